@@ -1,0 +1,266 @@
+"""A data set in memory: pictures read once, labels checked, charset and fingerprint known.
+
+Pictures are one block of bytes on disk that all workers map, so that none decodes them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.images import read_image, shrink_line
+from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
+from ocrsearch.data.specs import read_samples
+from ocrsearch.data.splits import assign_splits, by_split
+from ocrsearch.errors import DataError, ImageError
+
+DEFAULT_MAX_BAD = 0.01
+"""Share of samples that may be unusable before a data set is refused."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of pictures read and the number in all."""
+
+
+@dataclass(frozen=True)
+class BadSample:
+    """A sample that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+class PackedImages(Sequence[GrayImage]):
+    """Grey pictures of any sizes in one block of bytes."""
+
+    def __init__(self, pixels: np.ndarray, shapes: Sequence[tuple[int, int]]) -> None:
+        self.pixels = pixels
+        self.shapes = list(shapes)
+        sizes = [height * width for height, width in self.shapes]
+        self._ends = np.cumsum(sizes) if sizes else np.zeros(0, np.int64)
+
+    @classmethod
+    def pack(cls, images: Sequence[GrayImage]) -> PackedImages:
+        """Copy pictures into one block."""
+        empty = [np.zeros(0, np.uint8)]
+        pixels = np.concatenate([*(image.ravel() for image in images), *empty])
+        return cls(pixels, [(image.shape[0], image.shape[1]) for image in images])
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @overload
+    def __getitem__(self, index: int) -> GrayImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[GrayImage]: ...
+    def __getitem__(self, index: int | slice) -> GrayImage | list[GrayImage]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        height, width = self.shapes[index]
+        end = int(self._ends[index])
+        return np.asarray(self.pixels[end - height * width : end].reshape(height, width))
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """The usable samples of one split."""
+
+    names: list[str]
+    texts: list[str]
+    images: PackedImages
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a search needs of its data.
+
+    Attributes:
+        spec: as the user gave it.
+        splits: train, val and test; test may be empty.
+        charset: the symbols of the training split.
+        fingerprint: a hash of all usable labels, splits and pixels.
+        bad: the samples that were left out.
+    """
+
+    spec: str
+    splits: dict[Split, LabelledImages]
+    charset: Charset
+    fingerprint: str
+    bad: list[BadSample]
+
+
+def load_dataset(
+    spec: str,
+    split_seed: int = 0,
+    max_bad: float = DEFAULT_MAX_BAD,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Read a data set whole, for training.
+
+    Args:
+        spec: see ``read_samples``.
+        split_seed: of the splits, where the data gives none.
+        max_bad: share of samples that may be left out, 0 to 1.
+        progress: told how many pictures are read.
+
+    Raises:
+        DataError: nothing to train or validate on, too many unusable samples, or a split with
+            symbols that the training split lacks.
+    """
+    samples = assign_splits(read_samples(spec), split_seed)
+    splits, bad = _read_splits(spec, samples, max_bad, progress)
+    needed: tuple[Split, ...] = ("train", "val")
+    for split in needed:
+        if not splits[split]:
+            n = len(samples)
+            raise DataError(f"{spec}: no samples in the {split} split (of {n}); give more data")
+    charset = Charset.from_texts(splits["train"].texts)
+    for split in SPLITS[1:]:
+        _check_symbols(spec, split, splits[split], charset)
+    return Dataset(spec, splits, charset, _fingerprint(splits), bad)
+
+
+def load_split(
+    spec: str,
+    split: Split | None,
+    split_seed: int = 0,
+    max_bad: float = DEFAULT_MAX_BAD,
+    progress: Progress | None = None,
+) -> tuple[LabelledImages, list[BadSample]]:
+    """Read one split of a data set, or all of it, for evaluation.
+
+    Raises:
+        DataError: the split is empty, or too many samples are unusable.
+    """
+    samples = read_samples(spec)
+    if split is not None:
+        parts = by_split(assign_splits(samples, split_seed))
+        samples = parts[split]
+        if not samples:
+            sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+            raise DataError(f"{spec}: no samples in the {split} split ({sizes}); give --split")
+    usable, bad = _read_usable(spec, samples, max_bad, progress)
+    return _labelled(usable), bad
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write a data set as bytes that other processes map; see ``open_dataset``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index = {
+        "spec": dataset.spec,
+        "symbols": dataset.charset.symbols,
+        "fingerprint": dataset.fingerprint,
+        "bad": [asdict(b) for b in dataset.bad],
+        "splits": {
+            split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
+            for split, part in dataset.splits.items()
+        },
+    }
+    for split, part in dataset.splits.items():
+        np.save(folder / f"{split}.npy", part.images.pixels)
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Map a data set that ``save_dataset`` wrote; its pixels are shared, not copied."""
+    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    splits: dict[Split, LabelledImages] = {}
+    for split in SPLITS:
+        part = index["splits"][split]
+        pixels = np.load(folder / f"{split}.npy", mmap_mode="r" if part["names"] else None)
+        images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
+        splits[split] = LabelledImages(part["names"], part["texts"], images)
+    bad = [BadSample(**b) for b in index["bad"]]
+    return Dataset(index["spec"], splits, Charset(index["symbols"]), index["fingerprint"], bad)
+
+
+def _read_splits(
+    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None
+) -> tuple[dict[Split, LabelledImages], list[BadSample]]:
+    usable, bad = _read_usable(spec, samples, max_bad, progress)
+    splits = {
+        split: _labelled([(s, image) for s, image in usable if s.split == split])
+        for split in SPLITS
+    }
+    return splits, bad
+
+
+def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
+    return LabelledImages(
+        [s.name for s, _ in usable],
+        [s.text for s, _ in usable],
+        PackedImages.pack([image for _, image in usable]),
+    )
+
+
+def _read_usable(
+    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None
+) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
+    usable: list[tuple[Sample, GrayImage]] = []
+    bad: list[BadSample] = []
+    for i, (sample, result) in enumerate(_read_all(samples), start=1):
+        if isinstance(result, str):
+            bad.append(BadSample(sample.name, result))
+        else:
+            usable.append((sample, result))
+        if progress:
+            progress(i, len(samples))
+    if len(bad) > max_bad * len(samples):
+        raise DataError(
+            f"{spec}: {len(bad)} of {len(samples)} samples cannot be used, at most "
+            f"{max_bad:.0%} may (--max-bad): {_first_reasons(bad)}"
+        )
+    return usable, bad
+
+
+def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | str]]:
+    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
+        yield from zip(samples, pool.map(_picture_or_reason, samples), strict=True)
+
+
+def _picture_or_reason(sample: Sample) -> GrayImage | str:
+    if not sample.text:
+        return f"{sample.name}: the label is empty"
+    if not isinstance(sample.image, Path):
+        return sample.image
+    try:
+        return shrink_line(read_image(sample.image))
+    except ImageError as error:
+        return str(error)
+
+
+def _first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
+    more = f"; and {len(bad) - n} more" if len(bad) > n else ""
+    return "; ".join(b.reason for b in bad[:n]) + more
+
+
+def _check_symbols(spec: str, split: Split, data: LabelledImages, charset: Charset) -> None:
+    missing = charset.missing(data.texts)
+    if not missing:
+        return
+    name, text = next(
+        (n, t) for n, t in zip(data.names, data.texts, strict=True) if charset.missing([t])
+    )
+    raise DataError(
+        f"{spec}: the {split} split has symbols that the training split lacks: "
+        f"{' '.join(missing)} (first in {name}: {text!r}); "
+        "move such samples to the training split or correct their labels"
+    )
+
+
+def _fingerprint(splits: dict[Split, LabelledImages]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for split, part in splits.items():
+        digest.update(json.dumps([split, part.texts, part.images.shapes]).encode())
+        digest.update(np.ascontiguousarray(part.images.pixels).tobytes())
+    return digest.hexdigest()

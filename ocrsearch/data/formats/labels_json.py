@@ -1,0 +1,58 @@
+"""``labels:FILE``: JSON with lists ``train``, ``val``, ``test`` of ``filename``, ``label``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.data.formats.paths import picture_path, read_text
+from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
+from ocrsearch.errors import DataError
+
+
+def recognise(path: Path) -> bool:
+    """Whether a path given without a format is such a file."""
+    return path.suffix.lower() == ".json" and path.is_file()
+
+
+def read(path: Path) -> list[Sample]:
+    """Read the splits of a labels file; picture paths are relative to it and stay in its folder.
+
+    Raises:
+        DataError: no such file, not JSON of this shape, or no entries.
+    """
+    try:
+        content = json.loads(read_text(path, "labels"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"labels:{path}: not JSON (line {error.lineno}: {error.msg})") from None
+    if not isinstance(content, dict) or not content.keys() & set(SPLITS):
+        raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
+    samples = [
+        _sample(path, split, i, entry)
+        for split in SPLITS
+        for i, entry in enumerate(_entries(path, split, content.get(split, [])))
+    ]
+    if not samples:
+        raise DataError(f"labels:{path}: its lists {sorted(content)} are all empty")
+    return samples
+
+
+def _entries(path: Path, split: Split, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataError(f"labels:{path}: {split}: must be a list, found {type(value).__name__}")
+    return value
+
+
+def _sample(path: Path, split: Split, i: int, entry: Any) -> Sample:
+    where = f"{split}[{i}]"
+    if not isinstance(entry, dict):
+        raise DataError(f"labels:{path}: {where}: must be an object with filename and label")
+    for key in ("filename", "label"):
+        if not isinstance(entry.get(key), str):
+            raise DataError(
+                f"labels:{path}: {where}: {key!r} must be a string, found {entry.get(key)!r}"
+            )
+    name = entry["filename"]
+    image = picture_path(path, name, where)
+    return Sample(name, image, normalize_label(entry["label"]), split)

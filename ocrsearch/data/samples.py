@@ -1,0 +1,47 @@
+"""Samples: one labelled picture each, before it is read.
+
+A label format gives samples; everything behind it sees nothing else of a data set.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+GrayImage = NDArray[np.uint8]
+"""A picture as (H, W) uint8, 0 black and 255 white."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A labelled picture.
+
+    Attributes:
+        name: what to call it in messages, unique in its data set; usually the relative path.
+        image: where the picture is, or the picture itself if it was made here.
+        text: the label, NFC.
+        split: the split that the data set itself gives, or None.
+    """
+
+    name: str
+    image: Path | GrayImage
+    text: str
+    split: Split | None = None
+
+
+def normalize_label(text: str) -> str:
+    """Return a label as it is trained on: NFC, outer white space and line ends removed."""
+    return unicodedata.normalize("NFC", text).strip()
+
+
+def is_split(value: object) -> TypeGuard[Split]:
+    """Whether a value read from a file names a split."""
+    return value in SPLITS

@@ -1,0 +1,53 @@
+"""Data specifications: ``FORMAT:PATH``, a bare path, or the name of a built-in set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ocrsearch.data.digits import make_digits
+from ocrsearch.data.formats import FORMATS
+from ocrsearch.data.samples import Sample
+from ocrsearch.errors import DataError
+
+BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": make_digits}
+
+
+def read_samples(spec: str) -> list[Sample]:
+    """Return the samples that a specification names; no picture is read.
+
+    Args:
+        spec: ``captcha:FOLDER``, ``csv:FILE``, ``labels:FILE``, a path whose format is
+            recognised, or ``digits``.
+
+    Raises:
+        DataError: unknown format or path, or labels that cannot be read.
+    """
+    if spec in BUILT_IN:
+        return BUILT_IN[spec]()
+    name, colon, path = spec.partition(":")
+    if colon and name in FORMATS:
+        return FORMATS[name].read(Path(path).expanduser())
+    return _read_bare_path(spec)
+
+
+def data_name(spec: str) -> str:
+    """Return a short name for a specification, for the name of a study."""
+    path = Path(spec.rpartition(":")[2])
+    folder_counts = path.suffix and path.stem in ("labels", "data", "train")
+    return path.resolve().parent.name if folder_counts else path.stem or path.resolve().name
+
+
+def _read_bare_path(spec: str) -> list[Sample]:
+    path = Path(spec).expanduser()
+    for label_format in FORMATS.values():
+        if label_format.recognise(path):
+            return label_format.read(path)
+    known = ", ".join([*(f"{name}:PATH" for name in FORMATS), *BUILT_IN])
+    if path.is_dir():
+        problem = "no pictures in this folder and no label format recognised"
+    elif path.exists():
+        problem = "format not recognised"
+    else:
+        problem = "no such file, folder or built-in set"
+    raise DataError(f"{spec}: {problem}; allowed are {known}")

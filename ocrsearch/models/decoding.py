@@ -1,0 +1,94 @@
+"""Decoding: from a network's output to symbol ids with confidences.
+
+Whole batches at a time; no Python loop runs over frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocrsearch.config import FRAME_STRIDE
+from ocrsearch.models.crnn import Crnn, CtcOutput
+from ocrsearch.models.seq2seq import Seq2Seq
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What was read in one picture.
+
+    Attributes:
+        ids: symbol ids.
+        confidence: probability of the decoded path, 0 to 1.
+        symbol_confidences: for each symbol, 0 to 1.
+    """
+
+    ids: tuple[int, ...]
+    confidence: float
+    symbol_confidences: tuple[float, ...]
+
+
+def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
+    """Take the best symbol of each frame, merge repeats, drop blanks (Graves et al., 2006).
+
+    A symbol's confidence is the highest probability among its frames.
+    """
+    best = output.log_probs.max(2)
+    ids, log_probs = best.indices.cpu().numpy(), best.values.double().cpu().numpy()
+    valid = np.arange(ids.shape[1]) < output.frame_lengths.numpy()[:, None]
+    previous = np.pad(ids, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
+    starts = valid & (ids != blank_id) & (ids != previous)
+    runs = np.cumsum(valid & (ids != previous), axis=1)
+    totals = np.exp(np.where(valid, log_probs, 0.0).sum(1))
+    return [
+        _merge(ids[b], log_probs[b], starts[b], runs[b], float(totals[b])) for b in range(len(ids))
+    ]
+
+
+def crnn_greedy(model: Crnn, images: Tensor, widths: Tensor) -> list[Hypothesis]:
+    """Read a batch: (B, 1, H, W) float32, and the widths in pixels on the CPU."""
+    return ctc_best_path(model(images, widths), model.blank_id)
+
+
+def seq2seq_greedy(model: Seq2Seq, images: Tensor, widths: Tensor) -> list[Hypothesis]:
+    """Write the best symbol at each step until the end symbol.
+
+    A label cannot be longer than its picture has frames: that bounds runaway output.
+    """
+    memory, state, ids = model.start(images, widths)
+    limits = (widths // FRAME_STRIDE).to(images.device)
+    done = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    steps: list[Tensor] = []
+    scores: list[Tensor] = []
+    for i in range(int(limits.max()) + 1):
+        log_probs, state = model.step(ids, state, memory)
+        best = log_probs.max(1)
+        ids = best.indices.masked_fill(done | (limits <= i), model.eos_id)
+        steps.append(ids)
+        scores.append(best.values.masked_fill(done, 0.0))
+        done = done | (ids == model.eos_id)
+        if bool(done.all()):
+            break
+    all_ids, all_scores = torch.stack(steps, 1).cpu(), torch.stack(scores, 1).double().cpu()
+    return [
+        _until_end(row, score, model.eos_id)
+        for row, score in zip(all_ids.tolist(), all_scores.tolist(), strict=True)
+    ]
+
+
+def _merge(
+    ids: np.ndarray, log_probs: np.ndarray, starts: np.ndarray, runs: np.ndarray, total: float
+) -> Hypothesis:
+    firsts = np.flatnonzero(starts)
+    best = [float(np.exp(log_probs[runs == runs[i]].max())) for i in firsts]
+    return Hypothesis(tuple(ids[firsts].tolist()), total, tuple(best))
+
+
+def _until_end(ids: list[int], scores: list[float], eos_id: int) -> Hypothesis:
+    length = ids.index(eos_id) if eos_id in ids else len(ids)
+    confidences = np.exp(scores[: length + 1])
+    symbols = tuple(float(c) for c in confidences[:length])
+    return Hypothesis(tuple(ids[:length]), float(np.prod(confidences)), symbols)

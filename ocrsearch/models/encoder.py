@@ -1,0 +1,180 @@
+"""The encoder that the architectures share: conv tower, linear, bidirectional RNN.
+
+The features of each column are batch-normalised before they enter the RNN, and no ReLU follows:
+without the norm, or with a ReLU behind it, most configurations stay much longer on the CTC
+plateau, where a network reads nothing yet. Everything right of a picture's own
+width is kept at zero, so its result does not depend on the padding or on its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ocrsearch.config import FRAME_STRIDE, EncoderConfig
+
+MIN_ROWS = 2
+"""The height of the feature map is halved until it has no more rows than this."""
+
+CHANNEL_MULTIPLE = 8
+
+
+class Encoded(NamedTuple):
+    """What the encoder makes of a batch.
+
+    Attributes:
+        features: (B, T, 2 * hidden_size), zero behind each picture's frames.
+        columns: (B, T, linear_width), the features that entered the RNN.
+        frame_lengths: (B,) int64, on the CPU.
+    """
+
+    features: Tensor
+    columns: Tensor
+    frame_lengths: Tensor
+
+
+def conv_channels(config: EncoderConfig) -> list[int]:
+    """Return the channels of each convolution: conv_base * conv_growth**i, rounded to 8."""
+    widths = [config.conv_base * config.conv_growth**i for i in range(config.conv_depth)]
+    return [max(1, round(w / CHANNEL_MULTIPLE)) * CHANNEL_MULTIPLE for w in widths]
+
+
+def pool_sizes(conv_depth: int, height: int) -> list[tuple[int, int]]:
+    """Return the (height, width) pooling after each convolution.
+
+    The first two halve the width (FRAME_STRIDE is 4); all halve the height while it lasts.
+    """
+    pools = []
+    rows = height
+    for i in range(conv_depth):
+        pool_rows = 2 if rows // 2 >= MIN_ROWS else 1
+        rows //= pool_rows
+        pools.append((pool_rows, 2 if i < 2 else 1))
+    return pools
+
+
+def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
+    """Return the tensor with zeros behind each item's length along a dimension.
+
+    Args:
+        values: (B, ...).
+        lengths: (B,) int64 on the CPU.
+        dim: the dimension that the lengths count.
+    """
+    size = values.shape[dim]
+    if int(lengths.min()) >= size:
+        return values
+    mask = torch.arange(size) < lengths[:, None]
+    shape = [len(lengths)] + [1] * (values.dim() - 1)
+    shape[dim] = size
+    return values * mask.view(shape).to(values.device, values.dtype)
+
+
+class ConvTower(nn.Module):
+    """3 x 3 convolutions, each with batch norm, ReLU and perhaps max pooling."""
+
+    def __init__(self, config: EncoderConfig, height: int) -> None:
+        super().__init__()
+        channels = conv_channels(config)
+        self.pools = pool_sizes(config.conv_depth, height)
+        self.convs = nn.ModuleList(
+            nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
+            for c_in, c_out in zip([1, *channels], channels, strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels)
+        rows = height
+        for pool_rows, _ in self.pools:
+            rows //= pool_rows
+        self.column_size = channels[-1] * rows
+        self.compute_dtype: torch.dtype | None = None
+
+    def forward(self, images: Tensor, widths: Tensor) -> Tensor:
+        """Return the columns of the feature map.
+
+        Args:
+            images: (B, 1, H, W) float32.
+            widths: (B,) int64 in pixels, on the CPU.
+
+        Returns:
+            (B, T, column_size) with T = W / FRAME_STRIDE.
+        """
+        dtype = self.compute_dtype
+        with torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not None):
+            x = self._convolve(images, widths)
+        return x.float().permute(0, 3, 1, 2).flatten(2)  # (B, T, C * H)
+
+    def _convolve(self, x: Tensor, widths: Tensor) -> Tensor:
+        for conv, norm, pool in zip(self.convs, self.norms, self.pools, strict=True):
+            x = torch.relu(norm(conv(x)))  # (B, C, H, W)
+            if pool != (1, 1):
+                x = nn.functional.max_pool2d(x, pool)
+            widths = widths // pool[1]
+            x = zero_padding(x, widths, dim=3)
+        return x
+
+
+class FrameNorm(nn.Module):
+    """Batch norm of frame features whose statistics leave out the padding."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(size)
+
+    def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
+        """Normalise (B, T, D) frames; the padding comes out as zero."""
+        if int(frame_lengths.min()) >= frames.shape[1]:
+            normed: Tensor = self.norm(frames.flatten(0, 1))
+            return normed.view_as(frames)
+        mask = (torch.arange(frames.shape[1]) < frame_lengths[:, None]).to(frames.device)
+        out = torch.zeros_like(frames)
+        out[mask] = self.norm(frames[mask]).to(out.dtype)
+        return out
+
+
+class BiRnn(nn.Module):
+    """Bidirectional LSTM or GRU over frames of unequal lengths."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        cell = {"lstm": nn.LSTM, "gru": nn.GRU}[config.rnn_cell]
+        self.rnn = cell(
+            config.linear_width,
+            config.hidden_size,
+            num_layers=config.rnn_layers,
+            dropout=config.dropout if config.rnn_layers > 1 else 0.0,
+            batch_first=True,
+            bidirectional=True,
+        )
+
+    def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
+        """Return (B, T, 2 * hidden_size) for (B, T, linear_width); zero in the padding."""
+        if int(frame_lengths.min()) >= frames.shape[1]:
+            return self.rnn(frames)[0]  # type: ignore[no-any-return]
+        packed = nn.utils.rnn.pack_padded_sequence(
+            frames, frame_lengths, batch_first=True, enforce_sorted=False
+        )
+        return nn.utils.rnn.pad_packed_sequence(
+            self.rnn(packed)[0], batch_first=True, total_length=frames.shape[1]
+        )[0]
+
+
+class Encoder(nn.Module):
+    """Conv tower, linear, batch norm of the columns, bidirectional RNN."""
+
+    def __init__(self, config: EncoderConfig, height: int) -> None:
+        super().__init__()
+        self.tower = ConvTower(config, height)
+        self.linear = nn.Linear(self.tower.column_size, config.linear_width, bias=False)
+        self.norm = FrameNorm(config.linear_width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.rnn = BiRnn(config)
+        self.feature_size = 2 * config.hidden_size
+
+    def forward(self, images: Tensor, widths: Tensor) -> Encoded:
+        """Encode (B, 1, H, W) float32 pictures of the given widths in pixels (on the CPU)."""
+        frame_lengths = widths // FRAME_STRIDE
+        columns = self.norm(self.linear(self.tower(images, widths)), frame_lengths)
+        features = self.rnn(self.dropout(columns), frame_lengths)
+        return Encoded(self.dropout(features), columns, frame_lengths)

@@ -1,0 +1,61 @@
+"""The registry of architectures, and the one way from a configuration to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ocrsearch.config import Config
+from ocrsearch.data.batches import Batch
+from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.decoding import Hypothesis, crnn_greedy, seq2seq_greedy
+from ocrsearch.models.losses import crnn_loss, seq2seq_loss
+from ocrsearch.models.seq2seq import Seq2Seq
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the rest of the program needs of an architecture.
+
+    Attributes:
+        build: from its configuration class, picture height and number of symbols to a module.
+        loss: from the module, a batch and the number of batches trained before to a scalar.
+        greedy: from the module, images (B, 1, H, W) and widths (B,) to what was read.
+    """
+
+    build: Callable[[Any, int, int], nn.Module]
+    loss: Callable[[Any, Batch, int], Tensor]
+    greedy: Callable[[Any, Tensor, Tensor], list[Hypothesis]]
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "crnn": Architecture(Crnn, crnn_loss, crnn_greedy),
+    "seq2seq": Architecture(Seq2Seq, seq2seq_loss, seq2seq_greedy),
+}
+
+
+def build_network(config: Config, n_symbols: int, seed: int) -> nn.Module:
+    """Build the network of a configuration with weights drawn from a seed.
+
+    Args:
+        config: its model and picture height are used.
+        n_symbols: size of the charset.
+        seed: of the initial weights; the global random state is left as it was.
+
+    Returns:
+        A module in training mode, on the CPU, convolutions in channels-last layout.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        architecture = ARCHITECTURES[config.model.architecture]
+        network = architecture.build(config.model, config.images.height, n_symbols)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Return the number of weights that a network has."""
+    return sum(p.numel() for p in network.parameters())

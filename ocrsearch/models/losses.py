@@ -1,0 +1,80 @@
+"""Training losses of the architectures, each a mean over the symbols of a batch.
+
+In the first batches the blank is made less likely, by an offset that falls to nothing: a CTC
+network that answers blank everywhere is on the plateau, and this keeps it from going there.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ocrsearch.config import FRAME_STRIDE
+from ocrsearch.data.batches import Batch
+from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.seq2seq import Seq2Seq
+
+COLUMN_HEAD_WEIGHT = 0.3
+"""Weight of the CTC loss on the columns before the RNN."""
+
+BLANK_OFFSET = 3.0
+"""What is taken from the blank's log probability at the first batch."""
+
+BLANK_OFFSET_STEPS = 300
+"""Batches over which it falls to zero."""
+
+
+def suppress_blank(log_probs: Tensor, blank_id: int, step: int) -> Tensor:
+    """Return (B, T, V) log probabilities as they enter the loss at a batch, counted from 0."""
+    offset = BLANK_OFFSET * (1.0 - step / BLANK_OFFSET_STEPS)
+    if offset <= 0:
+        return log_probs
+    shift = torch.zeros(log_probs.shape[2], device=log_probs.device)
+    shift[blank_id] = -offset
+    return (log_probs + shift).log_softmax(2)
+
+
+def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
+    """Return the mean CTC loss per symbol.
+
+    Args:
+        log_probs: (B, T, V) float32.
+        batch: its labels; one that does not fit its frames counts as zero, not as infinite.
+        blank_id: the id of the blank.
+    """
+    return functional.ctc_loss(
+        log_probs.transpose(0, 1),
+        batch.targets,
+        batch.widths // FRAME_STRIDE,
+        batch.target_lengths.cpu(),
+        blank=blank_id,
+        zero_infinity=True,
+    )
+
+
+def crnn_loss(model: Crnn, batch: Batch, step: int) -> Tensor:
+    """CTC, and in training CTC of the columns before the RNN."""
+    output = model(batch.images, batch.widths)
+    if output.aux_log_probs is None:
+        return ctc_loss(output.log_probs, batch, model.blank_id)
+    main, aux = (
+        ctc_loss(suppress_blank(log_probs, model.blank_id, step), batch, model.blank_id)
+        for log_probs in (output.log_probs, output.aux_log_probs)
+    )
+    return main + COLUMN_HEAD_WEIGHT * aux
+
+
+def seq2seq_loss(model: Seq2Seq, batch: Batch, step: int) -> Tensor:
+    """Cross-entropy of each symbol and the end, and in training CTC of the encoder."""
+    output = model(batch.images, batch.widths, batch.targets)
+    positions = torch.arange(output.log_probs.shape[1], device=batch.targets.device)
+    lengths = batch.target_lengths[:, None]
+    targets = functional.pad(batch.targets, (0, 1))  # (B, L + 1)
+    targets = torch.where(positions == lengths, model.eos_id, targets)
+    targets = targets.masked_fill(positions > lengths, -100)
+    loss = functional.nll_loss(output.log_probs.flatten(0, 1), targets.flatten())
+    if not model.training or model.ctc_weight == 0.0:
+        return loss
+    log_probs = suppress_blank(output.ctc_log_probs, model.blank_id, step)
+    return loss + model.ctc_weight * ctc_loss(log_probs, batch, model.blank_id)

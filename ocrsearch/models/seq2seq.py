@@ -1,0 +1,161 @@
+"""Encoder-decoder: the shared encoder with a recurrent decoder.
+
+Additive attention follows Bahdanau, Cho and Bengio, 2014 (arXiv:1409.0473). Without attention
+the decoder sees only the encoder's last state, as in Cho et al., 2014 (arXiv:1406.1078).
+In training a CTC head on the encoder helps the attention to align (Kim, Hori and Watanabe,
+2016, arXiv:1609.06773).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ocrsearch.config import Seq2SeqConfig
+from ocrsearch.models.encoder import Encoder
+
+EMBEDDING_SIZE = 64
+
+
+class Memory(NamedTuple):
+    """The encoded pictures as the decoder reads them.
+
+    Attributes:
+        values: (B, T, D) with attention, (B, 1, D) without.
+        keys: (B, T, hidden_size) projected values; unused without attention.
+        mask: (B, T) bool, True where a frame belongs to the picture.
+    """
+
+    values: Tensor
+    keys: Tensor
+    mask: Tensor
+
+
+State = tuple[Tensor, Tensor]
+"""Hidden and cell state, (B, hidden_size) each; a GRU leaves the second alone."""
+
+
+class Seq2SeqOutput(NamedTuple):
+    """Symbol probabilities under teacher forcing.
+
+    Attributes:
+        log_probs: (B, L + 1, V) float32 for each symbol of the label and its end.
+        ctc_log_probs: (B, T, V) of the CTC head on the encoder, the blank last.
+        frame_lengths: (B,) int64, on the CPU.
+    """
+
+    log_probs: Tensor
+    ctc_log_probs: Tensor
+    frame_lengths: Tensor
+
+
+class AdditiveAttention(nn.Module):
+    """Weights the frames by ``v . tanh(W query + U frame)``."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden_size, hidden_size)
+        self.score = nn.Linear(hidden_size, 1, bias=False)
+
+    def forward(self, hidden: Tensor, memory: Memory) -> Tensor:
+        """Return the context (B, D) for a hidden state (B, hidden_size)."""
+        energies = self.score(torch.tanh(self.query(hidden)[:, None] + memory.keys))[..., 0]
+        weights = energies.masked_fill(~memory.mask, float("-inf")).softmax(1)  # (B, T)
+        return torch.bmm(weights[:, None], memory.values)[:, 0]
+
+
+class LastState(nn.Module):
+    """No attention: the context is the same at every step."""
+
+    def forward(self, hidden: Tensor, memory: Memory) -> Tensor:  # noqa: ARG002
+        """Return the one value (B, D) in memory."""
+        return memory.values[:, 0]
+
+
+class Seq2Seq(nn.Module):
+    """The shared encoder, and a recurrent decoder that writes symbol by symbol.
+
+    Ids: symbols from 0, then the end. The begin is the row behind them in the embedding.
+    """
+
+    def __init__(self, config: Seq2SeqConfig, height: int, n_symbols: int) -> None:
+        super().__init__()
+        hidden_size = config.encoder.hidden_size
+        self.ctc_weight = config.decoder.ctc_weight
+        self.encoder = Encoder(config.encoder, height)
+        size = self.encoder.feature_size
+        self.eos_id, self.bos_id, self.blank_id = n_symbols, n_symbols + 1, n_symbols
+        self.uses_attention = config.decoder.attention != "none"
+        self.attention = AdditiveAttention(hidden_size) if self.uses_attention else LastState()
+        self.key = nn.Linear(size, hidden_size) if self.uses_attention else nn.Identity()
+        self.initial = nn.Linear(size, hidden_size)
+        self.embedding = nn.Embedding(n_symbols + 2, EMBEDDING_SIZE)
+        cell = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[config.encoder.rnn_cell]
+        self.cell = cell(EMBEDDING_SIZE + size, hidden_size)
+        self.dropout = nn.Dropout(config.encoder.dropout)
+        self.head = nn.Linear(hidden_size + size, n_symbols + 1)
+        self.ctc_head = nn.Linear(size, n_symbols + 1)
+
+    def forward(self, images: Tensor, widths: Tensor, targets: Tensor) -> Seq2SeqOutput:
+        """Read pictures with the labels known (teacher forcing).
+
+        Args:
+            images: (B, 1, H, W) float32.
+            widths: (B,) int64 in pixels, on the CPU.
+            targets: (B, L) int64 symbol ids; what stands behind a label has no effect on it.
+        """
+        memory, state, ctc_logits, frame_lengths = self._encode(images, widths)
+        begin = targets.new_full((len(targets), 1), self.bos_id)
+        inputs = self.embedding(torch.cat([begin, targets], dim=1))  # (B, L + 1, E)
+        outputs = []
+        for embedded in inputs.unbind(1):
+            output, state = self._step(embedded, state, memory)
+            outputs.append(output)
+        logits = self.head(self.dropout(torch.stack(outputs, dim=1)))
+        return Seq2SeqOutput(
+            logits.float().log_softmax(2), ctc_logits.float().log_softmax(2), frame_lengths
+        )
+
+    def start(self, images: Tensor, widths: Tensor) -> tuple[Memory, State, Tensor]:
+        """Encode pictures for decoding; return memory, first state and first ids (B,)."""
+        memory, state, _, _ = self._encode(images, widths)
+        ids = torch.full((len(images),), self.bos_id, device=images.device)
+        return memory, state, ids
+
+    def step(self, ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Return the next symbols' log probabilities (B, V) and the state, given (B,) ids."""
+        output, state = self._step(self.embedding(ids), state, memory)
+        return self.head(output).float().log_softmax(1), state
+
+    def _encode(self, images: Tensor, widths: Tensor) -> tuple[Memory, State, Tensor, Tensor]:
+        encoded = self.encoder(images, widths)
+        features, lengths = encoded.features, encoded.frame_lengths
+        last = _last_state(features, lengths)
+        hidden = torch.tanh(self.initial(last))
+        state = (hidden, torch.zeros_like(hidden))
+        if self.uses_attention:
+            mask = torch.arange(features.shape[1]) < lengths[:, None]
+            memory = Memory(features, self.key(features), mask.to(features.device))
+        else:
+            values = last[:, None]
+            memory = Memory(values, values, torch.ones_like(values[..., 0], dtype=torch.bool))
+        return memory, state, self.ctc_head(features), lengths
+
+    def _step(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        context = self.attention(state[0], memory)
+        inputs = torch.cat([embedded, context], dim=1)
+        if isinstance(self.cell, nn.LSTMCell):
+            state = self.cell(inputs, state)
+        else:
+            state = (self.cell(inputs, state[0]), state[1])
+        return torch.cat([state[0], context], dim=1), state
+
+
+def _last_state(features: Tensor, frame_lengths: Tensor) -> Tensor:
+    """Return (B, D): the forward half at the last frame, the backward half at the first."""
+    forward, backward = features.chunk(2, dim=2)
+    last = (frame_lengths - 1).to(features.device)
+    rows = torch.arange(len(features), device=features.device)
+    return torch.cat([forward[rows, last], backward[:, 0]], dim=1)

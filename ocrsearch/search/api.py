@@ -1,0 +1,192 @@
+"""The search from Python: one call from a space and data to a study's result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from ocrsearch.data.dataset import (
+    DEFAULT_MAX_BAD,
+    Dataset,
+    Progress,
+    load_dataset,
+    save_dataset,
+)
+from ocrsearch.data.specs import data_name
+from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status
+from ocrsearch.search.engines.events import WorkerRefused
+from ocrsearch.search.engines.local import LocalEngine
+from ocrsearch.search.engines.worker import WorkerSetup, remove_trial_folder
+from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.study import (
+    DEFAULT_STORAGE,
+    StudyFacts,
+    check_study_name,
+    open_storage,
+    open_study,
+    study_folder,
+    study_lock,
+)
+
+SPLIT_SEED = 0
+"""Splits are drawn by this seed, whatever the seed of the search, so that they stay apart."""
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search is run; what is searched is in the space.
+
+    Attributes:
+        trials: total of finished configurations in the study.
+        study: its name; None for one made of the names of space and data.
+        storage: URL of the study database.
+        workers: processes; None for one a core, or one on a GPU.
+        timeout_s: seconds after which the search ends.
+        target: validation CER at which it ends.
+        seed: of sampler, weights and data order.
+        device: "auto", "cpu" or "cuda".
+        max_bad: share of unusable samples that is borne.
+    """
+
+    trials: int = 100
+    study: str | None = None
+    storage: str = DEFAULT_STORAGE
+    workers: int | None = None
+    timeout_s: float | None = None
+    target: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    max_bad: float = DEFAULT_MAX_BAD
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """How a search ended; ``best`` and figures are read from the study."""
+
+    study: str
+    storage: str
+    ending: Ending
+    status: Status
+
+
+def search(
+    space: Space | str | Path,
+    data: str = "digits",
+    options: SearchOptions | None = None,
+    *,
+    observer: Observer | None = None,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """Search a space on labelled pictures; the same call again continues the study.
+
+    Args:
+        space: a checked space, or the path of its file.
+        data: see ``read_samples``.
+        options: how to run it.
+        observer: told of every change.
+        progress: told how many pictures are read.
+
+    Raises:
+        OcrSearchError: the space, the data, the study or an option is wrong.
+    """
+    options = options or SearchOptions()
+    observer = observer or (lambda status, line: None)
+    space = space if isinstance(space, Space) else load_space(Path(space))
+    _check(options)
+    name = check_study_name(options.study or f"{space.name}-{data_name(data)}")
+    storage = open_storage(options.storage, create=True)
+    folder = study_folder(options.storage, name)
+    with study_lock(folder, name), _engine(options, folder / "data") as engine:
+        dataset = load_dataset(data, SPLIT_SEED, options.max_bad, progress)
+        study = open_study(storage, name, space, _facts(space, dataset, options.seed))
+        _prepare_folder(dataset, folder)
+        limits = Limits(options.trials, options.timeout_s, options.target)
+        coordinator = Coordinator(
+            study, space, dataset.splits["train"], engine, limits, folder, options.seed, observer
+        )
+        if coordinator.status.n_finished < options.trials:
+            _await_first_worker(engine, options)
+        with _stop_on_signals(coordinator):
+            ending = coordinator.run()
+    remove_trial_folder(folder / "data")
+    return SearchResult(name, options.storage, ending, coordinator.status)
+
+
+def _check(options: SearchOptions) -> None:
+    if options.trials < 1:
+        raise OptionError(f"--trials {options.trials}: must be at least 1")
+    if options.workers is not None and options.workers < 1:
+        raise OptionError(f"--workers {options.workers}: must be at least 1")
+    if not 0 <= options.max_bad <= 1:
+        raise OptionError(f"--max-bad {options.max_bad}: must be a share from 0 to 1")
+
+
+def _facts(space: Space, dataset: Dataset, seed: int) -> StudyFacts:
+    return StudyFacts(
+        space_name=space.name,
+        space=space.content,
+        data_spec=dataset.spec,
+        data_fingerprint=dataset.fingerprint,
+        n_samples={split: len(part) for split, part in dataset.splits.items()},
+        split_seed=SPLIT_SEED,
+        seed=seed,
+    )
+
+
+def _prepare_folder(dataset: Dataset, folder: Path) -> None:
+    save_dataset(dataset, folder / "data")
+    bad_list = folder / "left_out.txt"
+    bad_list.unlink(missing_ok=True)
+    if dataset.bad:
+        lines = [f"{b.name}\t{b.reason}\n" for b in dataset.bad]
+        bad_list.write_text("".join(lines), encoding="utf-8")
+
+
+@contextmanager
+def _engine(options: SearchOptions, data_folder: Path) -> Iterator[LocalEngine]:
+    """Start the workers first: they load PyTorch while the data is read."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    n_workers = options.workers or n_cores or 1
+    n_threads = max(1, (n_cores or 1) // n_workers)
+    setup = WorkerSetup(data_folder.resolve(), options.device, n_threads, None)
+    engine = LocalEngine(n_workers, setup)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _await_first_worker(engine: LocalEngine, options: SearchOptions) -> None:
+    while engine.machine is None:
+        for event in engine.poll(1.0):
+            if isinstance(event, WorkerRefused):
+                raise StudyError(event.reason)
+    if engine.machine.device == "cuda" and options.workers is None:
+        engine.keep(1)
+
+
+@contextmanager
+def _stop_on_signals(coordinator: Coordinator) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the search between two events; a second one ends it hard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        if coordinator.stop_requested:
+            raise KeyboardInterrupt
+        coordinator.stop_requested = True
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,360 @@
+"""The coordinator: asks the sampler, writes the study, decides who goes on.
+
+It is the only one that writes the database. Workers train and tell it events; what it has told
+the study is never lost, and what is unfinished when it ends is continued by the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import optuna
+from optuna.trial import TrialState
+
+from ocrsearch.config import Config
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.errors import InfeasibleError, StudyError
+from ocrsearch.search.engines.events import (
+    EpochDone,
+    Epochs,
+    Event,
+    Job,
+    Machine,
+    TrialDone,
+    TrialFailed,
+    WorkerReady,
+    WorkerRefused,
+)
+from ocrsearch.search.engines.worker import LAST, remove_trial_folder
+from ocrsearch.search.feasibility import check_feasible
+from ocrsearch.search.space import Space, Values
+from ocrsearch.search.study import finished_trials, trial_folder, unfinished_trials
+
+KEPT_WEIGHTS = 10
+"""Weights of so many of the best trials are kept."""
+
+MAX_ATTEMPTS = 2
+"""A configuration whose training broke off is tried so many times in all."""
+
+MAX_FAILURES_IN_A_ROW = 10
+POLL_SECONDS = 0.25
+
+Ending = Literal["trials", "timeout", "target", "interrupted"]
+
+
+class Engine(Protocol):
+    """What the coordinator needs of whatever runs the workers."""
+
+    machine: Machine | None
+
+    @property
+    def n_idle(self) -> int: ...
+    @property
+    def running(self) -> list[int]: ...
+    def submit(self, job: Job) -> None: ...
+    def answer(self, number: int, *, go_on: bool) -> None: ...
+    def poll(self, timeout_s: float) -> list[Event]: ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends: total of finished configurations, seconds, validation CER."""
+
+    trials: int
+    timeout_s: float | None = None
+    target: float | None = None
+
+
+@dataclass
+class Running:
+    """A trial in training."""
+
+    trial: optuna.Trial
+    values: Values
+    config: Config
+    epochs: Epochs = field(default_factory=list)
+    n_reported: int = 0
+    attempts: int = 1
+    pruned: bool = False
+
+
+@dataclass
+class Status:
+    """What is known of the search, for whoever shows it."""
+
+    limits: Limits
+    n_complete: int = 0
+    n_pruned: int = 0
+    n_infeasible: int = 0
+    n_failed: int = 0
+    n_epochs: int = 0
+    n_finished_now: int = 0
+    started: float = field(default_factory=time.monotonic)
+    running: dict[int, Running] = field(default_factory=dict)
+    best_number: int | None = None
+    best_value: float | None = None
+    best_exact: float | None = None
+    best_values: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_finished(self) -> int:
+        """Finished configurations, however they ended."""
+        return self.n_complete + self.n_pruned + self.n_infeasible + self.n_failed
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this run began."""
+        return time.monotonic() - self.started
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimated seconds to the end, None before it can be told."""
+        estimates = []
+        if self.n_finished_now:
+            per_trial = self.elapsed_s / self.n_finished_now
+            estimates.append(per_trial * max(0, self.limits.trials - self.n_finished))
+        if self.limits.timeout_s is not None:
+            estimates.append(max(0.0, self.limits.timeout_s - self.elapsed_s))
+        return min(estimates, default=None)
+
+
+Observer = Callable[[Status, str | None], None]
+"""Told of every change: the status, and a line about a trial that ended."""
+
+
+class Coordinator:
+    """Runs one search over an engine's workers."""
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        train: LabelledImages,
+        engine: Engine,
+        limits: Limits,
+        folder: Path,
+        seed: int,
+        observer: Observer,
+    ) -> None:
+        self.study, self.space, self.train = study, space, train
+        self.engine, self.limits, self.folder = engine, limits, folder
+        self.seed, self.observer = seed, observer
+        self.stop_requested = False
+        self.status = Status(limits)
+        self._queue = [self._take_up(trial) for trial in unfinished_trials(study)]
+        self._failures_in_a_row = 0
+        self._count_finished()
+
+    def run(self) -> Ending:
+        """Search until a limit is reached or ``stop_requested`` is set.
+
+        Trials in training when it ends stay unfinished, with their checkpoints.
+
+        Raises:
+            StudyError: workers cannot work at all, or too many trials failed in a row.
+        """
+        self.observer(self.status, None)
+        while (ending := self._ending()) is None:
+            self._fill()
+            for event in self.engine.poll(POLL_SECONDS):
+                self._handle(event)
+            self.observer(self.status, None)
+        return ending
+
+    def _ending(self) -> Ending | None:
+        if self.stop_requested:
+            return "interrupted"
+        status, limits = self.status, self.limits
+        best = status.best_value
+        if limits.target is not None and best is not None and best <= limits.target:
+            return "target"
+        if status.n_finished >= limits.trials:
+            return "trials"
+        if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
+            return "timeout"
+        return None
+
+    def _fill(self) -> None:
+        """Give every idle worker a configuration: one that was left, or a new one."""
+        while self.engine.n_idle:
+            room = self.limits.trials - self.status.n_finished - len(self.status.running)
+            if room <= 0:
+                return
+            running = self._queue.pop(0) if self._queue else self._ask()
+            if running is not None:
+                self._submit(running)
+
+    def _ask(self) -> Running | None:
+        trial = self.study.ask()
+        running = self._take_up(trial)
+        trial.set_user_attr("config", running.config.identity())
+        try:
+            check_feasible(running.config, self.train)
+        except InfeasibleError as error:
+            trial.set_constraint("frames", 1.0)
+            trial.set_user_attr("infeasible", str(error))
+            self.study.tell(trial, state=TrialState.PRUNED)
+            self.status.n_infeasible += 1
+            self.observer(self.status, f"trial {trial.number} infeasible: {error}")
+            return None
+        trial.set_constraint("frames", 0.0)
+        return running
+
+    def _take_up(self, trial: optuna.Trial) -> Running:
+        """Return a trial with its values; those that were not yet suggested are, now."""
+        known = {**trial.user_attrs}.get("epochs", [])
+        values = self.space.suggest(trial)
+        return Running(trial, values, self.space.resolve(values), known, len(known))
+
+    def _submit(self, running: Running) -> None:
+        number = running.trial.number
+        machine = self.engine.machine
+        assert machine is not None, "a worker is idle, so one has said what it runs on"
+        self.status.running[number] = running
+        folder = trial_folder(self.folder, number)
+        seed = self.seed + number
+        self.engine.submit(Job(number, running.config, seed, folder, machine.precision))
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, EpochDone):
+            self._on_epoch(event)
+        elif isinstance(event, TrialDone):
+            self._on_done(event)
+        elif isinstance(event, TrialFailed):
+            self._on_failed(event)
+        elif isinstance(event, WorkerRefused):
+            raise StudyError(event.reason)
+        else:
+            assert isinstance(event, WorkerReady)
+
+    def _on_epoch(self, event: EpochDone) -> None:
+        running = self.status.running[event.number]
+        self._report(running, event.epochs)
+        running.pruned = running.trial.should_prune()
+        self.engine.answer(event.number, go_on=not running.pruned)
+
+    def _report(self, running: Running, epochs: Epochs) -> None:
+        """Tell the study the epochs that it does not know yet."""
+        for record in epochs[running.n_reported :]:
+            running.trial.report(record["cer"], record["epoch"])
+            self.status.n_epochs += 1
+        if len(epochs) > running.n_reported:
+            running.trial.set_user_attr("epochs", epochs)
+        running.epochs, running.n_reported = epochs, len(epochs)
+
+    def _on_done(self, event: TrialDone) -> None:
+        running = self.status.running[event.number]
+        self._report(running, event.epochs)
+        del self.status.running[event.number]
+        best = min(event.epochs, key=lambda record: (record["cer"], record["val_loss"]))
+        for name, value in self._result(running, event, best).items():
+            running.trial.set_user_attr(name, value)
+        if running.pruned:
+            self.study.tell(running.trial, state=TrialState.PRUNED)
+            self.status.n_pruned += 1
+        else:
+            self.study.tell(running.trial, best["cer"])
+            self.status.n_complete += 1
+            self._note_best(event.number, best["cer"], best["exact"], running.values)
+        self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
+
+    def _result(self, running: Running, event: TrialDone, best: dict[str, Any]) -> dict[str, Any]:
+        machine = self.engine.machine
+        return {
+            "exact": best["exact"],
+            "wer": best["wer"],
+            "best_epoch": best["epoch"],
+            "n_epochs": len(event.epochs),
+            "seconds": sum(record["seconds"] for record in event.epochs),
+            "n_parameters": event.n_parameters,
+            "size_mb": event.n_parameters * 4 / 1e6,
+            "seed": self.seed + event.number,
+            "data_fingerprint": self.study.user_attrs["facts"]["data_fingerprint"],
+            "versions": machine.versions if machine else {},
+            "architecture": running.config.model.architecture,
+        }
+
+    def _finish(self, number: int, running: Running, word: str, best: dict[str, Any]) -> None:
+        self._failures_in_a_row = 0
+        self.status.n_finished_now += 1
+        folder = trial_folder(self.folder, number)
+        if running.pruned:
+            remove_trial_folder(folder)
+        else:
+            (folder / LAST).unlink(missing_ok=True)
+            self._drop_old_weights()
+        seconds = sum(record["seconds"] for record in running.epochs)
+        self.observer(
+            self.status,
+            f"trial {number} {word} after {len(running.epochs)} epochs, {seconds:.0f} s: "
+            f"CER {best['cer']:.4f}, exact {best['exact']:.3f} ({describe(running.values)})",
+        )
+
+    def _on_failed(self, event: TrialFailed) -> None:
+        running = self.status.running[event.number]
+        retry = event.kind == "crash" and running.attempts < MAX_ATTEMPTS
+        del self.status.running[event.number]
+        if retry:
+            running.attempts += 1
+            self._queue.insert(0, running)
+            line = f"trial {event.number} broke off and is tried again: {event.reason}"
+            self.observer(self.status, line)
+            return
+        running.trial.set_user_attr("failure", event.reason)
+        running.trial.set_user_attr("traceback", event.traceback)
+        self.study.tell(running.trial, state=failure_state(event.kind))
+        remove_trial_folder(trial_folder(self.folder, event.number))
+        self.status.n_failed += 1
+        self.status.n_finished_now += 1
+        self.observer(self.status, f"trial {event.number} failed: {event.reason}")
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+            raise StudyError(
+                f"{self._failures_in_a_row} trials in a row failed, the last with: {event.reason}"
+            )
+
+    def _note_best(self, number: int, value: float, exact: float, values: dict[str, Any]) -> None:
+        if self.status.best_value is None or value < self.status.best_value:
+            self.status.best_number, self.status.best_value = number, value
+            self.status.best_exact, self.status.best_values = exact, values
+
+    def _count_finished(self) -> None:
+        for trial in finished_trials(self.study):
+            if trial.state == TrialState.COMPLETE:
+                self.status.n_complete += 1
+                exact = trial.user_attrs.get("exact", 0.0)
+                self._note_best(trial.number, trial.values[0], exact, trial.params)
+            elif "infeasible" in trial.user_attrs:
+                self.status.n_infeasible += 1
+            elif "failure" in trial.user_attrs:
+                self.status.n_failed += 1
+            else:
+                self.status.n_pruned += 1
+
+    def _drop_old_weights(self) -> None:
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        ranked = sorted(complete, key=lambda t: (t.values[0], t.number))
+        for trial in ranked[KEPT_WEIGHTS:]:
+            remove_trial_folder(trial_folder(self.folder, trial.number))
+
+
+def failure_state(kind: str) -> TrialState:
+    """Return the state of a trial whose training broke off.
+
+    A loss that diverged says something about the configuration, and TPE learns nothing from
+    trials that FAILED; only what is not the configuration's fault fails.
+    """
+    return TrialState.PRUNED if kind == "diverged" else TrialState.FAIL
+
+
+def describe(values: dict[str, Any]) -> str:
+    """Return values of parameters, by the last part of their names, in one line."""
+    parts = []
+    for path, value in values.items():
+        text = f"{value:.3g}" if isinstance(value, float) else str(value)
+        parts.append(f"{path.rpartition('.')[2]} {text}")
+    return ", ".join(parts)

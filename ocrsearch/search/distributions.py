@@ -1,0 +1,181 @@
+"""The distributions of a space's leaves, and their way to Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from ocrsearch.config import Frozen
+from ocrsearch.errors import SpaceError
+
+if TYPE_CHECKING:
+    from ocrsearch.search.space import Suggester
+
+Scalar = bool | int | float | str
+KINDS = ("choice", "int", "float")
+
+
+class Choice(Frozen):
+    """One of the listed values."""
+
+    choice: tuple[Scalar, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _no_value_twice(self) -> Choice:
+        if len({repr(value) for value in self.choice}) < len(self.choice):
+            raise ValueError(f"a value is listed twice in {list(self.choice)}")
+        return self
+
+    def suggest(self, trial: Suggester, name: str) -> Scalar:
+        """Ask an Optuna trial."""
+        value: Scalar = trial.suggest_categorical(name, self.choice)
+        return value
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is listed."""
+        return value in self.choice
+
+    def examples(self) -> Sequence[Scalar]:
+        """Return values that show all that can be wrong with the distribution."""
+        return self.choice
+
+    def describe(self) -> str:
+        """Return the values for people to read."""
+        return ", ".join(map(str, self.choice))
+
+
+class Range(Frozen):
+    """What ranges of integers and of real numbers share."""
+
+    log: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> float | None:
+        """Distance of neighbouring values; None where there is no grid."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _check(self) -> Range:
+        low, high = self.bounds
+        if low > high:
+            raise ValueError(f"found [{low}, {high}], the low bound must not be above the high one")
+        if self.log and low <= 0:
+            raise ValueError(f"low bound {low}: must be above 0 with log: true")
+        if self.log and self.width not in (None, 1):
+            raise ValueError("step and log exclude each other; leave one out")
+        return self
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value lies in the range and, if there is one, on the grid."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        low, high = self.bounds
+        steps = (value - low) / self.width if self.width else 0
+        return low <= value <= high and abs(steps - round(steps)) < 1e-6
+
+    def describe(self) -> str:
+        """Return the range for people to read."""
+        low, high = self.bounds
+        step = f", step {self.width:g}" if self.width not in (None, 1) else ""
+        return f"{low:g} to {high:g}{step}{', log' if self.log else ''}"
+
+
+class IntRange(Range):
+    """An integer between two bounds, both included."""
+
+    int_: Annotated[tuple[int, int], Field(alias="int")]
+    step: int = Field(1, ge=1)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Lowest and highest value."""
+        return self.int_
+
+    @property
+    def width(self) -> float | None:
+        """Distance of neighbouring values."""
+        return self.step
+
+    def suggest(self, trial: Suggester, name: str) -> Scalar:
+        """Ask an Optuna trial."""
+        low, high = self.int_
+        return trial.suggest_int(name, low, high - (high - low) % self.step, step=self.step,
+                                 log=self.log)  # fmt: skip
+
+    def examples(self) -> Sequence[Scalar]:
+        """Return values that show all that can be wrong with the distribution."""
+        return self.int_
+
+
+class FloatRange(Range):
+    """A real number between two bounds, both included."""
+
+    float_: Annotated[tuple[float, float], Field(alias="float")]
+    step: float | None = Field(None, gt=0)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return self.float_
+
+    @property
+    def width(self) -> float | None:
+        """Distance of neighbouring values, if there is a grid."""
+        return self.step
+
+    def suggest(self, trial: Suggester, name: str) -> Scalar:
+        """Ask an Optuna trial."""
+        return trial.suggest_float(name, *self._on_grid(), step=self.step, log=self.log)
+
+    def _on_grid(self) -> tuple[float, float]:
+        low, high = self.float_
+        if self.step is None:
+            return low, high
+        n_steps = int((high - low) / self.step + 1e-9)
+        return low, round(low + n_steps * self.step, 12)
+
+    def examples(self) -> Sequence[Scalar]:
+        """Return values that show all that can be wrong, one between the bounds among them."""
+        low, high = self.float_
+        return low, high, low + 0.3719 * (high - low)
+
+
+Distribution = Choice | IntRange | FloatRange
+
+
+def is_distribution(value: Any) -> bool:
+    """Whether a value in a space file is meant as a distribution."""
+    return isinstance(value, dict) and any(kind in value for kind in KINDS)
+
+
+def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
+    """Check a distribution given as a mapping.
+
+    Raises:
+        SpaceError: more than one kind, an unknown key, impossible bounds.
+    """
+    kinds = [kind for kind in KINDS if kind in value]
+    if len(kinds) > 1:
+        raise SpaceError(f"{where}: found {' and '.join(kinds)}, must be one of {KINDS}")
+    classes: dict[str, type[Distribution]] = {
+        "choice": Choice,
+        "int": IntRange,
+        "float": FloatRange,
+    }
+    try:
+        return classes[kinds[0]].model_validate(value)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        keys = ".".join(str(part) for part in finding["loc"])
+        if finding["type"] == "extra_forbidden":
+            raise SpaceError(f"{where}: unknown key {keys!r} in a {kinds[0]}") from None
+        message = finding["msg"].removeprefix("Value error, ").replace("Input should", "must")
+        found = "" if "Value error" in finding["msg"] else f" found {finding['input']!r},"
+        raise SpaceError(f"{where}: {keys + ':' if keys else ''}{found} {message}") from None

@@ -1,0 +1,83 @@
+"""What coordinator and workers say to each other; plain values, no tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.config import Config
+
+Epochs = list[dict[str, Any]]
+"""A record of each epoch so far, as ``worker.epoch_record`` makes it."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a worker runs on."""
+
+    device: str
+    precision: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A configuration to train, from its last checkpoint if its folder has one."""
+
+    number: int
+    config: Config
+    seed: int
+    folder: Path
+    precision: str
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """A worker has started."""
+
+    machine: Machine
+
+
+@dataclass(frozen=True)
+class WorkerRefused:
+    """A worker cannot work at all, whatever the configuration."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is finished and saved; the worker waits for leave to go on."""
+
+    number: int
+    epochs: Epochs
+
+
+@dataclass(frozen=True)
+class TrialDone:
+    """Training has come to its end, or was told to stop."""
+
+    number: int
+    epochs: Epochs
+    n_parameters: int
+
+
+@dataclass(frozen=True)
+class TrialFailed:
+    """Training broke off.
+
+    Attributes:
+        number: of the trial.
+        kind: "diverged" or "crash".
+        reason: one line.
+        traceback: of an exception; empty if none is known.
+    """
+
+    number: int
+    kind: str
+    reason: str
+    traceback: str
+
+
+Event = WorkerReady | WorkerRefused | EpochDone | TrialDone | TrialFailed

@@ -1,0 +1,142 @@
+"""The local engine: worker processes on this machine, each started once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+
+from ocrsearch.search.engines.events import (
+    EpochDone,
+    Event,
+    Job,
+    Machine,
+    TrialFailed,
+    WorkerReady,
+    WorkerRefused,
+)
+from ocrsearch.search.engines.worker import WorkerSetup, worker_main
+
+STOP_SECONDS = 1.0
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    channel: connection.Connection
+    ready: bool = False
+    job: Job | None = None
+
+
+class LocalEngine:
+    """Runs jobs in processes; a process that dies is replaced."""
+
+    def __init__(self, n_workers: int, setup: WorkerSetup) -> None:
+        self.setup = setup
+        self.machine: Machine | None = None
+        self._context = multiprocessing.get_context("spawn")
+        self._workers = [self._spawn() for _ in range(n_workers)]
+
+    @property
+    def n_idle(self) -> int:
+        """How many workers wait for a job."""
+        return sum(w.ready and w.job is None for w in self._workers)
+
+    @property
+    def running(self) -> list[int]:
+        """Numbers of the trials that are being trained."""
+        return [w.job.number for w in self._workers if w.job is not None]
+
+    def keep(self, n_workers: int) -> None:
+        """Stop the workers beyond the first n; none may have a job yet."""
+        for worker in self._workers[n_workers:]:
+            self._stop(worker)
+        del self._workers[n_workers:]
+
+    def submit(self, job: Job) -> None:
+        """Give a job to an idle worker; there must be one."""
+        worker = next(w for w in self._workers if w.ready and w.job is None)
+        worker.job = job
+        worker.channel.send(job)
+
+    def answer(self, number: int, *, go_on: bool) -> None:
+        """Tell the worker of a trial whether to train another epoch."""
+        worker = next(w for w in self._workers if w.job is not None and w.job.number == number)
+        with suppress(BrokenPipeError, ConnectionResetError):  # if dead, poll notices it
+            worker.channel.send(go_on)
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """Wait for events, at most so long, and return those that have come."""
+        by_channel = {w.channel: w for w in self._workers}
+        ready = connection.wait(list(by_channel), timeout_s)
+        events = []
+        for channel in ready:
+            worker = by_channel[channel]  # type: ignore[index]
+            try:
+                events.append(self._received(worker, worker.channel.recv()))
+            except (EOFError, ConnectionResetError):
+                events += self._replace(worker)
+        return events
+
+    def close(self) -> None:
+        """End all workers at once; what they have saved stays."""
+        for worker in self._workers:
+            worker.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            self._stop(worker)
+        self._workers = []
+
+    def _received(self, worker: _Worker, event: Event) -> Event:
+        if isinstance(event, WorkerReady):
+            worker.ready = True
+            self.machine = self.machine or event.machine
+        elif not isinstance(event, EpochDone):
+            worker.job = None
+        return event
+
+    def _replace(self, worker: _Worker) -> list[Event]:
+        worker.process.join(STOP_SECONDS)
+        code = worker.process.exitcode
+        self._stop(worker)
+        self._workers.remove(worker)
+        if not worker.ready:
+            return [WorkerRefused(f"a worker ended before it was ready (exit code {code})")]
+        self._workers.append(self._spawn())
+        if worker.job is None:
+            return []
+        reason = f"its worker process died (exit code {code})"
+        return [TrialFailed(worker.job.number, "crash", reason, "")]
+
+    def _spawn(self) -> _Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=worker_main, args=(theirs, self.setup), daemon=True)
+        with _interrupts_blocked():
+            process.start()
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _stop(self, worker: _Worker) -> None:
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.channel.close()
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """A process started here never sees Ctrl-C, not even before its first line has run."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,309 @@
+"""Search spaces: a YAML file in the shape of a configuration, whose leaves may be distributions.
+
+A leaf is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or ``{float: [low, high]}``
+with ``step`` or ``log: true``. Any part may carry ``when:`` with the value of another parameter
+on which it depends. The file is checked whole before anything is read or trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import Field, ValidationError
+
+from ocrsearch.config import Config, Frozen
+from ocrsearch.errors import SpaceError
+from ocrsearch.search.distributions import (
+    Choice,
+    Distribution,
+    Scalar,
+    is_distribution,
+    parse_distribution,
+)
+from ocrsearch.search.explain import explain_validation_error, suggestion
+from ocrsearch.search.yaml_file import parse_yaml, read_yaml
+
+Values = dict[str, Scalar]
+"""Parameter paths, as ``training.learning_rate``, and their values."""
+
+Condition = dict[str, tuple[Scalar, ...]]
+"""Paths and the values that they must have, all of them."""
+
+ARCHITECTURE = "model.architecture"
+
+
+class SamplerSettings(Frozen):
+    """Who suggests configurations."""
+
+    name: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler.")
+    startup_trials: int = Field(10, ge=1, description="Random configurations before TPE begins.")
+
+
+class PrunerSettings(Frozen):
+    """Who stops configurations that fall behind."""
+
+    name: Literal["median", "none"] = Field("median", description="Optuna's pruner.")
+    startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
+    warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+
+
+class SearchSettings(Frozen):
+    """The ``search`` part of a space."""
+
+    sampler: SamplerSettings = SamplerSettings()
+    pruner: PrunerSettings = PrunerSettings()
+    try_first: tuple[dict[str, Any], ...] = Field(
+        (), description="Configurations to try first; what they leave out is suggested."
+    )
+
+
+class Suggester(Protocol):
+    """The part of an Optuna trial that a space needs."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Any: ...
+    def suggest_int(
+        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
+    ) -> int: ...
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float: ...
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A leaf that is searched."""
+
+    path: str
+    distribution: Distribution
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class FixedValue:
+    """A leaf with one value."""
+
+    path: str
+    value: Any
+    condition: Condition
+
+
+@dataclass(frozen=True)
+class Space:
+    """A checked search space.
+
+    Attributes:
+        name: the file's name without its ending.
+        parameters: what is searched, each behind those on which it depends.
+        fixed: what is not.
+        settings: of the search.
+        content: the configuration part of the file, to compare spaces by.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    fixed: tuple[FixedValue, ...]
+    settings: SearchSettings
+    content: dict[str, Any]
+
+    def suggest(self, trial: Suggester) -> Values:
+        """Ask an Optuna trial for a value of each parameter whose condition holds."""
+        values: Values = {}
+        for parameter in self.parameters:
+            if self._holds(parameter.condition, values):
+                values[parameter.path] = parameter.distribution.suggest(trial, parameter.path)
+        return values
+
+    def resolve(self, values: Mapping[str, Scalar]) -> Config:
+        """Return the configuration of a point of the space.
+
+        Raises:
+            pydantic.ValidationError: a value that the configuration refuses; a checked space
+                gives none for values that it suggested.
+        """
+        nested: dict[str, Any] = {}
+        for fixed in self.fixed:
+            if self._holds(fixed.condition, values):
+                _put(nested, fixed.path, fixed.value)
+        for path, value in values.items():
+            _put(nested, path, value)
+        return Config.model_validate(nested)
+
+    def covering_values(self, parameter: Parameter, value: Scalar) -> Values:
+        """Return a point of the space in which a parameter has the given value."""
+        wanted: Values = {parameter.path: value}
+        for p in reversed(self.parameters):
+            if p.path in wanted:
+                for path, allowed in p.condition.items():
+                    wanted.setdefault(path, allowed[0])
+        values: Values = {}
+        for p in self.parameters:
+            if self._holds(p.condition, values):
+                values[p.path] = wanted.get(p.path, p.distribution.examples()[0])
+        return values
+
+    def _holds(self, condition: Condition, values: Mapping[str, Scalar]) -> bool:
+        known = {f.path: f.value for f in self.fixed} | dict(values)
+        return all(path in known and known[path] in allowed for path, allowed in condition.items())
+
+
+def load_space(path: Path) -> Space:
+    """Read and check a space file.
+
+    Raises:
+        SpaceError: what is wrong first, with the place in the file.
+    """
+    return _build(read_yaml(path), path.stem, str(path))
+
+
+def parse_space(text: str, name: str) -> Space:
+    """Check a space given as YAML text; see ``load_space``."""
+    return _build(parse_yaml(text, name), name, name)
+
+
+def _build(content: dict[str, Any], name: str, where: str) -> Space:
+    content = dict(content)
+    try:
+        settings = SearchSettings.model_validate(content.pop("search", None) or {})
+    except ValidationError as error:
+        raise SpaceError(explain_validation_error(f"{where}: search", error)) from None
+    leaves = list(_leaves(content, "", {}, where))
+    parameters = [leaf for leaf in leaves if isinstance(leaf, Parameter)]
+    fixed = tuple(leaf for leaf in leaves if isinstance(leaf, FixedValue))
+    _check_conditions(leaves, where)
+    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content)
+    _check_values(space, where)
+    _check_first(space, where)
+    return space
+
+
+def _leaves(
+    section: dict[str, Any], prefix: str, outer: Condition, where: str
+) -> Iterator[Parameter | FixedValue]:
+    condition = {**outer, **_condition(section.get("when", {}), prefix.rstrip("."), where)}
+    for key, value in section.items():
+        path = f"{prefix}{key}"
+        if key == "when":
+            continue
+        if not isinstance(key, str):
+            raise SpaceError(f"{where}: {prefix}{key!r}: a key must be text")
+        if is_distribution(value):
+            own = _condition(value.get("when", {}), path, where)
+            rest = {k: v for k, v in value.items() if k != "when"}
+            distribution = parse_distribution(rest, f"{where}: {path}")
+            yield Parameter(path, distribution, {**condition, **own})
+        elif isinstance(value, dict):
+            yield from _leaves(value, f"{path}.", condition, where)
+        else:
+            yield FixedValue(path, value, condition)
+
+
+def _condition(value: Any, path: str, where: str) -> Condition:
+    if not isinstance(value, dict):
+        raise SpaceError(
+            f"{where}: {path}: when: found {value!r}, must be a parameter and its value, "
+            "as {model.architecture: seq2seq}"
+        )
+    return {
+        str(key): tuple(v) if isinstance(v, list) else (v,)  # one value or a list of them
+        for key, v in value.items()
+    }
+
+
+def _check_conditions(leaves: Sequence[Parameter | FixedValue], where: str) -> None:
+    by_path = {leaf.path: leaf for leaf in leaves}
+    for leaf in leaves:
+        for path, allowed in leaf.condition.items():
+            place = f"{where}: {leaf.path}: when"
+            if path not in by_path:
+                hint = suggestion(path, by_path)
+                raise SpaceError(f"{place}: no parameter {path!r} in this space{hint}")
+            _check_fulfillable(by_path[path], allowed, place)
+
+
+def _check_fulfillable(
+    target: Parameter | FixedValue, allowed: tuple[Scalar, ...], place: str
+) -> None:
+    if isinstance(target, FixedValue):
+        possible, found = target.value in allowed, f"is fixed at {target.value!r}"
+    else:
+        possible = all(target.distribution.contains(value) for value in allowed)
+        found = f"can be {target.distribution.describe()}"
+    if not possible or not allowed:
+        wanted = " or ".join(map(repr, allowed)) or "nothing"
+        raise SpaceError(f"{place}: {target.path} {found}, so it can never be {wanted}")
+
+
+def _ordered(parameters: Sequence[Parameter], where: str) -> Iterator[Parameter]:
+    waiting, paths, done = list(parameters), {p.path for p in parameters}, set[str]()
+    while waiting:
+        ready = [p for p in waiting if not (p.condition.keys() & paths) - done]
+        if not ready:
+            loop = ", ".join(p.path for p in waiting)
+            raise SpaceError(f"{where}: when: these depend on each other in a circle: {loop}")
+        yield from ready
+        done.update(p.path for p in ready)
+        waiting = [p for p in waiting if p.path not in done]
+
+
+def _check_values(space: Space, where: str) -> None:
+    """Build a configuration for each end of each distribution: what it refuses is an error."""
+    points = [(p.path, space.covering_values(p, v)) for p in space.parameters
+              for v in p.distribution.examples()] or [("", {})]  # fmt: skip
+    for path, values in points:
+        try:
+            space.resolve(values)
+        except ValidationError as error:
+            found = values.get(path)
+            place = f"{where}: {path} = {found!r}" if path else where
+            raise SpaceError(explain_validation_error(where, error, place)) from None
+    for fixed in space.fixed:
+        if fixed.condition:
+            _check_reachable(space, fixed, where)
+
+
+def _check_reachable(space: Space, fixed: FixedValue, where: str) -> None:
+    values: Values = {}
+    for p in space.parameters:
+        if p.path in fixed.condition:
+            values = space.covering_values(p, fixed.condition[p.path][0])
+            break
+    try:
+        space.resolve(values)
+    except ValidationError as error:
+        raise SpaceError(explain_validation_error(where, error)) from None
+
+
+def _check_first(space: Space, where: str) -> None:
+    by_path = {p.path: p for p in space.parameters}
+    for i, first in enumerate(space.settings.try_first):
+        for path, value in flatten(first).items():
+            place = f"{where}: search.try_first[{i}]: {path}"
+            if path not in by_path:
+                raise SpaceError(f"{place}: not a searched parameter{suggestion(path, by_path)}")
+            distribution = by_path[path].distribution
+            if not distribution.contains(value):
+                raise SpaceError(f"{place}: found {value!r}, can be {distribution.describe()}")
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"a.b": 1}`` for ``{"a": {"b": 1}}``."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        path = f"{prefix}{key}"
+        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
+    return flat
+
+
+def is_choice(parameter: Parameter) -> bool:
+    """Whether a parameter is a choice among listed values."""
+    return isinstance(parameter.distribution, Choice)
+
+
+def _put(nested: dict[str, Any], path: str, value: Any) -> None:
+    *sections, key = path.split(".")
+    for section in sections:
+        nested = nested.setdefault(section, {})
+    nested[key] = value

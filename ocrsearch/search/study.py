@@ -1,0 +1,233 @@
+"""A study: Optuna's database entry and the folder beside it with weights and checkpoints.
+
+A trial that was running when its coordinator ended stays RUNNING in the database; the next
+coordinator takes it up again under the same number. The lock says whether there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.space import Space, flatten
+
+DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+SQLITE_TIMEOUT_S = 60
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What a study is about; stored with it, and compared when it is continued."""
+
+    space_name: str
+    space: dict[str, Any]
+    data_spec: str
+    data_fingerprint: str
+    n_samples: dict[str, int]
+    split_seed: int
+    seed: int
+
+
+def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
+    """Open a study database.
+
+    Args:
+        url: as SQLAlchemy takes it.
+        create: whether a missing SQLite file and its folder are made.
+
+    Raises:
+        StudyError: no such database, or it cannot be opened.
+        OptionError: not such a URL.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        if not create:
+            raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
+        file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if file is not None:
+            _let_readers_in(file)
+        options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}} if file is not None else {}
+        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+    except (SQLAlchemyError, sqlite3.Error, ImportError, RuntimeError) as error:
+        raise StudyError(f"{url}: cannot open the study database: {_first_line(error)}") from None
+
+
+def sqlite_file(url: str) -> Path | None:
+    """Return the file of a SQLite URL, None for other databases.
+
+    Raises:
+        OptionError: not a database URL.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise OptionError(
+            f"--storage {url}: not a database URL; write it as {DEFAULT_STORAGE}"
+        ) from None
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    if not parsed.database or parsed.database == ":memory:":
+        raise OptionError(f"--storage {url}: names no file; write it as {DEFAULT_STORAGE}")
+    return Path(parsed.database)
+
+
+def study_folder(storage_url: str, study_name: str) -> Path:
+    """Return where the weights of a study are: beside its SQLite file, else in ``studies``."""
+    file = sqlite_file(storage_url)
+    return (file.parent if file is not None else Path("studies")) / study_name
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Return where a trial saves its checkpoint and weights."""
+    return folder / f"trial-{number:05d}"
+
+
+def check_study_name(name: str) -> str:
+    """Return a name that can also be a folder's.
+
+    Raises:
+        OptionError: it cannot.
+    """
+    if not NAME_PATTERN.fullmatch(name):
+        raise OptionError(f"--study {name!r}: use letters, digits, '.', '_' and '-' only")
+    return name
+
+
+@contextmanager
+def study_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold a study for one coordinator; the system gives it free when the process ends.
+
+    Raises:
+        StudyError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise StudyError(
+            f"study {name!r}: another 'ocrsearch run' is searching it; "
+            "wait for it, or give --study another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a coordinator is searching the study now."""
+    if not (folder / "lock").exists():
+        return False
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def open_study(
+    storage: optuna.storages.RDBStorage, name: str, space: Space, facts: StudyFacts
+) -> optuna.Study:
+    """Create a study, or continue one that is about the same space and data.
+
+    Raises:
+        StudyError: a study of that name has another space or other data.
+    """
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        direction="minimize",
+        load_if_exists=True,
+        sampler=_sampler(space, facts.seed),
+        pruner=_pruner(space),
+    )
+    stored = study.user_attrs.get("facts")
+    if stored is None:
+        for first in space.settings.try_first:
+            study.enqueue_trial(flatten(first), skip_if_exists=True)
+        study.set_user_attr("facts", json.loads(json.dumps(facts.__dict__)))
+    else:
+        _check_same(name, stored, facts)
+    return study
+
+
+def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return the trials that count towards the total, in their order."""
+    return study.get_trials(deepcopy=False, states=FINISHED)
+
+
+def unfinished_trials(study: optuna.Study) -> list[optuna.Trial]:
+    """Return the trials that a coordinator left when it ended, to be continued."""
+    frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    return [optuna.Trial(study, trial._trial_id) for trial in frozen]
+
+
+def _sampler(space: Space, seed: int) -> optuna.samplers.BaseSampler:
+    settings = space.settings.sampler
+    if settings.name == "random":
+        return optuna.samplers.RandomSampler(seed=seed)
+    conditional = any(p.condition for p in space.parameters)
+    with warnings.catch_warnings():  # 'group' is marked experimental since Optuna 2.8
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            n_startup_trials=settings.startup_trials, group=conditional, seed=seed
+        )
+
+
+def _pruner(space: Space) -> optuna.pruners.BasePruner:
+    settings = space.settings.pruner
+    if settings.name == "none":
+        return optuna.pruners.NopPruner()
+    return optuna.pruners.MedianPruner(
+        n_startup_trials=settings.startup_trials, n_warmup_steps=settings.warmup_epochs
+    )
+
+
+def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
+    now = json.loads(json.dumps(facts.__dict__))
+    advice = "continue it with what it began with, or give --study a new name"
+    if stored["data_fingerprint"] != now["data_fingerprint"]:
+        raise StudyError(
+            f"study {name!r}: began with other data ({stored['data_spec']}, fingerprint "
+            f"{stored['data_fingerprint']}; now {now['data_spec']}, "
+            f"{now['data_fingerprint']}); {advice}"
+        )
+    if stored["space"] != now["space"]:
+        before, after = flatten(stored["space"]), flatten(now["space"])
+        differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+        raise StudyError(
+            f"study {name!r}: began with another space, it differs at {', '.join(differ[:3])}; "
+            f"{advice}"
+        )
+
+
+def _let_readers_in(file: Path) -> None:
+    """Switch a SQLite file to write-ahead logging: reading and writing do not wait."""
+    with sqlite3.connect(file, timeout=SQLITE_TIMEOUT_S) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

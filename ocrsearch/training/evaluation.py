@@ -1,0 +1,57 @@
+"""Reading many lines with a network: the same for validation, evaluation and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ocrsearch.data.batches import collate, width_sorted_batches
+from ocrsearch.data.lines import Line
+from ocrsearch.models.decoding import Hypothesis
+from ocrsearch.models.factory import Architecture
+
+MAX_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in each line, in their order, and the mean loss over batches."""
+
+    hypotheses: list[Hypothesis]
+    loss: float
+
+
+@torch.inference_mode()
+def read_lines(
+    network: nn.Module,
+    architecture: Architecture,
+    lines: Sequence[Line],
+    device: torch.device,
+    *,
+    with_loss: bool = False,
+) -> Reading:
+    """Read lines in batches of similar width; the module is left in evaluation mode.
+
+    Args:
+        network: built for this architecture, on the device.
+        architecture: how its output is decoded and its loss computed.
+        lines: pictures, and labels if the loss is wanted.
+        device: where to compute.
+        with_loss: whether the labels are compared with the output; otherwise loss is NaN.
+    """
+    network.eval()
+    hypotheses: list[Hypothesis | None] = [None] * len(lines)
+    total = 0.0
+    batches = width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE)
+    for ids in batches:
+        batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
+        read = architecture.greedy(network, batch.images, batch.widths)
+        for i, hypothesis in zip(ids, read, strict=True):
+            hypotheses[i] = hypothesis
+        if with_loss:
+            total += float(architecture.loss(network, batch, 0)) * len(ids)
+    loss = total / len(lines) if with_loss and lines else float("nan")
+    return Reading([h for h in hypotheses if h is not None], loss)

@@ -1,0 +1,102 @@
+"""Error rates of recognised texts, with intervals.
+
+CER is all edits over all reference symbols, not a mean of ratios; WER the same over words
+parted by white space. SER is the share of texts that are not wholly right; exact is 1 - SER.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+N_RESAMPLES = 2000
+BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Error rates of n texts as fractions; CER and WER may exceed 1."""
+
+    n: int
+    cer: float
+    wer: float
+    ser: float
+    exact: float
+
+
+@dataclass(frozen=True)
+class EditCounts:
+    """Per text: edits and reference lengths in symbols and words, and whether it is wrong."""
+
+    edits: np.ndarray
+    symbols: np.ndarray
+    word_edits: np.ndarray
+    words: np.ndarray
+    wrong: np.ndarray
+
+
+def count_edits(references: Sequence[str], hypotheses: Sequence[str]) -> EditCounts:
+    """Compare texts pairwise by Levenshtein distance."""
+    pairs = list(zip(references, hypotheses, strict=True))
+    word_pairs = [(r.split(), h.split()) for r, h in pairs]
+    return EditCounts(
+        edits=np.array([Levenshtein.distance(r, h) for r, h in pairs], dtype=np.int64),
+        symbols=np.array([len(r) for r, _ in pairs], dtype=np.int64),
+        word_edits=np.array([Levenshtein.distance(r, h) for r, h in word_pairs], dtype=np.int64),
+        words=np.array([len(r) for r, _ in word_pairs], dtype=np.int64),
+        wrong=np.array([r != h for r, h in pairs], dtype=np.int64),
+    )
+
+
+def compute_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> Metrics:
+    """Return the error rates.
+
+    Without any reference symbol a rate is 0 if nothing was read, else the number of edits.
+    """
+    counts = count_edits(references, hypotheses)
+    ser = _ratio(counts.wrong.sum(), len(counts.wrong))
+    return Metrics(
+        n=len(references),
+        cer=_ratio(counts.edits.sum(), counts.symbols.sum()),
+        wer=_ratio(counts.word_edits.sum(), counts.words.sum()),
+        ser=ser,
+        exact=1.0 - ser if len(references) else 0.0,
+    )
+
+
+def bootstrap_intervals(
+    references: Sequence[str], hypotheses: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """Return 95 % percentile bootstrap intervals (Efron, 1979) of cer, wer, ser and exact.
+
+    Texts are drawn with replacement, from a fixed seed; the same input gives the same output.
+    """
+    counts = count_edits(references, hypotheses)
+    n = len(counts.wrong)
+    if n == 0:
+        return dict.fromkeys(("cer", "wer", "ser", "exact"), (0.0, 1.0))
+    rng = np.random.default_rng(BOOTSTRAP_SEED)
+    columns = np.stack(
+        [counts.edits, counts.symbols, counts.word_edits, counts.words, counts.wrong], axis=1
+    )
+    sums = np.stack([columns[rng.integers(n, size=n)].sum(0) for _ in range(N_RESAMPLES)])
+    ser = sums[:, 4] / n
+    rates = {
+        "cer": sums[:, 0] / np.maximum(sums[:, 1], 1),
+        "wer": sums[:, 2] / np.maximum(sums[:, 3], 1),
+        "ser": ser,
+        "exact": 1.0 - ser,
+    }
+    return {name: _percentiles(values) for name, values in rates.items()}
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _ratio(errors: int, total: int) -> float:
+    return float(errors) / max(int(total), 1)

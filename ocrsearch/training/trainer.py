@@ -1,0 +1,186 @@
+"""Training of one configuration, an epoch at a time.
+
+The trainer owns network, optimiser and randomness and can be saved and restored between any
+two epochs; a restored one goes on as if it had not stopped. It writes no files and asks
+nobody: who calls ``run_epoch`` decides whether there is another.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ocrsearch.config import Config
+from ocrsearch.data.batches import Batch, training_batches
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.lines import scaled_lines
+from ocrsearch.errors import DivergedError
+from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters
+from ocrsearch.training.evaluation import read_lines
+from ocrsearch.training.metrics import Metrics, compute_metrics
+from ocrsearch.training.precision import Precision, set_precision
+from ocrsearch.training.schedule import Schedule, build_optimizer, set_rate
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What an epoch brought.
+
+    Attributes:
+        epoch: number of epochs finished, from 1.
+        train_loss: mean over the batches.
+        val_loss: mean over the validation split.
+        metrics: on the validation split.
+        is_best: whether this is the best epoch so far, by CER and then by loss.
+        learning_rate: at the end of the epoch.
+        seconds: of training and validation, in this epoch.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    metrics: Metrics
+    is_best: bool
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: what ``Trainer.state`` saves beside tensors."""
+
+    epoch: int = 0
+    best: tuple[float, float] = (math.inf, math.inf)
+    best_epoch: int = 0
+
+
+class Trainer:
+    """Trains the network of one configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        seed: int,
+        device: torch.device,
+        precision: Precision = "fp32",
+    ) -> None:
+        """Build the network and scale the pictures; one seed gives one result on the CPU."""
+        self.config = config
+        self.charset = dataset.charset
+        self.device = device
+        train, val = dataset.splits["train"], dataset.splits["val"]
+        self.train_lines = scaled_lines(train, dataset.charset, config.images)
+        self.val_lines = scaled_lines(val, dataset.charset, config.images)
+        self.val_texts = val.texts
+        self.architecture = ARCHITECTURES[config.model.architecture]
+        self.network = build_network(config, len(dataset.charset), seed).to(device)
+        set_precision(self.network, precision)
+        self.n_parameters = n_parameters(self.network)
+        self.optimizer = build_optimizer(config.training, self.network)
+        self.schedule = Schedule.from_config(config.training)
+        self.progress = Progress()
+        self.rng = np.random.default_rng(seed)
+        torch.manual_seed(seed)  # dropout draws from the global state, whatever we do
+
+    @property
+    def finished(self) -> bool:
+        """Whether the schedule has come to its end."""
+        return self.progress.epoch >= self.schedule.end
+
+    def run_epoch(self) -> EpochReport:
+        """Train one epoch and validate.
+
+        Raises:
+            DivergedError: the loss became NaN or infinite.
+        """
+        start = time.perf_counter()
+        epoch = self.progress.epoch + 1
+        train_loss = self._train_epoch()
+        if not math.isfinite(train_loss):
+            raise DivergedError(f"the loss became {train_loss} in epoch {epoch}")
+        val_loss, metrics = self._validate()
+        is_best = (metrics.cer, val_loss) < self.progress.best
+        if is_best:
+            self.progress = Progress(epoch, (metrics.cer, val_loss), epoch)
+        else:
+            self.progress = replace(self.progress, epoch=epoch)
+        self._perhaps_decay_now()
+        return EpochReport(
+            epoch=epoch,
+            train_loss=train_loss,
+            val_loss=val_loss,
+            metrics=metrics,
+            is_best=is_best,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=time.perf_counter() - start,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that ``restore`` needs: tensors and plain values."""
+        randomness = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            randomness["cuda"] = torch.cuda.get_rng_state(self.device)
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": asdict(self.schedule),
+            "progress": asdict(self.progress),
+            "numpy": json.dumps(self.rng.bit_generator.state),
+            "randomness": randomness,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue where ``state`` was taken."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule = Schedule(**state["schedule"])
+        self.progress = Progress(**{**state["progress"], "best": tuple(state["progress"]["best"])})
+        self.rng.bit_generator.state = json.loads(state["numpy"])
+        torch.set_rng_state(state["randomness"]["torch"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["randomness"]["cuda"], self.device)
+
+    def _train_epoch(self) -> float:
+        self.network.train()
+        training = self.config.training
+        steps = math.ceil(len(self.train_lines) / training.batch_size)
+        losses = []
+        batches = training_batches(
+            self.train_lines, training.batch_size, training.augment, self.rng
+        )
+        for i, batch in enumerate(batches):
+            step = self.progress.epoch * steps + i
+            rate = self.schedule.rate(training.learning_rate, step, steps, training.warmup_steps)
+            set_rate(self.optimizer, rate)
+            losses.append(self._step(batch.to(self.device), step))
+        return float(torch.stack(losses).mean())
+
+    def _step(self, batch: Batch, step: int) -> torch.Tensor:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.architecture.loss(self.network, batch, step)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def _validate(self) -> tuple[float, Metrics]:
+        reading = read_lines(
+            self.network, self.architecture, self.val_lines, self.device, with_loss=True
+        )
+        texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
+        return reading.loss, compute_metrics(self.val_texts, texts)
+
+    def _perhaps_decay_now(self) -> None:
+        """Begin the final decay early when nothing is gained any more, or nothing is left."""
+        epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
+        if epoch >= self.schedule.decay_start:
+            return
+        if self.progress.best[0] == 0.0 or epoch - best_epoch >= self.config.training.patience:
+            self.schedule = replace(self.schedule, decay_start=epoch)
