@@ -97,7 +97,6 @@ def search(
         OcrSearchError: the space, the data, the study or an option is wrong.
     """
     options = options or SearchOptions()
-    observer = observer or (lambda status, line: None)
     space = space if isinstance(space, Space) else load_space(Path(space))
     _check(options)
     name = check_study_name(options.study or f"{space.name}-{data_name(data)}")
@@ -109,7 +108,14 @@ def search(
         _prepare_folder(dataset, folder)
         limits = Limits(options.trials, options.timeout_s, options.target)
         coordinator = Coordinator(
-            study, space, dataset.splits["train"], engine, limits, folder, options.seed, observer
+            study,
+            space,
+            dataset.splits["train"],
+            engine,
+            limits,
+            folder,
+            options.seed,
+            observer or _silent,
         )
         if coordinator.status.n_finished < options.trials:
             _await_first_worker(engine, options)
@@ -117,6 +123,10 @@ def search(
             ending = coordinator.run()
     remove_trial_folder(folder / "data")
     return SearchResult(name, options.storage, ending, coordinator.status)
+
+
+def _silent(status: Status, line: str | None) -> None:
+    """Show nothing."""
 
 
 def _check(options: SearchOptions) -> None:

@@ -26,13 +26,12 @@ from ocrsearch.search.engines.events import (
     Machine,
     TrialDone,
     TrialFailed,
-    WorkerReady,
     WorkerRefused,
 )
 from ocrsearch.search.engines.worker import LAST, remove_trial_folder
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.space import Space, Values
-from ocrsearch.search.study import finished_trials, trial_folder, unfinished_trials
+from ocrsearch.search.study import finished_trials, rank, trial_folder, unfinished_trials
 
 KEPT_WEIGHTS = 10
 """Weights of so many of the best trials are kept."""
@@ -228,8 +227,6 @@ class Coordinator:
             self._on_failed(event)
         elif isinstance(event, WorkerRefused):
             raise StudyError(event.reason)
-        else:
-            assert isinstance(event, WorkerReady)
 
     def _on_epoch(self, event: EpochDone) -> None:
         running = self.status.running[event.number]
@@ -267,6 +264,7 @@ class Coordinator:
         return {
             "exact": best["exact"],
             "wer": best["wer"],
+            "val_loss": best["val_loss"],
             "best_epoch": best["epoch"],
             "n_epochs": len(event.epochs),
             "seconds": sum(record["seconds"] for record in event.epochs),
@@ -337,7 +335,7 @@ class Coordinator:
 
     def _drop_old_weights(self) -> None:
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        ranked = sorted(complete, key=lambda t: (t.values[0], t.number))
+        ranked = sorted(complete, key=rank)
         for trial in ranked[KEPT_WEIGHTS:]:
             remove_trial_folder(trial_folder(self.folder, trial.number))
 

@@ -7,6 +7,7 @@ coordinator takes it up again under the same number. The lock says whether there
 from __future__ import annotations
 
 import json
+import math
 import re
 import sqlite3
 import warnings
@@ -181,6 +182,11 @@ def unfinished_trials(study: optuna.Study) -> list[optuna.Trial]:
     """Return the trials that a coordinator left when it ended, to be continued."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [optuna.Trial(study, trial._trial_id) for trial in frozen]
+
+
+def rank(trial: FrozenTrial) -> tuple[float, float, int]:
+    """Return what finished trials are ordered by: CER, then validation loss, then age."""
+    return trial.values[0], trial.user_attrs.get("val_loss", math.inf), trial.number
 
 
 def _sampler(space: Space, seed: int) -> optuna.samplers.BaseSampler:

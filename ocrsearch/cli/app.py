@@ -1,0 +1,52 @@
+"""The command line: options, one call, output.
+
+Nothing heavy is imported before a command needs it. Progress and errors go to standard error.
+Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from ocrsearch.cli import best, dashboard, evaluate, predict, run, space, studies
+from ocrsearch.errors import OcrSearchError
+
+TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
+
+app = typer.Typer(
+    name="ocrsearch",
+    help="Search network and training for a small text recogniser that runs offline.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("run")(run.run)
+app.command("best")(best.best)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(space.app, name="space")
+app.add_typer(studies.app, name="studies")
+app.command("dashboard")(dashboard.dashboard)
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one line, not a traceback."""
+    try:
+        app()
+    except OcrSearchError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        _fail(f"internal error: {reason} (set {TRACEBACK_VARIABLE}=1 to see where)", 1)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"ocrsearch: {message}\n")
+    sys.exit(code)

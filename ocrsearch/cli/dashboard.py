@@ -1,0 +1,36 @@
+"""``ocrsearch dashboard``: browse the study database with optuna-dashboard."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ocrsearch.cli.options import DEFAULT_STORAGE, Storage
+from ocrsearch.errors import OptionError
+
+LOOPBACK = "127.0.0.1"
+
+
+def dashboard(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default only this machine's own.")
+    ] = LOOPBACK,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Browse studies in a web browser; a search may run at the same time."""
+    try:
+        from optuna_dashboard import run_server
+    except ImportError:
+        raise OptionError(
+            "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
+        ) from None
+    from ocrsearch.search.study import open_storage
+
+    study_storage = open_storage(storage)
+    typer.echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
+    try:
+        run_server(study_storage, host=host, port=port)
+    except OSError as error:
+        raise OptionError(f"--port {port}: cannot listen on {host}:{port} ({error})") from None

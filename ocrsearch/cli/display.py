@@ -1,0 +1,131 @@
+"""The live display of a search on a terminal, and plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ocrsearch.search.coordinator import Status, describe
+
+
+class Display(Protocol):
+    """What a search shows itself on."""
+
+    def update(self, status: Status, line: str | None) -> None: ...  # noqa: D102
+    def reading(self, n_read: int, n: int) -> None: ...  # noqa: D102
+
+
+class PlainDisplay:
+    """A line for each trial that ends; for logs and pipes."""
+
+    def update(self, status: Status, line: str | None) -> None:
+        """Print the line, if there is one."""
+        if line:
+            done = f"[{status.n_finished}/{status.limits.trials}]"
+            sys.stderr.write(f"{done} {line}\n")
+            sys.stderr.flush()
+
+    def reading(self, n_read: int, n: int) -> None:
+        """Print when all pictures are read."""
+        if n_read == n:
+            sys.stderr.write(f"{n} pictures read\n")
+            sys.stderr.flush()
+
+
+class QuietDisplay:
+    """Shows nothing."""
+
+    def update(self, status: Status, line: str | None) -> None:
+        """Show nothing."""
+
+    def reading(self, n_read: int, n: int) -> None:
+        """Show nothing."""
+
+
+class LiveDisplay:
+    """The state of the search, redrawn in place; lines of ended trials scroll above it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def update(self, status: Status, line: str | None) -> None:
+        """Redraw, and print the line above."""
+        if line:
+            self._live.console.print(Text(line), soft_wrap=True)
+        self._live.update(render(status))
+
+    def reading(self, n_read: int, n: int) -> None:
+        """Show how many pictures are read."""
+        if n_read % 50 == 0 or n_read == n:
+            self._live.update(Text(f"reading pictures: {n_read} of {n}"))
+
+
+@contextmanager
+def search_display(*, quiet: bool) -> Iterator[Display]:
+    """Choose the display for standard error as it is, and clear it up at the end."""
+    console = Console(stderr=True)
+    if quiet:
+        yield QuietDisplay()
+    elif not console.is_terminal:
+        yield PlainDisplay()
+    else:
+        with Live(Text("starting"), console=console, refresh_per_second=4) as live:
+            yield LiveDisplay(live)
+
+
+def render(status: Status) -> Group:
+    """Draw the state of a search."""
+    limits = status.limits
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[text]}")
+    )
+    text = f"{status.n_finished} of {limits.trials}, {format_seconds(status.elapsed_s)}"
+    left = status.left_s
+    text += f", about {format_seconds(left)} left" if left is not None else ""
+    bar.add_task("trials", total=limits.trials, completed=status.n_finished, text=text)
+    counts = (
+        f"{len(status.running)} running, {status.n_complete} finished, {status.n_pruned} stopped "
+        f"early, {status.n_infeasible} infeasible, {status.n_failed} failed, "
+        f"{status.n_epochs} epochs"
+    )
+    return Group(bar, Text(counts), _best(status), _running(status))
+
+
+def format_seconds(seconds: float) -> str:
+    """Return ``1:02:03`` or ``2:03``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _best(status: Status) -> Text:
+    if status.best_value is None:
+        return Text("best: none yet", style="dim")
+    return Text(
+        f"best: trial {status.best_number}, CER {status.best_value:.4f}, "
+        f"exact {status.best_exact:.3f} ({describe(status.best_values)})",
+        style="green",
+    )
+
+
+def _running(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("trial", "epoch", "CER", "exact", "loss", "configuration"):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for number, running in sorted(status.running.items()):
+        total = running.config.training.epochs
+        last = running.epochs[-1] if running.epochs else None
+        figures = ["-", "-", "-"]
+        if last:
+            figures = [f"{last['cer']:.4f}", f"{last['exact']:.3f}", f"{last['val_loss']:.3f}"]
+        epoch = f"{len(running.epochs)}/{total}"
+        table.add_row(str(number), epoch, *figures, describe(running.values))
+    return table

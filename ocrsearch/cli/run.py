@@ -1,0 +1,122 @@
+"""``ocrsearch run``: search a space on labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.options import (
+    DEFAULT_STORAGE,
+    Device,
+    DeviceOption,
+    Json,
+    Storage,
+    parse_duration,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from ocrsearch.search.api import SearchResult
+
+ENDINGS = {
+    "trials": "all trials are finished",
+    "timeout": "the time is up",
+    "target": "the target is reached",
+    "interrupted": "interrupted",
+}
+
+
+def run(
+    space: Annotated[Path, typer.Option(help="Search space, a YAML file.")],
+    trials: Annotated[
+        int, typer.Option(help="Total of finished configurations in the study.")
+    ] = 100,
+    data: Annotated[
+        str, typer.Option(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
+    ] = "digits",
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study; default: made of space and data.")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: one a core, one on a GPU.")
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="End after this time, as 90s, 30m or 2h.")
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="End when this validation CER is reached.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
+    device: DeviceOption = Device.auto,
+    max_bad: Annotated[
+        float, typer.Option(help="Share of unusable samples that is left out silently.")
+    ] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Search a space; the same command again continues the study."""
+    seconds = parse_duration(timeout) if timeout is not None else None
+
+    from ocrsearch.cli.display import search_display
+    from ocrsearch.search.api import SearchOptions, search
+
+    options = SearchOptions(
+        trials=trials,
+        study=study,
+        storage=storage,
+        workers=workers,
+        timeout_s=seconds,
+        target=target,
+        seed=seed,
+        device=device.value,
+        max_bad=max_bad,
+    )
+    with search_display(quiet=as_json) as display:
+        result = search(space, data, options, observer=display.update, progress=display.reading)
+    if as_json:
+        print_json(_content(result))
+    else:
+        typer.echo(_summary(result))
+    if result.ending == "interrupted":
+        raise typer.Exit(130)
+
+
+def _content(result: SearchResult) -> dict[str, Any]:
+    status = result.status
+    return {
+        "study": result.study,
+        "ending": result.ending,
+        "n_finished": status.n_finished,
+        "n_complete": status.n_complete,
+        "n_pruned": status.n_pruned,
+        "n_infeasible": status.n_infeasible,
+        "n_failed": status.n_failed,
+        "n_unfinished": len(status.running),
+        "n_epochs": status.n_epochs,
+        "seconds": status.elapsed_s,
+        "best_trial": status.best_number,
+        "best_cer": status.best_value,
+    }
+
+
+def _summary(result: SearchResult) -> str:
+    status = result.status
+    lines = [
+        f"study {result.study}: {ENDINGS[result.ending]}; {status.n_finished} of "
+        f"{status.limits.trials} trials ({status.n_complete} finished, {status.n_pruned} stopped "
+        f"early, {status.n_infeasible} infeasible, {status.n_failed} failed)"
+    ]
+    if status.running:
+        n = len(status.running)
+        lines.append(f"{n} in training were saved; the same command again continues them")
+    if status.best_value is None:
+        lines.append("no configuration is finished yet: give more time or trials")
+    else:
+        lines.append(
+            f"best so far: trial {status.best_number}, validation CER {status.best_value:.4f}, "
+            f"exact match {status.best_exact:.3f}"
+        )
+        lines.append(f"export it: ocrsearch best --study {result.study} --export model.pt")
+    return "\n".join(lines)

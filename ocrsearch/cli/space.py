@@ -1,0 +1,72 @@
+"""``ocrsearch space``: check a search space, and print the schema for editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from ocrsearch.search.space import Condition, Space
+
+app = typer.Typer(help="Check a search space, or print the schema of such files.")
+
+
+@app.command("check")
+def check(
+    file: Annotated[Path, typer.Argument(help="Search space, a YAML file.")],
+    as_json: Json = False,
+) -> None:
+    """Check a space whole and show what it searches."""
+    from ocrsearch.search.space import load_space
+
+    space = load_space(file)
+    if as_json:
+        print_json(_content(space))
+    else:
+        _print(space, file)
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON schema of space files, for completion and checks in editors."""
+    from ocrsearch.search.schema import space_schema
+
+    print_json(space_schema())
+
+
+def _content(space: Space) -> dict[str, Any]:
+    return {
+        "name": space.name,
+        "n_parameters": len(space.parameters),
+        "parameters": [
+            {"name": p.path, "values": p.distribution.describe(), "when": _when(p.condition)}
+            for p in space.parameters
+        ],
+        "fixed": {f.path: f.value for f in space.fixed},
+    }
+
+
+def _print(space: Space, file: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=str(file), title_justify="left")
+    for heading in ("parameter", "values", "when"):
+        table.add_column(heading)
+    for p in space.parameters:
+        table.add_row(p.path, p.distribution.describe(), _when(p.condition))
+    if space.fixed:
+        table.add_section()
+    for f in space.fixed:
+        table.add_row(f.path, f"{f.value} (fixed)", _when(f.condition), style="dim")
+    Console().print(table)
+    typer.echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
+
+
+def _when(condition: Condition) -> str:
+    parts = [f"{path} is {' or '.join(map(str, values))}" for path, values in condition.items()]
+    return ", ".join(parts)

@@ -1,0 +1,65 @@
+"""``ocrsearch studies``: list studies, and export one as a table."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, print_json
+
+app = typer.Typer(help="List studies, or export one as a table.")
+
+
+@app.command("list")
+def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
+    """List the studies of a database, the latest last."""
+    from ocrsearch.results.query import list_studies
+
+    found = list_studies(storage)
+    if as_json:
+        print_json({"studies": [asdict(summary) for summary in found]})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    headings = ("study", "space", "data", "best CER", "finished", "stopped", "failed", "unfinished")
+    for heading in (*headings, "last change"):
+        table.add_column(heading)
+    for s in found:
+        counts = [str(n) for n in (s.n_complete, s.n_pruned, s.n_failed)]
+        unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'to continue'}"
+        table.add_row(
+            s.name,
+            s.space,
+            s.data,
+            "-" if s.best is None else f"{s.best:.4f}",
+            *counts,
+            unfinished if s.n_unfinished else "0",
+            s.last_change,
+        )
+    Console().print(table)
+
+
+@app.command("export")
+def export(
+    study: StudyName = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="CSV file; default: standard output.")
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Write the trials of a study as CSV, a row each."""
+    from ocrsearch.results.query import load_study, trials_frame
+
+    frame = trials_frame(load_study(storage, study))
+    if output is None:
+        frame.to_csv(sys.stdout, index=False)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(output, index=False)
+    typer.echo(f"{len(frame)} trials written to {output}")

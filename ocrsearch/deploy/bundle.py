@@ -1,0 +1,150 @@
+"""Bundles: one file with everything that recognition needs.
+
+Weights, configuration, charset, metrics and provenance. A bundle holds tensors and plain
+values only; reading one runs no code from it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from ocrsearch.config import Config
+from ocrsearch.data.charset import Charset
+from ocrsearch.errors import BundleError, DataError
+from ocrsearch.models.factory import build_network
+from ocrsearch.results.query import BestTrial
+from ocrsearch.training.checkpoint import load_tensors, save_tensors
+
+FORMAT = "ocrsearch model"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A recogniser.
+
+    Attributes:
+        config: picture scaling and network follow from it.
+        charset: the symbols it knows.
+        weights: the network's state.
+        metrics: on the validation split of its study.
+        provenance: study, trial, seed, data fingerprint, split seed, versions.
+    """
+
+    config: Config
+    charset: Charset
+    weights: dict[str, torch.Tensor]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def build_network(self) -> nn.Module:
+        """Return the network with its weights, in evaluation mode, on the CPU."""
+        network = build_network(self.config, len(self.charset), seed=0)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+
+def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
+    """Make a bundle of a trial's kept weights; nothing is trained.
+
+    Args:
+        best: the trial.
+        facts: of its study, as stored.
+
+    Raises:
+        BundleError: the weights are not there any more.
+    """
+    try:
+        content = load_tensors(best.weights)
+    except (OSError, pickle.UnpicklingError, RuntimeError, ValueError) as error:
+        raise BundleError(
+            f"{best.weights}: the weights of trial {best.trial} of study {best.study!r} "
+            f"cannot be read ({type(error).__name__}); search again under a new --study"
+        ) from None
+    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    provenance = {
+        "study": best.study,
+        "trial": best.trial,
+        "seed": best.metrics.get("seed"),
+        "data": facts["data_spec"],
+        "data_fingerprint": facts["data_fingerprint"],
+        "split_seed": facts["split_seed"],
+        "versions": best.metrics.get("versions", {}),
+        "params": best.params,
+    }
+    config = Config.model_validate(content["config"])
+    return Bundle(config, Charset(content["symbols"]), content["weights"], metrics, provenance)
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle; the file appears whole or not at all.
+
+    Raises:
+        BundleError: it cannot be written.
+    """
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": bundle.config.model_dump(mode="json"),
+        "symbols": list(bundle.charset.symbols),
+        "weights": bundle.weights,
+        "metrics": bundle.metrics,
+        "provenance": bundle.provenance,
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(content, path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle, running no code from it.
+
+    Raises:
+        BundleError: no such file, not a bundle, damaged, or of a newer version.
+    """
+    if not path.is_file():
+        raise BundleError(f"{path}: no such model file; 'ocrsearch best --export' makes one")
+    if not zipfile.is_zipfile(path):
+        raise BundleError(f"{path}: not an ocrsearch model file, or cut off")
+    try:
+        content = load_tensors(path)
+    except pickle.UnpicklingError:
+        raise BundleError(
+            f"{path}: not an ocrsearch model: it holds more than tensors and plain values, "
+            "and reading it could run code; refused"
+        ) from None
+    except Exception as error:  # a damaged archive fails in many ways
+        raise BundleError(f"{path}: damaged model file ({type(error).__name__})") from None
+    return _from_content(content, path)
+
+
+def _from_content(content: dict[str, Any], path: Path) -> Bundle:
+    if content.get("format") != FORMAT:
+        raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
+    if content.get("version") != VERSION:
+        raise BundleError(
+            f"{path}: model of version {content.get('version')}, this program reads "
+            f"{VERSION}; update ocrsearch"
+        )
+    try:
+        bundle = Bundle(
+            Config.model_validate(content["config"]),
+            Charset(content["symbols"]),
+            content["weights"],
+            content["metrics"],
+            content["provenance"],
+        )
+        bundle.build_network()
+    except (KeyError, TypeError, ValidationError, DataError, RuntimeError) as error:
+        raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
+    return bundle

@@ -1,0 +1,148 @@
+"""Recognition with a bundle: pictures in, texts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.images import read_image, scale_image, shrink_line, to_gray
+from ocrsearch.data.lines import Line
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.deploy.bundle import Bundle, load_bundle
+from ocrsearch.errors import DataError, ImageError
+from ocrsearch.models.decoding import Hypothesis
+from ocrsearch.models.factory import ARCHITECTURES
+from ocrsearch.training.device import select_device
+from ocrsearch.training.evaluation import read_lines
+from ocrsearch.training.metrics import Metrics, bootstrap_intervals, compute_metrics
+
+Picture = str | Path | Image.Image | np.ndarray
+
+CHUNK = 256
+"""Pictures that are read and held at a time."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was read in a picture.
+
+    Attributes:
+        text: NFC.
+        confidence: probability of the text as read, 0 to 1.
+        symbol_confidences: of each symbol of the text, 0 to 1.
+    """
+
+    text: str
+    confidence: float
+    symbol_confidences: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Error rates on labelled pictures, their 95 % intervals, and what was read."""
+
+    metrics: Metrics
+    intervals: dict[str, tuple[float, float]]
+    names: list[str]
+    references: list[str]
+    predictions: list[Prediction]
+
+
+class Predictor:
+    """A recogniser ready to read."""
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        """Build the network of a bundle on a device ("auto", "cpu" or "cuda")."""
+        self.bundle = bundle
+        self._device = select_device(device)
+        self._network = bundle.build_network().to(self._device)
+        self._architecture = ARCHITECTURES[bundle.config.model.architecture]
+
+    def predict(self, picture: Picture) -> Prediction:
+        """Read one picture of a line of text.
+
+        Args:
+            picture: a file, a Pillow image, or (H, W) or (H, W, 3 or 4) uint8.
+
+        Raises:
+            ImageError: a file that cannot be read.
+            DataError: an array of another shape or type.
+        """
+        return self.predict_many([picture])[0]
+
+    def predict_many(self, pictures: Sequence[Picture]) -> list[Prediction]:
+        """Read many pictures, in batches of similar width; see ``predict``."""
+        return self._read([_load(picture) for picture in pictures])
+
+    def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Prediction | str]]:
+        """Read files a chunk at a time; yield each with what was read, or why it was not."""
+        for start in range(0, len(paths), CHUNK):
+            chunk = paths[start : start + CHUNK]
+            images = {path: _read_or_reason(path) for path in chunk}
+            readable = {p: image for p, image in images.items() if not isinstance(image, str)}
+            read = dict(zip(readable, self._read(list(readable.values())), strict=True))
+            for path in chunk:
+                image = images[path]
+                yield path, image if isinstance(image, str) else read[path]
+
+    def evaluate(self, data: LabelledImages) -> Evaluation:
+        """Read labelled pictures and compare.
+
+        A symbol that the recogniser does not know counts as an error, as it is one.
+        """
+        predictions = self._read(list(data.images))
+        texts = [p.text for p in predictions]
+        return Evaluation(
+            compute_metrics(data.texts, texts),
+            bootstrap_intervals(data.texts, texts),
+            data.names,
+            data.texts,
+            predictions,
+        )
+
+    def _read(self, images: Sequence[GrayImage]) -> list[Prediction]:
+        config = self.bundle.config.images
+        lines = [Line(scale_image(shrink_line(image), config)) for image in images]
+        reading = read_lines(self._network, self._architecture, lines, self._device)
+        return [self._prediction(hypothesis) for hypothesis in reading.hypotheses]
+
+    def _prediction(self, hypothesis: Hypothesis) -> Prediction:
+        text = self.bundle.charset.decode(hypothesis.ids)
+        return Prediction(text, hypothesis.confidence, hypothesis.symbol_confidences)
+
+
+def load(path: str | Path, device: str = "auto") -> Predictor:
+    """Return the recogniser of a model file; nothing in the file is run.
+
+    Raises:
+        BundleError: no such file, or not a model.
+    """
+    return Predictor(load_bundle(Path(path)), device)
+
+
+def _read_or_reason(path: Path) -> GrayImage | str:
+    try:
+        return read_image(path)
+    except ImageError as error:
+        return str(error)
+
+
+def _load(picture: Picture) -> GrayImage:
+    if isinstance(picture, str | Path):
+        return read_image(Path(picture))
+    if isinstance(picture, Image.Image):
+        return to_gray(picture)
+    fits = picture.dtype == np.uint8 and (
+        picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
+    )
+    if not fits or picture.size == 0:
+        raise DataError(
+            f"a picture as an array must be (H, W) or (H, W, 3 or 4) uint8, "
+            f"found {picture.shape} {picture.dtype}"
+        )
+    return to_gray(Image.fromarray(picture))

@@ -1,0 +1,186 @@
+"""Figures of a study, with Plotly, and the page that holds them all.
+
+A study becomes plain tuples, and those a figure; each step can be tested alone. Importances
+and parallel coordinates are Optuna's own figures with shorter names.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import TrialState
+
+from ocrsearch.results.query import learning_curves
+
+MIN_TRIALS_FOR_IMPORTANCE = 4
+TEMPLATE = "plotly_white"
+
+
+@dataclass(frozen=True)
+class TrialPoint:
+    """A trial as the figures show it."""
+
+    number: int
+    state: str
+    cer: float
+    architecture: str
+    size_mb: float | None
+
+
+def trial_points(study: optuna.Study) -> list[TrialPoint]:
+    """Return the trials that reached a CER, with the lowest of each."""
+    points = []
+    for trial in study.get_trials(deepcopy=False):
+        values = [*trial.intermediate_values.values()]
+        if values:
+            attrs = trial.user_attrs
+            architecture = str(attrs.get("architecture", "?"))
+            size = attrs.get("size_mb")
+            state = trial.state.name.lower()
+            points.append(TrialPoint(trial.number, state, min(values), architecture, size))
+    return points
+
+
+def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
+    """Draw the CER of each trial, and the best one so far."""
+    figure = go.Figure()
+    for state, group in _by_state(points):
+        figure.add_scatter(
+            x=[p.number for p in group],
+            y=[p.cer for p in group],
+            mode="markers",
+            name=state,
+            text=[p.architecture for p in group],
+        )
+    complete = [p for p in points if p.state == "complete"]
+    best = list(itertools.accumulate((p.cer for p in complete), min))
+    numbers = [p.number for p in complete]
+    figure.add_scatter(x=numbers, y=best, mode="lines", line_shape="hv", name="best so far")
+    return _titled(figure, "Optimisation history", "trial", "validation CER")
+
+
+def learning_curves_figure(curves: dict[int, list[dict[str, float]]]) -> go.Figure:
+    """Draw the validation CER of every trial by epoch."""
+    figure = go.Figure()
+    for number, epochs in curves.items():
+        figure.add_scatter(
+            x=[record["epoch"] for record in epochs],
+            y=[record["cer"] for record in epochs],
+            mode="lines+markers",
+            marker_size=4,
+            name=f"trial {number}",
+        )
+    return _titled(figure, "Learning curves", "epoch", "validation CER")
+
+
+def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
+    """Draw CER by the size of the model; those that no smaller model beats are joined."""
+    sized = sorted(
+        (p for p in points if p.size_mb is not None and p.state == "complete"),
+        key=lambda p: (p.size_mb or 0.0, p.cer),
+    )
+    figure = go.Figure()
+    for architecture in sorted({p.architecture for p in sized}):
+        group = [p for p in sized if p.architecture == architecture]
+        figure.add_scatter(
+            x=[p.size_mb for p in group],
+            y=[p.cer for p in group],
+            mode="markers",
+            name=architecture,
+            text=[f"trial {p.number}" for p in group],
+        )
+    lowest = [float("inf"), *itertools.accumulate((p.cer for p in sized), min)]
+    front = [p for p, before in zip(sized, lowest, strict=False) if p.cer < before]
+    figure.add_scatter(
+        x=[p.size_mb for p in front],
+        y=[p.cer for p in front],
+        mode="lines",
+        line_shape="hv",
+        name="smallest for its error",
+    )
+    return _titled(figure, "Error against model size", "size in MB (fp32)", "validation CER")
+
+
+def parameter_importances(study: optuna.Study) -> go.Figure | None:
+    """Draw how much each parameter decides, by PED-ANOVA; None before enough is finished."""
+    if _n_complete(study) < MIN_TRIALS_FOR_IMPORTANCE:
+        return None
+    try:
+        with warnings.catch_warnings():  # experimental, and it says so
+            warnings.simplefilter("ignore")
+            importances = optuna.importance.get_param_importances(study)
+    except (ValueError, RuntimeError):  # all values equal, or no parameter in all trials
+        return None
+    names = list(importances)[::-1]
+    figure = go.Figure(
+        go.Bar(x=[importances[n] for n in names], y=[_short(n) for n in names], orientation="h")
+    )
+    return _titled(figure, "Parameter importances", "share of the variation", "")
+
+
+def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
+    """Draw each finished trial as a line through the parameters that all trials have."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    shared = set.intersection(*(set(t.params) for t in complete)) if complete else set()
+    if not shared:
+        return None
+    figure = optuna.visualization.plot_parallel_coordinate(
+        study, params=sorted(shared), target_name="CER"
+    )
+    figure.layout.xaxis.ticktext = [_short(label) for label in figure.layout.xaxis.ticktext]
+    return figure.update_layout(title="Parallel coordinates", template=TEMPLATE)
+
+
+def study_figures(study: optuna.Study) -> list[go.Figure]:
+    """Return all figures that the study has enough trials for."""
+    points = trial_points(study)
+    figures = [
+        optimization_history(points),
+        learning_curves_figure(learning_curves(study)),
+        parameter_importances(study),
+        parallel_coordinates(study),
+        error_against_size(points),
+    ]
+    return [figure for figure in figures if figure is not None]
+
+
+def write_page(study: optuna.Study, path: Path) -> int:
+    """Write one page with all figures, which needs no network; return how many there are."""
+    figures = study_figures(study)
+    parts = [
+        figure.to_html(full_html=False, include_plotlyjs=(i == 0))
+        for i, figure in enumerate(figures)
+    ]
+    title = html.escape(f"ocrsearch: {study.study_name}")
+    head = f"<!doctype html><meta charset='utf-8'><title>{title}</title>"
+    style = "<style>body{font-family:sans-serif;max-width:70rem;margin:auto}</style>"
+    page = f"{head}{style}<h1>{title}</h1>{''.join(parts)}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(path)
+    return len(figures)
+
+
+def _by_state(points: Sequence[TrialPoint]) -> list[tuple[str, list[TrialPoint]]]:
+    states = sorted({p.state for p in points})
+    return [(state, [p for p in points if p.state == state]) for state in states]
+
+
+def _titled(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
+    return figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, template=TEMPLATE)
+
+
+def _short(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _n_complete(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))

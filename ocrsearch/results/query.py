@@ -1,0 +1,180 @@
+"""Reading studies: what was found, as plain values. Nothing is written here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, TrialState
+
+from ocrsearch.errors import StudyError
+from ocrsearch.search.study import is_locked, open_storage, rank, study_folder, trial_folder
+
+BEST_WEIGHTS = "best.pt"
+METRICS = (
+    "architecture",
+    "exact",
+    "wer",
+    "val_loss",
+    "n_parameters",
+    "size_mb",
+    "seconds",
+    "n_epochs",
+    "best_epoch",
+    "seed",
+    "data_fingerprint",
+    "versions",
+)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """A study in a line of a list."""
+
+    name: str
+    space: str
+    data: str
+    n_complete: int
+    n_pruned: int
+    n_failed: int
+    n_unfinished: int
+    best: float | None
+    is_running: bool
+    last_change: str
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """The best finished configuration of a study.
+
+    Attributes:
+        study: name of the study.
+        trial: number of the trial.
+        value: lowest validation CER among its epochs.
+        params: paths and values of the searched parameters.
+        metrics: what is stored with it.
+        weights: file with the weights of its best epoch.
+    """
+
+    study: str
+    trial: int
+    value: float
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    weights: Path
+
+
+def load_study(storage_url: str, name: str | None) -> optuna.Study:
+    """Open a study to read it.
+
+    Args:
+        storage_url: of the study database.
+        name: of the study; None for the one in which something happened last.
+
+    Raises:
+        StudyError: no such database or study.
+    """
+    storage = open_storage(storage_url)
+    names = optuna.get_all_study_names(storage)
+    if not names:
+        raise StudyError(f"{storage_url}: holds no study yet; 'ocrsearch run' makes one")
+    if name is None:
+        name = max(_summaries(storage, storage_url), key=lambda s: s.last_change).name
+    if name not in names:
+        raise StudyError(f"study {name!r}: not in {storage_url}; there are {', '.join(names)}")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def list_studies(storage_url: str) -> list[StudySummary]:
+    """Return all studies of a database, the latest change last."""
+    return sorted(
+        _summaries(open_storage(storage_url), storage_url), key=lambda s: (s.last_change, s.name)
+    )
+
+
+def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
+    """Return the finished configuration with the lowest validation CER.
+
+    Raises:
+        StudyError: no such study, or nothing in it is finished.
+    """
+    study = load_study(storage_url, name)
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not complete:
+        raise StudyError(
+            f"study {study.study_name!r}: no configuration is finished yet; "
+            "run it again, with more time or trials, to continue it"
+        )
+    best = min(complete, key=rank)
+    folder = study_folder(storage_url, study.study_name)
+    metrics = {"cer": best.values[0]}
+    metrics |= {key: best.user_attrs[key] for key in METRICS if key in best.user_attrs}
+    return BestTrial(
+        study.study_name,
+        best.number,
+        best.values[0],
+        best.params,
+        metrics,
+        trial_folder(folder, best.number) / BEST_WEIGHTS,
+    )
+
+
+def trials_frame(study: optuna.Study) -> pd.DataFrame:
+    """Return a study's trials as a table, a row each: state, value, parameters, metrics."""
+    rows = [_row(trial) for trial in study.get_trials(deepcopy=False)]
+    frame = pd.DataFrame(rows)
+    searched = sorted(column for column in frame.columns if "." in column)
+    return frame[[c for c in frame.columns if c not in searched] + searched]
+
+
+def learning_curves(study: optuna.Study) -> dict[int, list[dict[str, Any]]]:
+    """Return the records of each trial's epochs, by its number."""
+    trials = study.get_trials(deepcopy=False)
+    return {t.number: t.user_attrs["epochs"] for t in trials if "epochs" in t.user_attrs}
+
+
+def _row(trial: FrozenTrial) -> dict[str, Any]:
+    attrs = trial.user_attrs
+    started, ended = trial.datetime_start, trial.datetime_complete
+    return {
+        "trial": trial.number,
+        "state": "infeasible" if "infeasible" in attrs else trial.state.name.lower(),
+        "cer": trial.values[0] if trial.state == TrialState.COMPLETE else _lowest(trial),
+        **{key: attrs.get(key) for key in METRICS if key != "versions"},
+        "failure": attrs.get("failure") or attrs.get("infeasible"),
+        "started": started,
+        "ended": ended,
+        **trial.params,
+    }
+
+
+def _lowest(trial: FrozenTrial) -> float | None:
+    return min(trial.intermediate_values.values(), default=None)
+
+
+def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[StudySummary]:
+    summaries = []
+    for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+        states = [t.state for t in trials]
+        times = [t.datetime_complete or t.datetime_start for t in trials]
+        values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
+        facts = study.user_attrs.get("facts", {})
+        summaries.append(
+            StudySummary(
+                name=study.study_name,
+                space=facts.get("space_name", "?"),
+                data=facts.get("data_spec", "?"),
+                n_complete=states.count(TrialState.COMPLETE),
+                n_pruned=states.count(TrialState.PRUNED),
+                n_failed=states.count(TrialState.FAIL),
+                n_unfinished=states.count(TrialState.RUNNING),
+                best=min(values, default=None),
+                is_running=is_locked(study_folder(storage_url, study.study_name)),
+                last_change=max((t.isoformat(" ", "seconds") for t in times if t), default=""),
+            )
+        )
+    return summaries
