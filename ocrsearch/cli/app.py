@@ -40,6 +40,8 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
+    except OSError as error:  # a full disk, a folder that must not be written
+        _fail(str(error), 1)
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise

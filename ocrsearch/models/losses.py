@@ -74,7 +74,7 @@ def seq2seq_loss(model: Seq2Seq, batch: Batch, step: int) -> Tensor:
     targets = torch.where(positions == lengths, model.eos_id, targets)
     targets = targets.masked_fill(positions > lengths, -100)
     loss = functional.nll_loss(output.log_probs.flatten(0, 1), targets.flatten())
-    if not model.training or model.ctc_weight == 0.0:
+    if output.ctc_log_probs is None or model.ctc_weight == 0.0:
         return loss
     log_probs = suppress_blank(output.ctc_log_probs, model.blank_id, step)
     return loss + model.ctc_weight * ctc_loss(log_probs, batch, model.blank_id)

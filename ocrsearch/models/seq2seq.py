@@ -3,7 +3,9 @@
 Additive attention follows Bahdanau, Cho and Bengio, 2014 (arXiv:1409.0473). Without attention
 the decoder sees only the encoder's last state, as in Cho et al., 2014 (arXiv:1406.1078).
 In training a CTC head on the encoder helps the attention to align (Kim, Hori and Watanabe,
-2016, arXiv:1609.06773).
+2016, arXiv:1609.06773). It reads the columns before the RNN, as the CRNN's second head does:
+on the features behind it, where the decoder reads, the two losses were seen to get in each
+other's way.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.config import Seq2SeqConfig
-from ocrsearch.models.encoder import Encoder
+from ocrsearch.models.crnn import ColumnHead
+from ocrsearch.models.encoder import Encoded, Encoder
 
 EMBEDDING_SIZE = 64
 
@@ -42,12 +45,13 @@ class Seq2SeqOutput(NamedTuple):
 
     Attributes:
         log_probs: (B, L + 1, V) float32 for each symbol of the label and its end.
-        ctc_log_probs: (B, T, V) of the CTC head on the encoder, the blank last.
+        ctc_log_probs: (B, T, V) of the CTC head on the encoder's columns, the blank last; None
+            outside training.
         frame_lengths: (B,) int64, on the CPU.
     """
 
     log_probs: Tensor
-    ctc_log_probs: Tensor
+    ctc_log_probs: Tensor | None
     frame_lengths: Tensor
 
 
@@ -96,7 +100,7 @@ class Seq2Seq(nn.Module):
         self.cell = cell(EMBEDDING_SIZE + size, hidden_size)
         self.dropout = nn.Dropout(config.encoder.dropout)
         self.head = nn.Linear(hidden_size + size, n_symbols + 1)
-        self.ctc_head = nn.Linear(size, n_symbols + 1)
+        self.column_head = ColumnHead(config.encoder.linear_width, n_symbols + 1)
 
     def forward(self, images: Tensor, widths: Tensor, targets: Tensor) -> Seq2SeqOutput:
         """Read pictures with the labels known (teacher forcing).
@@ -106,7 +110,8 @@ class Seq2Seq(nn.Module):
             widths: (B,) int64 in pixels, on the CPU.
             targets: (B, L) int64 symbol ids; what stands behind a label has no effect on it.
         """
-        memory, state, ctc_logits, frame_lengths = self._encode(images, widths)
+        encoded = self.encoder(images, widths)
+        memory, state = self._remember(encoded)
         begin = targets.new_full((len(targets), 1), self.bos_id)
         inputs = self.embedding(torch.cat([begin, targets], dim=1))  # (B, L + 1, E)
         outputs = []
@@ -114,13 +119,12 @@ class Seq2Seq(nn.Module):
             output, state = self._step(embedded, state, memory)
             outputs.append(output)
         logits = self.head(self.dropout(torch.stack(outputs, dim=1)))
-        return Seq2SeqOutput(
-            logits.float().log_softmax(2), ctc_logits.float().log_softmax(2), frame_lengths
-        )
+        ctc_log_probs = self.column_head(encoded.columns) if self.training else None
+        return Seq2SeqOutput(logits.float().log_softmax(2), ctc_log_probs, encoded.frame_lengths)
 
     def start(self, images: Tensor, widths: Tensor) -> tuple[Memory, State, Tensor]:
         """Encode pictures for decoding; return memory, first state and first ids (B,)."""
-        memory, state, _, _ = self._encode(images, widths)
+        memory, state = self._remember(self.encoder(images, widths))
         ids = torch.full((len(images),), self.bos_id, device=images.device)
         return memory, state, ids
 
@@ -129,8 +133,7 @@ class Seq2Seq(nn.Module):
         output, state = self._step(self.embedding(ids), state, memory)
         return self.head(output).float().log_softmax(1), state
 
-    def _encode(self, images: Tensor, widths: Tensor) -> tuple[Memory, State, Tensor, Tensor]:
-        encoded = self.encoder(images, widths)
+    def _remember(self, encoded: Encoded) -> tuple[Memory, State]:
         features, lengths = encoded.features, encoded.frame_lengths
         last = _last_state(features, lengths)
         hidden = torch.tanh(self.initial(last))
@@ -141,7 +144,7 @@ class Seq2Seq(nn.Module):
         else:
             values = last[:, None]
             memory = Memory(values, values, torch.ones_like(values[..., 0], dtype=torch.bool))
-        return memory, state, self.ctc_head(features), lengths
+        return memory, state
 
     def _step(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         context = self.attention(state[0], memory)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import optuna
+
 from ocrsearch.data.dataset import (
     DEFAULT_MAX_BAD,
     Dataset,
@@ -114,13 +116,16 @@ def search(
             engine,
             limits,
             folder,
-            options.seed,
             observer or _silent,
         )
         if coordinator.status.n_finished < options.trials:
             _await_first_worker(engine, options)
         with _stop_on_signals(coordinator):
-            ending = coordinator.run()
+            try:
+                ending = coordinator.run()
+            except optuna.exceptions.StorageInternalError as error:
+                reason = " ".join(str(error.__cause__ or error).split())
+                raise StudyError(f"{options.storage}: cannot write the study: {reason}") from None
     remove_trial_folder(folder / "data")
     return SearchResult(name, options.storage, ending, coordinator.status)
 

@@ -136,15 +136,15 @@ class Coordinator:
         engine: Engine,
         limits: Limits,
         folder: Path,
-        seed: int,
         observer: Observer,
     ) -> None:
         self.study, self.space, self.train = study, space, train
         self.engine, self.limits, self.folder = engine, limits, folder
-        self.seed, self.observer = seed, observer
+        self.observer = observer
+        self.seed: int = study.user_attrs["facts"]["seed"]
         self.stop_requested = False
         self.status = Status(limits)
-        self._queue = [self._take_up(trial) for trial in unfinished_trials(study)]
+        self._queue = [self._take_up(trial, n) for trial, n in unfinished_trials(study)]
         self._failures_in_a_row = 0
         self._count_finished()
 
@@ -189,7 +189,7 @@ class Coordinator:
 
     def _ask(self) -> Running | None:
         trial = self.study.ask()
-        running = self._take_up(trial)
+        running = self._take_up(trial, 0)
         trial.set_user_attr("config", running.config.identity())
         try:
             check_feasible(running.config, self.train)
@@ -203,11 +203,11 @@ class Coordinator:
         trial.set_constraint("frames", 0.0)
         return running
 
-    def _take_up(self, trial: optuna.Trial) -> Running:
+    def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
         """Return a trial with its values; those that were not yet suggested are, now."""
-        known = {**trial.user_attrs}.get("epochs", [])
         values = self.space.suggest(trial)
-        return Running(trial, values, self.space.resolve(values), known, len(known))
+        known = trial.user_attrs.get("epochs", [])
+        return Running(trial, values, self.space.resolve(values), known, n_reported)
 
     def _submit(self, running: Running) -> None:
         number = running.trial.number

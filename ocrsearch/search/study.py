@@ -160,9 +160,10 @@ def open_study(
         study_name=name,
         direction="minimize",
         load_if_exists=True,
-        sampler=_sampler(space, facts.seed),
         pruner=_pruner(space),
     )
+    # a seed used again would suggest again what was suggested before
+    study.sampler = _sampler(space, facts.seed + len(study.get_trials(deepcopy=False)))
     stored = study.user_attrs.get("facts")
     if stored is None:
         for first in space.settings.try_first:
@@ -178,10 +179,10 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=FINISHED)
 
 
-def unfinished_trials(study: optuna.Study) -> list[optuna.Trial]:
-    """Return the trials that a coordinator left when it ended, to be continued."""
+def unfinished_trials(study: optuna.Study) -> list[tuple[optuna.Trial, int]]:
+    """Return the trials that a coordinator left when it ended, and their epochs reported."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [optuna.Trial(study, trial._trial_id) for trial in frozen]
+    return [(optuna.Trial(study, t._trial_id), len(t.intermediate_values)) for t in frozen]
 
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:

@@ -1,0 +1,42 @@
+# make run: set up and search the built-in digits. make test: set up and run all checks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := studies/quick-digits
+
+.PHONY: install run test clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: $(INSTALLED)
+	$(BIN)/ocrsearch run --space search_spaces/quick.yaml --data digits --study quick-digits \
+		--trials 8 --timeout 4m
+	$(BIN)/ocrsearch best --study quick-digits --export $(DEMO)/model.pt
+	$(BIN)/ocrsearch evaluate $(DEMO)/model.pt --data digits
+	$(BIN)/python scripts/save_digits.py $(DEMO)/pictures
+	$(BIN)/ocrsearch predict $(DEMO)/model.pt $(DEMO)/pictures
+	$(BIN)/python scripts/plot_study.py --study quick-digits --output $(DEMO)/study.html
+	@echo
+	@echo "model     $(DEMO)/model.pt       read with: $(BIN)/ocrsearch predict $(DEMO)/model.pt FILE"
+	@echo "figures   $(DEMO)/study.html     open in a browser"
+	@echo "pictures  $(DEMO)/pictures       the file names are what they show"
+	@echo "study     studies/ocrsearch.db              browse with: $(BIN)/ocrsearch dashboard"
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,244 @@
+"""Data sets: what is left out, what is refused, and the way to disk and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrsearch.data.dataset import (
+    BadSample,
+    PackedImages,
+    load_dataset,
+    load_split,
+    open_dataset,
+    save_dataset,
+)
+from ocrsearch.data.images import MAX_STORED_HEIGHT_PX
+from ocrsearch.data.samples import SPLITS
+from ocrsearch.errors import DataError
+
+N = 30
+
+
+@pytest.fixture
+def captcha_folder(tmp_path: Path) -> Path:
+    """Thirty pictures of noise, with labels of two or three symbols."""
+    folder = tmp_path / "captchas"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(N):
+        noise = rng.integers(0, 256, (8, 10 + i), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{i:02d}{i % 3}.png")
+    return folder
+
+
+def write_labels(folder: Path, splits: Mapping[str, Sequence[str]]) -> str:
+    """Write a labels file with a small picture for each label; return its specification."""
+    content = {}
+    for split, labels in splits.items():
+        names = [f"{split}{i}.png" for i in range(len(labels))]
+        for name in names:
+            Image.new("L", (6, 5), 200).save(folder / name)
+        content[split] = [{"filename": n, "label": t} for n, t in zip(names, labels, strict=True)]
+    (folder / "labels.json").write_text(json.dumps(content))
+    return f"labels:{folder / 'labels.json'}"
+
+
+def test_pictures_keep_their_labels(captcha_folder: Path) -> None:
+    dataset = load_dataset(str(captcha_folder))
+
+    assert sum(len(part) for part in dataset.splits.values()) == N
+    for part in dataset.splits.values():
+        for name, text, image in zip(part.names, part.texts, part.images, strict=True):
+            assert name == f"{text}.png"
+            np.testing.assert_array_equal(image, np.asarray(Image.open(captcha_folder / name)))
+
+
+def test_saved_dataset_is_opened_as_it_was(captcha_folder: Path, tmp_path: Path) -> None:
+    (captcha_folder / "000.png").write_bytes(b"")
+    dataset = load_dataset(str(captcha_folder), max_bad=0.1)
+    save_dataset(dataset, tmp_path / "cache" / "below")
+
+    opened = open_dataset(tmp_path / "cache" / "below")
+
+    assert (opened.spec, opened.charset, opened.fingerprint, opened.bad) == (
+        dataset.spec,
+        dataset.charset,
+        dataset.fingerprint,
+        dataset.bad,
+    )
+    for split in SPLITS:
+        assert opened.splits[split].names == dataset.splits[split].names
+        assert opened.splits[split].texts == dataset.splits[split].texts
+        assert opened.splits[split].images.shapes == dataset.splits[split].images.shapes
+        for a, b in zip(opened.splits[split].images, dataset.splits[split].images, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_opened_pixels_are_mapped_and_not_writable(captcha_folder: Path, tmp_path: Path) -> None:
+    save_dataset(load_dataset(str(captcha_folder)), tmp_path / "cache")
+
+    pixels = open_dataset(tmp_path / "cache").splits["train"].images.pixels
+
+    assert isinstance(pixels, np.memmap)
+    assert not pixels.flags.writeable
+
+
+def test_dataset_without_a_test_split_is_saved_and_opened(tmp_path: Path) -> None:
+    dataset = load_dataset(write_labels(tmp_path, {"train": ["ab", "ba"], "val": ["a"]}))
+    save_dataset(dataset, tmp_path / "cache")
+
+    opened = open_dataset(tmp_path / "cache")
+
+    assert len(opened.splits["test"]) == 0
+    assert opened.splits["val"].texts == ["a"]
+
+
+def test_fingerprint_follows_the_content(captcha_folder: Path) -> None:
+    first = load_dataset(str(captcha_folder)).fingerprint
+    assert load_dataset(f"captcha:{captcha_folder}").fingerprint == first
+    assert load_dataset(str(captcha_folder), split_seed=1).fingerprint != first
+
+    (captcha_folder / "000.png").rename(captcha_folder / "001.png")
+    relabelled = load_dataset(str(captcha_folder)).fingerprint
+    assert relabelled != first
+
+    Image.new("L", (10, 8), 0).save(captcha_folder / "001.png")
+    assert load_dataset(str(captcha_folder)).fingerprint not in (first, relabelled)
+
+
+def test_few_bad_samples_are_left_out(captcha_folder: Path) -> None:
+    (captcha_folder / "000.png").write_bytes(b"no picture")
+    (captcha_folder / ".png").write_bytes((captcha_folder / "011.png").read_bytes())
+
+    dataset = load_dataset(str(captcha_folder), max_bad=2 / 31)
+
+    assert sum(len(part) for part in dataset.splits.values()) == N - 1
+    assert {b.name for b in dataset.bad} == {"000.png", ".png"}
+    assert all(isinstance(b, BadSample) and b.name in b.reason for b in dataset.bad)
+    assert ".png: the label is empty" in {b.reason for b in dataset.bad}
+
+
+def test_too_many_bad_samples_are_refused_with_the_first_reasons(captcha_folder: Path) -> None:
+    damaged = sorted(captcha_folder.iterdir())[:5]
+    for path in damaged:
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError) as caught:
+        load_dataset(str(captcha_folder), max_bad=4 / N)
+
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"5 of {N} samples" in message
+    assert all(str(path) in message for path in damaged[:3])
+    assert not any(str(path) in message for path in damaged[3:])
+    assert message.endswith("and 2 more")
+
+
+@pytest.mark.parametrize("label", ["", " ", "\n"])
+def test_empty_label_is_a_reason(label: str, tmp_path: Path) -> None:
+    spec = write_labels(tmp_path, {"train": ["a", "b", label], "val": ["a"]})
+    with pytest.raises(DataError, match=r"1 of 4 samples.*train2.png: the label is empty"):
+        load_dataset(spec)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_symbol_that_training_lacks_is_refused(split: str, tmp_path: Path) -> None:
+    labels = {"train": ["ab", "ba"], "val": ["a"], "test": ["b"]} | {split: ["a", "bzéz"]}
+    with pytest.raises(DataError) as caught:
+        load_dataset(write_labels(tmp_path, labels))
+
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"the {split} split" in message
+    assert "z é" in message
+    assert f"{split}1.png" in message
+    assert "'bzéz'" in message
+
+
+@pytest.mark.parametrize(
+    ("splits", "lacking"),
+    [
+        ({"train": ["ab"]}, "val"),
+        ({"train": ["ab", "ba"]}, "val"),
+        ({"val": ["ab", "ba"]}, "train"),
+        ({"test": ["ab", "ba"]}, "train"),
+    ],
+)
+def test_nothing_to_train_or_validate_on(
+    splits: dict[str, list[str]], lacking: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"no samples in the {lacking} split"):
+        load_dataset(write_labels(tmp_path, splits))
+
+
+def test_progress_counts_to_the_end(captcha_folder: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    load_dataset(str(captcha_folder), progress=lambda done, total: told.append((done, total)))
+
+    assert told == [(i, N) for i in range(1, N + 1)]
+
+
+def test_high_pictures_are_stored_smaller(tmp_path: Path) -> None:
+    spec = write_labels(tmp_path, {"train": ["ab"], "val": ["a"]})
+    Image.new("L", (40, 2 * MAX_STORED_HEIGHT_PX), 9).save(tmp_path / "train0.png")
+
+    assert load_dataset(spec).splits["train"].images.shapes == [(MAX_STORED_HEIGHT_PX, 20)]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_one_split_is_that_of_the_whole(split: str, captcha_folder: Path) -> None:
+    whole = load_dataset(str(captcha_folder), split_seed=3)
+
+    part, bad = load_split(str(captcha_folder), split, split_seed=3)
+
+    assert bad == []
+    assert part.names == whole.splits[split].names
+    assert part.texts == whole.splits[split].texts
+
+
+def test_one_split_is_read_alone(tmp_path: Path) -> None:
+    spec = write_labels(tmp_path, {"train": ["a", "b"], "val": ["ab", "z"]})
+    (tmp_path / "train0.png").write_bytes(b"")
+
+    part, bad = load_split(spec, "val")
+
+    assert (part.texts, bad) == (["ab", "z"], [])
+
+
+def test_all_splits_together(captcha_folder: Path) -> None:
+    part, _ = load_split(str(captcha_folder), None)
+
+    assert part.names == sorted(path.name for path in captcha_folder.iterdir())
+
+
+def test_empty_split_is_refused_with_the_sizes(tmp_path: Path) -> None:
+    spec = write_labels(tmp_path, {"train": ["ab", "ba"], "val": ["a"]})
+    with pytest.raises(DataError, match=r"no samples in the test split \(train 2, val 1, test 0\)"):
+        load_split(spec, "test")
+
+
+@pytest.mark.parametrize(
+    "shapes", [[], [(1, 1)], [(1, 9), (9, 1), (3, 4)], [(2, 2), (1, 1), (2, 3)]]
+)
+def test_packed_pictures_are_those_that_were_packed(shapes: list[tuple[int, int]]) -> None:
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, shape, dtype=np.uint8) for shape in shapes]
+
+    packed = PackedImages.pack(images)
+
+    assert len(packed) == len(images)
+    assert packed.pixels.dtype == np.uint8
+    for a, b in zip(packed, images, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(packed[1:], images[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    if images:
+        np.testing.assert_array_equal(packed[-1], images[-1])
+    with pytest.raises(IndexError):
+        packed[len(images)]

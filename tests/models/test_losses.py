@@ -1,0 +1,220 @@
+"""The training losses against plain Python, and what must have no effect on them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from ocrsearch.config import (
+    FRAME_STRIDE,
+    Config,
+    CrnnConfig,
+    DecoderConfig,
+    EncoderConfig,
+    ImageConfig,
+    ModelConfig,
+    Seq2SeqConfig,
+)
+from ocrsearch.data.batches import Batch
+from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.encoder import zero_padding
+from ocrsearch.models.factory import ARCHITECTURES, build_network
+from ocrsearch.models.losses import (
+    BLANK_OFFSET,
+    BLANK_OFFSET_STEPS,
+    COLUMN_HEAD_WEIGHT,
+    crnn_loss,
+    ctc_loss,
+    seq2seq_loss,
+    suppress_blank,
+)
+from ocrsearch.models.seq2seq import Seq2Seq
+
+HEIGHT = 16
+N_SYMBOLS = 4
+BLANK = N_SYMBOLS
+SMALL = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)
+
+
+def batch_of(labels: Sequence[Sequence[int]], widths: Sequence[int]) -> Batch:
+    """A batch of random pictures, zero behind their widths."""
+    generator = torch.Generator().manual_seed(7)
+    images = torch.randn(len(widths), 1, HEIGHT, max(widths), generator=generator)
+    targets = torch.zeros(len(labels), max(map(len, labels)), dtype=torch.int64)
+    for row, label in zip(targets, labels, strict=True):
+        row[: len(label)] = torch.tensor(label)
+    lengths = torch.tensor([len(label) for label in labels])
+    images = zero_padding(images, torch.tensor(widths), dim=3)
+    return Batch(images, torch.tensor(widths), targets, lengths)
+
+
+def random_log_probs(batch: Batch) -> Tensor:
+    """Return (B, T, V) log probabilities for the frames of a batch."""
+    shape = (len(batch.widths), batch.images.shape[3] // FRAME_STRIDE, N_SYMBOLS + 1)
+    generator = torch.Generator().manual_seed(8)
+    return (2 * torch.randn(shape, generator=generator)).log_softmax(2)
+
+
+def build(model: ModelConfig) -> torch.nn.Module:
+    return build_network(Config(images=ImageConfig(height=HEIGHT), model=model), N_SYMBOLS, 0)
+
+
+def seq2seq(ctc_weight: float, attention: Literal["additive", "none"] = "additive") -> Seq2Seq:
+    decoder = DecoderConfig(attention=attention, ctc_weight=ctc_weight)
+    network = build(Seq2SeqConfig(encoder=SMALL, decoder=decoder))
+    assert isinstance(network, Seq2Seq)
+    return network
+
+
+def crnn() -> Crnn:
+    network = build(CrnnConfig(encoder=SMALL))
+    assert isinstance(network, Crnn)
+    return network
+
+
+def collapse(path: Sequence[int]) -> list[int]:
+    return [symbol for symbol, _ in itertools.groupby(path) if symbol != BLANK]
+
+
+def ctc_reference(log_probs: Tensor, label: Sequence[int]) -> float:
+    """The loss per symbol of one (T, V) picture: the sum over all paths, one by one."""
+    n_frames, n_outputs = log_probs.shape
+    total = 0.0
+    for path in itertools.product(range(n_outputs), repeat=n_frames):
+        if collapse(path) == list(label):
+            total += math.exp(sum(log_probs[t, v].item() for t, v in enumerate(path)))
+    return -math.log(total) / len(label)
+
+
+@pytest.mark.parametrize("label", [[0], [2, 1], [3, 3], [0, 1, 2, 3]])
+def test_ctc_loss_sums_all_paths(label: list[int]) -> None:
+    batch = batch_of([label], [4 * FRAME_STRIDE])
+    log_probs = random_log_probs(batch)
+    loss = ctc_loss(log_probs, batch, BLANK)
+    assert loss.item() == pytest.approx(ctc_reference(log_probs[0], label), abs=1e-4)
+
+
+def test_ctc_loss_is_the_mean_over_pictures_of_their_own_frames() -> None:
+    labels, n_frames = [[2, 1], [0], [1, 3, 1]], [3, 2, 4]
+    batch = batch_of(labels, [n * FRAME_STRIDE for n in n_frames])
+    log_probs = random_log_probs(batch)
+    each = [ctc_reference(log_probs[b, :n], labels[b]) for b, n in enumerate(n_frames)]
+    assert ctc_loss(log_probs, batch, BLANK).item() == pytest.approx(sum(each) / 3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("label", "n_frames"),
+    [
+        ([0, 1, 2], 2),
+        ([1, 1], 2),  # a doubled symbol needs a blank between
+    ],
+)
+def test_ctc_loss_of_a_label_that_does_not_fit_is_zero(label: list[int], n_frames: int) -> None:
+    batch = batch_of([label], [n_frames * FRAME_STRIDE])
+    log_probs = random_log_probs(batch).requires_grad_()
+    loss = ctc_loss(log_probs, batch, BLANK)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert log_probs.grad is not None
+    assert bool((log_probs.grad == 0).all())
+
+
+def test_ctc_loss_of_a_label_that_does_not_fit_leaves_its_neighbours_alone() -> None:
+    together = batch_of([[0, 1, 2], [0, 1]], [2 * FRAME_STRIDE, 4 * FRAME_STRIDE])
+    log_probs = random_log_probs(together)
+    loss = ctc_loss(log_probs, together, BLANK)
+    assert loss.item() == pytest.approx(ctc_reference(log_probs[1], [0, 1]) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("step", [BLANK_OFFSET_STEPS, BLANK_OFFSET_STEPS + 1, 10**6])
+def test_blank_is_left_alone_after_the_first_batches(step: int) -> None:
+    log_probs = random_log_probs(batch_of([[0]], [16]))
+    assert torch.equal(suppress_blank(log_probs, BLANK, step), log_probs)
+
+
+@pytest.mark.parametrize("step", [0, 1, BLANK_OFFSET_STEPS // 2, BLANK_OFFSET_STEPS - 1])
+def test_blank_is_less_likely_in_the_first_batches(step: int) -> None:
+    log_probs = random_log_probs(batch_of([[0]], [16]))
+    result = suppress_blank(log_probs, BLANK, step)
+    torch.testing.assert_close(result.exp().sum(2), torch.ones(1, 4))
+    lost = (log_probs - log_probs[..., :1]) - (result - result[..., :1])  # in odds with symbol 0
+    expected = torch.zeros_like(lost)
+    expected[..., BLANK] = BLANK_OFFSET * (BLANK_OFFSET_STEPS - step) / BLANK_OFFSET_STEPS
+    torch.testing.assert_close(lost, expected, atol=1e-5, rtol=0)
+
+
+def test_crnn_loss_in_training_reads_both_heads() -> None:
+    network, batch = crnn(), batch_of([[0, 1], [2]], [24, 16])
+    output = network(batch.images, batch.widths)
+    main, aux = (
+        ctc_loss(suppress_blank(log_probs, BLANK, 30), batch, BLANK)
+        for log_probs in (output.log_probs, output.aux_log_probs)
+    )
+    torch.testing.assert_close(crnn_loss(network, batch, 30), main + COLUMN_HEAD_WEIGHT * aux)
+
+
+def test_crnn_loss_in_evaluation_is_plain_ctc() -> None:
+    network, batch = crnn().eval(), batch_of([[0, 1], [2]], [24, 16])
+    output = network(batch.images, batch.widths)
+    assert output.aux_log_probs is None
+    torch.testing.assert_close(
+        crnn_loss(network, batch, 0), ctc_loss(output.log_probs, batch, BLANK)
+    )
+
+
+def cross_entropy_reference(log_probs: Tensor, batch: Batch, eos_id: int) -> float:
+    """The mean over all symbols and ends of (B, L + 1, V) log probabilities, in a loop."""
+    losses = []
+    for b, length in enumerate(batch.target_lengths.tolist()):
+        label = [*batch.targets[b, :length].tolist(), eos_id]
+        losses += [-log_probs[b, i, symbol].item() for i, symbol in enumerate(label)]
+    return sum(losses) / len(losses)
+
+
+LABELS = ([3, 0, 0], [1], [2, 3])
+WIDTHS = (32, 8, 20)
+
+
+@pytest.mark.parametrize("attention", ["additive", "none"])
+def test_seq2seq_loss_in_evaluation_is_cross_entropy(
+    attention: Literal["additive", "none"],
+) -> None:
+    network, batch = seq2seq(0.5, attention).eval(), batch_of(LABELS, WIDTHS)
+    output = network(batch.images, batch.widths, batch.targets)
+    expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
+    assert seq2seq_loss(network, batch, 0).item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 1.0])
+def test_seq2seq_loss_in_training_adds_ctc(ctc_weight: float) -> None:
+    network, batch = seq2seq(ctc_weight), batch_of(LABELS, WIDTHS)
+    output = network(batch.images, batch.widths, batch.targets)
+    ctc = ctc_loss(suppress_blank(output.ctc_log_probs, BLANK, 30), batch, BLANK)
+    expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
+    expected += ctc_weight * ctc.item()
+    assert ctc.item() > 0.1
+    assert seq2seq_loss(network, batch, 30).item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("filling", range(N_SYMBOLS))
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize("model", [CrnnConfig(encoder=SMALL), Seq2SeqConfig(encoder=SMALL)])
+def test_what_stands_behind_a_label_has_no_effect(
+    model: ModelConfig, is_training: bool, filling: int
+) -> None:
+    network, batch = build(model).train(is_training), batch_of(LABELS, WIDTHS)
+    targets = torch.nn.functional.pad(batch.targets, (0, 2), value=filling)
+    for row, label in zip(targets, LABELS, strict=True):
+        row[len(label) :] = filling
+    loss = ARCHITECTURES[model.architecture].loss
+    expected, found = loss(network, batch, 0), loss(network, replace(batch, targets=targets), 0)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    shorter = replace(batch, target_lengths=batch.target_lengths - torch.tensor([1, 0, 0]))
+    assert abs((loss(network, shorter, 0) - expected).item()) > 1e-3

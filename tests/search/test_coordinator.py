@@ -1,0 +1,336 @@
+"""The coordinator's decisions, with an engine that answers at once and trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.errors import StudyError
+from ocrsearch.search.coordinator import (
+    KEPT_WEIGHTS,
+    MAX_FAILURES_IN_A_ROW,
+    Coordinator,
+    Ending,
+    Limits,
+    Status,
+    describe,
+)
+from ocrsearch.search.engines.events import (
+    EpochDone,
+    Event,
+    Job,
+    Machine,
+    TrialDone,
+    TrialFailed,
+    WorkerRefused,
+)
+from ocrsearch.search.space import Space, parse_space
+from ocrsearch.search.study import StudyFacts, open_storage, open_study, trial_folder
+
+SPACE = """
+model: {architecture: crnn}
+images: {height: {choice: [16, 32]}}
+training:
+  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
+  epochs: 4
+search:
+  pruner: {name: median, startup_trials: 2, warmup_epochs: 1}
+"""
+
+
+def epoch(number: int, cer: float) -> dict[str, Any]:
+    """Return the record of an epoch."""
+    return {
+        "epoch": number,
+        "train_loss": cer,
+        "val_loss": cer,
+        "is_best": True,
+        "learning_rate": 1e-3,
+        "seconds": 1.0,
+        "cer": cer,
+        "wer": cer,
+        "exact": 1.0 - cer,
+    }
+
+
+Script = Callable[[Job], list[float] | Event]
+"""What happens to a job: the CER of each epoch, or one event."""
+
+
+@dataclass
+class ScriptedEngine:
+    """Plays each job's script an epoch at a time, and remembers what was asked of it."""
+
+    script: Script
+    n_workers: int = 1
+    machine: Machine | None = field(default_factory=lambda: Machine("cpu", "fp32", {"torch": "x"}))
+    jobs: dict[int, Job] = field(default_factory=dict)
+    submitted: list[int] = field(default_factory=list)
+    _events: list[Event] = field(default_factory=list)
+
+    @property
+    def n_idle(self) -> int:
+        return self.n_workers - len(self.jobs)
+
+    @property
+    def running(self) -> list[int]:
+        return list(self.jobs)
+
+    def submit(self, job: Job) -> None:
+        assert self.n_idle > 0
+        self.jobs[job.number] = job
+        self.submitted.append(job.number)
+        job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / "best.pt").write_bytes(b"weights")
+        (job.folder / "last.pt").write_bytes(b"state")
+        self._play(job, 1)
+
+    def answer(self, number: int, *, go_on: bool) -> None:
+        job = self.jobs[number]
+        outcome = self.script(job)
+        assert isinstance(outcome, list)
+        n_done = self._n_played[number]
+        if go_on and n_done < len(outcome):
+            self._play(job, n_done + 1)
+        else:
+            epochs = [epoch(i + 1, cer) for i, cer in enumerate(outcome[:n_done])]
+            self._events.append(TrialDone(number, epochs, 1000))
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        events, self._events = self._events, []
+        for event in events:
+            if isinstance(event, TrialDone | TrialFailed):
+                del self.jobs[event.number]
+        return events
+
+    def __post_init__(self) -> None:
+        self._n_played: dict[int, int] = {}
+
+    def _play(self, job: Job, n_epochs: int) -> None:
+        outcome = self.script(job)
+        if not isinstance(outcome, list):
+            self._events.append(outcome)
+            return
+        self._n_played[job.number] = n_epochs
+        epochs = [epoch(i + 1, cer) for i, cer in enumerate(outcome[:n_epochs])]
+        self._events.append(EpochDone(job.number, epochs))
+
+
+@dataclass
+class Setting:
+    """A study in a folder, and coordinators over it."""
+
+    folder: Path
+    space: Space = field(default_factory=lambda: parse_space(SPACE, "space"))
+    texts: tuple[str, ...] = ("ab", "ba")
+    lines: list[str] = field(default_factory=list)
+
+    def study(self) -> optuna.Study:
+        storage = open_storage(f"sqlite:///{self.folder}/test.db", create=True)
+        facts = StudyFacts(self.space.name, self.space.content, "d", "f", {"train": 2}, 0, 7)
+        return open_study(storage, "s", self.space, facts)
+
+    def coordinator(self, engine: ScriptedEngine, limits: Limits) -> Coordinator:
+        images = PackedImages.pack([np.zeros((16, 32), np.uint8)] * len(self.texts))
+        train = LabelledImages([str(i) for i in range(len(self.texts))], list(self.texts), images)
+        return Coordinator(
+            self.study(), self.space, train, engine, limits, self.folder / "s", self._observe
+        )
+
+    def run(self, script: Script, trials: int = 5, **limits: float) -> tuple[Ending, Status]:
+        coordinator = self.coordinator(ScriptedEngine(script), Limits(trials, **limits))
+        return coordinator.run(), coordinator.status
+
+    def _observe(self, status: Status, line: str | None) -> None:
+        if line:
+            self.lines.append(line)
+
+    def states(self) -> list[TrialState]:
+        return [t.state for t in self.study().get_trials(deepcopy=False)]
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    return Setting(tmp_path)
+
+
+def falling(job: Job) -> list[float]:
+    """All trials alike: CER falls to 0.1."""
+    return [0.9, 0.5, 0.2, 0.1]
+
+
+def test_counts_the_total_and_does_nothing_more_when_repeated(setting: Setting) -> None:
+    ending, status = setting.run(falling, trials=3)
+    assert (ending, status.n_complete, status.best_value) == ("trials", 3, 0.1)
+    engine = ScriptedEngine(falling)
+    again = setting.coordinator(engine, Limits(3))
+    assert again.run() == "trials"
+    assert engine.submitted == []
+    assert (again.status.n_complete, again.status.best_value) == (3, 0.1)
+
+
+def test_stores_what_people_ask_for_with_each_trial(setting: Setting) -> None:
+    setting.run(falling, trials=1)
+    (trial,) = setting.study().get_trials()
+    assert trial.value == 0.1
+    assert trial.intermediate_values == {1: 0.9, 2: 0.5, 3: 0.2, 4: 0.1}
+    attrs = trial.user_attrs
+    assert attrs["exact"] == pytest.approx(0.9)
+    assert attrs["seed"] == 7
+    assert (attrs["n_epochs"], attrs["seconds"], attrs["best_epoch"]) == (4, 4.0, 4)
+    assert (attrs["n_parameters"], attrs["size_mb"]) == (1000, 0.004)
+    assert attrs["data_fingerprint"] == "f"
+    assert attrs["versions"] == {"torch": "x"}
+    assert len(attrs["epochs"]) == 4
+
+
+def test_value_is_the_lowest_cer_of_its_epochs(setting: Setting) -> None:
+    setting.run(lambda job: [0.3, 0.1, 0.2], trials=1)
+    (trial,) = setting.study().get_trials()
+    assert (trial.value, trial.user_attrs["best_epoch"]) == (0.1, 2)
+
+
+def test_stops_trials_that_fall_behind_and_frees_their_disk(setting: Setting) -> None:
+    def worse_and_worse(job: Job) -> list[float]:
+        return [0.9, 0.1 + 0.1 * job.number, 0.05 + 0.1 * job.number]
+
+    _, status = setting.run(worse_and_worse, trials=6)
+    assert status.n_pruned == 4
+    pruned = [t for t in setting.study().get_trials() if t.state == TrialState.PRUNED]
+    assert all(len(t.intermediate_values) < 3 for t in pruned)
+    assert not any(trial_folder(setting.folder / "s", t.number).exists() for t in pruned)
+
+
+def test_keeps_the_weights_of_the_best_and_no_checkpoint_of_any(setting: Setting) -> None:
+    n = KEPT_WEIGHTS + 3
+    setting.run(lambda job: [0.5 - 0.01 * job.number], trials=n)
+    kept = [i for i in range(n) if (trial_folder(setting.folder / "s", i) / "best.pt").exists()]
+    assert kept == list(range(3, n))
+    assert not list((setting.folder / "s").rglob("last.pt"))
+
+
+def test_ends_at_the_target(setting: Setting) -> None:
+    ending, status = setting.run(falling, trials=50, target=0.1)
+    assert (ending, status.n_complete) == ("target", 1)
+
+
+def test_ends_when_the_time_is_up_and_leaves_the_rest_to_be_continued(setting: Setting) -> None:
+    ending, _ = setting.run(falling, trials=50, timeout_s=0.0)
+    assert ending == "timeout"
+
+
+def test_continues_what_was_running_under_the_same_number(setting: Setting) -> None:
+    engine = ScriptedEngine(falling, n_workers=2)
+    first = setting.coordinator(engine, Limits(4))
+    first._fill()
+    first._handle(engine.poll(0)[0])  # one epoch of trial 0 reported, then it dies
+    before = [t.params for t in setting.study().get_trials()]
+    assert setting.states() == [TrialState.RUNNING] * 2
+
+    second = ScriptedEngine(falling)
+    coordinator = setting.coordinator(second, Limits(4))
+    assert coordinator.run() == "trials"
+    assert second.submitted[:2] == [0, 1]
+    assert setting.states() == [TrialState.COMPLETE] * 4
+    trials = setting.study().get_trials()
+    assert [t.params for t in trials[:2]] == before
+    assert all(len(t.intermediate_values) == 4 for t in trials)
+
+
+def test_a_continued_study_does_not_suggest_the_same_again(setting: Setting) -> None:
+    setting.run(falling, trials=2)
+    setting.run(falling, trials=4)
+    rates = [t.params["training.learning_rate"] for t in setting.study().get_trials()]
+    assert len(set(rates)) == 4
+
+
+def test_a_broken_trial_is_tried_again_once_and_then_told_as_failed(setting: Setting) -> None:
+    def breaks(job: Job) -> list[float] | Event:
+        if job.number == 0:
+            return TrialFailed(0, "crash", "ValueError: no", "Traceback ...")
+        return [0.1]
+
+    engine = ScriptedEngine(breaks)
+    coordinator = setting.coordinator(engine, Limits(2))
+    coordinator.run()
+    assert engine.submitted == [0, 0, 1]
+    failed, complete = setting.study().get_trials()
+    assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
+    assert failed.user_attrs["traceback"] == "Traceback ..."
+    assert coordinator.status.n_failed == 1
+
+
+def test_a_diverged_trial_teaches_the_sampler(setting: Setting) -> None:
+    def diverges(job: Job) -> Event:
+        return TrialFailed(job.number, "diverged", "the loss became nan", "")
+
+    engine = ScriptedEngine(diverges)
+    coordinator = setting.coordinator(engine, Limits(1))
+    coordinator.run()
+    assert engine.submitted == [0]
+    assert setting.states() == [TrialState.PRUNED]
+    again = setting.coordinator(engine, Limits(1))
+    assert (again.status.n_failed, again.status.n_pruned) == (1, 0)
+
+
+def test_too_many_failures_in_a_row_end_the_search_with_the_reason(setting: Setting) -> None:
+    def diverges(job: Job) -> Event:
+        return TrialFailed(job.number, "diverged", "the loss became nan", "")
+
+    with pytest.raises(StudyError, match="the loss became nan"):
+        setting.run(diverges, trials=50)
+    assert len(setting.states()) == MAX_FAILURES_IN_A_ROW
+
+
+def test_a_worker_that_cannot_work_ends_the_search(setting: Setting) -> None:
+    with pytest.raises(StudyError, match="disk full"):
+        setting.run(lambda job: WorkerRefused("disk full"), trials=2)
+    assert setting.states() == [TrialState.RUNNING]
+
+
+def test_infeasible_configurations_are_stopped_before_training(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, texts=("abcdefghij",))  # 8 frames at height 16, 16 at 32
+    engine = ScriptedEngine(falling)
+    coordinator = setting.coordinator(engine, Limits(3))
+    coordinator.run()
+    trials = setting.study().get_trials()
+    infeasible = [t for t in trials if "infeasible" in t.user_attrs]
+    assert [t.params["images.height"] for t in infeasible] == [16] * len(infeasible)
+    assert all(trials[number].params["images.height"] == 32 for number in engine.submitted)
+    assert coordinator.status.n_infeasible == len(infeasible) > 0
+    assert all(t.state == TrialState.PRUNED for t in infeasible)
+
+
+def test_first_configurations_come_first(tmp_path: Path) -> None:
+    text = SPACE + "  try_first:\n    - training: {learning_rate: 5.0e-3}\n"
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    setting.run(falling, trials=2)
+    first, second = setting.study().get_trials()
+    assert first.params["training.learning_rate"] == 5e-3
+    assert second.params["training.learning_rate"] != 5e-3
+
+
+def test_other_data_or_another_space_is_refused(setting: Setting) -> None:
+    setting.run(falling, trials=1)
+    storage = open_storage(f"sqlite:///{setting.folder}/test.db")
+    facts = StudyFacts("space", setting.space.content, "d", "OTHER", {}, 0, 7)
+    with pytest.raises(StudyError, match="other data"):
+        open_study(storage, "s", setting.space, facts)
+    changed = parse_space(SPACE.replace("[16, 32]", "[16, 48]"), "space")
+    facts = StudyFacts("space", changed.content, "d", "f", {}, 0, 7)
+    with pytest.raises(StudyError, match=r"images\.height\.choice"):
+        open_study(storage, "s", changed, facts)
+
+
+def test_describe_uses_short_names() -> None:
+    assert describe({"training.learning_rate": 0.00123456, "a.b": "x"}) == (
+        "learning_rate 0.00123, b x"
+    )

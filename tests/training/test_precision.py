@@ -1,0 +1,78 @@
+"""Mixed precision: chosen by measurement, close to full precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig
+from ocrsearch.models.crnn import CtcOutput
+from ocrsearch.models.factory import build_network
+from ocrsearch.training import precision as precision_module
+from ocrsearch.training.precision import Precision, faster_precision, set_precision
+
+CPU = torch.device("cpu")
+ENCODER = EncoderConfig(conv_depth=3, conv_base=8, linear_width=16, hidden_size=16, dropout=0.0)
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    config = Config(images=ImageConfig(height=16), model=CrnnConfig(encoder=ENCODER))
+    return build_network(config, 5, seed=0).eval()
+
+
+def read(network: nn.Module) -> CtcOutput:
+    images = torch.randn(2, 1, 16, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        output = network(images, torch.tensor([32, 32]))
+    assert isinstance(output, CtcOutput)
+    return output
+
+
+def test_faster_precision_measures_and_takes_one_of_two() -> None:
+    assert faster_precision(CPU) in ("fp32", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("fp32_s", "bf16_s", "expected"),
+    [
+        (1.0, 1.0, "fp32"),
+        (1.0, 5.0, "fp32"),
+        (1.05, 1.0, "fp32"),  # not worth it
+        (1.2, 1.0, "bf16"),
+        (5.0, 1.0, "bf16"),
+    ],
+)
+def test_bf16_must_be_clearly_faster(
+    monkeypatch: pytest.MonkeyPatch, fp32_s: float, bf16_s: float, expected: Precision
+) -> None:
+    seconds = {"fp32": fp32_s, "bf16": bf16_s}
+    monkeypatch.setattr(precision_module, "_seconds", lambda name, device: seconds[name])
+    assert faster_precision(CPU) == expected
+
+
+def test_bf16_is_close_to_fp32(network: nn.Module) -> None:
+    expected = read(network).log_probs
+    set_precision(network, "bf16")
+    found = read(network).log_probs
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+
+
+def test_weights_and_gradients_stay_in_fp32(network: nn.Module) -> None:
+    set_precision(network.train(), "bf16")
+    images = torch.randn(2, 1, 16, 32, generator=torch.Generator().manual_seed(1))
+    network(images, torch.tensor([32, 16])).log_probs.mean().backward()
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    gradients = [p.grad for p in network.parameters() if p.grad is not None]
+    assert {gradient.dtype for gradient in gradients} == {torch.float32}
+    assert all(bool(gradient.isfinite().all()) for gradient in gradients)
+
+
+def test_fp32_can_be_had_back(network: nn.Module) -> None:
+    expected = read(network).log_probs
+    set_precision(network, "bf16")
+    set_precision(network, "fp32")
+    assert torch.equal(read(network).log_probs, expected)
