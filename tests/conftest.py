@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,7 +17,13 @@ import pytest
 
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, Split
+
+if TYPE_CHECKING:
+    import optuna
+
+    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.search.space import Space
 
 SIXTEEN_TEXTS = (
     *("86", "523", "00", "018", "69", "569", "76", "559"),
@@ -40,7 +51,7 @@ def sixteen_lines() -> Dataset:
     images = PackedImages.pack([draw_text(text) for text in texts])
     lines = LabelledImages([f"{text}.png" for text in texts], texts, images)
     nothing = LabelledImages([], [], PackedImages.pack([]))
-    splits = {"train": lines, "val": lines, "test": nothing}
+    splits: dict[Split, LabelledImages] = {"train": lines, "val": lines, "test": nothing}
     return Dataset("memory", splits, Charset.from_texts(texts), "sixteen", [])
 
 
@@ -59,3 +70,220 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return limited
+
+
+SPACE_YAML = """
+images: {height: 16}
+model:
+  architecture: {choice: [crnn, seq2seq]}
+  encoder:
+    conv_depth: {int: [2, 3]}
+    conv_base: 8
+    linear_width: 16
+    hidden_size: 16
+  decoder:
+    when: {model.architecture: seq2seq}
+    attention: {choice: [additive, none]}
+training:
+  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
+  epochs: 3
+"""
+"""Small networks of both architectures."""
+
+
+@dataclass(frozen=True)
+class StudyDb:
+    """A study in a database, and the folder with the weights of its best trial."""
+
+    url: str
+    name: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        """Return what was printed, which must be one JSON object and nothing else."""
+        content = json.loads(self.out)
+        assert isinstance(content, dict)
+        return content
+
+
+@pytest.fixture(scope="session")
+def make_bundle() -> Callable[..., Bundle]:
+    """Make an untrained recogniser of the digits, whose output depends on the picture."""
+
+    def make(architecture: str = "crnn", attention: str = "additive") -> Bundle:
+        import torch
+
+        from ocrsearch.config import Config
+        from ocrsearch.deploy.bundle import Bundle
+        from ocrsearch.models.factory import build_network
+
+        sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16, "hidden_size": 16}
+        model: dict[str, Any] = {"architecture": architecture, "encoder": sizes}
+        if architecture == "seq2seq":
+            model["decoder"] = {"attention": attention}
+        config = Config.model_validate({"images": {"height": 16}, "model": model})
+        network: Any = build_network(config, 10, seed=0)
+        with torch.no_grad():  # an untrained one would read nearly the same everywhere
+            network.head.weight *= 5.0
+            network.head.bias[10] = -3.0
+        charset = Charset("0123456789")
+        provenance = {"study": "made", "trial": 0, "split_seed": 0}
+        return Bundle(config, charset, network.state_dict(), {"cer": 0.5}, provenance)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_file(
+    make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model file of an untrained recogniser of the digits; not to be changed."""
+    from ocrsearch.deploy.bundle import save_bundle
+
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    save_bundle(make_bundle(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def number_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 40 pictures of the numbers 10 to 49, named as they read; not to be changed."""
+    folder = tmp_path_factory.mktemp("numbers")
+    for number in range(10, 50):
+        assert cv2.imwrite(str(folder / f"{number}.png"), draw_text(str(number)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def study_db(
+    make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> StudyDb:
+    """A study with trials of all kinds, made without training; not to be changed.
+
+    Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was stopped, 5
+    failed, 6 is infeasible, 7 is still running.
+    """
+    from ocrsearch.search.space import parse_space
+    from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_folder
+    from ocrsearch.search.study import trial_folder as folder_of
+    from ocrsearch.training.checkpoint import save_tensors
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('study') / 'studies.db'}"
+    storage = open_storage(url, create=True)
+    space = parse_space(SPACE_YAML, "tiny")
+    sizes = {"train": 32, "val": 4, "test": 4}
+    facts = StudyFacts("tiny", space.content, "captcha:numbers", "0a1b2c3d", sizes, 0, 0)
+    study = open_study(storage, "tiny-numbers", space, facts)
+    for cer, val_loss, architecture in (
+        *((0.4, 1.5, "crnn"), (0.1, 0.9, "crnn"), (0.1, 0.5, "crnn"), (0.25, 1.0, "seq2seq")),
+        (0.75, 2.0, "seq2seq"),
+    ):
+        trial = _ask(study, space, architecture)
+        _report(trial, cer, val_loss)
+        pruned = trial.number == 4
+        study.tell(trial, **({"state": _state("PRUNED")} if pruned else {"values": cer}))
+    failed = _ask(study, space, "crnn")
+    failed.set_user_attr("failure", "RuntimeError: out of memory")
+    failed.set_user_attr("traceback", "Traceback (most recent call last): ...")
+    study.tell(failed, state=_state("FAIL"))
+    infeasible = _ask(study, space, "crnn", frames=1.0)
+    infeasible.set_user_attr("infeasible", "3 of 32 labels need more frames")
+    study.tell(infeasible, state=_state("PRUNED"))
+    running = _ask(study, space, "seq2seq")
+    running.report(0.9, 1)
+    running.set_user_attr("epochs", [_epoch(1, 0.9, 2.5)])
+
+    folder = study_folder(url, study.study_name)
+    bundle = make_bundle()
+    content = {
+        "weights": bundle.weights,
+        "config": bundle.config.model_dump(mode="json"),
+        "symbols": list(bundle.charset.symbols),
+        "epoch": 2,
+    }
+    folder_of(folder, 2).mkdir(parents=True)
+    save_tensors(content, folder_of(folder, 2) / "best.pt")
+    storage.engine.dispose()
+    return StudyDb(url, study.study_name, folder)
+
+
+def _ask(study: optuna.Study, space: Space, architecture: str, frames: float = 0.0) -> optuna.Trial:
+    n = len(study.get_trials(deepcopy=False))
+    values = {"model.architecture": architecture, "model.encoder.conv_depth": 2 + n % 2}
+    study.enqueue_trial({**values, "training.learning_rate": 0.001 * (n + 1)})
+    trial = study.ask()
+    config = space.resolve(space.suggest(trial))
+    trial.set_user_attr("config", config.identity())
+    trial.set_constraint("frames", frames)
+    return trial
+
+
+def _report(trial: optuna.Trial, cer: float, val_loss: float) -> None:
+    """Write what the coordinator does of a trial of two epochs, the second the better one."""
+    epochs = [_epoch(1, min(1.0, 2 * cer), 2 * val_loss), _epoch(2, cer, val_loss)]
+    for record in epochs:
+        trial.report(record["cer"], record["epoch"])
+    architecture = trial.params["model.architecture"]
+    n_parameters = 20_000 if architecture == "crnn" else 30_000
+    attrs = {
+        "epochs": epochs,
+        "exact": 1.0 - cer,
+        "wer": cer,
+        "val_loss": val_loss,
+        "best_epoch": 2,
+        "n_epochs": 2,
+        "seconds": 2.5,
+        "n_parameters": n_parameters,
+        "size_mb": n_parameters * 4 / 1e6,
+        "seed": trial.number,
+        "data_fingerprint": "0a1b2c3d",
+        "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
+        "architecture": architecture,
+    }
+    for name, value in attrs.items():
+        trial.set_user_attr(name, value)
+
+
+def _epoch(epoch: int, cer: float, val_loss: float) -> dict[str, Any]:
+    rates = {"cer": cer, "wer": cer, "exact": 1.0 - cer}
+    return {"epoch": epoch, "train_loss": val_loss, "val_loss": val_loss, "seconds": 1.25, **rates}
+
+
+def _state(name: str) -> optuna.trial.TrialState:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., CommandResult]:
+    """Run ``ocrsearch`` with the given arguments in this process."""
+    for name in ("OCRSEARCH_TRACEBACK", "OCRSEARCH_STORAGE", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")  # tables are as wide as they need to be
+
+    def run(*arguments: object) -> CommandResult:
+        from ocrsearch.cli.app import main
+
+        monkeypatch.setattr(sys, "argv", ["ocrsearch", *map(str, arguments)])
+        capsys.readouterr()
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        captured = capsys.readouterr()
+        return CommandResult(code, captured.out, captured.err)
+
+    return run

@@ -108,11 +108,12 @@ def test_transparency_is_laid_on_white(picture: Image.Image, expected: int, tmp_
     assert set(read_image(tmp_path / "picture.png").flat) == {expected}
 
 
-@pytest.mark.parametrize(("mode", "key"), [("P", 1), ("L", 0), ("RGB", (0, 0, 0)), ("1", 0)])
+@pytest.mark.parametrize(("mode", "key"), [("P", 0), ("L", 0), ("RGB", (0, 0, 0)), ("1", 0)])
 def test_transparent_colour_is_laid_on_white(
     mode: str, key: int | tuple[int, int, int], tmp_path: Path
 ) -> None:
-    picture = Image.new(mode, (3, 2), key)
+    picture = Image.new("L", (3, 2), 0).convert(mode)
+    assert picture.getpixel((0, 0)) == key
     picture.save(tmp_path / "picture.png", transparency=key)
     with Image.open(tmp_path / "picture.png") as stored:
         assert stored.mode == mode

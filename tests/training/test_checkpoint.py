@@ -93,7 +93,7 @@ def test_a_folder_that_is_missing_is_an_error_of_the_system(tmp_path: Path) -> N
 def test_reading_runs_no_code(tmp_path: Path, is_plain_pickle: bool) -> None:
     path, made = tmp_path / "a.pt", tmp_path / "made"
     if is_plain_pickle:
-        path.write_bytes(pickle.dumps({"weights": Harmful(made)}))
+        path.write_bytes(pickle.dumps({"weights": Harmful(made)}, protocol=2))
     else:
         torch.save({"weights": Harmful(made)}, path)
     with pytest.raises(pickle.UnpicklingError):

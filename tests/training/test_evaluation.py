@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    ModelConfig,
+    Seq2SeqConfig,
+)
 from ocrsearch.data.batches import collate
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.lines import Line, scaled_lines
@@ -19,7 +26,7 @@ from ocrsearch.training.evaluation import Reading, read_lines
 CPU = torch.device("cpu")
 IMAGES = ImageConfig(height=16)
 ENCODER = EncoderConfig(conv_depth=2, conv_base=8, linear_width=16, hidden_size=16, dropout=0.5)
-MODELS = [CrnnConfig(encoder=ENCODER), Seq2SeqConfig(encoder=ENCODER)]
+MODELS: list[ModelConfig] = [CrnnConfig(encoder=ENCODER), Seq2SeqConfig(encoder=ENCODER)]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.architecture)
 
 
@@ -28,7 +35,7 @@ def lines(sixteen_lines: Dataset) -> list[Line]:
     return scaled_lines(sixteen_lines.splits["train"], sixteen_lines.charset, IMAGES)
 
 
-def untrained(model: CrnnConfig | Seq2SeqConfig) -> nn.Module:
+def untrained(model: ModelConfig) -> nn.Module:
     """Weights so large that the pictures are read differently."""
     network = build_network(Config(images=IMAGES, model=model), 10, seed=1)
     with torch.no_grad():
@@ -37,15 +44,13 @@ def untrained(model: CrnnConfig | Seq2SeqConfig) -> nn.Module:
     return network
 
 
-def read(model: CrnnConfig | Seq2SeqConfig, lines: list[Line], *, with_loss: bool) -> Reading:
+def read(model: ModelConfig, lines: list[Line], *, with_loss: bool) -> Reading:
     architecture = ARCHITECTURES[model.architecture]
     return read_lines(untrained(model), architecture, lines, CPU, with_loss=with_loss)
 
 
 @every_model
-def test_readings_are_in_the_order_of_the_lines(
-    model: CrnnConfig | Seq2SeqConfig, lines: list[Line]
-) -> None:
+def test_readings_are_in_the_order_of_the_lines(model: ModelConfig, lines: list[Line]) -> None:
     together = read(model, lines, with_loss=False).hypotheses
     assert len({hypothesis.ids for hypothesis in together}) > 4
     for line, found in zip(lines, together, strict=True):
@@ -57,7 +62,7 @@ def test_readings_are_in_the_order_of_the_lines(
 @every_model
 @pytest.mark.parametrize("max_batch_size", [1, 3, 16])
 def test_readings_do_not_depend_on_the_batches(
-    model: CrnnConfig | Seq2SeqConfig,
+    model: ModelConfig,
     max_batch_size: int,
     lines: list[Line],
     monkeypatch: pytest.MonkeyPatch,
@@ -68,7 +73,7 @@ def test_readings_do_not_depend_on_the_batches(
 
 
 @every_model
-def test_loss_is_that_of_the_batch(model: CrnnConfig | Seq2SeqConfig, lines: list[Line]) -> None:
+def test_loss_is_that_of_the_batch(model: ModelConfig, lines: list[Line]) -> None:
     batch = collate([line.image for line in lines], [line.target for line in lines])
     network = untrained(model).eval()
     with torch.no_grad():
@@ -86,9 +91,7 @@ def test_loss_weighs_batches_by_their_lines(
 
 
 @every_model
-def test_lines_without_labels_are_read_without_loss(
-    model: CrnnConfig | Seq2SeqConfig, lines: list[Line]
-) -> None:
+def test_lines_without_labels_are_read_without_loss(model: ModelConfig, lines: list[Line]) -> None:
     reading = read(model, [Line(line.image) for line in lines], with_loss=False)
     assert len(reading.hypotheses) == len(lines)
     assert math.isnan(reading.loss)
@@ -103,7 +106,7 @@ def test_reading_nothing_gives_nothing(with_loss: bool) -> None:
 
 @every_model
 def test_reading_leaves_the_network_as_it_was_but_in_evaluation_mode(
-    model: CrnnConfig | Seq2SeqConfig, lines: list[Line]
+    model: ModelConfig, lines: list[Line]
 ) -> None:
     network = untrained(model)
     before = {key: value.clone() for key, value in network.state_dict().items()}

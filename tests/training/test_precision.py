@@ -48,7 +48,7 @@ def test_bf16_must_be_clearly_faster(
     monkeypatch: pytest.MonkeyPatch, fp32_s: float, bf16_s: float, expected: Precision
 ) -> None:
     seconds = {"fp32": fp32_s, "bf16": bf16_s}
-    monkeypatch.setattr(precision_module, "_seconds", lambda name, device: seconds[name])
+    monkeypatch.setattr(precision_module, "_seconds", lambda name, _: seconds[name])
     assert faster_precision(CPU) == expected
 
 

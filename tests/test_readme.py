@@ -1,0 +1,70 @@
+"""What the README shows exists: commands with their options, files, the space, the code."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from ocrsearch.cli.app import app
+from ocrsearch.search.space import parse_space
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = [
+    line
+    for language, block in BLOCKS
+    if not language
+    for line in block.splitlines()
+    if line.startswith(".venv/bin/")
+]
+
+
+def blocks(language: str) -> list[str]:
+    return [block for found, block in BLOCKS if found == language]
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if "/ocrsearch " in c])
+def test_commands_and_their_options_exist(line: str) -> None:
+    words = shlex.split(line)[1:]
+    command: click.Command = typer.main.get_command(app)
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"(?:scripts|search_spaces)/\w+\.\w+", README)))
+)
+def test_files_exist(name: str) -> None:
+    assert (ROOT / name).is_file()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    group = typer.main.get_command(app)
+    assert isinstance(group, click.Group)
+    for name in group.commands:
+        assert f"ocrsearch {name}" in README
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^make (\w+)", README, flags=re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert targets == {"run", "test"}
+    assert all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+
+
+def test_the_space_is_one() -> None:
+    (text,) = blocks("yaml")
+    assert len(parse_space(text, "README").parameters) == 5
+
+
+def test_the_code_is_python() -> None:
+    (code,) = blocks("python")
+    compile(code, "README.md", "exec")

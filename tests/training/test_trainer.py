@@ -1,0 +1,271 @@
+"""Training: one seed one result, stopped and continued, and when it ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from ocrsearch.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    ModelConfig,
+    OptimizerName,
+    Seq2SeqConfig,
+    TrainingConfig,
+)
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.errors import DivergedError
+from ocrsearch.training import trainer as trainer_module
+from ocrsearch.training.checkpoint import load_tensors, save_tensors
+from ocrsearch.training.evaluation import Reading
+from ocrsearch.training.metrics import Metrics
+from ocrsearch.training.schedule import Schedule
+from ocrsearch.training.trainer import EpochReport, Trainer
+
+CPU = torch.device("cpu")
+ENCODER = EncoderConfig(
+    conv_depth=2, conv_base=8, linear_width=16, rnn_layers=2, hidden_size=16, dropout=0.3
+)
+MODELS: dict[str, ModelConfig] = {
+    "crnn": CrnnConfig(encoder=ENCODER),
+    "seq2seq": Seq2SeqConfig(encoder=ENCODER.model_copy(update={"rnn_cell": "gru"})),
+}
+every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
+
+
+def config_of(model: ModelConfig = MODELS["crnn"], **training: Any) -> Config:
+    """A small and random training: dropout, augmentation, a last batch that is not full."""
+    values = {"batch_size": 6, "warmup_steps": 4, "augment": 1.0, "learning_rate": 5e-3}
+    return Config(
+        images=ImageConfig(height=16),
+        model=model,
+        training=TrainingConfig(**{**values, **training}),
+    )
+
+
+def run(trainer: Trainer, n_epochs: int) -> list[EpochReport]:
+    """Train some epochs; the seconds, which differ, are left out of the reports."""
+    return [replace(trainer.run_epoch(), seconds=0.0) for _ in range(n_epochs)]
+
+
+def weights(trainer: Trainer) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in trainer.network.state_dict().items()}
+
+
+def are_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[key], second[key]) for key in first
+    )
+
+
+@every_model
+def test_one_seed_gives_one_result(model: ModelConfig, sixteen_lines: Dataset) -> None:
+    results = []
+    for seed in (4, 4, 5):
+        trainer = Trainer(config_of(model), sixteen_lines, seed, CPU)
+        results.append((run(trainer, 2), weights(trainer)))
+    (reports, expected), (same_reports, same), (other_reports, other) = results
+    assert reports == same_reports
+    assert are_equal(expected, same)
+    assert reports != other_reports
+    assert not are_equal(expected, other)
+
+
+@every_model
+@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+def test_stopped_and_continued_equals_uninterrupted(
+    model: ModelConfig, optimizer: OptimizerName, sixteen_lines: Dataset, tmp_path: Path
+) -> None:
+    config = config_of(model, optimizer=optimizer, epochs=4, decay_share=0.5)
+    uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
+    expected = run(uninterrupted, 3)
+    stopped = Trainer(config, sixteen_lines, 0, CPU)
+    first = run(stopped, 1)
+    save_tensors(stopped.state(), tmp_path / "last.pt")
+    run(stopped, 1)  # an epoch that is lost
+
+    continued = Trainer(config, sixteen_lines, 99, CPU)  # all but the pictures must be restored
+    continued.restore(load_tensors(tmp_path / "last.pt"))
+    assert first + run(continued, 2) == expected
+    assert are_equal(weights(continued), weights(uninterrupted))
+    assert not are_equal(weights(continued), weights(stopped))
+
+
+@pytest.mark.parametrize("missing", ["numpy", "randomness", "optimizer", "progress"])
+def test_each_part_of_the_state_matters(
+    missing: str, sixteen_lines: Dataset, tmp_path: Path
+) -> None:
+    trainer = Trainer(config_of(), sixteen_lines, 0, CPU)
+    run(trainer, 1)
+    save_tensors(trainer.state(), tmp_path / "last.pt")
+    run(trainer, 1)
+    other = Trainer(config_of(), sixteen_lines, 99, CPU)
+    state = {**load_tensors(tmp_path / "last.pt"), missing: other.state()[missing]}
+    other.restore(state)
+    run(other, 1)
+    assert not are_equal(weights(other), weights(trainer))
+
+
+def test_reports_count_epochs_and_tell_the_best(sixteen_lines: Dataset) -> None:
+    trainer = Trainer(config_of(augment=0.0), sixteen_lines, 0, CPU)
+    best = (math.inf, math.inf)
+    for epoch in range(1, 6):
+        report = trainer.run_epoch()
+        score = (report.metrics.cer, report.val_loss)
+        assert report.epoch == epoch
+        assert report.is_best == (score < best)
+        assert report.metrics.n == len(sixteen_lines.splits["val"])
+        assert math.isfinite(report.train_loss)
+        best = min(best, score)
+    assert trainer.progress.best == best
+
+
+def test_loss_goes_down(sixteen_lines: Dataset) -> None:
+    reports = run(Trainer(config_of(augment=0.0), sixteen_lines, 0, CPU), 10)
+    assert reports[-1].val_loss < reports[0].val_loss
+    assert reports[-1].train_loss < reports[0].train_loss
+
+
+@every_model
+def test_a_last_batch_of_one_picture_is_trained_on(
+    model: ModelConfig, sixteen_lines: Dataset
+) -> None:
+    trainer = Trainer(config_of(model, batch_size=15), sixteen_lines, 0, CPU)
+    assert math.isfinite(trainer.run_epoch().val_loss)
+
+
+def test_warmup_is_counted_over_epochs(sixteen_lines: Dataset) -> None:
+    config = config_of(warmup_steps=6)  # an epoch has three batches
+    rates = [report.learning_rate for report in run(Trainer(config, sixteen_lines, 0, CPU), 3)]
+    assert rates == pytest.approx([2.5e-3, 5e-3, 5e-3])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_no_number_ends_the_training(value: float, sixteen_lines: Dataset) -> None:
+    trainer = Trainer(config_of(), sixteen_lines, 0, CPU)
+    run(trainer, 1)
+    loss = trainer.architecture.loss
+    trainer.architecture = replace(
+        trainer.architecture, loss=lambda *arguments: loss(*arguments) * value
+    )
+    with pytest.raises(DivergedError, match="(nan|inf) in epoch 2"):
+        trainer.run_epoch()
+
+
+def test_weights_that_became_nan_in_the_last_batch_end_the_training(
+    sixteen_lines: Dataset,
+) -> None:
+    trainer = Trainer(config_of(batch_size=16), sixteen_lines, 0, CPU)
+    parameter = next(trainer.network.parameters())
+    parameter.register_hook(lambda gradient: gradient * math.nan)
+    with pytest.raises(DivergedError, match="nan in epoch 1"):
+        trainer.run_epoch()
+
+
+@pytest.fixture
+def scores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
+    """A list of CER and loss to fill: what each validation will bring, the last for ever."""
+    values: list[tuple[float, float]] = []
+
+    def one_after_the_other() -> Iterator[tuple[float, float]]:
+        yield from values
+        while True:
+            yield values[-1]
+
+    following = one_after_the_other()
+    current: list[float] = []
+
+    def read_lines(*_: object, **__: object) -> Reading:
+        current[:] = next(following)
+        return Reading([], current[1])
+
+    def compute_metrics(references: Sequence[str], _: Sequence[str]) -> Metrics:
+        return Metrics(len(references), current[0], 1.0, 1.0, 0.0)
+
+    monkeypatch.setattr(trainer_module, "read_lines", read_lines)
+    monkeypatch.setattr(trainer_module, "compute_metrics", compute_metrics)
+    return values
+
+
+@pytest.mark.parametrize(
+    ("validations", "expected"),
+    [
+        # twelve epochs, of which the last three decay; patience is 2
+        ([(0.9 - 0.05 * epoch, 1.0) for epoch in range(12)], Schedule(9, 3)),  # always better
+        ([(0.5, 2.0 - 0.1 * epoch) for epoch in range(12)], Schedule(9, 3)),  # better by loss
+        ([(0.5, 1.0)], Schedule(3, 3)),  # the first is the best
+        ([(0.5, 1.0), (0.6, 0.5)], Schedule(3, 3)),  # a lower loss is no gain if CER is higher
+        ([(0.5, 1.0), (0.6, 1.0), (0.4, 1.0), (0.4, 1.0)], Schedule(5, 3)),
+        ([(0.5, 1.0), (0.0, 1.0)], Schedule(2, 3)),  # nothing left to gain
+        ([(0.0, 1.0), (0.5, 1.0)], Schedule(1, 3)),  # and it is not brought forward twice
+        ([(1.0 - 0.05 * min(epoch, 9), 1.0) for epoch in range(12)], Schedule(9, 3)),
+    ],
+)
+def test_decay_is_brought_forward_when_nothing_is_gained(
+    validations: list[tuple[float, float]],
+    expected: Schedule,
+    sixteen_lines: Dataset,
+    scores: list[tuple[float, float]],
+) -> None:
+    scores += validations
+    trainer = Trainer(config_of(epochs=12, patience=2, warmup_steps=0), sixteen_lines, 0, CPU)
+    assert not trainer.finished
+    reports = []
+    while not trainer.finished:
+        reports += run(trainer, 1)
+    assert trainer.schedule == expected
+    assert [report.epoch for report in reports] == list(range(1, expected.end + 1))
+    falling = [report.epoch for report in reports if report.learning_rate < 5e-3]
+    assert falling == list(range(expected.decay_start + 1, expected.end + 1))
+    assert reports[-1].learning_rate < 0.5 * 5e-3
+
+
+def test_decay_that_was_brought_forward_is_restored(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]], tmp_path: Path
+) -> None:
+    scores += [(0.0, 1.0)]
+    trainer = Trainer(config_of(epochs=12), sixteen_lines, 0, CPU)
+    run(trainer, 1)
+    save_tensors(trainer.state(), tmp_path / "last.pt")
+    continued = Trainer(config_of(epochs=12), sixteen_lines, 0, CPU)
+    continued.restore(load_tensors(tmp_path / "last.pt"))
+    assert continued.schedule == trainer.schedule == Schedule(1, 3)
+    assert continued.progress == trainer.progress
+
+
+def test_without_decay_perfection_ends_the_training(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]]
+) -> None:
+    scores += [(0.5, 1.0), (0.0, 1.0)]
+    trainer = Trainer(config_of(epochs=12, decay_share=0.0), sixteen_lines, 0, CPU)
+    run(trainer, 1)
+    assert not trainer.finished
+    run(trainer, 1)
+    assert trainer.finished
+
+
+def test_is_finished_after_its_epochs(sixteen_lines: Dataset) -> None:
+    trainer = Trainer(config_of(epochs=2), sixteen_lines, 0, CPU)
+    finished = [trainer.finished]
+    for _ in range(2):
+        trainer.run_epoch()
+        finished.append(trainer.finished)
+    assert finished == [False, False, True]
+
+
+def test_trains_in_bf16(sixteen_lines: Dataset) -> None:
+    results = []
+    for precision in ("fp32", "bf16"):
+        trainer = Trainer(config_of(), sixteen_lines, 0, CPU, precision)
+        results.append(run(trainer, 2)[-1].train_loss)
+    assert results[0] != results[1]
+    assert results[0] == pytest.approx(results[1], rel=0.1)
