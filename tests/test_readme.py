@@ -6,9 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 import typer.main
+from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
 from ocrsearch.search.space import parse_space
@@ -32,8 +32,8 @@ def blocks(language: str) -> list[str]:
 @pytest.mark.parametrize("line", [c for c in COMMANDS if "/ocrsearch " in c])
 def test_commands_and_their_options_exist(line: str) -> None:
     words = shlex.split(line)[1:]
-    command: click.Command = typer.main.get_command(app)
-    while isinstance(command, click.Group):
+    command = typer.main.get_command(app)
+    while isinstance(command, TyperGroup):
         command = command.commands[words.pop(0)]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("-")} <= known
@@ -48,7 +48,7 @@ def test_files_exist(name: str) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
+    assert isinstance(group, TyperGroup)
     for name in group.commands:
         assert f"ocrsearch {name}" in README
 

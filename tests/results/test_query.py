@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,16 +66,23 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'studies.db'}"
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without a study, to be copied: making one takes longer than most tests."""
+    file = tmp_path_factory.mktemp("empty") / "studies.db"
+    open_storage(f"sqlite:///{file}", create=True).engine.dispose()
+    return file
+
+
 @pytest.fixture
-def new_study(url: str) -> NewStudy:
+def new_study(url: str, tmp_path: Path, empty_database: Path) -> Iterator[NewStudy]:
     """Make an empty study in the database of ``url``."""
+    shutil.copy(empty_database, tmp_path)
+    storage = open_storage(url)
     space = parse_space("training: {learning_rate: {float: [0.001, 0.1], log: true}}", "rate")
-
-    def make(name: str) -> optuna.Study:
-        facts = StudyFacts("rate", space.content, "captcha:x", "f", {"train": 1}, 0, 0)
-        return open_study(open_storage(url, create=True), name, space, facts)
-
-    return make
+    facts = StudyFacts("rate", space.content, "captcha:x", "f", {"train": 1}, 0, 0)
+    yield lambda name: open_study(storage, name, space, facts)
+    storage.engine.dispose()
 
 
 # --- the best trial ---------------------------------------------------------------------------
@@ -192,8 +200,8 @@ def test_a_missing_database_is_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_without_a_study(url: str) -> None:
-    open_storage(url, create=True)
+def test_a_database_without_a_study(empty_database: Path) -> None:
+    url = f"sqlite:///{empty_database}"
     assert list_studies(url) == []
     for name in (None, "s"):
         with pytest.raises(StudyError, match="holds no study yet"):
