@@ -63,7 +63,7 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
     @contextmanager
     def limited() -> Iterator[None]:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, hard))
         try:
             yield
         finally:

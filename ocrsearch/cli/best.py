@@ -48,10 +48,13 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
 
 
 def _print(found: BestTrial, export: Path | None) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"study {found.study}, trial {found.trial}", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"study {found.study}, trial {found.trial}", title_justify="left"
+    )
     table.add_column("parameter")
     table.add_column("value")
     for path, value in found.params.items():

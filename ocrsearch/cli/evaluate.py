@@ -75,10 +75,13 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _print(evaluation: Evaluation, split: str, n_bad: int, n_errors: int) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{split}: {evaluation.metrics.n} pictures", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{split}: {evaluation.metrics.n} pictures", title_justify="left"
+    )
     for heading in ("", "", "95 % interval"):
         table.add_column(heading)
     for name, meaning in RATES.items():

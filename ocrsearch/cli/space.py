@@ -51,12 +51,15 @@ def _content(space: Space) -> dict[str, Any]:
 
 
 def _print(space: Space, file: Path) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=str(file), title_justify="left")
-    for heading in ("parameter", "values", "when"):
-        table.add_column(heading)
+    table = Table(box=box.SIMPLE_HEAD, title=str(file), title_justify="left")
+    paths = [p.path for p in space.parameters] + [f.path for f in space.fixed]
+    table.add_column("parameter", min_width=max(map(len, paths)))
+    table.add_column("values", overflow="fold")
+    table.add_column("when", overflow="fold")
     for p in space.parameters:
         table.add_row(p.path, p.distribution.describe(), _when(p.condition))
     if space.fixed:
@@ -68,5 +71,8 @@ def _print(space: Space, file: Path) -> None:
 
 
 def _when(condition: Condition) -> str:
-    parts = [f"{path} is {' or '.join(map(str, values))}" for path, values in condition.items()]
+    parts = [
+        f"{path.rpartition('.')[2]} is {' or '.join(map(str, values))}"
+        for path, values in condition.items()
+    ]
     return ", ".join(parts)

@@ -23,24 +23,24 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     if as_json:
         print_json({"studies": [asdict(summary) for summary in found]})
         return
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    headings = ("study", "space", "data", "best CER", "finished", "stopped", "failed", "unfinished")
-    for heading in (*headings, "last change"):
-        table.add_column(heading)
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in ("study", "data", "best CER", "finished", "stopped", "failed", "unfinished"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("last change", overflow="fold")
     for s in found:
         counts = [str(n) for n in (s.n_complete, s.n_pruned, s.n_failed)]
-        unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'to continue'}"
+        unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'open'}"
         table.add_row(
             s.name,
-            s.space,
             s.data,
             "-" if s.best is None else f"{s.best:.4f}",
             *counts,
             unfinished if s.n_unfinished else "0",
-            s.last_change,
+            s.last_change[:16],
         )
     Console().print(table)
 

@@ -173,9 +173,10 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
         return classes[kinds[0]].model_validate(value)
     except ValidationError as error:
         finding = error.errors()[0]
-        keys = ".".join(str(part) for part in finding["loc"])
+        keys = "".join(f".{part}" for part in finding["loc"])
         if finding["type"] == "extra_forbidden":
-            raise SpaceError(f"{where}: unknown key {keys!r} in a {kinds[0]}") from None
-        message = finding["msg"].removeprefix("Value error, ").replace("Input should", "must")
-        found = "" if "Value error" in finding["msg"] else f" found {finding['input']!r},"
-        raise SpaceError(f"{where}: {keys + ':' if keys else ''}{found} {message}") from None
+            raise SpaceError(f"{where}: unknown key {keys[1:]!r} in a {kinds[0]}") from None
+        if finding["type"] == "value_error":  # said by a validator of ours
+            raise SpaceError(f"{where}: {finding['ctx']['error']}") from None
+        message = finding["msg"].replace("Input should", "must")
+        raise SpaceError(f"{where}{keys}: found {finding['input']!r}, {message}") from None

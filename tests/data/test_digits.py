@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pytest
 
@@ -14,15 +12,9 @@ from ocrsearch.data.digits import (
     N_STRINGS,
     SourceDigits,
     compose,
-    make_digits,
     split_sources,
 )
-from ocrsearch.data.samples import SPLITS, Sample, Split
-
-
-@pytest.fixture(scope="module")
-def samples() -> list[Sample]:
-    return make_digits()
+from ocrsearch.data.samples import SPLITS, Split
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +49,17 @@ def test_all_source_digits_are_used(sources: dict[Split, SourceDigits]) -> None:
     assert [len(sources[split].symbols) for split in SPLITS] == [1438, 179, 180]
 
 
-def test_pictures_and_labels(samples: list[Sample]) -> None:
-    assert len({sample.name for sample in samples}) == len(samples)
-    assert {len(sample.text) for sample in samples} == set(range(1, MAX_LENGTH + 1))
-    assert Counter(sample.split for sample in samples) == N_STRINGS
-    for sample in samples:
-        assert isinstance(sample.image, np.ndarray)
-        assert sample.image.dtype == np.uint8
-        assert sample.image.shape[0] == CANVAS_HEIGHT
-        assert sample.image.std() > 1
+@pytest.mark.parametrize("split", SPLITS)
+def test_pictures_and_labels(dataset: Dataset, split: Split) -> None:
+    part = dataset.splits[split]
+
+    assert len(set(part.names)) == len(part)
+    assert all(name.startswith(f"digits/{split}/") for name in part.names)
+    assert {len(text) for text in part.texts} == set(range(1, MAX_LENGTH + 1))
+    for image in part.images:
+        assert image.dtype == np.uint8
+        assert image.shape[0] == CANVAS_HEIGHT
+        assert image.std() > 1
 
 
 def test_label_names_the_digits_drawn() -> None:

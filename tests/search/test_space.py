@@ -207,14 +207,15 @@ def test_conditions_of_a_section_and_its_leaf_both_hold() -> None:
         assert ("model.encoder.dropout" in values) == expected
 
 
-def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force() -> None:
-    space = parse_space(
+@pytest.mark.parametrize("sections", [0, 1], ids=["training first", "model first"])
+def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: int) -> None:
+    text = [
+        "training: {augment: {float: [0, 1], when: {model.decoder.attention: additive}}}",
         "model:\n"
-        "  architecture: {choice: [crnn, seq2seq]}\n"
         "  decoder: {when: {model.architecture: seq2seq}, attention: additive}\n"
-        "training: {augment: {float: [0, 1], when: {model.decoder.attention: additive}}}\n",
-        "w",
-    )
+        "  architecture: {choice: [crnn, seq2seq]}",
+    ]
+    space = parse_space("\n".join(text[sections:] + text[:sections]), "w")
     for values in sample(space, 30):
         expected = values["model.architecture"] == "seq2seq"
         assert ("training.augment" in values) == expected
@@ -354,6 +355,12 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force() -> None:
             "training: {epochs: {int: [1, 2], when: {training.epochs: 1}}}",
             ["training.epochs", "when", "circle"],
             id="when on itself",
+        ),
+        pytest.param(
+            "training: {epochs: {int: [1, 2], when: {images.height: 32}}}\n"
+            "images: {when: {training.epochs: 1}, height: 32}",
+            ["when", "circle", "training.epochs"],
+            id="when in a circle through a fixed value",
         ),
         pytest.param(
             "model: {architecture: crnn, encoder: {rnn_layers: {float: [1, 2]}}}",

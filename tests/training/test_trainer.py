@@ -80,8 +80,14 @@ def test_one_seed_gives_one_result(model: ModelConfig, sixteen_lines: Dataset) -
     assert not are_equal(expected, other)
 
 
-@every_model
-@pytest.mark.parametrize("optimizer", get_args(OptimizerName))
+@pytest.mark.parametrize(
+    ("model", "optimizer"),
+    [
+        *((MODELS["crnn"], name) for name in get_args(OptimizerName)),
+        *((MODELS["seq2seq"], name) for name in ("adamw", "nadam", "sgd")),
+    ],
+    ids=lambda value: getattr(value, "architecture", value),
+)
 def test_stopped_and_continued_equals_uninterrupted(
     model: ModelConfig, optimizer: OptimizerName, sixteen_lines: Dataset, tmp_path: Path
 ) -> None:
@@ -157,14 +163,15 @@ def test_a_loss_that_is_no_number_ends_the_training(value: float, sixteen_lines:
     trainer.architecture = replace(
         trainer.architecture, loss=lambda *arguments: loss(*arguments) * value
     )
-    with pytest.raises(DivergedError, match="(nan|inf) in epoch 2"):
+    with pytest.raises(DivergedError, match=r"(nan|inf) in epoch 2"):
         trainer.run_epoch()
 
 
+@every_model
 def test_weights_that_became_nan_in_the_last_batch_end_the_training(
-    sixteen_lines: Dataset,
+    model: ModelConfig, sixteen_lines: Dataset
 ) -> None:
-    trainer = Trainer(config_of(batch_size=16), sixteen_lines, 0, CPU)
+    trainer = Trainer(config_of(model, batch_size=16), sixteen_lines, 0, CPU)
     parameter = next(trainer.network.parameters())
     parameter.register_hook(lambda gradient: gradient * math.nan)
     with pytest.raises(DivergedError, match="nan in epoch 1"):
@@ -217,7 +224,8 @@ def test_decay_is_brought_forward_when_nothing_is_gained(
     scores: list[tuple[float, float]],
 ) -> None:
     scores += validations
-    trainer = Trainer(config_of(epochs=12, patience=2, warmup_steps=0), sixteen_lines, 0, CPU)
+    config = config_of(epochs=12, patience=2, warmup_steps=0, batch_size=8)
+    trainer = Trainer(config, sixteen_lines, 0, CPU)
     assert not trainer.finished
     reports = []
     while not trainer.finished:

@@ -19,6 +19,7 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ocrsearch.errors import OcrSearchError
 from ocrsearch.search.engines.events import (
     EpochDone,
     Epochs,
@@ -66,7 +67,8 @@ def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
     try:
         device, machine = _start(setup)
     except Exception as error:
-        channel.send(WorkerRefused(_one_line(error)))
+        reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
+        channel.send(WorkerRefused(reason))
         return
     channel.send(WorkerReady(machine))
     dataset: Dataset | None = None

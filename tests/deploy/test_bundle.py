@@ -1,0 +1,308 @@
+"""Bundles: what is saved comes back, what is none is refused, and no file runs code."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ocrsearch.deploy.bundle import (
+    FORMAT,
+    VERSION,
+    Bundle,
+    bundle_trial,
+    load_bundle,
+    save_bundle,
+)
+from ocrsearch.deploy.predictor import Predictor
+from ocrsearch.errors import BundleError
+from ocrsearch.results.query import best_trial, load_study
+
+if TYPE_CHECKING:
+    from tests.conftest import StudyDb
+
+MakeBundle = Callable[..., Bundle]
+
+
+class TouchesFile:
+    """Unpickling this makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
+
+
+def refusal(path: Path) -> str:
+    """Return the message with which a file is refused, which must be one line naming it."""
+    with pytest.raises(BundleError) as caught:
+        load_bundle(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert len(message.splitlines()) == 1
+    return message.removeprefix(f"{path}: ")
+
+
+@pytest.fixture
+def content(model_file: Path) -> dict[str, Any]:
+    """What a good model file holds, to be spoilt."""
+    loaded: dict[str, Any] = torch.load(model_file, weights_only=True)
+    return loaded
+
+
+# --- saving and loading -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "attention"),
+    [("crnn", "additive"), ("seq2seq", "additive"), ("seq2seq", "none")],
+)
+def test_a_saved_bundle_reads_as_before(
+    make_bundle: MakeBundle, tmp_path: Path, architecture: str, attention: str
+) -> None:
+    bundle = make_bundle(architecture, attention)
+    save_bundle(bundle, tmp_path / "model.pt")
+    loaded = load_bundle(tmp_path / "model.pt")
+    assert loaded.config == bundle.config
+    assert loaded.charset == bundle.charset
+    assert loaded.metrics == bundle.metrics
+    assert loaded.provenance == bundle.provenance
+    assert loaded.weights.keys() == bundle.weights.keys()
+    assert all(torch.equal(loaded.weights[k], bundle.weights[k]) for k in bundle.weights)
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (20, w), dtype=np.uint8) for w in (9, 40, 75)]
+    read = Predictor(bundle).predict_many(pictures)
+    assert Predictor(loaded).predict_many(pictures) == read
+    assert all(p.text for p in read)
+
+
+def test_symbols_of_any_script_come_back(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    bundle = make_bundle()
+    symbols = tuple("0é漢ع \U0001f600ßक|\u0301")
+    save_bundle(replace(bundle, charset=type(bundle.charset)(symbols)), tmp_path / "model.pt")
+    assert load_bundle(tmp_path / "model.pt").charset.symbols == symbols
+
+
+def test_the_network_is_built_for_reading(make_bundle: MakeBundle) -> None:
+    network = make_bundle().build_network()
+    assert not network.training
+    assert {p.device.type for p in network.parameters()} == {"cpu"}
+
+
+def test_a_bundle_is_written_into_a_new_folder(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    save_bundle(make_bundle(), tmp_path / "a" / "b" / "model.pt")
+    assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["model.pt"]
+
+
+def test_a_bundle_that_cannot_be_written_leaves_the_old_one(
+    make_bundle: MakeBundle,
+    tmp_path: Path,
+    full_disk: Callable[[], AbstractContextManager[None]],
+) -> None:
+    path = tmp_path / "model.pt"
+    save_bundle(make_bundle(), path)
+    before = path.read_bytes()
+    with full_disk(), pytest.raises(BundleError, match="cannot be written"):
+        save_bundle(make_bundle("seq2seq"), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
+
+
+@pytest.mark.parametrize("name", [".", "folder", "file/model.pt"])
+def test_a_path_that_cannot_be_a_file(make_bundle: MakeBundle, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    path = Path(name) if name == "." else tmp_path / name
+    with pytest.raises(BundleError, match="cannot be written"):
+        save_bundle(make_bundle(), path)
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
+# --- from a study -----------------------------------------------------------------------------
+
+
+def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
+    best = best_trial(study_db.url)
+    facts = load_study(study_db.url, best.study).user_attrs["facts"]
+    bundle = bundle_trial(best, facts)
+    assert bundle.charset.symbols == tuple("0123456789")
+    assert bundle.metrics["cer"] == 0.1
+    assert all(isinstance(value, int | float) for value in bundle.metrics.values())
+    assert bundle.provenance == {
+        "study": "tiny-numbers",
+        "trial": 2,
+        "seed": 2,
+        "data": "captcha:numbers",
+        "data_fingerprint": "0a1b2c3d",
+        "split_seed": 0,
+        "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
+        "params": best.params,
+    }
+    save_bundle(bundle, tmp_path / "model.pt")
+    assert load_bundle(tmp_path / "model.pt").provenance == bundle.provenance
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        Path.unlink,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("not weights"),
+        lambda path: path.write_bytes(path.read_bytes()[:1000]),
+        lambda path: torch.save({"config": {}}, path),
+        lambda path: torch.save([1, 2], path),
+    ],
+)
+def test_weights_of_the_best_trial_that_cannot_be_read(
+    study_db: StudyDb, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    best = best_trial(study_db.url)
+    facts = load_study(study_db.url, best.study).user_attrs["facts"]
+    shutil.copy(best.weights, tmp_path / "best.pt")
+    spoil(tmp_path / "best.pt")
+    with pytest.raises(BundleError, match=r"weights of trial 2 of study 'tiny-numbers' cannot"):
+        bundle_trial(replace(best, weights=tmp_path / "best.pt"), facts)
+
+
+# --- files that are none ----------------------------------------------------------------------
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert "no such model file" in refusal(tmp_path / "model.pt")
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    assert "no such model file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "a text", "PK\x03\x04", "\x80\x04."])
+def test_a_file_of_another_kind(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "model.pt"
+    path.write_text(text)
+    assert "not an ocrsearch model file" in refusal(path)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_off(model_file: Path, tmp_path: Path, share: float) -> None:
+    whole = model_file.read_bytes()
+    path = tmp_path / "model.pt"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    assert "cut off" in refusal(path)
+
+
+def test_a_file_with_a_wrong_byte_among_the_weights(model_file: Path, tmp_path: Path) -> None:
+    """It would read nonsense and nobody would know."""
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(model_file) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    spoilt = bytearray(model_file.read_bytes())
+    spoilt[largest.header_offset + largest.file_size // 2] ^= 0xFF
+    path.write_bytes(spoilt)
+    assert "damaged" in refusal(path)
+
+
+@pytest.mark.parametrize("names", [[], ["a.txt"], ["archive/data.pkl"]])
+def test_another_zip_file(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "text")
+    assert "run code" not in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "other", [torch.zeros(3), [1, 2], {}, {"weights": {}}, {"format": "another"}, None]
+)
+def test_a_torch_file_of_something_else(tmp_path: Path, other: Any) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(other, path)
+    assert "ocrsearch model" in refusal(path)
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, 99])
+def test_a_file_of_a_newer_version(tmp_path: Path, content: dict[str, Any], version: int) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({**content, "version": version}, path)
+    message = refusal(path)
+    assert f"version {version}" in message
+    assert "update ocrsearch" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("config", {}),  # the weights are of another network
+        ("config", {"model": {"architecture": "transformer"}}),
+        ("config", 5),
+        ("symbols", list("012345678")),
+        ("symbols", list("0012345678")),
+        ("symbols", None),
+        ("weights", {}),
+        ("weights", {1: 2}),
+        ("weights", None),
+        ("provenance", None),
+    ],
+)
+def test_a_damaged_model(tmp_path: Path, content: dict[str, Any], key: str, value: Any) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({**content, key: value}, path)
+    assert refusal(path).startswith("damaged model")
+
+
+@pytest.mark.parametrize("key", ["config", "symbols", "weights", "metrics", "provenance"])
+def test_a_model_that_lacks_a_part(tmp_path: Path, content: dict[str, Any], key: str) -> None:
+    path = tmp_path / "model.pt"
+    del content[key]
+    torch.save(content, path)
+    assert refusal(path).startswith("damaged model")
+
+
+def test_weights_of_a_wrong_shape(tmp_path: Path, content: dict[str, Any]) -> None:
+    path = tmp_path / "model.pt"
+    weights = {**content["weights"], "head.bias": torch.zeros(5)}
+    torch.save({**content, "weights": weights}, path)
+    assert refusal(path).startswith("damaged model")
+
+
+# --- files that would run code ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["whole", "part"])
+@pytest.mark.parametrize("kind", ["pickle", "torch", "old torch"])
+def test_code_in_a_file_is_not_run(tmp_path: Path, kind: str, place: str) -> None:
+    path, trace = tmp_path / "model.pt", tmp_path / "trace"
+    code = TouchesFile(trace)
+    evil = code if place == "whole" else {"format": FORMAT, "version": VERSION, "config": code}
+    if kind == "pickle":
+        path.write_bytes(pickle.dumps(evil))
+    else:
+        torch.save(evil, path, _use_new_zipfile_serialization=kind == "torch")
+    message = refusal(path)
+    assert not trace.exists()
+    assert ("refused" in message) == (kind == "torch")
+    _read_carelessly(path, kind)
+    assert trace.exists(), "the file should have run code in a careless reader"
+
+
+def _read_carelessly(path: Path, kind: str) -> None:
+    if kind == "pickle":
+        pickle.loads(path.read_bytes())
+    else:
+        torch.load(path, weights_only=False)  # noqa: S614 - made above
+
+
+def test_a_whole_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(nn.Linear(2, 2), path)
+    assert "could run code; refused" in refusal(path)
