@@ -17,9 +17,9 @@ FRAME_STRIDE = 4
 
 
 class Frozen(BaseModel):
-    """Base of all configuration classes: immutable, unknown keys refused."""
+    """Base of all configuration classes: immutable, unknown keys, infinities and NaN refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ImageConfig(Frozen):

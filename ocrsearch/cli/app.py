@@ -50,5 +50,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    sys.stderr.write(f"ocrsearch: {message}\n")
+    one_line = " ".join(message.splitlines())  # a file's name may hold a line end
+    sys.stderr.write(f"ocrsearch: {one_line}\n")
     sys.exit(code)

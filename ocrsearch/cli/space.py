@@ -57,7 +57,7 @@ def _print(space: Space, file: Path) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, title=str(file), title_justify="left")
     paths = [p.path for p in space.parameters] + [f.path for f in space.fixed]
-    table.add_column("parameter", min_width=max(map(len, paths)))
+    table.add_column("parameter", min_width=max(map(len, paths), default=0))
     table.add_column("values", overflow="fold")
     table.add_column("when", overflow="fold")
     for p in space.parameters:

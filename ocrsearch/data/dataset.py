@@ -218,7 +218,7 @@ def _read_usable(
     if len(bad) > max_bad * len(samples):
         raise DataError(
             f"{spec}: {len(bad)} of {len(samples)} samples cannot be used, at most "
-            f"{max_bad:.0%} may (--max-bad): {_first_reasons(bad)}"
+            f"{100 * max_bad:g} % may (--max-bad): {_first_reasons(bad)}"
         )
     return usable, bad
 
@@ -231,12 +231,23 @@ def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | s
 def _picture_or_reason(sample: Sample) -> GrayImage | str:
     if not sample.text:
         return f"{sample.name}: the label is empty"
+    if not _is_unicode(sample.text):
+        return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
     if not isinstance(sample.image, Path):
         return sample.image
     try:
         return shrink_line(read_image(sample.image))
     except ImageError as error:
         return str(error)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written; half a surrogate pair, from a file's name, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:

@@ -5,7 +5,10 @@ Reading never trusts a file: the size is checked before a pixel is decoded.
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -30,6 +33,33 @@ PICTURE_SUFFIXES = frozenset(
 )
 
 
+class _Quiet:
+    """Silences warnings while any thread is within: ``catch_warnings`` is for one thread only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_within = 0
+        self._caught = warnings.catch_warnings()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if self._n_within == 0:
+                self._caught = warnings.catch_warnings(action="ignore")
+                self._caught.__enter__()
+            self._n_within += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_within -= 1
+                if self._n_within == 0:
+                    self._caught.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 def read_image(path: Path) -> GrayImage:
     """Read a picture file as grey.
 
@@ -43,11 +73,9 @@ def read_image(path: Path) -> GrayImage:
         ImageError: the file is missing, not a picture, damaged, or above MAX_PIXELS.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                _check_size(path, image.size)
-                return to_gray(image)
+        with _QUIET(), Image.open(path) as image:
+            _check_size(path, image.size)
+            return to_gray(image)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such picture") from None
     except Image.DecompressionBombError:
@@ -123,6 +151,7 @@ def _too_large(path: Path, found: str) -> str:
 
 
 def _scale_to_8_bits(values: np.ndarray) -> GrayImage:
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
     if 0.0 < top <= 1.0:

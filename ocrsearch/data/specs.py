@@ -27,7 +27,7 @@ def read_samples(spec: str) -> list[Sample]:
         return BUILT_IN[spec]()
     name, colon, path = spec.partition(":")
     if colon and name in FORMATS:
-        return FORMATS[name].read(Path(path).expanduser())
+        return FORMATS[name].read(_path(spec, path))
     return _read_bare_path(spec)
 
 
@@ -38,16 +38,28 @@ def data_name(spec: str) -> str:
     return path.resolve().parent.name if folder_counts else path.stem or path.resolve().name
 
 
+def _path(spec: str, text: str) -> Path:
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null byte
+        raise DataError(f"{spec}: not a path ({error}); allowed are {_allowed()}") from None
+    return path
+
+
+def _allowed() -> str:
+    return ", ".join([*(f"{name}:PATH" for name in FORMATS), *BUILT_IN])
+
+
 def _read_bare_path(spec: str) -> list[Sample]:
-    path = Path(spec).expanduser()
+    path = _path(spec, spec)
     for label_format in FORMATS.values():
         if label_format.recognise(path):
             return label_format.read(path)
-    known = ", ".join([*(f"{name}:PATH" for name in FORMATS), *BUILT_IN])
     if path.is_dir():
         problem = "no pictures in this folder and no label format recognised"
     elif path.exists():
         problem = "format not recognised"
     else:
         problem = "no such file, folder or built-in set"
-    raise DataError(f"{spec}: {problem}; allowed are {known}")
+    raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")

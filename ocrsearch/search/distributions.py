@@ -68,7 +68,7 @@ class Range(Frozen):
             raise ValueError(f"found [{low}, {high}], the low bound must not be above the high one")
         if self.log and low <= 0:
             raise ValueError(f"low bound {low}: must be above 0 with log: true")
-        if self.log and self.width not in (None, 1):
+        if self.log and "step" in self.model_fields_set:
             raise ValueError("step and log exclude each other; leave one out")
         return self
 

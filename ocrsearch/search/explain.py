@@ -6,32 +6,40 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ocrsearch.config import Config
 
 ARCHITECTURE_TAGS = frozenset({"crnn", "seq2seq"})
 
 
-def explain_validation_error(where: str, error: ValidationError, place: str = "") -> str:
+def explain_validation_error(
+    where: str, error: ValidationError, known: Iterable[str] | None = None
+) -> str:
     """Return one line about the first finding.
 
     Args:
         where: the file.
         error: what pydantic found.
-        place: used instead of ``where`` and the path, where the caller knows better.
+        known: paths to suggest for a misspelt key, those of a configuration if not given.
     """
     finding = error.errors()[0]
     path = ".".join(str(part) for part in finding["loc"] if part not in ARCHITECTURE_TAGS)
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
     location = f"{where}: {path}" if path else where
     if finding["type"] == "extra_forbidden":
-        return f"{location}: unknown key{suggestion(path, config_paths())}{more}"
+        paths = config_paths() if known is None else list(known)
+        tags = [part for part in finding["loc"] if part in ARCHITECTURE_TAGS]
+        if tags and path in paths:
+            return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
+        return f"{location}: unknown key{suggestion(path, paths)}{more}"
     if finding["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        return f"{where}: model.architecture: must be one of {sorted(ARCHITECTURE_TAGS)}"
-    found = f": found {finding['input']!r}" if not isinstance(finding["input"], dict) else ""
+        tag = finding.get("ctx", {}).get("tag")
+        found = f"found {tag!r}, " if tag is not None else ""
+        return f"{where}: model.architecture: {found}must be one of {sorted(ARCHITECTURE_TAGS)}"
+    found = f": found {finding['input']!r}"
     message = finding["msg"].replace("Input should be", "must be")
-    return f"{location}{found}, {message}{more}" if found else f"{place or location}: {message}"
+    return f"{location}{found}, {message}{more}"
 
 
 def suggestion(path: str, known: Iterable[str]) -> str:
@@ -40,11 +48,11 @@ def suggestion(path: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def config_paths() -> list[str]:
+def config_paths(model: type[BaseModel] = Config) -> list[str]:
     """Return the paths of all keys that some configuration has, as ``model.encoder.dropout``."""
-    schema = Config.model_json_schema()
+    schema = model.model_json_schema()
     paths: set[str] = set()
-    _collect(schema, schema["$defs"], "", paths)
+    _collect(schema, schema.get("$defs", {}), "", paths)
     return sorted(paths)
 
 

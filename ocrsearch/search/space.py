@@ -8,7 +8,7 @@ on which it depends. The file is checked whole before anything is read or traine
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -19,11 +19,12 @@ from ocrsearch.errors import SpaceError
 from ocrsearch.search.distributions import (
     Choice,
     Distribution,
+    FloatRange,
     Scalar,
     is_distribution,
     parse_distribution,
 )
-from ocrsearch.search.explain import explain_validation_error, suggestion
+from ocrsearch.search.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.yaml_file import parse_yaml, read_yaml
 
 Values = dict[str, Scalar]
@@ -131,13 +132,10 @@ class Space:
             _put(nested, path, value)
         return Config.model_validate(nested)
 
-    def covering_values(self, parameter: Parameter, value: Scalar) -> Values:
-        """Return a point of the space in which a parameter has the given value."""
-        wanted: Values = {parameter.path: value}
-        for p in reversed(self.parameters):
-            if p.path in wanted:
-                for path, allowed in p.condition.items():
-                    wanted.setdefault(path, allowed[0])
+    def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
+        """Return a point of the space in which a leaf is in force and has the given value."""
+        wanted = {path: allowed[0] for path, allowed in leaf.condition.items()}
+        wanted[leaf.path] = value
         values: Values = {}
         for p in self.parameters:
             if self._holds(p.condition, values):
@@ -166,13 +164,17 @@ def parse_space(text: str, name: str) -> Space:
 def _build(content: dict[str, Any], name: str, where: str) -> Space:
     content = dict(content)
     try:
-        settings = SearchSettings.model_validate(content.pop("search", None) or {})
+        search = content.pop("search", None)
+        settings = SearchSettings.model_validate({} if search is None else search)
     except ValidationError as error:
-        raise SpaceError(explain_validation_error(f"{where}: search", error)) from None
+        known = config_paths(SearchSettings)
+        raise SpaceError(explain_validation_error(f"{where}: search", error, known)) from None
     leaves = list(_leaves(content, "", {}, where))
+    _check_conditions(leaves, where)
+    leaves = _with_whole_conditions(leaves, where)
+    settings = _with_numbers(settings, leaves)
     parameters = [leaf for leaf in leaves if isinstance(leaf, Parameter)]
     fixed = tuple(leaf for leaf in leaves if isinstance(leaf, FixedValue))
-    _check_conditions(leaves, where)
     space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content)
     _check_values(space, where)
     _check_first(space, where)
@@ -182,22 +184,39 @@ def _build(content: dict[str, Any], name: str, where: str) -> Space:
 def _leaves(
     section: dict[str, Any], prefix: str, outer: Condition, where: str
 ) -> Iterator[Parameter | FixedValue]:
-    condition = {**outer, **_condition(section.get("when", {}), prefix.rstrip("."), where)}
+    place = prefix.rstrip(".")
+    own = _condition(section.get("when", {}), place, where)
+    condition = _both(outer, own, f"{where}: {place}")
     for key, value in section.items():
         path = f"{prefix}{key}"
         if key == "when":
             continue
-        if not isinstance(key, str):
-            raise SpaceError(f"{where}: {prefix}{key!r}: a key must be text")
+        if not isinstance(key, str) or "." in key:
+            raise SpaceError(f"{where}: {prefix}{key}: a key must be text without a point")
         if is_distribution(value):
             own = _condition(value.get("when", {}), path, where)
             rest = {k: v for k, v in value.items() if k != "when"}
             distribution = parse_distribution(rest, f"{where}: {path}")
-            yield Parameter(path, distribution, {**condition, **own})
+            yield Parameter(path, distribution, _both(condition, own, f"{where}: {path}"))
+        elif isinstance(value, dict) and not value.keys() - {"when"}:
+            yield FixedValue(path, {}, condition)
         elif isinstance(value, dict):
             yield from _leaves(value, f"{path}.", condition, where)
         else:
             yield FixedValue(path, value, condition)
+
+
+def _both(outer: Condition, own: Condition, place: str) -> Condition:
+    """Join the conditions of a section and of a part of it: both must hold."""
+    joined = {**outer, **own}
+    for path in outer.keys() & own.keys():
+        joined[path] = tuple(value for value in own[path] if value in outer[path])
+        if not joined[path] and own[path]:
+            raise SpaceError(
+                f"{place}: when: {path} is {own[path]}, but {outer[path]} around it, "
+                "so it can never hold"
+            )
+    return joined
 
 
 def _condition(value: Any, path: str, where: str) -> Condition:
@@ -221,6 +240,24 @@ def _check_conditions(leaves: Sequence[Parameter | FixedValue], where: str) -> N
                 hint = suggestion(path, by_path)
                 raise SpaceError(f"{place}: no parameter {path!r} in this space{hint}")
             _check_fulfillable(by_path[path], allowed, place)
+
+
+def _with_whole_conditions(
+    leaves: Sequence[Parameter | FixedValue], where: str
+) -> list[Parameter | FixedValue]:
+    """Add to each leaf's condition those of the leaves that it names, and theirs."""
+    by_path = {leaf.path: leaf for leaf in leaves}
+    whole = []
+    for leaf in leaves:
+        condition, waiting = leaf.condition, list(leaf.condition)
+        seen = set(waiting)
+        while waiting:
+            more = by_path[waiting.pop()].condition
+            condition = _both(condition, more, f"{where}: {leaf.path}")
+            waiting += more.keys() - seen
+            seen |= more.keys()
+        whole.append(replace(leaf, condition=condition))
+    return whole
 
 
 def _check_fulfillable(
@@ -250,30 +287,44 @@ def _ordered(parameters: Sequence[Parameter], where: str) -> Iterator[Parameter]
 
 def _check_values(space: Space, where: str) -> None:
     """Build a configuration for each end of each distribution: what it refuses is an error."""
-    points = [(p.path, space.covering_values(p, v)) for p in space.parameters
-              for v in p.distribution.examples()] or [("", {})]  # fmt: skip
-    for path, values in points:
+    points: list[tuple[Parameter | FixedValue, Any]] = [(f, f.value) for f in space.fixed]
+    points += [(p, value) for p in space.parameters for value in p.distribution.examples()]
+    for leaf, value in points:
         try:
-            space.resolve(values)
+            space.resolve(space.covering_values(leaf, value))
         except ValidationError as error:
-            found = values.get(path)
-            place = f"{where}: {path} = {found!r}" if path else where
-            raise SpaceError(explain_validation_error(where, error, place)) from None
-    for fixed in space.fixed:
-        if fixed.condition:
-            _check_reachable(space, fixed, where)
+            raise SpaceError(explain_validation_error(where, error)) from None
 
 
-def _check_reachable(space: Space, fixed: FixedValue, where: str) -> None:
-    values: Values = {}
-    for p in space.parameters:
-        if p.path in fixed.condition:
-            values = space.covering_values(p, fixed.condition[p.path][0])
-            break
+def _with_numbers(
+    settings: SearchSettings, leaves: Sequence[Parameter | FixedValue]
+) -> SearchSettings:
+    """Convert what YAML took for text, as 2e-3, in the configurations to try first."""
+    ranges = {
+        leaf.path
+        for leaf in leaves
+        if isinstance(leaf, Parameter) and isinstance(leaf.distribution, FloatRange)
+    }
+    try_first = tuple(_numbers(first, ranges, "") for first in settings.try_first)
+    return settings.model_copy(update={"try_first": try_first})
+
+
+def _numbers(nested: dict[str, Any], ranges: set[str], prefix: str) -> dict[str, Any]:
+    return {
+        key: _numbers(value, ranges, f"{prefix}{key}.")
+        if isinstance(value, dict)
+        else _number(value)
+        if f"{prefix}{key}" in ranges
+        else value
+        for key, value in nested.items()
+    }
+
+
+def _number(value: Any) -> Any:
     try:
-        space.resolve(values)
-    except ValidationError as error:
-        raise SpaceError(explain_validation_error(where, error)) from None
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _check_first(space: Space, where: str) -> None:

@@ -18,6 +18,10 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any
     seen: set[Any] = set()
     for key_node, _ in node.value:
         key = key_node.value
+        if not isinstance(key, str):
+            raise yaml.MarkedYAMLError(
+                problem="a key must be text", problem_mark=key_node.start_mark
+            )
         if key in seen:
             raise yaml.MarkedYAMLError(
                 problem=f"key {key!r} twice", problem_mark=key_node.start_mark
@@ -52,7 +56,9 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         mark = error.problem_mark
         line = f" line {mark.line + 1}:" if mark else ""
         raise SpaceError(f"{where}:{line} not YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise SpaceError(f"{where}: not YAML that can be read: too deeply nested") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date or number
         raise SpaceError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__

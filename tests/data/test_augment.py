@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -73,6 +75,21 @@ def test_writing_stays_on_the_canvas() -> None:
     dark = [(augment(image, 1.0, rng) < 128).sum() for _ in range(40)]
 
     assert min(dark) > 0.5 * (image < 128).sum()
+
+
+@pytest.mark.parametrize(("width", "most_degrees"), [(96, 3.0), (1024, 0.75)])
+def test_lines_are_tilted_a_little_and_long_ones_less(width: int, most_degrees: float) -> None:
+    image = np.full((32, width), 255, np.uint8)
+    image[13:19] = 0
+    rng = np.random.default_rng(0)
+
+    def degrees() -> float:
+        dark = augment(image, 1.0, rng)[:, 8:-8] < 128
+        middles = [np.flatnonzero(column).mean() for column in dark.T]
+        return abs(math.degrees(math.atan(np.polyfit(range(len(middles)), middles, 1)[0])))
+
+    tilts = [degrees() for _ in range(40)]
+    assert 0.5 * most_degrees < max(tilts) < 1.2 * most_degrees
 
 
 def test_blank_picture_stays_blank_but_for_noise() -> None:

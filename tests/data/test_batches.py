@@ -127,6 +127,15 @@ def test_epochs_of_one_generator_differ() -> None:
     assert first != second
 
 
+def test_lines_are_mixed_anew_each_epoch() -> None:
+    lines = lines_of([8] * 40)
+
+    def groups(seed: int) -> set[frozenset[int]]:
+        return {frozenset(batch.targets[:, 0].tolist()) for batch in epoch(lines, 4, seed)}
+
+    assert len(groups(0) & groups(1)) <= 1
+
+
 def test_batches_hold_lines_of_similar_width() -> None:
     widths = [int(w) * 4 for w in np.random.default_rng(0).permutation(64) + 1]
 

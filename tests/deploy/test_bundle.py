@@ -163,6 +163,7 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
         lambda path: torch.save({"config": {}}, path),
         lambda path: torch.save([1, 2], path),
     ],
+    ids=["missing", "empty", "text", "cut off", "other content", "a list"],
 )
 def test_weights_of_the_best_trial_that_cannot_be_read(
     study_db: StudyDb, tmp_path: Path, spoil: Callable[[Path], object]
@@ -218,16 +219,21 @@ def test_another_zip_file(tmp_path: Path, names: list[str]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             archive.writestr(name, "text")
-    assert "run code" not in refusal(path)
+    assert refusal(path)
 
 
-@pytest.mark.parametrize(
-    "other", [torch.zeros(3), [1, 2], {}, {"weights": {}}, {"format": "another"}, None]
-)
+@pytest.mark.parametrize("other", [torch.zeros(3), [1, 2], None])
 def test_a_torch_file_of_something_else(tmp_path: Path, other: Any) -> None:
     path = tmp_path / "model.pt"
     torch.save(other, path)
-    assert "ocrsearch model" in refusal(path)
+    assert refusal(path)
+
+
+@pytest.mark.parametrize("other", [{}, {"weights": {}}, {"format": "another"}])
+def test_weights_of_something_else(tmp_path: Path, other: dict[str, Any]) -> None:
+    path = tmp_path / "model.pt"
+    torch.save(other, path)
+    assert "not an ocrsearch model" in refusal(path)
 
 
 @pytest.mark.parametrize("version", [VERSION + 1, 99])
@@ -299,7 +305,7 @@ def _read_carelessly(path: Path, kind: str) -> None:
     if kind == "pickle":
         pickle.loads(path.read_bytes())
     else:
-        torch.load(path, weights_only=False)  # noqa: S614 - made above
+        torch.load(path, weights_only=False)
 
 
 def test_a_whole_network_is_refused(tmp_path: Path) -> None:

@@ -122,8 +122,9 @@ def test_arrays_that_are_no_picture(reader: Predictor, wrong: np.ndarray) -> Non
 
 @pytest.mark.parametrize("size", [(0, 20), (40, 0), (0, 0)])
 def test_an_empty_image(reader: Predictor, size: tuple[int, int]) -> None:
-    with pytest.raises(DataError, match="."):
+    with pytest.raises(DataError) as caught:
         reader.predict(Image.new("L", size))
+    assert str(caught.value)
 
 
 def test_a_file_that_cannot_be_read(reader: Predictor, tmp_path: Path) -> None:

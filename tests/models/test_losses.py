@@ -188,6 +188,7 @@ def test_seq2seq_loss_in_evaluation_is_cross_entropy(
 ) -> None:
     network, batch = seq2seq(0.5, attention).eval(), batch_of(LABELS, WIDTHS)
     output = network(batch.images, batch.widths, batch.targets)
+    assert output.ctc_log_probs is None
     expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
     assert seq2seq_loss(network, batch, 0).item() == pytest.approx(expected, abs=1e-5)
 

@@ -93,7 +93,7 @@ def test_illegal_leaves_are_refused_on_one_line(leaf: dict[str, Any], problem: s
     message = str(caught.value)
     assert "\n" not in message
     assert "  " not in message
-    assert message.startswith("space.yaml: training.epochs: ")
+    assert message.startswith("space.yaml: training.epochs")
     assert problem in message
 
 

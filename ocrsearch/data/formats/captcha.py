@@ -30,5 +30,5 @@ def read(path: Path) -> list[Sample]:
 
 
 def _is_picture(path: Path) -> bool:
-    ending = "." + path.name.rpartition(".")[2].lower()
-    return ending in PICTURE_SUFFIXES and not path.name.startswith("._") and path.is_file()
+    _, dot, ending = path.name.lower().rpartition(".")
+    return dot + ending in PICTURE_SUFFIXES and not path.name.startswith("._") and path.is_file()

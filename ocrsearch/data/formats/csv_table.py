@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 from ocrsearch.data.formats.paths import picture_path, read_text
@@ -23,10 +24,10 @@ def read(path: Path) -> list[Sample]:
     """
     text = read_text(path, "csv")
     try:
-        rows = list(csv.DictReader(text.splitlines(keepends=True), strict=True))
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
         raise DataError(f"csv:{path}: not a table with commas ({error})") from None
-    found = list(rows[0]) if rows else next(csv.reader(text.splitlines()), [])
+    found = list(rows[0]) if rows else next(csv.reader(io.StringIO(text, newline="")), [])
     missing = [name for name in ("image", "text") if name not in found]
     if missing:
         raise DataError(
@@ -35,6 +36,12 @@ def read(path: Path) -> list[Sample]:
         )
     if not rows:
         raise DataError(f"csv:{path}: no rows below the header")
+    for i, row in enumerate(rows, start=2):
+        if None in row:
+            raise DataError(
+                f"csv:{path}: row {i}: more fields than columns; "
+                "put quotes around a text with commas"
+            )
     return [
         Sample(
             row["image"] or f"row {i}",

@@ -26,6 +26,8 @@ def read(path: Path) -> list[Sample]:
         content = json.loads(read_text(path, "labels"))
     except json.JSONDecodeError as error:
         raise DataError(f"labels:{path}: not JSON (line {error.lineno}: {error.msg})") from None
+    except (ValueError, RecursionError) as error:  # too long a number, too deeply nested
+        raise DataError(f"labels:{path}: not JSON that can be read ({error})") from None
     if not isinstance(content, dict) or not content.keys() & set(SPLITS):
         raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
     samples = [

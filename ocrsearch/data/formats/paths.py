@@ -17,12 +17,12 @@ def read_text(path: Path, format_name: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise DataError(f"{format_name}:{path}: no such file") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise DataError(f"{format_name}:{path}: not a file that can be read ({error})") from None
     except UnicodeDecodeError as error:
         raise DataError(
             f"{format_name}:{path}: not UTF-8 (byte {error.start}); save it as UTF-8"
         ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{format_name}:{path}: not a file that can be read ({error})") from None
 
 
 def picture_path(label_file: Path, name: str, where: str) -> Path:
@@ -35,7 +35,11 @@ def picture_path(label_file: Path, name: str, where: str) -> Path:
     path = folder / name
     if not name.strip():
         raise DataError(f"{label_file}: {where}: the picture's name is empty")
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a null byte
+        raise DataError(f"{label_file}: {where}: picture {name!r}: {error}") from None
+    if not inside:
         raise DataError(
             f"{label_file}: {where}: picture {name!r} is outside the file's folder; "
             "move the label file above its pictures"
