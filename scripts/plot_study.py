@@ -22,6 +22,9 @@ def main(
     except OcrSearchError as error:
         typer.echo(f"plot_study: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        typer.echo(f"plot_study: {error}", err=True)
+        raise typer.Exit(1) from None
     typer.echo(f"{n_figures} figures written to {output}")
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -34,6 +35,9 @@ app.command("dashboard")(dashboard.dashboard)
 
 def main() -> None:
     """Run the command line; what goes wrong is one line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except OcrSearchError as error:

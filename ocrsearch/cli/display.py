@@ -118,8 +118,9 @@ def _best(status: Status) -> Text:
 
 def _running(status: Status) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("trial", "epoch", "CER", "exact", "loss", "configuration"):
-        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for heading in ("trial", "epoch", "CER", "exact", "loss"):
+        table.add_column(heading, no_wrap=True, min_width=6)
+    table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
     for number, running in sorted(status.running.items()):
         total = running.config.training.epochs
         last = running.epochs[-1] if running.epochs else None

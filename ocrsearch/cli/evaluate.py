@@ -37,7 +37,7 @@ def evaluate(
         str, typer.Option(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
     ],
     split: Annotated[SplitName, typer.Option(help="Part of the data.")] = SplitName.test,
-    errors: Annotated[int, typer.Option(help="Show so many of what was read wrong.")] = 0,
+    errors: Annotated[int, typer.Option(min=0, help="Show so many of what was read wrong.")] = 0,
     device: DeviceOption = Device.auto,
     max_bad: Annotated[
         float, typer.Option(help="Share of unusable samples that is left out silently.")
@@ -51,7 +51,7 @@ def evaluate(
 
     predictor = load(model, device.value)
     name = split.value if is_split(split.value) else None
-    split_seed = predictor.bundle.provenance["split_seed"]
+    split_seed = predictor.bundle.provenance.get("split_seed", 0)
     labelled, bad = load_split(data, name, split_seed, max_bad)
     unknown = predictor.bundle.charset.missing(labelled.texts)
     if unknown:

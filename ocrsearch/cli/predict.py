@@ -33,7 +33,7 @@ def predict(
         for row in rows:
             typer.echo(f"{row['file']}\t{row['text']}\t{row['confidence']:.3f}")
     for failure in failures:
-        sys.stderr.write(f"ocrsearch: {failure['reason']}\n")
+        sys.stderr.write(f"ocrsearch: {' '.join(failure['reason'].splitlines())}\n")
     if failures:
         raise typer.Exit(1)
 
@@ -44,7 +44,11 @@ def _files(paths: list[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+            found = sorted(
+                p
+                for p in path.rglob("*")
+                if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("._")
+            )
             if not found:
                 raise DataError(f"{path}: no pictures in this folder")
             files += found

@@ -54,8 +54,9 @@ def _print(space: Space, file: Path) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, title=str(file), title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, title=Text(str(file)), title_justify="left")
     paths = [p.path for p in space.parameters] + [f.path for f in space.fixed]
     table.add_column("parameter", min_width=max(map(len, paths), default=0))
     table.add_column("values", overflow="fold")

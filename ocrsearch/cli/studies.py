@@ -26,6 +26,7 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("study", "data", "best CER", "finished", "stopped", "failed", "unfinished"):
@@ -36,7 +37,7 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'open'}"
         table.add_row(
             s.name,
-            s.data,
+            Text(s.data),
             "-" if s.best is None else f"{s.best:.4f}",
             *counts,
             unfinished if s.n_unfinished else "0",

@@ -20,7 +20,7 @@ from ocrsearch.data.images import read_image, shrink_line
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import assign_splits, by_split
-from ocrsearch.errors import DataError, ImageError
+from ocrsearch.errors import DataError, ImageError, OptionError
 
 DEFAULT_MAX_BAD = 0.01
 """Share of samples that may be unusable before a data set is refused."""
@@ -206,6 +206,8 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
 def _read_usable(
     spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
+    if not 0 <= max_bad <= 1:
+        raise OptionError(f"--max-bad {max_bad}: must be a share from 0 to 1")
     usable: list[tuple[Sample, GrayImage]] = []
     bad: list[BadSample] = []
     for i, (sample, result) in enumerate(_read_all(samples), start=1):

@@ -136,6 +136,8 @@ def _load(picture: Picture) -> GrayImage:
     if isinstance(picture, str | Path):
         return read_image(Path(picture))
     if isinstance(picture, Image.Image):
+        if 0 in picture.size:
+            raise DataError(f"a picture must not be empty, found {picture.size} pixels")
         return to_gray(picture)
     fits = picture.dtype == np.uint8 and (
         picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))

@@ -118,6 +118,8 @@ def parameter_importances(study: optuna.Study) -> go.Figure | None:
             importances = optuna.importance.get_param_importances(study)
     except (ValueError, RuntimeError):  # all values equal, or no parameter in all trials
         return None
+    if not importances:
+        return None
     names = list(importances)[::-1]
     figure = go.Figure(
         go.Bar(x=[importances[n] for n in names], y=[_short(n) for n in names], orientation="h")
@@ -134,7 +136,7 @@ def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
     figure = optuna.visualization.plot_parallel_coordinate(
         study, params=sorted(shared), target_name="CER"
     )
-    figure.layout.xaxis.ticktext = [_short(label) for label in figure.layout.xaxis.ticktext]
+    figure.layout.xaxis.ticktext = ["CER", *map(_short, sorted(shared))]  # Optuna cuts them off
     return figure.update_layout(title="Parallel coordinates", template=TEMPLATE)
 
 
@@ -163,9 +165,12 @@ def write_page(study: optuna.Study, path: Path) -> int:
     style = "<style>body{font-family:sans-serif;max-width:70rem;margin:auto}</style>"
     page = f"{head}{style}<h1>{title}</h1>{''.join(parts)}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
+    temporary = path.parent / f".{path.name}.tmp"
+    try:
+        temporary.write_text(page, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return len(figures)
 
 

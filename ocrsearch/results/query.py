@@ -28,6 +28,11 @@ METRICS = (
     "data_fingerprint",
     "versions",
 )
+COLUMNS = (
+    *("trial", "state", "cer"),
+    *(name for name in METRICS if name != "versions"),
+    *("failure", "started", "ended"),
+)
 
 
 @dataclass(frozen=True)
@@ -124,10 +129,9 @@ def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
 
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
     """Return a study's trials as a table, a row each: state, value, parameters, metrics."""
-    rows = [_row(trial) for trial in study.get_trials(deepcopy=False)]
-    frame = pd.DataFrame(rows)
-    searched = sorted(column for column in frame.columns if "." in column)
-    return frame[[c for c in frame.columns if c not in searched] + searched]
+    trials = study.get_trials(deepcopy=False)
+    searched = sorted(set().union(*(trial.params for trial in trials)))
+    return pd.DataFrame([_row(trial) for trial in trials], columns=[*COLUMNS, *searched])
 
 
 def learning_curves(study: optuna.Study) -> dict[int, list[dict[str, Any]]]:
@@ -159,7 +163,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
     summaries = []
     for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
         trials = storage.get_all_trials(study._study_id, deepcopy=False)
-        states = [t.state for t in trials]
+        states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
         times = [t.datetime_complete or t.datetime_start for t in trials]
         values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
         facts = study.user_attrs.get("facts", {})
@@ -170,11 +174,11 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
                 data=facts.get("data_spec", "?"),
                 n_complete=states.count(TrialState.COMPLETE),
                 n_pruned=states.count(TrialState.PRUNED),
-                n_failed=states.count(TrialState.FAIL),
+                n_failed=states.count(TrialState.FAIL) + states.count("failed"),
                 n_unfinished=states.count(TrialState.RUNNING),
                 best=min(values, default=None),
                 is_running=is_locked(study_folder(storage_url, study.study_name)),
-                last_change=max((t.isoformat(" ", "seconds") for t in times if t), default=""),
+                last_change=max((t.isoformat(" ", "milliseconds") for t in times if t), default=""),
             )
         )
     return summaries

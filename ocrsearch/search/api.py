@@ -139,8 +139,10 @@ def _check(options: SearchOptions) -> None:
         raise OptionError(f"--trials {options.trials}: must be at least 1")
     if options.workers is not None and options.workers < 1:
         raise OptionError(f"--workers {options.workers}: must be at least 1")
-    if not 0 <= options.max_bad <= 1:
-        raise OptionError(f"--max-bad {options.max_bad}: must be a share from 0 to 1")
+    if not 0 <= options.seed < 2**31:
+        raise OptionError(f"--seed {options.seed}: must be from 0 to {2**31 - 1}")
+    if options.target is not None and not options.target >= 0:
+        raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
 
 
 def _facts(space: Space, dataset: Dataset, seed: int) -> StudyFacts:

@@ -29,6 +29,9 @@ from ocrsearch.search.space import Space, flatten
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SQLITE_TIMEOUT_S = 60
+LOCK_SECONDS = 1.0
+"""A list of studies holds a lock for a moment, to see whether it is free."""
+
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
 
@@ -63,12 +66,16 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
             raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
         file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        if file is not None:
+        if file is not None and create:
             _let_readers_in(file)
+        elif file is not None and not _holds_studies(file):
+            raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
         options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}} if file is not None else {}
         return optuna.storages.RDBStorage(url, engine_kwargs=options)
     except (SQLAlchemyError, sqlite3.Error, ImportError, RuntimeError) as error:
-        raise StudyError(f"{url}: cannot open the study database: {_first_line(error)}") from None
+        raise StudyError(
+            f"{shown_url(url)}: cannot open the study database: {_first_line(error)}"
+        ) from None
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -79,7 +86,7 @@ def sqlite_file(url: str) -> Path | None:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise OptionError(
             f"--storage {url}: not a database URL; write it as {DEFAULT_STORAGE}"
         ) from None
@@ -88,6 +95,11 @@ def sqlite_file(url: str) -> Path | None:
     if not parsed.database or parsed.database == ":memory:":
         raise OptionError(f"--storage {url}: names no file; write it as {DEFAULT_STORAGE}")
     return Path(parsed.database)
+
+
+def shown_url(url: str) -> str:
+    """Return a database URL for messages, without its password."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def study_folder(storage_url: str, study_name: str) -> Path:
@@ -122,7 +134,7 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
         raise StudyError(
             f"study {name!r}: another 'ocrsearch run' is searching it; "
@@ -234,6 +246,16 @@ def _let_readers_in(file: Path) -> None:
     with sqlite3.connect(file, timeout=SQLITE_TIMEOUT_S) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
+
+
+def _holds_studies(file: Path) -> bool:
+    """Whether Optuna has made its tables there; opening it as a storage would make them."""
+    connection = sqlite3.connect(file, timeout=SQLITE_TIMEOUT_S)
+    try:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
+        return found.fetchone() is not None
+    finally:
+        connection.close()
 
 
 def _first_line(error: Exception) -> str:

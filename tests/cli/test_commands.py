@@ -296,10 +296,12 @@ def test_space_check_of_a_space_that_searches_nothing(
     assert "0 parameters are searched" in result.out
 
 
-def test_a_path_with_brackets_is_shown_as_it_is(command: Command, tmp_path: Path) -> None:
-    path = tmp_path / "scans [old].yaml"
-    path.write_text(SPACE)
-    assert "scans [old].yaml" in command("space", "check", path).out
+def test_a_path_with_brackets_is_shown_as_it_is(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scans [old].yaml").write_text(SPACE)
+    assert "scans [old].yaml" in command("space", "check", "scans [old].yaml").out
 
 
 def test_space_schema_is_a_schema(command: Command) -> None:

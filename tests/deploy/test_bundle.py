@@ -113,8 +113,9 @@ def test_a_bundle_that_cannot_be_written_leaves_the_old_one(
     path = tmp_path / "model.pt"
     save_bundle(make_bundle(), path)
     before = path.read_bytes()
+    large = replace(make_bundle(), provenance={"notes": "x" * 200_000})
     with full_disk(), pytest.raises(BundleError, match="cannot be written"):
-        save_bundle(make_bundle("seq2seq"), path)
+        save_bundle(large, path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["model.pt"]
 

@@ -227,8 +227,9 @@ def test_decay_is_brought_forward_when_nothing_is_gained(
     config = config_of(epochs=12, patience=2, warmup_steps=0, batch_size=8)
     trainer = Trainer(config, sixteen_lines, 0, CPU)
     assert not trainer.finished
-    reports = []
+    reports: list[EpochReport] = []
     while not trainer.finished:
+        assert len(reports) < 12
         reports += run(trainer, 1)
     assert trainer.schedule == expected
     assert [report.epoch for report in reports] == list(range(1, expected.end + 1))
