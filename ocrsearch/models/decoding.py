@@ -41,7 +41,7 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     valid = np.arange(ids.shape[1]) < output.frame_lengths.numpy()[:, None]
     previous = np.pad(ids, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     starts = valid & (ids != blank_id) & (ids != previous)
-    runs = np.cumsum(valid & (ids != previous), axis=1)
+    runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
     totals = np.exp(np.where(valid, log_probs, 0.0).sum(1))
     return [
         _merge(ids[b], log_probs[b], starts[b], runs[b], float(totals[b])) for b in range(len(ids))
@@ -68,7 +68,7 @@ def seq2seq_greedy(model: Seq2Seq, images: Tensor, widths: Tensor) -> list[Hypot
         best = log_probs.max(1)
         ids = best.indices.masked_fill(done | (limits <= i), model.eos_id)
         steps.append(ids)
-        scores.append(best.values.masked_fill(done, 0.0))
+        scores.append(log_probs.gather(1, ids[:, None])[:, 0].masked_fill(done, 0.0))
         done = done | (ids == model.eos_id)
         if bool(done.all()):
             break

@@ -3,7 +3,8 @@
 The features of each column are batch-normalised before they enter the RNN, and no ReLU follows:
 without the norm, or with a ReLU behind it, most configurations stay much longer on the CTC
 plateau, where a network reads nothing yet. Everything right of a picture's own
-width is kept at zero, so its result does not depend on the padding or on its neighbours.
+width is kept at zero, so in evaluation its result does not depend on the padding or on its
+neighbours; in training they share the statistics of the batch.
 """
 
 from __future__ import annotations

@@ -38,7 +38,8 @@ def set_precision(network: torch.nn.Module, precision: Precision) -> None:
 
 
 def _seconds(precision: str, device: torch.device) -> float:
-    tower = ConvTower(EncoderConfig(conv_depth=3, conv_base=16, conv_growth=2.0), height=32)
+    with torch.random.fork_rng(devices=[]):  # its weights do not matter, the random state does
+        tower = ConvTower(EncoderConfig(conv_depth=3, conv_base=16, conv_growth=2.0), height=32)
     tower = tower.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     set_precision(tower, "bf16" if precision == "bf16" else "fp32")
     images, widths = torch.zeros(8, 1, 32, 64, device=device), torch.full((8,), 64)

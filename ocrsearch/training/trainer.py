@@ -103,9 +103,9 @@ class Trainer:
         start = time.perf_counter()
         epoch = self.progress.epoch + 1
         train_loss = self._train_epoch()
-        if not math.isfinite(train_loss):
-            raise DivergedError(f"the loss became {train_loss} in epoch {epoch}")
         val_loss, metrics = self._validate()
+        if not math.isfinite(train_loss + val_loss):
+            raise DivergedError(f"the loss became {train_loss + val_loss} in epoch {epoch}")
         is_best = (metrics.cer, val_loss) < self.progress.best
         if is_best:
             self.progress = Progress(epoch, (metrics.cer, val_loss), epoch)
