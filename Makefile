@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEMO := studies/quick-digits
+DEMO := studies/ocrsearch/quick-digits
 
 .PHONY: install run test clean
 
@@ -26,10 +26,10 @@ run: $(INSTALLED)
 	$(BIN)/ocrsearch predict $(DEMO)/model.pt $(DEMO)/pictures
 	$(BIN)/python scripts/plot_study.py --study quick-digits --output $(DEMO)/study.html
 	@echo
-	@echo "model     $(DEMO)/model.pt       read with: $(BIN)/ocrsearch predict $(DEMO)/model.pt FILE"
-	@echo "figures   $(DEMO)/study.html     open in a browser"
-	@echo "pictures  $(DEMO)/pictures       the file names are what they show"
-	@echo "study     studies/ocrsearch.db              browse with: $(BIN)/ocrsearch dashboard"
+	@echo "model     $(DEMO)/model.pt     use: $(BIN)/ocrsearch predict $(DEMO)/model.pt FILE"
+	@echo "figures   $(DEMO)/study.html   open in a browser"
+	@echo "pictures  $(DEMO)/pictures     the file names are what they show"
+	@echo "study     studies/ocrsearch.db                      browse: $(BIN)/ocrsearch dashboard"
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -174,7 +174,7 @@ def study_db(
     """
     from ocrsearch.search.space import parse_space
     from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_folder
-    from ocrsearch.search.study import trial_folder as folder_of
+    from ocrsearch.search.trial_files import trial_folder as folder_of
     from ocrsearch.training.checkpoint import save_tensors
 
     url = f"sqlite:///{tmp_path_factory.mktemp('study') / 'studies.db'}"

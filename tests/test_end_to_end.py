@@ -167,9 +167,8 @@ def test_two_searches_of_one_study_at_a_time_are_refused(place: Path) -> None:
         arguments, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        until(
-            lambda: (place / "studies" / "tiny-pictures" / "data" / "index.json").exists(), process
-        )
+        data = place / "studies" / "ocrsearch" / "tiny-pictures" / "data"
+        until(lambda: (data / "index.json").exists(), process)
         second = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=False)
         assert second.returncode == 1
         assert "another 'ocrsearch run'" in second.stderr

@@ -11,9 +11,9 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
-from ocrsearch.search.study import is_locked, open_storage, rank, study_folder, trial_folder
+from ocrsearch.search.study import is_locked, open_storage, rank, study_folder
+from ocrsearch.search.trial_files import BEST, trial_folder
 
-BEST_WEIGHTS = "best.pt"
 METRICS = (
     "architecture",
     "exact",
@@ -25,6 +25,8 @@ METRICS = (
     "n_epochs",
     "best_epoch",
     "seed",
+    "device",
+    "precision",
     "data_fingerprint",
     "versions",
 )
@@ -123,7 +125,7 @@ def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
         best.values[0],
         best.params,
         metrics,
-        trial_folder(folder, best.number) / BEST_WEIGHTS,
+        trial_folder(folder, best.number) / BEST,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status
 from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine
-from ocrsearch.search.engines.worker import WorkerSetup, remove_trial_folder
+from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.space import Space, load_space
 from ocrsearch.search.study import (
     DEFAULT_STORAGE,
@@ -33,9 +34,11 @@ from ocrsearch.search.study import (
     check_study_name,
     open_storage,
     open_study,
+    sqlite_file,
     study_folder,
     study_lock,
 )
+from ocrsearch.search.trial_files import remove_folder
 
 SPLIT_SEED = 0
 """Splits are drawn by this seed, whatever the seed of the search, so that they stay apart."""
@@ -101,33 +104,38 @@ def search(
     options = options or SearchOptions()
     space = space if isinstance(space, Space) else load_space(Path(space))
     _check(options)
-    name = check_study_name(options.study or f"{space.name}-{data_name(data)}")
-    storage = open_storage(options.storage, create=True)
+    name = check_study_name(options.study) if options.study else default_name(space, data)
     folder = study_folder(options.storage, name)
-    with study_lock(folder, name), _engine(options, folder / "data") as engine:
-        dataset = load_dataset(data, SPLIT_SEED, options.max_bad, progress)
-        study = open_study(storage, name, space, _facts(space, dataset, options.seed))
-        _prepare_folder(dataset, folder)
-        limits = Limits(options.trials, options.timeout_s, options.target)
-        coordinator = Coordinator(
-            study,
-            space,
-            dataset.splits["train"],
-            engine,
-            limits,
-            folder,
-            observer or _silent,
-        )
-        if coordinator.status.n_finished < options.trials:
-            _await_first_worker(engine, options)
-        with _stop_on_signals(coordinator):
-            try:
+    with _storage_errors(options.storage):
+        storage = open_storage(options.storage, create=True)
+        with study_lock(folder, name), _engine(options, folder / "data") as engine:
+            dataset = load_dataset(data, SPLIT_SEED, options.max_bad, progress)
+            study = open_study(storage, name, space, _facts(space, dataset, options.seed))
+            _prepare_folder(dataset, folder)
+            limits = Limits(options.trials, options.timeout_s, options.target)
+            coordinator = Coordinator(
+                study, space, dataset.splits["train"], engine, limits, folder, observer or _silent
+            )
+            if coordinator.status.n_finished < options.trials:
+                _await_first_worker(engine, options)
+            with _stop_on_signals(coordinator):
                 ending = coordinator.run()
-            except optuna.exceptions.StorageInternalError as error:
-                reason = " ".join(str(error.__cause__ or error).split())
-                raise StudyError(f"{options.storage}: cannot write the study: {reason}") from None
-    remove_trial_folder(folder / "data")
     return SearchResult(name, options.storage, ending, coordinator.status)
+
+
+def default_name(space: Space, data: str) -> str:
+    """Return the name of a study for which none is given: of the space and the data."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{space.name}-{data_name(data)}").strip("-._")
+
+
+@contextmanager
+def _storage_errors(url: str) -> Iterator[None]:
+    """Say in one line that the study cannot be written, as on a full disk."""
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise StudyError(f"{sqlite_file(url)}: cannot write the study: {reason}") from None
 
 
 def _silent(status: Status, line: str | None) -> None:
@@ -172,12 +180,13 @@ def _engine(options: SearchOptions, data_folder: Path) -> Iterator[LocalEngine]:
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     n_workers = options.workers or n_cores or 1
     n_threads = max(1, (n_cores or 1) // n_workers)
-    setup = WorkerSetup(data_folder.resolve(), options.device, n_threads, None)
+    setup = WorkerSetup(data_folder.resolve(), options.device, n_threads)
     engine = LocalEngine(n_workers, setup)
     try:
         yield engine
     finally:
         engine.close()
+        remove_folder(data_folder)
 
 
 def _await_first_worker(engine: LocalEngine, options: SearchOptions) -> None:

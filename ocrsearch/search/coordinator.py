@@ -28,10 +28,10 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
-from ocrsearch.search.engines.worker import LAST, remove_trial_folder
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.space import Space, Values
-from ocrsearch.search.study import finished_trials, rank, trial_folder, unfinished_trials
+from ocrsearch.search.study import finished_trials, rank, unfinished_trials
+from ocrsearch.search.trial_files import LAST, remove_folder, trial_folder
 
 KEPT_WEIGHTS = 10
 """Weights of so many of the best trials are kept."""
@@ -52,8 +52,6 @@ class Engine(Protocol):
 
     @property
     def n_idle(self) -> int: ...
-    @property
-    def running(self) -> list[int]: ...
     def submit(self, job: Job) -> None: ...
     def answer(self, number: int, *, go_on: bool) -> None: ...
     def poll(self, timeout_s: float) -> list[Event]: ...
@@ -146,6 +144,7 @@ class Coordinator:
         self.status = Status(limits)
         self._queue = [self._take_up(trial, n) for trial, n in unfinished_trials(study)]
         self._failures_in_a_row = 0
+        self._best_key: tuple[float, float, int] | None = None
         self._count_finished()
 
     def run(self) -> Ending:
@@ -179,18 +178,29 @@ class Coordinator:
 
     def _fill(self) -> None:
         """Give every idle worker a configuration: one that was left, or a new one."""
-        while self.engine.n_idle:
+        while self.engine.n_idle and self._ending() is None:
             room = self.limits.trials - self.status.n_finished - len(self.status.running)
             if room <= 0:
                 return
             running = self._queue.pop(0) if self._queue else self._ask()
-            if running is not None:
+            if self._is_feasible(running):
                 self._submit(running)
 
-    def _ask(self) -> Running | None:
+    def _ask(self) -> Running:
         trial = self.study.ask()
-        running = self._take_up(trial, 0)
-        trial.set_user_attr("config", running.config.identity())
+        # what lies there is of an older study of that name, whose database is gone
+        remove_folder(trial_folder(self.folder, trial.number))
+        return self._take_up(trial, 0)
+
+    def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
+        """Return a trial with its values; those that were not yet suggested are, now."""
+        values = self.space.suggest(trial)
+        known = trial.user_attrs.get("epochs", [])
+        return Running(trial, values, self.space.resolve(values), known, n_reported)
+
+    def _is_feasible(self, running: Running) -> bool:
+        """Check a configuration before it is trained, and tell the study if it cannot work."""
+        trial = running.trial
         try:
             check_feasible(running.config, self.train)
         except InfeasibleError as error:
@@ -199,15 +209,10 @@ class Coordinator:
             self.study.tell(trial, state=TrialState.PRUNED)
             self.status.n_infeasible += 1
             self.observer(self.status, f"trial {trial.number} infeasible: {error}")
-            return None
-        trial.set_constraint("frames", 0.0)
-        return running
-
-    def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
-        """Return a trial with its values; those that were not yet suggested are, now."""
-        values = self.space.suggest(trial)
-        known = trial.user_attrs.get("epochs", [])
-        return Running(trial, values, self.space.resolve(values), known, n_reported)
+            return False
+        if "frames" not in trial.constraints:
+            trial.set_constraint("frames", 0.0)
+        return True
 
     def _submit(self, running: Running) -> None:
         number = running.trial.number
@@ -215,8 +220,16 @@ class Coordinator:
         assert machine is not None, "a worker is idle, so one has said what it runs on"
         self.status.running[number] = running
         folder = trial_folder(self.folder, number)
-        seed = self.seed + number
-        self.engine.submit(Job(number, running.config, seed, folder, machine.precision))
+        seed, precision = self.seed + number, self._precision(machine)
+        self.engine.submit(Job(number, running.config, seed, folder, precision))
+
+    def _precision(self, machine: Machine) -> str:
+        """Return what this kind of device computes in: measured once, the same for all trials."""
+        known: dict[str, str] = self.study.user_attrs.get("precision", {})
+        if machine.device not in known:
+            known = {**known, machine.device: machine.precision}
+            self.study.set_user_attr("precision", known)
+        return known[machine.device]
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, EpochDone):
@@ -239,9 +252,11 @@ class Coordinator:
         for record in epochs[running.n_reported :]:
             running.trial.report(record["cer"], record["epoch"])
             self.status.n_epochs += 1
-        if len(epochs) > running.n_reported:
+            running.attempts = 1  # it got on: what broke it off before was not its fault
+        if len(epochs) != len(running.trial.user_attrs.get("epochs", ())):
             running.trial.set_user_attr("epochs", epochs)
-        running.epochs, running.n_reported = epochs, len(epochs)
+        running.epochs = epochs
+        running.n_reported = max(running.n_reported, len(epochs))
 
     def _on_done(self, event: TrialDone) -> None:
         running = self.status.running[event.number]
@@ -256,7 +271,8 @@ class Coordinator:
         else:
             self.study.tell(running.trial, best["cer"])
             self.status.n_complete += 1
-            self._note_best(event.number, best["cer"], best["exact"], running.values)
+            key = (best["cer"], best["val_loss"], event.number)
+            self._note_best(key, best["exact"], running.values)
         self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
 
     def _result(self, running: Running, event: TrialDone, best: dict[str, Any]) -> dict[str, Any]:
@@ -271,6 +287,9 @@ class Coordinator:
             "n_parameters": event.n_parameters,
             "size_mb": event.n_parameters * 4 / 1e6,
             "seed": self.seed + event.number,
+            "config": running.config.identity(),
+            "device": machine.device if machine else "",
+            "precision": self._precision(machine) if machine else "",
             "data_fingerprint": self.study.user_attrs["facts"]["data_fingerprint"],
             "versions": machine.versions if machine else {},
             "architecture": running.config.model.architecture,
@@ -281,7 +300,7 @@ class Coordinator:
         self.status.n_finished_now += 1
         folder = trial_folder(self.folder, number)
         if running.pruned:
-            remove_trial_folder(folder)
+            remove_folder(folder)
         else:
             (folder / LAST).unlink(missing_ok=True)
             self._drop_old_weights()
@@ -294,6 +313,8 @@ class Coordinator:
 
     def _on_failed(self, event: TrialFailed) -> None:
         running = self.status.running[event.number]
+        if self.stop_requested:  # whoever ends us may have ended the worker as well
+            return
         retry = event.kind == "crash" and running.attempts < MAX_ATTEMPTS
         del self.status.running[event.number]
         if retry:
@@ -302,10 +323,12 @@ class Coordinator:
             line = f"trial {event.number} broke off and is tried again: {event.reason}"
             self.observer(self.status, line)
             return
+        if event.kind == "memory":
+            running.trial.set_constraint("memory", 1.0)
         running.trial.set_user_attr("failure", event.reason)
         running.trial.set_user_attr("traceback", event.traceback)
         self.study.tell(running.trial, state=failure_state(event.kind))
-        remove_trial_folder(trial_folder(self.folder, event.number))
+        remove_folder(trial_folder(self.folder, event.number))
         self.status.n_failed += 1
         self.status.n_finished_now += 1
         self.observer(self.status, f"trial {event.number} failed: {event.reason}")
@@ -315,9 +338,12 @@ class Coordinator:
                 f"{self._failures_in_a_row} trials in a row failed, the last with: {event.reason}"
             )
 
-    def _note_best(self, number: int, value: float, exact: float, values: dict[str, Any]) -> None:
-        if self.status.best_value is None or value < self.status.best_value:
-            self.status.best_number, self.status.best_value = number, value
+    def _note_best(
+        self, key: tuple[float, float, int], exact: float, values: dict[str, Any]
+    ) -> None:
+        if self._best_key is None or key < self._best_key:
+            self._best_key = key
+            self.status.best_value, _, self.status.best_number = key
             self.status.best_exact, self.status.best_values = exact, values
 
     def _count_finished(self) -> None:
@@ -325,7 +351,7 @@ class Coordinator:
             if trial.state == TrialState.COMPLETE:
                 self.status.n_complete += 1
                 exact = trial.user_attrs.get("exact", 0.0)
-                self._note_best(trial.number, trial.values[0], exact, trial.params)
+                self._note_best(rank(trial), exact, trial.params)
             elif "infeasible" in trial.user_attrs:
                 self.status.n_infeasible += 1
             elif "failure" in trial.user_attrs:
@@ -337,16 +363,16 @@ class Coordinator:
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         ranked = sorted(complete, key=rank)
         for trial in ranked[KEPT_WEIGHTS:]:
-            remove_trial_folder(trial_folder(self.folder, trial.number))
+            remove_folder(trial_folder(self.folder, trial.number))
 
 
 def failure_state(kind: str) -> TrialState:
     """Return the state of a trial whose training broke off.
 
-    A loss that diverged says something about the configuration, and TPE learns nothing from
-    trials that FAILED; only what is not the configuration's fault fails.
+    A loss that diverged or too little memory say something about the configuration, and TPE
+    learns nothing from trials that FAILED; only what is not the configuration's fault fails.
     """
-    return TrialState.PRUNED if kind == "diverged" else TrialState.FAIL
+    return TrialState.FAIL if kind == "crash" else TrialState.PRUNED
 
 
 def describe(values: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """What can be known of a configuration before it is trained.
 
 CTC writes at most one symbol a frame and needs a blank between equal neighbours: a label needs
-``len(label) + repeats`` frames. Too few give an infinite loss.
+``len(label) + repeats`` frames. Too few give an infinite loss. An attention decoder writes at
+most one symbol a frame, which bounds its output.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ def frames_needed(text: str) -> int:
 
 
 def count_unfit(
-    shapes: Sequence[tuple[int, int]], texts: Sequence[str], config: ImageConfig
+    shapes: Sequence[tuple[int, int]], needed: Sequence[int], config: ImageConfig
 ) -> int:
-    """Return how many labels do not fit the frames of their pictures, given as (H, W)."""
+    """Return how many pictures, given as (H, W), have fewer frames than their labels need."""
     return sum(
-        frames_needed(text) > scaled_width(height, width, config) // FRAME_STRIDE
-        for (height, width), text in zip(shapes, texts, strict=True)
+        n_frames > scaled_width(height, width, config) // FRAME_STRIDE
+        for (height, width), n_frames in zip(shapes, needed, strict=True)
     )
 
 
@@ -40,9 +41,8 @@ def check_feasible(config: Config, train: LabelledImages) -> None:
     Raises:
         InfeasibleError: too many labels do not fit.
     """
-    if config.model.architecture != "crnn":
-        return
-    unfit = count_unfit(train.images.shapes, train.texts, config.images)
+    need = frames_needed if config.model.architecture == "crnn" else len
+    unfit = count_unfit(train.images.shapes, [need(text) for text in train.texts], config.images)
     if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
             f"{unfit} of {len(train)} labels need more frames than their pictures give at "

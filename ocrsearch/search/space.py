@@ -17,7 +17,6 @@ from pydantic import Field, ValidationError
 from ocrsearch.config import Config, Frozen
 from ocrsearch.errors import SpaceError
 from ocrsearch.search.distributions import (
-    Choice,
     Distribution,
     FloatRange,
     Scalar,
@@ -346,11 +345,6 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
     return flat
-
-
-def is_choice(parameter: Parameter) -> bool:
-    """Whether a parameter is a choice among listed values."""
-    return isinstance(parameter.distribution, Choice)
 
 
 def _put(nested: dict[str, Any], path: str, value: Any) -> None:

@@ -52,8 +52,8 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
     """Open a study database.
 
     Args:
-        url: as SQLAlchemy takes it.
-        create: whether a missing SQLite file and its folder are made.
+        url: ``sqlite:///FILE``.
+        create: whether a missing file and its folder are made.
 
     Raises:
         StudyError: no such database, or it cannot be opened.
@@ -61,28 +61,25 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     file = sqlite_file(url)
-    if file is not None and not file.exists():
-        if not create:
-            raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
-        file.parent.mkdir(parents=True, exist_ok=True)
+    if not create and not file.exists():
+        raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
     try:
-        if file is not None and create:
+        if create:
+            file.parent.mkdir(parents=True, exist_ok=True)
             _let_readers_in(file)
-        elif file is not None and not _holds_studies(file):
+        elif not _holds_studies(file):
             raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
-        options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}} if file is not None else {}
+        options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
         return optuna.storages.RDBStorage(url, engine_kwargs=options)
-    except (SQLAlchemyError, sqlite3.Error, ImportError, RuntimeError) as error:
-        raise StudyError(
-            f"{shown_url(url)}: cannot open the study database: {_first_line(error)}"
-        ) from None
+    except (SQLAlchemyError, sqlite3.Error, RuntimeError) as error:
+        raise StudyError(f"{file}: cannot open the study database: {_first_line(error)}") from None
 
 
-def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite URL, None for other databases.
+def sqlite_file(url: str) -> Path:
+    """Return the file of a SQLite URL.
 
     Raises:
-        OptionError: not a database URL.
+        OptionError: not a database URL, or one of another kind of database.
     """
     try:
         parsed = make_url(url)
@@ -90,27 +87,19 @@ def sqlite_file(url: str) -> Path | None:
         raise OptionError(
             f"--storage {url}: not a database URL; write it as {DEFAULT_STORAGE}"
         ) from None
-    if parsed.get_backend_name() != "sqlite":
-        return None
+    backend = parsed.get_backend_name()
+    if backend != "sqlite":  # a lock file does not keep two machines apart
+        raise OptionError(
+            f"--storage: {backend} is not supported yet; write it as {DEFAULT_STORAGE}"
+        )
     if not parsed.database or parsed.database == ":memory:":
         raise OptionError(f"--storage {url}: names no file; write it as {DEFAULT_STORAGE}")
     return Path(parsed.database)
 
 
-def shown_url(url: str) -> str:
-    """Return a database URL for messages, without its password."""
-    return make_url(url).render_as_string(hide_password=True)
-
-
 def study_folder(storage_url: str, study_name: str) -> Path:
-    """Return where the weights of a study are: beside its SQLite file, else in ``studies``."""
-    file = sqlite_file(storage_url)
-    return (file.parent if file is not None else Path("studies")) / study_name
-
-
-def trial_folder(folder: Path, number: int) -> Path:
-    """Return where a trial saves its checkpoint and weights."""
-    return folder / f"trial-{number:05d}"
+    """Return where the weights of a study are: ``studies/ocrsearch/NAME`` for ocrsearch.db."""
+    return sqlite_file(storage_url).with_suffix("") / study_name
 
 
 def check_study_name(name: str) -> str:
@@ -174,9 +163,10 @@ def open_study(
         load_if_exists=True,
         pruner=_pruner(space),
     )
-    # a seed used again would suggest again what was suggested before
-    study.sampler = _sampler(space, facts.seed + len(study.get_trials(deepcopy=False)))
     stored = study.user_attrs.get("facts")
+    seed = stored["seed"] if stored else facts.seed
+    # a seed used again would suggest again what was suggested before
+    study.sampler = _sampler(space, seed + len(study.get_trials(deepcopy=False)))
     if stored is None:
         for first in space.settings.try_first:
             study.enqueue_trial(flatten(first), skip_if_exists=True)

@@ -144,7 +144,7 @@ class Trainer:
         self.progress = Progress(**{**state["progress"], "best": tuple(state["progress"]["best"])})
         self.rng.bit_generator.state = json.loads(state["numpy"])
         torch.set_rng_state(state["randomness"]["torch"])
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and "cuda" in state["randomness"]:
             torch.cuda.set_rng_state(state["randomness"]["cuda"], self.device)
 
     def _train_epoch(self) -> float:
@@ -178,9 +178,13 @@ class Trainer:
         return reading.loss, compute_metrics(self.val_texts, texts)
 
     def _perhaps_decay_now(self) -> None:
-        """Begin the final decay early when nothing is gained any more, or nothing is left."""
+        """Begin the final decay early when nothing is gained any more, by CER or by loss.
+
+        A CER of 0 on a small validation split is no reason: the loss still falls, and so does
+        the error on other pictures.
+        """
         epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
         if epoch >= self.schedule.decay_start:
             return
-        if self.progress.best[0] == 0.0 or epoch - best_epoch >= self.config.training.patience:
+        if epoch - best_epoch >= self.config.training.patience:
             self.schedule = replace(self.schedule, decay_start=epoch)

@@ -33,7 +33,8 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.space import Space, parse_space
-from ocrsearch.search.study import StudyFacts, open_storage, open_study, trial_folder
+from ocrsearch.search.study import StudyFacts, open_storage, open_study
+from ocrsearch.search.trial_files import trial_folder
 
 SPACE = """
 model: {architecture: crnn}
@@ -80,10 +81,6 @@ class ScriptedEngine:
     def n_idle(self) -> int:
         return self.n_workers - len(self.jobs)
 
-    @property
-    def running(self) -> list[int]:
-        return list(self.jobs)
-
     def submit(self, job: Job) -> None:
         assert self.n_idle > 0
         self.jobs[job.number] = job
@@ -98,11 +95,12 @@ class ScriptedEngine:
         outcome = self.script(job)
         assert isinstance(outcome, list)
         n_done = self._n_played[number]
-        if go_on and n_done < len(outcome):
+        if go_on and n_done + 1 < len(outcome):
             self._play(job, n_done + 1)
+        elif go_on:
+            self._finish(number, outcome)
         else:
-            epochs = [epoch(i + 1, cer) for i, cer in enumerate(outcome[:n_done])]
-            self._events.append(TrialDone(number, epochs, 1000))
+            self._finish(number, outcome[:n_done])
 
     def poll(self, timeout_s: float) -> list[Event]:
         events, self._events = self._events, []
@@ -114,10 +112,17 @@ class ScriptedEngine:
     def __post_init__(self) -> None:
         self._n_played: dict[int, int] = {}
 
+    def _finish(self, number: int, cers: list[float]) -> None:
+        epochs = [epoch(i + 1, cer) for i, cer in enumerate(cers)]
+        self._events.append(TrialDone(number, epochs, 1000))
+
     def _play(self, job: Job, n_epochs: int) -> None:
         outcome = self.script(job)
         if not isinstance(outcome, list):
             self._events.append(outcome)
+            return
+        if len(outcome) == 1:
+            self._finish(job.number, outcome)
             return
         self._n_played[job.number] = n_epochs
         epochs = [epoch(i + 1, cer) for i, cer in enumerate(outcome[:n_epochs])]
@@ -268,11 +273,14 @@ def test_a_broken_trial_is_tried_again_once_and_then_told_as_failed(setting: Set
     assert coordinator.status.n_failed == 1
 
 
-def test_a_diverged_trial_teaches_the_sampler(setting: Setting) -> None:
-    def diverges(job: Job) -> Event:
-        return TrialFailed(job.number, "diverged", "the loss became nan", "")
+@pytest.mark.parametrize("kind", ["diverged", "memory"])
+def test_what_the_configuration_is_to_blame_for_teaches_the_sampler(
+    setting: Setting, kind: str
+) -> None:
+    def fails(job: Job) -> Event:
+        return TrialFailed(job.number, kind, "no good", "")
 
-    engine = ScriptedEngine(diverges)
+    engine = ScriptedEngine(fails)
     coordinator = setting.coordinator(engine, Limits(1))
     coordinator.run()
     assert engine.submitted == [0]
@@ -307,6 +315,38 @@ def test_infeasible_configurations_are_stopped_before_training(tmp_path: Path) -
     assert all(trials[number].params["images.height"] == 32 for number in engine.submitted)
     assert coordinator.status.n_infeasible == len(infeasible) > 0
     assert all(t.state == TrialState.PRUNED for t in infeasible)
+
+
+def test_an_older_study_of_that_name_leaves_nothing_to_go_on_from(setting: Setting) -> None:
+    stale = trial_folder(setting.folder / "s", 0) / "last.pt"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of another study")
+    setting.coordinator(ScriptedEngine(falling), Limits(1))._ask()
+    assert not stale.exists()
+
+
+def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
+    setting.run(falling, trials=1)
+    engine = ScriptedEngine(falling, machine=Machine("cpu", "bf16", {}))
+    setting.coordinator(engine, Limits(2)).run()
+    trials = setting.study().get_trials()
+    assert [t.user_attrs["precision"] for t in trials] == ["fp32", "fp32"]
+
+
+def test_progress_renews_the_attempts(setting: Setting) -> None:
+    running = setting.coordinator(ScriptedEngine(falling), Limits(1))
+    trial = running._ask()
+    trial.attempts = 2
+    running._report(trial, [epoch(1, 0.5)])
+    assert trial.attempts == 1
+
+
+def test_ties_go_to_the_lower_loss(setting: Setting) -> None:
+    coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
+    coordinator._note_best((0.0, 0.3, 5), 1.0, {})
+    coordinator._note_best((0.0, 0.2, 6), 1.0, {})
+    coordinator._note_best((0.0, 0.4, 7), 1.0, {})
+    assert coordinator.status.best_number == 6
 
 
 def test_first_configurations_come_first(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_frames_needed(text: str, frames: int) -> None:
     ],
 )
 def test_count_unfit(shape: tuple[int, int], text: str, config: ImageConfig, unfit: int) -> None:
-    assert count_unfit([shape], [text], config) == unfit
-    assert count_unfit([shape] * 3, [text] * 3, config) == 3 * unfit
+    assert count_unfit([shape], [frames_needed(text)], config) == unfit
+    assert count_unfit([shape] * 3, [frames_needed(text)] * 3, config) == 3 * unfit
 
 
 def test_nothing_is_unfit_among_nothing() -> None:
@@ -82,7 +82,8 @@ def test_one_in_a_hundred_labels_may_be_too_long(n_long: int, feasible: bool) ->
     assert "height 16 and width_scale 1" in str(caught.value)
 
 
-def test_seq2seq_needs_no_frames_for_its_symbols() -> None:
+def test_seq2seq_needs_a_frame_for_each_symbol_but_none_for_repeats() -> None:
     config = Config(images=ImageConfig(height=16), model=Seq2SeqConfig())
-
-    check_feasible(config, split_of(["abcdefgh"] * 10, width=16))
+    check_feasible(config, split_of(["aaaa"] * 10, width=16))
+    with pytest.raises(InfeasibleError):
+        check_feasible(config, split_of(["abcde"] * 10, width=16))

@@ -17,7 +17,6 @@ from ocrsearch.search.space import (
     Space,
     Values,
     flatten,
-    is_choice,
     load_space,
     parse_space,
 )
@@ -535,12 +534,6 @@ def test_unreadable_file_is_one_line(name: str, tmp_path: Path) -> None:
 )
 def test_flatten(nested: dict[str, Any], flat: dict[str, Any]) -> None:
     assert flatten(nested) == flat
-
-
-def test_choices_are_told_from_ranges() -> None:
-    space = parse_space("training: {batch_size: {choice: [8]}, epochs: {int: [1, 2]}}", "w")
-
-    assert [is_choice(p) for p in space.parameters] == [True, False]
 
 
 def test_paths_of_all_keys_are_known() -> None:

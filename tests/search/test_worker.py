@@ -22,7 +22,8 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
-from ocrsearch.search.engines.worker import BEST, LAST, remove_trial_folder, train_job
+from ocrsearch.search.engines.worker import train_job
+from ocrsearch.search.trial_files import BEST, LAST, remove_folder
 from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.trainer import EpochReport, Trainer
 
@@ -84,10 +85,10 @@ def fail_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int, error: Exception)
     monkeypatch.setattr(Trainer, "run_epoch", failing)
 
 
-def test_trains_all_epochs_and_tells_of_each(job: Job, sixteen_lines: Dataset) -> None:
+def test_trains_all_epochs_and_tells_of_each_but_the_last(job: Job, sixteen_lines: Dataset) -> None:
     listener = Listener(job)
     result = train(job, sixteen_lines, listener)
-    assert listener.epochs_told == [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4]]
+    assert listener.epochs_told == [[1], [1, 2], [1, 2, 3]]
     assert [record["epoch"] for record in result.epochs] == [1, 2, 3, 4]
     network = build_network(job.config, len(sixteen_lines.charset), job.seed)
     assert result.n_parameters == n_parameters(network)
@@ -146,7 +147,7 @@ def test_continues_from_its_checkpoint_as_if_never_stopped(
     train(job, sixteen_lines, Listener(job, stop_after=2))
     listener = Listener(job)
     result = train(job, sixteen_lines, listener)
-    assert listener.epochs_told == [[1, 2], [1, 2, 3], [1, 2, 3, 4]]
+    assert listener.epochs_told == [[1, 2], [1, 2, 3]]
     assert without_seconds(result.epochs) == without_seconds(expected.epochs)
     weights, expected_weights = (
         load_tensors(folder / LAST)["trainer"]["network"]
@@ -180,7 +181,7 @@ def test_a_crash_is_told_and_costs_one_epoch(
     assert "in failing" in result.traceback
     listener = Listener(job)
     train(job, sixteen_lines, listener)
-    assert listener.epochs_told == [[1, 2], [1, 2, 3], [1, 2, 3, 4]]
+    assert listener.epochs_told == [[1, 2], [1, 2, 3]]
 
 
 def test_divergence_is_told(
@@ -189,6 +190,15 @@ def test_divergence_is_told(
     fail_in_epoch(monkeypatch, 2, DivergedError("the loss became nan in epoch 2"))
     result = train_job(job, sixteen_lines, CPU, Listener(job))
     assert result == TrialFailed(7, "diverged", "the loss became nan in epoch 2", "")
+
+
+def test_too_little_memory_is_told(
+    job: Job, sixteen_lines: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_in_epoch(monkeypatch, 1, torch.OutOfMemoryError("of 2 GiB"))
+    result = train_job(job, sixteen_lines, CPU, never)
+    assert isinstance(result, TrialFailed)
+    assert (result.kind, result.reason) == ("memory", "OutOfMemoryError: of 2 GiB")
 
 
 def test_a_damaged_checkpoint_is_a_crash(job: Job, sixteen_lines: Dataset) -> None:
@@ -222,6 +232,6 @@ def test_a_full_disk_is_refused(
 
 def test_a_trial_folder_is_removed_whole(job: Job, sixteen_lines: Dataset) -> None:
     train(job, sixteen_lines, Listener(job, stop_after=1))
-    remove_trial_folder(job.folder)
+    remove_folder(job.folder)
     assert not job.folder.exists()
-    remove_trial_folder(job.folder)  # nothing to do
+    remove_folder(job.folder)  # nothing to do

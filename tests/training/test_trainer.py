@@ -212,8 +212,8 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
         ([(0.5, 1.0)], Schedule(3, 3)),  # the first is the best
         ([(0.5, 1.0), (0.6, 0.5)], Schedule(3, 3)),  # a lower loss is no gain if CER is higher
         ([(0.5, 1.0), (0.6, 1.0), (0.4, 1.0), (0.4, 1.0)], Schedule(5, 3)),
-        ([(0.5, 1.0), (0.0, 1.0)], Schedule(2, 3)),  # nothing left to gain
-        ([(0.0, 1.0), (0.5, 1.0)], Schedule(1, 3)),  # and it is not brought forward twice
+        ([(0.5, 1.0), (0.0, 1.0)], Schedule(4, 3)),
+        ([(0.0, 2.0 - 0.1 * epoch) for epoch in range(12)], Schedule(9, 3)),  # CER 0, better loss
         ([(1.0 - 0.05 * min(epoch, 9), 1.0) for epoch in range(12)], Schedule(9, 3)),
     ],
 )
@@ -241,21 +241,23 @@ def test_decay_is_brought_forward_when_nothing_is_gained(
 def test_decay_that_was_brought_forward_is_restored(
     sixteen_lines: Dataset, scores: list[tuple[float, float]], tmp_path: Path
 ) -> None:
-    scores += [(0.0, 1.0)]
-    trainer = Trainer(config_of(epochs=12), sixteen_lines, 0, CPU)
-    run(trainer, 1)
+    scores += [(0.5, 1.0)]
+    config = config_of(epochs=12, patience=1)
+    trainer = Trainer(config, sixteen_lines, 0, CPU)
+    run(trainer, 2)
     save_tensors(trainer.state(), tmp_path / "last.pt")
-    continued = Trainer(config_of(epochs=12), sixteen_lines, 0, CPU)
+    continued = Trainer(config, sixteen_lines, 0, CPU)
     continued.restore(load_tensors(tmp_path / "last.pt"))
-    assert continued.schedule == trainer.schedule == Schedule(1, 3)
+    assert continued.schedule == trainer.schedule == Schedule(2, 3)
     assert continued.progress == trainer.progress
 
 
-def test_without_decay_perfection_ends_the_training(
+def test_without_decay_the_end_of_patience_ends_the_training(
     sixteen_lines: Dataset, scores: list[tuple[float, float]]
 ) -> None:
-    scores += [(0.5, 1.0), (0.0, 1.0)]
-    trainer = Trainer(config_of(epochs=12, decay_share=0.0), sixteen_lines, 0, CPU)
+    scores += [(0.5, 1.0)]
+    config = config_of(epochs=12, decay_share=0.0, patience=1)
+    trainer = Trainer(config, sixteen_lines, 0, CPU)
     run(trainer, 1)
     assert not trainer.finished
     run(trainer, 1)

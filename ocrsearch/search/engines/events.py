@@ -69,7 +69,7 @@ class TrialFailed:
 
     Attributes:
         number: of the trial.
-        kind: "diverged" or "crash".
+        kind: "diverged", "memory" or "crash".
         reason: one line.
         traceback: of an exception; empty if none is known.
     """

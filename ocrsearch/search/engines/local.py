@@ -47,11 +47,6 @@ class LocalEngine:
         """How many workers wait for a job."""
         return sum(w.ready and w.job is None for w in self._workers)
 
-    @property
-    def running(self) -> list[int]:
-        """Numbers of the trials that are being trained."""
-        return [w.job.number for w in self._workers if w.job is not None]
-
     def keep(self, n_workers: int) -> None:
         """Stop the workers beyond the first n; none may have a job yet."""
         for worker in self._workers[n_workers:]:
@@ -62,12 +57,13 @@ class LocalEngine:
         """Give a job to an idle worker; there must be one."""
         worker = next(w for w in self._workers if w.ready and w.job is None)
         worker.job = job
-        worker.channel.send(job)
+        with suppress(ConnectionError):  # if dead, poll notices it
+            worker.channel.send(job)
 
     def answer(self, number: int, *, go_on: bool) -> None:
         """Tell the worker of a trial whether to train another epoch."""
         worker = next(w for w in self._workers if w.job is not None and w.job.number == number)
-        with suppress(BrokenPipeError, ConnectionResetError):  # if dead, poll notices it
+        with suppress(ConnectionError):  # if dead, poll notices it
             worker.channel.send(go_on)
 
     def poll(self, timeout_s: float) -> list[Event]:
@@ -79,7 +75,7 @@ class LocalEngine:
             worker = by_channel[channel]  # type: ignore[index]
             try:
                 events.append(self._received(worker, worker.channel.recv()))
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # ended, perhaps within a message
                 events += self._replace(worker)
         return events
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import shutil
 import signal
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrsearch.errors import OcrSearchError
+from ocrsearch.data.dataset import Dataset, open_dataset
+from ocrsearch.errors import DivergedError, OcrSearchError
 from ocrsearch.search.engines.events import (
     EpochDone,
     Epochs,
@@ -31,15 +32,13 @@ from ocrsearch.search.engines.events import (
     WorkerReady,
     WorkerRefused,
 )
+from ocrsearch.search.trial_files import BEST, LAST
 
 if TYPE_CHECKING:
     import torch
 
-    from ocrsearch.data.dataset import Dataset
     from ocrsearch.training.trainer import EpochReport, Trainer
 
-LAST = "last.pt"
-BEST = "best.pt"
 PACKAGES = ("ocrsearch", "torch", "optuna", "numpy")
 
 
@@ -51,32 +50,30 @@ class WorkerSetup:
         data_folder: written by ``save_dataset`` before the first job is given.
         device: "auto", "cpu" or "cuda".
         n_threads: for PyTorch.
-        precision: "fp32" or "bf16"; None to measure.
     """
 
     data_folder: Path
     device: str
     n_threads: int
-    precision: str | None
 
 
 def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
-    """Serve a coordinator at the other end of a channel until it closes it."""
+    """Serve the coordinator at the other end of a channel until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        device, machine = _start(setup)
-    except Exception as error:
-        reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
-        channel.send(WorkerRefused(reason))
-        return
-    channel.send(WorkerReady(machine))
-    dataset: Dataset | None = None
-    while (job := channel.recv()) is not None:
-        from ocrsearch.data.dataset import open_dataset
-
-        dataset = dataset or open_dataset(setup.data_folder)
-        channel.send(train_job(job, dataset, device, lambda event: _ask(channel, event)))
+    with suppress(EOFError, ConnectionError):  # the coordinator is gone
+        try:
+            device, machine = _start(setup)
+            channel.send(WorkerReady(machine))
+            job: Job = channel.recv()
+            dataset = open_dataset(setup.data_folder)
+        except Exception as error:
+            reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
+            channel.send(WorkerRefused(reason))
+            return
+        while True:
+            channel.send(train_job(job, dataset, device, lambda event: _ask(channel, event)))
+            job = channel.recv()
 
 
 def train_job(
@@ -88,18 +85,22 @@ def train_job(
         job: what to train and where to save it.
         dataset: what to train on.
         device: where to compute.
-        report: told each epoch; returns whether to go on.
+        report: told each epoch but the last; returns whether to go on.
 
     Returns:
         How it ended. A disk that cannot be written is nobody's configuration's fault and
         comes back as WorkerRefused.
     """
-    from ocrsearch.errors import DivergedError
+    import torch
 
     try:
         return _train(job, dataset, device, report)
     except DivergedError as error:
         return TrialFailed(job.number, "diverged", str(error), "")
+    except torch.OutOfMemoryError as error:
+        return TrialFailed(job.number, "memory", _one_line(error), "")
+    except ConnectionError:
+        raise  # nobody is left to be told
     except OSError as error:
         return WorkerRefused(f"{job.folder}: cannot save the checkpoint: {_one_line(error)}")
     except Exception as error:
@@ -119,7 +120,7 @@ def _train(
         saved = load_tensors(job.folder / LAST)
         trainer.restore(saved["trainer"])
         epochs = saved["epochs"]
-        if trainer.finished or not report(EpochDone(job.number, epochs)):
+        if trainer.finished or not report(EpochDone(job.number, list(epochs))):
             return TrialDone(job.number, epochs, trainer.n_parameters)
     while not trainer.finished:
         result = trainer.run_epoch()
@@ -127,7 +128,7 @@ def _train(
         if result.is_best:
             _save_best(job, dataset, trainer, result)
         save_tensors({"trainer": trainer.state(), "epochs": epochs}, job.folder / LAST)
-        if not report(EpochDone(job.number, epochs)):
+        if trainer.finished or not report(EpochDone(job.number, list(epochs))):
             break
     return TrialDone(job.number, epochs, trainer.n_parameters)
 
@@ -161,7 +162,7 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     torch.set_num_threads(setup.n_threads)
     cv2.setNumThreads(0)
     device = select_device(setup.device)
-    precision = setup.precision or faster_precision(device)
+    precision = faster_precision(device)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     versions |= {"python": platform.python_version(), "machine": name}
@@ -179,11 +180,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
-
-
-def remove_trial_folder(folder: Path) -> None:
-    """Delete all that a trial has saved."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,0 +1,22 @@
+"""The files of a trial: a checkpoint to go on from, and the weights of its best epoch."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+LAST = "last.pt"
+"""All that training needs to go on; removed when the trial is finished."""
+
+BEST = "best.pt"
+"""Weights, configuration and charset of the best epoch; what a model is exported from."""
+
+
+def trial_folder(folder: Path, number: int) -> Path:
+    """Return where a trial of the study in a folder saves its files."""
+    return folder / f"trial-{number:05d}"
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder and all in it, if it is there."""
+    shutil.rmtree(folder, ignore_errors=True)
