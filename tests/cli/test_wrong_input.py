@@ -264,7 +264,7 @@ def test_values_that_cannot_be_meant(search: Command, data: Path, option: str, v
     assert said.startswith(option)
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "ocrsearch.db"])
+@pytest.mark.parametrize("name", ["x" * 300])
 def test_study_names_that_cannot_be_a_folder(search: Command, data: Path, name: str) -> None:
     result = search("--data", data / "good", "--study", name)
     assert name in complaint(result, code=result.code)
@@ -343,7 +343,7 @@ def test_a_database_that_is_none(command: Command, tmp_path: Path, arguments: li
 
 def test_a_password_is_not_shown(command: Command) -> None:
     url = "postgresql://someone:hunter2@localhost:1/studies"
-    assert "hunter2" not in complaint(command("best", "--storage", url))
+    assert "hunter2" not in complaint(command("best", "--storage", url), code=2)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from ocrsearch.results.query import (
     trials_frame,
 )
 from ocrsearch.search.space import parse_space
-from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_lock
+from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_folder, study_lock
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -277,9 +277,9 @@ def test_the_latest_change_comes_last(new_study: NewStudy, url: str) -> None:
     assert [s.name for s in list_studies(url)] == ["d", "b", "a", "c"]
 
 
-def test_a_study_that_is_searched_now(new_study: NewStudy, url: str, tmp_path: Path) -> None:
+def test_a_study_that_is_searched_now(new_study: NewStudy, url: str) -> None:
     new_study("a")
-    with study_lock(tmp_path / "a", "a"):
+    with study_lock(study_folder(url, "a"), "a"):
         assert list_studies(url)[0].is_running
     assert not list_studies(url)[0].is_running
 
