@@ -67,4 +67,4 @@ def test_the_space_is_one() -> None:
 
 def test_the_code_is_python() -> None:
     (code,) = blocks("python")
-    compile(code, "README.md", "exec")
+    assert compile(code, "README.md", "exec").co_names
