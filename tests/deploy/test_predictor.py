@@ -167,7 +167,8 @@ def test_confidences_are_probabilities(reader: Predictor) -> None:
 
 def test_a_prediction_is_of_plain_values(reader: Predictor, picture: GrayImage) -> None:
     prediction = reader.predict(picture)
-    json.dumps([prediction.text, prediction.confidence, prediction.symbol_confidences])
+    values = [prediction.text, prediction.confidence, list(prediction.symbol_confidences)]
+    assert json.loads(json.dumps(values)) == values
 
 
 # --- files ------------------------------------------------------------------------------------
