@@ -135,30 +135,43 @@ class FrameNorm(nn.Module):
 
 
 class BiRnn(nn.Module):
-    """Bidirectional LSTM or GRU over frames of unequal lengths."""
+    """Bidirectional LSTM or GRU over frames of unequal lengths.
+
+    Each direction is a recurrent layer of its own: forwards the padding comes last and changes
+    nothing before it, backwards each line is turned round within its own length. So no packed
+    sequences are needed, for which PyTorch has only its slow recurrent kernels on a CPU.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         cell = {"lstm": nn.LSTM, "gru": nn.GRU}[config.rnn_cell]
-        self.rnn = cell(
-            config.linear_width,
-            config.hidden_size,
-            num_layers=config.rnn_layers,
-            dropout=config.dropout if config.rnn_layers > 1 else 0.0,
-            batch_first=True,
-            bidirectional=True,
+        sizes = [config.linear_width] + [2 * config.hidden_size] * (config.rnn_layers - 1)
+        self.forwards, self.backwards = (
+            nn.ModuleList(cell(size, config.hidden_size, batch_first=True) for size in sizes)
+            for _ in range(2)
         )
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
         """Return (B, T, 2 * hidden_size) for (B, T, linear_width); zero in the padding."""
-        if int(frame_lengths.min()) >= frames.shape[1]:
-            return self.rnn(frames)[0]  # type: ignore[no-any-return]
-        packed = nn.utils.rnn.pack_padded_sequence(
-            frames, frame_lengths, batch_first=True, enforce_sorted=False
-        )
-        return nn.utils.rnn.pad_packed_sequence(
-            self.rnn(packed)[0], batch_first=True, total_length=frames.shape[1]
-        )[0]
+        turned = turning_index(frame_lengths, frames.shape[1]).to(frames.device)
+        x = frames
+        for i, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+            x = self.dropout(x) if i else x
+            x = torch.cat([ahead(x)[0], turn(back(turn(x, turned))[0], turned)], dim=2)
+        return zero_padding(x, frame_lengths, dim=1)
+
+
+def turning_index(frame_lengths: Tensor, n_frames: int) -> Tensor:
+    """Return (B, T) int64: the frames of each line from its last to its first, then the padding."""
+    positions = torch.arange(n_frames)
+    lengths = frame_lengths[:, None]
+    return torch.where(positions < lengths, lengths - 1 - positions, positions)
+
+
+def turn(frames: Tensor, turned: Tensor) -> Tensor:
+    """Return (B, T, D) frames in the order that ``turning_index`` gives."""
+    return frames.gather(1, turned[:, :, None].expand(frames.shape))
 
 
 class Encoder(nn.Module):
