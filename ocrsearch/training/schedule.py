@@ -57,8 +57,12 @@ class Schedule:
 OPTIMIZERS: dict[OptimizerName, Callable[..., optim.Optimizer]] = {
     "adamw": lambda params, **kw: optim.AdamW(params, fused=True, **kw),
     "adam": lambda params, **kw: optim.Adam(params, fused=True, **kw),
-    "nadam": lambda params, **kw: optim.NAdam(params, decoupled_weight_decay=True, foreach=True, **kw),
-    "radam": lambda params, **kw: optim.RAdam(params, decoupled_weight_decay=True, foreach=True, **kw),
+    "nadam": lambda params, **kw: optim.NAdam(
+        params, decoupled_weight_decay=True, foreach=True, **kw
+    ),
+    "radam": lambda params, **kw: optim.RAdam(
+        params, decoupled_weight_decay=True, foreach=True, **kw
+    ),
     "rmsprop": lambda params, **kw: optim.RMSprop(params, foreach=True, **kw),
     "sgd": lambda params, **kw: optim.SGD(params, momentum=0.9, nesterov=True, fused=True, **kw),
 }
