@@ -89,6 +89,7 @@ class ConvTower(nn.Module):
         for pool_rows, _ in self.pools:
             rows //= pool_rows
         self.column_size = channels[-1] * rows
+        self.dropout = nn.Dropout2d(config.conv_dropout)
         self.compute_dtype: torch.dtype | None = None
 
     def forward(self, images: Tensor, widths: Tensor) -> Tensor:
@@ -107,7 +108,10 @@ class ConvTower(nn.Module):
         return x.float().permute(0, 3, 1, 2).flatten(2)  # (B, T, C * H)
 
     def _convolve(self, x: Tensor, widths: Tensor) -> Tensor:
-        for conv, norm, pool in zip(self.convs, self.norms, self.pools, strict=True):
+        for i, (conv, norm, pool) in enumerate(
+            zip(self.convs, self.norms, self.pools, strict=True)
+        ):
+            x = self.dropout(x) if i else x
             x = torch.relu(norm(conv(x)))  # (B, C, H, W)
             if pool != (1, 1):
                 x = nn.functional.max_pool2d(x, pool)
