@@ -7,12 +7,13 @@ Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 
 import typer
 
-from ocrsearch.cli import best, dashboard, evaluate, predict, run, space, studies
+from ocrsearch.cli import best, dashboard, data, evaluate, predict, run, space, studies
 from ocrsearch.errors import OcrSearchError
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
@@ -28,6 +29,7 @@ app.command("run")(run.run)
 app.command("best")(best.best)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
 app.add_typer(studies.app, name="studies")
 app.command("dashboard")(dashboard.dashboard)
@@ -38,6 +40,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are told by us
     try:
         app()
     except OcrSearchError as error:

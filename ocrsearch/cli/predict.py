@@ -31,7 +31,8 @@ def predict(
         print_json({"files": rows, "failures": failures})
     else:
         for row in rows:
-            typer.echo(f"{row['file']}\t{row['text']}\t{row['confidence']:.3f}")
+            file = " ".join(row["file"].splitlines())
+            typer.echo(f"{file}\t{row['text']}\t{row['confidence']:.3f}")
     for failure in failures:
         sys.stderr.write(f"ocrsearch: {' '.join(failure['reason'].splitlines())}\n")
     if failures:

@@ -98,6 +98,8 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "seconds": status.elapsed_s,
         "best_trial": status.best_number,
         "best_cer": status.best_value,
+        "n_bad": result.n_bad,
+        "left_out": result.left_out,
     }
 
 
@@ -108,6 +110,8 @@ def _summary(result: SearchResult) -> str:
         f"{status.limits.trials} trials ({status.n_complete} finished, {status.n_pruned} stopped "
         f"early, {status.n_infeasible} infeasible, {status.n_failed} failed)"
     ]
+    if result.left_out:
+        lines.append(f"{result.n_bad} samples could not be used: {result.left_out}")
     if status.running:
         n = len(status.running)
         lines.append(f"{n} in training were saved; the same command again continues them")

@@ -220,7 +220,8 @@ def _read_usable(
     if len(bad) > max_bad * len(samples):
         raise DataError(
             f"{spec}: {len(bad)} of {len(samples)} samples cannot be used, at most "
-            f"{100 * max_bad:g} % may (--max-bad): {_first_reasons(bad)}"
+            f"{100 * max_bad:g} % may (--max-bad; 'ocrsearch data inspect' lists them): "
+            f"{_first_reasons(bad)}"
         )
     return usable, bad
 
@@ -231,16 +232,24 @@ def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | s
 
 
 def _picture_or_reason(sample: Sample) -> GrayImage | str:
-    if not sample.text:
-        return f"{sample.name}: the label is empty"
-    if not _is_unicode(sample.text):
-        return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
+    problem = label_problem(sample)
+    if problem is not None:
+        return problem
     if not isinstance(sample.image, Path):
         return sample.image
     try:
         return shrink_line(read_image(sample.image))
     except ImageError as error:
         return str(error)
+
+
+def label_problem(sample: Sample) -> str | None:
+    """Return why a sample's label cannot be used, or None if it can."""
+    if not sample.text:
+        return f"{sample.name}: the label is empty"
+    if not _is_unicode(sample.text):
+        return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
+    return None
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,19 +1,21 @@
 """Pictures: reading any mode and size to grey, and scaling to a line height.
 
-Reading never trusts a file: the size is checked before a pixel is decoded.
+Reading never trusts a file: its kind and size are checked before a pixel is decoded, and only
+decoders of common formats see it (Pillow would hand a PostScript file to another program).
 """
 
 from __future__ import annotations
 
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data.samples import GrayImage
@@ -21,6 +23,12 @@ from ocrsearch.errors import ImageError
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded, in pixels."""
+
+MAX_FILE_BYTES = 8 * MAX_PIXELS
+"""Largest file that is opened: some decoders take it into memory whole."""
+
+LARGE_PIXELS = 4_000_000
+"""Pictures above this are read one at a time, whatever the number of threads."""
 
 MAX_WIDTH_PX = 4096
 """Widest line after scaling; wider ones are squeezed to it."""
@@ -31,6 +39,20 @@ MAX_STORED_HEIGHT_PX = 128
 PICTURE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"}
 )
+
+FILE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+"""What a file may hold, whatever its name; PPM stands for PGM and PBM too."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What sets a picture upright, by the orientation that EXIF gives."""
 
 
 class _Quiet:
@@ -58,41 +80,60 @@ class _Quiet:
 
 
 _QUIET = _Quiet()
+_ONE_LARGE = threading.Lock()
 
 
 def read_image(path: Path) -> GrayImage:
     """Read a picture file as grey.
 
     Args:
-        path: a file in any format and mode that Pillow reads; the first frame is taken.
+        path: a file of one of FILE_FORMATS, in any mode; the first frame is taken.
 
     Returns:
         (H, W) uint8, upright as EXIF says, transparency on white, 16 bits scaled to 8.
 
     Raises:
-        ImageError: the file is missing, not a picture, damaged, or above MAX_PIXELS.
+        ImageError: the file is missing, not a picture, damaged, or too large.
+    """
+    with open_image(path) as image:
+        return to_gray(image)
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
+    """Open a picture file; what goes wrong while its pixels are decoded within is told too.
+
+    Raises:
+        ImageError: as ``read_image``; ``PATH: PROBLEM`` and then, behind a colon or in
+            brackets, particulars.
     """
     try:
-        with _QUIET(), Image.open(path) as image:
+        _check_file(path)
+        # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
+        with _QUIET(), path.open("rb") as file, Image.open(file, formats=FILE_FORMATS) as image:
             _check_size(path, image.size)
-            return to_gray(image)
-    except FileNotFoundError:
+            with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+                yield image
+    except (FileNotFoundError, NotADirectoryError):
         raise ImageError(f"{path}: no such picture") from None
     except Image.DecompressionBombError:
         raise ImageError(_too_large(path, "")) from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: not a picture that can be read") from None
+        allowed = ", ".join(FILE_FORMATS)
+        raise ImageError(f"{path}: not a picture that can be read (allowed: {allowed})") from None
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(f"{path}: damaged picture ({_one_line(error)})") from None
+        unreachable = isinstance(error, OSError) and error.errno is not None
+        problem = "cannot be opened" if unreachable else "damaged picture"
+        raise ImageError(f"{path}: {problem} ({_one_line(error)})") from None
 
 
 def to_gray(image: Image.Image) -> GrayImage:
     """Convert an open picture of any mode to (H, W) uint8."""
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _scale_to_8_bits(np.asarray(image, dtype=np.float64))
+        return _scale_to_8_bits(np.array(image, dtype=np.float64))
     if "A" in image.getbands() or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
@@ -137,6 +178,28 @@ def shrink_line(image: GrayImage) -> GrayImage:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()  # a TIFF is turned here, and forgets its orientation
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken EXIF; the picture is whole
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{path}: a folder, not a picture")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: not a file (a pipe, socket or device)")
+    if status.st_size == 0:
+        raise ImageError(f"{path}: an empty file")
+    if status.st_size > MAX_FILE_BYTES:
+        size, limit = status.st_size // 1_000_000, MAX_FILE_BYTES // 1_000_000
+        raise ImageError(f"{path}: too large a file: {size} MB, at most {limit} MB; scale it down")
+
+
 def _check_size(path: Path, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
@@ -151,13 +214,16 @@ def _too_large(path: Path, found: str) -> str:
 
 
 def _scale_to_8_bits(values: np.ndarray) -> GrayImage:
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
     full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
     if 0.0 < top <= 1.0:
         full = 1.0
-    return np.clip(values * (255.0 / full), 0, 255).astype(np.uint8)
+    values *= 255.0 / full
+    return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
 def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return " ".join(str(error).split()) or type(error).__name__

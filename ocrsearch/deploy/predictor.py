@@ -127,7 +127,7 @@ def load(path: str | Path, device: str = "auto") -> Predictor:
 
 def _read_or_reason(path: Path) -> GrayImage | str:
     try:
-        return read_image(path)
+        return shrink_line(read_image(path))  # a chunk of the largest would fill the memory
     except ImageError as error:
         return str(error)
 

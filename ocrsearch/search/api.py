@@ -73,12 +73,23 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search ended; ``best`` and figures are read from the study."""
+    """How a search ended; ``best`` and figures are read from the study.
+
+    Attributes:
+        study: its name.
+        storage: URL of the study database.
+        ending: why it ended.
+        status: the last one.
+        n_bad: samples that could not be used and were left out.
+        left_out: where these are listed with their reasons, if there are any.
+    """
 
     study: str
     storage: str
     ending: Ending
     status: Status
+    n_bad: int
+    left_out: Path | None
 
 
 def search(
@@ -111,16 +122,19 @@ def search(
         with study_lock(folder, name), _engine(options, folder / "data") as engine:
             dataset = load_dataset(data, SPLIT_SEED, options.max_bad, progress)
             study = open_study(storage, name, space, _facts(space, dataset, options.seed))
-            _prepare_folder(dataset, folder)
+            left_out = _prepare_folder(dataset, folder)
             limits = Limits(options.trials, options.timeout_s, options.target)
             coordinator = Coordinator(
                 study, space, dataset.splits["train"], engine, limits, folder, observer or _silent
             )
+            if left_out and observer:
+                observer(coordinator.status, _left_out_line(dataset, left_out))
             if coordinator.status.n_finished < options.trials:
                 _await_first_worker(engine, options)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
-    return SearchResult(name, options.storage, ending, coordinator.status)
+    n_bad = len(dataset.bad)
+    return SearchResult(name, options.storage, ending, coordinator.status, n_bad, left_out)
 
 
 def default_name(space: Space, data: str) -> str:
@@ -165,13 +179,22 @@ def _facts(space: Space, dataset: Dataset, seed: int) -> StudyFacts:
     )
 
 
-def _prepare_folder(dataset: Dataset, folder: Path) -> None:
+def _prepare_folder(dataset: Dataset, folder: Path) -> Path | None:
+    """Write the pictures for the workers; return the list of what was left out, if any was."""
     save_dataset(dataset, folder / "data")
-    bad_list = folder / "left_out.txt"
-    bad_list.unlink(missing_ok=True)
-    if dataset.bad:
-        lines = [f"{b.name}\t{b.reason}\n" for b in dataset.bad]
-        bad_list.write_text("".join(lines), encoding="utf-8")
+    left_out = folder / "left_out.txt"
+    left_out.unlink(missing_ok=True)
+    if not dataset.bad:
+        return None
+    lines = [" ".join(f"{b.name}\t{b.reason}".splitlines()) + "\n" for b in dataset.bad]
+    left_out.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    return left_out
+
+
+def _left_out_line(dataset: Dataset, left_out: Path) -> str:
+    n_bad = len(dataset.bad)
+    n = n_bad + sum(len(part) for part in dataset.splits.values())
+    return f"{n_bad} of {n} samples cannot be used and are left out; why: {left_out}"
 
 
 @contextmanager

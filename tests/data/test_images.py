@@ -169,7 +169,7 @@ def test_first_frame_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("empty.png", b"", "not a picture"),
+        ("empty.png", b"", "an empty file"),
         ("text.png", b"Not a picture at all.\nTwo lines of it.\n", "not a picture"),
         ("signature.png", b"\x89PNG\r\n\x1a\n", "not a picture"),
         ("pixelless.png", png_of_size(5, 5), "damaged"),

@@ -31,4 +31,4 @@ def read(path: Path) -> list[Sample]:
 
 def _is_picture(path: Path) -> bool:
     _, dot, ending = path.name.lower().rpartition(".")
-    return dot + ending in PICTURE_SUFFIXES and not path.name.startswith("._") and path.is_file()
+    return dot + ending in PICTURE_SUFFIXES and not path.name.startswith("._") and not path.is_dir()

@@ -37,7 +37,9 @@ def picture_path(label_file: Path, name: str, where: str) -> Path:
         raise DataError(f"{label_file}: {where}: the picture's name is empty")
     try:
         inside = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a null byte
+    except RuntimeError:  # a loop of links: nothing is read there, and reading says why
+        return path
+    except (OSError, ValueError) as error:  # a null byte
         raise DataError(f"{label_file}: {where}: picture {name!r}: {error}") from None
     if not inside:
         raise DataError(

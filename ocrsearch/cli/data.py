@@ -1,0 +1,10 @@
+"""``ocrsearch data``: commands on labelled pictures."""
+
+from __future__ import annotations
+
+import typer
+
+from ocrsearch.cli import data_inspect
+
+app = typer.Typer(help="Look at, split, preview and make data.", no_args_is_help=True)
+app.command("inspect")(data_inspect.inspect)

@@ -1,0 +1,248 @@
+"""``ocrsearch data inspect``: what a data set is like, and what of it cannot be used."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.options import Json, print_json
+from ocrsearch.errors import DataError, OptionError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ocrsearch.data.inspection import Copies, Inspection, Measured, Unusable
+    from ocrsearch.data.samples import Sample
+
+N_NAMED = 3
+"""Names shown of each kind of finding."""
+
+N_BARS = 12
+BAR_WIDTH = 40
+N_LISTED = 50
+"""Groups of the same picture in the JSON object."""
+
+
+def inspect(
+    spec: Annotated[
+        str, typer.Argument(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
+    ],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw some pictures with their labels, to this PNG file.")
+    ] = None,
+    sheet_size: Annotated[int, typer.Option(min=1, help="Pictures on the sheet.")] = 60,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of pictures for the sheet.")] = 0,
+    max_bad: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of unusable samples that 'run' is to bear.")
+    ] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Tell what labelled pictures are like: sizes, symbols, labels, duplicates, what is broken."""
+    if sheet and sheet.suffix.lower() != ".png":
+        raise OptionError(f"--sheet {sheet}: must end in .png")
+
+    from ocrsearch.data.inspection import summarize
+    from ocrsearch.data.specs import read_samples
+    from ocrsearch.data.splits import assign_splits
+
+    usable, bad = _measure(assign_splits(read_samples(spec), 0))
+    inspection = summarize(usable, bad)
+    refused = _refused(inspection, max_bad)
+    if as_json:
+        print_json({"data": spec, "max_bad": max_bad, "refused": refused, **_content(inspection)})
+    else:
+        _print(spec, inspection)
+        if refused:
+            typer.echo(
+                f"'run' refuses this data: {inspection.n_bad} of {inspection.n + inspection.n_bad} "
+                f"samples cannot be used, at most {100 * max_bad:g} % may (--max-bad)"
+            )
+    if sheet:
+        _draw(usable, sheet, sheet_size, seed)
+
+
+def _measure(samples: Sequence[Sample]) -> tuple[list[Measured], list[Unusable]]:
+    from ocrsearch.data.inspection import measure_samples
+
+    with typer.progressbar(
+        length=len(samples), label="reading", file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        return measure_samples(samples, lambda _read, _n: bar.update(1))
+
+
+def _refused(inspection: Inspection, max_bad: float) -> bool:
+    return inspection.n_bad > max_bad * (inspection.n + inspection.n_bad)
+
+
+def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
+    import numpy as np
+
+    from ocrsearch.data.images import read_image, shrink_line
+    from ocrsearch.data.sheet import contact_sheet, write_sheet
+
+    if not usable:
+        raise DataError(f"--sheet {path}: no picture can be used")
+    ids = np.random.default_rng(seed).permutation(len(usable))[:n]
+    samples = [usable[i].sample for i in sorted(ids)]
+    images = [
+        shrink_line(read_image(s.image)) if isinstance(s.image, Path) else s.image for s in samples
+    ]
+    texts = [s.text for s in samples]
+    write_sheet(contact_sheet(list(zip(images, texts, strict=True))), path)
+    sys.stderr.write(f"{len(samples)} pictures drawn to {path}\n")
+
+
+def _content(inspection: Inspection) -> dict[str, Any]:
+    content = asdict(inspection)
+    content["splits"] = {
+        split: {"n": n, "n_bad": n_bad} for split, (n, n_bad) in inspection.splits.items()
+    }
+    content["problems"] = {problem: len(names) for problem, names in inspection.problems.items()}
+    copies = content.pop("copies")
+    content["duplicates"] = {
+        **_duplicate_counts(inspection.copies),
+        "groups": copies[:N_LISTED],
+        "groups_with_different_labels": [asdict(c) for c in _conflicts(inspection.copies)][
+            :N_LISTED
+        ],
+    }
+    return content
+
+
+def _duplicate_counts(copies: Sequence[Copies]) -> dict[str, int]:
+    return {
+        "n_pictures": sum(len(c.names) - 1 for c in copies),
+        "n_with_different_labels": len(_conflicts(copies)),
+        "n_across_splits": sum(len(set(c.splits)) > 1 for c in copies),
+    }
+
+
+def _conflicts(copies: Sequence[Copies]) -> list[Copies]:
+    return [c for c in copies if len(set(c.texts)) > 1]
+
+
+def _print(spec: str, inspection: Inspection) -> None:
+    from rich.console import Console
+
+    console = Console()
+    typer.echo(f"{spec}: {inspection.n} samples can be used, {inspection.n_bad} cannot")
+    _print_splits(console, inspection)
+    if inspection.n:
+        _print_sizes(console, inspection)
+        _print_symbols(inspection)
+        _print_lengths(console, inspection)
+        _print_unfit(console, inspection)
+    _print_copies(inspection)
+    if inspection.bad:
+        _print_problems(console, inspection)
+
+
+def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row))
+    console.print(table)
+
+
+def _print_splits(console: Console, inspection: Inspection) -> None:
+    rows = [
+        (split, n, n_bad, _symbols(inspection.only_in.get(split, [])) or "-")
+        for split, (n, n_bad) in inspection.splits.items()
+    ]
+    _table(console, ("split", "usable", "left out", "symbols only here"), rows)
+
+
+def _print_sizes(console: Console, inspection: Inspection) -> None:
+    spreads = {
+        "width, px": inspection.width,
+        "height, px": inspection.height,
+        "label, symbols": inspection.label_length,
+    }
+    rows = [(name, f"{s.min:g}", f"{s.median:g}", f"{s.max:g}") for name, s in spreads.items() if s]
+    _table(console, ("", "min", "median", "max"), rows)
+    modes = ", ".join(
+        f"{mode} {100 * n / inspection.n:.3g} %" for mode, n in inspection.modes.items()
+    )
+    typer.echo(f"pixel formats: {modes}")
+
+
+def _print_symbols(inspection: Inspection) -> None:
+    counts = "  ".join(f"{_symbols([s])} {n}" for s, n in inspection.symbol_counts.items())
+    typer.echo(f"{len(inspection.symbols)} symbols: {counts}")
+
+
+def _print_lengths(console: Console, inspection: Inspection) -> None:
+    bins = _bins(inspection.label_lengths)
+    top = max(bins.values())
+    rows = [(name, n, "█" * -(-BAR_WIDTH * n // top)) for name, n in bins.items()]
+    _table(console, ("label length", "samples", ""), rows)
+
+
+def _print_unfit(console: Console, inspection: Inspection) -> None:
+    row = ("labels with too few frames for CTC", *inspection.unfit.values())
+    _table(console, ("input height", *map(str, inspection.unfit)), [row])
+
+
+def _print_copies(inspection: Inspection) -> None:
+    copies = inspection.copies
+    if not copies:
+        typer.echo("no two pictures are the same")
+        return
+    counts = _duplicate_counts(copies)
+    typer.echo(
+        f"{counts['n_pictures']} pictures are copies of another; "
+        f"{counts['n_with_different_labels']} pictures have different labels, "
+        f"{counts['n_across_splits']} are in more than one split"
+    )
+    for group in (_conflicts(copies) or copies)[:N_NAMED]:
+        pairs = zip(group.names[:N_NAMED], group.texts[:N_NAMED], strict=True)
+        named = ", ".join(f"{name} {text!r}" for name, text in pairs)
+        typer.echo(f"  the same: {_one_line(named)}{_more(len(group.names))}")
+
+
+def _print_problems(console: Console, inspection: Inspection) -> None:
+    rows = [
+        (problem, len(names), _one_line(", ".join(names[:N_NAMED])) + _more(len(names)))
+        for problem, names in inspection.problems.items()
+    ]
+    _table(console, ("left out because", "samples", "first"), rows)
+
+
+def _bins(lengths: dict[int, int]) -> dict[str, int]:
+    """Return samples by label length, several lengths together where there are many."""
+    low, high = min(lengths), max(lengths)
+    step = -(-(high - low + 1) // N_BARS)
+    bins: dict[str, int] = {}
+    for start in range(low, high + 1, step):
+        end = min(start + step - 1, high)
+        name = str(start) if start == end else f"{start}-{end}"
+        bins[name] = sum(lengths.get(length, 0) for length in range(start, end + 1))
+    return bins
+
+
+def _symbols(symbols: Sequence[str]) -> str:
+    """Return symbols as they can be seen: those without ink or width by their code points."""
+    return " ".join(
+        "␣" if s == " " else f"U+{ord(s):04X}" if unicodedata.category(s)[0] in "CMZ" else s
+        for s in symbols
+    )
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _more(n: int) -> str:
+    return f" and {n - N_NAMED} more" if n > N_NAMED else ""

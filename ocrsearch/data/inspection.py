@@ -1,0 +1,233 @@
+"""What a data set is like: sizes, symbols, labels, duplicates, and what cannot be used and why.
+
+Pictures are read in threads, measured and let go; what is reported is computed from the
+measures alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrsearch.config import ImageConfig
+from ocrsearch.data.dataset import BadSample, Progress, label_problem
+from ocrsearch.data.frames import count_unfit, frames_needed
+from ocrsearch.data.images import open_image, to_gray
+from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
+from ocrsearch.errors import ImageError
+
+HEIGHTS = (24, 32, 40, 48, 64)
+"""Input heights at which it is counted how many labels would not fit."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A usable sample without its pixels.
+
+    Attributes:
+        sample: with its split.
+        shape: (H, W) as in the file, upright.
+        mode: Pillow's name of the pixel format in the file.
+        digest: of the grey pixels and their shape.
+    """
+
+    sample: Sample
+    shape: tuple[int, int]
+    mode: str
+    digest: bytes
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A sample that is left out; ``problem`` is its reason without names and particulars."""
+
+    sample: Sample
+    reason: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The least, the middle and the greatest of some numbers."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Samples whose pictures have the same pixels."""
+
+    names: list[str]
+    texts: list[str]
+    splits: list[Split | None]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a data set is like; of usable samples where nothing else is said.
+
+    Attributes:
+        n: usable samples.
+        n_bad: samples that are left out.
+        splits: usable and left out samples of each split.
+        symbols: in code point order.
+        symbol_counts: how often each stands in a label, the most frequent first.
+        only_in: symbols that one split has and no other; empty where there is one split alone.
+        width: in pixels; None without usable samples, as the other two spreads.
+        height: in pixels.
+        modes: samples of each of Pillow's pixel formats, the most frequent first.
+        label_length: in symbols.
+        label_lengths: samples of each label length, in order.
+        copies: pictures that are there more than once, the most frequent first.
+        unfit: labels that need more frames than their picture gives, by input height.
+        problems: names of the samples left out, by what is wrong, the most frequent first.
+        bad: all of these with their reasons.
+    """
+
+    n: int
+    n_bad: int
+    splits: dict[Split, tuple[int, int]]
+    symbols: list[str]
+    symbol_counts: dict[str, int]
+    only_in: dict[Split, list[str]]
+    width: Spread | None
+    height: Spread | None
+    modes: dict[str, int]
+    label_length: Spread | None
+    label_lengths: dict[int, int]
+    copies: list[Copies]
+    unfit: dict[int, int]
+    problems: dict[str, list[str]]
+    bad: list[BadSample]
+
+
+def measure_samples(
+    samples: Sequence[Sample], progress: Progress | None = None
+) -> tuple[list[Measured], list[Unusable]]:
+    """Read and measure the pictures of samples; what cannot be used is told apart.
+
+    Args:
+        samples: each with its split.
+        progress: told how many pictures are read.
+    """
+    usable: list[Measured] = []
+    bad: list[Unusable] = []
+    with ThreadPoolExecutor() as pool:
+        for i, found in enumerate(pool.map(_measure, samples), start=1):
+            if isinstance(found, Measured):
+                usable.append(found)
+            else:
+                bad.append(found)
+            if progress:
+                progress(i, len(samples))
+    return usable, bad
+
+
+def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection:
+    """Compute all that is reported of measured samples."""
+    texts = [m.sample.text for m in usable]
+    counts = Counter("".join(texts))
+    n_usable = Counter(m.sample.split for m in usable)
+    n_bad = Counter(b.sample.split for b in bad)
+    lengths = Counter(map(len, texts))
+    return Inspection(
+        n=len(usable),
+        n_bad=len(bad),
+        splits={split: (n_usable[split], n_bad[split]) for split in SPLITS},
+        symbols=sorted(counts),
+        symbol_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        only_in=_only_in(usable),
+        width=_spread([m.shape[1] for m in usable]),
+        height=_spread([m.shape[0] for m in usable]),
+        modes=dict(Counter(m.mode for m in usable).most_common()),
+        label_length=_spread([len(text) for text in texts]),
+        label_lengths=dict(sorted(lengths.items())),
+        copies=_copies(usable),
+        unfit=_unfit(usable),
+        problems=_problems(bad),
+        bad=[BadSample(b.sample.name, b.reason) for b in bad],
+    )
+
+
+def _measure(sample: Sample) -> Measured | Unusable:
+    problem = label_problem(sample)
+    if problem is not None:
+        return _unusable(sample, problem, sample.name)
+    try:
+        mode, image = _read(sample.image)
+    except ImageError as error:
+        return _unusable(sample, str(error), str(sample.image))
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return Measured(sample, (image.shape[0], image.shape[1]), mode, digest.digest())
+
+
+def _read(picture: Path | GrayImage) -> tuple[str, GrayImage]:
+    if not isinstance(picture, Path):
+        return "L", picture
+    with open_image(picture) as image:
+        return image.mode, to_gray(image)
+
+
+def _unusable(sample: Sample, reason: str, place: str) -> Unusable:
+    """Take from a reason of the form ``PLACE: PROBLEM`` what stands in brackets or after a colon.
+
+    The text before is the same for all samples with that problem.
+    """
+    problem = reason.removeprefix(f"{place}: ")
+    return Unusable(sample, reason, problem.partition(" (")[0].partition(":")[0])
+
+
+def _spread(values: Sequence[int]) -> Spread | None:
+    if not values:
+        return None
+    return Spread(min(values), statistics.median(values), max(values))
+
+
+def _only_in(usable: Iterable[Measured]) -> dict[Split, list[str]]:
+    having: dict[str, set[Split]] = defaultdict(set)
+    splits: set[Split] = set()
+    for m in usable:
+        if m.sample.split is not None:
+            splits.add(m.sample.split)
+            for symbol in set(m.sample.text):
+                having[symbol].add(m.sample.split)
+    if len(splits) < 2:
+        return {}
+    only = {split: sorted(s for s, where in having.items() if where == {split}) for split in SPLITS}
+    return {split: symbols for split, symbols in only.items() if symbols}
+
+
+def _copies(usable: Iterable[Measured]) -> list[Copies]:
+    groups: dict[bytes, list[Measured]] = defaultdict(list)
+    for m in usable:
+        groups[m.digest].append(m)
+    return [
+        Copies(
+            [m.sample.name for m in group],
+            [m.sample.text for m in group],
+            [m.sample.split for m in group],
+        )
+        for group in sorted(groups.values(), key=len, reverse=True)
+        if len(group) > 1
+    ]
+
+
+def _unfit(usable: Sequence[Measured]) -> dict[int, int]:
+    shapes = [m.shape for m in usable]
+    needed = [frames_needed(m.sample.text) for m in usable]
+    return {h: count_unfit(shapes, needed, ImageConfig(height=h)) for h in HEIGHTS}
+
+
+def _problems(bad: Iterable[Unusable]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for b in bad:
+        names[b.problem].append(b.sample.name)
+    return dict(sorted(names.items(), key=lambda item: -len(item[1])))
