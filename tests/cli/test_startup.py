@@ -19,7 +19,7 @@ HEAVY = (
 )
 COMMANDS = (
     *("run", "best", "evaluate", "predict", "dashboard", "space", "space check", "space schema"),
-    *("studies", "studies list", "studies export"),
+    *("studies", "studies list", "studies export", "data", "data inspect"),
 )
 
 
@@ -77,7 +77,7 @@ def test_help_of_the_installed_command() -> None:
     done = subprocess.run([command, "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr == ""
-    for name in ("run", "best", "evaluate", "predict", "space", "studies", "dashboard"):
+    for name in ("run", "best", "evaluate", "predict", "space", "studies", "dashboard", "data"):
         assert f" {name} " in done.stdout
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from ocrsearch.data.formats import FORMATS
 from ocrsearch.data.images import read_image
 from ocrsearch.data.samples import SPLITS, Split, normalize_label
 from ocrsearch.data.specs import data_name, read_samples
-from ocrsearch.errors import DataError
+from ocrsearch.errors import DataError, ImageError
 
 LABELS = ("a1", "Zürich", "e\u0301te\u0301", " 7 b ", "漢字")
 
@@ -142,20 +143,38 @@ def write_one_path(folder: Path, name: str, picture: str) -> Path:
 @pytest.mark.parametrize("name", ["csv", "labels"])
 @pytest.mark.parametrize(
     "picture",
-    ["../secret.png", "/etc/hostname", "a/../../secret.png", "link.png", "loop", "", " ", "a\0b"],
+    ["../secret.png", "/etc/hostname", "a/../../secret.png", "link.png", "", " ", "a\0b"],
 )
 def test_picture_outside_the_folder_is_refused(name: str, picture: str, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     draw(tmp_path / "secret.png", 0)
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
-    (folder / "loop").symlink_to(folder / "loop")
     path = write_one_path(folder, name, picture)
     with pytest.raises(DataError) as caught:
         FORMATS[name].read(path)
 
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@every_format
+def test_link_to_itself_spoils_only_its_sample(name: str, tmp_path: Path) -> None:
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    path = tmp_path if name == "captcha" else write_one_path(tmp_path, name, "loop.png")
+
+    [sample] = FORMATS[name].read(path)
+
+    assert isinstance(sample.image, Path)
+    with pytest.raises(ImageError, match="cannot be opened"):
+        read_image(sample.image)
+
+
+def test_captchas_that_are_no_files_are_told_of(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "link.png").symlink_to("nothing")
+
+    assert [s.text for s in FORMATS["captcha"].read(tmp_path)] == ["link", "pipe"]
 
 
 @pytest.mark.parametrize("name", ["csv", "labels"])

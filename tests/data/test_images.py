@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import threading
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from PIL import Image
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data import images
 from ocrsearch.data.images import (
+    MAX_FILE_BYTES,
     MAX_PIXELS,
     MAX_STORED_HEIGHT_PX,
     MAX_WIDTH_PX,
@@ -147,16 +150,16 @@ def test_real_numbers_are_scaled_to_eight_bits(values: list[float], expected: li
 
 @pytest.mark.parametrize(("orientation", "quarter_turns"), [(1, 0), (3, 2), (6, -1), (8, 1)])
 @pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
+@pytest.mark.parametrize("ending", [".png", ".tif"])
 def test_exif_rotation_is_followed(
-    orientation: int, quarter_turns: int, mode: str, tmp_path: Path
+    orientation: int, quarter_turns: int, mode: str, ending: str, tmp_path: Path
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    in_mode(DARK_AND_LIGHT, mode).save(tmp_path / "picture.png", exif=exif)
+    path = tmp_path / f"picture{ending}"
+    in_mode(DARK_AND_LIGHT, mode).save(path, exif=exif)
 
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "picture.png"), np.rot90(DARK_AND_LIGHT, quarter_turns)
-    )
+    np.testing.assert_array_equal(read_image(path), np.rot90(DARK_AND_LIGHT, quarter_turns))
 
 
 def test_first_frame_is_taken(tmp_path: Path) -> None:
@@ -198,6 +201,116 @@ def test_unreadable_file_is_one_line(
     assert problem in message
     assert caught.value.__context__ is None or caught.value.__suppress_context__
     assert warned == []
+
+
+def files_to_damage() -> dict[str, bytes]:
+    """Return small picture files of all formats and many of their variants."""
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    colour, second = Image.fromarray(noise), Image.fromarray(noise[::-1])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    variants: list[tuple[str, str, dict[str, Any]]] = [
+        *((f, "RGB", {}) for f in ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")),
+        *((f, "L", {}) for f in ("PNG", "GIF", "TIFF")),
+        *((f, "RGB", {"exif": exif}) for f in ("PNG", "JPEG", "TIFF", "WEBP")),
+        *((f, "RGB", {"save_all": True, "append_images": [second]}) for f in ("GIF", "WEBP")),
+        ("PNG", "P", {"transparency": 3}),
+        ("WEBP", "RGBA", {"lossless": True}),
+        ("JPEG", "CMYK", {"progressive": True}),
+        ("TIFF", "F", {}),
+        ("TIFF", "RGB", {"compression": "tiff_lzw"}),
+        ("TIFF", "1", {"compression": "group4"}),
+    ]
+    files = {}
+    for i, (file_format, mode, options) in enumerate(variants):
+        file = io.BytesIO()
+        colour.convert(mode).save(file, file_format, **options)
+        files[f"{i} {file_format} {mode}"] = file.getvalue()
+    return files
+
+
+WHOLE_FILES = files_to_damage()
+
+
+def read_or_reason(path: Path) -> GrayImage | str:
+    """Return a picture, or why it cannot be read; a warning is an error."""
+    try:
+        with warnings.catch_warnings(action="error"):
+            return read_image(path)
+    except ImageError as error:
+        return str(error)
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """Cut a file, flip bits of it, set bytes of its header, take bytes away or put some in."""
+    at, n = int(rng.integers(len(content))), int(rng.integers(1, 30))
+    header = int(rng.integers(min(len(content), 60)))
+    flipped = bytes([content[at] ^ (1 << int(rng.integers(8)))])
+    ways = (
+        content[:at],
+        content[:at] + flipped + content[at + 1 :],
+        content[:header] + bytes([rng.choice([0, 1, 127, 128, 255])]) + content[header + 1 :],
+        content[:at] + content[at + n :],
+        content[:at] + rng.bytes(n) + content[at:],
+        content[:at] + b"\xff" * n + content[at + n :],
+    )
+    return ways[int(rng.integers(len(ways)))]
+
+
+@pytest.mark.parametrize("name", WHOLE_FILES)
+def test_any_damage_gives_a_picture_or_one_line(name: str, tmp_path: Path) -> None:
+    content = WHOLE_FILES[name]
+    rng = np.random.default_rng(len(content))
+    path = tmp_path / "picture"
+    for _ in range(60):
+        path.write_bytes(damaged(content, rng))
+        found = read_or_reason(path)
+        if isinstance(found, str):
+            assert found.startswith(f"{path}: ")
+            assert "\n" not in found
+        else:
+            assert (found.dtype, found.ndim) == (np.uint8, 2)
+            assert 0 < found.size <= MAX_PIXELS
+
+
+@pytest.mark.parametrize("name", WHOLE_FILES)
+def test_cut_pictures_are_refused_unless_all_pixels_are_there(name: str, tmp_path: Path) -> None:
+    content = WHOLE_FILES[name]
+    path = tmp_path / "picture"
+    path.write_bytes(content)
+    whole = read_image(path)
+    n_refused = 0
+    for share in np.linspace(0, 0.99, 40):
+        path.write_bytes(content[: int(share * len(content))])
+        found = read_or_reason(path)
+        if isinstance(found, str):
+            n_refused += 1
+        else:
+            np.testing.assert_array_equal(found, whole)
+    assert n_refused > 10
+
+
+def test_no_other_program_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subprocess.Popen", lambda *_: pytest.fail("a program was started"))
+    (tmp_path / "picture.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n"
+    )
+    with pytest.raises(ImageError, match="not a picture"):
+        read_image(tmp_path / "picture.png")
+
+
+def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path(os.devnull)):
+        with pytest.raises(ImageError, match="not a file"):
+            read_image(path)
+
+
+def test_large_file_is_not_opened(tmp_path: Path) -> None:
+    with (tmp_path / "picture.webp").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(ImageError, match="too large a file: 512 MB, at most 512 MB"):
+        read_image(tmp_path / "picture.webp")
 
 
 def test_limit_lies_below_that_of_pillow() -> None:
