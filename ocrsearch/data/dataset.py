@@ -220,7 +220,7 @@ def _read_usable(
     if len(bad) > max_bad * len(samples):
         raise DataError(
             f"{spec}: {len(bad)} of {len(samples)} samples cannot be used, at most "
-            f"{100 * max_bad:g} % may (--max-bad; 'ocrsearch data inspect' lists them): "
+            f"{100 * max_bad:g} % may (--max-bad), see 'ocrsearch data inspect': "
             f"{_first_reasons(bad)}"
         )
     return usable, bad
