@@ -119,8 +119,10 @@ def measure_samples(
     """
     usable: list[Measured] = []
     bad: list[Unusable] = []
+    from_files = any(isinstance(sample.image, Path) for sample in samples)
     with ThreadPoolExecutor() as pool:
-        for i, found in enumerate(pool.map(_measure, samples), start=1):
+        results = pool.map(_measure, samples) if from_files else map(_measure, samples)
+        for i, found in enumerate(results, start=1):
             if isinstance(found, Measured):
                 usable.append(found)
             else:
