@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,8 +34,8 @@ class ImageConfig(Frozen):
     )
 
 
-class EncoderConfig(Frozen):
-    """Conv tower, linear layer and recurrent layers, shared by the architectures."""
+class TowerConfig(Frozen):
+    """Conv tower and linear layer, shared by all architectures."""
 
     conv_depth: int = Field(5, ge=2, le=12, description="Number of 3 x 3 convolutions.")
     conv_base: int = Field(32, ge=8, le=256, description="Channels of the first convolution.")
@@ -49,15 +49,20 @@ class EncoderConfig(Frozen):
         0.0, ge=0.0, lt=1.0, description="Dropout of whole channels between convolutions."
     )
     linear_width: int = Field(
-        128, ge=8, le=2048, description="Width of the layer between convolutions and RNN."
+        128, ge=8, le=2048, description="Width of the layer behind the convolutions."
     )
+    dropout: float = Field(
+        0.1, ge=0.0, lt=1.0, description="Dropout behind the linear and the recurrent layers."
+    )
+
+
+class EncoderConfig(TowerConfig):
+    """Conv tower, linear layer and recurrent layers, of the architectures that read lines."""
+
     rnn_cell: Literal["lstm", "gru"] = Field("lstm", description="Recurrent cell.")
     rnn_layers: int = Field(1, ge=1, le=6, description="Bidirectional recurrent layers.")
     hidden_size: int = Field(
         128, ge=8, le=1024, description="Hidden size of each direction of the RNN."
-    )
-    dropout: float = Field(
-        0.1, ge=0.0, lt=1.0, description="Dropout before, between and after recurrent layers."
     )
 
 
@@ -88,7 +93,20 @@ class Seq2SeqConfig(Frozen):
     decoder: DecoderConfig = DecoderConfig()
 
 
-ModelConfig = Annotated[CrnnConfig | Seq2SeqConfig, Field(discriminator="architecture")]
+class ClassifierConfig(Frozen):
+    """Conv tower and linear layer, one symbol a picture."""
+
+    architecture: Literal["classifier"] = "classifier"
+    encoder: TowerConfig = TowerConfig()
+
+
+ModelConfig = Annotated[
+    CrnnConfig | Seq2SeqConfig | ClassifierConfig, Field(discriminator="architecture")
+]
+
+ARCHITECTURE_NAMES: tuple[str, ...] = tuple(
+    model.model_fields["architecture"].default for model in get_args(get_args(ModelConfig)[0])
+)
 
 OptimizerName = Literal["adamw", "adam", "nadam", "radam", "rmsprop", "sgd"]
 

@@ -47,12 +47,26 @@ def draw_text(text: str) -> GrayImage:
 @pytest.fixture(scope="session")
 def sixteen_lines() -> Dataset:
     """Sixteen pictures of numbers; training and validation split are the same."""
-    texts = list(SIXTEEN_TEXTS)
-    images = PackedImages.pack([draw_text(text) for text in texts])
+    return _in_memory(list(SIXTEEN_TEXTS), [draw_text(text) for text in SIXTEEN_TEXTS])
+
+
+@pytest.fixture(scope="session")
+def sixteen_symbols() -> Dataset:
+    """Sixteen pictures of single digits, of unequal widths, and each digit but few times."""
+    texts = list("8365210947136542")
+    pictures = [
+        np.pad(draw_text(text), ((0, 0), (0, 3 * (i % 4))), constant_values=255)
+        for i, text in enumerate(texts)
+    ]
+    return _in_memory(texts, pictures)
+
+
+def _in_memory(texts: list[str], pictures: list[GrayImage]) -> Dataset:
+    images = PackedImages.pack(pictures)
     lines = LabelledImages([f"{text}.png" for text in texts], texts, images)
     nothing = LabelledImages([], [], PackedImages.pack([]))
     splits: dict[Split, LabelledImages] = {"train": lines, "val": lines, "test": nothing}
-    return Dataset("memory", splits, Charset.from_texts(texts), "sixteen", [])
+    return Dataset("memory", splits, Charset.from_texts(texts), "memory", [])
 
 
 @pytest.fixture

@@ -11,25 +11,30 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ocrsearch.config import (
+    ClassifierConfig,
     Config,
     CrnnConfig,
     DecoderConfig,
     EncoderConfig,
     ImageConfig,
     Seq2SeqConfig,
+    TowerConfig,
     TrainingConfig,
 )
 
+TOWER: dict[str, Any] = {
+    "conv_depth": st.integers(2, 12),
+    "conv_base": st.integers(8, 256),
+    "conv_growth": st.floats(1.0, 3.0),
+    "linear_width": st.integers(8, 2048),
+    "dropout": st.floats(0.0, 1.0, exclude_max=True),
+}
 ENCODERS = st.builds(
     EncoderConfig,
-    conv_depth=st.integers(2, 12),
-    conv_base=st.integers(8, 256),
-    conv_growth=st.floats(1.0, 3.0),
-    linear_width=st.integers(8, 2048),
+    **TOWER,
     rnn_cell=st.sampled_from(["lstm", "gru"]),
     rnn_layers=st.integers(1, 6),
     hidden_size=st.integers(8, 1024),
-    dropout=st.floats(0.0, 1.0, exclude_max=True),
 )
 DECODERS = st.builds(
     DecoderConfig,
@@ -40,7 +45,8 @@ CONFIGS = st.builds(
     Config,
     images=st.builds(ImageConfig, height=st.integers(16, 128), width_scale=st.floats(0.25, 4.0)),
     model=st.builds(CrnnConfig, encoder=ENCODERS)
-    | st.builds(Seq2SeqConfig, encoder=ENCODERS, decoder=DECODERS),
+    | st.builds(Seq2SeqConfig, encoder=ENCODERS, decoder=DECODERS)
+    | st.builds(ClassifierConfig, encoder=st.builds(TowerConfig, **TOWER)),
     training=st.builds(
         TrainingConfig,
         optimizer=st.sampled_from(["adamw", "adam", "nadam", "radam", "rmsprop", "sgd"]),

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocrsearch.config import FRAME_STRIDE
+from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
+from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.seq2seq import Seq2Seq
 
 
@@ -48,19 +49,26 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     ]
 
 
-def crnn_greedy(model: Crnn, images: Tensor, widths: Tensor) -> list[Hypothesis]:
-    """Read a batch: (B, 1, H, W) float32, and the widths in pixels on the CPU."""
-    return ctc_best_path(model(images, widths), model.blank_id)
+def crnn_greedy(model: Crnn, output: CtcOutput) -> list[Hypothesis]:
+    """Read a batch by the best path."""
+    return ctc_best_path(output, model.blank_id)
 
 
-def seq2seq_greedy(model: Seq2Seq, images: Tensor, widths: Tensor) -> list[Hypothesis]:
+def classifier_greedy(model: Classifier, log_probs: Tensor) -> list[Hypothesis]:  # noqa: ARG001
+    """Take the best symbol of each picture: (B, V) log probabilities."""
+    best = log_probs.double().exp().max(1)
+    pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    return [Hypothesis((symbol,), p, (p,)) for symbol, p in pairs]
+
+
+def seq2seq_greedy(model: Seq2Seq, encoded: Encoded) -> list[Hypothesis]:
     """Write the best symbol at each step until the end symbol.
 
     A label cannot be longer than its picture has frames: that bounds runaway output.
     """
-    memory, state, ids = model.start(images, widths)
-    limits = (widths // FRAME_STRIDE).to(images.device)
-    done = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    memory, state, ids = model.start(encoded)
+    limits = encoded.frame_lengths.to(ids.device)
+    done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
     steps: list[Tensor] = []
     scores: list[Tensor] = []
     for i in range(int(limits.max()) + 1):

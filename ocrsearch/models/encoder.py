@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocrsearch.config import FRAME_STRIDE, EncoderConfig
+from ocrsearch.config import FRAME_STRIDE, EncoderConfig, TowerConfig
 
 MIN_ROWS = 2
 """The height of the feature map is halved until it has no more rows than this."""
@@ -36,7 +36,7 @@ class Encoded(NamedTuple):
     frame_lengths: Tensor
 
 
-def conv_channels(config: EncoderConfig) -> list[int]:
+def conv_channels(config: TowerConfig) -> list[int]:
     """Return the channels of each convolution: conv_base * conv_growth**i, rounded to 8."""
     widths = [config.conv_base * config.conv_growth**i for i in range(config.conv_depth)]
     return [max(1, round(w / CHANNEL_MULTIPLE)) * CHANNEL_MULTIPLE for w in widths]
@@ -76,7 +76,7 @@ def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
 class ConvTower(nn.Module):
     """3 x 3 convolutions, each with batch norm, ReLU and perhaps max pooling."""
 
-    def __init__(self, config: EncoderConfig, height: int) -> None:
+    def __init__(self, config: TowerConfig, height: int) -> None:
         super().__init__()
         channels = conv_channels(config)
         self.pools = pool_sizes(config.conv_depth, height)

@@ -11,9 +11,16 @@ from torch import Tensor, nn
 
 from ocrsearch.config import Config
 from ocrsearch.data.batches import Batch
+from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
-from ocrsearch.models.decoding import Hypothesis, crnn_greedy, seq2seq_greedy
-from ocrsearch.models.losses import crnn_loss, seq2seq_loss
+from ocrsearch.models.decoding import (
+    Hypothesis,
+    classifier_greedy,
+    crnn_greedy,
+    seq2seq_greedy,
+)
+from ocrsearch.models.encoder import Encoded
+from ocrsearch.models.losses import classifier_loss, crnn_loss, seq2seq_loss
 from ocrsearch.models.seq2seq import Seq2Seq
 
 
@@ -23,18 +30,32 @@ class Architecture:
 
     Attributes:
         build: from its configuration class, picture height and number of symbols to a module.
-        loss: from the module, a batch and the number of batches trained before to a scalar.
-        greedy: from the module, images (B, 1, H, W) and widths (B,) to what was read.
+        encode: from the module, images (B, 1, H, W) and widths (B,) to the output that loss and
+            decoding both begin with.
+        loss: from the module, its output, a batch and the number of batches trained before to
+            a scalar.
+        greedy: from the module and its output to what was read.
     """
 
     build: Callable[[Any, int, int], nn.Module]
-    loss: Callable[[Any, Batch, int], Tensor]
-    greedy: Callable[[Any, Tensor, Tensor], list[Hypothesis]]
+    encode: Callable[[Any, Tensor, Tensor], Any]
+    loss: Callable[[Any, Any, Batch, int], Tensor]
+    greedy: Callable[[Any, Any], list[Hypothesis]]
+
+
+def _whole(network: nn.Module, images: Tensor, widths: Tensor) -> Any:
+    return network(images, widths)
+
+
+def _encoder(network: Seq2Seq, images: Tensor, widths: Tensor) -> Encoded:
+    encoded: Encoded = network.encoder(images, widths)
+    return encoded
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "crnn": Architecture(Crnn, crnn_loss, crnn_greedy),
-    "seq2seq": Architecture(Seq2Seq, seq2seq_loss, seq2seq_greedy),
+    "crnn": Architecture(Crnn, _whole, crnn_loss, crnn_greedy),
+    "seq2seq": Architecture(Seq2Seq, _encoder, seq2seq_loss, seq2seq_greedy),
+    "classifier": Architecture(Classifier, _whole, classifier_loss, classifier_greedy),
 }
 
 

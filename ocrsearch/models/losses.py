@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from ocrsearch.config import FRAME_STRIDE
 from ocrsearch.data.batches import Batch
-from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.classifier import Classifier
+from ocrsearch.models.crnn import Crnn, CtcOutput
+from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.seq2seq import Seq2Seq
 
 COLUMN_HEAD_WEIGHT = 0.3
@@ -53,9 +55,8 @@ def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
     )
 
 
-def crnn_loss(model: Crnn, batch: Batch, step: int) -> Tensor:
+def crnn_loss(model: Crnn, output: CtcOutput, batch: Batch, step: int) -> Tensor:
     """CTC, and in training CTC of the columns before the RNN."""
-    output = model(batch.images, batch.widths)
     if output.aux_log_probs is None:
         return ctc_loss(output.log_probs, batch, model.blank_id)
     main, aux = (
@@ -65,9 +66,9 @@ def crnn_loss(model: Crnn, batch: Batch, step: int) -> Tensor:
     return main + COLUMN_HEAD_WEIGHT * aux
 
 
-def seq2seq_loss(model: Seq2Seq, batch: Batch, step: int) -> Tensor:
+def seq2seq_loss(model: Seq2Seq, encoded: Encoded, batch: Batch, step: int) -> Tensor:
     """Cross-entropy of each symbol and the end, and in training CTC of the encoder."""
-    output = model(batch.images, batch.widths, batch.targets)
+    output = model.teach(encoded, batch.targets)
     positions = torch.arange(output.log_probs.shape[1], device=batch.targets.device)
     lengths = batch.target_lengths[:, None]
     targets = functional.pad(batch.targets, (0, 1))  # (B, L + 1)
@@ -78,3 +79,22 @@ def seq2seq_loss(model: Seq2Seq, batch: Batch, step: int) -> Tensor:
         return loss
     log_probs = suppress_blank(output.ctc_log_probs, model.blank_id, step)
     return loss + model.ctc_weight * ctc_loss(log_probs, batch, model.blank_id)
+
+
+def classifier_loss(
+    model: Classifier,  # noqa: ARG001
+    log_probs: Tensor,
+    batch: Batch,
+    step: int,  # noqa: ARG001
+) -> Tensor:
+    """Cross-entropy of the symbol; labels of more than one, which are few, are left out.
+
+    Args:
+        model: gave the log probabilities.
+        log_probs: (B, V) float32.
+        batch: its labels.
+        step: has no effect.
+    """
+    single = batch.target_lengths == 1
+    losses = functional.nll_loss(log_probs, batch.targets[:, 0], reduction="none")
+    return losses.where(single, 0.0).sum() / single.sum().clamp(min=1)

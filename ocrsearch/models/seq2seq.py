@@ -110,7 +110,10 @@ class Seq2Seq(nn.Module):
             widths: (B,) int64 in pixels, on the CPU.
             targets: (B, L) int64 symbol ids; what stands behind a label has no effect on it.
         """
-        encoded = self.encoder(images, widths)
+        return self.teach(self.encoder(images, widths), targets)
+
+    def teach(self, encoded: Encoded, targets: Tensor) -> Seq2SeqOutput:
+        """Do the same with pictures that are encoded already."""
         memory, state = self._remember(encoded)
         begin = targets.new_full((len(targets), 1), self.bos_id)
         inputs = self.embedding(torch.cat([begin, targets], dim=1))  # (B, L + 1, E)
@@ -122,10 +125,10 @@ class Seq2Seq(nn.Module):
         ctc_log_probs = self.column_head(encoded.columns) if self.training else None
         return Seq2SeqOutput(logits.float().log_softmax(2), ctc_log_probs, encoded.frame_lengths)
 
-    def start(self, images: Tensor, widths: Tensor) -> tuple[Memory, State, Tensor]:
-        """Encode pictures for decoding; return memory, first state and first ids (B,)."""
-        memory, state = self._remember(self.encoder(images, widths))
-        ids = torch.full((len(images),), self.bos_id, device=images.device)
+    def start(self, encoded: Encoded) -> tuple[Memory, State, Tensor]:
+        """Return memory, first state and first ids (B,) to decode encoded pictures."""
+        memory, state = self._remember(encoded)
+        ids = torch.full((len(state[0]),), self.bos_id, device=state[0].device)
         return memory, state, ids
 
     def step(self, ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:

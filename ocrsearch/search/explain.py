@@ -8,9 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ocrsearch.config import Config
-
-ARCHITECTURE_TAGS = frozenset({"crnn", "seq2seq"})
+from ocrsearch.config import ARCHITECTURE_NAMES, Config
 
 
 def explain_validation_error(
@@ -24,19 +22,19 @@ def explain_validation_error(
         known: paths to suggest for a misspelt key, those of a configuration if not given.
     """
     finding = error.errors()[0]
-    path = ".".join(str(part) for part in finding["loc"] if part not in ARCHITECTURE_TAGS)
+    path = ".".join(str(part) for part in finding["loc"] if part not in ARCHITECTURE_NAMES)
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
     location = f"{where}: {path}" if path else where
     if finding["type"] == "extra_forbidden":
         paths = config_paths() if known is None else list(known)
-        tags = [part for part in finding["loc"] if part in ARCHITECTURE_TAGS]
+        tags = [part for part in finding["loc"] if part in ARCHITECTURE_NAMES]
         if tags and path in paths:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
         return f"{location}: unknown key{suggestion(path, paths)}{more}"
     if finding["type"] in ("union_tag_not_found", "union_tag_invalid"):
         tag = finding.get("ctx", {}).get("tag")
         found = f"found {tag!r}, " if tag is not None else ""
-        return f"{where}: model.architecture: {found}must be one of {sorted(ARCHITECTURE_TAGS)}"
+        return f"{where}: model.architecture: {found}must be one of {sorted(ARCHITECTURE_NAMES)}"
     found = f": found {finding['input']!r}"
     message = finding["msg"].replace("Input should be", "must be")
     return f"{location}{found}, {message}{more}"

@@ -1,7 +1,7 @@
 """What can be known of a configuration before it is trained.
 
 Too few frames for the labels give CTC an infinite loss; an attention decoder writes at most one
-symbol a frame, which bounds its output.
+symbol a frame, which bounds its output; a classifier writes one symbol.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ocrsearch.data.frames import count_unfit, frames_needed
 from ocrsearch.errors import InfeasibleError
 
 MAX_UNFIT_SHARE = 0.01
-"""Share of the training labels that may need more frames than their pictures give."""
+"""Share of the training labels that may be more than a network can write."""
 
 
 def check_feasible(config: Config, train: LabelledImages) -> None:
@@ -21,10 +21,22 @@ def check_feasible(config: Config, train: LabelledImages) -> None:
     Raises:
         InfeasibleError: too many labels do not fit.
     """
+    if config.model.architecture == "classifier":
+        _check_single(train)
+        return
     need = frames_needed if config.model.architecture == "crnn" else len
     unfit = count_unfit(train.images.shapes, [need(text) for text in train.texts], config.images)
     if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
             f"{unfit} of {len(train)} labels need more frames than their pictures give at "
             f"height {config.images.height} and width_scale {config.images.width_scale:g}"
+        )
+
+
+def _check_single(train: LabelledImages) -> None:
+    longer = [text for text in train.texts if len(text) != 1]
+    if len(longer) > MAX_UNFIT_SHARE * len(train):
+        raise InfeasibleError(
+            f"{len(longer)} of {len(train)} labels have more than one symbol, as {longer[0]!r}, "
+            "and a classifier reads one; search crnn or seq2seq"
         )

@@ -47,7 +47,9 @@ def _child(
     name: str, child: dict[str, Any], earlier: dict[str, Any] | None, definitions: dict[str, Any]
 ) -> dict[str, Any]:
     if any("properties" in v for v in _variants(child, definitions)):
-        return _section(child, definitions)
+        section = _section(child, definitions)
+        known = earlier["properties"] if earlier else {}
+        return {**section, "properties": {**known, **section["properties"]}}
     if "const" in child:  # the tags of the architectures, one from each
         known = earlier["anyOf"][0]["enum"] if earlier else []
         child = {"enum": [*known, child["const"]], "description": f"Which {name}."}

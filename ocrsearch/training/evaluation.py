@@ -48,10 +48,11 @@ def read_lines(
     batches = width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE)
     for ids in batches:
         batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
-        read = architecture.greedy(network, batch.images, batch.widths)
+        output = architecture.encode(network, batch.images, batch.widths)
+        read = architecture.greedy(network, output)
         for i, hypothesis in zip(ids, read, strict=True):
             hypotheses[i] = hypothesis
         if with_loss:
-            total += float(architecture.loss(network, batch, 0)) * len(ids)
+            total += float(architecture.loss(network, output, batch, 0)) * len(ids)
     loss = total / len(lines) if with_loss and lines else float("nan")
     return Reading([h for h in hypotheses if h is not None], loss)

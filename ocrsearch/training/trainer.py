@@ -164,7 +164,8 @@ class Trainer:
 
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.architecture.loss(self.network, batch, step)
+        output = self.architecture.encode(self.network, batch.images, batch.widths)
+        loss = self.architecture.loss(self.network, output, batch, step)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
         self.optimizer.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.config import (
+    ARCHITECTURE_NAMES,
     FRAME_STRIDE,
+    ClassifierConfig,
     Config,
     CrnnConfig,
     DecoderConfig,
@@ -21,12 +23,14 @@ from ocrsearch.config import (
     ImageConfig,
     ModelConfig,
     Seq2SeqConfig,
+    TowerConfig,
     TrainingConfig,
 )
 from ocrsearch.data.batches import Batch, collate
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.lines import Line, scaled_lines
 from ocrsearch.models import encoder as encoder_module
+from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import ARCHITECTURES, Architecture, build_network, n_parameters
 from ocrsearch.training.trainer import Trainer
@@ -71,6 +75,9 @@ def _cases() -> dict[str, Config]:
         cases[f"crnn-{name}"] = _config(CrnnConfig(encoder=encoder))
         cases[f"seq2seq-additive-{name}"] = _config(Seq2SeqConfig(encoder=encoder))
         cases[f"seq2seq-none-{name}"] = _config(Seq2SeqConfig(encoder=encoder, decoder=plain))
+    for depth in (2, 4):
+        tower = TowerConfig(conv_depth=depth, conv_base=8, linear_width=32, dropout=0.0)
+        cases[f"classifier-{depth}"] = _config(ClassifierConfig(encoder=tower))
     return cases
 
 
@@ -90,13 +97,23 @@ class Learned:
 
 
 @pytest.fixture(scope="module")
-def learn(sixteen_lines: Dataset) -> Callable[[Config], Learned]:
+def dataset(sixteen_lines: Dataset, sixteen_symbols: Dataset) -> Callable[[Config], Dataset]:
+    """What a configuration learns: lines, or single symbols if it reads no more."""
+    return lambda config: sixteen_symbols if _reads_one(config) else sixteen_lines
+
+
+def _reads_one(config: Config) -> bool:
+    return config.model.architecture == "classifier"
+
+
+@pytest.fixture(scope="module")
+def learn(dataset: Callable[[Config], Dataset]) -> Callable[[Config], Learned]:
     """Train until all is read without a mistake; each configuration once."""
     done: dict[str, Learned] = {}
 
     def learned(config: Config) -> Learned:
         if config.identity() not in done:
-            done[config.identity()] = _learn(config, sixteen_lines)
+            done[config.identity()] = _learn(config, dataset(config))
         return done[config.identity()]
 
     return learned
@@ -111,7 +128,7 @@ def _learn(config: Config, dataset: Dataset) -> Learned:
     lines = trainer.train_lines
     batch = collate([line.image for line in lines], [line.target for line in lines])
     with torch.no_grad():
-        read = trainer.architecture.greedy(network, batch.images, batch.widths)
+        read = _read(trainer.architecture, network, batch)
     return Learned(
         network,
         trainer.architecture,
@@ -121,13 +138,15 @@ def _learn(config: Config, dataset: Dataset) -> Learned:
     )
 
 
-@pytest.fixture(scope="module")
-def batch(sixteen_lines: Dataset) -> Batch:
+@pytest.fixture
+def batch(config: Config, dataset: Callable[[Config], Dataset]) -> Batch:
     """Pictures of unequal widths, from the narrowest there is to one that is two."""
-    lines = scaled_lines(sixteen_lines.splits["train"], sixteen_lines.charset, IMAGES)
+    data = dataset(config)
+    lines = scaled_lines(data.splits["train"], data.charset, IMAGES)
     first, second, third, fourth = lines[:4]
     narrow = Line(first.image[:, 4:12], first.target[:1])
-    wide = Line(np.hstack([second.image, third.image]), second.target + third.target)
+    both = second.target if _reads_one(config) else second.target + third.target
+    wide = Line(np.hstack([second.image, third.image]), both)
     chosen = [narrow, first, wide, second, fourth]
     return collate([line.image for line in chosen], [line.target for line in chosen])
 
@@ -149,8 +168,20 @@ def _padded(batch: Batch, n_px: int) -> Batch:
     return Batch(images, batch.widths, batch.targets, batch.target_lengths)
 
 
+def _loss(architecture: Architecture, network: nn.Module, batch: Batch) -> Tensor:
+    output = architecture.encode(network, batch.images, batch.widths)
+    return architecture.loss(network, output, batch, 0)
+
+
+def _read(architecture: Architecture, network: nn.Module, batch: Batch) -> list[Hypothesis]:
+    output = architecture.encode(network, batch.images, batch.widths)
+    return architecture.greedy(network, output)
+
+
 def _log_probs(network: nn.Module, batch: Batch) -> list[Tensor]:
     """Return the log probabilities of each picture, without what stands for the padding."""
+    if isinstance(network, Classifier):
+        return list(network(batch.images, batch.widths))
     if hasattr(network, "start"):  # a decoder, which is told the labels
         log_probs = network(batch.images, batch.widths, batch.targets).log_probs
         lengths = batch.target_lengths + 1
@@ -167,10 +198,8 @@ def _assert_same_reading(found: Hypothesis, expected: Hypothesis) -> None:
 
 
 def test_every_architecture_has_a_configuration_and_is_tested() -> None:
-    (union, *_) = get_args(ModelConfig)
-    names = {model.model_fields["architecture"].default for model in get_args(union)}
-    assert set(ARCHITECTURES) == names
-    assert {config.model.architecture for config in CASES.values()} == names
+    assert set(ARCHITECTURES) == set(ARCHITECTURE_NAMES)
+    assert {config.model.architecture for config in CASES.values()} == set(ARCHITECTURE_NAMES)
 
 
 @every_case
@@ -178,11 +207,11 @@ def test_every_architecture_has_a_configuration_and_is_tested() -> None:
 def test_builds_and_gives_a_loss_and_readings(config: Config, batch: Batch) -> None:
     network = build_network(config, N_SYMBOLS, seed=0)
     architecture = ARCHITECTURES[config.model.architecture]
-    loss = architecture.loss(network, batch, 0)
+    loss = _loss(architecture, network, batch)
     assert network.training
     assert loss.shape == ()
     assert 0.0 < loss.item() < 100.0
-    read = architecture.greedy(network.eval(), batch.images, batch.widths)
+    read = _read(architecture, network.eval(), batch)
     assert len(read) == len(batch.widths)
     assert all(0 <= symbol < N_SYMBOLS for hypothesis in read for symbol in hypothesis.ids)
 
@@ -213,7 +242,7 @@ def test_building_leaves_the_global_randomness_alone(config: Config) -> None:
 @every_case
 def test_gradient_reaches_every_parameter(config: Config, batch: Batch) -> None:
     network = build_network(config, N_SYMBOLS, seed=0)
-    ARCHITECTURES[config.model.architecture].loss(network, batch, 0).backward()
+    _loss(ARCHITECTURES[config.model.architecture], network, batch).backward()
     without = [
         name
         for name, parameter in network.named_parameters()
@@ -225,10 +254,10 @@ def test_gradient_reaches_every_parameter(config: Config, batch: Batch) -> None:
 
 @every_case
 def test_learns_sixteen_lines_by_heart(
-    config: Config, learn: Callable[[Config], Learned], sixteen_lines: Dataset
+    config: Config, learn: Callable[[Config], Learned], dataset: Callable[[Config], Dataset]
 ) -> None:
     learned = learn(config)
-    assert learned.texts == sixteen_lines.splits["train"].texts
+    assert learned.texts == dataset(config).splits["train"].texts
     assert learned.last_loss < 0.5 * learned.first_loss
 
 
@@ -239,13 +268,13 @@ def test_a_picture_is_read_alike_alone_and_among_others(
 ) -> None:
     learned = learn(config)
     together = _log_probs(learned.network, batch)
-    read = learned.architecture.greedy(learned.network, batch.images, batch.widths)
+    read = _read(learned.architecture, learned.network, batch)
     assert len({hypothesis.ids for hypothesis in read}) > 2
     for i in range(len(batch.widths)):
         alone = _alone(batch, i)
         (expected,) = _log_probs(learned.network, alone)
         torch.testing.assert_close(together[i], expected, atol=1e-5, rtol=1e-5)
-        (reading,) = learned.architecture.greedy(learned.network, alone.images, alone.widths)
+        (reading,) = _read(learned.architecture, learned.network, alone)
         _assert_same_reading(read[i], reading)
 
 
@@ -261,15 +290,10 @@ def test_padding_changes_nothing(
     pairs = zip(_log_probs(network, padded), _log_probs(network, batch), strict=True)
     for found, expected in pairs:
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    loss, expected_loss = (
-        architecture.loss(network, padded, 0),
-        architecture.loss(network, batch, 0),
-    )
+    loss, expected_loss = (_loss(architecture, network, b) for b in (padded, batch))
     torch.testing.assert_close(loss, expected_loss, atol=1e-5, rtol=1e-5)
-    read = architecture.greedy(network, padded.images, padded.widths)
-    for hypothesis, reading in zip(
-        read, architecture.greedy(network, batch.images, batch.widths), strict=True
-    ):
+    pairs_read = (_read(architecture, network, b) for b in (padded, batch))
+    for hypothesis, reading in zip(*pairs_read, strict=True):
         _assert_same_reading(hypothesis, reading)
 
 

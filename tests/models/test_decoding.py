@@ -14,14 +14,21 @@ from torch import Tensor
 
 from ocrsearch.config import (
     FRAME_STRIDE,
+    ClassifierConfig,
     Config,
     DecoderConfig,
     EncoderConfig,
     ImageConfig,
     Seq2SeqConfig,
 )
+from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.decoding import Hypothesis, ctc_best_path, seq2seq_greedy
+from ocrsearch.models.decoding import (
+    Hypothesis,
+    classifier_greedy,
+    ctc_best_path,
+    seq2seq_greedy,
+)
 from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.factory import build_network
 from ocrsearch.models.seq2seq import Seq2Seq
@@ -147,7 +154,8 @@ def random_pictures(widths: list[int]) -> Tensor:
 
 def greedy_reference(model: Seq2Seq, image: Tensor, width: int) -> Hypothesis:
     """The same as ``seq2seq_greedy`` for one (1, H, W) picture, symbol by symbol."""
-    memory, state, ids = model.start(image[None, :, :, :width], torch.tensor([width]))
+    encoded = model.encoder(image[None, :, :, :width], torch.tensor([width]))
+    memory, state, ids = model.start(encoded)
     symbols: list[int] = []
     scores: list[float] = []
     while True:
@@ -170,7 +178,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
     model = network(attention, cell)
     widths = [8, 40, 16, 24, 12, 36, 20, 28]
     images = random_pictures(widths)
-    found = seq2seq_greedy(model, images, torch.tensor(widths))
+    found = seq2seq_greedy(model, model.encoder(images, torch.tensor(widths)))
     assert len({h.ids for h in found}) > 2
     n_ended = 0
     for hypothesis, image, width in zip(found, images, widths, strict=True):
@@ -189,7 +197,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
 def test_greedy_is_never_longer_than_the_frames(attention: Attention) -> None:
     model = network(attention, "lstm", eos_bias=-1e4)  # it never says that it is at the end
     widths = [8, 32, 20]
-    found = seq2seq_greedy(model, random_pictures(widths), torch.tensor(widths))
+    found = seq2seq_greedy(model, model.encoder(random_pictures(widths), torch.tensor(widths)))
     assert [len(h.ids) for h in found] == [width // FRAME_STRIDE for width in widths]
     assert all(len(h.symbol_confidences) == len(h.ids) for h in found)
     assert all(model.eos_id not in h.ids for h in found)
@@ -200,7 +208,7 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
     model = network("additive", "lstm", eos_bias=-3.0)
     widths = [8, 16]
     images = random_pictures(widths)
-    found = seq2seq_greedy(model, images, torch.tensor(widths))
+    found = seq2seq_greedy(model, model.encoder(images, torch.tensor(widths)))
     for hypothesis, image, width in zip(found, images, widths, strict=True):
         assert len(hypothesis.ids) == width // FRAME_STRIDE
         assert_same(hypothesis, greedy_reference(model, image, width), tolerance=1e-5)
@@ -209,7 +217,15 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
 @torch.no_grad()
 def test_greedy_may_read_nothing() -> None:
     model = network("additive", "lstm", eos_bias=1e4)
-    found = seq2seq_greedy(model, random_pictures([16, 8]), torch.tensor([16, 8]))
+    found = seq2seq_greedy(model, model.encoder(random_pictures([16, 8]), torch.tensor([16, 8])))
     assert len(found) == 2
     for hypothesis in found:
         assert_same(hypothesis, Hypothesis((), 1.0, ()))
+
+
+def test_a_classifier_takes_the_best_symbol() -> None:
+    model = Classifier(ClassifierConfig(), HEIGHT, N_SYMBOLS)
+    probs = torch.tensor([[0.2, 0.7, 0.1], [0.6, 0.0, 0.4], [0.0, 0.0, 1.0]])
+    found = classifier_greedy(model, probs.log())
+    for hypothesis, symbol, p in zip(found, (1, 0, 2), (0.7, 0.6, 1.0), strict=True):
+        assert_same(hypothesis, Hypothesis((symbol,), p, (p,)))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ocrsearch.config import (
     FRAME_STRIDE,
+    ClassifierConfig,
     Config,
     CrnnConfig,
     DecoderConfig,
@@ -23,6 +24,7 @@ from ocrsearch.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.data.batches import Batch
+from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
 from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.factory import ARCHITECTURES, build_network
@@ -30,6 +32,7 @@ from ocrsearch.models.losses import (
     BLANK_OFFSET,
     BLANK_OFFSET_STEPS,
     COLUMN_HEAD_WEIGHT,
+    classifier_loss,
     crnn_loss,
     ctc_loss,
     seq2seq_loss,
@@ -157,7 +160,9 @@ def test_crnn_loss_in_training_reads_both_heads() -> None:
         ctc_loss(suppress_blank(log_probs, BLANK, 30), batch, BLANK)
         for log_probs in (output.log_probs, output.aux_log_probs)
     )
-    torch.testing.assert_close(crnn_loss(network, batch, 30), main + COLUMN_HEAD_WEIGHT * aux)
+    torch.testing.assert_close(
+        crnn_loss(network, output, batch, 30), main + COLUMN_HEAD_WEIGHT * aux
+    )
 
 
 def test_crnn_loss_in_evaluation_is_plain_ctc() -> None:
@@ -165,7 +170,7 @@ def test_crnn_loss_in_evaluation_is_plain_ctc() -> None:
     output = network(batch.images, batch.widths)
     assert output.aux_log_probs is None
     torch.testing.assert_close(
-        crnn_loss(network, batch, 0), ctc_loss(output.log_probs, batch, BLANK)
+        crnn_loss(network, output, batch, 0), ctc_loss(output.log_probs, batch, BLANK)
     )
 
 
@@ -190,7 +195,8 @@ def test_seq2seq_loss_in_evaluation_is_cross_entropy(
     output = network(batch.images, batch.widths, batch.targets)
     assert output.ctc_log_probs is None
     expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
-    assert seq2seq_loss(network, batch, 0).item() == pytest.approx(expected, abs=1e-5)
+    encoded = network.encoder(batch.images, batch.widths)
+    assert seq2seq_loss(network, encoded, batch, 0).item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 1.0])
@@ -201,7 +207,8 @@ def test_seq2seq_loss_in_training_adds_ctc(ctc_weight: float) -> None:
     expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
     expected += ctc_weight * ctc.item()
     assert ctc.item() > 0.1
-    assert seq2seq_loss(network, batch, 30).item() == pytest.approx(expected, abs=1e-4)
+    encoded = network.encoder(batch.images, batch.widths)
+    assert seq2seq_loss(network, encoded, batch, 30).item() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("filling", range(N_SYMBOLS))
@@ -214,8 +221,34 @@ def test_what_stands_behind_a_label_has_no_effect(
     targets = torch.nn.functional.pad(batch.targets, (0, 2), value=filling)
     for row, label in zip(targets, LABELS, strict=True):
         row[len(label) :] = filling
-    loss = ARCHITECTURES[model.architecture].loss
-    expected, found = loss(network, batch, 0), loss(network, replace(batch, targets=targets), 0)
+    architecture = ARCHITECTURES[model.architecture]
+    output = architecture.encode(network, batch.images, batch.widths)
+
+    def loss(of: Batch) -> Tensor:
+        return architecture.loss(network, output, of, 0)
+
+    expected, found = loss(batch), loss(replace(batch, targets=targets))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
     shorter = replace(batch, target_lengths=batch.target_lengths - torch.tensor([1, 0, 0]))
-    assert abs((loss(network, shorter, 0) - expected).item()) > 1e-3
+    assert abs((loss(shorter) - expected).item()) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("labels", "counted"),
+    [
+        ([[3], [0], [1]], [0, 1, 2]),
+        ([[3]], [0]),
+        ([[3], [0, 1], [2, 2, 2]], [0]),  # the few that have more symbols are left out
+        ([[0, 1], [2, 2]], []),
+    ],
+)
+def test_classifier_loss_is_cross_entropy_of_single_symbols(
+    labels: list[list[int]], counted: list[int]
+) -> None:
+    network, batch = build(ClassifierConfig()), batch_of(labels, [8, 16, 12][: len(labels)])
+    assert isinstance(network, Classifier)
+    log_probs = network(batch.images, batch.widths)
+    loss = classifier_loss(network, log_probs, batch, 0)
+    expected = [-log_probs[i, labels[i][0]].item() for i in counted]
+    assert loss.item() == pytest.approx(sum(expected) / max(1, len(counted)), abs=1e-5)
+    loss.backward()

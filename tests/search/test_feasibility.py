@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrsearch.config import Config, CrnnConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, ImageConfig, Seq2SeqConfig
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.search.feasibility import check_feasible
@@ -40,3 +40,21 @@ def test_seq2seq_needs_a_frame_for_each_symbol_but_none_for_repeats() -> None:
     check_feasible(config, split_of(["aaaa"] * 10, width=16))
     with pytest.raises(InfeasibleError):
         check_feasible(config, split_of(["abcde"] * 10, width=16))
+
+
+@pytest.mark.parametrize(
+    ("n_long", "n", "feasible"),
+    [(0, 0, True), (0, 1, True), (1, 100, True), (2, 100, False), (1, 1, False)],
+)
+def test_a_classifier_reads_one_symbol(n_long: int, n: int, feasible: bool) -> None:
+    config = Config(images=ImageConfig(height=16), model=ClassifierConfig())
+    train = split_of(["a"] * (n - n_long) + ["ab"] * n_long, width=8)
+    if feasible:
+        check_feasible(config, train)
+        return
+    with pytest.raises(InfeasibleError) as caught:
+        check_feasible(config, train)
+    assert str(caught.value) == (
+        f"{n_long} of {n} labels have more than one symbol, as 'ab', and a classifier reads one; "
+        "search crnn or seq2seq"
+    )
