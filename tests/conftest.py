@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +22,7 @@ from ocrsearch.data.samples import GrayImage, Split
 
 if TYPE_CHECKING:
     import optuna
+    from selenium.webdriver import Chrome
 
     from ocrsearch.deploy.bundle import Bundle
     from ocrsearch.search.space import Space
@@ -30,6 +32,13 @@ SIXTEEN_TEXTS = (
     *("28", "603", "85", "077", "81", "080", "50", "244"),
 )
 """Two or three symbols each, some doubled."""
+
+
+CHROME_OPTIONS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--window-size=1400,1000"),
+)
 
 
 def pytest_configure() -> None:
@@ -140,7 +149,9 @@ def make_bundle() -> Callable[..., Bundle]:
         from ocrsearch.deploy.bundle import Bundle
         from ocrsearch.models.factory import build_network
 
-        sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16, "hidden_size": 16}
+        sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16}
+        if architecture != "classifier":
+            sizes["hidden_size"] = 16
         model: dict[str, Any] = {"architecture": architecture, "encoder": sizes}
         if architecture == "seq2seq":
             model["decoder"] = {"attention": attention}
@@ -148,7 +159,8 @@ def make_bundle() -> Callable[..., Bundle]:
         network: Any = build_network(config, 10, seed=0)
         with torch.no_grad():  # an untrained one would read nearly the same everywhere
             network.head.weight *= 5.0
-            network.head.bias[10] = -3.0
+            if architecture != "classifier":
+                network.head.bias[10] = -3.0  # the blank, or the end
         charset = Charset("0123456789")
         provenance = {"study": "made", "trial": 0, "split_seed": 0}
         return Bundle(config, charset, network.state_dict(), {"cer": 0.5}, provenance)
@@ -301,3 +313,27 @@ def command(
         return CommandResult(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chrome]:
+    """A headless Chromium; the test is skipped where there is none."""
+    pytest.importorskip("selenium", reason="selenium is not installed")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip(f"{'chromium' if chromium is None else 'chromedriver'} is not installed")
+
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")  # selenium would ask it for its driver
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = chromium
+    for option in (*CHROME_OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(option)
+    chrome = Chrome(options=options, service=Service(driver))
+    try:
+        yield chrome
+    finally:
+        chrome.quit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,13 @@ RATES = {
     "ser": "sequence error rate",
     "exact": "exact match",
 }
+
+
+N_CONFUSIONS = 10
+"""The most frequent, on a terminal."""
+
+MAX_MATRIX_SYMBOLS = 16
+"""A larger matrix does not fit a terminal."""
 
 
 class SplitName(StrEnum):
@@ -42,6 +50,10 @@ def evaluate(
     max_bad: Annotated[
         float, typer.Option(help="Share of unusable samples that is left out silently.")
     ] = 0.01,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", help="Write a page: figures, confusions, the worst errors."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read labelled pictures with a model and count its errors, with 95 % intervals."""
@@ -59,10 +71,19 @@ def evaluate(
             f"warning: the model does not know {' '.join(unknown)}; these count as errors\n"
         )
     evaluation = predictor.evaluate(labelled)
+    if page is not None:
+        from ocrsearch.deploy.evaluation_page import Subject, evaluation_page
+        from ocrsearch.results.page import save_page
+
+        subject = Subject(model.name, data, split.value, len(bad), unknown)
+        save_page(evaluation_page(subject, predictor.bundle, labelled, evaluation), page)
     if as_json:
-        print_json({"split": split.value, "data": data, "n_bad": len(bad), **_content(evaluation)})
+        about = {"split": split.value, "data": data, "n_bad": len(bad)}
+        print_json({**about, **_content(evaluation), "html": str(page) if page else None})
     else:
         _print(evaluation, split.value, len(bad), errors)
+        if page is not None:
+            typer.echo(f"page written to {page}")
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
@@ -71,6 +92,11 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         low, high = evaluation.intervals[name]
         content[name] = getattr(evaluation.metrics, name)
         content[f"{name}_low"], content[f"{name}_high"] = low, high
+    content["confusions"] = [asdict(confusion) for confusion in evaluation.confusions]
+    if matrix := evaluation.matrix:
+        counts = matrix.counts.tolist()
+        content["confusion_matrix"] = {"symbols": matrix.symbols, "counts": counts}
+        content["classification_report"] = matrix.report_values
     return content
 
 
@@ -92,12 +118,35 @@ def _print(evaluation: Evaluation, split: str, n_bad: int, n_errors: int) -> Non
     Console().print(table)
     if n_bad:
         typer.echo(f"{n_bad} samples could not be used and were left out")
-    wrong = [
-        (prediction.confidence, name, reference, prediction.text)
-        for name, reference, prediction in zip(
-            evaluation.names, evaluation.references, evaluation.predictions, strict=True
+    _print_confusions(evaluation)
+    for i in evaluation.worst()[:n_errors]:
+        prediction = evaluation.predictions[i]
+        typer.echo(
+            f"{evaluation.names[i]}: {evaluation.references[i]!r} read as {prediction.text!r} "
+            f"(confidence {prediction.confidence:.2f})"
         )
-        if prediction.text != reference
-    ]
-    for confidence, name, reference, text in sorted(wrong, reverse=True)[:n_errors]:
-        typer.echo(f"{name}: {reference!r} read as {text!r} (confidence {confidence:.2f})")
+
+
+def _print_confusions(evaluation: Evaluation) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    matrix = evaluation.matrix
+    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+        table = Table("label", box=box.SIMPLE_HEAD, title="read as")
+        for symbol in matrix.symbols:
+            table.add_column(Text(symbol), justify="right")
+        for symbol, counts in zip(matrix.symbols, matrix.counts, strict=True):
+            table.add_row(Text(symbol), *(str(n) if n else "" for n in counts))
+        console.print(table)
+    elif evaluation.confusions:
+        table = Table("label", "read as", "times", box=box.SIMPLE_HEAD)
+        for confusion in evaluation.confusions[:N_CONFUSIONS]:
+            cells = (confusion.expected, confusion.read)
+            table.add_row(*(Text(repr(c) if c else "nothing") for c in cells), str(confusion.n))
+        console.print(table)
+    if matrix:
+        typer.echo(matrix.report)

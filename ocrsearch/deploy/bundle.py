@@ -25,6 +25,9 @@ from ocrsearch.training.checkpoint import load_tensors, save_tensors
 FORMAT = "ocrsearch model"
 VERSION = 1
 
+EPOCH_FIGURES = ("epoch", "cer", "train_loss", "val_loss")
+"""What learning curves are drawn of."""
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -35,7 +38,8 @@ class Bundle:
         charset: the symbols it knows.
         weights: the network's state.
         metrics: on the validation split of its study.
-        provenance: study, trial, seed, data fingerprint, split seed, versions.
+        provenance: study, trial, seed, data fingerprint, split seed, versions, and the
+            records of the training's epochs.
     """
 
     config: Config
@@ -80,6 +84,7 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         "split_seed": facts["split_seed"],
         "versions": best.metrics.get("versions", {}),
         "params": best.params,
+        "epochs": best.epochs,
     }
     return Bundle(config, charset, weights, metrics, provenance)
 
@@ -152,6 +157,8 @@ def _from_content(content: dict[str, Any], path: Path) -> Bundle:
         )
         bundle.build_network()
         bundle.provenance.get("split_seed")
+        for record in bundle.provenance.get("epochs", []):  # older models have none
+            sum(record[key] for key in EPOCH_FIGURES)  # all there, and numbers
     except Exception as error:  # any part may be of any kind
         raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
     return bundle

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.images import read_image, scale_image, shrink_line, to_gray
@@ -17,6 +18,12 @@ from ocrsearch.deploy.bundle import Bundle, load_bundle
 from ocrsearch.errors import DataError, ImageError
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import ARCHITECTURES
+from ocrsearch.training.confusions import (
+    Confusion,
+    ConfusionMatrix,
+    build_confusion_matrix,
+    count_confusions,
+)
 from ocrsearch.training.device import select_device
 from ocrsearch.training.evaluation import read_lines
 from ocrsearch.training.metrics import Metrics, bootstrap_intervals, compute_metrics
@@ -44,13 +51,37 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Error rates on labelled pictures, their 95 % intervals, and what was read."""
+    """Error rates on labelled pictures, their 95 % intervals, and what was read.
+
+    Attributes:
+        metrics: error rates.
+        intervals: of each rate, low and high.
+        confusions: the most frequent first.
+        matrix: None where labels have more than one symbol.
+        names: of the pictures.
+        references: their labels.
+        predictions: what was read in them.
+    """
 
     metrics: Metrics
     intervals: dict[str, tuple[float, float]]
+    confusions: list[Confusion]
+    matrix: ConfusionMatrix | None
     names: list[str]
     references: list[str]
     predictions: list[Prediction]
+
+    def worst(self) -> list[int]:
+        """Return which were read wrong: by edits per symbol, then by confidence, falling."""
+
+        def badness(i: int) -> tuple[float, float]:
+            reference, prediction = self.references[i], self.predictions[i]
+            edits = Levenshtein.distance(reference, prediction.text)
+            return edits / len(reference), prediction.confidence
+
+        pairs = zip(self.references, self.predictions, strict=True)
+        wrong = [i for i, (reference, read) in enumerate(pairs) if read.text != reference]
+        return sorted(wrong, key=badness, reverse=True)
 
 
 class Predictor:
@@ -97,9 +128,13 @@ class Predictor:
         """
         predictions = self._read(list(data.images))
         texts = [p.text for p in predictions]
+        reads_one = self.bundle.config.model.architecture == "classifier"
+        single = data.texts and (reads_one or all(len(text) == 1 for text in data.texts))
         return Evaluation(
             compute_metrics(data.texts, texts),
             bootstrap_intervals(data.texts, texts),
+            count_confusions(data.texts, texts),
+            build_confusion_matrix(data.texts, texts) if single else None,
             data.names,
             data.texts,
             predictions,

@@ -17,10 +17,10 @@ import optuna
 import plotly.graph_objects as go
 from optuna.trial import TrialState
 
+from ocrsearch.results.page import TEMPLATE, figure_part, page, save_page
 from ocrsearch.results.query import learning_curves
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
-TEMPLATE = "plotly_white"
 
 
 @dataclass(frozen=True)
@@ -156,21 +156,10 @@ def study_figures(study: optuna.Study) -> list[go.Figure]:
 def write_page(study: optuna.Study, path: Path) -> int:
     """Write one page with all figures, which needs no network; return how many there are."""
     figures = study_figures(study)
-    parts = [
-        figure.to_html(full_html=False, include_plotlyjs=(i == 0))
-        for i, figure in enumerate(figures)
-    ]
-    title = html.escape(f"ocrsearch: {study.study_name}")
-    head = f"<!doctype html><meta charset='utf-8'><title>{title}</title>"
-    style = "<style>body{font-family:sans-serif;max-width:70rem;margin:auto}</style>"
-    page = f"{head}{style}<h1>{title}</h1>{''.join(parts)}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.tmp"
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    title = f"ocrsearch: {study.study_name}"
+    heading = f"<h1>{html.escape(title)}</h1>"
+    drawn = "".join(map(figure_part, figures))  # Optuna's colours are for light paper
+    save_page(page(title, [heading, f"<div class='light'>{drawn}</div>"]), path)
     return len(figures)
 
 

@@ -63,6 +63,7 @@ class BestTrial:
         value: lowest validation CER among its epochs.
         params: paths and values of the searched parameters.
         metrics: what is stored with it.
+        epochs: the records of its epochs, for learning curves.
         weights: file with the weights of its best epoch.
     """
 
@@ -71,6 +72,7 @@ class BestTrial:
     value: float
     params: dict[str, Any]
     metrics: dict[str, Any]
+    epochs: list[dict[str, Any]]
     weights: Path
 
 
@@ -125,6 +127,7 @@ def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
         best.values[0],
         best.params,
         metrics,
+        best.user_attrs.get("epochs", []),
         trial_folder(folder, best.number) / BEST,
     )
 

@@ -29,7 +29,9 @@ def confidence_bins(confidences: Sequence[float], right: Sequence[bool]) -> list
     values, correct = np.array(confidences, float), np.array(right, bool)
     ids = np.minimum((values * N_BINS).astype(int), N_BINS - 1)
     return [
-        ConfidenceBin(int(inside.sum()), float(values[inside].mean()), float(correct[inside].mean()))
+        ConfidenceBin(
+            int(inside.sum()), float(values[inside].mean()), float(correct[inside].mean())
+        )
         for inside in (ids == i for i in np.unique(ids))
     ]
 

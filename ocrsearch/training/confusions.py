@@ -47,12 +47,12 @@ def count_confusions(references: Sequence[str], hypotheses: Sequence[str]) -> li
     """Return the edits from labels to readings, the most frequent first."""
     counts: Counter[tuple[Kind, str, str]] = Counter()
     for reference, hypothesis in zip(references, hypotheses, strict=True):
-        for tag, i, j in Levenshtein.editops(reference, hypothesis):
-            expected = "" if tag == "insert" else reference[i]
-            read = "" if tag == "delete" else hypothesis[j]
-            counts[KINDS[tag], expected, read] += 1
+        for edit in Levenshtein.editops(reference, hypothesis):
+            expected = "" if edit.tag == "insert" else reference[edit.src_pos]
+            read = "" if edit.tag == "delete" else hypothesis[edit.dest_pos]
+            counts[KINDS[edit.tag], expected, read] += 1
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [Confusion(*edit, n) for edit, n in ordered]
+    return [Confusion(*key, n) for key, n in ordered]
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,19 @@ class ConfusionMatrix:
     report_values: dict[str, Any]
 
 
-def build_confusion_matrix(
-    references: Sequence[str], hypotheses: Sequence[str]
-) -> ConfusionMatrix:
+def build_confusion_matrix(references: Sequence[str], hypotheses: Sequence[str]) -> ConfusionMatrix:
     """Count labels of one symbol against what was read."""
-    from sklearn.metrics import classification_report, confusion_matrix  # half a second
+    from sklearn.metrics import classification_report  # half a second
 
     expected, read = _classes(references), _classes(hypotheses)
     symbols = sorted({*expected, *read}, key=lambda symbol: (symbol == OTHER, symbol))
+    ids = {symbol: i for i, symbol in enumerate(symbols)}
+    counts = np.zeros((len(symbols), len(symbols)), np.int64)
+    np.add.at(counts, ([ids[s] for s in expected], [ids[s] for s in read]), 1)
     options: dict[str, Any] = {"labels": symbols, "zero_division": 0.0}
     return ConfusionMatrix(
         tuple(symbols),
-        confusion_matrix(expected, read, labels=symbols),
+        counts,
         classification_report(expected, read, digits=4, **options),
         classification_report(expected, read, output_dict=True, **options),
     )

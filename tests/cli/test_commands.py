@@ -11,15 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import pandas as pd
 import pytest
 import torch
 
+from ocrsearch.deploy.bundle import save_bundle
 from ocrsearch.deploy.predictor import load
 from ocrsearch.search.space import parse_space
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
+from tests.conftest import draw_text
 
 if TYPE_CHECKING:
+    from ocrsearch.deploy.bundle import Bundle
     from tests.conftest import CommandResult, StudyDb
 
 Command = Callable[..., "CommandResult"]
@@ -136,6 +140,66 @@ def test_evaluate_shows_what_was_read_wrong(
     shown = [line for line in result.out.splitlines() if ".png: " in line]
     assert len(shown) == n
     assert all(" read as " in line and "confidence" in line for line in shown)
+
+
+def test_evaluate_counts_confusions(
+    command: Command, model_file: Path, number_folder: Path
+) -> None:
+    arguments = ("evaluate", model_file, "--data", number_folder, "--split", "all")
+    content = command(*arguments, "--json").json()
+    n_edits = sum(confusion["n"] for confusion in content["confusions"])
+    assert n_edits == round(content["cer"] * 80)  # symbols in the 40 labels
+    assert "confusion_matrix" not in content
+    first = content["confusions"][0]
+    cells = [repr(first[key]) if first[key] else "nothing" for key in ("expected", "read")]
+    rows = [line.split() for line in command(*arguments).out.splitlines()]
+    assert [*cells, str(first["n"])] in rows
+
+
+def test_evaluate_single_symbols(
+    command: Command, make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    (tmp_path / "digits").mkdir()
+    for symbol in "0123456789":
+        assert cv2.imwrite(str(tmp_path / "digits" / f"{symbol}.png"), draw_text(symbol))
+    save_bundle(make_bundle("classifier"), tmp_path / "model.pt")
+    arguments = ("evaluate", tmp_path / "model.pt", "--data", tmp_path / "digits", "--split", "all")
+    content = command(*arguments, "--json").json()
+    matrix, report = content["confusion_matrix"], content["classification_report"]
+    assert matrix["symbols"] == list("0123456789")
+    assert [sum(row) for row in matrix["counts"]] == [1] * 10
+    n_right = sum(matrix["counts"][i][i] for i in range(10))
+    assert content["exact"] == pytest.approx(n_right / 10)
+    assert report["7"]["support"] == 1
+    shown = command(*arguments).out
+    assert "read as" in shown
+    assert "precision" in shown
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_evaluate_writes_a_page(
+    command: Command, model_file: Path, number_folder: Path, tmp_path: Path, as_json: bool
+) -> None:
+    path = tmp_path / "new" / "page.html"
+    arguments = ("evaluate", model_file, "--data", number_folder, "--html", path)
+    result = command(*arguments, *(["--json"] if as_json else []))
+    assert (result.code, result.err) == (0, "")
+    if as_json:
+        assert result.json()["html"] == str(path)
+    else:
+        assert result.out.endswith(f"page written to {path}\n")
+    page = path.read_text(encoding="utf-8")
+    assert f"<h1>{model_file.name}</h1>" in page
+    assert page.count("src='data:image/png;base64,") == 4  # untrained: all is wrong
+
+
+def test_evaluate_cannot_write_a_page(
+    command: Command, model_file: Path, number_folder: Path, tmp_path: Path
+) -> None:
+    result = command("evaluate", model_file, "--data", number_folder, "--html", tmp_path)
+    assert result.code == 1
+    assert len(result.err.splitlines()) == 1
+    assert str(tmp_path) in result.err
 
 
 def test_evaluate_tells_of_symbols_that_the_model_does_not_know(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib.util
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,12 +21,6 @@ if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
 
 DEADLINE_S = 60.0
-CHROME_OPTIONS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--disable-sync", "--window-size=1400,1000"),
-)
-
 needs_dashboard = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None, reason="optuna_dashboard is not installed"
 )
@@ -84,30 +77,6 @@ def dashboard(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
             process.kill()
-
-
-@pytest.fixture
-def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chrome]:
-    """A headless Chromium; the test is skipped where there is none."""
-    pytest.importorskip("selenium", reason="selenium is not installed")
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip(f"{'chromium' if chromium is None else 'chromedriver'} is not installed")
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")  # selenium would ask it for its driver
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    options = ChromeOptions()
-    options.binary_location = chromium
-    for option in (*CHROME_OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(option)
-    chrome = Chrome(options=options, service=Service(driver))
-    try:
-        yield chrome
-    finally:
-        chrome.quit()
 
 
 @needs_dashboard

@@ -31,6 +31,8 @@ from ocrsearch.results.query import best_trial, load_study
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
 
+EPOCH = {"epoch": 1, "cer": 0.5, "train_loss": 1.0, "val_loss": 1.0}
+
 MakeBundle = Callable[..., Bundle]
 
 
@@ -66,7 +68,7 @@ def content(model_file: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("architecture", "attention"),
-    [("crnn", "additive"), ("seq2seq", "additive"), ("seq2seq", "none")],
+    [("crnn", "additive"), ("seq2seq", "additive"), ("seq2seq", "none"), ("classifier", "")],
 )
 def test_a_saved_bundle_reads_as_before(
     make_bundle: MakeBundle, tmp_path: Path, architecture: str, attention: str
@@ -85,6 +87,15 @@ def test_a_saved_bundle_reads_as_before(
     read = Predictor(bundle).predict_many(pictures)
     assert Predictor(loaded).predict_many(pictures) == read
     assert all(p.text for p in read)
+
+
+@pytest.mark.parametrize("epochs", [{}, {"epochs": []}, {"epochs": [EPOCH]}])
+def test_older_models_have_no_epochs(
+    tmp_path: Path, content: dict[str, Any], epochs: dict[str, Any]
+) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({**content, "provenance": {"study": "s", **epochs}}, path)
+    assert load_bundle(path).provenance == {"study": "s", **epochs}
 
 
 def test_symbols_of_any_script_come_back(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -149,7 +160,9 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
         "split_seed": 0,
         "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
         "params": best.params,
+        "epochs": best.epochs,
     }
+    assert [record["cer"] for record in best.epochs] == [0.2, 0.1]
     save_bundle(bundle, tmp_path / "model.pt")
     assert load_bundle(tmp_path / "model.pt").provenance == bundle.provenance
 
@@ -259,6 +272,9 @@ def test_a_file_of_a_newer_version(tmp_path: Path, content: dict[str, Any], vers
         ("weights", {1: 2}),
         ("weights", None),
         ("provenance", None),
+        ("provenance", {"epochs": 3}),
+        ("provenance", {"epochs": [{"epoch": 1, "cer": 0.5}]}),
+        ("provenance", {"epochs": [{**EPOCH, "cer": "<script>"}]}),
     ],
 )
 def test_a_damaged_model(tmp_path: Path, content: dict[str, Any], key: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 import pytest
 
-from ocrsearch.config import Config, CrnnConfig, Seq2SeqConfig
+from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, Seq2SeqConfig
 from ocrsearch.errors import SpaceError
 from ocrsearch.search.explain import config_paths, suggestion
 from ocrsearch.search.space import (
@@ -53,7 +53,7 @@ def active(leaf: Parameter | FixedValue, space: Space, values: Values) -> bool:
 
 
 def test_spaces_are_shipped() -> None:
-    assert {path.stem for path in SHIPPED} >= {"crnn", "quick", "seq2seq"}
+    assert {path.stem for path in SHIPPED} >= {"classifier", "crnn", "quick", "seq2seq"}
 
 
 @each_shipped_space
@@ -555,3 +555,30 @@ def test_paths_of_all_keys_are_known() -> None:
 )
 def test_suggestion(path: str, expected: str) -> None:
     assert suggestion(path, config_paths()) == expected
+
+
+MIXED = """
+model:
+  architecture: {choice: [crnn, classifier]}
+  encoder:
+    conv_depth: {int: [2, 3]}
+    hidden_size: {choice: [16, 32]%s}
+"""
+
+
+def test_a_space_of_lines_and_single_symbols() -> None:
+    space = parse_space(MIXED % ", when: {model.architecture: crnn}", "mixed")
+    for values in sample(space, 20):
+        model = space.resolve(values).model
+        kind = CrnnConfig if values["model.architecture"] == "crnn" else ClassifierConfig
+        assert isinstance(model, kind)
+        assert model.encoder.conv_depth == values["model.encoder.conv_depth"]
+        assert ("model.encoder.hidden_size" in values) == (kind is CrnnConfig)
+
+
+def test_a_key_that_the_classifier_lacks() -> None:
+    with pytest.raises(SpaceError) as caught:
+        parse_space(MIXED % "", "mixed")
+    assert str(caught.value) == (
+        "mixed: model.encoder.hidden_size: not a key of architecture 'classifier'; give it a when"
+    )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from ocrsearch.config import (
+    ClassifierConfig,
     Config,
     CrnnConfig,
     EncoderConfig,
     ImageConfig,
     ModelConfig,
     Seq2SeqConfig,
+    TowerConfig,
 )
 from ocrsearch.data.batches import collate
 from ocrsearch.data.dataset import Dataset
@@ -26,7 +29,12 @@ from ocrsearch.training.evaluation import Reading, read_lines
 CPU = torch.device("cpu")
 IMAGES = ImageConfig(height=16)
 ENCODER = EncoderConfig(conv_depth=2, conv_base=8, linear_width=16, hidden_size=16, dropout=0.5)
-MODELS: list[ModelConfig] = [CrnnConfig(encoder=ENCODER), Seq2SeqConfig(encoder=ENCODER)]
+TOWER = TowerConfig(conv_depth=2, conv_base=8, linear_width=16)
+MODELS: list[ModelConfig] = [
+    CrnnConfig(encoder=ENCODER),
+    Seq2SeqConfig(encoder=ENCODER),
+    ClassifierConfig(encoder=TOWER),
+]
 every_model = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.architecture)
 
 
@@ -52,7 +60,7 @@ def read(model: ModelConfig, lines: list[Line], *, with_loss: bool) -> Reading:
 @every_model
 def test_readings_are_in_the_order_of_the_lines(model: ModelConfig, lines: list[Line]) -> None:
     together = read(model, lines, with_loss=False).hypotheses
-    assert len({hypothesis.ids for hypothesis in together}) > 4
+    assert len({(h.ids, h.symbol_confidences) for h in together}) > 4
     for line, found in zip(lines, together, strict=True):
         (alone,) = read(model, [line], with_loss=False).hypotheses
         assert found.ids == alone.ids
@@ -115,3 +123,16 @@ def test_reading_leaves_the_network_as_it_was_but_in_evaluation_mode(
     read_lines(network, ARCHITECTURES[model.architecture], lines, CPU, with_loss=True)
     assert not network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+@every_model
+def test_each_picture_is_encoded_once(model: ModelConfig, lines: list[Line]) -> None:
+    architecture = ARCHITECTURES[model.architecture]
+    widths: list[int] = []
+
+    def encode(network: nn.Module, images: torch.Tensor, of: torch.Tensor) -> object:
+        widths.extend(of.tolist())
+        return architecture.encode(network, images, of)
+
+    read_lines(untrained(model), replace(architecture, encode=encode), lines, CPU, with_loss=True)
+    assert sorted(widths) == sorted(line.image.shape[1] for line in lines)

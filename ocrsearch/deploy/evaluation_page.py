@@ -1,0 +1,239 @@
+"""The page of an evaluation: figures with intervals, curves, confusions, the worst errors.
+
+One file that needs no network. All texts that come from data or model files are escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import plotly.graph_objects as go
+from rapidfuzz.distance import Levenshtein
+
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.deploy.bundle import Bundle
+from ocrsearch.deploy.evaluation_figures import (
+    NOTHING,
+    calibration_figure,
+    confidence_figure,
+    confusions_figure,
+    error_curve,
+    loss_curves,
+    matrix_figure,
+)
+from ocrsearch.deploy.predictor import Evaluation
+from ocrsearch.results.page import figure_part, page
+from ocrsearch.training.confusions import ConfusionMatrix
+
+MAX_ERRORS = 60
+"""Pictures of errors on a page."""
+
+MAX_MATRIX_SYMBOLS = 40
+"""A larger matrix cannot be read; the most frequent confusions are drawn instead."""
+
+TILES = {
+    "exact": "exact match",
+    "cer": "character errors",
+    "wer": "word errors",
+    "ser": "texts with an error",
+}
+
+STYLE = """
+.tiles { display: grid; gap: .75rem; margin-top: 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); }
+.tile, .error { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .75rem 1rem; min-width: 0; }
+.tile b { display: block; font-size: 1.7rem; font-weight: 600; line-height: 1.3; }
+.note { border-left: 3px solid var(--bad); padding-left: .75rem; margin-top: 1rem; }
+.errors { display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); }
+.errors.single { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
+.error img { display: block; max-width: 100%; max-height: 6rem; margin-bottom: .5rem; }
+.single img { height: 4.5rem; image-rendering: pixelated; }
+.error dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; margin: 0; }
+.error dt { color: var(--soft); }
+.error dd { margin: 0; white-space: pre-wrap; }
+.error p { font-size: .85rem; margin-top: .35rem; }
+mark { border-radius: .2rem; padding: 0 .1em; }
+.label mark { color: var(--good); background: var(--good-paper); }
+.read mark { color: var(--bad); background: var(--bad-paper); }
+"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was evaluated: model file, data specification, split, and what was left out."""
+
+    model: str
+    data: str
+    split: str
+    n_bad: int
+    unknown_symbols: Sequence[str]
+
+
+def evaluation_page(
+    subject: Subject, bundle: Bundle, data: LabelledImages, evaluation: Evaluation
+) -> str:
+    """Return the page as HTML.
+
+    Args:
+        subject: for the heading.
+        bundle: the model, for curves and provenance.
+        data: the pictures.
+        evaluation: of these pictures, in their order.
+    """
+    parts = [
+        _heading(subject, evaluation),
+        _tiles(evaluation),
+        _confusions(evaluation),
+        _worst(data, evaluation),
+        _confidence(evaluation),
+        _training(bundle),
+        _provenance(subject, bundle),
+    ]
+    return page(f"{subject.model}: evaluation", parts, STYLE)
+
+
+def marked(reference: str, hypothesis: str) -> tuple[str, str]:
+    """Return two texts as HTML, with marks where they differ."""
+    texts: tuple[list[str], list[str]] = ([], [])
+    for edit in Levenshtein.opcodes(reference, hypothesis):
+        parts = (
+            reference[edit.src_start : edit.src_end],
+            hypothesis[edit.dest_start : edit.dest_end],
+        )
+        for text, part in zip(texts, parts, strict=True):
+            escaped = html.escape(part)
+            same = edit.tag == "equal" or not part
+            text.append(escaped if same else f"<mark>{escaped}</mark>")
+    return "".join(texts[0]), "".join(texts[1])
+
+
+def _heading(subject: Subject, evaluation: Evaluation) -> str:
+    part = "all" if subject.split == "all" else f"the {subject.split} split"
+    left_out = f", {subject.n_bad} left out as unusable" if subject.n_bad else ""
+    line = f"{part} of {subject.data}: {evaluation.metrics.n} pictures{left_out}"
+    unknown = " ".join(subject.unknown_symbols)
+    note = f"<p class='note'>The model does not know {html.escape(unknown)}; these count as errors."
+    return (
+        f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>"
+        f"{note if unknown else ''}"
+    )
+
+
+def _tiles(evaluation: Evaluation) -> str:
+    tiles = []
+    for name, meaning in TILES.items():
+        low, high = (100 * rate for rate in evaluation.intervals[name])
+        tiles.append(
+            f"<div class='tile'><span class='soft'>{meaning}</span>"
+            f"<b>{100 * getattr(evaluation.metrics, name):.2f} %</b>"
+            f"<span class='soft'>95 % interval {low:.2f} to {high:.2f}</span></div>"
+        )
+    return f"<div class='tiles'>{''.join(tiles)}</div>"
+
+
+def _confusions(evaluation: Evaluation) -> str:
+    matrix = evaluation.matrix
+    parts = []
+    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+        parts.append(figure_part(matrix_figure(matrix)))
+    elif evaluation.confusions:
+        parts.append(figure_part(confusions_figure(evaluation.confusions)))
+    if matrix:
+        parts.append(_report(matrix))
+    return f"<h2>Confusions</h2><div class='figures'>{''.join(parts)}</div>" if parts else ""
+
+
+def _report(matrix: ConfusionMatrix) -> str:
+    columns = ("precision", "recall", "f1-score", "support")
+    rows = [["", *columns]]
+    for name, values in matrix.report_values.items():
+        if isinstance(values, dict):
+            figures = [f"{values[c]:.4f}" for c in columns[:3]]
+            rows.append([name, *figures, f"{values['support']:.0f}"])
+    return f"<div class='wide'>{_table(rows)}</div>"
+
+
+def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
+    worst = evaluation.worst()
+    if not worst:
+        return "<h2>Errors</h2><p>Nothing was read wrong.</p>"
+    cards = [
+        _error(data.images[i], evaluation, i)
+        for i in worst[:MAX_ERRORS]
+    ]  # fmt: skip
+    n = f"{len(worst)} pictures read wrong"
+    shown = f"{n}, the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
+    kind = "errors single" if evaluation.matrix else "errors"
+    return f"<h2>Errors</h2><p class='soft'>{shown}</p><div class='{kind}'>{''.join(cards)}</div>"
+
+
+def _error(image: GrayImage, evaluation: Evaluation, i: int) -> str:
+    reference, prediction = evaluation.references[i], evaluation.predictions[i]
+    label, read = marked(reference, prediction.text)
+    read = read or f"<span class='soft'>{NOTHING}</span>"
+    return (
+        f"<div class='error'><img alt='{html.escape(reference)}' src='{png_url(image)}'>"
+        f"<dl><dt>label</dt><dd class='label' dir='auto'>{label}</dd>"
+        f"<dt>read</dt><dd class='read' dir='auto'>{read}</dd></dl>"
+        f"<p class='soft'>confidence {prediction.confidence:.2f}, "
+        f"{html.escape(evaluation.names[i])}</p></div>"
+    )
+
+
+def png_url(image: GrayImage) -> str:
+    """Return a (H, W) uint8 picture as the address of an embedded PNG."""
+    _, encoded = cv2.imencode(".png", image)
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
+
+
+def _confidence(evaluation: Evaluation) -> str:
+    pairs = zip(evaluation.predictions, evaluation.references, strict=True)
+    readings = [(p.confidence, p.text == reference) for p, reference in pairs]
+    figures = [calibration_figure(readings), confidence_figure(readings)]
+    return _figures("Confidence", figures)
+
+
+def _training(bundle: Bundle) -> str:
+    epochs = bundle.provenance.get("epochs", [])
+    return _figures("Learning curves", [error_curve(epochs), loss_curves(epochs)]) if epochs else ""
+
+
+def _provenance(subject: Subject, bundle: Bundle) -> str:
+    facts: dict[str, Any] = {"model file": subject.model, "evaluated on": subject.data}
+    facts["architecture"] = bundle.config.model.architecture
+    facts["symbols"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
+    facts |= {key: value for key, value in bundle.provenance.items() if key != "epochs"}
+    facts["trained on"] = facts.pop("data", "?")
+    for key, value in bundle.metrics.items():
+        facts[f"validation {key}" if key in TILES else key] = value
+    rows = [[name.replace("_", " "), _plain(value)] for name, value in facts.items()]
+    return f"<h2>Provenance</h2>{_table(rows)}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(v)}" for key, v in value.items())
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _figures(heading: str, figures: Iterable[go.Figure]) -> str:
+    drawn = "".join(figure_part(figure) for figure in figures)
+    return f"<h2>{heading}</h2><div class='figures'>{drawn}</div>"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    body = "".join(
+        f"<tr><th>{html.escape(row[0])}</th>"
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table>{body}</table>"
