@@ -14,7 +14,7 @@ from ocrsearch.data.lines import Line
 from ocrsearch.data.samples import GrayImage
 
 BUCKET_PX = 16
-"""Batches are padded to multiples of this width, so that few shapes occur."""
+"""Batches of unequal widths are padded to multiples of this, so that few shapes occur."""
 
 BATCHES_A_POOL = 16
 """Pictures are sorted by width among those of so many batches."""
@@ -88,7 +88,9 @@ def width_sorted_batches(
 def collate(images: Sequence[GrayImage], targets: Sequence[Sequence[int]]) -> Batch:
     """Put scaled pictures of one height and their label ids into a batch."""
     widths = [image.shape[1] for image in images]
-    padded_width = -(-max(widths) // BUCKET_PX) * BUCKET_PX
+    padded_width = max(widths)
+    if min(widths) < padded_width:  # padding costs time: pictures of one width need none
+        padded_width = -(-padded_width // BUCKET_PX) * BUCKET_PX
     values = np.zeros((len(images), 1, images[0].shape[0], padded_width), dtype=np.float32)
     for row, image in zip(values, images, strict=True):
         row[0, :, : image.shape[1]] = standardize(image)

@@ -77,7 +77,7 @@ class Evaluation:
         def badness(i: int) -> tuple[float, float]:
             reference, prediction = self.references[i], self.predictions[i]
             edits = Levenshtein.distance(reference, prediction.text)
-            return edits / len(reference), prediction.confidence
+            return edits / max(1, len(reference)), prediction.confidence
 
         pairs = zip(self.references, self.predictions, strict=True)
         wrong = [i for i, (reference, read) in enumerate(pairs) if read.text != reference]
