@@ -156,6 +156,7 @@ def _from_content(content: dict[str, Any], path: Path) -> Bundle:
             content["provenance"],
         )
         bundle.build_network()
+        bundle.metrics.items()
         bundle.provenance.get("split_seed")
         for record in bundle.provenance.get("epochs", []):  # older models have none
             sum(record[key] for key in EPOCH_FIGURES)  # all there, and numbers

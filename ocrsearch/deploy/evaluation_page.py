@@ -120,10 +120,9 @@ def _heading(subject: Subject, evaluation: Evaluation) -> str:
     left_out = f", {subject.n_bad} left out as unusable" if subject.n_bad else ""
     line = f"{part} of {subject.data}: {evaluation.metrics.n} pictures{left_out}"
     unknown = " ".join(subject.unknown_symbols)
-    note = f"<p class='note'>The model does not know {html.escape(unknown)}; these count as errors."
-    return (
-        f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>"
-        f"{note if unknown else ''}"
+    note = f"The model does not know {html.escape(unknown)}; these count as errors."
+    return f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>" + (
+        f"<p class='note'>{note}</p>" if unknown else ""
     )
 
 
@@ -165,10 +164,7 @@ def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
     worst = evaluation.worst()
     if not worst:
         return "<h2>Errors</h2><p>Nothing was read wrong.</p>"
-    cards = [
-        _error(data.images[i], evaluation, i)
-        for i in worst[:MAX_ERRORS]
-    ]  # fmt: skip
+    cards = [_error(data.images[i], evaluation, i) for i in worst[:MAX_ERRORS]]
     n = f"{len(worst)} pictures read wrong"
     shown = f"{n}, the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
     kind = "errors single" if evaluation.matrix else "errors"

@@ -271,6 +271,7 @@ def test_a_file_of_a_newer_version(tmp_path: Path, content: dict[str, Any], vers
         ("weights", {}),
         ("weights", {1: 2}),
         ("weights", None),
+        ("metrics", None),
         ("provenance", None),
         ("provenance", {"epochs": 3}),
         ("provenance", {"epochs": [{"epoch": 1, "cer": 0.5}]}),
