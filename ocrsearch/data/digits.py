@@ -19,10 +19,29 @@ from ocrsearch.data.synthesis.synthesizer import Synthesizer
 RECIPE = DigitsRecipe(
     counts=Counts(train=1500, val=300, test=500),
     seed=20_240_101,
+    fresh=False,
     height=40,
     max_length=8,
-    paper=Paper(rules=0, light_on_dark=0),
+    margin=(0.1, 0.3),
+    scale=(0.55, 0.8),
+    stretch=(0.95, 1.05),
+    spacing=(-0.05, 0.25),
+    slant=(-0.25, 0.25),
+    brightness=(0.9, 1),
+    digit_slant=0.05,
+    paper=Paper(
+        backgrounds=("gradient",),
+        level=(150, 255),
+        contrast=(60, 140),
+        gradient=(0, 40),
+        rules=0,
+        light_on_dark=0,
+        blur=(0, 0.5),
+        noise=(0, 12),
+        speckles=(0, 0),
+    ),
 )
+"""Small and clean, so that a first search learns to read it within minutes."""
 
 
 def make_digits() -> list[Sample]:

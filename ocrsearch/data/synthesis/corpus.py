@@ -46,16 +46,19 @@ def in_cases(entry: str, cases: Iterable[str]) -> tuple[str, ...]:
 
 
 def part_entries(variants: Mapping[str, Sequence[str]], seed: int) -> dict[Split, list[str]]:
-    """Part entries 80/10/10 by seed, all variants of one together.
+    """Part entries 80/10/10 by seed, all variants of one together; no text is in two splits.
 
     Entries with a symbol that is found nowhere else are in train.
     """
     nothing = np.zeros((1, 1), np.uint8)
     samples = [Sample(entry, nothing, "".join(texts)) for entry, texts in variants.items()]
-    return {
-        split: list(dict.fromkeys(text for s in part for text in variants[s.name]))
-        for split, part in by_split(assign_splits(samples, seed)).items()
-    }
+    seen: set[str] = set()
+    parts: dict[Split, list[str]] = {}
+    for split, part in by_split(assign_splits(samples, seed)).items():
+        texts = dict.fromkeys(text for sample in part for text in variants[sample.name])
+        parts[split] = [text for text in texts if text not in seen]
+        seen.update(texts)
+    return parts
 
 
 def covering(texts: Sequence[str]) -> list[str]:

@@ -14,6 +14,9 @@ from ocrsearch.data.synthesis.paper import Ink
 from ocrsearch.data.synthesis.recipe import DigitsRecipe
 from ocrsearch.errors import DataError
 
+MIN_STEP = 0.2
+"""From the left of one glyph to the left of the next, at least; share of a usual height."""
+
 
 class DigitArtist:
     """Writes strings with the glyphs of a split; one size, slant and spacing for a string."""
@@ -38,6 +41,12 @@ class DigitArtist:
                     f"{recipe.source}: only the {split} split has {' '.join(alone)}; "
                     "train needs them too"
                 )
+        n = len(glyphs["train"].by_symbol)
+        if recipe.counts.train < n:
+            raise DataError(
+                f"{recipe.source}: {recipe.counts.train} strings of train cannot show all {n} "
+                "symbols; make more"
+            )
 
     def choose(self, split: Split, index: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
         """Choose what to write: the text, and the ids of its glyphs.
@@ -74,7 +83,8 @@ class DigitArtist:
         widths = np.array([c.shape[1] / c.shape[0] for c in crops]) * heights * stretch
         lean = np.abs(slants) * heights / 2
         left, right = rng.uniform(*recipe.margin, 2) * recipe.height + lean.max()
-        steps = np.maximum(widths + gap + size * recipe.digit_shift * differences[3], 3)
+        steps = widths + gap + size * recipe.digit_shift * differences[3]
+        steps = np.maximum(steps, MIN_STEP * size)
         starts = left + np.concatenate([[0.0], np.cumsum(steps[:-1])])
         brightness = rng.uniform(*recipe.brightness, n).astype(np.float32) / np.float32(255)
         ink = np.zeros((recipe.height, math.ceil(max(starts + widths) + right)), np.float32)

@@ -60,7 +60,7 @@ def read_fonts(path: Path) -> list[Font]:
 
 def _read_font(path: Path) -> Font:
     try:
-        with TTFont(path, lazy=True) as font:
+        with path.open("rb") as file, TTFont(file, lazy=True) as font:
             symbols = frozenset(map(chr, font.getBestCmap() or {}))
         _opened(path, 100)
     except (TTLibError, OSError, KeyError, ValueError) as error:
