@@ -14,7 +14,7 @@ def main(folder: Path, count: Annotated[int, typer.Option(help="How many picture
     folder.mkdir(parents=True, exist_ok=True)
     test = [sample for sample in make_digits() if sample.split == "test"]
     for sample in test[:count]:
-        Image.fromarray(sample.image).save(folder / f"{sample.text}.png")
+        Image.fromarray(sample.image.draw()).save(folder / f"{sample.text}.png")
     typer.echo(f"{min(count, len(test))} pictures written to {folder}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from ocrsearch.cli import data_inspect
+from ocrsearch.cli import data_inspect, data_synth
 
 app = typer.Typer(help="Look at, split, preview and make data.", no_args_is_help=True)
 app.command("inspect")(data_inspect.inspect)
+app.add_typer(data_synth.app, name="synth")

@@ -83,16 +83,14 @@ def _refused(inspection: Inspection, max_bad: float) -> bool:
 def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     import numpy as np
 
-    from ocrsearch.data.images import read_image, shrink_line
+    from ocrsearch.data.images import picture_of
     from ocrsearch.data.sheet import contact_sheet, write_sheet
 
     if not usable:
         raise DataError(f"--sheet {path}: no picture can be used")
     ids = np.random.default_rng(seed).permutation(len(usable))[:n]
     samples = [usable[i].sample for i in sorted(ids)]
-    images = [
-        shrink_line(read_image(s.image)) if isinstance(s.image, Path) else s.image for s in samples
-    ]
+    images = [picture_of(sample.image) for sample in samples]
     texts = [s.text for s in samples]
     write_sheet(contact_sheet(list(zip(images, texts, strict=True))), path)
     sys.stderr.write(f"{len(samples)} pictures drawn to {path}\n")

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.images import read_image, shrink_line
+from ocrsearch.data.images import picture_of
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import assign_splits, by_split
@@ -90,6 +90,8 @@ class Dataset:
         charset: the symbols of the training split.
         fingerprint: a hash of all usable labels, splits and pixels.
         bad: the samples that were left out.
+        fresh: the recipe, as plain data, by which each training epoch gets new pictures; None if
+            it has those of the training split.
     """
 
     spec: str
@@ -97,6 +99,7 @@ class Dataset:
     charset: Charset
     fingerprint: str
     bad: list[BadSample]
+    fresh: dict[str, Any] | None = None
 
 
 def load_dataset(
@@ -127,7 +130,8 @@ def load_dataset(
     charset = Charset.from_texts(splits["train"].texts)
     for split in SPLITS[1:]:
         _check_symbols(spec, split, splits[split], charset)
-    return Dataset(spec, splits, charset, _fingerprint(splits), bad)
+    fresh = _fresh_recipe(samples)
+    return Dataset(spec, splits, charset, _fingerprint(splits, fresh is not None), bad, fresh)
 
 
 def load_split(
@@ -161,6 +165,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "symbols": dataset.charset.symbols,
         "fingerprint": dataset.fingerprint,
         "bad": [asdict(b) for b in dataset.bad],
+        "fresh": dataset.fresh,
         "splits": {
             split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
             for split, part in dataset.splits.items()
@@ -181,7 +186,19 @@ def open_dataset(folder: Path) -> Dataset:
         images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
         splits[split] = LabelledImages(part["names"], part["texts"], images)
     bad = [BadSample(**b) for b in index["bad"]]
-    return Dataset(index["spec"], splits, Charset(index["symbols"]), index["fingerprint"], bad)
+    return Dataset(
+        index["spec"],
+        splits,
+        Charset(index["symbols"]),
+        index["fingerprint"],
+        bad,
+        index["fresh"],
+    )
+
+
+def _fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
+    image = samples[0].image if samples else None
+    return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe
 
 
 def _read_splits(
@@ -235,10 +252,8 @@ def _picture_or_reason(sample: Sample) -> GrayImage | str:
     problem = label_problem(sample)
     if problem is not None:
         return problem
-    if not isinstance(sample.image, Path):
-        return sample.image
     try:
-        return shrink_line(read_image(sample.image))
+        return picture_of(sample.image)
     except ImageError as error:
         return str(error)
 
@@ -280,8 +295,8 @@ def _check_symbols(spec: str, split: Split, data: LabelledImages, charset: Chars
     )
 
 
-def _fingerprint(splits: dict[Split, LabelledImages]) -> str:
-    digest = hashlib.blake2b(digest_size=8)
+def _fingerprint(splits: dict[Split, LabelledImages], is_fresh: bool) -> str:
+    digest = hashlib.blake2b(b"fresh" if is_fresh else b"", digest_size=8)
     for split, part in splits.items():
         digest.update(json.dumps([split, part.texts, part.images.shapes]).encode())
         digest.update(np.ascontiguousarray(part.images.pixels).tobytes())

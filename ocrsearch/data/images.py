@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import Drawable, GrayImage
 from ocrsearch.errors import ImageError
 
 MAX_PIXELS = 64_000_000
@@ -97,6 +97,17 @@ def read_image(path: Path) -> GrayImage:
     """
     with open_image(path) as image:
         return to_gray(image)
+
+
+def picture_of(source: Path | GrayImage | Drawable) -> GrayImage:
+    """Return the picture of a sample: read and not higher than is stored, drawn, or as it is.
+
+    Raises:
+        ImageError: see ``read_image``.
+    """
+    if isinstance(source, Path):
+        return shrink_line(read_image(source))
+    return source if isinstance(source, np.ndarray) else source.draw()
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from pathlib import Path
 from ocrsearch.config import ImageConfig
 from ocrsearch.data.dataset import BadSample, Progress, label_problem
 from ocrsearch.data.frames import count_unfit, frames_needed
-from ocrsearch.data.images import open_image, to_gray
-from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
+from ocrsearch.data.images import open_image, picture_of, to_gray
+from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
 from ocrsearch.errors import ImageError
 
 HEIGHTS = (24, 32, 40, 48, 64)
@@ -171,9 +171,9 @@ def _measure(sample: Sample) -> Measured | Unusable:
     return Measured(sample, (image.shape[0], image.shape[1]), mode, digest.digest())
 
 
-def _read(picture: Path | GrayImage) -> tuple[str, GrayImage]:
+def _read(picture: Path | GrayImage | Drawable) -> tuple[str, GrayImage]:
     if not isinstance(picture, Path):
-        return "L", picture
+        return "L", picture_of(picture)
     with open_image(picture) as image:
         return image.mode, to_gray(image)
 

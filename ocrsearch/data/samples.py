@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeGuard
+from typing import Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +20,32 @@ GrayImage = NDArray[np.uint8]
 """A picture as (H, W) uint8, 0 black and 255 white."""
 
 
+class Drawable(Protocol):
+    """A picture that is made when it is needed."""
+
+    def draw(self) -> GrayImage:
+        """Make it."""
+        ...
+
+    @property
+    def fresh_recipe(self) -> dict[str, Any] | None:
+        """The recipe, as plain data, by which each training epoch gets new pictures."""
+        ...
+
+
 @dataclass(frozen=True)
 class Sample:
     """A labelled picture.
 
     Attributes:
         name: what to call it in messages, unique in its data set; usually the relative path.
-        image: where the picture is, or the picture itself if it was made here.
+        image: where the picture is, or the picture itself, or what makes it.
         text: the label, NFC.
         split: the split that the data set itself gives, or None.
     """
 
     name: str
-    image: Path | GrayImage
+    image: Path | GrayImage | Drawable
     text: str
     split: Split | None = None
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from ocrsearch.config import Config, Frozen
 from ocrsearch.errors import SpaceError
+from ocrsearch.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.distributions import (
     Distribution,
     FloatRange,
@@ -23,8 +24,7 @@ from ocrsearch.search.distributions import (
     is_distribution,
     parse_distribution,
 )
-from ocrsearch.search.explain import config_paths, explain_validation_error, suggestion
-from ocrsearch.search.yaml_file import parse_yaml, read_yaml
+from ocrsearch.yaml_file import parse_yaml, read_yaml
 
 Values = dict[str, Scalar]
 """Parameter paths, as ``training.learning_rate``, and their values."""

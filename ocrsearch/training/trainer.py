@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,8 +18,9 @@ import numpy as np
 import torch
 
 from ocrsearch.config import Config
-from ocrsearch.data.batches import Batch, training_batches
+from ocrsearch.data.batches import BATCHES_A_POOL, Batch, training_batches
 from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.epochs import training_epochs
 from ocrsearch.data.lines import scaled_lines
 from ocrsearch.errors import DivergedError
 from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters
@@ -75,8 +77,8 @@ class Trainer:
         self.config = config
         self.charset = dataset.charset
         self.device = device
-        train, val = dataset.splits["train"], dataset.splits["val"]
-        self.train_lines = scaled_lines(train, dataset.charset, config.images)
+        val = dataset.splits["val"]
+        self.epochs = training_epochs(dataset, config.images)
         self.val_lines = scaled_lines(val, dataset.charset, config.images)
         self.val_texts = val.texts
         self.architecture = ARCHITECTURES[config.model.architecture]
@@ -150,17 +152,20 @@ class Trainer:
     def _train_epoch(self) -> float:
         self.network.train()
         training = self.config.training
-        steps = math.ceil(len(self.train_lines) / training.batch_size)
+        steps = math.ceil(len(self.epochs) / training.batch_size)
         losses = []
-        batches = training_batches(
-            self.train_lines, training.batch_size, training.augment, self.rng
-        )
-        for i, batch in enumerate(batches):
+        for i, batch in enumerate(self._batches()):
             step = self.progress.epoch * steps + i
             rate = self.schedule.rate(training.learning_rate, step, steps, training.warmup_steps)
             set_rate(self.optimizer, rate)
             losses.append(self._step(batch.to(self.device), step))
         return float(torch.stack(losses).mean())
+
+    def _batches(self) -> Iterator[Batch]:
+        training = self.config.training
+        pool = training.batch_size * BATCHES_A_POOL
+        for lines in self.epochs.parts(self.progress.epoch, pool):
+            yield from training_batches(lines, training.batch_size, training.augment, self.rng)
 
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)

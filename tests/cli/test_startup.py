@@ -20,6 +20,7 @@ HEAVY = (
 COMMANDS = (
     *("run", "best", "evaluate", "predict", "dashboard", "space", "space check", "space schema"),
     *("studies", "studies list", "studies export", "data", "data inspect"),
+    *("data synth", "data synth digits", "data synth text"),
 )
 
 

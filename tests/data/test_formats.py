@@ -64,7 +64,11 @@ WRITERS: dict[str, Writer] = {
     "csv": write_csv,
     "labels": write_labels,
 }
-every_format = pytest.mark.parametrize("name", FORMATS)
+every_format = pytest.mark.parametrize("name", WRITERS)
+
+
+def test_each_format_is_under_the_contract() -> None:
+    assert {*WRITERS, "synth"} == FORMATS.keys()  # a recipe's labels are its own
 
 
 @every_format
@@ -301,7 +305,7 @@ def test_unknown_specification_lists_what_is_allowed(
         read_samples(spec)
 
     assert "\n" not in str(caught.value)
-    assert "captcha:PATH, csv:PATH, labels:PATH, digits" in str(caught.value)
+    assert "captcha:PATH, csv:PATH, labels:PATH, synth:PATH, digits" in str(caught.value)
 
 
 @pytest.mark.parametrize(

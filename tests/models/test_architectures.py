@@ -125,7 +125,7 @@ def _learn(config: Config, dataset: Dataset) -> Learned:
     while not trainer.finished:  # which it is as soon as there is no mistake left
         reports.append(trainer.run_epoch())
     network = trainer.network.eval()
-    lines = trainer.train_lines
+    (lines,) = trainer.epochs.parts(0, 16)
     batch = collate([line.image for line in lines], [line.target for line in lines])
     with torch.no_grad():
         read = _read(trainer.architecture, network, batch)

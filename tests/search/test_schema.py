@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from ocrsearch.search.explain import config_paths
+from ocrsearch.explain import config_paths
 from ocrsearch.search.schema import space_schema
 
 SHIPPED = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))

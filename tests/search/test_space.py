@@ -10,7 +10,7 @@ import pytest
 
 from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, Seq2SeqConfig
 from ocrsearch.errors import SpaceError
-from ocrsearch.search.explain import config_paths, suggestion
+from ocrsearch.explain import config_paths, suggestion
 from ocrsearch.search.space import (
     FixedValue,
     Parameter,

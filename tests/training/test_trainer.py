@@ -22,7 +22,7 @@ from ocrsearch.config import (
     Seq2SeqConfig,
     TrainingConfig,
 )
-from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.dataset import Dataset, load_dataset, open_dataset, save_dataset
 from ocrsearch.errors import DivergedError
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
@@ -104,6 +104,26 @@ def test_stopped_and_continued_equals_uninterrupted(
     assert first + run(continued, 2) == expected
     assert are_equal(weights(continued), weights(uninterrupted))
     assert not are_equal(weights(continued), weights(stopped))
+
+
+def test_fresh_epochs_are_continued_as_if_uninterrupted(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("{kind: digits, max_length: 2, counts: {train: 20, val: 4, test: 0}}")
+    save_dataset(load_dataset(f"synth:{recipe}"), tmp_path / "data")
+    dataset = open_dataset(tmp_path / "data")
+    uninterrupted = Trainer(config_of(batch_size=8), dataset, 0, CPU)
+    expected = run(uninterrupted, 3)
+    stopped = Trainer(config_of(batch_size=8), dataset, 0, CPU)
+    first = run(stopped, 1)
+    state = stopped.state()
+
+    continued = Trainer(config_of(batch_size=8), dataset, 99, CPU)
+    continued.restore(state)
+    assert first + run(continued, 2) == expected
+    assert are_equal(weights(continued), weights(uninterrupted))
+    fixed = Trainer(config_of(batch_size=8), replace(dataset, fresh=None), 0, CPU)
+    assert run(fixed, 1) == first  # the first epoch is the training split
+    assert run(fixed, 1) != expected[1:2]
 
 
 @pytest.mark.parametrize("missing", ["numpy", "randomness", "optimizer", "progress"])

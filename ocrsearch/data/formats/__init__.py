@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrsearch.data.formats import captcha, csv_table, labels_json
+from ocrsearch.data.formats import captcha, csv_table, labels_json, synth
 from ocrsearch.data.samples import Sample
 
 
@@ -22,4 +22,5 @@ FORMATS: dict[str, LabelFormat] = {
     "captcha": LabelFormat(captcha.read, captcha.recognise),
     "csv": LabelFormat(csv_table.read, csv_table.recognise),
     "labels": LabelFormat(labels_json.read, labels_json.recognise),
+    "synth": LabelFormat(synth.read, synth.recognise),
 }

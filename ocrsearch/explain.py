@@ -31,12 +31,14 @@ def explain_validation_error(
         if tags and path in paths:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
         return f"{location}: unknown key{suggestion(path, paths)}{more}"
+    if finding["type"] == "missing":
+        return f"{location}: is missing{more}"
     if finding["type"] in ("union_tag_not_found", "union_tag_invalid"):
         tag = finding.get("ctx", {}).get("tag")
         found = f"found {tag!r}, " if tag is not None else ""
         return f"{where}: model.architecture: {found}must be one of {sorted(ARCHITECTURE_NAMES)}"
     found = f": found {finding['input']!r}"
-    message = finding["msg"].replace("Input should be", "must be")
+    message = finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     return f"{location}{found}, {message}{more}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ocrsearch.errors import SpaceError
+from ocrsearch.errors import OcrSearchError, SpaceError
 
 
 class _Loader(yaml.SafeLoader):
@@ -33,34 +33,36 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, error_class: type[OcrSearchError] = SpaceError) -> dict[str, Any]:
     """Read a YAML file that holds a mapping.
 
     Raises:
-        SpaceError: no such file, not YAML, or something else than a mapping.
+        error_class: no such file, not YAML, or something else than a mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpaceError(f"{path}: no such file") from None
+        raise error_class(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: cannot be read as text ({error})") from None
-    return parse_yaml(text, str(path))
+        raise error_class(f"{path}: cannot be read as text ({error})") from None
+    return parse_yaml(text, str(path), error_class)
 
 
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
+def parse_yaml(
+    text: str, where: str, error_class: type[OcrSearchError] = SpaceError
+) -> dict[str, Any]:
     """Parse YAML text that holds a mapping; ``where`` is for messages."""
     try:
         content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f" line {mark.line + 1}:" if mark else ""
-        raise SpaceError(f"{where}:{line} not YAML: {error.problem}") from None
+        raise error_class(f"{where}:{line} not YAML: {error.problem}") from None
     except RecursionError:
-        raise SpaceError(f"{where}: not YAML that can be read: too deeply nested") from None
+        raise error_class(f"{where}: not YAML that can be read: too deeply nested") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date or number
-        raise SpaceError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
+        raise error_class(f"{where}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         found = "nothing" if content is None else type(content).__name__
-        raise SpaceError(f"{where}: must be a mapping of sections, found {found}")
+        raise error_class(f"{where}: must be a mapping of sections, found {found}")
     return content

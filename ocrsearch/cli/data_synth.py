@@ -1,0 +1,142 @@
+"""``ocrsearch data synth``: make labelled pictures of digit strings and of text lines."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.options import Json, print_json
+from ocrsearch.errors import OptionError
+
+if TYPE_CHECKING:
+    from ocrsearch.data.synthesis.recipe import AnyRecipe
+
+app = typer.Typer(help="Make labelled pictures, as files.", no_args_is_help=True)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="A new folder.")]
+Number = Annotated[
+    int | None,
+    typer.Option("--n", min=1, help="Pictures in all: 80 % train, 10 % val, 10 % test."),
+]
+MinLength = Annotated[int | None, typer.Option(help="Fewest symbols.")]
+MaxLength = Annotated[int | None, typer.Option(help="Most symbols.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed makes the same pictures.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option(help="A recipe, YAML; options given here come before it.")
+]
+
+PICTURES_WORTH_A_WORKER = 500
+
+
+@app.command("digits")
+def digits(
+    output: Output,
+    n: Number = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Single symbols: mnist:FOLDER, captcha:FOLDER, ..., or digits."),
+    ] = None,
+    min_length: MinLength = None,
+    max_length: MaxLength = None,
+    seed: Seed = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Compose strings of the pictures of single digits, or of other single symbols."""
+    given = {"source": source, "min_length": min_length, "max_length": max_length, "seed": seed}
+    _make(_recipe("digits", config, n, given), output, workers, as_json)
+
+
+@app.command("text")
+def text(
+    output: Output,
+    fonts: Annotated[
+        str | None, typer.Option(help="A folder of .ttf and .otf files, or one file.")
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="UTF-8 text, an entry a line.")] = None,
+    n: Number = None,
+    max_entries: Annotated[
+        int | None, typer.Option(help="Most entries that are joined to a line.")
+    ] = None,
+    min_length: MinLength = None,
+    max_length: MaxLength = None,
+    seed: Seed = None,
+    workers: Workers = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Draw lines of a corpus with fonts."""
+    if config is None and (fonts is None or corpus is None):
+        raise OptionError("data synth text: give --fonts and --corpus, or a --config with them")
+    given = {
+        "fonts": fonts,
+        "corpus": corpus,
+        "max_entries": max_entries,
+        "min_length": min_length,
+        "max_length": max_length,
+        "seed": seed,
+    }
+    _make(_recipe("text", config, n, given), output, workers, as_json)
+
+
+def _recipe(kind: str, config: Path | None, n: int | None, given: dict[str, Any]) -> AnyRecipe:
+    from ocrsearch.data.synthesis.recipe import Counts, load_recipe, parse_recipe
+
+    content: dict[str, Any] = {"kind": kind}
+    if config is not None:
+        content = load_recipe(config).model_dump(mode="json")
+        if content["kind"] != kind:
+            raise OptionError(f"{config}: is a recipe of kind {content['kind']}, not {kind}")
+    content |= {name: value for name, value in given.items() if value is not None}
+    if n is not None:
+        content["counts"] = Counts.of_total(n).model_dump()
+    return parse_recipe(content, f"data synth {kind}").relative_to(Path.cwd())
+
+
+def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -> None:
+    from ocrsearch.data.samples import SPLITS
+    from ocrsearch.data.synthesis.files import write_set
+    from ocrsearch.data.synthesis.sources import open_synthesizer
+
+    synthesizer = open_synthesizer(recipe)
+    for note in synthesizer.notes:
+        sys.stderr.write(f"note: {note}\n")
+    counts: dict[str, int] = {split: recipe.counts.of(split) for split in SPLITS}
+    n = sum(counts.values())
+    start = time.perf_counter()
+    with _progress(quiet=as_json) as progress:
+        write_set(synthesizer, output, workers or _worth_it(n), progress)
+    seconds = time.perf_counter() - start
+    if as_json:
+        notes = list(synthesizer.notes)
+        print_json({"folder": str(output), "n": n, **counts, "seconds": seconds, "notes": notes})
+        return
+    parts = ", ".join(f"{split} {count}" for split, count in counts.items())
+    typer.echo(f"{n} pictures ({parts}) in {output}, {n / seconds:.0f} a second")
+    typer.echo(f"use them as: --data csv:{output / 'labels.csv'}")
+
+
+def _worth_it(n: int) -> int:
+    """Return the number of workers that is worth their start for so many pictures."""
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(n_cores or 1, 1 + n // PICTURES_WORTH_A_WORKER)
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("drawing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,82 @@
+"""Epochs: the lines that a network sees in each, the same ones or newly made ones."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from ocrsearch.config import ImageConfig
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.lines import Line, scaled_lines
+from ocrsearch.data.synthesis.recipe import parse_recipe
+from ocrsearch.data.synthesis.sources import open_synthesizer
+from ocrsearch.data.synthesis.synthesizer import Synthesizer
+
+
+class Epochs(Protocol):
+    """The training lines of each epoch; ``len`` is how many an epoch has."""
+
+    def __len__(self) -> int: ...
+
+    def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
+        """Yield the lines of an epoch, from 0, in parts.
+
+        Args:
+            epoch: the same one has the same lines, whatever came before.
+            size: lines in a part, if they are made in parts; the last may have fewer.
+        """
+        ...
+
+
+def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
+    """Return the lines to train on, as the data set says."""
+    if dataset.fresh is None:
+        lines = scaled_lines(dataset.splits["train"], dataset.charset, config)
+        return FixedEpochs(lines)
+    recipe = json.dumps(dataset.fresh, sort_keys=True)
+    return FreshEpochs(_opened(dataset.spec, recipe), dataset.charset, config)
+
+
+@dataclass(frozen=True)
+class FixedEpochs:
+    """The same lines in each epoch."""
+
+    lines: list[Line]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:  # noqa: ARG002
+        """Yield them all at once."""
+        yield self.lines
+
+
+@dataclass(frozen=True)
+class FreshEpochs:
+    """New lines in each epoch, made just before they are needed."""
+
+    synthesizer: Synthesizer
+    charset: Charset
+    config: ImageConfig
+
+    def __len__(self) -> int:
+        return self.synthesizer.recipe.counts.train
+
+    def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
+        """Make the lines of an epoch; in epoch 0 they are those of the training split."""
+        for start in range(0, len(self), size):
+            indices = range(start, min(start + size, len(self)))
+            made = [self.synthesizer.picture("train", i, epoch) for i in indices]
+            images = PackedImages.pack([image for image, _ in made])
+            texts = [text for _, text in made]
+            yield scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)
+
+
+@lru_cache(maxsize=1)
+def _opened(spec: str, recipe: str) -> Synthesizer:
+    """Open a recipe once a process, not once a training."""
+    return open_synthesizer(parse_recipe(json.loads(recipe), spec))

@@ -1,0 +1,85 @@
+"""Fonts: font files, the symbols they have, and their sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from fontTools.ttLib import TTFont, TTLibError
+from PIL import Image, ImageDraw, ImageFont
+
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.errors import DataError
+
+FONT_SUFFIXES = frozenset({".ttf", ".otf"})
+
+
+@dataclass(frozen=True)
+class Font:
+    """A font file and the symbols that it can draw."""
+
+    path: Path
+    symbols: frozenset[str] = field(repr=False)
+
+    def has(self, text: str) -> bool:
+        """Whether there is a glyph for each symbol of a text."""
+        return self.symbols.issuperset(text)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A drawn word.
+
+    Attributes:
+        ink: (h, w) uint8, 0 for none; just around the ink.
+        left: columns from the pen's position to the ink.
+        top: rows from the ascender to the ink.
+        advance: columns by which the pen moves on.
+    """
+
+    ink: GrayImage
+    left: int
+    top: int
+    advance: float
+
+
+def read_fonts(path: Path) -> list[Font]:
+    """Read the font files of a folder, or one file.
+
+    Raises:
+        DataError: no such path, no fonts, or a file that is not a font.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("*"))
+    fonts = [_read_font(p) for p in files if p.suffix.lower() in FONT_SUFFIXES]
+    if not fonts:
+        raise DataError(f"{path}: no fonts here (looked for {' '.join(sorted(FONT_SUFFIXES))})")
+    return fonts
+
+
+def _read_font(path: Path) -> Font:
+    try:
+        with path.open("rb") as file, TTFont(file, lazy=True) as font:
+            symbols = frozenset(map(chr, font.getBestCmap() or {}))
+        _opened(path, 100)
+    except (TTLibError, OSError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a font that can be used ({reason}); take it away") from None
+    return Font(path, symbols)
+
+
+@lru_cache(maxsize=8192)
+def draw_word(path: Path, height: int, word: str) -> Word:
+    """Draw a word at the size at which ascender and descender are ``height`` pixels apart."""
+    font = _opened(path, height)
+    left, top, right, bottom = (round(v) for v in font.getbbox(word, anchor="la"))
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), word, 255, font, anchor="la")
+    return Word(np.asarray(image), left, top, font.getlength(word))
+
+
+@lru_cache(maxsize=512)
+def _opened(path: Path, height: int) -> ImageFont.FreeTypeFont:
+    ascent, descent = ImageFont.truetype(path, 100).getmetrics()
+    return ImageFont.truetype(path, max(4, round(100 * height / (ascent + descent))))
