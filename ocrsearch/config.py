@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FRAME_STRIDE = 4
 """Columns of the scaled picture for each frame of the encoder."""
@@ -22,8 +22,35 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class PreprocessConfig(Frozen):
+    """What is done to a picture before it is scaled, in this order, in training and recognition.
+
+    All but ``margin`` work on the ink, whether it is darker or lighter than its paper.
+    """
+
+    normalize_polarity: bool = Field(
+        False, description="Turn pictures with light ink on dark paper into dark on light."
+    )
+    remove_ruling: bool = Field(
+        False, description="Take out long thin lines near the horizontal; strokes across stay."
+    )
+    crop: bool = Field(False, description="Cut the picture to its ink, with a little paper round.")
+    contrast: Literal["none", "stretch", "clahe"] = Field(
+        "none", description="Stretch grey levels to the full range, in all or locally (CLAHE)."
+    )
+    threshold: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Share of Sauvola's black and white in the picture; 1 leaves no grey.",
+    )
+    margin: float = Field(
+        0.0, ge=0.0, le=1.0, description="Border left and right, as a share of the height."
+    )
+
+
 class ImageConfig(Frozen):
-    """How a picture is scaled before the network sees it."""
+    """How a picture is prepared before the network sees it."""
 
     height: int = Field(32, ge=16, le=128, description="Height in pixels.")
     width_scale: float = Field(
@@ -32,6 +59,7 @@ class ImageConfig(Frozen):
         le=4.0,
         description="Width is scaled as the height is, times this; more gives more frames.",
     )
+    preprocess: PreprocessConfig = PreprocessConfig()
 
 
 class TowerConfig(Frozen):
@@ -111,6 +139,33 @@ ARCHITECTURE_NAMES: tuple[str, ...] = tuple(
 OptimizerName = Literal["adamw", "adam", "nadam", "radam", "rmsprop", "sgd"]
 
 
+class AugmentConfig(Frozen):
+    """How training pictures are changed at random: a strength for each kind, and one for all."""
+
+    strength: float = Field(
+        0.5, ge=0.0, le=1.0, description="Multiplies all kinds but join; 0 is no augmentation."
+    )
+    shear: float = Field(1.0, ge=0.0, le=1.0, description="Slant.")
+    scale: float = Field(1.0, ge=0.0, le=1.0, description="Size, of width and height apart.")
+    rotation: float = Field(1.0, ge=0.0, le=1.0, description="Tilt of the line.")
+    shift: float = Field(1.0, ge=0.0, le=1.0, description="Place in the picture.")
+    elastic: float = Field(0.0, ge=0.0, le=1.0, description="Smooth random distortion.")
+    stroke: float = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
+    blots: float = Field(0.0, ge=0.0, le=1.0, description="Spots of ink or paper.")
+    brightness: float = Field(
+        0.0, ge=0.0, le=1.0, description="Contrast, gamma, and a gradient of brightness."
+    )
+    blur: float = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
+    noise: float = Field(1.0, ge=0.0, le=1.0, description="Gaussian noise of each pixel.")
+    join: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="Probability that another line is put to the right of one, and its label "
+        "behind that one's with nothing between: for digit strings and other text without words.",
+    )
+
+
 class TrainingConfig(Frozen):
     """How a network is trained. Epochs are the unit of fidelity."""
 
@@ -129,7 +184,7 @@ class TrainingConfig(Frozen):
         8, ge=1, description="Epochs without gain after which the final decay begins early."
     )
     clip_norm: float = Field(5.0, gt=0.0, description="Largest norm of the gradient.")
-    augment: float = Field(0.5, ge=0.0, le=1.0, description="Strength of augmentation; 0 is none.")
+    augment: AugmentConfig = AugmentConfig()
 
 
 class Config(Frozen):
@@ -138,6 +193,15 @@ class Config(Frozen):
     images: ImageConfig = ImageConfig()
     model: ModelConfig = CrnnConfig()
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _joins_what_it_reads(self) -> Self:
+        if self.model.architecture == "classifier" and self.training.augment.join > 0:
+            raise ValueError(
+                f"training.augment.join: found {self.training.augment.join:g}, must be 0 for a "
+                "classifier, which reads one symbol"
+            )
+        return self
 
     def identity(self) -> str:
         """Return a hash of the content: equal configurations have equal identities."""

@@ -25,8 +25,12 @@ def explain_validation_error(
     path = ".".join(str(part) for part in finding["loc"] if part not in ARCHITECTURE_NAMES)
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
     location = f"{where}: {path}" if path else where
+    paths = config_paths() if known is None else list(known)
+    if finding["type"] == "model_type":
+        keys = [p.removeprefix(f"{path}.") for p in paths if p.startswith(f"{path}.")]
+        allowed = ", ".join(key for key in keys if "." not in key)
+        return f"{location}: found {finding['input']!r}, must be a section with {allowed}{more}"
     if finding["type"] == "extra_forbidden":
-        paths = config_paths() if known is None else list(known)
         tags = [part for part in finding["loc"] if part in ARCHITECTURE_NAMES]
         if tags and path in paths:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
@@ -37,9 +41,10 @@ def explain_validation_error(
         tag = finding.get("ctx", {}).get("tag")
         found = f"found {tag!r}, " if tag is not None else ""
         return f"{where}: model.architecture: {found}must be one of {sorted(ARCHITECTURE_NAMES)}"
-    found = f": found {finding['input']!r}"
     message = finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
-    return f"{location}{found}, {message}{more}"
+    if not path:
+        return f"{where}: {message}{more}"
+    return f"{location}: found {finding['input']!r}, {message}{more}"
 
 
 def suggestion(path: str, known: Iterable[str]) -> str:

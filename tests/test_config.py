@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ocrsearch.config import (
+    AugmentConfig,
     ClassifierConfig,
     Config,
     CrnnConfig,
     DecoderConfig,
     EncoderConfig,
     ImageConfig,
+    PreprocessConfig,
     Seq2SeqConfig,
     TowerConfig,
     TrainingConfig,
@@ -43,7 +45,17 @@ DECODERS = st.builds(
 )
 CONFIGS = st.builds(
     Config,
-    images=st.builds(ImageConfig, height=st.integers(16, 128), width_scale=st.floats(0.25, 4.0)),
+    images=st.builds(
+        ImageConfig,
+        height=st.integers(16, 128),
+        width_scale=st.floats(0.25, 4.0),
+        preprocess=st.builds(
+            PreprocessConfig,
+            crop=st.booleans(),
+            contrast=st.sampled_from(["none", "stretch", "clahe"]),
+            threshold=st.floats(0.0, 1.0),
+        ),
+    ),
     model=st.builds(CrnnConfig, encoder=ENCODERS)
     | st.builds(Seq2SeqConfig, encoder=ENCODERS, decoder=DECODERS)
     | st.builds(ClassifierConfig, encoder=st.builds(TowerConfig, **TOWER)),
@@ -54,9 +66,16 @@ CONFIGS = st.builds(
         weight_decay=st.floats(0.0, 1.0),
         batch_size=st.integers(1, 4096),
         epochs=st.integers(1, 10_000),
-        augment=st.floats(0.0, 1.0),
+        augment=st.builds(AugmentConfig, strength=st.floats(0.0, 1.0), elastic=st.floats(0.0, 1.0)),
     ),
 )
+
+
+def test_a_classifier_joins_nothing() -> None:
+    with pytest.raises(ValidationError, match=r"training\.augment\.join: found 0\.5, must be 0"):
+        Config.model_validate(
+            {"model": {"architecture": "classifier"}, "training": {"augment": {"join": 0.5}}}
+        )
 
 
 @given(CONFIGS)
@@ -132,7 +151,13 @@ def test_each_value_counts_in_the_identity() -> None:
         ({"training": {"learning_rate": "fast"}}, "training.learning_rate"),
         ({"training": {"batch_size": 0}}, "training.batch_size"),
         ({"training": {"epochs": 0}}, "training.epochs"),
-        ({"training": {"augment": 1.1}}, "training.augment"),
+        ({"training": {"augment": 0.5}}, "training.augment"),
+        ({"training": {"augment": {"strength": 1.1}}}, "training.augment.strength"),
+        ({"training": {"augment": {"elastic": -0.1}}}, "training.augment.elastic"),
+        ({"training": {"augment": {"rotate": 1.0}}}, "training.augment.rotate"),
+        ({"images": {"preprocess": {"contrast": "gamma"}}}, "images.preprocess.contrast"),
+        ({"images": {"preprocess": {"threshold": 2}}}, "images.preprocess.threshold"),
+        ({"images": {"preprocess": {"crop_to_ink": True}}}, "images.preprocess.crop_to_ink"),
         ({"training": {"optimizer": "adamx"}}, "training.optimizer"),
         ({"training": {"clip_norm": float("nan")}}, "training.clip_norm"),
         ({"training": {"clip_norm": float("inf")}}, "training.clip_norm"),

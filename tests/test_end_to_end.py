@@ -29,7 +29,7 @@ model:
 training:
   learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
   batch_size: 8
-  augment: 0.0
+  augment: {strength: 0.0}
   epochs: EPOCHS
 search:
   pruner: {name: none}

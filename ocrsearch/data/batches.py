@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ocrsearch.config import AugmentConfig
 from ocrsearch.data.augment import augment
-from ocrsearch.data.lines import Line
+from ocrsearch.data.lines import Line, join_at_random, side_by_side
 from ocrsearch.data.samples import GrayImage
 
 BUCKET_PX = 16
@@ -49,20 +50,22 @@ class Batch:
 
 
 def training_batches(
-    lines: Sequence[Line], batch_size: int, strength: float, rng: np.random.Generator
+    lines: Sequence[Line], batch_size: int, config: AugmentConfig, rng: np.random.Generator
 ) -> Iterator[Batch]:
     """Yield one epoch of augmented batches in random order.
 
     Args:
         lines: the training split.
         batch_size: pictures in a batch; the last of an epoch may have fewer.
-        strength: of augmentation, 0 to 1.
+        config: how pictures are changed, and which share of them is joined with another.
         rng: order and augmentation come from it.
     """
-    widths = np.array([line.image.shape[1] for line in lines])
+    groups = join_at_random(lines, config.join, rng)
+    widths = np.array([sum(line.image.shape[1] for line in group) for group in groups])
     for ids in _shuffled_batches(widths, batch_size, rng):
-        images = [augment(lines[i].image, strength, rng) for i in ids]
-        yield collate(images, [lines[i].target for i in ids])
+        batch = [side_by_side(groups[i]) for i in ids]
+        images = [augment(line.image, config, rng) for line in batch]
+        yield collate(images, [line.target for line in batch])
 
 
 def width_sorted_batches(

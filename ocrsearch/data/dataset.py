@@ -157,6 +157,28 @@ def load_split(
     return _labelled(usable), bad
 
 
+def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayImage, str]]:
+    """Read at most so many samples of a data set, drawn at random, to look at them.
+
+    Raises:
+        DataError: none of the samples can be used.
+    """
+    samples = read_samples(spec)
+    some: list[tuple[GrayImage, str]] = []
+    bad: list[BadSample] = []
+    for i in rng.permutation(len(samples)):
+        result = _picture_or_reason(samples[i])
+        if isinstance(result, str):
+            bad.append(BadSample(samples[i].name, result))
+            continue
+        some.append((result, samples[i].text))
+        if len(some) == n:
+            break
+    if not some:
+        raise DataError(f"{spec}: no usable samples (of {len(samples)}): {_first_reasons(bad)}")
+    return some
+
+
 def save_dataset(dataset: Dataset, folder: Path) -> None:
     """Write a data set as bytes that other processes map; see ``open_dataset``."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,16 +13,22 @@ from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data.images import scaled_width
 
 
-def frames_needed(text: str) -> int:
-    """Return the least number of frames in which CTC can write a label."""
-    repeats = sum(a == b for a, b in itertools.pairwise(text))
-    return len(text) + repeats
+def frames_needed(label: Sequence[object]) -> int:
+    """Return the least number of frames in which CTC can write a label, as text or as ids."""
+    repeats = sum(a == b for a, b in itertools.pairwise(label))
+    return len(label) + repeats
 
 
 def count_unfit(
     shapes: Sequence[tuple[int, int]], needed: Sequence[int], config: ImageConfig
 ) -> int:
-    """Return how many pictures, given as (H, W), have fewer frames than their labels need."""
+    """Return how many pictures have fewer frames than their labels need.
+
+    Args:
+        shapes: of each picture, (H, W), after preprocessing and before scaling.
+        needed: frames that each label needs.
+        config: the scaling.
+    """
     return sum(
         n_frames > scaled_width(height, width, config) // FRAME_STRIDE
         for (height, width), n_frames in zip(shapes, needed, strict=True)

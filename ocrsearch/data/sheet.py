@@ -48,6 +48,15 @@ def contact_sheet(pictures: Sequence[tuple[GrayImage, str]]) -> GrayImage:
     return np.concatenate(rows)
 
 
+def draw_label(text: str, room: int) -> GrayImage:
+    """Return (TEXT_HEIGHT_PX, W) uint8 with a label on one line, W at most so many pixels."""
+    font = cv2.FontFace("uni")
+    text = _fitting(text, font, room)
+    strip = np.full((TEXT_HEIGHT_PX, min(room, _text_width(text, font))), PAPER, np.uint8)
+    cv2.putText(strip, text, (0, BASELINE_PX), (0,), font, TEXT_SIZE_PX)
+    return strip
+
+
 def write_sheet(sheet: GrayImage, path: Path) -> None:
     """Write a picture as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,17 +69,16 @@ def write_sheet(sheet: GrayImage, path: Path) -> None:
 
 
 def _cell(image: GrayImage, text: str) -> GrayImage:
-    font = cv2.FontFace("uni")
     room = SHEET_WIDTH_PX - 2 * GAP_PX
     height, width = image.shape
     scale = min(PICTURE_HEIGHT_PX / height, room / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    text = _fitting(text, font, room)
-    cell_width = min(room, max(size[0], _text_width(text, font)))
+    label = draw_label(text, room)
+    cell_width = max(size[0], label.shape[1])
     cell = np.full((PICTURE_HEIGHT_PX + TEXT_HEIGHT_PX, cell_width), PAPER, np.uint8)
     cell[: size[1], : size[0]] = cv2.resize(image, size, interpolation=method)
-    cv2.putText(cell, text, (0, PICTURE_HEIGHT_PX + BASELINE_PX), (0,), font, TEXT_SIZE_PX)
+    cell[PICTURE_HEIGHT_PX:, : label.shape[1]] = label
     return cell
 
 

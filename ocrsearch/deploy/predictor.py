@@ -11,8 +11,9 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.images import read_image, scale_image, shrink_line, to_gray
+from ocrsearch.data.images import read_image, shrink_line, to_gray
 from ocrsearch.data.lines import Line
+from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.deploy.bundle import Bundle, load_bundle
 from ocrsearch.errors import DataError, ImageError
@@ -142,7 +143,7 @@ class Predictor:
 
     def _read(self, images: Sequence[GrayImage]) -> list[Prediction]:
         config = self.bundle.config.images
-        lines = [Line(scale_image(shrink_line(image), config)) for image in images]
+        lines = [Line(prepare_image(image, config)) for image in images]
         reading = read_lines(self._network, self._architecture, lines, self._device)
         return [self._prediction(hypothesis) for hypothesis in reading.hypotheses]
 

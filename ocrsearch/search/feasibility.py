@@ -9,6 +9,7 @@ from __future__ import annotations
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.frames import count_unfit, frames_needed
+from ocrsearch.data.preprocess import preprocessed_shape
 from ocrsearch.errors import InfeasibleError
 
 MAX_UNFIT_SHARE = 0.01
@@ -25,7 +26,8 @@ def check_feasible(config: Config, train: LabelledImages) -> None:
         _check_single(train)
         return
     need = frames_needed if config.model.architecture == "crnn" else len
-    unfit = count_unfit(train.images.shapes, [need(text) for text in train.texts], config.images)
+    shapes = [preprocessed_shape(image, config.images.preprocess) for image in train.images]
+    unfit = count_unfit(shapes, [need(text) for text in train.texts], config.images)
     if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
             f"{unfit} of {len(train)} labels need more frames than their pictures give at "

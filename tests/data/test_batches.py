@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrsearch.config import FRAME_STRIDE, ImageConfig
+from ocrsearch.config import FRAME_STRIDE, AugmentConfig
 from ocrsearch.data.batches import (
     BUCKET_PX,
     Batch,
@@ -19,9 +19,7 @@ from ocrsearch.data.batches import (
     training_batches,
     width_sorted_batches,
 )
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.lines import Line, scaled_lines
+from ocrsearch.data.lines import Line
 
 HEIGHT = 16
 
@@ -35,9 +33,12 @@ def lines_of(widths: Sequence[int]) -> list[Line]:
     ]
 
 
-def epoch(lines: Sequence[Line], batch_size: int, seed: int, strength: float = 0.0) -> list[Batch]:
+def epoch(
+    lines: Sequence[Line], batch_size: int, seed: int, strength: float = 0.0, join: float = 0.0
+) -> list[Batch]:
     """Return one epoch from a seed."""
-    return list(training_batches(lines, batch_size, strength, np.random.default_rng(seed)))
+    config = AugmentConfig(strength=strength, join=join)
+    return list(training_batches(lines, batch_size, config, np.random.default_rng(seed)))
 
 
 @pytest.mark.parametrize("widths", [[4], [16], [17], [8, 16], [4, 48, 100], [20] * 5, [4096, 4]])
@@ -110,22 +111,23 @@ def test_number_of_batches() -> None:
     assert sorted(len(b.widths) for b in epoch(lines_of([8] * 7), 3, seed=0)) == [1, 3, 3]
 
 
-@pytest.mark.parametrize("strength", [0.0, 0.8])
-def test_same_seed_gives_the_same_batches(strength: float) -> None:
+@pytest.mark.parametrize(("strength", "join"), [(0.0, 0.0), (0.8, 0.0), (0.0, 0.5), (0.8, 1.0)])
+def test_same_seed_gives_the_same_batches(strength: float, join: float) -> None:
     lines = lines_of(list(range(8, 168, 4)))
-    first, again = epoch(lines, 4, 7, strength), epoch(lines, 4, 7, strength)
+    first, again = epoch(lines, 4, 7, strength, join), epoch(lines, 4, 7, strength, join)
 
     for a, b in zip(first, again, strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.targets, b.targets)
-    other = epoch(lines, 4, 8, strength)
+    other = epoch(lines, 4, 8, strength, join)
     assert [b.targets.tolist() for b in first] != [b.targets.tolist() for b in other]
 
 
 def test_epochs_of_one_generator_differ() -> None:
     lines, rng = lines_of([8] * 40), np.random.default_rng(0)
+    config = AugmentConfig(strength=0.0)
     first, second = (
-        [b.targets.tolist() for b in training_batches(lines, 4, 0.0, rng)] for _ in range(2)
+        [b.targets.tolist() for b in training_batches(lines, 4, config, rng)] for _ in range(2)
     )
 
     assert first != second
@@ -146,6 +148,40 @@ def test_batches_hold_lines_of_similar_width() -> None:
     batches = epoch(lines_of(widths), 8, seed=0)
 
     assert max(int(b.widths.max() - b.widths.min()) for b in batches) <= 7 * 4
+
+
+@given(
+    widths=st.lists(st.integers(2, 30).map(lambda n: n * FRAME_STRIDE), max_size=40),
+    join=st.floats(0.0, 1.0),
+    seed=st.integers(0, 100),
+)
+@settings(deadline=None, max_examples=40)
+def test_joined_lines_keep_pictures_and_labels_together(
+    widths: list[int], join: float, seed: int
+) -> None:
+    lines = lines_of(widths)
+
+    batches = epoch(lines, 4, seed, join=join)
+
+    first = []
+    for batch in batches:
+        for target, length, width in zip(
+            batch.targets.tolist(), batch.target_lengths, batch.widths, strict=True
+        ):
+            ids = target[:length]
+            first.append(ids[0])
+            assert 1 <= len(ids) <= 1 + (join > 0)
+            assert len(set(ids)) == len(ids)
+            assert width == sum(widths[i] for i in ids)
+    assert sorted(first) == list(range(len(widths)))
+
+
+def test_joined_pictures_are_sorted_by_their_joined_width() -> None:
+    widths = [int(w) * 4 for w in np.random.default_rng(0).permutation(64) + 1]
+
+    batches = epoch(lines_of(widths), 8, seed=0, join=0.5)
+
+    assert max(int(b.widths.max() - b.widths.min()) for b in batches) <= 30 * 4
 
 
 @given(
@@ -183,13 +219,3 @@ def test_batch_on_the_cpu_is_itself() -> None:
     batch = collate([np.zeros((HEIGHT, 8), np.uint8)], [(1,)])
 
     assert batch.to(torch.device("cpu")) is batch
-
-
-def test_lines_are_scaled_and_encoded() -> None:
-    images = [np.zeros((8, 20), np.uint8), np.zeros((1, 1), np.uint8)]
-    data = LabelledImages(["x", "y"], ["ba", ""], PackedImages.pack(images))
-
-    lines = scaled_lines(data, Charset("ab"), ImageConfig(height=16))
-
-    assert [line.image.shape for line in lines] == [(16, 40), (16, 16)]
-    assert [line.target for line in lines] == [(1, 0), ()]

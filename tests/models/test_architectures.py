@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ocrsearch.config import (
     ARCHITECTURE_NAMES,
     FRAME_STRIDE,
+    AugmentConfig,
     ClassifierConfig,
     Config,
     CrnnConfig,
@@ -49,7 +50,7 @@ TRAINING = TrainingConfig(
     warmup_steps=10,
     decay_share=0.0,
     patience=MOST_EPOCHS,
-    augment=0.0,
+    augment=AugmentConfig(strength=0.0),
 )
 
 

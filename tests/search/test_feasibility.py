@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.config import (
+    ClassifierConfig,
+    Config,
+    CrnnConfig,
+    ImageConfig,
+    PreprocessConfig,
+    Seq2SeqConfig,
+)
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.search.feasibility import check_feasible
@@ -58,3 +67,29 @@ def test_a_classifier_reads_one_symbol(n_long: int, n: int, feasible: bool) -> N
         f"{n_long} of {n} labels have more than one symbol, as 'ab', and a classifier reads one; "
         "search crnn or seq2seq"
     )
+
+
+def test_frames_are_counted_in_what_preprocessing_leaves() -> None:
+    image = np.full((16, 64), 220, np.uint8)
+    image[4:12, 4:16] = 40  # three frames of ink in a picture of sixteen
+    images = PackedImages.pack([image] * 10)
+
+    def is_feasible(n_symbols: int, **steps: Any) -> bool:
+        data = LabelledImages(
+            [str(i) for i in range(10)], ["abcdefghijklmnop"[:n_symbols]] * 10, images
+        )
+        config = ImageConfig(height=16, preprocess=PreprocessConfig(**steps))
+        try:
+            check_feasible(Config(images=config), data)
+        except InfeasibleError:
+            return False
+        return True
+
+    def most(**steps: Any) -> int:
+        return max(n for n in range(1, 17) if is_feasible(n, **steps))
+
+    assert most() == 16
+    assert most(contrast="stretch", threshold=1.0) == 16
+    assert most(crop=True) == 6  # 14 px, of 10, at 16
+    assert most(crop=True, margin=0.5) == 10
+    assert most(crop=True, threshold=1.0, contrast="clahe") == 6

@@ -62,7 +62,7 @@ def test_shipped_spaces_validate(path: Path, validator: Draft202012Validator) ->
         "model: {decoder: {when: {model.architecture: seq2seq}, attention: none}}",
         "model: {architecture: classifier, encoder: {conv_depth: 3}}",
         "model: {encoder: {hidden_size: 64, when: {model.architecture: crnn}}}",
-        "training: {augment: {float: [0, 1], when: {training.optimizer: [adam, sgd]}}}",
+        "training: {augment: {strength: {float: [0, 1], when: {training.optimizer: [adam, sgd]}}}}",
         "search: {sampler: {name: random}, try_first: [{training: {epochs: 3}}]}",
     ],
 )

@@ -209,7 +209,7 @@ def test_conditions_of_a_section_and_its_leaf_both_hold() -> None:
 @pytest.mark.parametrize("sections", [0, 1], ids=["training first", "model first"])
 def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: int) -> None:
     text = [
-        "training: {augment: {float: [0, 1], when: {model.decoder.attention: additive}}}",
+        "training: {clip_norm: {float: [1, 9], when: {model.decoder.attention: additive}}}",
         "model:\n"
         "  decoder: {when: {model.architecture: seq2seq}, attention: additive}\n"
         "  architecture: {choice: [crnn, seq2seq]}",
@@ -217,7 +217,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
     space = parse_space("\n".join(text[sections:] + text[:sections]), "w")
     for values in sample(space, 30):
         expected = values["model.architecture"] == "seq2seq"
-        assert ("training.augment" in values) == expected
+        assert ("training.clip_norm" in values) == expected
 
 
 @pytest.mark.parametrize(
@@ -388,11 +388,26 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             DECODER + "training:\n"
-            "  augment:\n"
+            "  decay_share:\n"
             "    float: [0, 9]\n"
             "    when: {model.architecture: [crnn, seq2seq], model.decoder.attention: additive}",
-            ["training.augment", "found 9.0"],
+            ["training.decay_share", "found 9.0"],
             id="value out of range behind two conditions",
+        ),
+        pytest.param(
+            "training: {augment: {float: [0, 1]}}",
+            ["training.augment", "found 0.0", "must be a section with", "strength", "elastic"],
+            id="value where a section is",
+        ),
+        pytest.param(
+            "model: {architecture: {choice: [crnn, classifier]}}\ntraining: {augment: {join: 0.5}}",
+            ["w: training.augment.join: found 0.5, must be 0 for a classifier"],
+            id="what one architecture refuses",
+        ),
+        pytest.param(
+            "training: {augment: {strenght: 0.5}}",
+            ["training.augment.strenght", "did you mean 'training.augment.strength'"],
+            id="misspelt kind of augmentation",
         ),
         pytest.param(
             DECODER + "    ctc_weight: 9", ["model.decoder.ctc_weight", "found 9"], id="fixed value"

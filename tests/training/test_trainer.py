@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ocrsearch.config import (
+    AugmentConfig,
     Config,
     CrnnConfig,
     EncoderConfig,
@@ -41,10 +42,12 @@ MODELS: dict[str, ModelConfig] = {
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
+EVERYTHING = AugmentConfig(strength=1.0, elastic=1.0, blots=1.0, brightness=1.0, join=0.5)
+
 
 def config_of(model: ModelConfig = MODELS["crnn"], **training: Any) -> Config:
     """A small and random training: dropout, augmentation, a last batch that is not full."""
-    values = {"batch_size": 6, "warmup_steps": 4, "augment": 1.0, "learning_rate": 5e-3}
+    values = {"batch_size": 6, "warmup_steps": 4, "augment": EVERYTHING, "learning_rate": 5e-3}
     return Config(
         images=ImageConfig(height=16),
         model=model,
@@ -142,7 +145,7 @@ def test_each_part_of_the_state_matters(
 
 
 def test_reports_count_epochs_and_tell_the_best(sixteen_lines: Dataset) -> None:
-    trainer = Trainer(config_of(augment=0.0), sixteen_lines, 0, CPU)
+    trainer = Trainer(config_of(augment=AugmentConfig(strength=0.0)), sixteen_lines, 0, CPU)
     best = (math.inf, math.inf)
     for epoch in range(1, 6):
         report = trainer.run_epoch()
@@ -156,7 +159,9 @@ def test_reports_count_epochs_and_tell_the_best(sixteen_lines: Dataset) -> None:
 
 
 def test_loss_goes_down(sixteen_lines: Dataset) -> None:
-    reports = run(Trainer(config_of(augment=0.0), sixteen_lines, 0, CPU), 10)
+    reports = run(
+        Trainer(config_of(augment=AugmentConfig(strength=0.0)), sixteen_lines, 0, CPU), 10
+    )
     assert reports[-1].val_loss < reports[0].val_loss
     assert reports[-1].train_loss < reports[0].train_loss
 

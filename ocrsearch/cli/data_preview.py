@@ -1,0 +1,50 @@
+"""``ocrsearch data preview``: pictures before and after preparation and augmentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def preview(
+    data: Annotated[str, typer.Argument(help="SPEC of the pictures, as --data of 'run' takes it.")],
+    space: Annotated[
+        Path | None,
+        typer.Option(help="Search space or configuration; of a space, a random point by --seed."),
+    ] = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="A value, as training.augment.elastic=1.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")] = Path(
+        "preview.png"
+    ),
+    n: Annotated[int, typer.Option("--n", min=1, max=200, help="Pictures to show.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Of choice, space and augmentation.")] = 0,
+) -> None:
+    """Draw pictures as read, as the network sees them, and augmented, under each other."""
+    import numpy as np
+
+    from ocrsearch.config import Config
+    from ocrsearch.data.dataset import load_some
+    from ocrsearch.data.preview import preview_sheet
+    from ocrsearch.data.sheet import write_sheet
+    from ocrsearch.search.configuration import random_config, with_values
+    from ocrsearch.search.space import flatten, load_space
+
+    config = Config()
+    if space is not None:
+        config = random_config(load_space(space), seed)
+    config = with_values(config, values or [])
+    rng = np.random.default_rng(seed)
+    pictures = load_some(data, n, rng)
+    write_sheet(preview_sheet(pictures, config, rng), output)
+    chosen = flatten(
+        config.model_dump(include={"images": True, "training": {"augment"}}, exclude_defaults=True)
+    )
+    typer.echo(f"{len(pictures)} pictures written to {output}, with {_text(chosen)}")
+
+
+def _text(chosen: dict[str, Any]) -> str:
+    return ", ".join(f"{path}={value}" for path, value in chosen.items()) or "the defaults"
