@@ -64,11 +64,15 @@ def preprocess(image: GrayImage, config: PreprocessConfig) -> GrayImage:
     return 255 - image if is_light and not config.normalize_polarity else image
 
 
+def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
+    """Return the steps on which the shape of the result depends."""
+    return config.model_copy(update={"contrast": "none", "threshold": 0.0})
+
+
 def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
     """Return the shape that ``preprocess`` gives; only a crop needs to look at the pixels."""
     if config.crop:
-        config = config.model_copy(update={"contrast": "none", "threshold": 0.0})
-        height, width = preprocess(image, config).shape
+        height, width = preprocess(image, geometry_of(config)).shape
         return height, width
     height, width = image.shape
     return height, width + 2 * margin_px(height, config)

@@ -6,10 +6,12 @@ symbol a frame, which bounds its output; a classifier writes one symbol.
 
 from __future__ import annotations
 
-from ocrsearch.config import Config
-from ocrsearch.data.dataset import LabelledImages
+from functools import lru_cache
+
+from ocrsearch.config import Config, PreprocessConfig
+from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.frames import count_unfit, frames_needed
-from ocrsearch.data.preprocess import preprocessed_shape
+from ocrsearch.data.preprocess import geometry_of, preprocessed_shape
 from ocrsearch.errors import InfeasibleError
 
 MAX_UNFIT_SHARE = 0.01
@@ -26,13 +28,21 @@ def check_feasible(config: Config, train: LabelledImages) -> None:
         _check_single(train)
         return
     need = frames_needed if config.model.architecture == "crnn" else len
-    shapes = [preprocessed_shape(image, config.images.preprocess) for image in train.images]
+    shapes = _preprocessed_shapes(train.images, geometry_of(config.images.preprocess))
     unfit = count_unfit(shapes, [need(text) for text in train.texts], config.images)
     if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
             f"{unfit} of {len(train)} labels need more frames than their pictures give at "
             f"height {config.images.height} and width_scale {config.images.width_scale:g}"
         )
+
+
+@lru_cache(maxsize=8)
+def _preprocessed_shapes(
+    images: PackedImages, config: PreprocessConfig
+) -> tuple[tuple[int, int], ...]:
+    """Return the shapes, kept for the next trials: a crop has to look at every picture."""
+    return tuple(preprocessed_shape(image, config) for image in images)
 
 
 def _check_single(train: LabelledImages) -> None:

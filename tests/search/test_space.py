@@ -401,7 +401,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "model: {architecture: {choice: [crnn, classifier]}}\ntraining: {augment: {join: 0.5}}",
-            ["w: training.augment.join: found 0.5, must be 0 for a classifier"],
+            ["training.augment.join: found 0.5, must be 0 for a classifier"],
             id="what one architecture refuses",
         ),
         pytest.param(
