@@ -97,11 +97,8 @@ def test_a_study_is_shown_in_a_browser(
     browser.get(f"http://127.0.0.1:{port}/dashboard/")
     wait_for(lambda: study_db.name in text(), "name of the study on the page", process)
     browser.get(wait_for(link, "link to the study", process).get_attribute("href"))
-    wait_for(lambda: "Best Trial" in text(), "page of the study", process)
-    shown = text()
-    assert study_db.name in shown
-    assert "0.1" in shown
-    assert "model.architecture" in shown
+    for shown in ("Best Trial", study_db.name, "0.1", "model.architecture"):
+        wait_for(lambda shown=shown: shown in text(), f"{shown} on its page", process)
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
