@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from ocrsearch.data.dataset import load_dataset, load_split, open_dataset, save_dataset
 from ocrsearch.data.samples import SPLITS
@@ -79,6 +81,22 @@ def test_fresh_epochs_are_another_data_set(tmp_path: Path) -> None:
 
 def test_other_data_has_no_recipe() -> None:
     assert load_dataset("digits").fresh is None
+
+
+def test_what_the_fonts_lack_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    font = ImageFont.load_default(20)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    assert isinstance(font.path, BytesIO)
+    (tmp_path / "font.ttf").write_bytes(font.path.getvalue())
+    entries = [f"{a}{b}" for a in "abcde" for b in "fghij"]
+    (tmp_path / "corpus.txt").write_text("\n".join([*entries, "漢字"]), encoding="utf-8")
+    (tmp_path / "r.yaml").write_text("{kind: text, fonts: font.ttf, corpus: corpus.txt}")
+
+    samples = read_samples(f"synth:{tmp_path / 'r.yaml'}")
+
+    assert len(samples) == 10_000
+    assert {s.text for s in samples} <= set(entries)
+    assert sum("font.ttf lacks 字 漢" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.parametrize(

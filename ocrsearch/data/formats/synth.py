@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from ocrsearch.data.samples import Sample
+
+logger = logging.getLogger(__name__)
 
 
 def recognise(path: Path) -> bool:
@@ -15,6 +18,8 @@ def recognise(path: Path) -> bool:
 def read(path: Path) -> list[Sample]:
     """Return the samples of a recipe; see ``data/synthesis``.
 
+    What fonts lack and what of a corpus is left out is a warning of the log.
+
     Raises:
         DataError: not a recipe, or a source that cannot be used.
     """
@@ -22,4 +27,7 @@ def read(path: Path) -> list[Sample]:
     from ocrsearch.data.synthesis.recipe import load_recipe
     from ocrsearch.data.synthesis.sources import open_synthesizer
 
-    return open_synthesizer(load_recipe(path)).samples()
+    synthesizer = open_synthesizer(load_recipe(path))
+    for note in synthesizer.notes:
+        logger.warning("%s: %s", path, note)
+    return synthesizer.samples()

@@ -64,7 +64,7 @@ class Paper(Frozen):
     )
     level: Annotated[Range, _rising(0, 255)] = Field((150, 250), description="Of the paper.")
     contrast: Annotated[Range, _rising(1, 255)] = Field(
-        (55, 170), description="Of full ink on the paper."
+        (60, 170), description="Of full ink on the paper."
     )
     gradient: Annotated[Range, _rising(0, 255)] = Field(
         (5, 50), description="Of the light from one side to the other."
@@ -128,10 +128,10 @@ class DigitsRecipe(Recipe):
         (0.8, 1.2), description="Of the width, one for a string."
     )
     spacing: Annotated[Range, _rising(-0.5, 2)] = Field(
-        (-0.12, 0.45), description="Gap or overlap, one for a string; share of a digit's height."
+        (-0.06, 0.45), description="Gap or overlap, one for a string; share of a digit's height."
     )
     slant: Annotated[Range, _rising(-1, 1)] = Field((-0.15, 0.35), description="Of a string.")
-    brightness: Annotated[Range, _rising(0.1, 1)] = Field((0.7, 1), description="Ink of a digit.")
+    brightness: Annotated[Range, _rising(0.1, 1)] = Field((0.75, 1), description="Ink of a digit.")
     digit_scale: float = Field(0.08, ge=0, le=0.5, description="Each digit differs by up to this.")
     digit_shift: float = Field(0.06, ge=0, le=0.5, description="Up, down and sideways.")
     digit_slant: float = Field(0.1, ge=0, le=0.5)
