@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from ocrsearch.data.dataset import load_split
+from ocrsearch.data.formats import FORMATS
 from ocrsearch.data.options import DataOptions
 
 if TYPE_CHECKING:
@@ -128,6 +130,12 @@ def test_model_with_options_of_another_kind_is_damaged(
     result = command("evaluate", model, "--data", number_folder)
     assert result.code == 1
     assert "damaged model" in result.err
+
+
+@pytest.mark.parametrize("name", ["run", "evaluate"])
+def test_help_names_all_formats(command: Command, name: str) -> None:
+    words = set(re.findall(r"\w+", command(name, "--help").out))
+    assert words >= FORMATS.keys()
 
 
 def test_leaks_are_told_once_on_standard_error(number_folder: Path, tmp_path: Path) -> None:

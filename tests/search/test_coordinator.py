@@ -370,6 +370,16 @@ def test_other_data_or_another_space_is_refused(setting: Setting) -> None:
         open_study(storage, "s", changed, facts)
 
 
+def test_refusal_of_other_data_names_the_options_it_began_with(setting: Setting) -> None:
+    storage = open_storage(f"sqlite:///{setting.folder}/test.db", create=True)
+    began = {"group": "^a", "train_share": 0.5, "split_seed": 0}
+    now = {"group": "", "train_share": 1.0, "split_seed": 0}
+    space = setting.space
+    open_study(storage, "g", space, StudyFacts("space", space.content, "d", "f", {}, began, 7))
+    with pytest.raises(StudyError, match=r"\(d and group '\^a', train_share 0\.5, fingerprint f;"):
+        open_study(storage, "g", space, StudyFacts("space", space.content, "d", "o", {}, now, 7))
+
+
 def test_describe_uses_short_names() -> None:
     assert describe({"training.learning_rate": 0.00123456, "a.b": "x"}) == (
         "learning_rate 0.00123, b x"
