@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, print_json, takes_data_options
+from ocrsearch.cli.options import Json, Spec, print_json, takes_data_options
 from ocrsearch.cli.progress import reading_bar
 
 
 @takes_data_options
 def split(
-    data: Annotated[str, typer.Argument(metavar="SPEC", help="The data; see 'ocrsearch run'.")],
+    spec: Spec,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Table for --splits, to be written.")
     ] = None,
@@ -30,20 +30,20 @@ def split(
 
     options = DataOptions(**given)
     with reading_bar() as progress:
-        dataset = load_dataset(data, options, progress)
-    samples = split_samples(data, options)
+        dataset = load_dataset(spec, options, progress)
+    samples = split_samples(spec, options)
     parts = by_split(samples)
     used = {sample.name for sample in samples}
     left_out = [
         replace(sample, split=None)
-        for sample in list_samples(data, options)
+        for sample in list_samples(spec, options)
         if sample.name not in used
     ]
     if output:
         write_splits([*samples, *left_out], output)
     n_groups = {name: len({group_key(s) for s in part}) for name, part in parts.items()}
     content = {
-        "data": data,
+        "data": spec,
         "n": {name: len(part) for name, part in parts.items()},
         "n_groups": n_groups,
         "n_left_out": len(left_out),

@@ -36,13 +36,12 @@ class Device(StrEnum):
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 
-Data = Annotated[
-    str,
-    typer.Option(
-        help="FORMAT:PATH, a path, or digits. Formats: captcha, csv, tsv, jsonl, labels, gt, "
-        "ppocr, iam, kalapa, mnist."
-    ),
-]
+_SPEC = (
+    "FORMAT:PATH, a path, or digits. Formats: captcha, csv, tsv, jsonl, labels, gt, ppocr, iam, "
+    "kalapa, mnist."
+)
+Data = Annotated[str, typer.Option(help=_SPEC)]
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
 _PANEL = "How the data is read and split"
 _DATA_OPTIONS: dict[str, Any] = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
+from ocrsearch.data.images import digest_image
 from ocrsearch.data.samples import GrayImage, Sample
 
 
@@ -20,21 +20,15 @@ def describe_leaks(usable: Sequence[tuple[Sample, GrayImage]]) -> str:
     """
     train = [(s, image) for s, image in usable if s.split == "train"]
     others = [(s, image) for s, image in usable if s.split != "train"]
-    pictures = {_digest(image) for _, image in train}
-    n_pictures = sum(_digest(image) in pictures for _, image in others)
+    pictures = {digest_image(image) for _, image in train}
+    n_pictures = sum(digest_image(image) in pictures for _, image in others)
     texts = {s.text for s, _ in train}
     n_texts = sum(len(s.text) > 1 and s.text in texts for s, _ in others)
     groups = {s.group for s, _ in train if s.group} & {s.group for s, _ in others if s.group}
     counts = {
-        "have the picture of a training sample": n_pictures,
-        "have the text of a training sample": n_texts,
+        "with the picture of a training sample": n_pictures,
+        "with the text of a training sample": n_texts,
         "groups are on both sides": len(groups),
     }
     found = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
     return f"of {len(others)} validation and test samples, {found}" if found else ""
-
-
-def _digest(image: GrayImage) -> bytes:
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(image.tobytes())
-    return digest.digest()

@@ -223,8 +223,8 @@ def test_leaks_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"{spec}: of 2 validation and test samples, 2 have the picture of a training sample, "
-        "1 have the text of a training sample"
+        f"{spec}: of 2 validation and test samples, 2 with the picture of a training sample, "
+        "1 with the text of a training sample"
     )
 
 
