@@ -38,7 +38,7 @@ DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
 
 _SPEC = (
     "FORMAT:PATH, a path, or digits. Formats: captcha, csv, tsv, jsonl, labels, gt, ppocr, iam, "
-    "kalapa, mnist."
+    "kalapa, mnist, synth."
 )
 Data = Annotated[str, typer.Option(help=_SPEC)]
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]

@@ -32,7 +32,7 @@ from ocrsearch.data.splits import (
     group_key,
     take_share,
 )
-from ocrsearch.errors import DataError, ImageError
+from ocrsearch.errors import DataError, ImageError, OptionError
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +157,7 @@ def load_dataset(
     Raises:
         DataError: nothing to train or validate on, too many unusable samples, or a split with
             symbols that the training split lacks.
+        OptionError: a share of a training split that is drawn anew in each epoch.
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
@@ -175,6 +176,11 @@ def load_dataset(
     for split in SPLITS[1:]:
         _check_symbols(spec, split, splits[split], charset)
     fresh = _fresh_recipe(samples)
+    if fresh is not None and options.train_share < 1:
+        raise OptionError(
+            f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
+            "which there is no share; set the counts of the recipe"
+        )
     leaks = describe_leaks(usable)
     if leaks:
         logger.warning("%s: %s", spec, leaks)

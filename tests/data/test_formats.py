@@ -740,7 +740,9 @@ def test_unknown_specification_lists_what_is_allowed(
         read_samples(spec)
 
     assert "\n" not in str(caught.value)
-    assert "synth:PATH, jsonl:PATH, csv:PATH, tsv:PATH, ppocr:PATH, captcha:PATH, digits" in str(caught.value)
+    assert "synth:PATH, jsonl:PATH, csv:PATH, tsv:PATH, ppocr:PATH, captcha:PATH, digits" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DataOptions
 from ocrsearch.data.digits import sklearn_glyphs
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.data.synthesis.digits import DigitArtist
 from ocrsearch.data.synthesis.glyphs import Glyphs, cut_glyphs
