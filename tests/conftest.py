@@ -162,7 +162,7 @@ def make_bundle() -> Callable[..., Bundle]:
             if architecture != "classifier":
                 network.head.bias[10] = -3.0  # the blank, or the end
         charset = Charset("0123456789")
-        provenance = {"study": "made", "trial": 0, "split_seed": 0}
+        provenance = {"study": "made", "trial": 0, "data_options": {}}
         return Bundle(config, charset, network.state_dict(), {"cer": 0.5}, provenance)
 
     return make
@@ -207,7 +207,7 @@ def study_db(
     storage = open_storage(url, create=True)
     space = parse_space(SPACE_YAML, "tiny")
     sizes = {"train": 32, "val": 4, "test": 4}
-    facts = StudyFacts("tiny", space.content, "captcha:numbers", "0a1b2c3d", sizes, 0, 0)
+    facts = StudyFacts("tiny", space.content, "captcha:numbers", "0a1b2c3d", sizes, {}, 0)
     study = open_study(storage, "tiny-numbers", space, facts)
     for cer, val_loss, architecture in (
         *((0.4, 1.5, "crnn"), (0.1, 0.9, "crnn"), (0.1, 0.5, "crnn"), (0.25, 1.0, "seq2seq")),

@@ -103,12 +103,13 @@ def one_finished_and_others_in_training(place: Path) -> bool:
 
 
 def test_from_pictures_to_recognised_text(place: Path) -> None:
-    found = json.loads(ran(search(place, "--trials", "3", "--json"), place))
+    by_group = ("--group", r"^.(.)", "--json")
+    found = json.loads(ran(search(place, "--trials", "3", *by_group), place))
     assert (found["ending"], found["n_finished"], found["n_complete"]) == ("trials", 3, 3)
 
-    again = json.loads(ran(search(place, "--trials", "3", "--json"), place))
+    again = json.loads(ran(search(place, "--trials", "3", *by_group), place))
     assert again["n_epochs"] == 0
-    more = json.loads(ran(search(place, "--trials", "4", "--json"), place))
+    more = json.loads(ran(search(place, "--trials", "4", *by_group), place))
     assert (more["n_finished"], more["n_epochs"]) == (4, 2)
 
     best = json.loads(ran(command("best", "--export", "model.pt", "--json"), place))
@@ -116,8 +117,12 @@ def test_from_pictures_to_recognised_text(place: Path) -> None:
     assert best["value"] == found["best_cer"] or best["value"] < found["best_cer"]
     data = f"captcha:{place / 'pictures'}"
     on_val = command("evaluate", "model.pt", "--data", data, "--split", "val", "--json")
-    evaluated = json.loads(ran(on_val, place))
+    evaluated = json.loads(ran(on_val, place))  # splits by group, as the search did
     assert evaluated["cer"] == pytest.approx(best["value"])
+    parted = json.loads(ran(command("data", "split", data, *by_group), place))
+    otherwise = json.loads(ran(command("data", "split", data, "--json"), place))
+    assert evaluated["n"] == parted["n"]["val"]
+    assert parted["n"] != otherwise["n"]
     read = json.loads(ran(command("predict", "model.pt", "pictures", "--json"), place))
     assert len(read["files"]) == len(list((place / "pictures").iterdir()))
     assert {"file", "text", "confidence"} <= read["files"][0].keys()

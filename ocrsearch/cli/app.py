@@ -41,6 +41,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are told by us
+    if logging.lastResort:  # what writes a log to standard error that nobody has set up
+        logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
     try:
         app()
     except OcrSearchError as error:

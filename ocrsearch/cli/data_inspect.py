@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, print_json
+from ocrsearch.cli.options import Json, Spec, print_json, takes_data_options
+from ocrsearch.cli.progress import reading_bar
 from ocrsearch.errors import DataError, OptionError
 
 if TYPE_CHECKING:
@@ -29,29 +30,29 @@ N_LISTED = 50
 """Groups of the same picture in the JSON object."""
 
 
+@takes_data_options
 def inspect(
-    spec: Annotated[
-        str, typer.Argument(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
-    ],
+    spec: Spec,
     sheet: Annotated[
         Path | None, typer.Option(help="Draw some pictures with their labels, to this PNG file.")
     ] = None,
     sheet_size: Annotated[int, typer.Option(min=1, help="Pictures on the sheet.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of pictures for the sheet.")] = 0,
-    max_bad: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of unusable samples that 'run' is to bear.")
-    ] = 0.01,
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Tell what labelled pictures are like: sizes, symbols, labels, duplicates, what is broken."""
     if sheet and sheet.suffix.lower() != ".png":
         raise OptionError(f"--sheet {sheet}: must end in .png")
 
+    from ocrsearch.data.dataset import split_samples
     from ocrsearch.data.inspection import summarize
-    from ocrsearch.data.specs import read_samples
-    from ocrsearch.data.splits import assign_splits
+    from ocrsearch.data.options import DataOptions
 
-    usable, bad = _measure(assign_splits(read_samples(spec), 0))
+    options = DataOptions(**given)
+    max_bad = options.max_bad
+    usable, bad = _measure(split_samples(spec, options))
     inspection = summarize(usable, bad)
     refused = _refused(inspection, max_bad)
     if as_json:
@@ -70,10 +71,8 @@ def inspect(
 def _measure(samples: Sequence[Sample]) -> tuple[list[Measured], list[Unusable]]:
     from ocrsearch.data.inspection import measure_samples
 
-    with typer.progressbar(
-        length=len(samples), label="reading", file=sys.stderr, hidden=not sys.stderr.isatty()
-    ) as bar:
-        return measure_samples(samples, lambda _read, _n: bar.update(1))
+    with reading_bar() as progress:
+        return measure_samples(samples, progress)
 
 
 def _refused(inspection: Inspection, max_bad: float) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, print_json
+from ocrsearch.cli.options import Data, Device, DeviceOption, Json, print_json, takes_data_options
+from ocrsearch.cli.progress import reading_bar
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.predictor import Evaluation
@@ -39,32 +40,34 @@ class SplitName(StrEnum):
     all = "all"
 
 
+@takes_data_options
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model file, from 'ocrsearch best --export'.")],
-    data: Annotated[
-        str, typer.Option(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
-    ],
+    data: Data,
     split: Annotated[SplitName, typer.Option(help="Part of the data.")] = SplitName.test,
     errors: Annotated[int, typer.Option(min=0, help="Show so many of what was read wrong.")] = 0,
     device: DeviceOption = Device.auto,
-    max_bad: Annotated[
-        float, typer.Option(help="Share of unusable samples that is left out silently.")
-    ] = 0.01,
     page: Annotated[
         Path | None,
         typer.Option("--html", help="Write a page: figures, confusions, the worst errors."),
     ] = None,
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
-    """Read labelled pictures with a model and count its errors, with 95 % intervals."""
+    """Read labelled pictures with a model and count its errors, with 95 % intervals.
+
+    The data is read and split as by the search that found the model, but for options given here.
+    """
     from ocrsearch.data.dataset import load_split
     from ocrsearch.data.samples import is_split
     from ocrsearch.deploy.predictor import load
 
     predictor = load(model, device.value)
     name = split.value if is_split(split.value) else None
-    split_seed = predictor.bundle.provenance.get("split_seed", 0)
-    labelled, bad = load_split(data, name, split_seed, max_bad)
+    options = replace(predictor.bundle.data_options(), **given)
+    with reading_bar() as progress:
+        labelled, bad = load_split(data, name, options, progress)
     unknown = predictor.bundle.charset.missing(labelled.texts)
     if unknown:
         sys.stderr.write(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import re
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -32,6 +35,76 @@ class Device(StrEnum):
 
 
 DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+
+_SPEC = (
+    "FORMAT:PATH, a path, or digits. Formats: captcha, csv, tsv, jsonl, labels, gt, ppocr, iam, "
+    "kalapa, mnist, synth."
+)
+Data = Annotated[str, typer.Option(help=_SPEC)]
+Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
+
+_PANEL = "How the data is read and split"
+_DATA_OPTIONS: dict[str, Any] = {
+    "group": Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression that finds in a sample's name what must not be parted.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "splits": Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Splits to use, from 'ocrsearch data split'.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "split_seed": Annotated[
+        int | None, typer.Option(help="Of splits that are drawn.", rich_help_panel=_PANEL)
+    ],
+    "train_share": Annotated[
+        float | None,
+        typer.Option(help="Share of the training split to use.", rich_help_panel=_PANEL),
+    ],
+    "keep_err": Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-err/--leave-err",
+            help="Use samples that the data itself marks as wrong.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "max_bad": Annotated[
+        float | None,
+        typer.Option(
+            help="Share of unusable samples that is left out silently; above it, no start.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+}
+"""The fields of ``DataOptions``; None where an option is not given."""
+
+
+def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``DataOptions``; it gets those given as a dict ``given``."""
+
+    @functools.wraps(command)
+    def with_options(**values: Any) -> None:
+        options = {name: values.pop(name) for name in _DATA_OPTIONS}
+        given = {name: value for name, value in options.items() if value is not None}
+        command(**values, given=given)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.name != "given"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(name, kind, default=None, annotation=annotation)
+        for name, annotation in _DATA_OPTIONS.items()
+    ]
+    with_options.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    return with_options
+
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 

@@ -9,12 +9,14 @@ import typer
 
 from ocrsearch.cli.options import (
     DEFAULT_STORAGE,
+    Data,
     Device,
     DeviceOption,
     Json,
     Storage,
     parse_duration,
     print_json,
+    takes_data_options,
 )
 
 if TYPE_CHECKING:
@@ -28,14 +30,13 @@ ENDINGS = {
 }
 
 
+@takes_data_options
 def run(
     space: Annotated[Path, typer.Option(help="Search space, a YAML file.")],
     trials: Annotated[
         int, typer.Option(help="Total of finished configurations in the study.")
     ] = 100,
-    data: Annotated[
-        str, typer.Option(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
-    ] = "digits",
+    data: Data = "digits",
     study: Annotated[
         str | None, typer.Option(help="Name of the study; default: made of space and data.")
     ] = None,
@@ -51,15 +52,15 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
     device: DeviceOption = Device.auto,
-    max_bad: Annotated[
-        float, typer.Option(help="Share of unusable samples that is left out silently.")
-    ] = 0.01,
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Search a space; the same command again continues the study."""
     seconds = parse_duration(timeout) if timeout is not None else None
 
     from ocrsearch.cli.display import search_display
+    from ocrsearch.data.options import DataOptions
     from ocrsearch.search.api import SearchOptions, search
 
     options = SearchOptions(
@@ -71,7 +72,7 @@ def run(
         target=target,
         seed=seed,
         device=device.value,
-        max_bad=max_bad,
+        data=DataOptions(**given),
     )
     with search_display(quiet=as_json) as display:
         result = search(space, data, options, observer=display.update, progress=display.reading)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -17,13 +19,22 @@ import numpy as np
 
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.images import picture_of
+from ocrsearch.data.leaks import describe_leaks
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
 from ocrsearch.data.specs import read_samples
-from ocrsearch.data.splits import assign_splits, by_split
+from ocrsearch.data.split_file import apply_splits
+from ocrsearch.data.splits import (
+    assign_splits,
+    by_split,
+    cover_symbols,
+    group_by_pattern,
+    group_key,
+    take_share,
+)
 from ocrsearch.errors import DataError, ImageError, OptionError
 
-DEFAULT_MAX_BAD = 0.01
-"""Share of samples that may be unusable before a data set is refused."""
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures read and the number in all."""
@@ -102,58 +113,101 @@ class Dataset:
     fresh: dict[str, Any] | None = None
 
 
+def list_samples(spec: str, options: DataOptions) -> list[Sample]:
+    """Return the samples of a data set, without the doubtful ones, each with its group.
+
+    Raises:
+        DataError: see ``read_samples``; all are doubtful, or a name without a group.
+    """
+    found = read_samples(spec)
+    samples = [s for s in found if options.keep_err or not s.doubtful]
+    if found and not samples:
+        raise DataError(f"{spec}: all {len(found)} samples are marked as wrong; give --keep-err")
+    return group_by_pattern(samples, options.group) if options.group else samples
+
+
+def split_samples(spec: str, options: DataOptions) -> list[Sample]:
+    """Return the samples of a data set, each with its split; few pictures are read.
+
+    Raises:
+        DataError: see ``list_samples``, ``assign_splits`` and ``apply_splits``.
+    """
+    given = list_samples(spec, options)
+    if options.splits:
+        given = apply_splits(given, Path(options.splits).expanduser())
+    samples = assign_splits(given, options.split_seed)
+    samples = cover_symbols(samples, given, _is_usable)
+    if options.train_share < 1:
+        samples = take_share(samples, options.train_share, options.split_seed, _is_usable)
+    return samples
+
+
 def load_dataset(
-    spec: str,
-    split_seed: int = 0,
-    max_bad: float = DEFAULT_MAX_BAD,
-    progress: Progress | None = None,
+    spec: str, options: DataOptions | None = None, progress: Progress | None = None
 ) -> Dataset:
     """Read a data set whole, for training.
 
+    What is known from training in the other splits is counted in a warning of the log.
+
     Args:
         spec: see ``read_samples``.
-        split_seed: of the splits, where the data gives none.
-        max_bad: share of samples that may be left out, 0 to 1.
+        options: how to read and split it.
         progress: told how many pictures are read.
 
     Raises:
         DataError: nothing to train or validate on, too many unusable samples, or a split with
             symbols that the training split lacks.
+        OptionError: a share of a training split that is drawn anew in each epoch.
     """
-    samples = assign_splits(read_samples(spec), split_seed)
-    splits, bad = _read_splits(spec, samples, max_bad, progress)
+    options = options or DataOptions()
+    samples = split_samples(spec, options)
+    usable, bad = _read_usable(spec, samples, options.max_bad, progress)
+    parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
+    splits = {split: _labelled(part) for split, part in parts.items()}
     needed: tuple[Split, ...] = ("train", "val")
     for split in needed:
         if not splits[split]:
-            n = len(samples)
-            raise DataError(f"{spec}: no samples in the {split} split (of {n}); give more data")
+            n, n_groups = len(samples), len({group_key(s) for s in samples})
+            raise DataError(
+                f"{spec}: no samples in the {split} split (of {n} in {n_groups} groups); "
+                "give more data"
+            )
     charset = Charset.from_texts(splits["train"].texts)
     for split in SPLITS[1:]:
         _check_symbols(spec, split, splits[split], charset)
     fresh = _fresh_recipe(samples)
+    if fresh is not None and options.train_share < 1:
+        raise OptionError(
+            f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
+            "which there is no share; set the counts of the recipe"
+        )
+    leaks = describe_leaks(usable)
+    if leaks:
+        logger.warning("%s: %s", spec, leaks)
     return Dataset(spec, splits, charset, _fingerprint(splits, fresh is not None), bad, fresh)
 
 
 def load_split(
     spec: str,
     split: Split | None,
-    split_seed: int = 0,
-    max_bad: float = DEFAULT_MAX_BAD,
+    options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> tuple[LabelledImages, list[BadSample]]:
-    """Read one split of a data set, or all of it, for evaluation.
+    """Read one split of a data set as ``load_dataset`` does, or all of it, for evaluation.
 
     Raises:
         DataError: the split is empty, or too many samples are unusable.
     """
-    samples = read_samples(spec)
-    if split is not None:
-        parts = by_split(assign_splits(samples, split_seed))
+    options = options or DataOptions()
+    if split is None:
+        samples = list_samples(spec, options)
+    else:
+        parts = by_split(split_samples(spec, options))
         samples = parts[split]
         if not samples:
             sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
             raise DataError(f"{spec}: no samples in the {split} split ({sizes}); give --split")
-    usable, bad = _read_usable(spec, samples, max_bad, progress)
+    usable, bad = _read_usable(spec, samples, options.max_bad, progress)
     return _labelled(usable), bad
 
 
@@ -163,7 +217,7 @@ def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayIma
     Raises:
         DataError: none of the samples can be used.
     """
-    samples = read_samples(spec)
+    samples = list_samples(spec, DataOptions())
     some: list[tuple[GrayImage, str]] = []
     bad: list[BadSample] = []
     for i in rng.permutation(len(samples)):
@@ -180,8 +234,13 @@ def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayIma
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write a data set as bytes that other processes map; see ``open_dataset``."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a data set as bytes that other processes map; see ``open_dataset``.
+
+    The folder appears whole or not at all; one that is there is replaced.
+    """
+    part_folder = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part_folder, ignore_errors=True)
+    part_folder.mkdir(parents=True)
     index = {
         "spec": dataset.spec,
         "symbols": dataset.charset.symbols,
@@ -194,8 +253,10 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         },
     }
     for split, part in dataset.splits.items():
-        np.save(folder / f"{split}.npy", part.images.pixels)
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+        np.save(part_folder / f"{split}.npy", part.images.pixels)
+    (part_folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    part_folder.rename(folder)
 
 
 def open_dataset(folder: Path) -> Dataset:
@@ -223,17 +284,6 @@ def _fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
     return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe
 
 
-def _read_splits(
-    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None
-) -> tuple[dict[Split, LabelledImages], list[BadSample]]:
-    usable, bad = _read_usable(spec, samples, max_bad, progress)
-    splits = {
-        split: _labelled([(s, image) for s, image in usable if s.split == split])
-        for split in SPLITS
-    }
-    return splits, bad
-
-
 def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
     return LabelledImages(
         [s.name for s, _ in usable],
@@ -245,8 +295,6 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
 def _read_usable(
     spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
-    if not 0 <= max_bad <= 1:
-        raise OptionError(f"--max-bad {max_bad}: must be a share from 0 to 1")
     usable: list[tuple[Sample, GrayImage]] = []
     bad: list[BadSample] = []
     for i, (sample, result) in enumerate(_read_all(samples), start=1):
@@ -266,6 +314,9 @@ def _read_usable(
 
 
 def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | str]]:
+    if all(isinstance(sample.image, np.ndarray) for sample in samples):
+        yield from ((sample, _picture_or_reason(sample)) for sample in samples)
+        return
     with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
         yield from zip(samples, pool.map(_picture_or_reason, samples), strict=True)
 
@@ -278,6 +329,10 @@ def _picture_or_reason(sample: Sample) -> GrayImage | str:
         return picture_of(sample.image)
     except ImageError as error:
         return str(error)
+
+
+def _is_usable(sample: Sample) -> bool:
+    return not isinstance(_picture_or_reason(sample), str)
 
 
 def label_problem(sample: Sample) -> str | None:

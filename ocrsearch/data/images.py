@@ -6,6 +6,7 @@ decoders of common formats see it (Pillow would hand a PostScript file to anothe
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import threading
 import warnings
@@ -150,6 +151,13 @@ def to_gray(image: Image.Image) -> GrayImage:
         white = Image.new("RGBA", rgba.size, "white")
         image = Image.alpha_composite(white, rgba)
     return np.asarray(image.convert("L"), dtype=np.uint8).copy()
+
+
+def digest_image(image: GrayImage) -> bytes:
+    """Return a hash of the pixels and shape of an (H, W) picture: the same for copies alone."""
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return digest.digest()
 
 
 def scaled_width(height: int, width: int, config: ImageConfig) -> int:

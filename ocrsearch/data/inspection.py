@@ -6,7 +6,6 @@ measures alone.
 
 from __future__ import annotations
 
-import hashlib
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from ocrsearch.config import ImageConfig
 from ocrsearch.data.dataset import BadSample, Progress, label_problem
 from ocrsearch.data.frames import count_unfit, frames_needed
-from ocrsearch.data.images import open_image, picture_of, to_gray
+from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
 from ocrsearch.errors import ImageError
 
@@ -166,9 +165,7 @@ def _measure(sample: Sample) -> Measured | Unusable:
         mode, image = _read(sample.image)
     except ImageError as error:
         return _unusable(sample, str(error), str(sample.image))
-    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(image.tobytes())
-    return Measured(sample, (image.shape[0], image.shape[1]), mode, digest.digest())
+    return Measured(sample, (image.shape[0], image.shape[1]), mode, digest_image(image))
 
 
 def _read(picture: Path | GrayImage | Drawable) -> tuple[str, GrayImage]:

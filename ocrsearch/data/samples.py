@@ -42,12 +42,16 @@ class Sample:
         image: where the picture is, or the picture itself, or what makes it.
         text: the label, NFC.
         split: the split that the data set itself gives, or None.
+        group: what must not be parted by a split: the writer, the form, the letter; or None.
+        doubtful: marked by the data set itself as wrong or cut badly.
     """
 
     name: str
     image: Path | GrayImage | Drawable
     text: str
     split: Split | None = None
+    group: str | None = None
+    doubtful: bool = False
 
 
 def normalize_label(text: str) -> str:

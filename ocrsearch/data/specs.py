@@ -6,19 +6,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocrsearch.data.digits import make_digits
-from ocrsearch.data.formats import FORMATS
+from ocrsearch.data.formats import FORMATS, all_formats
 from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
 
 BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": make_digits}
+
+LABEL_FILE_NAMES = ("labels", "data", "train", "metadata", "words", "lines")
+"""Label files of these names say nothing of what they are about; their folder does."""
 
 
 def read_samples(spec: str) -> list[Sample]:
     """Return the samples that a specification names; no picture is read.
 
     Args:
-        spec: ``captcha:FOLDER``, ``csv:FILE``, ``labels:FILE``, a path whose format is
-            recognised, or ``digits``.
+        spec: ``FORMAT:PATH`` with a format of ``FORMATS``, a path whose format is recognised,
+            or ``digits``.
 
     Raises:
         DataError: unknown format or path, or labels that cannot be read.
@@ -26,15 +29,16 @@ def read_samples(spec: str) -> list[Sample]:
     if spec in BUILT_IN:
         return BUILT_IN[spec]()
     name, colon, path = spec.partition(":")
-    if colon and name in FORMATS:
-        return FORMATS[name].read(_path(spec, path))
+    formats = all_formats()
+    if colon and name in formats:
+        return formats[name].read(_path(spec, path))
     return _read_bare_path(spec)
 
 
 def data_name(spec: str) -> str:
     """Return a short name for a specification, for the name of a study."""
     path = Path(spec.rpartition(":")[2])
-    folder_counts = path.suffix and path.stem in ("labels", "data", "train")
+    folder_counts = path.suffix and path.stem in LABEL_FILE_NAMES
     return path.resolve().parent.name if folder_counts else path.stem or path.resolve().name
 
 
@@ -53,7 +57,7 @@ def _allowed() -> str:
 
 def _read_bare_path(spec: str) -> list[Sample]:
     path = _path(spec, spec)
-    for label_format in FORMATS.values():
+    for label_format in all_formats().values():
         if label_format.recognise(path):
             return label_format.read(path)
     if path.is_dir():

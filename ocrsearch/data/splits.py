@@ -1,13 +1,16 @@
-"""Splits: those that a data set gives, or 80/10/10 by seed.
+"""Splits: those that a data set gives, those of a file, or 80/10/10 by seed.
 
-A symbol that only one part of the data has must be learned to be read: samples that hold
-a symbol found nowhere else go to the training split.
+What belongs together stays together: a split is drawn by whole groups, of a writer, a form, a
+letter; a sample without a group is one of its own. A symbol that only one group has must be
+learned to be read: such groups are drawn for no other split than training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +19,45 @@ from ocrsearch.errors import DataError
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
+MIN_GROUPS = 3
+"""Of fewer, none is held out."""
+
+GroupKey = tuple[bool, str]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The indices of samples that stay together, and the symbols of their labels."""
+
+    ids: list[int]
+    symbols: set[str]
+
+
+def group_key(sample: Sample) -> GroupKey:
+    """Return what samples that stay together have in common: their group, or else their name."""
+    return sample.group is not None, sample.name if sample.group is None else sample.group
+
+
+def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
+    """Return the samples with the groups that a pattern finds in their names.
+
+    Args:
+        samples: in any order, which is kept.
+        pattern: a regular expression; its first parenthesis, or else all that it finds.
+
+    Raises:
+        DataError: it finds nothing in some name.
+    """
+    regex = re.compile(pattern)
+    matches = [regex.search(sample.name) for sample in samples]
+    groups = [match and match.group(1 if regex.groups else 0) for match in matches]
+    missed = [sample.name for sample, group in zip(samples, groups, strict=True) if not group]
+    if missed:
+        raise DataError(
+            f"--group {pattern!r}: finds nothing in {len(missed)} of {len(samples)} names, first "
+            f"{missed[0]!r}; give a regular expression that finds the group in each"
+        )
+    return [replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
 
 
 def assign_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
@@ -26,8 +68,8 @@ def assign_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
         seed: of the draw; the same samples and seed give the same splits.
 
     Returns:
-        If no split was given, 80 % train, 10 % val, 10 % test. If train but no val was given,
-        a tenth of train becomes val. Otherwise the splits as given.
+        If no split was given, about 80 % train, 10 % val, 10 % test. If train but no val was
+        given, a tenth of train becomes val. Otherwise the splits as given.
 
     Raises:
         DataError: some samples have a split and others not.
@@ -44,6 +86,63 @@ def assign_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
     return list(samples)
 
 
+def cover_symbols(
+    samples: Sequence[Sample], given: Sequence[Sample], usable: Callable[[Sample], bool]
+) -> list[Sample]:
+    """Move held-out groups to the training split if it has no usable sample of their symbols.
+
+    Args:
+        samples: with their splits.
+        given: the same ones as ``assign_splits`` got them; what it did not draw stays.
+        usable: whether a sample can be trained on; asked of few.
+    """
+    drawn = [
+        s
+        for s, before in zip(samples, given, strict=True)
+        if s.split != "train" and s.split != before.split
+    ]
+    wanted = set().union(*(s.text for s in drawn))
+    known: set[str] = set()
+    for s in samples:
+        if s.split == "train" and not known.issuperset(wanted.intersection(s.text)) and usable(s):
+            known.update(s.text)
+    moved: set[GroupKey] = set()
+    for s in drawn:
+        if not known.issuperset(s.text) and usable(s):
+            known.update(s.text)
+            moved.add(group_key(s))
+    movable = {id(s) for s in drawn if group_key(s) in moved}
+    return [replace(s, split="train") if id(s) in movable else s for s in samples]
+
+
+def take_share(
+    samples: Sequence[Sample], share: float, seed: int, usable: Callable[[Sample], bool]
+) -> list[Sample]:
+    """Return the samples without part of the training split.
+
+    Args:
+        samples: with their splits.
+        share: of the training split that is kept, over 0 to 1; a smaller one is part of a larger.
+        seed: of the draw.
+        usable: whether a sample can be trained on; asked of few.
+
+    Returns:
+        The share, and those training samples more whose symbols it would lack.
+    """
+    train = [i for i, s in enumerate(samples) if s.split == "train"]
+    n = max(1, round(share * len(train)))
+    kept: set[int] = set()
+    known: set[str] = set()
+    for rank, k in enumerate(np.random.default_rng([seed, 1]).permutation(len(train))):
+        sample = samples[train[k]]
+        adds = not known.issuperset(sample.text) and usable(sample)
+        if adds:
+            known.update(sample.text)
+        if adds or rank < n:
+            kept.add(train[k])
+    return [s for i, s in enumerate(samples) if s.split != "train" or i in kept]
+
+
 def by_split(samples: Sequence[Sample]) -> dict[Split, list[Sample]]:
     """Return the samples of each split, in their order."""
     return {split: [s for s in samples if s.split == split] for split in SPLITS}
@@ -52,18 +151,60 @@ def by_split(samples: Sequence[Sample]) -> dict[Split, list[Sample]]:
 def _draw(
     samples: Sequence[Sample], seed: int, val_share: float, test_share: float
 ) -> list[Sample]:
-    order = np.random.default_rng(seed).permutation(len(samples))
-    n_val = _at_least_one(len(samples), val_share)
-    n_test = _at_least_one(len(samples), test_share)
-    held_out: dict[int, Split] = {int(i): "test" for i in order[:n_test]}
-    held_out |= {int(i): "val" for i in order[n_test : n_test + n_val]}
-    known = set().union(*(s.text for i, s in enumerate(samples) if i not in held_out))
-    for i in sorted(held_out):
-        if not known.issuperset(samples[i].text):
-            known.update(samples[i].text)
-            del held_out[i]
+    groups = _groups(samples)
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(groups))]
+    n_having = Counter(symbol for group in groups for symbol in group.symbols)
+    held_out: dict[int, Split] = {}
+    plan: list[tuple[Split, float, int]] = [("test", test_share, 2), ("val", val_share, 1)]
+    for split, share, n_after in plan:  # groups that the splits after it need at the least
+        if not share or len(groups) < MIN_GROUPS:
+            continue
+        n_wanted = max(1, round(len(samples) * share))
+        taken = _take(groups, order, n_wanted, len(order) - n_after, n_having)
+        order = [i for i in order if i not in taken]
+        held_out.update((i, split) for g in taken for i in groups[g].ids)
     return [replace(s, split=held_out.get(i, "train")) for i, s in enumerate(samples)]
 
 
-def _at_least_one(n: int, share: float) -> int:
-    return max(1, round(n * share)) if share and n >= 3 else 0
+def _groups(samples: Sequence[Sample]) -> list[_Group]:
+    groups: dict[GroupKey, _Group] = {}
+    for i, sample in enumerate(samples):
+        group = groups.setdefault(group_key(sample), _Group([], set()))
+        group.ids.append(i)
+        group.symbols.update(sample.text)
+    return list(groups.values())
+
+
+def _take(
+    groups: Sequence[_Group],
+    order: Sequence[int],
+    n_wanted: int,
+    n_most: int,
+    n_having: Counter[str],
+) -> set[int]:
+    """Take groups in an order, as near to a number of samples as they allow, but at least one.
+
+    Args:
+        groups: all of them.
+        order: numbers of those that are left.
+        n_wanted: samples.
+        n_most: groups.
+        n_having: of each symbol, the groups left that have it; it never falls below one.
+    """
+
+    def others_have(i: int) -> bool:
+        return all(n_having[symbol] > 1 for symbol in groups[i].symbols)
+
+    taken: set[int] = set()
+    n = 0
+    for i in order:
+        size = len(groups[i].ids)
+        if size <= 2 * (n_wanted - n) and len(taken) < n_most and others_have(i):
+            taken.add(i)
+            n += size
+            n_having.subtract(groups[i].symbols)
+    if not taken:  # each is far larger than what is wanted
+        free = filter(others_have, order)
+        taken.update(sorted(free, key=lambda i: len(groups[i].ids))[:1])
+        n_having.subtract(symbol for i in taken for symbol in groups[i].symbols)
+    return taken

@@ -17,6 +17,7 @@ from torch import nn
 
 from ocrsearch.config import Config
 from ocrsearch.data.charset import Charset
+from ocrsearch.data.options import DataOptions
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import BestTrial
@@ -38,8 +39,8 @@ class Bundle:
         charset: the symbols it knows.
         weights: the network's state.
         metrics: on the validation split of its study.
-        provenance: study, trial, seed, data fingerprint, split seed, versions, and the
-            records of the training's epochs.
+        provenance: study, trial, seed, data and its options, versions, and the records of the
+            training's epochs.
     """
 
     config: Config
@@ -53,6 +54,10 @@ class Bundle:
         network = build_network(self.config, len(self.charset), seed=0)
         network.load_state_dict(self.weights)
         return network.eval()
+
+    def data_options(self) -> DataOptions:
+        """Return how the data of its study was read and split."""
+        return DataOptions.from_dict(self.provenance.get("data_options", {}))
 
 
 def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
@@ -81,7 +86,7 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         "seed": best.metrics.get("seed"),
         "data": facts["data_spec"],
         "data_fingerprint": facts["data_fingerprint"],
-        "split_seed": facts["split_seed"],
+        "data_options": facts.get("data_options", {}),
         "versions": best.metrics.get("versions", {}),
         "params": best.params,
         "epochs": best.epochs,
@@ -157,7 +162,7 @@ def _from_content(content: dict[str, Any], path: Path) -> Bundle:
         )
         bundle.build_network()
         bundle.metrics.items()
-        bundle.provenance.get("split_seed")
+        bundle.data_options()
         for record in bundle.provenance.get("epochs", []):  # older models have none
             sum(record[key] for key in EPOCH_FIGURES)  # all there, and numbers
     except Exception as error:  # any part may be of any kind

@@ -8,19 +8,14 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import optuna
 
-from ocrsearch.data.dataset import (
-    DEFAULT_MAX_BAD,
-    Dataset,
-    Progress,
-    load_dataset,
-    save_dataset,
-)
+from ocrsearch.data.dataset import Dataset, Progress, load_dataset, save_dataset
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status
@@ -40,9 +35,6 @@ from ocrsearch.search.study import (
 )
 from ocrsearch.search.trial_files import remove_folder
 
-SPLIT_SEED = 0
-"""Splits are drawn by this seed, whatever the seed of the search, so that they stay apart."""
-
 
 @dataclass(frozen=True)
 class SearchOptions:
@@ -57,7 +49,7 @@ class SearchOptions:
         target: validation CER at which it ends.
         seed: of sampler, weights and data order.
         device: "auto", "cpu" or "cuda".
-        max_bad: share of unusable samples that is borne.
+        data: how the data is read and split.
     """
 
     trials: int = 100
@@ -68,7 +60,7 @@ class SearchOptions:
     target: float | None = None
     seed: int = 0
     device: str = "auto"
-    max_bad: float = DEFAULT_MAX_BAD
+    data: DataOptions = field(default_factory=DataOptions)
 
 
 @dataclass(frozen=True)
@@ -120,8 +112,8 @@ def search(
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
         with study_lock(folder, name), _engine(options, folder / "data") as engine:
-            dataset = load_dataset(data, SPLIT_SEED, options.max_bad, progress)
-            study = open_study(storage, name, space, _facts(space, dataset, options.seed))
+            dataset = load_dataset(data, options.data, progress)
+            study = open_study(storage, name, space, _facts(space, dataset, options))
             left_out = _prepare_folder(dataset, folder)
             limits = Limits(options.trials, options.timeout_s, options.target)
             coordinator = Coordinator(
@@ -167,15 +159,15 @@ def _check(options: SearchOptions) -> None:
         raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
 
 
-def _facts(space: Space, dataset: Dataset, seed: int) -> StudyFacts:
+def _facts(space: Space, dataset: Dataset, options: SearchOptions) -> StudyFacts:
     return StudyFacts(
         space_name=space.name,
         space=space.content,
         data_spec=dataset.spec,
         data_fingerprint=dataset.fingerprint,
         n_samples={split: len(part) for split, part in dataset.splits.items()},
-        split_seed=SPLIT_SEED,
-        seed=seed,
+        data_options=options.data.to_dict(),
+        seed=options.seed,
     )
 
 

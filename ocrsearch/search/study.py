@@ -44,7 +44,7 @@ class StudyFacts:
     data_spec: str
     data_fingerprint: str
     n_samples: dict[str, int]
-    split_seed: int
+    data_options: dict[str, Any]
     seed: int
 
 
@@ -217,8 +217,11 @@ def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
     now = json.loads(json.dumps(facts.__dict__))
     advice = "continue it with what it began with, or give --study a new name"
     if stored["data_fingerprint"] != now["data_fingerprint"]:
+        before, after = stored.get("data_options", {}), now["data_options"]
+        differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
+        options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(
-            f"study {name!r}: began with other data ({stored['data_spec']}, fingerprint "
+            f"study {name!r}: began with other data ({stored['data_spec']}{options}, fingerprint "
             f"{stored['data_fingerprint']}; now {now['data_spec']}, "
             f"{now['data_fingerprint']}); {advice}"
         )

@@ -408,7 +408,7 @@ def test_data_with_brackets_in_its_path_is_shown_as_it_is(command: Command, tmp_
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     storage = open_storage(url, create=True)
     space = parse_space(SPACE, "small")
-    facts = StudyFacts("small", space.content, "captcha:scans [old]", "f", {}, 0, 0)
+    facts = StudyFacts("small", space.content, "captcha:scans [old]", "f", {}, {}, 0)
     open_study(storage, "s", space, facts)
     storage.engine.dispose()
     assert "captcha:scans [old]" in command("studies", "list", "--storage", url).out

@@ -20,7 +20,7 @@ HEAVY = (
 COMMANDS = (
     *("run", "best", "evaluate", "predict", "dashboard", "space", "space check", "space schema"),
     *("studies", "studies list", "studies export", "data", "data inspect", "data preview"),
-    *("data synth", "data synth digits", "data synth text"),
+    *("data split", "data synth", "data synth digits", "data synth text"),
 )
 
 

@@ -144,7 +144,7 @@ LABEL_FILES = {
         ("no_picture.csv", "no such picture"),
         ("outside.csv", "outside the file's folder"),
         ("nul.csv", "nul.csv"),
-        ("splits.csv", "row 2: split is 'training', must be one of"),
+        ("splits.csv", "line 2: split is 'training', must be one of"),
         ("symbol.json", "symbols that the training split lacks: x (first in good/12.png: '1x')"),
         ("no_val.json", "no samples in the val split"),
         ("no_object.json", "needs an object"),

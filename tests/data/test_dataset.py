@@ -19,6 +19,7 @@ from ocrsearch.data.dataset import (
     save_dataset,
 )
 from ocrsearch.data.images import MAX_STORED_HEIGHT_PX
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS
 from ocrsearch.errors import DataError
 
@@ -61,7 +62,7 @@ def test_pictures_keep_their_labels(captcha_folder: Path) -> None:
 
 def test_saved_dataset_is_opened_as_it_was(captcha_folder: Path, tmp_path: Path) -> None:
     (captcha_folder / "000.png").write_bytes(b"")
-    dataset = load_dataset(str(captcha_folder), max_bad=0.1)
+    dataset = load_dataset(str(captcha_folder), DataOptions(max_bad=0.1))
     save_dataset(dataset, tmp_path / "cache" / "below")
 
     opened = open_dataset(tmp_path / "cache" / "below")
@@ -102,7 +103,7 @@ def test_dataset_without_a_test_split_is_saved_and_opened(tmp_path: Path) -> Non
 def test_fingerprint_follows_the_content(captcha_folder: Path) -> None:
     first = load_dataset(str(captcha_folder)).fingerprint
     assert load_dataset(f"captcha:{captcha_folder}").fingerprint == first
-    assert load_dataset(str(captcha_folder), split_seed=1).fingerprint != first
+    assert load_dataset(str(captcha_folder), DataOptions(split_seed=1)).fingerprint != first
 
     (captcha_folder / "000.png").rename(captcha_folder / "001.png")
     relabelled = load_dataset(str(captcha_folder)).fingerprint
@@ -116,7 +117,7 @@ def test_few_bad_samples_are_left_out(captcha_folder: Path) -> None:
     (captcha_folder / "000.png").write_bytes(b"no picture")
     (captcha_folder / ".png").write_bytes((captcha_folder / "011.png").read_bytes())
 
-    dataset = load_dataset(str(captcha_folder), max_bad=2 / 31)
+    dataset = load_dataset(str(captcha_folder), DataOptions(max_bad=2 / 31))
 
     assert sum(len(part) for part in dataset.splits.values()) == N - 1
     assert {b.name for b in dataset.bad} == {"000.png", ".png"}
@@ -129,7 +130,7 @@ def test_too_many_bad_samples_are_refused_with_the_first_reasons(captcha_folder:
     for path in damaged:
         path.write_bytes(b"no picture")
     with pytest.raises(DataError) as caught:
-        load_dataset(str(captcha_folder), max_bad=4 / N)
+        load_dataset(str(captcha_folder), DataOptions(max_bad=4 / N))
 
     message = str(caught.value)
     assert "\n" not in message
@@ -176,6 +177,87 @@ def test_nothing_to_train_or_validate_on(
         load_dataset(write_labels(tmp_path, splits))
 
 
+@pytest.fixture
+def spec_with_a_lost_symbol(tmp_path: Path) -> str:
+    """Thirty samples of which two, in training and validation, have a z; the first is damaged."""
+    for i in range(30):
+        Image.new("L", (6, 5), i).save(tmp_path / f"{i:02d}.png")
+    names = [p.name for p in sorted(tmp_path.iterdir())]
+    (tmp_path / "data.csv").write_text("image,text\n" + "".join(f"{n},a\n" for n in names))
+    parts = load_dataset(str(tmp_path / "data.csv")).splits
+    with_z = {parts["train"].names[0], parts["val"].names[0]}
+    rows = "".join(f"{n},{'az' if n in with_z else 'a'}\n" for n in names)
+    (tmp_path / "data.csv").write_text("image,text\n" + rows)
+    (tmp_path / parts["train"].names[0]).write_bytes(b"")
+    return str(tmp_path / "data.csv")
+
+
+def test_symbol_of_a_damaged_training_sample_is_learned_from_another(
+    spec_with_a_lost_symbol: str,
+) -> None:
+    options = DataOptions(max_bad=0.1)
+
+    dataset = load_dataset(spec_with_a_lost_symbol, options)
+
+    assert dataset.charset.symbols == ("a", "z")
+    assert [len(part) for part in dataset.splits.values()] == [24, 2, 3]
+    for split in SPLITS:
+        part, _ = load_split(spec_with_a_lost_symbol, split, options)
+        assert part.names == dataset.splits[split].names
+
+
+def test_share_of_training(captcha_folder: Path) -> None:
+    whole = load_dataset(str(captcha_folder)).splits
+
+    part = load_dataset(str(captcha_folder), DataOptions(train_share=0.5)).splits
+
+    assert 12 <= len(part["train"]) < len(whole["train"])
+    assert set(part["train"].names) < set(whole["train"].names)
+    assert (part["val"].names, part["test"].names) == (whole["val"].names, whole["test"].names)
+
+
+def test_leaks_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    spec = write_labels(tmp_path, {"train": ["ab", "b"], "val": ["ab", "a"]})
+
+    load_dataset(spec)
+
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{spec}: of 2 validation and test samples, 2 with the picture of a training sample, "
+        "1 with the text of a training sample"
+    )
+
+
+def test_saved_dataset_replaces_another_whole(captcha_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    for place in (folder, tmp_path / "cache.part"):
+        place.mkdir()
+        (place / "stale.npy").touch()
+
+    save_dataset(load_dataset(str(captcha_folder)), folder)
+
+    assert sorted(p.name for p in folder.iterdir()) == [
+        *("index.json", "test.npy", "train.npy", "val.npy")
+    ]
+    assert not (tmp_path / "cache.part").exists()
+
+
+def test_dataset_that_cannot_be_saved_leaves_the_other(
+    captcha_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(str(captcha_folder))
+    save_dataset(dataset, tmp_path / "cache")
+
+    def full(*arguments: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        save_dataset(dataset, tmp_path / "cache")
+
+    assert open_dataset(tmp_path / "cache").fingerprint == dataset.fingerprint
+
+
 def test_progress_counts_to_the_end(captcha_folder: Path) -> None:
     told: list[tuple[int, int]] = []
 
@@ -193,9 +275,10 @@ def test_high_pictures_are_stored_smaller(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_one_split_is_that_of_the_whole(split: str, captcha_folder: Path) -> None:
-    whole = load_dataset(str(captcha_folder), split_seed=3)
+    options = DataOptions(split_seed=3)
+    whole = load_dataset(str(captcha_folder), options)
 
-    part, bad = load_split(str(captcha_folder), split, split_seed=3)
+    part, bad = load_split(str(captcha_folder), split, options)
 
     assert bad == []
     assert part.names == whole.splits[split].names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrsearch.data.samples import SPLITS, Sample, Split
-from ocrsearch.data.splits import assign_splits, by_split
+from ocrsearch.data.splits import (
+    assign_splits,
+    by_split,
+    cover_symbols,
+    group_by_pattern,
+    group_key,
+    take_share,
+)
 from ocrsearch.errors import DataError
 
 ALPHABET = "abcdefghij"
@@ -113,6 +121,161 @@ def test_split_given_for_some_only_is_refused() -> None:
     samples = [*samples_of("ab", "train"), Sample("odd one", Path("c.png"), "c")]
     with pytest.raises(DataError, match="odd one: has no split"):
         assign_splits(samples, 0)
+
+
+def grouped(sizes_of_groups: Sequence[int], text: str = "a") -> list[Sample]:
+    """Return samples of groups of the given sizes, those of a group not side by side."""
+    samples = [
+        Sample(f"{g}/{i}", Path("x.png"), text, group=f"{g}")
+        for g, size in enumerate(sizes_of_groups)
+        for i in range(size)
+    ]
+    return sorted(samples, key=lambda s: s.name.partition("/")[2])
+
+
+def groups_apart(samples: Sequence[Sample]) -> bool:
+    """Whether no group is in two splits."""
+    splits = {(group_key(s), s.split) for s in samples}
+    return len(splits) == len({key for key, _ in splits})
+
+
+@given(
+    sizes_of_groups=st.lists(st.integers(1, 9), max_size=30),
+    seed=st.integers(0, 1000),
+)
+def test_groups_stay_together(sizes_of_groups: list[int], seed: int) -> None:
+    assigned = assign_splits(grouped(sizes_of_groups), seed)
+
+    assert groups_apart(assigned)
+    assert all(sizes(assigned)) == (len(sizes_of_groups) >= 3)
+
+
+@pytest.mark.parametrize(
+    ("sizes_of_groups", "expected"),
+    [
+        ([27] * 80, (1728, 216, 216)),
+        ([1] * 100, (80, 10, 10)),
+        ([5] * 3, (5, 5, 5)),
+        ([50, 50], (100, 0, 0)),
+        ([1000, 5, 5], (1000, 5, 5)),
+        ([40] * 5, (120, 40, 40)),
+    ],
+)
+def test_sizes_of_splits_by_group(sizes_of_groups: list[int], expected: tuple[int, ...]) -> None:
+    assert sizes(assign_splits(grouped(sizes_of_groups), seed=0)) == expected
+
+
+@given(seed=st.integers(0, 1000))
+def test_sizes_by_uneven_groups_are_near_the_target(seed: int) -> None:
+    samples = grouped([1, 2, 3, 5, 8, 13] * 10)
+
+    _, n_val, n_test = sizes(assign_splits(samples, seed))
+
+    assert abs(n_val - 32) <= 7
+    assert abs(n_test - 32) <= 7
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_group_with_a_symbol_of_its_own_is_trained_on_whole(seed: int) -> None:
+    samples = grouped([4] * 10)
+    samples = [replace(s, text="az") if s.name == "7/2" else s for s in samples]
+
+    assigned = assign_splits(samples, seed)
+
+    assert {s.split for s in assigned if s.group == "7"} == {"train"}
+    assert sizes(assigned) == (32, 4, 4)
+
+
+def test_samples_of_one_name_stay_together() -> None:
+    samples = [Sample(f"{i % 10}.png", Path("x.png"), "a") for i in range(30)]
+
+    assert groups_apart(assign_splits(samples, 0))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"^[^_]+", ["ann", "ann", "bob"]),
+        (r"_(\d)", ["1", "2", "1"]),
+        (r"(?P<book>\w)\.", ["1", "2", "1"]),
+    ],
+)
+def test_group_by_pattern(pattern: str, expected: list[str]) -> None:
+    samples = [Sample(name, Path(name), "x") for name in ("ann_1.png", "ann_2.png", "bob_1.png")]
+
+    assert [s.group for s in group_by_pattern(samples, pattern)] == expected
+
+
+@pytest.mark.parametrize("pattern", ["ann", "(z)?", "bob_(.*?)"])
+def test_pattern_that_misses_a_name_is_refused(pattern: str) -> None:
+    samples = [Sample(name, Path(name), "x") for name in ("ann_1.png", "bob_1.png")]
+    with pytest.raises(DataError, match=r"finds nothing in [12] of 2 names, first"):
+        group_by_pattern(samples, pattern)
+
+
+def test_symbols_that_no_usable_training_sample_has_are_moved_there() -> None:
+    given_ = samples_of(["ab", "az", "az", "z", "ba", "b"])
+    splits: list[Split] = ["train", "train", "val", "test", "val", "test"]
+    assigned = [replace(s, split=split) for s, split in zip(given_, splits, strict=True)]
+
+    covered = cover_symbols(assigned, given_, lambda s: s.name not in ("1", "2"))
+
+    assert [s.split for s in covered] == ["train", "train", "val", "train", "val", "test"]
+    assert cover_symbols(assigned, given_, lambda s: True) == assigned
+    assert cover_symbols(assigned, assigned, lambda s: s.name != "1") == assigned
+
+
+def test_whole_groups_are_moved() -> None:
+    given_ = [Sample(f"{i}", Path("x"), text, group=text[-1]) for i, text in enumerate("abzzb")]
+    splits: list[Split] = ["train", "val", "val", "val", "val"]
+    assigned = [replace(s, split=split) for s, split in zip(given_, splits, strict=True)]
+    assigned[1] = replace(assigned[1], text="a")
+    assigned[4] = replace(assigned[4], text="a")
+
+    covered = cover_symbols(assigned, given_, lambda s: True)
+
+    assert [s.split for s in covered] == ["train", "val", "train", "train", "val"]
+
+
+def test_few_samples_are_looked_at() -> None:
+    given_ = samples_of([ALPHABET] * 500)
+    assigned = assign_splits(given_, 0)
+    asked: list[Sample] = []
+
+    cover_symbols(assigned, given_, lambda s: bool(asked.append(s)) or True)
+
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(("share", "n"), [(1.0, 80), (0.5, 40), (0.1, 8), (0.001, 1), (0.02, 2)])
+def test_share_of_the_training_split(share: float, n: int) -> None:
+    samples = assign_splits(samples_of(["a"] * 100), 0)
+
+    kept = take_share(samples, share, 0, lambda s: True)
+
+    assert sizes(kept) == (n, 10, 10)
+    assert [s for s in kept if s.split != "train"] == [s for s in samples if s.split != "train"]
+    assert kept == [s for s in samples if s in kept]
+
+
+@given(seed=st.integers(0, 100))
+def test_smaller_share_is_part_of_a_larger_one(seed: int) -> None:
+    samples = assign_splits(samples_of(["a", "b", "c", "d"] * 20), 0)
+
+    shares = [take_share(samples, share, seed, lambda s: True) for share in (0.05, 0.2, 0.6)]
+
+    names = [{s.name for s in share} for share in shares]
+    assert names[0] < names[1] < names[2]
+
+
+def test_share_has_all_symbols_of_usable_samples() -> None:
+    samples = samples_of(["ab"] * 50 + ["x", "x", "y"], "train")
+
+    kept = take_share(samples, 0.02, 3, lambda s: s.name != "50")
+
+    assert {s.text for s in kept} >= {"ab", "y"}
+    assert "51" in {s.name for s in kept}
+    assert len(kept) <= 4
 
 
 def test_by_split_has_all_splits() -> None:

@@ -10,9 +10,10 @@ import pytest
 from PIL import ImageFont
 
 from ocrsearch.data.dataset import load_dataset, load_split, open_dataset, save_dataset
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS
 from ocrsearch.data.specs import read_samples
-from ocrsearch.errors import DataError
+from ocrsearch.errors import DataError, OptionError
 
 RECIPE = "{kind: digits, counts: {train: 40, val: 6, test: 5}, seed: 2, fresh: FRESH}"
 
@@ -77,6 +78,12 @@ def test_fresh_epochs_are_another_data_set(tmp_path: Path) -> None:
 
     assert fixed.splits["train"].texts == fresh.splits["train"].texts
     assert fixed.fingerprint != fresh.fingerprint
+
+
+def test_fresh_epochs_have_no_share(tmp_path: Path) -> None:
+    spec = f"synth:{write(tmp_path, fresh=True)}"
+    with pytest.raises(OptionError, match=r"--train-share 0\.5: .* draws new pictures"):
+        load_dataset(spec, DataOptions(train_share=0.5))
 
 
 def test_other_data_has_no_recipe() -> None:

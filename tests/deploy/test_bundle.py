@@ -157,7 +157,7 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
         "seed": 2,
         "data": "captcha:numbers",
         "data_fingerprint": "0a1b2c3d",
-        "split_seed": 0,
+        "data_options": {},
         "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
         "params": best.params,
         "epochs": best.epochs,

@@ -80,7 +80,7 @@ def new_study(url: str, tmp_path: Path, empty_database: Path) -> Iterator[NewStu
     shutil.copy(empty_database, tmp_path)
     storage = open_storage(url)
     space = parse_space("training: {learning_rate: {float: [0.001, 0.1], log: true}}", "rate")
-    facts = StudyFacts("rate", space.content, "captcha:x", "f", {"train": 1}, 0, 0)
+    facts = StudyFacts("rate", space.content, "captcha:x", "f", {"train": 1}, {}, 0)
     yield lambda name: open_study(storage, name, space, facts)
     storage.engine.dispose()
 

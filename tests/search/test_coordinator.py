@@ -140,7 +140,7 @@ class Setting:
 
     def study(self) -> optuna.Study:
         storage = open_storage(f"sqlite:///{self.folder}/test.db", create=True)
-        facts = StudyFacts(self.space.name, self.space.content, "d", "f", {"train": 2}, 0, 7)
+        facts = StudyFacts(self.space.name, self.space.content, "d", "f", {"train": 2}, {}, 7)
         return open_study(storage, "s", self.space, facts)
 
     def coordinator(self, engine: ScriptedEngine, limits: Limits) -> Coordinator:
@@ -361,13 +361,23 @@ def test_first_configurations_come_first(tmp_path: Path) -> None:
 def test_other_data_or_another_space_is_refused(setting: Setting) -> None:
     setting.run(falling, trials=1)
     storage = open_storage(f"sqlite:///{setting.folder}/test.db")
-    facts = StudyFacts("space", setting.space.content, "d", "OTHER", {}, 0, 7)
+    facts = StudyFacts("space", setting.space.content, "d", "OTHER", {}, {}, 7)
     with pytest.raises(StudyError, match="other data"):
         open_study(storage, "s", setting.space, facts)
     changed = parse_space(SPACE.replace("[16, 32]", "[16, 48]"), "space")
-    facts = StudyFacts("space", changed.content, "d", "f", {}, 0, 7)
+    facts = StudyFacts("space", changed.content, "d", "f", {}, {}, 7)
     with pytest.raises(StudyError, match=r"images\.height\.choice"):
         open_study(storage, "s", changed, facts)
+
+
+def test_refusal_of_other_data_names_the_options_it_began_with(setting: Setting) -> None:
+    storage = open_storage(f"sqlite:///{setting.folder}/test.db", create=True)
+    began = {"group": "^a", "train_share": 0.5, "split_seed": 0}
+    now = {"group": "", "train_share": 1.0, "split_seed": 0}
+    space = setting.space
+    open_study(storage, "g", space, StudyFacts("space", space.content, "d", "f", {}, began, 7))
+    with pytest.raises(StudyError, match=r"\(d and group '\^a', train_share 0\.5, fingerprint f;"):
+        open_study(storage, "g", space, StudyFacts("space", space.content, "d", "o", {}, now, 7))
 
 
 def test_describe_uses_short_names() -> None:

@@ -1,13 +1,32 @@
-"""Label formats: each a module with ``read`` and ``recognise``, and a line in the registry."""
+"""Label formats: each a module with ``read`` and ``recognise``, and a line in the registry.
+
+Other packages add theirs by an entry point of the group ``ocrsearch.formats`` that names such
+a module.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from ocrsearch.data.formats import captcha, csv_table, labels_json, synth
+from ocrsearch.data.formats import (
+    captcha,
+    gt_folder,
+    iam,
+    json_lines,
+    kalapa,
+    labels_json,
+    mnist,
+    ppocr,
+    synth,
+    table,
+)
 from ocrsearch.data.samples import Sample
+from ocrsearch.errors import DataError
+
+ENTRY_POINTS = "ocrsearch.formats"
 
 
 @dataclass(frozen=True)
@@ -18,9 +37,37 @@ class LabelFormat:
     recognise: Callable[[Path], bool]
 
 
-FORMATS: dict[str, LabelFormat] = {
-    "captcha": LabelFormat(captcha.read, captcha.recognise),
-    "csv": LabelFormat(csv_table.read, csv_table.recognise),
+FORMATS: dict[str, LabelFormat] = {  # a bare path is of the first one that recognises it
+    "iam": LabelFormat(iam.read, iam.recognise),
+    "kalapa": LabelFormat(kalapa.read, kalapa.recognise),
+    "mnist": LabelFormat(mnist.read, mnist.recognise),
+    "gt": LabelFormat(gt_folder.read, gt_folder.recognise),
     "labels": LabelFormat(labels_json.read, labels_json.recognise),
     "synth": LabelFormat(synth.read, synth.recognise),
+    "jsonl": LabelFormat(json_lines.read, json_lines.recognise),
+    "csv": LabelFormat(table.read_csv, table.recognise_csv),
+    "tsv": LabelFormat(table.read_tsv, table.recognise_tsv),
+    "ppocr": LabelFormat(ppocr.read, ppocr.recognise),
+    "captcha": LabelFormat(captcha.read, captcha.recognise),
 }
+
+
+def all_formats() -> dict[str, LabelFormat]:
+    """Return the formats of other packages, which know their data best, and then ours.
+
+    Raises:
+        DataError: one of another package cannot be loaded.
+    """
+    others = {point.name: _load(point) for point in entry_points(group=ENTRY_POINTS)}
+    return {**others, **FORMATS}
+
+
+def _load(point: EntryPoint) -> LabelFormat:
+    try:
+        module = point.load()
+        return LabelFormat(module.read, module.recognise)
+    except Exception as error:  # another package's code may raise anything
+        raise DataError(
+            f"label format {point.name!r} ({point.value}): cannot be loaded ({error}); "
+            "mend or remove the package that brings it"
+        ) from None

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.data.formats.paths import picture_path, read_text
+from ocrsearch.data.formats.label_file import picture_path, read_text
 from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
 from ocrsearch.errors import DataError
 
@@ -28,7 +28,10 @@ def read(path: Path) -> list[Sample]:
         raise DataError(f"labels:{path}: not JSON (line {error.lineno}: {error.msg})") from None
     except (ValueError, RecursionError) as error:  # too long a number, too deeply nested
         raise DataError(f"labels:{path}: not JSON that can be read ({error})") from None
-    if not isinstance(content, dict) or not content.keys() & set(SPLITS):
+    if not isinstance(content, dict):
+        raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
+    _refuse_unknown_lists(path, content)
+    if not content.keys() & set(SPLITS):
         raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
     samples = [
         _sample(path, split, i, entry)
@@ -38,6 +41,13 @@ def read(path: Path) -> list[Sample]:
     if not samples:
         raise DataError(f"labels:{path}: its lists {sorted(content)} are all empty")
     return samples
+
+
+def _refuse_unknown_lists(path: Path, content: dict[str, Any]) -> None:
+    """What is no list, such as a description, is no misspelt split."""
+    for key, value in content.items():
+        if isinstance(value, list) and key not in SPLITS:
+            raise DataError(f"labels:{path}: unknown list {key!r}; the lists must be of {SPLITS}")
 
 
 def _entries(path: Path, split: Split, value: Any) -> list[Any]:

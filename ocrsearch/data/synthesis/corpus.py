@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrsearch.data.formats.paths import read_text
+from ocrsearch.data.formats.label_file import read_text
 from ocrsearch.data.samples import Sample, Split, normalize_label
 from ocrsearch.data.splits import assign_splits, by_split
 from ocrsearch.errors import DataError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.digits import sklearn_glyphs
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.data.synthesis.digits import DigitArtist
 from ocrsearch.data.synthesis.glyphs import Glyphs, cut_glyphs
@@ -37,6 +38,6 @@ def read_glyphs(recipe: DigitsRecipe) -> dict[Split, Glyphs]:
     if recipe.source == SKLEARN_DIGITS:
         glyphs = sklearn_glyphs(recipe.seed)
     else:
-        splits = load_dataset(recipe.source, split_seed=recipe.seed).splits
+        splits = load_dataset(recipe.source, DataOptions(split_seed=recipe.seed)).splits
         glyphs = {split: cut_glyphs(part.images, part.texts) for split, part in splits.items()}
     return {split: glyphs[split] for split in SPLITS if recipe.counts.of(split)}

@@ -1,0 +1,22 @@
+"""A bar on standard error while pictures are read, where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def reading_bar() -> Iterator[Callable[[int, int], None]]:
+    """Give a function to be told of the number of pictures read and of those in all."""
+    hidden = not sys.stderr.isatty()
+    with typer.progressbar(length=1, label="reading", file=sys.stderr, hidden=hidden) as bar:
+
+        def show(n_read: int, n: int) -> None:
+            bar.length = n
+            bar.update(n_read - bar.pos)
+
+        yield show

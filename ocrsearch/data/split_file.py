@@ -1,0 +1,67 @@
+"""Files that say the split of each sample: a table with columns ``name``, ``split``, ``group``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ocrsearch.data.formats.label_file import read_split
+from ocrsearch.data.formats.table import read_rows
+from ocrsearch.data.samples import Sample
+from ocrsearch.errors import DataError
+
+COLUMNS = ("name", "split", "group")
+
+
+def write_splits(samples: Sequence[Sample], path: Path) -> None:
+    """Write the splits and groups of samples; the file appears whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows((_key(s), s.split or "", s.group or "") for s in samples)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text.getvalue(), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
+    """Return the samples with the splits and groups of a file, without those it leaves out.
+
+    Args:
+        samples: of the data that the file is about.
+        path: a table with commas; a sample with an empty split is left out. The column group
+            may be missing, and what else it names is not looked at.
+
+    Raises:
+        DataError: the file cannot be read, or does not name a sample.
+    """
+    rows = {
+        row["name"] or "": (read_split(row["split"], f"{path}: line {line}"), row.get("group"))
+        for line, row in read_rows(path, "csv", ("name", "split"))
+    }
+    missing = [s.name for s in samples if _key(s) not in rows]
+    if missing:
+        raise DataError(
+            f"--splits {path}: does not name {len(missing)} of {len(samples)} samples, first "
+            f"{missing[0]!r}; write it anew with 'ocrsearch data split', or add them with an "
+            "empty split to leave them out"
+        )
+    found = [(s, *rows[_key(s)]) for s in samples]
+    return [replace(s, split=split, group=group or s.group) for s, split, group in found if split]
+
+
+def _key(sample: Sample) -> str:
+    """Return a sample's name as it can be written: a file's name need not be Unicode."""
+    return sample.name.encode(errors="backslashreplace").decode()

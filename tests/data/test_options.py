@@ -1,0 +1,56 @@
+"""The options of data, their bounds, and the way to plain values and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrsearch.data.options import DataOptions
+from ocrsearch.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"max_bad": -0.1}, "--max-bad -0.1"),
+        ({"max_bad": 1.1}, "--max-bad 1.1"),
+        ({"max_bad": float("nan")}, "--max-bad nan"),
+        ({"train_share": 0.0}, "--train-share 0.0"),
+        ({"train_share": 1.5}, "--train-share 1.5"),
+        ({"train_share": float("nan")}, "--train-share nan"),
+        ({"split_seed": -1}, "--split-seed -1"),
+        ({"group": "("}, "--group '(': not a regular expression"),
+    ],
+)
+def test_values_out_of_range_are_refused(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        DataOptions(**values)
+
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        DataOptions(),
+        DataOptions(group=r"^\d+", split_seed=7, train_share=0.1, keep_err=True, max_bad=1.0),
+    ],
+)
+def test_options_are_the_same_after_json(options: DataOptions) -> None:
+    assert DataOptions.from_dict(json.loads(json.dumps(options.to_dict()))) == options
+
+
+def test_options_that_are_not_stored_are_as_by_default() -> None:
+    assert DataOptions.from_dict({}) == DataOptions()
+
+
+def test_stored_file_is_found_from_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert DataOptions(splits="splits.csv").to_dict()["splits"] == str(tmp_path / "splits.csv")

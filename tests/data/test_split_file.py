@@ -1,0 +1,72 @@
+"""Splits written to a file and read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrsearch.data.samples import Sample, Split
+from ocrsearch.data.split_file import apply_splits, write_splits
+from ocrsearch.errors import DataError
+
+
+def sample(name: str, split: Split | None = None, group: str | None = None) -> Sample:
+    return Sample(name, Path("x.png"), "x", split, group)
+
+
+NAMES = ("a.png", "b,c.png", 'd"e.png', "ü/漢.png", " f ", "\udcff.png")
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    splits: tuple[Split, ...] = ("train", "val", "test", "train", "val", "test")
+    groups = ("w1", None, "w,2", None, "w1", "ü")
+    samples = [sample(*row) for row in zip(NAMES, splits, groups, strict=True)]
+    write_splits(samples, tmp_path / "below" / "splits.csv")
+
+    found = apply_splits([sample(name) for name in NAMES], tmp_path / "below" / "splits.csv")
+
+    assert found == samples
+    assert [p.name for p in (tmp_path / "below").iterdir()] == ["splits.csv"]
+
+
+def test_file_goes_before_what_the_data_says(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("split,name\nval,a\nTEST,b\n,c\ntrain,gone\n")
+    samples = [sample("a", "train", "w1"), sample("b"), sample("c", "train")]
+
+    found = apply_splits(samples, tmp_path / "s.csv")
+
+    assert found == [sample("a", "val", "w1"), sample("b", "test")]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "no such file"),
+        ("", "column name and split missing"),
+        ("name,group\na,b\n", "column split missing"),
+        ("name,split\n", "no rows"),
+        ("name,split\n\na,dev\n", "line 3: split is 'dev'"),
+        ("name,split\na,train\n", "does not name 1 of 2 samples, first 'b'"),
+    ],
+)
+def test_wrong_file_is_refused_in_one_line(
+    content: str | None, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "splits.csv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        apply_splits([sample("a"), sample("b")], path)
+
+    assert problem in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "splits.csv").mkdir()
+    with pytest.raises(DataError, match="cannot be written"):
+        write_splits([sample("a", "train")], tmp_path / "splits.csv")
+
+    assert [p.name for p in tmp_path.iterdir()] == ["splits.csv"]
