@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -203,7 +204,21 @@ class Config(Frozen):
             )
         return self
 
-    def identity(self) -> str:
-        """Return a hash of the content: equal configurations have equal identities."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+    def identity(self, init: str | None = None) -> str:
+        """Return a hash of the content: equal configurations have equal identities.
+
+        Args:
+            init: hash of the weights that training starts from, if there are any.
+        """
+        content = self.model_dump(mode="json")
+        canonical = json.dumps({**content, "init": init} if init else content, sort_keys=True)
         return hashlib.blake2b(canonical.encode(), digest_size=8).hexdigest()
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"a.b": 1}`` for ``{"a": {"b": 1}}``."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        path = f"{prefix}{key}"
+        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
+    return flat

@@ -27,6 +27,10 @@ class StudyError(OcrSearchError):
     """A study that is missing, locked, or does not fit what was asked."""
 
 
+class TrainingError(OcrSearchError):
+    """A training that cannot begin, or go on where it was."""
+
+
 class BundleError(OcrSearchError):
     """A model file that is missing, damaged, or not one of ours."""
 

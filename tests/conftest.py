@@ -200,8 +200,8 @@ def study_db(
     """
     from ocrsearch.search.space import parse_space
     from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_folder
-    from ocrsearch.search.trial_files import trial_folder as folder_of
     from ocrsearch.training.checkpoint import save_tensors
+    from ocrsearch.training.trial_files import trial_folder as folder_of
 
     url = f"sqlite:///{tmp_path_factory.mktemp('study') / 'studies.db'}"
     storage = open_storage(url, create=True)

@@ -181,3 +181,31 @@ def test_two_searches_of_one_study_at_a_time_are_refused(place: Path) -> None:
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
+
+
+def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
+    """A model trained by one command is what all trials of a search start from."""
+    config = place / "config.yaml"
+    fixed = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").split("  decoder:")[0]
+    config.write_text(f"{fixed}training: {{batch_size: 8, epochs: 12}}\n", encoding="utf-8")
+    data = f"captcha:{place / 'pictures'}"
+    arguments = command("train", "--config", str(config), "--data", data, "--export", "m.pt")
+    with subprocess.Popen(arguments, cwd=place, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("epoch 2/"))
+        process.send_signal(signal.SIGINT)
+        *_, said = process.stderr.read().splitlines()
+    assert process.returncode == 130
+    assert said.startswith("interrupted: ")
+    trained = json.loads(ran([*arguments, "--json"], place))
+    assert trained["ending"] == "finished"
+
+    space = place / "further.yaml"
+    text = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").replace("EPOCHS", "1")
+    start, rest = text.split("  decoder:")
+    space.write_text(f"init: m.pt\n{start}{rest[rest.index('training:') :]}", encoding="utf-8")
+    arguments = command("run", "--space", str(space), "--data", data, "--trials", "1")
+    done = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=True)
+    assert "starts from m.pt: 100% of the weights kept" in done.stderr.replace(f"{place}/", "")
+    best = json.loads(ran(command("best", "--json"), place))
+    assert best["metrics"]["transfer"]["n_fresh"] == 0

@@ -13,7 +13,9 @@ import sys
 
 import typer
 
-from ocrsearch.cli import best, dashboard, data, evaluate, predict, run, space, studies
+from ocrsearch.cli import (
+    best, dashboard, data, evaluate, inspect, predict, run, space, studies, train,
+)
 from ocrsearch.errors import OcrSearchError
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
@@ -27,8 +29,10 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("best")(best.best)
+app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("inspect")(inspect.inspect)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
 app.add_typer(studies.app, name="studies")

@@ -47,6 +47,7 @@ def _content(space: Space) -> dict[str, Any]:
             for p in space.parameters
         ],
         "fixed": {f.path: f.value for f in space.fixed},
+        "init": str(space.init) if space.init else None,
     }
 
 
@@ -67,6 +68,8 @@ def _print(space: Space, file: Path) -> None:
         table.add_section()
     for f in space.fixed:
         table.add_row(f.path, f"{f.value} (fixed)", _when(f.condition), style="dim")
+    if space.init:
+        table.add_row("init", Text(str(space.init)), "", style="dim")
     Console().print(table)
     typer.echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
 

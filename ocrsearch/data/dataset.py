@@ -284,6 +284,23 @@ def _fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
     return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe
 
 
+def write_left_out(dataset: Dataset, path: Path) -> Path | None:
+    """List the samples that were left out and why; return the file, None if there are none."""
+    path.unlink(missing_ok=True)
+    if not dataset.bad:
+        return None
+    lines = [" ".join(f"{b.name}\t{b.reason}".splitlines()) + "\n" for b in dataset.bad]
+    path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    return path
+
+
+def left_out_line(dataset: Dataset, path: Path) -> str:
+    """Return how many samples were left out, and where they are listed."""
+    n_bad = len(dataset.bad)
+    n = n_bad + sum(len(part) for part in dataset.splits.values())
+    return f"{n_bad} of {n} samples cannot be used and are left out; why: {path}"
+
+
 def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
     return LabelledImages(
         [s.name for s, _ in usable],

@@ -6,8 +6,6 @@ values only; reading one runs no code from it.
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +20,7 @@ from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import BestTrial
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-
-FORMAT = "ocrsearch model"
-VERSION = 1
+from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file
 
 EPOCH_FIGURES = ("epoch", "cer", "train_loss", "val_loss")
 """What learning curves are drawn of."""
@@ -39,8 +35,9 @@ class Bundle:
         charset: the symbols it knows.
         weights: the network's state.
         metrics: on the validation split of its study.
-        provenance: study, trial, seed, data and its options, versions, and the records of the
-            training's epochs.
+        provenance: study, trial, seed, data and its options, versions, the records of the
+            training's epochs; hash of the weights it started from (init) and what was kept of
+            them (transfer).
     """
 
     config: Config
@@ -90,6 +87,8 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         "versions": best.metrics.get("versions", {}),
         "params": best.params,
         "epochs": best.epochs,
+        "init": facts.get("init"),
+        "transfer": best.metrics.get("transfer"),
     }
     return Bundle(config, charset, weights, metrics, provenance)
 
@@ -122,36 +121,7 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: no such file, not a bundle, damaged, or of a newer version.
     """
-    if not path.is_file():
-        raise BundleError(f"{path}: no such model file; 'ocrsearch best --export' makes one")
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path}: not an ocrsearch model file, or cut off")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # PyTorch does not compare the checksums
-        if damaged is not None:
-            raise BundleError(f"{path}: damaged model file (checksum of {damaged})")
-        content = load_tensors(path)
-    except BundleError:
-        raise
-    except pickle.UnpicklingError:
-        raise BundleError(
-            f"{path}: not an ocrsearch model: it holds more than tensors and plain values, "
-            "and reading it could run code; refused"
-        ) from None
-    except Exception as error:  # a damaged archive fails in many ways
-        raise BundleError(f"{path}: damaged model file ({type(error).__name__})") from None
-    return _from_content(content, path)
-
-
-def _from_content(content: dict[str, Any], path: Path) -> Bundle:
-    if content.get("format") != FORMAT:
-        raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
-    if content.get("version") != VERSION:
-        raise BundleError(
-            f"{path}: model of version {content.get('version')}, this program reads "
-            f"{VERSION}; update ocrsearch"
-        )
+    content = read_model_file(path)
     try:
         bundle = Bundle(
             Config.model_validate(content["config"]),

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from ocrsearch.config import FRAME_STRIDE, ClassifierConfig
 from ocrsearch.models.encoder import ConvTower
-
-N_BINS = 4
-"""Bins across the width."""
+from ocrsearch.models.layers import N_BINS
 
 
 def bin_weights(frame_lengths: Tensor, n_frames: int) -> Tensor:

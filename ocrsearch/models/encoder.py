@@ -15,11 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.config import FRAME_STRIDE, EncoderConfig, TowerConfig
-
-MIN_ROWS = 2
-"""The height of the feature map is halved until it has no more rows than this."""
-
-CHANNEL_MULTIPLE = 8
+from ocrsearch.models.layers import conv_channels, pool_sizes
 
 
 class Encoded(NamedTuple):
@@ -34,26 +30,6 @@ class Encoded(NamedTuple):
     features: Tensor
     columns: Tensor
     frame_lengths: Tensor
-
-
-def conv_channels(config: TowerConfig) -> list[int]:
-    """Return the channels of each convolution: conv_base * conv_growth**i, rounded to 8."""
-    widths = [config.conv_base * config.conv_growth**i for i in range(config.conv_depth)]
-    return [max(1, round(w / CHANNEL_MULTIPLE)) * CHANNEL_MULTIPLE for w in widths]
-
-
-def pool_sizes(conv_depth: int, height: int) -> list[tuple[int, int]]:
-    """Return the (height, width) pooling after each convolution.
-
-    The first two halve the width (FRAME_STRIDE is 4); all halve the height while it lasts.
-    """
-    pools = []
-    rows = height
-    for i in range(conv_depth):
-        pool_rows = 2 if rows // 2 >= MIN_ROWS else 1
-        rows //= pool_rows
-        pools.append((pool_rows, 2 if i < 2 else 1))
-    return pools
 
 
 def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:

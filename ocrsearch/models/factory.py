@@ -80,3 +80,18 @@ def build_network(config: Config, n_symbols: int, seed: int) -> nn.Module:
 def n_parameters(network: nn.Module) -> int:
     """Return the number of weights that a network has."""
     return sum(p.numel() for p in network.parameters())
+
+
+def symbol_rows(config: Config, n_symbols: int) -> dict[str, int]:
+    """Return which tensors have a row for each symbol, and the rows behind those.
+
+    They are found by their shapes: one symbol more, one row more. Behind the symbols are blank,
+    begin or end, in the order that the architecture gives them.
+    """
+    smaller = build_network(config, n_symbols, seed=0).state_dict()
+    larger = build_network(config, n_symbols + 1, seed=0).state_dict()
+    return {
+        name: len(tensor) - n_symbols
+        for name, tensor in smaller.items()
+        if tensor.shape != larger[name].shape
+    }

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from ocrsearch.config import Seq2SeqConfig
 from ocrsearch.models.crnn import ColumnHead
 from ocrsearch.models.encoder import Encoded, Encoder
-
-EMBEDDING_SIZE = 64
+from ocrsearch.models.layers import EMBEDDING_SIZE
 
 
 class Memory(NamedTuple):

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
 from ocrsearch.search.study import is_locked, open_storage, rank, study_folder
-from ocrsearch.search.trial_files import BEST, trial_folder
+from ocrsearch.training.trial_files import BEST, trial_folder
 
 METRICS = (
     "architecture",
@@ -29,10 +29,12 @@ METRICS = (
     "precision",
     "data_fingerprint",
     "versions",
+    "transfer",
 )
+NOT_IN_TABLES = ("versions", "transfer")
 COLUMNS = (
     *("trial", "state", "cer"),
-    *(name for name in METRICS if name != "versions"),
+    *(name for name in METRICS if name not in NOT_IN_TABLES),
     *("failure", "started", "ended"),
 )
 
@@ -152,7 +154,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "trial": trial.number,
         "state": "infeasible" if "infeasible" in attrs else trial.state.name.lower(),
         "cer": trial.values[0] if trial.state == TrialState.COMPLETE else _lowest(trial),
-        **{key: attrs.get(key) for key in METRICS if key != "versions"},
+        **{key: attrs.get(key) for key in METRICS if key not in NOT_IN_TABLES},
         "failure": attrs.get("failure") or attrs.get("infeasible"),
         "started": started,
         "ended": ended,

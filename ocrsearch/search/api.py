@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
 import optuna
 
-from ocrsearch.data.dataset import Dataset, Progress, load_dataset, save_dataset
+from ocrsearch.data.dataset import (
+    Dataset,
+    Progress,
+    left_out_line,
+    load_dataset,
+    save_dataset,
+    write_left_out,
+)
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name
 from ocrsearch.errors import OptionError, StudyError
@@ -33,7 +41,7 @@ from ocrsearch.search.study import (
     study_folder,
     study_lock,
 )
-from ocrsearch.search.trial_files import remove_folder
+from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
 
 
 @dataclass(frozen=True)
@@ -111,17 +119,19 @@ def search(
     folder = study_folder(options.storage, name)
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
-        with study_lock(folder, name), _engine(options, folder / "data") as engine:
+        with study_lock(folder, name), _engine(options, folder, space.init) as engine:
             dataset = load_dataset(data, options.data, progress)
-            study = open_study(storage, name, space, _facts(space, dataset, options))
+            init, start_line = _start_from(space, dataset, folder / START)
+            study = open_study(storage, name, space, _facts(space, dataset, options, init))
             left_out = _prepare_folder(dataset, folder)
             limits = Limits(options.trials, options.timeout_s, options.target)
             coordinator = Coordinator(
                 study, space, dataset.splits["train"], engine, limits, folder, observer or _silent
             )
             if left_out and observer:
-                observer(coordinator.status, _left_out_line(dataset, left_out))
+                observer(coordinator.status, left_out_line(dataset, left_out))
             if coordinator.status.n_finished < options.trials:
+                coordinator.observer(coordinator.status, start_line)
                 _await_first_worker(engine, options)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
@@ -153,13 +163,40 @@ def _check(options: SearchOptions) -> None:
         raise OptionError(f"--trials {options.trials}: must be at least 1")
     if options.workers is not None and options.workers < 1:
         raise OptionError(f"--workers {options.workers}: must be at least 1")
-    if not 0 <= options.seed < 2**31:
-        raise OptionError(f"--seed {options.seed}: must be from 0 to {2**31 - 1}")
+    check_seed(options.seed)
     if options.target is not None and not options.target >= 0:
         raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
 
 
-def _facts(space: Space, dataset: Dataset, options: SearchOptions) -> StudyFacts:
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some generator would.
+
+    Raises:
+        OptionError: it is negative or too large.
+    """
+    if not 0 <= seed < 2**31:
+        raise OptionError(f"--seed {seed}: must be from 0 to {2**31 - 1}")
+
+
+def _start_from(space: Space, dataset: Dataset, copy: Path) -> tuple[str | None, str | None]:
+    """Copy the model that the space starts from to where the workers read it.
+
+    Returns:
+        The hash of its weights and a line on what will be kept; nothing if there is no model.
+    """
+    if space.init is None:
+        return None, None
+    from ocrsearch.search.initial import check_start
+    from ocrsearch.training.weights import read_start_weights
+
+    shutil.copyfile(space.init, copy)
+    start = replace(read_start_weights(copy), name=str(space.init))
+    return start.digest, check_start(space, start, dataset.charset)
+
+
+def _facts(
+    space: Space, dataset: Dataset, options: SearchOptions, init: str | None
+) -> StudyFacts:
     return StudyFacts(
         space_name=space.name,
         space=space.content,
@@ -168,40 +205,31 @@ def _facts(space: Space, dataset: Dataset, options: SearchOptions) -> StudyFacts
         n_samples={split: len(part) for split, part in dataset.splits.items()},
         data_options=options.data.to_dict(),
         seed=options.seed,
+        init=init,
     )
 
 
 def _prepare_folder(dataset: Dataset, folder: Path) -> Path | None:
     """Write the pictures for the workers; return the list of what was left out, if any was."""
     save_dataset(dataset, folder / "data")
-    left_out = folder / "left_out.txt"
-    left_out.unlink(missing_ok=True)
-    if not dataset.bad:
-        return None
-    lines = [" ".join(f"{b.name}\t{b.reason}".splitlines()) + "\n" for b in dataset.bad]
-    left_out.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
-    return left_out
-
-
-def _left_out_line(dataset: Dataset, left_out: Path) -> str:
-    n_bad = len(dataset.bad)
-    n = n_bad + sum(len(part) for part in dataset.splits.values())
-    return f"{n_bad} of {n} samples cannot be used and are left out; why: {left_out}"
+    return write_left_out(dataset, folder / LEFT_OUT)
 
 
 @contextmanager
-def _engine(options: SearchOptions, data_folder: Path) -> Iterator[LocalEngine]:
+def _engine(options: SearchOptions, folder: Path, init: Path | None) -> Iterator[LocalEngine]:
     """Start the workers first: they load PyTorch while the data is read."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     n_workers = options.workers or n_cores or 1
     n_threads = max(1, (n_cores or 1) // n_workers)
-    setup = WorkerSetup(data_folder.resolve(), options.device, n_threads)
+    folder = folder.resolve()
+    start = folder / START if init else None
+    setup = WorkerSetup(folder / "data", options.device, n_threads, start)
     engine = LocalEngine(n_workers, setup)
     try:
         yield engine
     finally:
         engine.close()
-        remove_folder(data_folder)
+        remove_folder(folder / "data")
 
 
 def _await_first_worker(engine: LocalEngine, options: SearchOptions) -> None:

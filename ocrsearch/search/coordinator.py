@@ -20,7 +20,6 @@ from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.errors import InfeasibleError, StudyError
 from ocrsearch.search.engines.events import (
     EpochDone,
-    Epochs,
     Event,
     Job,
     Machine,
@@ -31,7 +30,8 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.space import Space, Values
 from ocrsearch.search.study import finished_trials, rank, unfinished_trials
-from ocrsearch.search.trial_files import LAST, remove_folder, trial_folder
+from ocrsearch.training.epochs import Epochs, best_epoch, training_result
+from ocrsearch.training.trial_files import LAST, remove_folder, trial_folder
 
 KEPT_WEIGHTS = 10
 """Weights of so many of the best trials are kept."""
@@ -139,7 +139,9 @@ class Coordinator:
         self.study, self.space, self.train = study, space, train
         self.engine, self.limits, self.folder = engine, limits, folder
         self.observer = observer
-        self.seed: int = study.user_attrs["facts"]["seed"]
+        facts = study.user_attrs["facts"]
+        self.seed: int = facts["seed"]
+        self.init: str | None = facts.get("init")
         self.stop_requested = False
         self.status = Status(limits)
         self._queue = [self._take_up(trial, n) for trial, n in unfinished_trials(study)]
@@ -262,8 +264,8 @@ class Coordinator:
         running = self.status.running[event.number]
         self._report(running, event.epochs)
         del self.status.running[event.number]
-        best = min(event.epochs, key=lambda record: (record["cer"], record["val_loss"]))
-        for name, value in self._result(running, event, best).items():
+        best = best_epoch(event.epochs)
+        for name, value in self._result(running, event).items():
             running.trial.set_user_attr(name, value)
         if running.pruned:
             self.study.tell(running.trial, state=TrialState.PRUNED)
@@ -275,24 +277,18 @@ class Coordinator:
             self._note_best(key, best["exact"], running.values)
         self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
 
-    def _result(self, running: Running, event: TrialDone, best: dict[str, Any]) -> dict[str, Any]:
+    def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:
         machine = self.engine.machine
         return {
-            "exact": best["exact"],
-            "wer": best["wer"],
-            "val_loss": best["val_loss"],
-            "best_epoch": best["epoch"],
-            "n_epochs": len(event.epochs),
-            "seconds": sum(record["seconds"] for record in event.epochs),
-            "n_parameters": event.n_parameters,
-            "size_mb": event.n_parameters * 4 / 1e6,
+            **training_result(event.epochs, event.n_parameters),
             "seed": self.seed + event.number,
-            "config": running.config.identity(),
+            "config": running.config.identity(self.init),
             "device": machine.device if machine else "",
             "precision": self._precision(machine) if machine else "",
             "data_fingerprint": self.study.user_attrs["facts"]["data_fingerprint"],
             "versions": machine.versions if machine else {},
             "architecture": running.config.model.architecture,
+            **({"transfer": event.transfer} if event.transfer else {}),
         }
 
     def _finish(self, number: int, running: Running, word: str, best: dict[str, Any]) -> None:

@@ -26,6 +26,10 @@ def space_schema() -> dict[str, Any]:
         definition["properties"]["when"] = WHEN
         definitions[kind.__name__] = definition
     root["properties"]["search"] = settings
+    root["properties"]["init"] = {
+        "description": "Model file to start from; its path counts from this file's folder.",
+        "type": "string",
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ocrsearch space",

@@ -2,7 +2,8 @@
 
 A leaf is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or ``{float: [low, high]}``
 with ``step`` or ``log: true``. Any part may carry ``when:`` with the value of another parameter
-on which it depends. The file is checked whole before anything is read or trained.
+on which it depends. ``init`` names a model whose weights every configuration starts from. The
+file is checked whole before anything is read or trained.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, ValidationError
 
-from ocrsearch.config import Config, Frozen
+from ocrsearch.config import Config, Frozen, flatten
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.distributions import (
@@ -100,6 +101,7 @@ class Space:
         fixed: what is not.
         settings: of the search.
         content: the configuration part of the file, to compare spaces by.
+        init: model file whose weights all configurations start from, if there is one.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Space:
     fixed: tuple[FixedValue, ...]
     settings: SearchSettings
     content: dict[str, Any]
+    init: Path | None = None
 
     def suggest(self, trial: Suggester) -> Values:
         """Ask an Optuna trial for a value of each parameter whose condition holds."""
@@ -152,16 +155,17 @@ def load_space(path: Path) -> Space:
     Raises:
         SpaceError: what is wrong first, with the place in the file.
     """
-    return _build(read_yaml(path), path.stem, str(path))
+    return _build(read_yaml(path), path.stem, str(path), path.parent)
 
 
 def parse_space(text: str, name: str) -> Space:
-    """Check a space given as YAML text; see ``load_space``."""
-    return _build(parse_yaml(text, name), name, name)
+    """Check a space given as YAML text, with paths from the working folder; see ``load_space``."""
+    return _build(parse_yaml(text, name), name, name, Path())
 
 
-def _build(content: dict[str, Any], name: str, where: str) -> Space:
+def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Space:
     content = dict(content)
+    init = _init(content.pop("init", None), where, folder)
     try:
         search = content.pop("search", None)
         settings = SearchSettings.model_validate({} if search is None else search)
@@ -174,10 +178,23 @@ def _build(content: dict[str, Any], name: str, where: str) -> Space:
     settings = _with_numbers(settings, leaves)
     parameters = [leaf for leaf in leaves if isinstance(leaf, Parameter)]
     fixed = tuple(leaf for leaf in leaves if isinstance(leaf, FixedValue))
-    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content)
+    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, init)
     _check_values(space, where)
     _check_first(space, where)
     return space
+
+
+def _init(value: Any, where: str, folder: Path) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise SpaceError(f"{where}: init: found {value!r}, must be the path of a model file")
+    if not (folder / value).is_file():
+        raise SpaceError(
+            f"{where}: init: {folder / value}: no such model file; its path counts from the "
+            "folder of the space"
+        )
+    return folder / value
 
 
 def _leaves(
@@ -336,15 +353,6 @@ def _check_first(space: Space, where: str) -> None:
             distribution = by_path[path].distribution
             if not distribution.contains(value):
                 raise SpaceError(f"{place}: found {value!r}, can be {distribution.describe()}")
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return ``{"a.b": 1}`` for ``{"a": {"b": 1}}``."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        path = f"{prefix}{key}"
-        flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
-    return flat
 
 
 def _put(nested: dict[str, Any], path: str, value: Any) -> None:

@@ -23,8 +23,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
-from ocrsearch.search.space import Space, flatten
+from ocrsearch.search.space import Space
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -37,7 +38,10 @@ NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
 
 @dataclass(frozen=True)
 class StudyFacts:
-    """What a study is about; stored with it, and compared when it is continued."""
+    """What a study is about; stored with it, and compared when it is continued.
+
+    ``init`` is the hash of the weights that its trials start from, None without any.
+    """
 
     space_name: str
     space: dict[str, Any]
@@ -46,6 +50,7 @@ class StudyFacts:
     n_samples: dict[str, int]
     data_options: dict[str, Any]
     seed: int
+    init: str | None = None
 
 
 def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -224,6 +229,11 @@ def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
             f"study {name!r}: began with other data ({stored['data_spec']}{options}, fingerprint "
             f"{stored['data_fingerprint']}; now {now['data_spec']}, "
             f"{now['data_fingerprint']}); {advice}"
+        )
+    if stored.get("init") != now["init"]:
+        raise StudyError(
+            f"study {name!r}: began with other weights (init, hash {stored.get('init')}; now "
+            f"{now['init']}); {advice}"
         )
     if stored["space"] != now["space"]:
         before, after = flatten(stored["space"]), flatten(now["space"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
+
 import torch
 
 from ocrsearch.errors import OptionError
@@ -22,3 +25,13 @@ def select_device(name: str) -> torch.device:
     if name == "cuda" and not has_cuda:
         raise OptionError("--device cuda: PyTorch finds no GPU here; use --device cpu or auto")
     return torch.device(name)
+
+
+PACKAGES = ("ocrsearch", "torch", "optuna", "numpy")
+
+
+def installed_versions(device: torch.device) -> dict[str, str]:
+    """Return the versions of what trains, and the kind of machine."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {**versions, "python": platform.python_version(), "machine": name}

@@ -24,10 +24,12 @@ from ocrsearch.data.epochs import training_epochs
 from ocrsearch.data.lines import scaled_lines
 from ocrsearch.errors import DivergedError
 from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters
+from ocrsearch.models.losses import BLANK_OFFSET_STEPS
 from ocrsearch.training.evaluation import read_lines
 from ocrsearch.training.metrics import Metrics, compute_metrics
 from ocrsearch.training.precision import Precision, set_precision
 from ocrsearch.training.schedule import Schedule, build_optimizer, set_rate
+from ocrsearch.training.weights import StartWeights, transfer_weights
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,18 @@ class Trainer:
         seed: int,
         device: torch.device,
         precision: Precision = "fp32",
+        start: StartWeights | None = None,
     ) -> None:
-        """Build the network and scale the pictures; one seed gives one result on the CPU."""
+        """Build the network and scale the pictures; one seed gives one result on the CPU.
+
+        Args:
+            config: what to train, and how.
+            dataset: what to train on.
+            seed: of weights, order, augmentation and dropout.
+            device: where to compute.
+            precision: of the convolutions.
+            start: a model whose weights are kept, as far as they fit.
+        """
         self.config = config
         self.charset = dataset.charset
         self.device = device
@@ -82,7 +94,12 @@ class Trainer:
         self.val_lines = scaled_lines(val, dataset.charset, config.images)
         self.val_texts = val.texts
         self.architecture = ARCHITECTURES[config.model.architecture]
-        self.network = build_network(config, len(dataset.charset), seed).to(device)
+        network = build_network(config, len(dataset.charset), seed)
+        self.transfer = transfer_weights(start, network, config, self.charset) if start else None
+        # what reads already is not on the CTC plateau: its loss begins behind the blank's offset
+        reads = self.transfer is not None and not self.transfer.fresh_layers
+        self._loss_step = BLANK_OFFSET_STEPS if reads else 0
+        self.network = network.to(device)
         set_precision(self.network, precision)
         self.n_parameters = n_parameters(self.network)
         self.optimizer = build_optimizer(config.training, self.network)
@@ -170,7 +187,7 @@ class Trainer:
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         output = self.architecture.encode(self.network, batch.images, batch.widths)
-        loss = self.architecture.loss(self.network, output, batch, step)
+        loss = self.architecture.loss(self.network, output, batch, self._loss_step + step)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
         self.optimizer.step()

@@ -20,7 +20,7 @@ HEAVY = (
 COMMANDS = (
     *("run", "best", "evaluate", "predict", "dashboard", "space", "space check", "space schema"),
     *("studies", "studies list", "studies export", "data", "data inspect", "data preview"),
-    *("data split", "data synth", "data synth digits", "data synth text"),
+    *("data split", "data synth", "data synth digits", "data synth text", "train", "inspect"),
 )
 
 
@@ -78,7 +78,7 @@ def test_help_of_the_installed_command() -> None:
     done = subprocess.run([command, "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert done.stderr == ""
-    for name in ("run", "best", "evaluate", "predict", "space", "studies", "dashboard", "data"):
+    for name in ("run", "best", "train", "evaluate", "predict", "space", "studies", "dashboard"):
         assert f" {name} " in done.stdout
 
 

@@ -17,8 +17,6 @@ import torch
 from torch import nn
 
 from ocrsearch.deploy.bundle import (
-    FORMAT,
-    VERSION,
     Bundle,
     bundle_trial,
     load_bundle,
@@ -27,6 +25,7 @@ from ocrsearch.deploy.bundle import (
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import BundleError
 from ocrsearch.results.query import best_trial, load_study
+from ocrsearch.training.model_file import FORMAT, VERSION
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -161,6 +160,8 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
         "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
         "params": best.params,
         "epochs": best.epochs,
+        "init": None,
+        "transfer": None,
     }
     assert [record["cer"] for record in best.epochs] == [0.2, 0.1]
     save_bundle(bundle, tmp_path / "model.pt")

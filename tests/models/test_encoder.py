@@ -10,16 +10,13 @@ from torch import nn
 
 from ocrsearch.config import FRAME_STRIDE, EncoderConfig
 from ocrsearch.models.encoder import (
-    CHANNEL_MULTIPLE,
-    MIN_ROWS,
     BiRnn,
     ConvTower,
     Encoder,
     FrameNorm,
-    conv_channels,
-    pool_sizes,
     zero_padding,
 )
+from ocrsearch.models.layers import CHANNEL_MULTIPLE, MIN_ROWS, conv_channels, pool_sizes
 
 SMALL = EncoderConfig(conv_depth=3, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)
 

@@ -34,7 +34,7 @@ from ocrsearch.search.engines.events import (
 )
 from ocrsearch.search.space import Space, parse_space
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
-from ocrsearch.search.trial_files import trial_folder
+from ocrsearch.training.trial_files import trial_folder
 
 SPACE = """
 model: {architecture: crnn}

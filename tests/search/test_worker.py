@@ -23,9 +23,9 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.engines.worker import train_job
-from ocrsearch.search.trial_files import BEST, LAST, remove_folder
 from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.trainer import EpochReport, Trainer
+from ocrsearch.training.trial_files import BEST, LAST, remove_folder
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8)

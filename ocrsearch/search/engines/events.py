@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrsearch.config import Config
-
-Epochs = list[dict[str, Any]]
-"""A record of each epoch so far, as ``worker.epoch_record`` makes it."""
+from ocrsearch.training.epochs import Epochs
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,19 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class TrialDone:
-    """Training has come to its end, or was told to stop."""
+    """Training has come to its end, or was told to stop.
+
+    Attributes:
+        number: of the trial.
+        epochs: all of them.
+        n_parameters: of the network.
+        transfer: what it kept of the weights that it started from, if there were any.
+    """
 
     number: int
     epochs: Epochs
     n_parameters: int
+    transfer: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ the epoch in progress is lost. It never touches the study.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import signal
 import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,6 @@ from ocrsearch.data.dataset import Dataset, open_dataset
 from ocrsearch.errors import DivergedError, OcrSearchError
 from ocrsearch.search.engines.events import (
     EpochDone,
-    Epochs,
     Event,
     Job,
     Machine,
@@ -32,14 +29,12 @@ from ocrsearch.search.engines.events import (
     WorkerReady,
     WorkerRefused,
 )
-from ocrsearch.search.trial_files import BEST, LAST
+from ocrsearch.training.epochs import Epochs
 
 if TYPE_CHECKING:
     import torch
 
-    from ocrsearch.training.trainer import EpochReport, Trainer
-
-PACKAGES = ("ocrsearch", "torch", "optuna", "numpy")
+    from ocrsearch.training.weights import StartWeights
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,13 @@ class WorkerSetup:
         data_folder: written by ``save_dataset`` before the first job is given.
         device: "auto", "cpu" or "cuda".
         n_threads: for PyTorch.
+        start: model whose weights all trials start from, if there is one; written like the data.
     """
 
     data_folder: Path
     device: str
     n_threads: int
+    start: Path | None = None
 
 
 def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
@@ -67,17 +64,23 @@ def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
             channel.send(WorkerReady(machine))
             job: Job = channel.recv()
             dataset = open_dataset(setup.data_folder)
+            start = _start_weights(setup.start)
         except Exception as error:
             reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
             channel.send(WorkerRefused(reason))
             return
         while True:
-            channel.send(train_job(job, dataset, device, lambda event: _ask(channel, event)))
+            result = train_job(job, dataset, device, lambda event: _ask(channel, event), start)
+            channel.send(result)
             job = channel.recv()
 
 
 def train_job(
-    job: Job, dataset: Dataset, device: torch.device, report: Callable[[EpochDone], bool]
+    job: Job,
+    dataset: Dataset,
+    device: torch.device,
+    report: Callable[[EpochDone], bool],
+    start: StartWeights | None = None,
 ) -> TrialDone | TrialFailed | WorkerRefused:
     """Train a configuration, continuing from its checkpoint.
 
@@ -86,6 +89,7 @@ def train_job(
         dataset: what to train on.
         device: where to compute.
         report: told each epoch but the last; returns whether to go on.
+        start: a model whose weights are kept, as far as they fit.
 
     Returns:
         How it ended. A disk that cannot be written is nobody's configuration's fault and
@@ -94,7 +98,7 @@ def train_job(
     import torch
 
     try:
-        return _train(job, dataset, device, report)
+        return _train(job, dataset, device, report, start)
     except DivergedError as error:
         return TrialFailed(job.number, "diverged", str(error), "")
     except torch.OutOfMemoryError as error:
@@ -108,65 +112,45 @@ def train_job(
 
 
 def _train(
-    job: Job, dataset: Dataset, device: torch.device, report: Callable[[EpochDone], bool]
+    job: Job,
+    dataset: Dataset,
+    device: torch.device,
+    report: Callable[[EpochDone], bool],
+    start: StartWeights | None,
 ) -> TrialDone:
-    from ocrsearch.training.checkpoint import load_tensors, save_tensors
+    from ocrsearch.training.session import train_epochs
     from ocrsearch.training.trainer import Trainer
 
-    job.folder.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(job.config, dataset, job.seed, device, job.precision)  # type: ignore[arg-type]
+    precision: Any = job.precision
+    trainer = Trainer(job.config, dataset, job.seed, device, precision, start)
     epochs: Epochs = []
-    if (job.folder / LAST).exists():
-        saved = load_tensors(job.folder / LAST)
-        trainer.restore(saved["trainer"])
-        epochs = saved["epochs"]
-        if trainer.finished or not report(EpochDone(job.number, list(epochs))):
-            return TrialDone(job.number, epochs, trainer.n_parameters)
-    while not trainer.finished:
-        result = trainer.run_epoch()
-        epochs.append(epoch_record(result))
-        if result.is_best:
-            _save_best(job, dataset, trainer, result)
-        save_tensors({"trainer": trainer.state(), "epochs": epochs}, job.folder / LAST)
-        if trainer.finished or not report(EpochDone(job.number, list(epochs))):
+    for epochs in train_epochs(trainer, job.folder):
+        if trainer.finished or not report(EpochDone(job.number, epochs)):
             break
-    return TrialDone(job.number, epochs, trainer.n_parameters)
+    transfer = trainer.transfer.record() if trainer.transfer else None
+    return TrialDone(job.number, epochs, trainer.n_parameters, transfer)
 
 
-def _save_best(job: Job, dataset: Dataset, trainer: Trainer, result: EpochReport) -> None:
-    from ocrsearch.training.checkpoint import save_tensors
+def _start_weights(path: Path | None) -> StartWeights | None:
+    if path is None:
+        return None
+    from ocrsearch.training.weights import read_start_weights
 
-    content = {
-        "weights": trainer.network.state_dict(),
-        "config": job.config.model_dump(mode="json"),
-        "symbols": list(dataset.charset.symbols),
-        "epoch": result.epoch,
-    }
-    save_tensors(content, job.folder / BEST)
-
-
-def epoch_record(report: EpochReport) -> dict[str, Any]:
-    """Return an epoch as plain values, for the study and for figures."""
-    record = asdict(report)
-    metrics = record.pop("metrics")
-    return {**record, **{key: metrics[key] for key in ("cer", "wer", "exact")}}
+    return read_start_weights(path)
 
 
 def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     import cv2
     import torch
 
-    from ocrsearch.training.device import select_device
+    from ocrsearch.training.device import installed_versions, select_device
     from ocrsearch.training.precision import faster_precision
 
     torch.set_num_threads(setup.n_threads)
     cv2.setNumThreads(0)
     device = select_device(setup.device)
     precision = faster_precision(device)
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    versions |= {"python": platform.python_version(), "machine": name}
-    return device, Machine(device.type, precision, versions)
+    return device, Machine(device.type, precision, installed_versions(device))
 
 
 def _ask(channel: connection.Connection, event: Event) -> bool:

@@ -11,6 +11,12 @@ LAST = "last.pt"
 BEST = "best.pt"
 """Weights, configuration and charset of the best epoch; what a model is exported from."""
 
+START = "start.pt"
+"""Copy of the model whose weights the trials of a study start from."""
+
+LEFT_OUT = "left_out.txt"
+"""The samples that could not be used, in the folder of a study or of a single training."""
+
 
 def trial_folder(folder: Path, number: int) -> Path:
     """Return where a trial of the study in a folder saves its files."""

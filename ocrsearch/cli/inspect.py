@@ -1,0 +1,136 @@
+"""``ocrsearch inspect``: the layers of a model, as a table and as a drawing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.models.layers import Layer
+
+DEFAULT_ASPECT = 4
+
+
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Of a picture as high as the model's input, in pixels; default: four times that.",
+        ),
+    ] = None,
+    length: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Symbols read in it; a decoder's steps.")
+    ] = 10,
+    svg: Annotated[Path | None, typer.Option(help="Write a drawing to this file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a model's layers: shapes, weights, multiply-adds and frames for one picture."""
+    from ocrsearch.config import FRAME_STRIDE
+    from ocrsearch.data.images import scaled_width
+    from ocrsearch.deploy.bundle import load_bundle
+    from ocrsearch.models.layers import count_multiply_adds, count_parameters, list_layers
+
+    bundle = load_bundle(model)
+    height = bundle.config.images.height
+    width = DEFAULT_ASPECT * height if width is None else width
+    scaled = scaled_width(height, width, bundle.config.images)
+    layers = list_layers(bundle.config, len(bundle.charset), scaled, length)
+    n_parameters = count_parameters(layers)
+    content = {
+        "model": str(model),
+        "architecture": bundle.config.model.architecture,
+        "n_symbols": len(bundle.charset),
+        "height": height,
+        "width": width,
+        "scaled_width": scaled,
+        "frames": scaled // FRAME_STRIDE,
+        "length": length,
+        "n_parameters": n_parameters,
+        "n_parameters_training_only": sum(layer.n_parameters for layer in layers) - n_parameters,
+        "size_mb": n_parameters * 4 / 1e6,
+        "file_mb": model.stat().st_size / 1e6,
+        "multiply_adds": count_multiply_adds(layers),
+    }
+    if svg is not None:
+        _draw(layers, content, svg)
+    if as_json:
+        config = bundle.config.model_dump(mode="json")
+        print_json({**content, "layers": [asdict(layer) for layer in layers], "config": config})
+    else:
+        _print(bundle, layers, content)
+        if svg is not None:
+            typer.echo(f"drawing written to {svg}")
+
+
+def _print(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ocrsearch.results.drawing import format_shape
+
+    table = Table(box=box.SIMPLE_HEAD, title=Text(_title(content)), title_justify="left")
+    for heading in ("layer", "kind", "output"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("weights", "multiply-adds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in layers:
+        if not layer.training_only:
+            figures = f"{layer.n_parameters:,}", _millions(layer.n_multiply_adds)
+            table.add_row(_short(layer), layer.kind, format_shape(layer.output), *figures)
+    table.add_section()
+    total = f"{content['n_parameters']:,}", _millions(content["multiply_adds"])
+    table.add_row("recognition", f"{content['size_mb']:.2f} MB in float32", "", *total)
+    for layer in layers:
+        if layer.training_only:
+            shape = format_shape(layer.output)
+            kind = f"{layer.kind}; training only"
+            table.add_row(_short(layer), kind, shape, f"{layer.n_parameters:,}", "-", style="dim")
+    Console().print(table)
+    typer.echo(_picture(content))
+    typer.echo(f"symbols: {' '.join(bundle.charset.symbols)}")
+
+
+def _short(layer: Layer) -> str:
+    return layer.name.removeprefix("encoder.")
+
+
+def _draw(layers: list[Layer], content: dict[str, Any], path: Path) -> None:
+    from ocrsearch.results.drawing import draw_layers, format_shape
+
+    subtitle = (
+        f"{content['n_parameters']:,} weights ({content['size_mb']:.2f} MB), "
+        f"{content['multiply_adds']:,} multiply-adds, {content['frames']} frames"
+    )
+    picture = format_shape((1, content["height"], content["scaled_width"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    title = _title({**content, "model": Path(content["model"]).name})
+    drawing = draw_layers(layers, title, subtitle, picture)
+    path.write_text(drawing, encoding="utf-8")
+
+
+def _millions(n: int) -> str:
+    return f"{n / 1e6:.2f} M"
+
+
+def _title(content: dict[str, Any]) -> str:
+    return f"{content['model']}: {content['architecture']}, {content['n_symbols']} symbols"
+
+
+def _picture(content: dict[str, Any]) -> str:
+    scaled = content["scaled_width"]
+    to = f", scaled to a width of {scaled}" if scaled != content["width"] else ""
+    return (
+        f"for a picture of {content['height']} x {content['width']} pixels{to}: "
+        f"{content['frames']} frames; {content['length']} symbols read"
+    )

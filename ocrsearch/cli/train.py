@@ -1,0 +1,104 @@
+"""``ocrsearch train``: train one configuration and write its model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.options import Device, DeviceOption, Json, print_json
+
+if TYPE_CHECKING:
+    from ocrsearch.config import Config
+    from ocrsearch.deploy.single_training import TrainResult
+
+
+def train(
+    config: Annotated[
+        Path,
+        typer.Option(help="YAML or JSON in the shape of a space, a value for each key; or a .pt."),
+    ],
+    data: Annotated[
+        str, typer.Option(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
+    ],
+    export: Annotated[Path, typer.Option(help="Write the model to this file.")],
+    init: Annotated[
+        Path | None, typer.Option(help="Model whose weights are kept, as far as they fit.")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="In place of the configuration's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and data order.")] = 0,
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write logs for TensorBoard to this folder.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    max_bad: Annotated[
+        float, typer.Option(help="Share of unusable samples that is left out silently.")
+    ] = 0.01,
+    as_json: Json = False,
+) -> None:
+    """Train one configuration; the same command again goes on where it was."""
+    from ocrsearch.cli.train_display import train_display
+    from ocrsearch.deploy.single_training import (
+        TrainOptions,
+        load_config,
+        train,
+        training_folder,
+    )
+
+    settings, init_of_file = load_config(config)
+    if epochs is not None:
+        settings = _with_epochs(settings, epochs)
+    options = TrainOptions(
+        init=init or init_of_file,
+        seed=seed,
+        device=device.value,
+        max_bad=max_bad,
+        tensorboard=tensorboard,
+    )
+    with train_display(quiet=as_json) as display:
+        try:
+            result = train(settings, data, export, options, display)
+        except KeyboardInterrupt:
+            ending = {"ending": "interrupted", "n_epochs": display.n_done, "export": None}
+            if as_json:
+                print_json(ending)
+            else:
+                display.note(
+                    f"interrupted: {display.n_done} epochs are saved in {training_folder(export)}; "
+                    "the same command again goes on from there"
+                )
+            raise typer.Exit(130) from None
+    if as_json:
+        print_json(_content(result, export))
+    else:
+        typer.echo(_summary(result, export))
+
+
+def _with_epochs(config: Config, epochs: int) -> Config:
+    training = config.training.model_copy(update={"epochs": epochs})
+    return config.model_copy(update={"training": training})
+
+
+def _content(result: TrainResult, export: Path) -> dict[str, Any]:
+    provenance = result.bundle.provenance
+    return {
+        "ending": "finished",
+        "export": str(export),
+        **result.bundle.metrics,
+        "n_bad": result.n_bad,
+        "init": provenance["init"],
+        "transfer": provenance["transfer"],
+    }
+
+
+def _summary(result: TrainResult, export: Path) -> str:
+    metrics = result.bundle.metrics
+    size_mb = export.stat().st_size / 1e6
+    return (
+        f"best epoch {metrics['best_epoch']} of {metrics['n_epochs']}: validation CER "
+        f"{metrics['cer']:.4f}, exact match {metrics['exact']:.3f}\n"
+        f"model written to {export} ({size_mb:.1f} MB)"
+    )

@@ -1,0 +1,105 @@
+"""The display of one training: a bar on a terminal, plain lines where there is none."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
+
+from ocrsearch.cli.display import format_seconds
+from ocrsearch.deploy.single_training import Observer
+from ocrsearch.training.epochs import Epochs, best_epoch
+
+
+class QuietDisplay(Observer):
+    """Shows nothing, and knows how many epochs are done."""
+
+    n_done = 0
+
+    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:  # noqa: ARG002
+        """Note how many they are."""
+        self.n_done = len(epochs)
+
+
+class PlainDisplay(QuietDisplay):
+    """A line for each epoch; for logs and pipes."""
+
+    def reading(self, n_read: int, n: int) -> None:
+        """Print when all pictures are read."""
+        if n_read == n:
+            self.note(f"{n} pictures read")
+
+    def note(self, line: str) -> None:
+        """Print the line."""
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
+        """Print the last one."""
+        super().epochs_done(epochs, n_epochs)
+        self.note(f"epoch {describe_epochs(epochs, n_epochs)}")
+
+
+class LiveDisplay(QuietDisplay):
+    """A bar that is redrawn in place; notes scroll above it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("starting", total=None, text="")
+
+    def reading(self, n_read: int, n: int) -> None:
+        """Show how many pictures are read."""
+        if n_read % 50 == 0 or n_read == n:
+            text = f"{n_read} of {n}"
+            self._progress.update(
+                self._task, description="pictures", total=n, completed=n_read, text=text
+            )
+
+    def note(self, line: str) -> None:
+        """Print the line above the bar."""
+        self._progress.console.print(Text(line), soft_wrap=True)
+
+    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
+        """Redraw the bar."""
+        super().epochs_done(epochs, n_epochs)
+        self._progress.update(
+            self._task,
+            description="epoch",
+            total=n_epochs,
+            completed=len(epochs),
+            text=describe_epochs(epochs, n_epochs),
+        )
+
+
+@contextmanager
+def train_display(*, quiet: bool) -> Iterator[QuietDisplay]:
+    """Choose the display for standard error as it is, and clear it up at the end."""
+    console = Console(stderr=True)
+    if quiet:
+        yield QuietDisplay()
+    elif not console.is_terminal:
+        yield PlainDisplay()
+    else:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[text]}"),
+        )
+        with Progress(*columns, console=console) as progress:
+            yield LiveDisplay(progress)
+
+
+def describe_epochs(epochs: Epochs, n_epochs: int) -> str:
+    """Return the last epoch, the best and the time left in one line."""
+    last, best = epochs[-1], best_epoch(epochs)
+    left_s = (n_epochs - len(epochs)) * sum(e["seconds"] for e in epochs) / len(epochs)
+    return (
+        f"{len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, validation "
+        f"{last['val_loss']:.3f}, CER {last['cer']:.4f}, exact {last['exact']:.3f}; best CER "
+        f"{best['cer']:.4f}; {last['seconds']:.1f} s, about {format_seconds(left_s)} left"
+    )

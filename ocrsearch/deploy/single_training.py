@@ -1,0 +1,304 @@
+"""One configuration, from labelled pictures to a model file: what ``train`` does.
+
+Beside MODEL the folder MODEL.training/ holds the checkpoints of the last and the best epoch and
+a record of what is trained. The same call again goes on from there, or writes MODEL again if
+the training is finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from filelock import FileLock, Timeout
+
+from ocrsearch.config import Config, flatten
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.dataset import (
+    DEFAULT_MAX_BAD, Dataset, left_out_line, load_dataset, write_left_out,
+)
+from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
+from ocrsearch.errors import TrainingError
+from ocrsearch.search.api import SPLIT_SEED, check_seed
+from ocrsearch.search.feasibility import check_feasible
+from ocrsearch.search.space import load_space
+from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.device import installed_versions, select_device
+from ocrsearch.training.epochs import Epochs, training_result
+from ocrsearch.training.precision import Precision, faster_precision
+from ocrsearch.training.session import train_epochs
+from ocrsearch.training.tensorboard import TensorBoardLog
+from ocrsearch.training.trainer import Trainer
+from ocrsearch.training.trial_files import BEST, LAST, LEFT_OUT
+from ocrsearch.training.weights import StartWeights, check_something_kept, read_start_weights
+
+RECORD = "training.json"
+"""What is trained in the folder and, once it is finished, what came of it."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a configuration is trained; what is trained is in the configuration.
+
+    Attributes:
+        init: model file whose weights are kept, as far as they fit.
+        seed: of weights and data order.
+        device: "auto", "cpu" or "cuda".
+        max_bad: share of unusable samples that is borne.
+        tensorboard: folder for TensorBoard's logs.
+    """
+
+    init: Path | None = None
+    seed: int = 0
+    device: str = "auto"
+    max_bad: float = DEFAULT_MAX_BAD
+    tensorboard: Path | None = None
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training.
+
+    Attributes:
+        bundle: the model of the best epoch, as written.
+        n_bad: samples that were left out.
+    """
+
+    bundle: Bundle
+    n_bad: int
+
+
+class Observer:
+    """Told how a training gets on; this one shows nothing."""
+
+    def reading(self, n_read: int, n: int) -> None:
+        """So many pictures are read."""
+
+    def note(self, line: str) -> None:
+        """Something is to be said."""
+
+    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
+        """These epochs of so many are trained and saved."""
+
+
+def training_folder(export: Path) -> Path:
+    """Return where the checkpoints of a model's training are."""
+    return export.with_name(f"{export.name}.training")
+
+
+def load_config(path: Path) -> tuple[Config, Path | None]:
+    """Read one configuration, and the model that it says to start from.
+
+    Args:
+        path: a model file, or a YAML or JSON file in the shape of a configuration: a space in
+            which nothing is searched.
+
+    Raises:
+        OcrSearchError: not such a file, or not one configuration.
+    """
+    if path.suffix == ".pt":
+        return load_bundle(path).config, None
+    space = load_space(path)
+    if space.parameters:
+        first = space.parameters[0]
+        raise TrainingError(
+            f"{path}: {first.path}: can be {first.distribution.describe()}; 'ocrsearch train' "
+            "takes one value for each key, 'ocrsearch run' searches"
+        )
+    return space.resolve({}), space.init
+
+
+def train(
+    config: Config,
+    data: str,
+    export: Path,
+    options: TrainOptions | None = None,
+    observer: Observer | None = None,
+) -> TrainResult:
+    """Train a configuration on labelled pictures and write its model.
+
+    Args:
+        config: what to train.
+        data: see ``read_samples``.
+        export: the model file to write.
+        options: how to train.
+        observer: told of each epoch.
+
+    Raises:
+        OcrSearchError: the data, the weights to start from or an option is wrong, the loss
+            diverged, or another training was begun in the folder.
+    """
+    options, observer = options or TrainOptions(), observer or Observer()
+    check_seed(options.seed)
+    device = select_device(options.device)
+    start = read_start_weights(options.init) if options.init else None
+    log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
+    folder = training_folder(export)
+    with _lock(folder):
+        dataset = load_dataset(data, SPLIT_SEED, options.max_bad, observer.reading)
+        check_feasible(config, dataset.splits["train"])
+        record = _open_record(folder, _facts(config, dataset, options.seed, start), device)
+        if left_out := write_left_out(dataset, folder / LEFT_OUT):
+            observer.note(left_out_line(dataset, left_out))
+        if "epochs" in record:
+            observer.note(f"{folder}: finished before; remove it to train anew")
+        else:
+            trainer = _trainer(config, dataset, options.seed, device, record["precision"], start)
+            observer.note(_introduction(trainer, start, folder))
+            record |= _run(trainer, folder, log, observer)
+            _write_record(record, folder)
+        bundle = _bundle(folder, record, dataset)
+        save_bundle(bundle, export)
+        (folder / LAST).unlink(missing_ok=True)
+    return TrainResult(bundle, len(dataset.bad))
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder for one training; the system gives it free when the process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be made ({error.strerror or error})") from None
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(
+            f"{folder}: another 'ocrsearch train' is at work there; wait for it, "
+            "or give --export another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _facts(
+    config: Config, dataset: Dataset, seed: int, start: StartWeights | None
+) -> dict[str, Any]:
+    """Return what must be the same for a training to go on."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "data": dataset.fingerprint,
+        "seed": seed,
+        "init": start.digest if start else None,
+    }
+
+
+def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return the folder's record, if it is about the same, or begin one.
+
+    Raises:
+        TrainingError: an unfinished training of something else is in the folder.
+    """
+    record = _read_record(folder)
+    if record and record["facts"] == facts:
+        return record
+    if record and "epochs" not in record and (folder / LAST).exists():
+        before, now = flatten(record["facts"]), flatten(facts)
+        differ = [key for key in before | now if before.get(key) != now.get(key)]
+        changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
+        raise TrainingError(
+            f"{folder}: an unfinished training of something else is there ({changes}); go on with "
+            "what it began with, remove the folder, or give --export another name"
+        )
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)
+    record = {"facts": facts, "precision": faster_precision(device)}
+    record["versions"] = installed_versions(device)
+    _write_record(record, folder)
+    return record
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        flatten(record["facts"])
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # any part may be of any kind
+        raise TrainingError(
+            f"{folder / RECORD}: damaged ({type(error).__name__}); remove {folder} to train anew"
+        ) from None
+    return record
+
+
+def _write_record(record: dict[str, Any], folder: Path) -> None:
+    temporary = folder / f"{RECORD}.tmp"
+    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    temporary.replace(folder / RECORD)
+
+
+def _trainer(
+    config: Config,
+    dataset: Dataset,
+    seed: int,
+    device: torch.device,
+    precision: Precision,
+    start: StartWeights | None,
+) -> Trainer:
+    cv2.setNumThreads(0)  # pictures of lines are too small to share one out
+    trainer = Trainer(config, dataset, seed, device, precision, start)
+    if start and trainer.transfer:
+        check_something_kept(trainer.transfer, start, config)
+    return trainer
+
+
+def _introduction(trainer: Trainer, start: StartWeights | None, folder: Path) -> str:
+    lines = [f"{trainer.n_parameters:,} weights on {trainer.device.type}; checkpoints in {folder}"]
+    if start and trainer.transfer:
+        lines.append(f"starts from {start.name}: {trainer.transfer.describe()}")
+    return "\n".join(lines)
+
+
+def _run(
+    trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: Observer
+) -> dict[str, Any]:
+    """Train to the end; return what the record says of it."""
+    epochs: Epochs = []
+    try:
+        for epochs in train_epochs(trainer, folder):
+            observer.epochs_done(epochs, trainer.schedule.end)
+            if log:
+                log.write(epochs)
+    except torch.OutOfMemoryError:
+        raise TrainingError(
+            f"{trainer.device}: too little memory; a smaller training.batch_size needs less"
+        ) from None
+    finally:
+        if log:
+            log.close()
+    transfer = trainer.transfer.record() if trainer.transfer else None
+    return {"epochs": epochs, "n_parameters": trainer.n_parameters, "transfer": transfer}
+
+
+def _bundle(folder: Path, record: dict[str, Any], dataset: Dataset) -> Bundle:
+    facts, content = record["facts"], load_tensors(folder / BEST)
+    metrics = {**training_result(record["epochs"], record["n_parameters"]), "seed": facts["seed"]}
+    provenance = {
+        "study": None,
+        "trial": None,
+        "seed": facts["seed"],
+        "data": dataset.spec,
+        "data_fingerprint": dataset.fingerprint,
+        "split_seed": SPLIT_SEED,
+        "versions": record["versions"],
+        "params": {},
+        "epochs": record["epochs"],
+        "init": facts["init"],
+        "transfer": record["transfer"],
+    }
+    return Bundle(
+        Config.model_validate(content["config"]),
+        Charset(content["symbols"]),
+        content["weights"],
+        metrics,
+        provenance,
+    )

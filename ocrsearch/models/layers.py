@@ -1,0 +1,248 @@
+"""The layers of a configuration's network: shapes, weights, multiply-adds, without building it.
+
+Plain arithmetic that takes microseconds and needs no tensors; the tests compare it with the
+networks themselves. Multiply-adds are those of convolutions, linear and recurrent layers and
+attention, for one picture; norms, activations and pooling are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ocrsearch.config import (
+    FRAME_STRIDE, ClassifierConfig, Config, CrnnConfig, EncoderConfig, Seq2SeqConfig, TowerConfig,
+)
+
+MIN_ROWS = 2
+"""The height of the feature map is halved until it has no more rows than this."""
+
+CHANNEL_MULTIPLE = 8
+
+EMBEDDING_SIZE = 64
+"""Size of a symbol as the decoder reads it."""
+
+N_BINS = 4
+"""Bins across the width of a classifier's picture."""
+
+N_GATES = {"lstm": 4, "gru": 3}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer, with the norm behind it: one follows each convolution and the first linear layer.
+
+    Attributes:
+        name: of its module, as weights are named.
+        kind: for people to read.
+        output: shape for one picture: (C, H, W), (T, D) or (D,).
+        n_parameters: trained weights.
+        n_multiply_adds: for one picture.
+        training_only: whether recognition leaves it out.
+    """
+
+    name: str
+    kind: str
+    output: tuple[int, ...]
+    n_parameters: int
+    n_multiply_adds: int
+    training_only: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a network is given and writes.
+
+    Attributes:
+        height: of the scaled picture, in pixels.
+        width: of the scaled picture, a multiple of FRAME_STRIDE.
+        n_symbols: size of the charset.
+        n_written: symbols that are read in the picture; a decoder takes a step for each.
+    """
+
+    height: int
+    width: int
+    n_symbols: int
+    n_written: int
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of the encoder."""
+        return self.width // FRAME_STRIDE
+
+
+def list_layers(config: Config, n_symbols: int, width: int, n_written: int) -> list[Layer]:
+    """Return the layers of a network in the order in which they compute.
+
+    Args:
+        config: its model and picture height are used.
+        n_symbols: size of the charset.
+        width: of the scaled picture in pixels, a multiple of FRAME_STRIDE.
+        n_written: symbols that are read in it.
+    """
+    work = Work(config.images.height, width, n_symbols, n_written)
+    return LAYERS[config.model.architecture](config.model, work)
+
+
+def count_multiply_adds(layers: Iterable[Layer]) -> int:
+    """Return the multiply-adds of recognition."""
+    return sum(layer.n_multiply_adds for layer in layers if not layer.training_only)
+
+
+def count_parameters(layers: Iterable[Layer]) -> int:
+    """Return the trained weights that recognition uses."""
+    return sum(layer.n_parameters for layer in layers if not layer.training_only)
+
+
+def conv_channels(config: TowerConfig) -> list[int]:
+    """Return the channels of each convolution: conv_base * conv_growth**i, rounded to 8."""
+    widths = [config.conv_base * config.conv_growth**i for i in range(config.conv_depth)]
+    return [max(1, round(w / CHANNEL_MULTIPLE)) * CHANNEL_MULTIPLE for w in widths]
+
+
+def pool_sizes(conv_depth: int, height: int) -> list[tuple[int, int]]:
+    """Return the (height, width) pooling after each convolution.
+
+    The first two halve the width (FRAME_STRIDE is 4); all halve the height while it lasts.
+    """
+    pools = []
+    rows = height
+    for i in range(conv_depth):
+        pool_rows = 2 if rows // 2 >= MIN_ROWS else 1
+        rows //= pool_rows
+        pools.append((pool_rows, 2 if i < 2 else 1))
+    return pools
+
+
+def _tower(config: TowerConfig, work: Work, prefix: str) -> list[Layer]:
+    layers = []
+    channels, pools = conv_channels(config), pool_sizes(config.conv_depth, work.height)
+    c_in, rows, columns = 1, work.height, work.width
+    for i, (c_out, (pool_rows, pool_columns)) in enumerate(zip(channels, pools, strict=True)):
+        n_weights, n_multiply_adds = 9 * c_in * c_out, 9 * c_in * c_out * rows * columns
+        rows, columns = rows // pool_rows, columns // pool_columns
+        pooled = (pool_rows, pool_columns) != (1, 1)
+        kind = "conv 3 x 3" + (f", pool {pool_rows} x {pool_columns}" * pooled)
+        output = (c_out, rows, columns)
+        name = f"{prefix}.convs.{i}"
+        layers.append(Layer(name, kind, output, n_weights + 2 * c_out, n_multiply_adds))
+        c_in = c_out
+    return layers
+
+
+def _encoder(config: EncoderConfig, work: Work) -> list[Layer]:
+    tower = _tower(config, work, "encoder.tower")
+    channels, rows, n_frames = tower[-1].output
+    size, width = channels * rows, config.linear_width
+    linear = _linear("encoder.linear", size, width, n_frames, normed=True)
+    return [*tower, linear, _rnn(config, n_frames)]
+
+
+def _rnn(config: EncoderConfig, n_frames: int) -> Layer:
+    hidden = config.hidden_size
+    sizes = [config.linear_width] + [2 * hidden] * (config.rnn_layers - 1)
+    cells = [_cell_size(config.rnn_cell, size, hidden) for size in sizes]
+    layers = f" x {config.rnn_layers}" * (config.rnn_layers > 1)
+    return Layer(
+        "encoder.rnn",
+        f"{config.rnn_cell.upper()}{layers}, both directions",
+        (n_frames, 2 * hidden),
+        sum(2 * n_parameters for n_parameters, _ in cells),
+        sum(2 * n_frames * n_multiply_adds for _, n_multiply_adds in cells),
+    )
+
+
+def _crnn(config: CrnnConfig, work: Work) -> list[Layer]:
+    n_frames, n_outputs = work.n_frames, work.n_symbols + 1
+    head = _linear("head", 2 * config.encoder.hidden_size, n_outputs, n_frames)
+    return [*_encoder(config.encoder, work), head, _column_head(config.encoder, work)]
+
+
+def _seq2seq(config: Seq2SeqConfig, work: Work) -> list[Layer]:
+    hidden, n_frames = config.encoder.hidden_size, work.n_frames
+    size, n_steps = 2 * hidden, work.n_written + 1  # the end is written too
+    cell = _cell_size(config.encoder.rnn_cell, EMBEDDING_SIZE + size, hidden)
+    decoder = [
+        _linear("initial", size, hidden, None),
+        *(_attention(hidden, n_frames, n_steps) if config.decoder.attention != "none" else []),
+        Layer(
+            "embedding",
+            "embedding",
+            (n_steps, EMBEDDING_SIZE),
+            (work.n_symbols + 2) * EMBEDDING_SIZE,
+            0,
+        ),
+        Layer(
+            "cell",
+            f"{config.encoder.rnn_cell.upper()} cell",
+            (n_steps, hidden),
+            cell[0],
+            n_steps * cell[1],
+        ),
+        _linear("head", hidden + size, work.n_symbols + 1, n_steps),
+    ]
+    column_head = _column_head(config.encoder, work)
+    return [*_encoder(config.encoder, work), *decoder, column_head]
+
+
+def _classifier(config: ClassifierConfig, work: Work) -> list[Layer]:
+    tower = _tower(config.encoder, work, "tower")
+    channels, rows, n_frames = tower[-1].output
+    n_features, width = N_BINS * channels * rows, config.encoder.linear_width
+    linear = _linear("linear", n_features, width, None, normed=True)
+    binning = n_frames * n_features  # a matrix product of the bins' weights with the frames
+    linear = replace(linear, n_multiply_adds=linear.n_multiply_adds + binning)
+    return [*tower, linear, _linear("head", width, work.n_symbols, None)]
+
+
+def _attention(hidden: int, n_frames: int, n_steps: int) -> list[Layer]:
+    key = _linear("key", 2 * hidden, hidden, n_frames)
+    n_multiply_adds = n_steps * (hidden * hidden + n_frames * hidden + n_frames * 2 * hidden)
+    attention = Layer(
+        "attention",
+        "additive attention",
+        (n_steps, 2 * hidden),
+        hidden * hidden + 2 * hidden,
+        n_multiply_adds,
+    )
+    return [key, attention]
+
+
+def _column_head(config: EncoderConfig, work: Work) -> Layer:
+    n_outputs = work.n_symbols + 1
+    n_weights = 3 * config.linear_width * n_outputs
+    return Layer(
+        "column_head.conv",
+        "conv 3",
+        (work.n_frames, n_outputs),
+        n_weights + n_outputs,
+        n_weights * work.n_frames,
+        training_only=True,
+    )
+
+
+def _linear(
+    name: str, size: int, n_outputs: int, n_rows: int | None, *, normed: bool = False
+) -> Layer:
+    """A linear layer on each of n rows, or on a single vector, with a bias or a norm."""
+    return Layer(
+        name,
+        "linear",
+        (n_outputs,) if n_rows is None else (n_rows, n_outputs),
+        size * n_outputs + (2 * n_outputs if normed else n_outputs),
+        size * n_outputs * (1 if n_rows is None else n_rows),
+    )
+
+
+def _cell_size(kind: str, size: int, hidden: int) -> tuple[int, int]:
+    """Return the weights of a recurrent cell and the multiply-adds of one step."""
+    n_weights = N_GATES[kind] * hidden * (size + hidden)
+    return n_weights + 2 * N_GATES[kind] * hidden, n_weights
+
+
+LAYERS: dict[str, Callable[[Any, Work], list[Layer]]] = {
+    "crnn": _crnn,
+    "seq2seq": _seq2seq,
+    "classifier": _classifier,
+}

@@ -1,0 +1,127 @@
+"""A network as a picture: its layers as boxes from top to bottom, in SVG.
+
+Plain text is written; nothing else is needed to make or to see it. The colours follow the
+viewer's light or dark scheme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from ocrsearch.models.layers import Layer
+
+WIDTH, MARGIN = 600, 20
+TITLE_HEIGHT, BOX_HEIGHT, GAP = 66, 48, 24
+
+STYLE = """
+text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
+.title { font-size: 17px; font-weight: 600 }
+.name { font-weight: 600 }
+.small { font-size: 12px; fill: #57606a }
+.right { text-anchor: end }
+.page { fill: #ffffff }
+.box { fill: #eaf2fb; stroke: #4a7fb5 }
+.end { fill: #f0f0f0; stroke: #8c959f }
+.training { fill: none; stroke: #8c959f; stroke-dasharray: 5 4 }
+.arrow { stroke: #57606a; stroke-width: 1.5; marker-end: url(#head) }
+.head { fill: #57606a }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 }
+  .small { fill: #9aa4af }
+  .page { fill: #0d1117 }
+  .box { fill: #14263a; stroke: #5b94cf }
+  .end { fill: #21262d; stroke: #6e7681 }
+  .arrow { stroke: #9aa4af }
+  .head { fill: #9aa4af }
+}
+"""
+
+
+def draw_layers(layers: Sequence[Layer], title: str, subtitle: str, picture: str) -> str:
+    """Return an SVG document.
+
+    Args:
+        layers: in the order in which they compute.
+        title: in large letters.
+        subtitle: a line below it.
+        picture: what goes in, as its shape.
+    """
+    used = [layer for layer in layers if not layer.training_only]
+    others = [layer for layer in layers if layer.training_only]
+    parts = [_end_box(0, "picture", picture)]
+    parts += [_layer_box(i, layer, "box") for i, layer in enumerate(used, start=1)]
+    parts += [_arrow(i) for i in range(len(used))]
+    parts += [_layer_box(i, layer, "training") for i, layer in enumerate(others, len(used) + 1)]
+    height = _top(len(layers) + 1) - GAP + MARGIN
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+            f'width="{WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">',
+            f"<style>{STYLE}</style>",
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            'markerHeight="7" orient="auto"><path class="head" d="M0 0 L8 4 L0 8 z"/></marker>'
+            "</defs>",
+            f'<rect class="page" width="{WIDTH}" height="{height}"/>',
+            _text(MARGIN, 30, title, "title"),
+            _text(MARGIN, 52, subtitle, "small"),
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """Return ``16 x 8 x 64``."""
+    return " x ".join(map(str, shape))
+
+
+def _layer_box(i: int, layer: Layer, style: str) -> str:
+    top = _top(i)
+    note = "training only" if layer.training_only else f"{layer.n_multiply_adds:,} multiply-adds"
+    return "\n".join(
+        [
+            _rectangle(top, style),
+            _text(MARGIN + 12, top + 20, layer.name, "name"),
+            _text(MARGIN + 12, top + 38, layer.kind, "small"),
+            _text(WIDTH - MARGIN - 12, top + 20, format_shape(layer.output), "right"),
+            _text(
+                *(WIDTH - MARGIN - 12, top + 38),
+                f"{layer.n_parameters:,} weights, {note}",
+                "small right",
+            ),
+        ]
+    )
+
+
+def _end_box(i: int, name: str, shape: str) -> str:
+    top = _top(i)
+    return "\n".join(
+        [
+            _rectangle(top, "end"),
+            _text(MARGIN + 12, top + 29, name, "name"),
+            _text(WIDTH - MARGIN - 12, top + 29, shape, "right"),
+        ]
+    )
+
+
+def _rectangle(top: int, style: str) -> str:
+    return (
+        f'<rect class="{style}" x="{MARGIN}" y="{top}" width="{WIDTH - 2 * MARGIN}" '
+        f'height="{BOX_HEIGHT}" rx="6"/>'
+    )
+
+
+def _arrow(i: int) -> str:
+    """From a box to the next."""
+    bottom = _top(i) + BOX_HEIGHT
+    x = WIDTH // 2
+    return f'<line class="arrow" x1="{x}" y1="{bottom + 2}" x2="{x}" y2="{bottom + GAP - 2}"/>'
+
+
+def _text(x: int, y: int, text: str, style: str) -> str:
+    return f'<text class="{style}" x="{x}" y="{y}">{escape(text)}</text>'
+
+
+def _top(i: int) -> int:
+    return TITLE_HEIGHT + i * (BOX_HEIGHT + GAP)

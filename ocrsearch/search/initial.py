@@ -1,0 +1,44 @@
+"""Weights that all trials of a search start from: what its networks will keep of them."""
+
+from __future__ import annotations
+
+import optuna
+
+from ocrsearch.data.charset import Charset
+from ocrsearch.models.factory import build_network
+from ocrsearch.search.space import Space
+from ocrsearch.training.weights import StartWeights, check_something_kept, transfer_weights
+
+N_DRAWN = 16
+"""Configurations that are drawn to see what they keep."""
+
+
+def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
+    """Refuse weights that fit none of a space's networks, as far as a random draw tells.
+
+    Args:
+        space: what will be searched.
+        start: the model to start from.
+        charset: of the data.
+
+    Returns:
+        A line on what will be kept.
+
+    Raises:
+        BundleError: nothing fits.
+    """
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    configs = [space.resolve(space.suggest(study.ask())) for _ in range(N_DRAWN)]
+    networks = [build_network(config, len(charset), seed=0) for config in configs]
+    transfers = [
+        transfer_weights(start, network, config, charset)
+        for network, config in zip(networks, configs, strict=True)
+    ]
+    best = max(transfers, key=lambda transfer: transfer.share)
+    check_something_kept(best, start, configs[transfers.index(best)])
+    low = min(transfer.share for transfer in transfers)
+    shares = f"{low:.0%}" if low == best.share else f"{low:.0%} to {best.share:.0%}"
+    return (
+        f"starts from {start.name}: {shares} of the weights kept, {best.describe_symbols()} "
+        f"({N_DRAWN} configurations drawn)"
+    )

@@ -1,0 +1,51 @@
+"""Model files as they lie on disk: read whole and checked, running no code from them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.errors import BundleError
+from ocrsearch.training.checkpoint import load_tensors
+
+FORMAT = "ocrsearch model"
+VERSION = 1
+
+
+def read_model_file(path: Path) -> dict[str, Any]:
+    """Return the content of a model file.
+
+    Raises:
+        BundleError: no such file, not a model, damaged, or of a newer version.
+    """
+    if not path.is_file():
+        raise BundleError(
+            f"{path}: no such model file; 'ocrsearch best --export' or 'ocrsearch train' makes one"
+        )
+    if not zipfile.is_zipfile(path):
+        raise BundleError(f"{path}: not an ocrsearch model file, or cut off")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # PyTorch does not compare the checksums
+        if damaged is not None:
+            raise BundleError(f"{path}: damaged model file (checksum of {damaged})")
+        content = load_tensors(path)
+    except BundleError:
+        raise
+    except pickle.UnpicklingError:
+        raise BundleError(
+            f"{path}: not an ocrsearch model: it holds more than tensors and plain values, "
+            "and reading it could run code; refused"
+        ) from None
+    except Exception as error:  # a damaged archive fails in many ways
+        raise BundleError(f"{path}: damaged model file ({type(error).__name__})") from None
+    if content.get("format") != FORMAT:
+        raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
+    if content.get("version") != VERSION:
+        raise BundleError(
+            f"{path}: model of version {content.get('version')}, this program reads "
+            f"{VERSION}; update ocrsearch"
+        )
+    return content
