@@ -14,7 +14,16 @@ import sys
 import typer
 
 from ocrsearch.cli import (
-    best, dashboard, data, evaluate, inspect, predict, run, space, studies, train,
+    best,
+    dashboard,
+    data,
+    evaluate,
+    inspect,
+    predict,
+    run,
+    space,
+    studies,
+    train,
 )
 from ocrsearch.errors import OcrSearchError
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ocrsearch.cli.options import SetValues
+
 
 def preview(
     data: Annotated[str, typer.Argument(help="SPEC of the pictures, as --data of 'run' takes it.")],
@@ -14,9 +16,7 @@ def preview(
         Path | None,
         typer.Option(help="Search space or configuration; of a space, a random point by --seed."),
     ] = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--set", help="A value, as training.augment.elastic=1.")
-    ] = None,
+    values: SetValues = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")] = Path(
         "preview.png"
     ),
@@ -26,12 +26,12 @@ def preview(
     """Draw pictures as read, as the network sees them, and augmented, under each other."""
     import numpy as np
 
-    from ocrsearch.config import Config
+    from ocrsearch.config import Config, flatten
     from ocrsearch.data.dataset import load_some
     from ocrsearch.data.preview import preview_sheet
     from ocrsearch.data.sheet import write_sheet
     from ocrsearch.search.configuration import random_config, with_values
-    from ocrsearch.search.space import flatten, load_space
+    from ocrsearch.search.space import load_space
 
     config = Config()
     if space is not None:

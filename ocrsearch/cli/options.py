@@ -25,6 +25,10 @@ StudyName = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
+SetValues = Annotated[
+    list[str] | None, typer.Option("--set", help="A value, as training.augment.elastic=1.")
+]
+
 
 class Device(StrEnum):
     """Where to compute."""

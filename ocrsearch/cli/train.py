@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, print_json
+from ocrsearch.cli.options import Device, DeviceOption, Json, SetValues, print_json
 
 if TYPE_CHECKING:
-    from ocrsearch.config import Config
     from ocrsearch.deploy.single_training import TrainResult
 
 
@@ -26,9 +25,8 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Model whose weights are kept, as far as they fit.")
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, max=10_000, help="In place of the configuration's.")
-    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the configuration's.")] = None,
+    values: SetValues = None,
     seed: Annotated[int, typer.Option(help="Of weights and data order.")] = 0,
     tensorboard: Annotated[
         Path | None, typer.Option(help="Write logs for TensorBoard to this folder.")
@@ -47,10 +45,11 @@ def train(
         train,
         training_folder,
     )
+    from ocrsearch.search.configuration import with_values
 
     settings, init_of_file = load_config(config)
-    if epochs is not None:
-        settings = _with_epochs(settings, epochs)
+    own = [] if epochs is None else [f"training.epochs={epochs}"]
+    settings = with_values(settings, [*(values or []), *own])
     options = TrainOptions(
         init=init or init_of_file,
         seed=seed,
@@ -75,11 +74,6 @@ def train(
         print_json(_content(result, export))
     else:
         typer.echo(_summary(result, export))
-
-
-def _with_epochs(config: Config, epochs: int) -> Config:
-    training = config.training.model_copy(update={"epochs": epochs})
-    return config.model_copy(update={"training": training})
 
 
 def _content(result: TrainResult, export: Path) -> dict[str, Any]:

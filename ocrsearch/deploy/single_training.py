@@ -21,7 +21,11 @@ from filelock import FileLock, Timeout
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import (
-    DEFAULT_MAX_BAD, Dataset, left_out_line, load_dataset, write_left_out,
+    DEFAULT_MAX_BAD,
+    Dataset,
+    left_out_line,
+    load_dataset,
+    write_left_out,
 )
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError

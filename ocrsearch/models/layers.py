@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ocrsearch.config import (
-    FRAME_STRIDE, ClassifierConfig, Config, CrnnConfig, EncoderConfig, Seq2SeqConfig, TowerConfig,
+    FRAME_STRIDE,
+    ClassifierConfig,
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    Seq2SeqConfig,
+    TowerConfig,
 )
 
 MIN_ROWS = 2

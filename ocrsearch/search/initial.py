@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import optuna
-
 from ocrsearch.data.charset import Charset
 from ocrsearch.models.factory import build_network
+from ocrsearch.search.configuration import random_config
 from ocrsearch.search.space import Space
 from ocrsearch.training.weights import StartWeights, check_something_kept, transfer_weights
 
@@ -27,8 +26,7 @@ def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
     Raises:
         BundleError: nothing fits.
     """
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    configs = [space.resolve(space.suggest(study.ask())) for _ in range(N_DRAWN)]
+    configs = [random_config(space, seed) for seed in range(N_DRAWN)]
     networks = [build_network(config, len(charset), seed=0) for config in configs]
     transfers = [
         transfer_weights(start, network, config, charset)

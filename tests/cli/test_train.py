@@ -69,6 +69,14 @@ def test_epochs_in_place_of_those_of_the_configuration(
     assert command(*arguments, "--epochs", "0").code == 2
 
 
+def test_values_set_by_hand(command: Command, arguments: list[Any]) -> None:
+    result = command(*arguments, "--set", "training.epochs=1", "--set", "images.height=24")
+    assert result.code == 0
+    config = load_bundle(arguments[-1]).config
+    assert (config.training.epochs, config.images.height) == (1, 24)
+    assert command(*arguments, "--set", "images.hight=24").code == 2
+
+
 def test_a_model_is_trained_further(command: Command, arguments: list[Any]) -> None:
     command(*arguments)
     model = arguments[-1]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from ocrsearch.models.classifier import N_BINS, bin_weights
+from ocrsearch.models.classifier import bin_weights
+from ocrsearch.models.layers import N_BINS
 
 
 @pytest.mark.parametrize("padding", [0, 3])

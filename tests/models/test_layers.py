@@ -27,7 +27,8 @@ N_SYMBOLS, N_WRITTEN = 10, 5
 
 
 def config_of(architecture: str = "crnn", height: int = 16, **model: Any) -> Config:
-    encoder = {**TINY, "hidden_size": 8, **model.pop("encoder", {})}
+    rnn = {} if architecture == "classifier" else {"hidden_size": 8}
+    encoder = {**TINY, **rnn, **model.pop("encoder", {})}
     content = {"architecture": architecture, "encoder": encoder, **model}
     return Config.model_validate({"images": {"height": height}, "model": content})
 
@@ -38,6 +39,7 @@ CASES = {
     "deep": config_of(height=40, encoder={"conv_depth": 6, "conv_growth": 1.3, "rnn_layers": 3}),
     "seq2seq": config_of("seq2seq"),
     "seq2seq gru": config_of("seq2seq", encoder={"rnn_cell": "gru", "rnn_layers": 2}),
+    "classifier": config_of("classifier", height=24, encoder={"conv_depth": 3}),
     "no attention": config_of("seq2seq", decoder={"attention": "none"}),
 }
 every_case = pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())
@@ -78,7 +80,7 @@ def test_weights_are_those_of_the_network(config: Config) -> None:
     layers = by_name(list_layers(config, N_SYMBOLS, 64, N_WRITTEN))
     counted = Counter[str]()
     for name, weights in network.named_parameters():
-        name = name.replace("encoder.norm.", "encoder.linear.").replace(".norms.", ".convs.")
+        name = name.replace(".norms.", ".convs.").replace("norm.", "linear.")
         owners = [layer for layer in layers if name.startswith(f"{layer}.")]
         assert len(owners) == 1, name
         counted[owners[0]] += weights.numel()

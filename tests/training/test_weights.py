@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import Config, TrainingConfig
+from ocrsearch.config import AugmentConfig, Config, TrainingConfig
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
 from ocrsearch.deploy.bundle import save_bundle
@@ -41,7 +41,10 @@ every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
 def config_of(architecture: str = "crnn", height: int = 16, **encoder: Any) -> Config:
-    model = {"architecture": architecture, "encoder": {**SIZES, **encoder}}
+    sizes = {**SIZES, **encoder}
+    if architecture == "classifier":
+        del sizes["hidden_size"]
+    model = {"architecture": architecture, "encoder": sizes}
     return Config.model_validate({"images": {"height": height}, "model": model})
 
 
@@ -124,7 +127,11 @@ def test_charsets_without_a_common_symbol_keep_the_blank() -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "n_behind"),
-    [("crnn", {"head": 1, "column_head": 1}), ("seq2seq", {"head": 1, "embedding": 2})],
+    [
+        ("crnn", {"head": 1, "column_head": 1}),
+        ("seq2seq", {"head": 1, "embedding": 2}),
+        ("classifier", {"head": 0}),
+    ],
 )
 def test_symbol_rows(architecture: str, n_behind: dict[str, int]) -> None:
     rows = symbol_rows(config_of(architecture), 5)
@@ -237,7 +244,8 @@ def lines_of(symbols: str, n: int, seed: int) -> Dataset:
 
 def test_fine_tuning_starts_better_than_from_scratch() -> None:
     """Two epochs on a charset with new symbols, with and without what was learnt of the old."""
-    training = TrainingConfig(batch_size=8, epochs=8, learning_rate=1e-2, augment=0.0)
+    plain = AugmentConfig(strength=0.0)
+    training = TrainingConfig(batch_size=8, epochs=8, learning_rate=1e-2, augment=plain)
     config = config_of(dropout=0.0, linear_width=32, hidden_size=32).model_copy(
         update={"training": training}
     )
