@@ -41,7 +41,7 @@ class PlainDisplay(QuietDisplay):
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
         """Print the last one."""
         super().epochs_done(epochs, n_epochs)
-        self.note(f"epoch {describe_epochs(epochs, n_epochs)}")
+        self.note(f"{describe_epoch(epochs, n_epochs)}, {describe_left(epochs, n_epochs)}")
 
 
 class LiveDisplay(QuietDisplay):
@@ -64,14 +64,15 @@ class LiveDisplay(QuietDisplay):
         self._progress.console.print(Text(line), soft_wrap=True)
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """Redraw the bar."""
+        """Print the last one above the bar, and redraw it."""
         super().epochs_done(epochs, n_epochs)
+        self.note(describe_epoch(epochs, n_epochs))
         self._progress.update(
             self._task,
             description="epoch",
             total=n_epochs,
             completed=len(epochs),
-            text=describe_epochs(epochs, n_epochs),
+            text=f"{len(epochs)}/{n_epochs}, {describe_left(epochs, n_epochs)}",
         )
 
 
@@ -94,12 +95,17 @@ def train_display(*, quiet: bool) -> Iterator[QuietDisplay]:
             yield LiveDisplay(progress)
 
 
-def describe_epochs(epochs: Epochs, n_epochs: int) -> str:
-    """Return the last epoch, the best and the time left in one line."""
+def describe_epoch(epochs: Epochs, n_epochs: int) -> str:
+    """Return the last epoch in one line."""
     last, best = epochs[-1], best_epoch(epochs)
-    left_s = (n_epochs - len(epochs)) * sum(e["seconds"] for e in epochs) / len(epochs)
     return (
-        f"{len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, validation "
-        f"{last['val_loss']:.3f}, CER {last['cer']:.4f}, exact {last['exact']:.3f}; best CER "
-        f"{best['cer']:.4f}; {last['seconds']:.1f} s, about {format_seconds(left_s)} left"
+        f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, val "
+        f"{last['val_loss']:.3f}, CER {last['cer']:.4f} (best {best['cer']:.4f}), exact "
+        f"{last['exact']:.3f}, {last['seconds']:.1f} s"
     )
+
+
+def describe_left(epochs: Epochs, n_epochs: int) -> str:
+    """Return the time left, as the epochs so far took."""
+    seconds = sum(e["seconds"] for e in epochs) / len(epochs) * (n_epochs - len(epochs))
+    return f"about {format_seconds(seconds)} left"

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from ocrsearch.cli.train_display import LiveDisplay, describe_epochs
+from ocrsearch.cli.train_display import LiveDisplay, describe_epoch, describe_left
 from ocrsearch.deploy.bundle import load_bundle
 from ocrsearch.training.trainer import EpochReport, Trainer
 
@@ -159,10 +159,11 @@ def epochs(n: int) -> list[dict[str, Any]]:
 
 def test_a_line_about_the_epochs() -> None:
     records = [*epochs(2), {**epochs(1)[0], "epoch": 3, "cer": 0.75}]
-    assert describe_epochs(records, 10) == (
-        "3/10: loss 2.500, validation 1.250, CER 0.7500, exact 0.500; best CER 0.2500; "
-        "30.0 s, about 3:30 left"
+    line = describe_epoch(records, 10)
+    assert line == (
+        "epoch 3/10: loss 2.500, val 1.250, CER 0.7500 (best 0.2500), exact 0.500, 30.0 s"
     )
+    assert describe_left(records, 10) == "about 3:30 left"
 
 
 def test_the_bar() -> None:
@@ -178,7 +179,8 @@ def test_the_bar() -> None:
         progress.refresh()
     shown = out.getvalue()
     assert "something [of note]" in shown
-    assert "2/10: loss 2.500" in shown
+    assert "epoch 2/10: loss 2.500" in shown
+    assert "2/10, about 4:00 left" in shown
     assert display.n_done == 2
     (task,) = progress.tasks
     assert (task.completed, task.total) == (2, 10)
