@@ -7,20 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, SetValues, print_json
+from ocrsearch.cli.options import (
+    Data,
+    Device,
+    DeviceOption,
+    Json,
+    SetValues,
+    print_json,
+    takes_data_options,
+)
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.single_training import TrainResult
 
 
+@takes_data_options
 def train(
     config: Annotated[
         Path,
         typer.Option(help="YAML or JSON in the shape of a space, a value for each key; or a .pt."),
     ],
-    data: Annotated[
-        str, typer.Option(help="captcha:FOLDER, csv:FILE, labels:FILE, a path, or digits.")
-    ],
+    data: Data,
     export: Annotated[Path, typer.Option(help="Write the model to this file.")],
     init: Annotated[
         Path | None, typer.Option(help="Model whose weights are kept, as far as they fit.")
@@ -32,13 +39,13 @@ def train(
         Path | None, typer.Option(help="Write logs for TensorBoard to this folder.")
     ] = None,
     device: DeviceOption = Device.auto,
-    max_bad: Annotated[
-        float, typer.Option(help="Share of unusable samples that is left out silently.")
-    ] = 0.01,
     as_json: Json = False,
+    *,
+    given: dict[str, Any],
 ) -> None:
     """Train one configuration; the same command again goes on where it was."""
     from ocrsearch.cli.train_display import train_display
+    from ocrsearch.data.options import DataOptions
     from ocrsearch.deploy.single_training import (
         TrainOptions,
         load_config,
@@ -54,8 +61,8 @@ def train(
         init=init or init_of_file,
         seed=seed,
         device=device.value,
-        max_bad=max_bad,
         tensorboard=tensorboard,
+        data=DataOptions(**given),
     )
     with train_display(quiet=as_json) as display:
         try:

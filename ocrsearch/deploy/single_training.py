@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ from filelock import FileLock, Timeout
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import (
-    DEFAULT_MAX_BAD,
     Dataset,
     left_out_line,
     load_dataset,
     write_left_out,
 )
+from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError
-from ocrsearch.search.api import SPLIT_SEED, check_seed
+from ocrsearch.search.api import check_seed
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.space import load_space
 from ocrsearch.training.checkpoint import load_tensors
@@ -54,15 +54,15 @@ class TrainOptions:
         init: model file whose weights are kept, as far as they fit.
         seed: of weights and data order.
         device: "auto", "cpu" or "cuda".
-        max_bad: share of unusable samples that is borne.
         tensorboard: folder for TensorBoard's logs.
+        data: how the data is read and split.
     """
 
     init: Path | None = None
     seed: int = 0
     device: str = "auto"
-    max_bad: float = DEFAULT_MAX_BAD
     tensorboard: Path | None = None
+    data: DataOptions = field(default_factory=DataOptions)
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def train(
     log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
     folder = training_folder(export)
     with _lock(folder):
-        dataset = load_dataset(data, SPLIT_SEED, options.max_bad, observer.reading)
+        dataset = load_dataset(data, options.data, observer.reading)
         check_feasible(config, dataset.splits["train"])
         record = _open_record(folder, _facts(config, dataset, options.seed, start), device)
         if left_out := write_left_out(dataset, folder / LEFT_OUT):
@@ -157,7 +157,7 @@ def train(
             observer.note(_introduction(trainer, start, folder))
             record |= _run(trainer, folder, log, observer)
             _write_record(record, folder)
-        bundle = _bundle(folder, record, dataset)
+        bundle = _bundle(folder, record, dataset, options.data)
         save_bundle(bundle, export)
         (folder / LAST).unlink(missing_ok=True)
     return TrainResult(bundle, len(dataset.bad))
@@ -283,7 +283,9 @@ def _run(
     return {"epochs": epochs, "n_parameters": trainer.n_parameters, "transfer": transfer}
 
 
-def _bundle(folder: Path, record: dict[str, Any], dataset: Dataset) -> Bundle:
+def _bundle(
+    folder: Path, record: dict[str, Any], dataset: Dataset, data_options: DataOptions
+) -> Bundle:
     facts, content = record["facts"], load_tensors(folder / BEST)
     metrics = {**training_result(record["epochs"], record["n_parameters"]), "seed": facts["seed"]}
     provenance = {
@@ -292,7 +294,7 @@ def _bundle(folder: Path, record: dict[str, Any], dataset: Dataset) -> Bundle:
         "seed": facts["seed"],
         "data": dataset.spec,
         "data_fingerprint": dataset.fingerprint,
-        "split_seed": SPLIT_SEED,
+        "data_options": data_options.to_dict(),
         "versions": record["versions"],
         "params": {},
         "epochs": record["epochs"],

@@ -194,9 +194,7 @@ def _start_from(space: Space, dataset: Dataset, copy: Path) -> tuple[str | None,
     return start.digest, check_start(space, start, dataset.charset)
 
 
-def _facts(
-    space: Space, dataset: Dataset, options: SearchOptions, init: str | None
-) -> StudyFacts:
+def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | None) -> StudyFacts:
     return StudyFacts(
         space_name=space.name,
         space=space.content,

@@ -11,6 +11,7 @@ import torch
 from filelock import FileLock
 
 from ocrsearch.config import Config
+from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import load_bundle
 from ocrsearch.deploy.predictor import load
 from ocrsearch.deploy.single_training import (
@@ -111,7 +112,7 @@ def test_from_pictures_to_a_model(number_folder: Path, export: Path) -> None:
     provenance = bundle.provenance
     assert [record["epoch"] for record in provenance["epochs"]] == [1, 2, 3]
     assert min(r["cer"] for r in provenance["epochs"]) == bundle.metrics["cer"]
-    assert (provenance["seed"], provenance["split_seed"]) == (5, 0)
+    assert (provenance["seed"], bundle.data_options()) == (5, DataOptions())
     assert provenance["data"] == f"captcha:{number_folder}"
     assert {"ocrsearch", "torch", "python"} <= provenance["versions"].keys()
     assert provenance["init"] is None
@@ -280,7 +281,7 @@ def test_what_cannot_be_used_is_listed(number_folder: Path, export: Path, tmp_pa
     (folder / "99.png").write_text("no picture")
     with pytest.raises(OcrSearchError, match="--max-bad"):
         trained(folder, export)
-    result, _ = trained(folder, export, max_bad=0.1)
+    result, _ = trained(folder, export, data=DataOptions(max_bad=0.1))
     assert result.n_bad == 1
     assert "99.png" in (training_folder(export) / LEFT_OUT).read_text()
 

@@ -94,7 +94,7 @@ def test_a_worker_starts_from_the_weights(
 def test_a_study_goes_on_with_the_same_weights_only(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 's.db'}", create=True)
     space = parse_space(SPACE.replace("WIDTH", "16"), "s")
-    facts = StudyFacts("s", space.content, "d", "f", {}, 0, 0, init="0123")
+    facts = StudyFacts("s", space.content, "d", "f", {}, {}, 0, init="0123")
     for first, second in ((facts, replace(facts, init="4567")), (replace(facts, init=None), facts)):
         name = f"study-{first.init}"
         open_study(storage, name, space, first)
@@ -107,7 +107,7 @@ def test_a_study_goes_on_with_the_same_weights_only(tmp_path: Path) -> None:
 def test_a_study_of_before_there_was_init_goes_on(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 's.db'}", create=True)
     space = parse_space(SPACE.replace("WIDTH", "16"), "s")
-    facts = StudyFacts("s", space.content, "d", "f", {}, 0, 0)
+    facts = StudyFacts("s", space.content, "d", "f", {}, {}, 0)
     study = open_study(storage, "old", space, facts)
     study.set_user_attr("facts", {k: v for k, v in vars(facts).items() if k != "init"})
     open_study(storage, "old", space, facts)
