@@ -68,11 +68,11 @@ def export(tmp_path: Path) -> Path:
 
 
 def trained(
-    data: Path, export: Path, config: Config = CONFIG, **options: Any
+    folder: Path, export: Path, config: Config = CONFIG, **options: Any
 ) -> tuple[TrainResult, Listener]:
     listener = Listener()
     options = {"device": "cpu", **options}
-    result = train(config, f"captcha:{data}", export, TrainOptions(**options), listener)
+    result = train(config, f"captcha:{folder}", export, TrainOptions(**options), listener)
     return result, listener
 
 
