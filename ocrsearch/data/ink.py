@@ -223,7 +223,8 @@ def upright_page(source: GrayImage) -> Page:
     else:
         to_source = np.eye(2, 3)
     ink = _above(contrast, limit)
-    rules = find_rules(ink, _above(cv2.blur(cv2.min(contrast, 2 * limit), (15, 1)), limit / 2))
+    smeared = cv2.blur(np.minimum(contrast, limit).astype(np.float32), (15, 1))
+    rules = find_rules(ink, _above(smeared, 0.6 * limit).astype(np.uint8))
     ink = _without_rules(ink, rules)
     if not dark_ink:
         gray, paper = 255 - gray, 255 - paper
@@ -357,29 +358,38 @@ def _level_runs(ink: Mask, length: float) -> Mask:
 
 
 def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
-    """Return the runs that are thin, and the thin ink in their rows, where a rule is faint."""
+    """Return the thin ink in the rows in which there are runs that are mostly thin.
+
+    Mostly, as text may stand on a rule; in their rows, as a rule may be faint in places.
+    """
     _, labels, stats, centres = cv2.connectedComponentsWithStats(runs, connectivity=8)
-    thickness = stats[:, cv2.CC_STAT_AREA] / np.maximum(stats[:, cv2.CC_STAT_WIDTH], 1)
-    is_rule = thickness <= max_thickness
-    is_rule[0] = False
-    if not is_rule.any():
+    thickness = np.array([_usual_thickness(labels, i, stats[i]) for i in range(1, len(stats))])
+    ids = np.flatnonzero(thickness <= max_thickness) + 1
+    if len(ids) == 0:
         return np.zeros_like(ink)
-    rules = is_rule.astype(np.uint8)[labels]
-    y, x = np.nonzero(rules)
+    is_rule = np.zeros(len(stats), bool)
+    is_rule[ids] = True
+    y, x = np.nonzero(is_rule[labels])
     apart, rise = np.stack([x, y]) - centres[labels[y, x]].T
     slope = (apart * rise).sum() / max(1.0, (apart**2).sum())
     columns = np.arange(ink.shape[1])
     bands = np.zeros_like(ink)
-    for (centre_x, centre_y), thick in zip(centres[is_rule], thickness[is_rule], strict=True):
-        middle = centre_y + slope * (columns - centre_x)
-        reach = math.ceil(thick / 2) + 1
+    for i in ids:
+        middle = centres[i, 1] + slope * (columns - centres[i, 0])
+        reach = math.ceil(thickness[i - 1] / 2) + 1
         for offset in range(-reach, reach + 1):
             rows = np.rint(middle + offset).astype(np.int64)
             inside = (rows >= 0) & (rows < len(ink))
             bands[rows[inside], columns[inside]] = 1
-    kernel = np.ones((math.ceil(thickness[is_rule].max()) + 3, 1), np.uint8)
+    kernel = np.ones((math.ceil(thickness[ids - 1].max()) + 3, 1), np.uint8)
     thin = ink & (1 - cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel))
-    return np.asarray((rules & ink) | (thin & bands))
+    return np.asarray(thin & (bands | is_rule[labels]))
+
+
+def _usual_thickness(labels: np.ndarray, i: int, stats: np.ndarray) -> float:
+    left, top, width, height, _ = stats
+    own = labels[top : top + height, left : left + width] == i
+    return float(np.median(own.sum(0)))
 
 
 def _upright_rules(ink: Mask, level: Mask, text_height: float) -> Mask:
@@ -401,8 +411,9 @@ def _without_rules(ink: Mask, rules: Mask) -> Mask:
     """Take rules away, but leave the strokes that cross them whole."""
     if not rules.any():
         return ink
-    grown = cv2.dilate(rules, np.ones((3, 3), np.uint8)) & ink
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    grown = cv2.dilate(rules, cross) & ink
     rest = ink & (1 - grown)
-    closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((9, 3), np.uint8))
+    closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8))
     return np.asarray(rest | (closed & grown))
 >>>>>>> 26baa4d (Lines on pages: ink, rules, skew, layout; pages of PDF and TIFF)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.data.ink import Mask, Page, typical_height, upright_page
+from ocrsearch.data.ink import MIN_TEXT_HEIGHT, Mask, Page, typical_height, upright_page
 from ocrsearch.data.samples import GrayImage
 
 MAX_ANALYSED_PIXELS = 12_000_000
@@ -82,6 +82,8 @@ def find_lines(source: GrayImage) -> Layout:
     Args:
         source: (H, W) uint8, text level to within MAX_SKEW_DEGREES, dark on light or reverse.
     """
+    if min(source.shape) < MIN_TEXT_HEIGHT:
+        return Layout([], 0.0)
     scale = min(1.0, math.sqrt(MAX_ANALYSED_PIXELS / source.size))
     if scale < 1.0:
         source = np.asarray(
