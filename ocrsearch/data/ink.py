@@ -167,6 +167,12 @@ from ocrsearch.data.samples import GrayImage
 MAX_SKEW_DEGREES = 6.0
 """Largest skew that is looked for."""
 
+MIN_SKEW_CHARACTERS = 10
+"""Less writing than this says nothing of the skew of a page."""
+
+MAX_SKEW_POINTS = 60_000
+"""Pixels of ink from which the skew is estimated."""
+
 MIN_CONTRAST = 18.0
 """Least difference between ink and paper, of 255, whatever the noise."""
 
@@ -210,7 +216,7 @@ def upright_page(source: GrayImage) -> Page:
     dark_ink = _has_dark_ink(source)
     gray = source if dark_ink else 255 - source
     paper = _paper(gray)
-    contrast = cv2.GaussianBlur(cv2.subtract(paper, gray), (3, 3), 0)
+    contrast = cv2.GaussianBlur(_contrast(paper, gray), (3, 3), 0)
     limit = _ink_limit(contrast)
     skew = estimate_skew(_above(contrast, limit))
     if skew != 0.0:
@@ -234,32 +240,50 @@ def upright_page(source: GrayImage) -> Page:
 def estimate_skew(ink: Mask) -> float:
     """Return the angle in degrees by which text rises to the right, 0.0 where none is clear.
 
-    The angle at which the ink falls most unevenly on rows, by the sum of squared differences of
-    neighbouring rows (Postl, 1986), first in half degrees, then in twentieths.
+    The angle at which ink falls most unevenly on rows, by the sum of squared differences of
+    neighbouring rows (Postl, 1986), first in half degrees, then in twentieths. Rows are counted
+    within each string of characters, as strings that are scattered on a page share no rows.
     """
     factor = max(1, round(max(ink.shape) / 1200))
-    small = ink if factor == 1 else cv2.resize(
-        ink * 255, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA
-    ) // 64
-    y, x = np.nonzero(small)
-    if len(x) < 50 or np.ptp(x) < 40:
+    size = (max(1, ink.shape[1] // factor), max(1, ink.shape[0] // factor))
+    shares = cv2.resize(ink * 255, size, interpolation=cv2.INTER_AREA)
+    x, y, strings, n_characters = _string_points(_above(shares, 63))
+    if n_characters < MIN_SKEW_CHARACTERS:
         return 0.0
-    keep = np.random.default_rng(0).permutation(len(x))[:60_000]
-    x, y = x[keep] - x.mean(), y[keep].astype(np.float64)
+    n_rows = 2 * sum(size)
 
     def unevenness(degrees: float) -> float:
         rows = np.rint(y + x * math.tan(math.radians(degrees))).astype(np.int64)
-        counts = np.bincount(rows - rows.min()).astype(np.float64)
-        return float((np.diff(counts) ** 2).sum())
+        counts = np.bincount(strings * n_rows + rows - rows.min())
+        return float((np.diff(counts).astype(np.float64) ** 2).sum())
 
     coarse = np.arange(-MAX_SKEW_DEGREES, MAX_SKEW_DEGREES + 0.1, 0.5)
-    best = coarse[np.argmax([unevenness(a) for a in coarse])]
+    best = coarse[np.argmax([unevenness(angle) for angle in coarse])]
     fine = best + np.arange(-0.5, 0.51, 0.05)
-    scores = [unevenness(a) for a in fine]
-    level = unevenness(0.0)
+    scores = [unevenness(angle) for angle in fine]
     angle = round(float(fine[int(np.argmax(scores))]), 2)
-    clear = max(scores) > 1.1 * level and abs(angle) >= 0.1
-    return angle if clear and abs(angle) <= MAX_SKEW_DEGREES else 0.0
+    clear = max(scores) > 1.1 * unevenness(0.0) and 0.1 <= abs(angle) <= MAX_SKEW_DEGREES
+    return angle if clear else 0.0
+
+
+def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return the ink in strings of characters that stand close beside each other.
+
+    Returns:
+        (N,) column from the middle of its string, row and string of some pixels with ink, and
+        about how many characters there are.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    text_height = typical_height(stats)
+    kernel = np.ones((1, round(1.5 * text_height)), np.uint8)
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, kernel)
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    y, x = np.nonzero(ink)
+    some = np.random.default_rng(0).permutation(len(x))[:MAX_SKEW_POINTS]
+    x, y = x[some], y[some]
+    strings = labels[y, x]
+    n_characters = float(stats[1:, cv2.CC_STAT_WIDTH].sum()) / text_height
+    return x - centres[strings, 0], y, strings, n_characters
 
 
 def find_rules(ink: Mask, smeared: Mask) -> Mask:
@@ -302,12 +326,17 @@ def typical_height(stats: np.ndarray) -> float:
 
 
 def _has_dark_ink(gray: GrayImage) -> bool:
-    """Whether the ink is darker than the paper: the rarer brightness is the ink's."""
+    """Whether the ink is the darker one: what is rarer around a place is ink, so skewness says it.
+
+    Against the local deviation, so that shadows and the table around a page count little.
+    """
     factor = max(1, round(max(gray.shape) / 1000))
     small = gray[::factor, ::factor].astype(np.float32)
     side = max(3, max(small.shape) // 12)
-    difference = small - cv2.blur(small, (side, side))
-    return float((difference**3).sum()) <= 0.0
+    apart = small - cv2.blur(small, (side, side))
+    variance = np.maximum(cv2.blur(apart**2, (side, side)), 0)  # its sums may round below 0
+    deviation = np.sqrt(variance) + MIN_CONTRAST / 2
+    return float(((apart / deviation) ** 3).sum()) <= 0.0
 
 
 def _paper(gray: GrayImage) -> GrayImage:
@@ -318,8 +347,14 @@ def _paper(gray: GrayImage) -> GrayImage:
     small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
     closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
-    smooth = cv2.GaussianBlur(closed, (0, 0), 4)
+    smooth = cv2.GaussianBlur(closed, (0, 0), 2)
     return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _contrast(paper: GrayImage, gray: GrayImage) -> GrayImage:
+    """Return how much darker than paper each pixel is, 0 to 255; in the shade it counts more."""
+    factors = np.clip(200 / np.maximum(np.arange(256), 1), None, 2.5)[paper]
+    return np.asarray(cv2.convertScaleAbs(cv2.subtract(paper, gray) * factors))
 
 
 def _ink_limit(contrast: GrayImage) -> float:

@@ -28,6 +28,9 @@ MAX_GAP = 1.5
 MAX_HEIGHT_RATIO = 3.0
 """Of two neighbours in a line: a character with ascender and one without."""
 
+MAX_TEXT_HEIGHTS = 8
+"""Components that are so many times as high as most text are pictures or frames."""
+
 MAX_PARTS = 5000
 """Components that are grouped, those with most ink first: more are noise or a picture."""
 
@@ -91,10 +94,11 @@ def find_lines(source: GrayImage) -> Layout:
         )
     page = upright_page(source)
     parts = _parts(page.ink)
-    cut = _cut_between_lines(page.ink, parts)
-    if cut is not page.ink:
-        parts = _parts(cut)
-    groups = _text_like(parts, _group(parts))
+    groups = _group(parts)
+    if _cut_between_lines(page.ink, parts, groups):
+        parts = _parts(page.ink)
+        groups = _group(parts)
+    groups = _text_like(parts, [piece for ids in groups for piece in _pieces(parts, ids)])
     boxes = np.array([_bounds(parts.boxes[ids]) for ids in groups]).reshape(-1, 4)
     lines = []
     for i in reading_order(boxes):
@@ -170,7 +174,9 @@ def _parts(ink: Mask) -> _Parts:
     areas[0] = 0
     width, height = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
     rule = (height <= max(4.0, 0.2 * text_height)) & (width >= 1.2 * text_height)
-    kept = np.flatnonzero((areas >= max(4.0, (0.08 * text_height) ** 2)) & ~rule)
+    large = height > MAX_TEXT_HEIGHTS * text_height
+    dot = max(4.0, (0.08 * text_height) ** 2)
+    kept = np.flatnonzero((areas >= dot) & ~rule & ~large)
     kept = np.sort(kept[np.argsort(-areas[kept], kind="stable")][:MAX_PARTS])
     new = np.zeros(len(stats), np.int32)
     new[kept] = np.arange(1, len(kept) + 1)
@@ -181,7 +187,7 @@ def _parts(ink: Mask) -> _Parts:
 def _group(parts: _Parts) -> list[np.ndarray]:
     """Group components into lines; a small one goes to the nearest line that it belongs to."""
     boxes, heights = parts.boxes, parts.heights
-    groups = _components(len(boxes), *_links(boxes))
+    groups = _components(len(boxes), *_links(boxes, parts.text_height))
     group_of = np.empty(len(boxes), np.int64)
     tall = np.empty(len(groups))
     wide = np.empty(len(groups))
@@ -207,7 +213,7 @@ def _group(parts: _Parts) -> list[np.ndarray]:
     return [np.flatnonzero(hosts[group_of] == h) for h in np.unique(hosts)]
 
 
-def _links(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _links(boxes: np.ndarray, text_height: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of components that stand beside each other in a line."""
     left, top, right, bottom = boxes.T
     heights = bottom - top
@@ -218,7 +224,8 @@ def _links(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         gap = np.maximum(left[rows, None], left) - np.minimum(right[rows, None], right)
         low = np.minimum(heights[rows, None], heights)
         high = np.maximum(heights[rows, None], heights)
-        linked = (overlap >= 0.5 * low) & (high <= MAX_HEIGHT_RATIO * low) & (gap <= MAX_GAP * high)
+        similar = (high <= MAX_HEIGHT_RATIO * low) | (low >= 0.5 * text_height)
+        linked = (overlap >= 0.5 * low) & similar & (gap <= MAX_GAP * high)
         i, j = np.nonzero(linked)
         first.append(i + start)
         second.append(j)
@@ -240,53 +247,70 @@ def _components(n: int, first: np.ndarray, second: np.ndarray) -> list[np.ndarra
 
 
 def _text_like(parts: _Parts, groups: list[np.ndarray]) -> list[np.ndarray]:
-    """Leave out specks and pictures."""
+    """Leave out specks and remains of rules."""
     text_height = parts.text_height
     kept = []
     for ids in groups:
         left, top, right, bottom = _bounds(parts.boxes[ids])
         flat, short = 0.3 * text_height, 0.45 * text_height
-        speck = bottom - top < (short if right - left < 3 * text_height else flat)
-        high = float(np.median(parts.heights[ids]))
-        picture = high > 8 * text_height
-        if not speck and not picture:
+        if bottom - top >= (short if right - left < 3 * text_height else flat):
             kept.append(ids)
     return kept
 
 
-def _cut_between_lines(ink: Mask, parts: _Parts) -> Mask:
-    """Cut components that reach over two lines, in the row between them with the least ink."""
-    heights, text_height = parts.heights, parts.text_height
-    tall = np.flatnonzero((heights > 1.7 * text_height) & (heights < 8 * text_height))
-    if len(tall) == 0:
-        return ink
-    normal = np.flatnonzero((heights <= 1.7 * text_height) & (heights > 0.4 * text_height))
-    boxes = parts.boxes[normal]
-    groups = _components(len(boxes), *_links(boxes))
-    ink = ink.copy()
-    for i in tall:
-        box = parts.boxes[i]
-        middles = []
-        for ids in groups:
-            near = boxes[ids]
-            beside = (near[:, 2] > box[0] - 4 * text_height) & (
-                near[:, 0] < box[2] + 4 * text_height
-            )
-            near = near[beside]
-            if len(near):
-                middle = float((near[:, 1] + near[:, 3]).mean() / 2)
-                if box[1] < middle < box[3]:
-                    middles.append(middle)
-        middles.sort()
-        for upper, lower in zip(middles, middles[1:], strict=False):
-            if lower - upper < 0.8 * text_height:
-                continue
-            rows = slice(int(upper), int(lower))
-            own = parts.labels[rows, box[0] : box[2]] == i + 1
-            counts = own.sum(1) + 1e-3 * np.abs(np.arange(len(own)) - len(own) / 2)
-            y = int(upper) + int(np.argmin(counts))
-            ink[y, box[0] : box[2]][parts.labels[y, box[0] : box[2]] == i + 1] = 0
-    return ink
+def _cut_between_lines(ink: Mask, parts: _Parts, groups: list[np.ndarray]) -> bool:
+    """Cut components that reach over a seam between lines; return whether any did."""
+    cut = False
+    for ids in groups:
+        for y in _seams(parts, ids):
+            boxes = parts.boxes[ids]
+            reach = 0.3 * float(np.median(boxes[:, 3] - boxes[:, 1]))
+            for i in ids[(boxes[:, 1] < y - reach) & (boxes[:, 3] > y + reach)]:
+                left, _, right, _ = parts.boxes[i]
+                ink[y, left:right][parts.labels[y, left:right] == i + 1] = 0
+                cut = True
+    return cut
+
+
+def _pieces(parts: _Parts, ids: np.ndarray) -> list[np.ndarray]:
+    """Part a group at its seams, each component by its middle."""
+    middles = parts.boxes[ids][:, [1, 3]].mean(1)
+    lines = np.searchsorted(_seams(parts, ids), middles)
+    return [ids[lines == line] for line in np.unique(lines)]
+
+
+def _seams(parts: _Parts, ids: np.ndarray) -> list[int]:
+    """Return the rows between the lines of a group that holds several, top to bottom."""
+    left, top, right, bottom = _bounds(parts.boxes[ids])
+    height = float(np.median(parts.heights[ids]))
+    if bottom - top < 1.7 * height:
+        return []
+    own = np.zeros(int(parts.labels.max()) + 1, np.uint8)
+    own[ids + 1] = 1
+    profile = own[parts.labels[top:bottom, left:right]].sum(1).astype(np.float32)
+    smooth = cv2.GaussianBlur(profile[:, None], (1, 0), sigmaX=0.1, sigmaY=0.1 * height)[:, 0]
+    return [int(top) + y for y in _valleys(smooth, height)]
+
+
+def _valleys(profile: np.ndarray, height: float) -> list[int]:
+    """Return where a profile has less than half of the peaks on both sides of it.
+
+    The peaks must be nearly a height apart and the ink on both sides comparable, as accents
+    and descenders make small peaks of their own.
+    """
+    best: tuple[float, int] | None = None
+    for y in range(round(0.4 * height), len(profile) - round(0.4 * height)):
+        above, below = profile[:y], profile[y:]
+        peaks = above.max(), below.max()
+        apart = y + int(below.argmax()) - int(above.argmax())
+        balance = min(above.sum(), below.sum()) / max(above.sum(), below.sum(), 1.0)
+        depth = float(profile[y] / max(min(peaks), 1.0))
+        if apart >= 0.9 * height and balance >= 0.2 and depth < min(0.5, best[0] if best else 1.0):
+            best = depth, y
+    if best is None:
+        return []
+    y = best[1]
+    return [*_valleys(profile[:y], height), y, *(y + v for v in _valleys(profile[y:], height))]
 
 
 def _bounds(boxes: np.ndarray) -> np.ndarray:
