@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.data.ink import MIN_TEXT_HEIGHT, Mask, Page, typical_height, upright_page
+from ocrsearch.data.page import MIN_TEXT_HEIGHT, Mask, Page, typical_height, upright_page
 from ocrsearch.data.samples import GrayImage
 
 MAX_ANALYSED_PIXELS = 12_000_000
@@ -23,7 +23,10 @@ MARGIN = 0.2
 """Paper around a line's ink in its picture, as a share of the ink's height."""
 
 MAX_GAP = 1.5
-"""Widest gap within a line, in heights of the higher neighbour."""
+"""Widest gap between components of a line, in heights of the higher one."""
+
+MAX_WORD_GAP = 1.2
+"""Widest gap between pieces of a line, in heights of the higher one."""
 
 MAX_HEIGHT_RATIO = 3.0
 """Of two neighbours in a line: a character with ascender and one without."""
@@ -98,7 +101,8 @@ def find_lines(source: GrayImage) -> Layout:
     if _cut_between_lines(page.ink, parts, groups):
         parts = _parts(page.ink)
         groups = _group(parts)
-    groups = _text_like(parts, [piece for ids in groups for piece in _pieces(parts, ids)])
+    pieces = [piece for ids in groups for piece in _pieces(parts, ids)]
+    groups = _text_like(parts, _joined(parts, pieces))
     boxes = np.array([_bounds(parts.boxes[ids]) for ids in groups]).reshape(-1, 4)
     lines = []
     for i in reading_order(boxes):
@@ -187,7 +191,7 @@ def _parts(ink: Mask) -> _Parts:
 def _group(parts: _Parts) -> list[np.ndarray]:
     """Group components into lines; a small one goes to the nearest line that it belongs to."""
     boxes, heights = parts.boxes, parts.heights
-    groups = _components(len(boxes), *_links(boxes, parts.text_height))
+    groups = _components(len(boxes), *_links(boxes, parts.text_height, MAX_GAP))
     group_of = np.empty(len(boxes), np.int64)
     tall = np.empty(len(groups))
     wide = np.empty(len(groups))
@@ -213,8 +217,17 @@ def _group(parts: _Parts) -> list[np.ndarray]:
     return [np.flatnonzero(hosts[group_of] == h) for h in np.unique(hosts)]
 
 
-def _links(boxes: np.ndarray, text_height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of components that stand beside each other in a line."""
+def _joined(parts: _Parts, pieces: list[np.ndarray]) -> list[np.ndarray]:
+    """Join pieces of a line whose components are further apart than those within a word."""
+    boxes = np.array([_bounds(parts.boxes[ids]) for ids in pieces]).reshape(-1, 4)
+    lines = _components(len(boxes), *_links(boxes, parts.text_height, MAX_WORD_GAP))
+    return [np.concatenate([pieces[i] for i in line]) for line in lines]
+
+
+def _links(
+    boxes: np.ndarray, text_height: float, max_gap: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs of boxes that stand beside each other in a line."""
     left, top, right, bottom = boxes.T
     heights = bottom - top
     first, second = [], []
@@ -225,7 +238,7 @@ def _links(boxes: np.ndarray, text_height: float) -> tuple[np.ndarray, np.ndarra
         low = np.minimum(heights[rows, None], heights)
         high = np.maximum(heights[rows, None], heights)
         similar = (high <= MAX_HEIGHT_RATIO * low) | (low >= 0.5 * text_height)
-        linked = (overlap >= 0.5 * low) & similar & (gap <= MAX_GAP * high)
+        linked = (overlap >= 0.5 * low) & similar & (gap <= max_gap * high)
         i, j = np.nonzero(linked)
         first.append(i + start)
         second.append(j)
