@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrsearch.cli.options import Device, DeviceOption, Json, print_json
-from ocrsearch.errors import DataError
+from ocrsearch.errors import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.predictor import Predictor
+    from ocrsearch.deploy.pages import PageLine, PagePrediction
+    from ocrsearch.deploy.predictor import Prediction, Predictor
+
+Row = dict[str, Any]
+"""What is said of a file."""
+
+Result = tuple[Path, Row | str]
+"""A file with what was read in it, or why it was not."""
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file, from 'ocrsearch best --export'.")],
-    pictures: Annotated[list[Path], typer.Argument(help="Pictures, or folders of them.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Pictures, TIFF and PDF files, or folders of them.")
+    ],
+    page: Annotated[
+        bool, typer.Option("--page", help="Find the lines on pages; else a picture is one line.")
+    ] = False,
+    draw: Annotated[
+        Path | None,
+        typer.Option(help="PNG to draw the page with its lines in; further pages: FILE-2.png, ..."),
+    ] = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
 ) -> None:
     """Read pictures; one that cannot be read is told and does not stop the others."""
     from ocrsearch.deploy.predictor import load
 
+    if draw is not None and (not page or draw.suffix.lower() != ".png"):
+        raise OptionError(f"--draw {draw}: must end in .png and be given with --page")
     files = _files(pictures)
     predictor = load(model, device.value)
-    rows, failures = _read(predictor, files)
+    rows, failures = _read(predictor, files, draw, page=page)
     if as_json:
         print_json({"files": rows, "failures": failures})
     else:
         for row in rows:
-            file = " ".join(row["file"].splitlines())
-            typer.echo(f"{file}\t{row['text']}\t{row['confidence']:.3f}")
+            _print_lines(row)
     for failure in failures:
         sys.stderr.write(f"ocrsearch: {' '.join(failure['reason'].splitlines())}\n")
     if failures:
@@ -40,7 +58,7 @@ def predict(
 
 
 def _files(paths: list[Path]) -> list[Path]:
-    from ocrsearch.data.images import PICTURE_SUFFIXES
+    from ocrsearch.data.documents import DOCUMENT_SUFFIXES
 
     files: list[Path] = []
     for path in paths:
@@ -48,7 +66,7 @@ def _files(paths: list[Path]) -> list[Path]:
             found = sorted(
                 p
                 for p in path.rglob("*")
-                if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith("._")
+                if p.suffix.lower() in DOCUMENT_SUFFIXES and not p.name.startswith("._")
             )
             if not found:
                 raise DataError(f"{path}: no pictures in this folder")
@@ -59,24 +77,93 @@ def _files(paths: list[Path]) -> list[Path]:
 
 
 def _read(
-    predictor: Predictor, files: list[Path]
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    rows: list[dict[str, Any]] = []
+    predictor: Predictor, files: list[Path], draw: Path | None, *, page: bool
+) -> tuple[list[Row], list[dict[str, str]]]:
+    rows: list[Row] = []
     failures: list[dict[str, str]] = []
     with typer.progressbar(
-        length=len(files), label="reading", file=sys.stderr, hidden=not sys.stderr.isatty()
+        length=len(files),
+        label="reading",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+        item_show_func=lambda item: item,
     ) as bar:
-        for file, result in predictor.predict_files(files):
+
+        def show(text: str) -> None:
+            bar.update(0, text)
+
+        results = _pages(predictor, files, draw, show) if page else _lines(predictor, files)
+        for file, result in results:
             bar.update(1)
             if isinstance(result, str):
                 failures.append({"file": str(file), "reason": result})
             else:
-                rows.append(
-                    {
-                        "file": str(file),
-                        "text": result.text,
-                        "confidence": result.confidence,
-                        "symbol_confidences": list(result.symbol_confidences),
-                    }
-                )
+                rows.append(result)
     return rows, failures
+
+
+def _lines(predictor: Predictor, files: list[Path]) -> Iterator[Result]:
+    for file, result in predictor.predict_files(files):
+        if isinstance(result, str):
+            yield file, result
+        else:
+            yield file, _row(file, [_line(p, number) for number, p in enumerate(result, 1)])
+
+
+def _pages(
+    predictor: Predictor, files: list[Path], draw: Path | None, show: Callable[[str], None]
+) -> Iterator[Result]:
+    from ocrsearch.data.documents import read_pages
+    from ocrsearch.deploy.pages import PageWriter
+
+    writer = None if draw is None else PageWriter(draw)
+    for file in files:
+        lines: list[Row] = []
+        pages: list[Row] = []
+        try:
+            for number, image in enumerate(read_pages(file), 1):
+                show(f"{file.name}, page {number}")
+                read = predictor.predict_page(image)
+                lines += [{**_line(line, number), "box": list(line.box)} for line in read.lines]
+                pages.append(_page(read, number))
+                if writer is not None:
+                    writer.write(image, read)
+        except ImageError as error:
+            yield file, str(error)
+        else:
+            yield file, {**_row(file, lines), "pages": pages}
+
+
+def _row(file: Path, lines: list[Row]) -> Row:
+    confidences = [line["confidence"] for line in lines]
+    return {
+        "file": str(file),
+        "text": "\n".join(line["text"] for line in lines),
+        "confidence": sum(confidences) / max(1, len(confidences)),
+        "lines": lines,
+    }
+
+
+def _line(read: Prediction | PageLine, page: int) -> Row:
+    return {
+        "page": page,
+        "text": read.text,
+        "confidence": read.confidence,
+        "symbol_confidences": list(read.symbol_confidences),
+    }
+
+
+def _page(read: PagePrediction, number: int) -> Row:
+    return {
+        "page": number,
+        "width": read.width,
+        "height": read.height,
+        "skew_degrees": read.skew_degrees,
+    }
+
+
+def _print_lines(row: Row) -> None:
+    several = any(line["page"] > 1 for line in row["lines"])
+    for line in row["lines"]:
+        page = f"#page={line['page']}" if several else ""
+        typer.echo(f"{row['file']}{page}\t{line['text']}\t{line['confidence']:.3f}")

@@ -120,10 +120,10 @@ def open_image(path: Path) -> Iterator[Image.Image]:
             brackets, particulars.
     """
     try:
-        _check_file(path)
+        check_file(path)
         # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
         with _QUIET(), path.open("rb") as file, Image.open(file, formats=FILE_FORMATS) as image:
-            _check_size(path, image.size)
+            check_size(path, image.size)
             with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
                 yield image
     except (FileNotFoundError, NotADirectoryError):
@@ -206,7 +206,8 @@ def _upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
+    """Refuse what is not a file or is too large a one with an ImageError."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
         raise ImageError(f"{path}: a folder, not a picture")
@@ -219,7 +220,8 @@ def _check_file(path: Path) -> None:
         raise ImageError(f"{path}: too large a file: {size} MB, at most {limit} MB; scale it down")
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def check_size(path: Path, size: tuple[int, int]) -> None:
+    """Refuse a picture without pixels or with too many with an ImageError."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise ImageError(_too_large(path, f"{width} x {height} pixels, "))

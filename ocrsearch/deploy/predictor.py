@@ -11,11 +11,14 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.documents import read_pages
 from ocrsearch.data.images import read_image, shrink_line, to_gray
+from ocrsearch.data.layout import find_lines
 from ocrsearch.data.lines import Line
 from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.deploy.bundle import Bundle, load_bundle
+from ocrsearch.deploy.pages import PageLine, PagePrediction
 from ocrsearch.errors import DataError, ImageError
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import ARCHITECTURES
@@ -111,16 +114,51 @@ class Predictor:
         """Read many pictures, in batches of similar width; see ``predict``."""
         return self._read([_load(picture) for picture in pictures])
 
-    def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[Path, Prediction | str]]:
-        """Read files a chunk at a time; yield each with what was read, or why it was not."""
-        for start in range(0, len(paths), CHUNK):
-            chunk = paths[start : start + CHUNK]
-            images = {path: _read_or_reason(path) for path in chunk}
-            readable = {p: image for p, image in images.items() if not isinstance(image, str)}
-            read = dict(zip(readable, self._read(list(readable.values())), strict=True))
-            for path in chunk:
-                image = images[path]
-                yield path, image if isinstance(image, str) else read[path]
+    def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[Path, list[Prediction] | str]]:
+        """Read files of line pictures, some hundred pictures at a time.
+
+        Args:
+            paths: pictures, and TIFF or PDF of several pages, each page a line.
+
+        Yields:
+            Each file with what was read on its pages, or why it was not.
+        """
+        waiting: list[tuple[Path, list[GrayImage] | str]] = []
+        for path in paths:
+            waiting.append((path, _lines_or_reason(path)))
+            if sum(len(lines) for _, lines in waiting if isinstance(lines, list)) >= CHUNK:
+                yield from self._read_files(waiting)
+                waiting = []
+        yield from self._read_files(waiting)
+
+    def _read_files(
+        self, files: list[tuple[Path, list[GrayImage] | str]]
+    ) -> Iterator[tuple[Path, list[Prediction] | str]]:
+        images = [image for _, lines in files if isinstance(lines, list) for image in lines]
+        predictions = iter(self._read(images))
+        for path, lines in files:
+            yield path, lines if isinstance(lines, str) else [next(predictions) for _ in lines]
+
+    def predict_page(self, picture: Picture) -> PagePrediction:
+        """Find the lines of a page and read them.
+
+        Args:
+            picture: of a page, see ``predict``; of a file of several pages the first.
+
+        Raises:
+            ImageError: a file that cannot be read.
+            DataError: an array of another shape or type.
+        """
+        is_file = isinstance(picture, str | Path)
+        page = next(read_pages(Path(picture))) if is_file else _load(picture)
+        layout = find_lines(page)
+        predictions = self._read([line.image for line in layout.lines])
+        lines = tuple(
+            PageLine(p.text, p.confidence, p.symbol_confidences, line.box)
+            for line, p in zip(layout.lines, predictions, strict=True)
+        )
+        height, width = page.shape
+        return PagePrediction(width, height, layout.skew_degrees, lines)
 
     def evaluate(self, data: LabelledImages) -> Evaluation:
         """Read labelled pictures and compare.
@@ -161,9 +199,9 @@ def load(path: str | Path, device: str = "auto") -> Predictor:
     return Predictor(load_bundle(Path(path)), device)
 
 
-def _read_or_reason(path: Path) -> GrayImage | str:
-    try:
-        return shrink_line(read_image(path))  # a chunk of the largest would fill the memory
+def _lines_or_reason(path: Path) -> list[GrayImage] | str:
+    try:  # shrunk, as a chunk of the largest pictures would fill the memory
+        return [shrink_line(page) for page in read_pages(path)]
     except ImageError as error:
         return str(error)
 

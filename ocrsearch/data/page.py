@@ -1,0 +1,303 @@
+"""Ink on a page: what is written, apart from paper, shadows, skew and ruled lines.
+
+Classical image processing on grey pages, at about 150 to 300 dpi; no text is looked for here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrsearch.data.samples import GrayImage
+
+MAX_SKEW_DEGREES = 6.0
+"""Largest skew that is looked for."""
+
+MIN_SKEW_CHARACTERS = 10
+"""Less writing than this says nothing of the skew of a page."""
+
+MAX_SKEW_POINTS = 60_000
+"""Pixels of ink from which the skew is estimated."""
+
+MIN_CONTRAST = 18.0
+"""Least difference between ink and paper, of 255, whatever the noise."""
+
+MIN_TEXT_HEIGHT = 6.0
+"""Least height of text in pixels."""
+
+Mask = NDArray[np.uint8]
+"""(H, W) uint8, 1 where there is ink and 0 elsewhere."""
+
+_PAPER_CELLS = 256
+"""The paper's brightness is estimated on a copy that is about so long, in pixels."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page turned upright.
+
+    Attributes:
+        gray: (H, W) uint8, the page itself.
+        paper: (H, W) uint8, the brightness that the page would have without ink.
+        ink: (H, W) mask of ink without ruled lines and frames.
+        rules: (H, W) mask of the ruled lines and frames.
+        skew_degrees: by how much the text rose to the right before (negative: fell).
+        to_source: (2, 3) float64 affine matrix from these pixels to those of the source.
+    """
+
+    gray: GrayImage
+    paper: GrayImage
+    ink: Mask
+    rules: Mask
+    skew_degrees: float
+    to_source: np.ndarray
+
+
+def upright_page(source: GrayImage) -> Page:
+    """Find the ink of a page and turn the page so that its lines are level.
+
+    Args:
+        source: (H, W) uint8, dark on light or light on dark.
+    """
+    dark_ink = _has_dark_ink(source)
+    gray = source if dark_ink else 255 - source
+    paper = _paper(gray)
+    contrast = cv2.GaussianBlur(_contrast(paper, gray), (3, 3), 0)
+    limit = _ink_limit(contrast)
+    skew = estimate_skew(_above(contrast, limit))
+    if skew != 0.0:
+        matrix, size = _turn(source.shape, skew)
+        gray, paper = (
+            cv2.warpAffine(x, matrix, size, borderMode=cv2.BORDER_REPLICATE) for x in (gray, paper)
+        )
+        contrast = cv2.warpAffine(contrast, matrix, size)
+        to_source = cv2.invertAffineTransform(matrix)
+    else:
+        to_source = np.eye(2, 3)
+    ink = _above(contrast, limit)
+    smeared = cv2.blur(np.minimum(contrast, limit).astype(np.float32), (15, 1))
+    rules = find_rules(ink, _above(smeared, 0.6 * limit).astype(np.uint8))
+    ink = _without_rules(ink, rules)
+    if not dark_ink:
+        gray, paper = 255 - gray, 255 - paper
+    return Page(np.asarray(gray), np.asarray(paper), ink, rules, skew, to_source)
+
+
+def estimate_skew(ink: Mask) -> float:
+    """Return the angle in degrees by which text rises to the right, 0.0 where none is clear.
+
+    The angle at which ink falls most unevenly on rows, by the sum of squared differences of
+    neighbouring rows (Postl, 1986), first in half degrees, then in twentieths. Rows are counted
+    within each string of characters, as strings that are scattered on a page share no rows.
+    """
+    factor = max(1, round(max(ink.shape) / 1200))
+    size = (max(1, ink.shape[1] // factor), max(1, ink.shape[0] // factor))
+    shares = cv2.resize(ink * 255, size, interpolation=cv2.INTER_AREA)
+    x, y, strings, n_characters = _string_points(_above(shares, 63))
+    if n_characters < MIN_SKEW_CHARACTERS:
+        return 0.0
+    n_rows = 2 * sum(size)
+
+    def unevenness(degrees: float) -> float:
+        rows = np.rint(y + x * math.tan(math.radians(degrees))).astype(np.int64)
+        counts = np.bincount(strings * n_rows + rows - rows.min())
+        return float((np.diff(counts).astype(np.float64) ** 2).sum())
+
+    coarse = np.arange(-MAX_SKEW_DEGREES, MAX_SKEW_DEGREES + 0.1, 0.5)
+    best = coarse[np.argmax([unevenness(angle) for angle in coarse])]
+    fine = best + np.arange(-0.5, 0.51, 0.05)
+    scores = [unevenness(angle) for angle in fine]
+    angle = round(float(fine[int(np.argmax(scores))]), 2)
+    clear = max(scores) > 1.1 * unevenness(0.0) and 0.1 <= abs(angle) <= MAX_SKEW_DEGREES
+    return angle if clear else 0.0
+
+
+def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return the ink in strings of characters that stand close beside each other.
+
+    Returns:
+        (N,) column from the middle of its string, row and string of some pixels with ink, and
+        about how many characters there are.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    text_height = typical_height(stats)
+    kernel = np.ones((1, round(1.5 * text_height)), np.uint8)
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, kernel)
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    y, x = np.nonzero(ink)
+    some = np.random.default_rng(0).permutation(len(x))[:MAX_SKEW_POINTS]
+    x, y = x[some], y[some]
+    strings = labels[y, x]
+    n_characters = float(stats[1:, cv2.CC_STAT_WIDTH].sum()) / text_height
+    return x - centres[strings, 0], y, strings, n_characters
+
+
+def find_rules(ink: Mask, smeared: Mask) -> Mask:
+    """Return the mask of ruled lines and of the frames of tables and fields.
+
+    A rule is thin, straight and much longer than characters are high. An upright line counts
+    too where it is shorter but ends at level rules: the side of a field.
+
+    Args:
+        ink: (H, W) mask.
+        smeared: the same along rows, so that faint rules are whole; words stay apart.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    text_height = typical_height(stats)
+    level = _level_runs(ink, 4 * text_height) | _level_runs(smeared, 12 * text_height)
+    level = _level_rules(ink, level, max(4.0, 0.25 * text_height))
+    return level | _upright_rules(ink, level, text_height)
+
+
+def typical_height(stats: np.ndarray) -> float:
+    """Return the height of most ink in pixels: the median over components, weighted by ink.
+
+    Components that are long or large against the page (rules, frames, pictures) do not count,
+    unless there are no others.
+
+    Args:
+        stats: of OpenCV's connected components, the first one the whole page.
+    """
+    _, _, page_width, page_height, _ = stats[0]
+    _, _, width, height, area = stats[1:].T
+    fits = (width < 0.4 * page_width) & (height < 0.25 * page_height) & (width <= 8 * height)
+    if fits.any():
+        height, area = height[fits], area[fits]
+    if len(height) == 0:
+        return MIN_TEXT_HEIGHT
+    order = np.argsort(height)
+    weight = np.cumsum(area[order].astype(np.float64))
+    middle = order[np.searchsorted(weight, weight[-1] / 2)]
+    return max(float(height[middle]), MIN_TEXT_HEIGHT)
+
+
+def _has_dark_ink(gray: GrayImage) -> bool:
+    """Whether the ink is the darker one: what is rarer around a place is ink, so skewness says it.
+
+    Against the local deviation, so that shadows and the table around a page count little.
+    """
+    factor = max(1, round(max(gray.shape) / 1000))
+    small = gray[::factor, ::factor].astype(np.float32)
+    side = max(3, max(small.shape) // 12)
+    apart = small - cv2.blur(small, (side, side))
+    variance = np.maximum(cv2.blur(apart**2, (side, side)), 0)  # its sums may round below 0
+    deviation = np.sqrt(variance) + MIN_CONTRAST / 2
+    return float(((apart / deviation) ** 3).sum()) <= 0.0
+
+
+def _paper(gray: GrayImage) -> GrayImage:
+    """Return the brightness of the paper everywhere: ink closed away on a small copy."""
+    height, width = gray.shape
+    factor = max(1, math.ceil(max(height, width) / _PAPER_CELLS))
+    size = (max(1, width // factor), max(1, height // factor))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
+    smooth = cv2.GaussianBlur(closed, (0, 0), 2)
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _contrast(paper: GrayImage, gray: GrayImage) -> GrayImage:
+    """Return how much darker than paper each pixel is, 0 to 255; in the shade it counts more."""
+    factors = np.clip(200 / np.maximum(np.arange(256), 1), None, 2.5)[paper]
+    return np.asarray(cv2.convertScaleAbs(cv2.subtract(paper, gray) * factors))
+
+
+def _ink_limit(contrast: GrayImage) -> float:
+    """Return the contrast above which there is ink.
+
+    Otsu's, but above the noise of the paper, and never so high as to lose pencil beside print.
+    """
+    sample = contrast[::2, ::2]
+    middle = float(np.median(sample))
+    noise = 1.4826 * float(np.median(np.abs(sample.astype(np.float32) - middle)))
+    otsu, _ = cv2.threshold(contrast, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return max(middle + MIN_CONTRAST, middle + 5 * noise, min(otsu, 60.0))
+
+
+def _above(contrast: np.ndarray, limit: float) -> Mask:
+    return cv2.threshold(contrast, limit, 1, cv2.THRESH_BINARY)[1]
+
+
+def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the matrix and the size (W, H) of a page turned clockwise, nothing cut off."""
+    height, width = shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
+    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    new_width, new_height = math.ceil(width * cos + height * sin), math.ceil(
+        width * sin + height * cos
+    )
+    matrix[:, 2] += (new_width - width) / 2, (new_height - height) / 2
+    return matrix, (new_width, new_height)
+
+
+def _level_runs(ink: Mask, length: float) -> Mask:
+    """Return the ink in level runs of at least a length; they may step by a pixel."""
+    thick = cv2.dilate(ink, np.ones((3, 1), np.uint8))
+    kernel = np.ones((1, max(12, round(length))), np.uint8)
+    return cv2.morphologyEx(thick, cv2.MORPH_OPEN, kernel) & ink
+
+
+def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
+    """Return the thin ink in the rows in which there are runs that are mostly thin.
+
+    Mostly, as text may stand on a rule; in their rows, as a rule may be faint in places.
+    """
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(runs, connectivity=8)
+    thickness = np.array([_usual_thickness(labels, i, stats[i]) for i in range(1, len(stats))])
+    ids = np.flatnonzero(thickness <= max_thickness) + 1
+    if len(ids) == 0:
+        return np.zeros_like(ink)
+    is_rule = np.zeros(len(stats), bool)
+    is_rule[ids] = True
+    y, x = np.nonzero(is_rule[labels])
+    apart, rise = np.stack([x, y]) - centres[labels[y, x]].T
+    slope = (apart * rise).sum() / max(1.0, (apart**2).sum())
+    columns = np.arange(ink.shape[1])
+    bands = np.zeros_like(ink)
+    for i in ids:
+        middle = centres[i, 1] + slope * (columns - centres[i, 0])
+        reach = math.ceil(thickness[i - 1] / 2) + 1
+        for offset in range(-reach, reach + 1):
+            rows = np.rint(middle + offset).astype(np.int64)
+            inside = (rows >= 0) & (rows < len(ink))
+            bands[rows[inside], columns[inside]] = 1
+    kernel = np.ones((math.ceil(thickness[ids - 1].max()) + 3, 1), np.uint8)
+    thin = ink & (1 - cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel))
+    return np.asarray(thin & (bands | is_rule[labels]))
+
+
+def _usual_thickness(labels: np.ndarray, i: int, stats: np.ndarray) -> float:
+    left, top, width, height, _ = stats
+    own = labels[top : top + height, left : left + width] == i
+    return float(np.median(own.sum(0)))
+
+
+def _upright_rules(ink: Mask, level: Mask, text_height: float) -> Mask:
+    """Return the thin upright lines that are long, or that begin and end at level rules."""
+    runs = _level_runs(ink.T, (0.9 if level.any() else 4) * text_height).T
+    if not runs.any():
+        return runs
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(runs, connectivity=8)
+    left, top, width, height, area = stats.T
+    near = cv2.dilate(level, np.ones((7, 7), np.uint8))
+    middle, bottom = left + width // 2, top + height - 1
+    ends = (near[top, middle] & near[bottom, middle]) > 0
+    is_rule = (area <= max(4.0, 0.25 * text_height) * height) & (ends | (height > 4 * text_height))
+    is_rule[0] = False
+    return np.asarray(is_rule.astype(np.uint8)[labels])
+
+
+def _without_rules(ink: Mask, rules: Mask) -> Mask:
+    """Take rules away, but leave the strokes that cross them whole."""
+    if not rules.any():
+        return ink
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    grown = cv2.dilate(rules, cross) & ink
+    rest = ink & (1 - grown)
+    closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8))
+    return np.asarray(rest | (closed & grown))
