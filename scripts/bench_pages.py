@@ -35,6 +35,9 @@ WIDTH, HEIGHT = 1654, 2339
 EDGE = 100
 """Pixels around a page that stay empty."""
 
+APART = 130
+"""Pixels between strings in a row, twice the height of the largest."""
+
 MAX_SKEW_DEGREES = 3.0
 JPEG_QUALITY = 80
 MIN_IOU = 0.5
@@ -122,7 +125,7 @@ class PageMaker:
                 y = int(rng.integers(EDGE, last - height))
                 around = taken[
                     max(0, y - height // 2) : y + height + height // 2,
-                    max(0, x - 2 * height) : x + width + 2 * height,
+                    max(0, x - APART) : x + width + APART,
                 ]
                 if not around.any():
                     taken[y : y + height, x : x + width] = True
@@ -219,7 +222,10 @@ def _edits(
     return np.array(
         [
             added + sum(Levenshtein.distance(true[t].text, text) for t, text in on_page.items()),
-            sum(Levenshtein.distance(t.text, p.text) for t, p in zip(true.values(), cut, strict=True)),
+            sum(
+                Levenshtein.distance(t.text, p.text)
+                for t, p in zip(true.values(), cut, strict=True)
+            ),
             sum(len(line.text) for line in true.values()),
         ]
     )
@@ -231,7 +237,9 @@ def _open(digits: str, fonts: Path | None, corpus: Path | None) -> PageMaker:
         return PageMaker(digit_artist, None)
     counts = Counts(train=1000, val=0, test=1)
     recipe = TextRecipe(fonts=str(fonts), corpus=str(corpus), counts=counts, max_length=60)
-    return PageMaker(digit_artist, open_synthesizer(recipe.model_copy(update={"max_entries": 4})).artist)
+    return PageMaker(
+        digit_artist, open_synthesizer(recipe.model_copy(update={"max_entries": 4})).artist
+    )
 
 
 def _report(name: str, tally: Tally) -> None:

@@ -86,11 +86,11 @@ def _read(
         label="reading",
         file=sys.stderr,
         hidden=not sys.stderr.isatty(),
-        item_show_func=lambda item: item,
     ) as bar:
 
         def show(text: str) -> None:
-            bar.update(0, text)
+            bar.label = text
+            bar.update(0)
 
         results = _pages(predictor, files, draw, show) if page else _lines(predictor, files)
         for file, result in results:
@@ -163,7 +163,8 @@ def _page(read: PagePrediction, number: int) -> Row:
 
 
 def _print_lines(row: Row) -> None:
+    file = " ".join(row["file"].splitlines())
     several = any(line["page"] > 1 for line in row["lines"])
     for line in row["lines"]:
         page = f"#page={line['page']}" if several else ""
-        typer.echo(f"{row['file']}{page}\t{line['text']}\t{line['confidence']:.3f}")
+        typer.echo(f"{file}{page}\t{line['text']}\t{line['confidence']:.3f}")

@@ -185,7 +185,9 @@ def _parts(ink: Mask) -> _Parts:
     new = np.zeros(len(stats), np.int32)
     new[kept] = np.arange(1, len(kept) + 1)
     left, top, width, height = stats[kept, :4].astype(np.int64).T
-    return _Parts(new[labels], np.stack([left, top, left + width, top + height], axis=1), text_height)
+    return _Parts(
+        new[labels], np.stack([left, top, left + width, top + height], axis=1), text_height
+    )
 
 
 def _group(parts: _Parts) -> list[np.ndarray]:
@@ -208,7 +210,8 @@ def _group(parts: _Parts) -> list[np.ndarray]:
         beside = (tall[g] < 0.6 * host_height) & (dx <= 0.7 * host_height)
         above = (tall[g] < host_height) & (dx == 0)  # a stack of accents
         reach = np.where(beside, 0.8, 0.4) * host_height
-        fits = (beside | above) & (dy <= reach) & (wide[g] < np.where(beside, 3, 1) * host_height)
+        fits = (beside | above) & (dy <= reach) & (wide[g] <= host_height)
+        fits &= tall[g] < 0.8 * parts.text_height
         if fits.any():
             distance = np.where(fits, dx + dy, np.inf)
             hosts[g] = group_of[int(np.argmin(distance))]
@@ -224,9 +227,7 @@ def _joined(parts: _Parts, pieces: list[np.ndarray]) -> list[np.ndarray]:
     return [np.concatenate([pieces[i] for i in line]) for line in lines]
 
 
-def _links(
-    boxes: np.ndarray, text_height: float, max_gap: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _links(boxes: np.ndarray, text_height: float, max_gap: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of boxes that stand beside each other in a line."""
     left, top, right, bottom = boxes.T
     heights = bottom - top
@@ -265,7 +266,7 @@ def _text_like(parts: _Parts, groups: list[np.ndarray]) -> list[np.ndarray]:
     kept = []
     for ids in groups:
         left, top, right, bottom = _bounds(parts.boxes[ids])
-        flat, short = 0.3 * text_height, 0.45 * text_height
+        flat, short = 0.3 * text_height, 0.35 * text_height
         if bottom - top >= (short if right - left < 3 * text_height else flat):
             kept.append(ids)
     return kept
@@ -343,8 +344,9 @@ def _picture(page: Page, parts: _Parts, ids: np.ndarray, box: np.ndarray) -> Gra
     mine = own[labels]
     others = ((labels > 0) & (mine == 0)).astype(np.uint8) | page.rules[rows, columns]
     near = np.ones((5, 5), np.uint8)
-    painted = cv2.dilate(others, near) & (1 - cv2.dilate(mine, np.ones((3, 3), np.uint8)))
-    return np.where(painted > 0, page.paper[rows, columns], page.gray[rows, columns])
+    spared = cv2.dilate(mine, np.ones((3, 3), np.uint8))
+    painted = (np.asarray(cv2.dilate(others, near)) > 0) & (np.asarray(spared) == 0)
+    return np.where(painted, page.paper[rows, columns], page.gray[rows, columns])
 
 
 def _source_box(page: Page, boxes: np.ndarray, scale: float) -> Box:

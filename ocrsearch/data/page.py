@@ -66,15 +66,16 @@ def upright_page(source: GrayImage) -> Page:
     dark_ink = _has_dark_ink(source)
     gray = source if dark_ink else 255 - source
     paper = _paper(gray)
-    contrast = cv2.GaussianBlur(_contrast(paper, gray), (3, 3), 0)
+    contrast = np.asarray(cv2.GaussianBlur(_contrast(paper, gray), (3, 3), 0), dtype=np.uint8)
     limit = _ink_limit(contrast)
     skew = estimate_skew(_above(contrast, limit))
     if skew != 0.0:
         matrix, size = _turn(source.shape, skew)
         gray, paper = (
-            cv2.warpAffine(x, matrix, size, borderMode=cv2.BORDER_REPLICATE) for x in (gray, paper)
+            np.asarray(cv2.warpAffine(x, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+            for x in (gray, paper)
         )
-        contrast = cv2.warpAffine(contrast, matrix, size)
+        contrast = np.asarray(cv2.warpAffine(contrast, matrix, size), dtype=np.uint8)
         to_source = cv2.invertAffineTransform(matrix)
     else:
         to_source = np.eye(2, 3)
@@ -220,7 +221,7 @@ def _ink_limit(contrast: GrayImage) -> float:
 
 
 def _above(contrast: np.ndarray, limit: float) -> Mask:
-    return cv2.threshold(contrast, limit, 1, cv2.THRESH_BINARY)[1]
+    return np.asarray(contrast > limit, dtype=np.uint8)
 
 
 def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
@@ -228,8 +229,9 @@ def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int
     height, width = shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
-    new_width, new_height = math.ceil(width * cos + height * sin), math.ceil(
-        width * sin + height * cos
+    new_width, new_height = (
+        math.ceil(width * cos + height * sin),
+        math.ceil(width * sin + height * cos),
     )
     matrix[:, 2] += (new_width - width) / 2, (new_height - height) / 2
     return matrix, (new_width, new_height)
@@ -239,7 +241,7 @@ def _level_runs(ink: Mask, length: float) -> Mask:
     """Return the ink in level runs of at least a length; they may step by a pixel."""
     thick = cv2.dilate(ink, np.ones((3, 1), np.uint8))
     kernel = np.ones((1, max(12, round(length))), np.uint8)
-    return cv2.morphologyEx(thick, cv2.MORPH_OPEN, kernel) & ink
+    return np.asarray(cv2.morphologyEx(thick, cv2.MORPH_OPEN, kernel), dtype=np.uint8) & ink
 
 
 def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
@@ -267,7 +269,8 @@ def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
             inside = (rows >= 0) & (rows < len(ink))
             bands[rows[inside], columns[inside]] = 1
     kernel = np.ones((math.ceil(thickness[ids - 1].max()) + 3, 1), np.uint8)
-    thin = ink & (1 - cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel))
+    thick = np.asarray(cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel), dtype=np.uint8)
+    thin = ink & (1 - thick)
     return np.asarray(thin & (bands | is_rule[labels]))
 
 
@@ -297,7 +300,7 @@ def _without_rules(ink: Mask, rules: Mask) -> Mask:
     if not rules.any():
         return ink
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    grown = cv2.dilate(rules, cross) & ink
+    grown = np.asarray(cv2.dilate(rules, cross), dtype=np.uint8) & ink
     rest = ink & (1 - grown)
-    closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8))
-    return np.asarray(rest | (closed & grown))
+    closed = np.asarray(cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8)))
+    return np.asarray(rest | (closed.astype(np.uint8) & grown))

@@ -149,8 +149,10 @@ class Predictor:
             ImageError: a file that cannot be read.
             DataError: an array of another shape or type.
         """
-        is_file = isinstance(picture, str | Path)
-        page = next(read_pages(Path(picture))) if is_file else _load(picture)
+        if isinstance(picture, str | Path):
+            page = next(read_pages(Path(picture)))
+        else:
+            page = _load(picture)
         layout = find_lines(page)
         predictions = self._read([line.image for line in layout.lines])
         lines = tuple(

@@ -248,7 +248,14 @@ def test_predict_as_json(command: Command, model_file: Path, number_folder: Path
                 "file": str(picture),
                 "text": expected.text,
                 "confidence": expected.confidence,
-                "symbol_confidences": list(expected.symbol_confidences),
+                "lines": [
+                    {
+                        "page": 1,
+                        "text": expected.text,
+                        "confidence": expected.confidence,
+                        "symbol_confidences": list(expected.symbol_confidences),
+                    }
+                ],
             }
         ],
         "failures": [],

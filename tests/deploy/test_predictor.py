@@ -190,8 +190,9 @@ def test_a_bad_file_does_not_stop_the_others(
     assert [path for path, _ in results] == order
     for path, result in results:
         if path in pictures:
-            assert isinstance(result, Prediction)
-            assert same(result, reader.predict(pictures[path]))
+            (prediction,) = result
+            assert isinstance(prediction, Prediction)
+            assert same(prediction, reader.predict(pictures[path]))
         else:
             assert isinstance(result, str)
             assert result.startswith(f"{path}: ")
