@@ -21,7 +21,9 @@ def preview(
         "preview.png"
     ),
     n: Annotated[int, typer.Option("--n", min=1, max=200, help="Pictures to show.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Of choice, space and augmentation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Of choice, space and augmentation.")
+    ] = 0,
 ) -> None:
     """Draw pictures as read, as the network sees them, and augmented, under each other."""
     import numpy as np

@@ -161,7 +161,7 @@ def load_dataset(
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
-    usable, bad = _read_usable(spec, samples, options.max_bad, progress)
+    usable, bad = _read_usable(spec, samples, options.max_bad, progress, len(samples))
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
     splits = {split: _labelled(part) for split, part in parts.items()}
     needed: tuple[Split, ...] = ("train", "val")
@@ -195,19 +195,25 @@ def load_split(
 ) -> tuple[LabelledImages, list[BadSample]]:
     """Read one split of a data set as ``load_dataset`` does, or all of it, for evaluation.
 
+    Of all its splits together a share may be unusable: what was trained on can be evaluated.
+
     Raises:
         DataError: the split is empty, or too many samples are unusable.
     """
     options = options or DataOptions()
     if split is None:
         samples = list_samples(spec, options)
+        n_all = len(samples)
     else:
         parts = by_split(split_samples(spec, options))
         samples = parts[split]
         if not samples:
             sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
             raise DataError(f"{spec}: no samples in the {split} split ({sizes}); give --split")
-    usable, bad = _read_usable(spec, samples, options.max_bad, progress)
+        n_all = sum(map(len, parts.values()))
+    usable, bad = _read_usable(spec, samples, options.max_bad, progress, n_all)
+    if not usable:
+        raise DataError(f"{spec}: none of {len(samples)} can be used: {_first_reasons(bad)}")
     return _labelled(usable), bad
 
 
@@ -310,7 +316,7 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
 
 
 def _read_usable(
-    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None
+    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None, n_all: int
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
     usable: list[tuple[Sample, GrayImage]] = []
     bad: list[BadSample] = []
@@ -321,9 +327,9 @@ def _read_usable(
             usable.append((sample, result))
         if progress:
             progress(i, len(samples))
-    if len(bad) > max_bad * len(samples):
+    if len(bad) > max_bad * n_all:
         raise DataError(
-            f"{spec}: {len(bad)} of {len(samples)} samples cannot be used, at most "
+            f"{spec}: {len(bad)} of {n_all} samples cannot be used, at most "
             f"{100 * max_bad:g} % may (--max-bad), see 'ocrsearch data inspect': "
             f"{_first_reasons(bad)}"
         )

@@ -65,16 +65,15 @@ def preprocess(image: GrayImage, config: PreprocessConfig) -> GrayImage:
 
 
 def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
-    """Return the steps on which the shape of the result depends."""
-    return config.model_copy(update={"contrast": "none", "threshold": 0.0})
+    """Return the steps on which the shape depends, but for the margin, which adds to the width."""
+    if not config.crop:
+        return PreprocessConfig()
+    return PreprocessConfig(crop=True, remove_ruling=config.remove_ruling)
 
 
 def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
     """Return the shape that ``preprocess`` gives; only a crop needs to look at the pixels."""
-    if config.crop:
-        height, width = preprocess(image, geometry_of(config)).shape
-        return height, width
-    height, width = image.shape
+    height, width = preprocess(image, geometry_of(config)).shape
     return height, width + 2 * margin_px(height, config)
 
 

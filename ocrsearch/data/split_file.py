@@ -25,7 +25,7 @@ def write_splits(samples: Sequence[Sample], path: Path) -> None:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    table.writerows((_key(s), s.split or "", s.group or "") for s in samples)
+    table.writerows((_key(s.name), s.split or "", _key(s.group or "")) for s in samples)
     part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,17 +51,17 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
         row["name"] or "": (read_split(row["split"], f"{path}: line {line}"), row.get("group"))
         for line, row in read_rows(path, "csv", ("name", "split"))
     }
-    missing = [s.name for s in samples if _key(s) not in rows]
+    missing = [s.name for s in samples if _key(s.name) not in rows]
     if missing:
         raise DataError(
             f"--splits {path}: does not name {len(missing)} of {len(samples)} samples, first "
             f"{missing[0]!r}; write it anew with 'ocrsearch data split', or add them with an "
             "empty split to leave them out"
         )
-    found = [(s, *rows[_key(s)]) for s in samples]
+    found = [(s, *rows[_key(s.name)]) for s in samples]
     return [replace(s, split=split, group=group or s.group) for s, split, group in found if split]
 
 
-def _key(sample: Sample) -> str:
-    """Return a sample's name as it can be written: a file's name need not be Unicode."""
-    return sample.name.encode(errors="backslashreplace").decode()
+def _key(name: str) -> str:
+    """Return a name, or a group found in one, as it can be written: it need not be Unicode."""
+    return name.encode(errors="backslashreplace").decode()

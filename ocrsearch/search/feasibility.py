@@ -11,7 +11,7 @@ from functools import lru_cache
 from ocrsearch.config import Config, PreprocessConfig
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.frames import count_unfit, frames_needed
-from ocrsearch.data.preprocess import geometry_of, preprocessed_shape
+from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
 from ocrsearch.errors import InfeasibleError
 
 MAX_UNFIT_SHARE = 0.01
@@ -28,7 +28,11 @@ def check_feasible(config: Config, train: LabelledImages) -> None:
         _check_single(train)
         return
     need = frames_needed if config.model.architecture == "crnn" else len
-    shapes = _preprocessed_shapes(train.images, geometry_of(config.images.preprocess))
+    preprocess = config.images.preprocess
+    shapes = [
+        (height, width + 2 * margin_px(height, preprocess))
+        for height, width in _preprocessed_shapes(train.images, geometry_of(preprocess))
+    ]
     unfit = count_unfit(shapes, [need(text) for text in train.texts], config.images)
     if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(

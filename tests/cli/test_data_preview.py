@@ -70,6 +70,7 @@ def test_what_cannot_be_read_is_passed_over(command: Command, tmp_path: Path) ->
         (["--set", "training.augment.elastik=1"], 2, "did you mean"),
         (["--space", "missing.yaml"], 1, "missing.yaml: no such file"),
         (["--n", "0"], 2, "--n"),
+        (["--seed", str(2**31)], 2, "--seed"),
         (["--output", "/dev/null/preview.png"], 1, "/dev/null"),
     ],
 )

@@ -294,6 +294,25 @@ def test_one_split_is_read_alone(tmp_path: Path) -> None:
     assert (part.texts, bad) == (["ab", "z"], [])
 
 
+def test_split_of_data_that_was_trained_on_is_not_refused(captcha_folder: Path) -> None:
+    options = DataOptions(max_bad=1 / N)
+    name = load_dataset(str(captcha_folder), options).splits["test"].names[0]
+    (captcha_folder / name).write_bytes(b"")
+    whole = load_dataset(str(captcha_folder), options)
+
+    part, bad = load_split(str(captcha_folder), "test", options)
+
+    assert [b.name for b in bad] == [name]
+    assert part.names == whole.splits["test"].names
+
+
+def test_split_without_a_usable_sample_is_refused(tmp_path: Path) -> None:
+    spec = write_labels(tmp_path, {"train": ["ab", "ba"], "val": ["a"]})
+    (tmp_path / "val0.png").write_bytes(b"")
+    with pytest.raises(DataError, match="none of 1 can be used"):
+        load_split(spec, "val", DataOptions(max_bad=1))
+
+
 def test_all_splits_together(captcha_folder: Path) -> None:
     part, _ = load_split(str(captcha_folder), None)
 

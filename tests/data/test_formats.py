@@ -767,3 +767,17 @@ def test_data_name_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path / "plates")
 
     assert data_name("captcha:.") == "plates"
+
+
+def test_gt_text_without_a_name_is_not_read(tmp_path: Path) -> None:
+    for name in ("", "a"):
+        (tmp_path / f"{name}.gt.txt").write_text("x")
+
+    assert [s.name for s in read_samples(f"gt:{tmp_path}")] == ["a.png"]
+
+
+def test_gt_takes_the_same_of_two_pictures_everywhere(tmp_path: Path) -> None:
+    for name in ("a.png", "a.bmp", "a.jpg", "a.tif", "a.gt.txt"):
+        (tmp_path / name).write_text("x")
+
+    assert [s.name for s in read_samples(f"gt:{tmp_path}")] == ["a.tif"]

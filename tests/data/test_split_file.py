@@ -30,6 +30,15 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "below").iterdir()] == ["splits.csv"]
 
 
+def test_group_that_is_not_unicode_stays_one(tmp_path: Path) -> None:
+    samples = [sample(name, "train", "\udce9") for name in "ab"]
+    write_splits(samples, tmp_path / "splits.csv")
+
+    found = apply_splits(samples, tmp_path / "splits.csv")
+
+    assert len({s.group for s in found}) == 1
+
+
 def test_file_goes_before_what_the_data_says(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("split,name\nval,a\nTEST,b\n,c\ntrain,gone\n")
     samples = [sample("a", "train", "w1"), sample("b"), sample("c", "train")]

@@ -16,7 +16,9 @@ from ocrsearch.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.preprocess import preprocessed_shape
 from ocrsearch.errors import InfeasibleError
+from ocrsearch.search import feasibility
 from ocrsearch.search.feasibility import check_feasible
 
 
@@ -93,3 +95,19 @@ def test_frames_are_counted_in_what_preprocessing_leaves() -> None:
     assert most(crop=True) == 6  # 14 px, of 10, at 16
     assert most(crop=True, margin=0.5) == 10
     assert most(crop=True, threshold=1.0, contrast="clahe") == 6
+
+
+def test_margin_does_not_crop_every_picture_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def shape(image: np.ndarray, config: PreprocessConfig) -> tuple[int, int]:
+        looked.append(1)
+        return preprocessed_shape(image, config)
+
+    monkeypatch.setattr(feasibility, "preprocessed_shape", shape)
+    train = split_of(["a"] * 5, width=16)
+    for margin in (0.0, 0.1, 0.2):
+        steps = PreprocessConfig(crop=True, margin=margin)
+        check_feasible(Config(images=ImageConfig(preprocess=steps)), train)
+
+    assert len(looked) == 5

@@ -20,7 +20,7 @@ VARIANTS = ("", ".bin", ".nrm")
 
 def recognise(path: Path) -> bool:
     """Whether a path given without a format is such a folder."""
-    return path.is_dir() and any(path.rglob(f"*{ENDING}"))
+    return path.is_dir() and any(path.rglob(f"?*{ENDING}"))
 
 
 def read(path: Path) -> list[Sample]:
@@ -31,10 +31,10 @@ def read(path: Path) -> list[Sample]:
     """
     if not path.is_dir():
         raise DataError(f"gt:{path}: no such folder")
-    texts = sorted(p for p in path.rglob(f"*{ENDING}") if not p.name.startswith("._"))
+    texts = sorted(p for p in path.rglob(f"?*{ENDING}") if not p.name.startswith("._"))
     if not texts:
         raise DataError(f"gt:{path}: no pictures with a {ENDING} beside them in this folder")
-    pictures = {p.with_suffix(""): p for p in path.rglob("*") if _is_picture(p)}
+    pictures = {p.with_suffix(""): p for p in sorted(path.rglob("*")) if _is_picture(p)}
     return [_sample(path, text, pictures) for text in texts]
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from fontTools.ttLib import TTFont, TTLibError
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrsearch.data.samples import GrayImage
@@ -63,8 +63,8 @@ def _read_font(path: Path) -> Font:
         with path.open("rb") as file, TTFont(file, lazy=True) as font:
             symbols = frozenset(map(chr, font.getBestCmap() or {}))
         _opened(path, 100)
-    except (TTLibError, OSError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # fontTools raises nearly anything on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: not a font that can be used ({reason}); take it away") from None
     return Font(path, symbols)
 

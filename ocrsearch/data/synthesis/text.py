@@ -21,6 +21,9 @@ from ocrsearch.errors import DataError
 
 MAX_TRIES = 200
 
+MAX_DRAWN_PX = 32_000
+"""Widest line that OpenCV bends."""
+
 PEN_BLUR = 0.018
 """Deviation of the blur before a line is cut at its level of ink; share of the height."""
 
@@ -118,7 +121,13 @@ class TextArtist:
         recipe, height = self.recipe, self.recipe.height
         scale, slant = rng.uniform(*recipe.scale), rng.uniform(*recipe.slant)
         scale_x = scale * rng.uniform(*recipe.stretch)
-        x = np.arange(math.ceil(drawn.shape[1] * scale_x), dtype=np.float32)
+        n_columns = math.ceil(drawn.shape[1] * scale_x)
+        if max(n_columns, drawn.shape[1]) > MAX_DRAWN_PX:
+            raise DataError(
+                f"{recipe.corpus}: a line is over {MAX_DRAWN_PX} pixels wide at height {height}; "
+                "give a smaller max_length or height"
+            )
+        x = np.arange(n_columns, dtype=np.float32)
         y = np.arange(height, dtype=np.float32)[:, None] - np.float32(height / 2)
         warp = rng.uniform(*recipe.warp) * height
         swing_x, swing_y = (_swing(x, warp, (0.5, 1.5), height, rng) for _ in range(2))

@@ -238,3 +238,20 @@ def test_accents_are_drawn_whatever_the_normal_form(tmp_path: Path) -> None:
 
     np.testing.assert_array_equal(np.flatnonzero(plain), range(50, 90))
     np.testing.assert_array_equal(np.flatnonzero(accented), [*range(10, 30), *range(50, 90)])
+
+
+def test_line_too_wide_to_draw_is_told(fonts: Path, tmp_path: Path) -> None:
+    entries = [f"{a * 999}{b}" for a in "abc" for b in "abcdefghij"]
+    limits = {"height": 128, "max_length": 1000, "stretch": (2, 2)}
+    writer = artist(fonts, write_corpus(tmp_path, *entries), **limits)
+    _, line = writer.choose("train", 0, np.random.default_rng(0))
+    with pytest.raises(DataError, match="smaller max_length or height"):
+        writer.draw("train", line, np.random.default_rng(0))
+
+
+def test_whatever_a_damaged_font_raises_is_told(
+    fonts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrsearch.data.synthesis.fonts.TTFont", lambda *_, **__: [][0])
+    with pytest.raises(DataError, match="not a font that can be used"):
+        read_fonts(fonts)
