@@ -134,6 +134,28 @@ def test_rnn_reads_no_padding(cell: Literal["lstm", "gru"], n_layers: int) -> No
         assert bool((together[b, length:] == 0).all())
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_rnn_is_pytorchs_over_packed_sequences(cell: Literal["lstm", "gru"], n_layers: int) -> None:
+    config = SMALL.model_copy(update={"rnn_cell": cell, "rnn_layers": n_layers})
+    rnn = BiRnn(config)
+    reference = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](
+        8, 8, num_layers=n_layers, batch_first=True, bidirectional=True
+    )
+    weights = dict(reference.named_parameters())
+    for layers, suffix in ((rnn.forwards, ""), (rnn.backwards, "_reverse")):
+        for i, layer in enumerate(layers):
+            names = {name: name.replace("_l0", f"_l{i}{suffix}") for name in layer.state_dict()}
+            layer.load_state_dict({name: weights[theirs] for name, theirs in names.items()})
+    frames, lengths = torch.randn(4, 7, 8, requires_grad=True), torch.tensor([3, 7, 1, 5])
+    packed = nn.utils.rnn.pack_padded_sequence(frames, lengths, True, enforce_sorted=False)
+    expected, _ = nn.utils.rnn.pad_packed_sequence(reference(packed)[0], batch_first=True)
+    result = rnn(frames, lengths)
+    torch.testing.assert_close(result, expected)
+    slopes = [torch.autograd.grad(out.square().sum(), frames)[0] for out in (result, expected)]
+    torch.testing.assert_close(*slopes)
+
+
 def test_encoder_gives_zeros_behind_each_picture() -> None:
     images, widths = torch.randn(2, 1, 16, 32), torch.tensor([32, 12])
     encoded = Encoder(SMALL, 16)(images, widths)
