@@ -139,6 +139,7 @@ def train(
             diverged, or another training was begun in the folder.
     """
     options, observer = options or TrainOptions(), observer or Observer()
+    _check_export(export)
     check_seed(options.seed)
     device = select_device(options.device)
     start = read_start_weights(options.init) if options.init else None
@@ -161,6 +162,12 @@ def train(
         save_bundle(bundle, export)
         (folder / LAST).unlink(missing_ok=True)
     return TrainResult(bundle, len(dataset.bad))
+
+
+def _check_export(export: Path) -> None:
+    """Refuse before the training what could not be written after it."""
+    if export.is_dir():
+        raise TrainingError(f"--export {export}: is a folder; give the name of a file, model.pt")
 
 
 @contextmanager

@@ -252,6 +252,16 @@ def test_a_file_in_place_of_the_folder(number_folder: Path, export: Path) -> Non
         trained(number_folder, export)
 
 
+def test_a_folder_in_place_of_the_model(
+    number_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path()):
+        with pytest.raises(TrainingError, match=r"is a folder; give the name of a file"):
+            trained(number_folder, folder)
+    assert not training_folder(tmp_path).exists()
+
+
 def test_starting_from_a_model(number_folder: Path, export: Path, model_file: Path) -> None:
     config = load_bundle(model_file).config
     training = config.training.model_copy(update={"epochs": N_EPOCHS})
