@@ -32,13 +32,17 @@ class TensorBoardLog:
                 "--tensorboard: TensorBoard is not installed; pip install 'ocrsearch[tensorboard]'"
             ) from None
         try:
-            self._writer = SummaryWriter(str(folder), purge_step=1)
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OptionError(f"--tensorboard {folder}: {error.strerror or error}") from None
+        # a writer takes back what is in the folder: none before there is something to write
+        self._open = lambda: SummaryWriter(str(folder), purge_step=1)
+        self._writer: SummaryWriter | None = None
         self._n_written = 0
 
     def write(self, epochs: Epochs) -> None:
         """Write the records that are not written yet."""
+        self._writer = self._writer or self._open()
         for record in epochs[self._n_written :]:
             for tag, key in SCALARS.items():
                 self._writer.add_scalar(tag, record[key], record["epoch"])
@@ -47,4 +51,5 @@ class TensorBoardLog:
 
     def close(self) -> None:
         """End the log."""
-        self._writer.close()
+        if self._writer:
+            self._writer.close()

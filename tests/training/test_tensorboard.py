@@ -51,6 +51,14 @@ def test_a_training_that_goes_on_replaces_what_was_written(tmp_path: Path) -> No
     assert read(tmp_path)["val/cer"] == [(1, 0.5), (2, 0.25)]
 
 
+def test_a_log_without_epochs_leaves_what_was_written(tmp_path: Path) -> None:
+    log = TensorBoardLog(tmp_path)
+    log.write(epochs(2))
+    log.close()
+    TensorBoardLog(tmp_path).close()
+    assert read(tmp_path)["val/cer"] == [(1, 1.0), (2, 0.5)]
+
+
 def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "logs").write_text("in the way")
     with pytest.raises(OptionError, match="--tensorboard"):
