@@ -11,14 +11,15 @@ from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
-VERSION = 1
+VERSION = 2
+"""1: both directions of a recurrent layer in one, augmentation as a number."""
 
 
 def read_model_file(path: Path) -> dict[str, Any]:
     """Return the content of a model file.
 
     Raises:
-        BundleError: no such file, not a model, damaged, or of a newer version.
+        BundleError: no such file, not a model, damaged, or of another version.
     """
     if not path.is_file():
         raise BundleError(
@@ -46,6 +47,6 @@ def read_model_file(path: Path) -> dict[str, Any]:
     if content.get("version") != VERSION:
         raise BundleError(
             f"{path}: model of version {content.get('version')}, this program reads "
-            f"{VERSION}; update ocrsearch"
+            f"{VERSION}; use the ocrsearch that made it, or make it again"
         )
     return content

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ocrsearch.errors import OptionError
@@ -36,7 +38,7 @@ class TensorBoardLog:
         except OSError as error:
             raise OptionError(f"--tensorboard {folder}: {error.strerror or error}") from None
         # a writer takes back what is in the folder: none before there is something to write
-        self._open = lambda: SummaryWriter(str(folder), purge_step=1)
+        self._open: Callable[[], SummaryWriter] = partial(SummaryWriter, str(folder), purge_step=1)
         self._writer: SummaryWriter | None = None
         self._n_written = 0
 
