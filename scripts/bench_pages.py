@@ -22,7 +22,7 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.digits import RECIPE
 from ocrsearch.data.documents import PDF_DPI, read_pages
-from ocrsearch.data.layout import MARGIN, FoundLine, find_lines
+from ocrsearch.data.layout import MARGIN, Box, FoundLine, find_lines
 from ocrsearch.data.synthesis.recipe import Counts, TextRecipe
 from ocrsearch.data.synthesis.sources import open_synthesizer
 from ocrsearch.data.synthesis.synthesizer import Artist
@@ -198,13 +198,23 @@ def _measure(
     tally.n_found += len(pairs)
     tally.n_false += len(found) - len(pairs)
     false = [line for f, line in enumerate(found) if f not in pairs.values()]
+    kinds = [_nearest(line.box, lines).kind for line in false]
     for kind, model in models.items():
         own = {t: line for t, line in enumerate(lines) if line.kind == kind}
         if own:
             there = {t: found[pairs[t]] for t in own if t in pairs}
-            edits = _edits(model, own, there, false)
+            edits = _edits(
+                model, own, there, [f for f, k in zip(false, kinds, strict=True) if k == kind]
+            )
             tally.read[kind] = tally.read.get(kind, np.zeros(3, int)) + edits
     return len(lines) - len(pairs), len(false)
+
+
+def _nearest(box: Box, lines: list[TrueLine]) -> TrueLine:
+    """Return the line whose box is nearest to a false one: that it belongs to, most likely."""
+    boxes = np.array([line.box for line in lines])
+    apart = np.maximum(0, np.maximum(boxes[:, :2] - box[2:], np.array(box[:2]) - boxes[:, 2:]))
+    return lines[int(apart.sum(1).argmin())]
 
 
 def _edits(

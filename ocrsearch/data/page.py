@@ -20,6 +20,9 @@ MAX_SKEW_DEGREES = 6.0
 MIN_SKEW_CHARACTERS = 10
 """Less writing than this says nothing of the skew of a page."""
 
+MAX_FRAMES = 500
+"""Components that are looked at as frames of fields, those with most ink first."""
+
 MAX_SKEW_POINTS = 60_000
 """Pixels of ink from which the skew is estimated."""
 
@@ -66,7 +69,7 @@ def upright_page(source: GrayImage) -> Page:
     dark_ink = _has_dark_ink(source)
     gray = source if dark_ink else 255 - source
     paper = _paper(gray)
-    contrast = np.asarray(cv2.GaussianBlur(_contrast(paper, gray), (3, 3), 0), dtype=np.uint8)
+    contrast = _contrast(paper, gray)
     limit = _ink_limit(contrast)
     skew = estimate_skew(_above(contrast, limit))
     if skew != 0.0:
@@ -80,12 +83,12 @@ def upright_page(source: GrayImage) -> Page:
     else:
         to_source = np.eye(2, 3)
     ink = _above(contrast, limit)
-    smeared = cv2.blur(np.minimum(contrast, limit).astype(np.float32), (15, 1))
-    rules = find_rules(ink, _above(smeared, 0.6 * limit).astype(np.uint8))
+    smeared = cv2.blur(np.minimum(contrast, min(255, round(limit))), (15, 1))
+    rules = find_rules(ink, _above(smeared, 0.6 * limit))
     ink = _without_rules(ink, rules)
     if not dark_ink:
         gray, paper = 255 - gray, 255 - paper
-    return Page(np.asarray(gray), np.asarray(paper), ink, rules, skew, to_source)
+    return Page(gray, paper, ink, rules, skew, to_source)
 
 
 def estimate_skew(ink: Mask) -> float:
@@ -98,14 +101,13 @@ def estimate_skew(ink: Mask) -> float:
     factor = max(1, round(max(ink.shape) / 1200))
     size = (max(1, ink.shape[1] // factor), max(1, ink.shape[0] // factor))
     shares = cv2.resize(ink * 255, size, interpolation=cv2.INTER_AREA)
-    x, y, strings, n_characters = _string_points(_above(shares, 63))
+    x, y, n_characters = _string_points(_above(shares, 63))
     if n_characters < MIN_SKEW_CHARACTERS:
         return 0.0
-    n_rows = 2 * sum(size)
 
     def unevenness(degrees: float) -> float:
         rows = np.rint(y + x * math.tan(math.radians(degrees))).astype(np.int64)
-        counts = np.bincount(strings * n_rows + rows - rows.min())
+        counts = np.bincount(rows - rows.min())
         return float((np.diff(counts).astype(np.float64) ** 2).sum())
 
     coarse = np.arange(-MAX_SKEW_DEGREES, MAX_SKEW_DEGREES + 0.1, 0.5)
@@ -117,12 +119,12 @@ def estimate_skew(ink: Mask) -> float:
     return angle if clear else 0.0
 
 
-def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the ink in strings of characters that stand close beside each other.
 
     Returns:
-        (N,) column from the middle of its string, row and string of some pixels with ink, and
-        about how many characters there are.
+        (N,) column from the middle of its string, and row of some pixels with ink, as if the
+        strings stood under each other; and about how many characters there are.
     """
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     text_height = typical_height(stats)
@@ -134,7 +136,10 @@ def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
     x, y = x[some], y[some]
     strings = labels[y, x]
     n_characters = float(stats[1:, cv2.CC_STAT_WIDTH].sum()) / text_height
-    return x - centres[strings, 0], y, strings, n_characters
+    _, top, width, height, _ = stats.T
+    rooms = height + np.ceil(width * math.tan(math.radians(MAX_SKEW_DEGREES + 1))) + 2
+    apart = np.floor(np.cumsum(rooms) - rooms / 2 - top - height / 2)
+    return x - centres[strings, 0], y + apart[strings], n_characters
 
 
 def find_rules(ink: Mask, smeared: Mask) -> Mask:
@@ -147,31 +152,55 @@ def find_rules(ink: Mask, smeared: Mask) -> Mask:
         ink: (H, W) mask.
         smeared: the same along rows, so that faint rules are whole; words stay apart.
     """
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     text_height = typical_height(stats)
+    is_frame = np.zeros(len(stats), np.uint8)
+    is_frame[frames(stats)] = 1
     level = _level_runs(ink, 4 * text_height) | _level_runs(smeared, 12 * text_height)
+    if is_frame.any():
+        level = level | _level_runs(is_frame[labels], 1.5 * text_height)
     level = _level_rules(ink, level, max(4.0, 0.25 * text_height))
     return level | _upright_rules(ink, level, text_height)
 
 
-def typical_height(stats: np.ndarray) -> float:
-    """Return the height of most ink in pixels: the median over components, weighted by ink.
+def frames(stats: np.ndarray) -> np.ndarray:
+    """Return the components that hold others of some size, and little ink: frames of fields.
 
-    Components that are long or large against the page (rules, frames, pictures) do not count,
-    unless there are no others.
+    Args:
+        stats: of OpenCV's connected components, the first one the whole page.
+    """
+    left, top, width, height, area = stats.T
+    hollow = np.flatnonzero((area < 0.3 * width * height) & (height > 2 * MIN_TEXT_HEIGHT))
+    hollow = hollow[hollow > 0]
+    found = []
+    for i in hollow[np.argsort(-area[hollow])][:MAX_FRAMES]:
+        inside = (left > left[i]) & (left + width < left[i] + width[i])
+        inside &= (top > top[i]) & (top + height < top[i] + height[i])
+        if (height[inside] > 0.3 * height[i]).any():
+            found.append(i)
+    return np.array(found, np.int64)
+
+
+def typical_height(stats: np.ndarray) -> float:
+    """Return the height of most text in pixels: the median over components, weighted by width.
+
+    Components that are long or large against the page (rules, pictures), frames and specks do
+    not count, unless there are no others.
 
     Args:
         stats: of OpenCV's connected components, the first one the whole page.
     """
     _, _, page_width, page_height, _ = stats[0]
-    _, _, width, height, area = stats[1:].T
+    _, _, width, height, _ = stats[1:].T
     fits = (width < 0.4 * page_width) & (height < 0.25 * page_height) & (width <= 8 * height)
+    fits &= height >= MIN_TEXT_HEIGHT
+    fits[frames(stats) - 1] = False
     if fits.any():
-        height, area = height[fits], area[fits]
+        height, width = height[fits], width[fits]
     if len(height) == 0:
         return MIN_TEXT_HEIGHT
     order = np.argsort(height)
-    weight = np.cumsum(area[order].astype(np.float64))
+    weight = np.cumsum(width[order].astype(np.float64))
     middle = order[np.searchsorted(weight, weight[-1] / 2)]
     return max(float(height[middle]), MIN_TEXT_HEIGHT)
 
@@ -204,8 +233,9 @@ def _paper(gray: GrayImage) -> GrayImage:
 
 def _contrast(paper: GrayImage, gray: GrayImage) -> GrayImage:
     """Return how much darker than paper each pixel is, 0 to 255; in the shade it counts more."""
-    factors = np.clip(200 / np.maximum(np.arange(256), 1), None, 2.5)[paper]
-    return np.asarray(cv2.convertScaleAbs(cv2.subtract(paper, gray) * factors))
+    factors = np.clip(64 * 200 / np.maximum(np.arange(256), 1), None, 160).astype(np.uint8)
+    weighted = cv2.multiply(cv2.subtract(paper, gray), cv2.LUT(paper, factors), scale=1 / 64)
+    return np.asarray(cv2.GaussianBlur(weighted, (3, 3), 0), dtype=np.uint8)
 
 
 def _ink_limit(contrast: GrayImage) -> float:
@@ -220,8 +250,8 @@ def _ink_limit(contrast: GrayImage) -> float:
     return max(middle + MIN_CONTRAST, middle + 5 * noise, min(otsu, 60.0))
 
 
-def _above(contrast: np.ndarray, limit: float) -> Mask:
-    return np.asarray(contrast > limit, dtype=np.uint8)
+def _above(values: np.ndarray, limit: float) -> Mask:
+    return np.asarray(cv2.threshold(values, limit, 1, cv2.THRESH_BINARY)[1], dtype=np.uint8)
 
 
 def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
@@ -259,19 +289,23 @@ def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
     y, x = np.nonzero(is_rule[labels])
     apart, rise = np.stack([x, y]) - centres[labels[y, x]].T
     slope = (apart * rise).sum() / max(1.0, (apart**2).sum())
-    columns = np.arange(ink.shape[1])
-    bands = np.zeros_like(ink)
-    for i in ids:
-        middle = centres[i, 1] + slope * (columns - centres[i, 0])
-        reach = math.ceil(thickness[i - 1] / 2) + 1
-        for offset in range(-reach, reach + 1):
-            rows = np.rint(middle + offset).astype(np.int64)
-            inside = (rows >= 0) & (rows < len(ink))
-            bands[rows[inside], columns[inside]] = 1
+    bands = _bands(ink.shape, stats[ids], centres[ids], float(slope))
     kernel = np.ones((math.ceil(thickness[ids - 1].max()) + 3, 1), np.uint8)
-    thick = np.asarray(cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel), dtype=np.uint8)
-    thin = ink & (1 - thick)
-    return np.asarray(thin & (bands | is_rule[labels]))
+    thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel))
+    return np.asarray(thin & (bands | is_rule[labels]), dtype=np.uint8)
+
+
+def _bands(shape: tuple[int, ...], stats: np.ndarray, centres: np.ndarray, slope: float) -> Mask:
+    """Return a mask of the rows of rules, to the sides by as much again as the rules are long."""
+    bands = np.zeros(shape, np.uint8)
+    for (left, _, width, _, area), (x, y) in zip(stats, centres, strict=True):
+        columns = np.arange(max(0, left - width), min(shape[1], left + 2 * width))
+        reach = math.ceil(area / width / 2) + 1
+        for offset in range(-reach, reach + 1):
+            rows = np.rint(y + slope * (columns - x) + offset).astype(np.int64)
+            inside = (rows >= 0) & (rows < shape[0])
+            bands[rows[inside], columns[inside]] = 1
+    return bands
 
 
 def _usual_thickness(labels: np.ndarray, i: int, stats: np.ndarray) -> float:
@@ -300,7 +334,6 @@ def _without_rules(ink: Mask, rules: Mask) -> Mask:
     if not rules.any():
         return ink
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    grown = np.asarray(cv2.dilate(rules, cross), dtype=np.uint8) & ink
-    rest = ink & (1 - grown)
-    closed = np.asarray(cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8)))
-    return np.asarray(rest | (closed.astype(np.uint8) & grown))
+    rest = np.asarray(cv2.subtract(ink, cv2.dilate(rules, cross)), dtype=np.uint8)
+    closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8))
+    return rest | (np.asarray(closed, dtype=np.uint8) & ink)

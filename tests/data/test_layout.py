@@ -1,134 +1,228 @@
-"""Lines on pages: found where they were drawn, in reading order, whatever else is on the page."""
+"""Lines on pages: found where they are, whole, apart, in order, and cut out clean."""
 
 from __future__ import annotations
+
+import time
 
 import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.data.layout import Box, find_lines, reading_order
+from ocrsearch.data import layout
+from ocrsearch.data.layout import MARGIN, Box, FoundLine, find_lines
 from ocrsearch.data.samples import GrayImage
 
-PAGE_SIZE = (900, 1200)
-FONT = cv2.FontFace("uni")
-TEXTS = ["18 March 1907", "40 apples, 12 pears", "paid in full", "No. 55821", "with thanks"]
+PAPER, INK = 235, 40
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+Writing = tuple[str, int, int]
+"""A text, and the left and the baseline of it."""
+
+LETTER: list[Writing] = [
+    ("dear reader, 17 may", 80, 100),
+    ("this is a page with lines", 80, 170),
+    ("of one hand, in one size", 80, 240),
+    ("and with words", 80, 310),
+    ("that stand apart", 80, 380),
+]
 
 
-def page_with(texts: list[str], left: int = 80, step: int = 120) -> tuple[GrayImage, list[Box]]:
-    """Draw lines under each other; return the page and the boxes of their ink."""
-    page = np.full(PAGE_SIZE, 235, np.uint8)
+def drawn(
+    writing: list[Writing], height: int = 460, width: int = 640, size: float = 1.0
+) -> tuple[GrayImage, list[Box]]:
+    """Return a page and the box of the ink of each line."""
+    page = np.full((height, width), PAPER, np.uint8)
     boxes = []
-    for i, text in enumerate(texts):
-        line = np.full(PAGE_SIZE, 235, np.uint8)
-        cv2.putText(line, text, (left, 100 + i * step), 30, FONT, 40)
-        rows, columns = np.nonzero(line < 128)
-        boxes.append((int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max())))
-        page = np.minimum(page, line)
+    for text, x, y in writing:
+        alone = np.full_like(page, PAPER)
+        cv2.putText(alone, text, (x, y), FONT, size, INK, 2, cv2.LINE_AA)
+        rows, columns = np.nonzero(alone < (PAPER + INK) // 2)
+        boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+        page = np.minimum(page, alone)
     return page, boxes
 
 
-def overlap(a: Box, b: Box) -> float:
-    """Return intersection over union."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    both = max(0, width) * max(0, height)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return both / (sum(areas) - both)
+def iou(a: Box, b: Box) -> float:
+    width = max(0, min(a[2], b[2]) - max(a[0], b[0]))
+    height = max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    areas = [(c[2] - c[0]) * (c[3] - c[1]) for c in (a, b)]
+    return width * height / (sum(areas) - width * height)
 
 
-def turned(page: GrayImage, degrees: float) -> tuple[GrayImage, np.ndarray]:
+def assert_found(lines: list[FoundLine], boxes: list[Box], least: float = 0.85) -> None:
+    """Check that the found lines are those of the boxes, in their order."""
+    assert len(lines) == len(boxes)
+    for line, box in zip(lines, boxes, strict=True):
+        assert iou(line.box, box) >= least, (line.box, box)
+
+
+# --- where lines are --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("light_on_dark", [False, True])
+def test_lines_of_a_letter(light_on_dark: bool) -> None:
+    page, boxes = drawn(LETTER)
+    found = find_lines(255 - page if light_on_dark else page)
+    assert_found(found.lines, boxes, 0.9)
+    assert found.skew_degrees == 0.0
+
+
+@pytest.mark.parametrize("degrees", [-5.0, -2.0, 3.0])
+def test_boxes_are_those_of_the_page_as_it_was_given(degrees: float) -> None:
+    page, _ = drawn(LETTER)
     height, width = page.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1.0)
-    return np.asarray(cv2.warpAffine(page, matrix, (width, height), borderValue=235)), matrix
+    skewed = cv2.warpAffine(page, matrix, (width, height), borderValue=PAPER)
+    boxes: list[Box] = []
+    for writing in LETTER:
+        alone = cv2.warpAffine(drawn([writing])[0], matrix, (width, height), borderValue=PAPER)
+        rows, columns = np.nonzero(alone < (PAPER + INK) // 2)
+        boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    found = find_lines(np.asarray(skewed, np.uint8))
+    assert found.skew_degrees == pytest.approx(degrees, abs=0.2)
+    assert_found(found.lines, boxes)
 
 
-def ruled(page: GrayImage) -> GrayImage:
-    lines = page.copy()
-    for y in range(110, page.shape[0], 120):
-        cv2.line(lines, (0, y), (page.shape[1], y), 120, 2)
-    return np.minimum(page, lines)
-
-
-def noisy(page: GrayImage) -> GrayImage:
-    noise = np.random.default_rng(0).normal(0, 6, page.shape)
-    return np.clip(page + noise, 0, 255).astype(np.uint8)
-
-
-def shaded(page: GrayImage) -> GrayImage:
-    return (page * np.linspace(0.5, 1.0, page.shape[1])).astype(np.uint8)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [lambda p: p, ruled, noisy, shaded, lambda p: 255 - p],
-    ids=["plain", "ruled", "noisy", "uneven light", "white on black"],
-)
-def test_lines_are_found_where_they_are(change: object) -> None:
-    page, boxes = page_with(TEXTS)
-    assert callable(change)
-    layout = find_lines(change(page))
-    assert len(layout.lines) == len(boxes)
-    assert abs(layout.skew_degrees) < 0.3
-    for line, box in zip(layout.lines, boxes, strict=True):
-        assert overlap(line.box, box) > 0.6
-        assert line.image.dtype == np.uint8
-
-
-@pytest.mark.parametrize("degrees", [-3.0, 1.5, 3.0])
-def test_a_skewed_page(degrees: float) -> None:
-    page, boxes = page_with(TEXTS)
-    skewed, matrix = turned(page, degrees)
-    layout = find_lines(skewed)
-    assert layout.skew_degrees == pytest.approx(degrees, abs=0.5)
-    assert len(layout.lines) == len(boxes)
-    for line, (left, top, right, bottom) in zip(layout.lines, boxes, strict=True):
-        middle = matrix @ ((left + right) / 2, (top + bottom) / 2, 1.0)
-        found = (line.box[0] + line.box[2]) / 2, (line.box[1] + line.box[3]) / 2
-        assert np.allclose(found, middle, atol=20)
+def test_rules_neither_merge_nor_break_lines() -> None:
+    page, boxes = drawn(LETTER)
+    for _, _, baseline in LETTER:
+        page[baseline + 3 : baseline + 5, 30:610] = 110
+        page[baseline - 32 : baseline - 31, 30:610] = 150
+    page[20:440, 50:52] = 130  # a margin
+    assert_found(find_lines(page).lines, boxes, 0.75)
 
 
 def test_strings_scattered_on_a_form() -> None:
-    page = np.full(PAGE_SIZE, 240, np.uint8)
-    places = [(80, 120), (800, 150), (420, 400), (100, 700), (760, 720)]
-    for number, place in enumerate(places):
-        cv2.putText(page, f"{number}480{number}", place, 30, FONT, 44)
-    found = [line.box for line in find_lines(page).lines]
-    assert len(found) == len(places)
-    for box, (x, y) in zip(found, places, strict=True):
-        assert abs(box[0] - x) < 15
-        assert abs(box[3] - y) < 15
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        np.full((1, 1), 255, np.uint8),
-        np.full((3, 2000), 0, np.uint8),
-        np.full((600, 400), 255, np.uint8),
-        np.full((600, 400), 0, np.uint8),
-        np.random.default_rng(0).normal(200, 5, (600, 400)).astype(np.uint8),
-    ],
-    ids=["one pixel", "a strip", "white", "black", "only noise"],
-)
-def test_nothing_is_found_where_nothing_is(page: GrayImage) -> None:
-    assert find_lines(page).lines == []
-
-
-@pytest.mark.parametrize(
-    ("boxes", "expected"),
-    [
-        ([], []),
-        ([(0, 0, 10, 10)], [0]),
-        ([(0, 50, 90, 60), (0, 0, 90, 10)], [1, 0]),
-        ([(50, 2, 90, 12), (0, 0, 40, 10)], [1, 0]),
-    ],
-    ids=["none", "one", "under each other", "side by side"],
-)
-def test_reading_order(boxes: list[Box], expected: list[int]) -> None:
-    assert reading_order(np.array(boxes, np.int64).reshape(-1, 4)) == expected
+    writing = [("4711", 60, 100), ("08 15", 400, 104), ("3", 90, 210), ("1234567", 330, 330)]
+    page, boxes = drawn(writing)
+    for text, x, baseline in writing:
+        corner = (x + 24 * len(text), baseline + 14)
+        cv2.rectangle(page, (x - 16, baseline - 40), corner, 120, 2)
+    assert_found(find_lines(page).lines, boxes)
 
 
 def test_columns_are_read_one_after_the_other() -> None:
-    left = [(0, y, 400, y + 20) for y in range(0, 200, 40)]
-    right = [(500, y, 900, y + 20) for y in range(0, 200, 40)]
-    assert reading_order(np.array(right + left)) == [5, 6, 7, 8, 9, 0, 1, 2, 3, 4]
+    texts = ["all of the words", "in this column", "come before any", "of the other one"]
+    left = [(text, 40, 120 + 50 * i) for i, text in enumerate(texts)]
+    right = [(text, 420, 120 + 50 * i) for i, text in enumerate(texts)]
+    page, boxes = drawn([("a title over both of the columns", 120, 50), *left, *right], 340, 760)
+    assert_found(find_lines(page).lines, boxes)
+
+
+def test_sizes_may_differ() -> None:
+    page, boxes = drawn([("small print of a page", 60, 300), ("and more of it", 60, 340)], size=0.7)
+    title, title_boxes = drawn([("TITLE", 60, 150)], size=3.0)
+    assert_found(find_lines(np.minimum(page, title)).lines, [*title_boxes, *boxes])
+
+
+def test_lines_that_touch_are_parted() -> None:
+    """Three rows of blocks as high as they are apart, with strokes from row to row."""
+    page = np.full((300, 700), PAPER, np.uint8)
+    boxes: list[Box] = []
+    for row in range(3):
+        top = 60 + 48 * row
+        for i in range(18):
+            page[top : top + 24, 60 + 32 * i : 80 + 32 * i] = INK
+        boxes.append((60, top, 60 + 32 * 17 + 20, top + 24))
+    for x in (100, 260, 450):
+        page[60:160, x : x + 4] = INK
+    assert_found(find_lines(page).lines, boxes, 0.5)
+
+
+def test_accents_belong_to_their_line() -> None:
+    page = np.full((300, 600), PAPER, np.uint8)
+    font = cv2.FontFace("uni")
+    texts = ["ễ thị ấy đã ở huế", "Ổ gà và ếch nhỏ", "tiếng Việt có dấu"]
+    for i, text in enumerate(texts):
+        cv2.putText(page, text, (40, 70 + 80 * i), (INK,), font, 40)
+    lines = find_lines(page).lines
+    assert len(lines) == 3
+    for i, line in enumerate(lines):
+        alone = np.full((300, 600), PAPER, np.uint8)
+        cv2.putText(alone, texts[i], (40, 70 + 80 * i), (INK,), font, 40)
+        rows = np.flatnonzero((alone < 140).any(1))
+        assert abs(line.box[1] - rows[0]) <= 2
+        assert abs(line.box[3] - rows[-1] - 1) <= 2
+
+
+def test_a_large_page_is_analysed_at_a_smaller_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    page, boxes = drawn(LETTER, size=1.2, width=800)
+    monkeypatch.setattr(layout, "MAX_ANALYSED_PIXELS", page.size // 3)
+    assert_found(find_lines(page).lines, boxes)
+
+
+# --- no lines ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (400, 1), (5, 5), (6, 6), (7, 500), (300, 9)])
+@pytest.mark.parametrize("level", [0, 255])
+def test_blank_pages(shape: tuple[int, int], level: int) -> None:
+    assert find_lines(np.full(shape, level, np.uint8)).lines == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 90), (8, 8), (40, 7), (64, 400), (400, 500)])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_borne(shape: tuple[int, int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    blots = cv2.GaussianBlur(rng.integers(0, 256, shape).astype(np.uint8), (0, 0), 1 + 2 * seed)
+    for page in (rng.integers(0, 256, shape), np.asarray(blots), rng.integers(0, 2, shape) * 255):
+        height, width = shape
+        for line in find_lines(page.astype(np.uint8)).lines:
+            left, top, right, bottom = line.box
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= height
+            assert min(line.image.shape) > 0
+
+
+def test_rules_and_specks_alone_are_no_lines() -> None:
+    page = np.full((460, 640), PAPER, np.uint8)
+    for y in range(60, 440, 50):
+        page[y : y + 2, 20:620] = 100
+    assert find_lines(page).lines == []
+    page, boxes = drawn(LETTER)
+    for x, y in np.random.default_rng(0).integers(0, 400, (60, 2)):
+        if (page[y - 6 : y + 8, x - 6 : x + 8] == PAPER).all():
+            page[y : y + 2, x : x + 2] = INK
+    assert_found(find_lines(page).lines, boxes, 0.6)
+
+
+# --- pictures of lines ------------------------------------------------------------------------
+
+
+def test_pictures_are_cut_with_a_margin_and_without_what_is_not_of_the_line() -> None:
+    page, boxes = drawn(LETTER)
+    clean = page.copy()
+    for _, _, baseline in LETTER:
+        page[baseline + 14 : baseline + 16, 30:610] = 110
+    lines = find_lines(page).lines
+    for line, (left, top, right, bottom) in zip(lines, boxes, strict=True):
+        margin = round(MARGIN * (bottom - top))
+        cut = clean[top - margin : bottom + margin, left - margin : right + margin]
+        assert line.image.shape == pytest.approx(cut.shape, abs=4)
+        assert line.image[:2].min() > PAPER - 30, "paper above"
+        assert line.image[-2:].min() > PAPER - 30, "paper below"
+        assert line.image.mean() == pytest.approx(cut.mean(), abs=4)
+
+
+def test_pictures_keep_their_polarity() -> None:
+    page, _ = drawn(LETTER)
+    dark, light = find_lines(page).lines, find_lines(255 - page).lines
+    for a, b in zip(dark, light, strict=True):
+        assert np.abs(a.image.astype(int) - (255 - b.image.astype(int))).max() <= 1
+
+
+def test_the_page_is_left_as_it_was() -> None:
+    page, _ = drawn(LETTER)
+    before = page.copy()
+    page.flags.writeable = False
+    find_lines(page)
+    assert np.array_equal(page, before)
+
+
+def test_thousands_of_components_take_seconds_not_minutes() -> None:
+    rng = np.random.default_rng(0)
+    page = np.full((1500, 1500), PAPER, np.uint8)
+    for x, y in rng.integers(0, 1490, (12_000, 2)):
+        page[y : y + 6, x : x + 6] = INK
+    start = time.process_time()
+    find_lines(page)
+    assert time.process_time() - start < 20
