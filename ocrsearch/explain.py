@@ -22,10 +22,10 @@ def explain_validation_error(
         known: paths to suggest for a misspelt key, those of a configuration if not given.
     """
     finding = error.errors()[0]
-    path = ".".join(str(part) for part in finding["loc"] if part not in ARCHITECTURE_NAMES)
+    paths = config_paths() if known is None else list(known)
+    path = _path(finding["loc"], paths, ends_in_key=finding["type"] == "extra_forbidden")
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
     location = f"{where}: {path}" if path else where
-    paths = config_paths() if known is None else list(known)
     if finding["type"] == "model_type":
         keys = [p.removeprefix(f"{path}.") for p in paths if p.startswith(f"{path}.")]
         allowed = ", ".join(key for key in keys if "." not in key)
@@ -38,13 +38,28 @@ def explain_validation_error(
     if finding["type"] == "missing":
         return f"{location}: is missing{more}"
     if finding["type"] in ("union_tag_not_found", "union_tag_invalid"):
-        tag = finding.get("ctx", {}).get("tag")
-        found = f"found {tag!r}, " if tag is not None else ""
-        return f"{where}: model.architecture: {found}must be one of {sorted(ARCHITECTURE_NAMES)}"
+        context = finding["ctx"]
+        found = f"found {context['tag']!r}, " if "tag" in context else ""
+        key = context["discriminator"].strip("'")
+        allowed = context.get("expected_tags") or ", ".join(map(repr, sorted(ARCHITECTURE_NAMES)))
+        return f"{location}.{key}: {found}must be one of {allowed}"
     message = finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
     if not path:
         return f"{where}: {message}{more}"
     return f"{location}: found {finding['input']!r}, {message}{more}"
+
+
+def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:
+    """Return where a finding is, without the tags that pydantic puts in for members of a union.
+
+    A key that is unknown comes last, and stays.
+    """
+    parts: list[str] = []
+    for i, part in enumerate(loc):
+        is_key = ends_in_key and i == len(loc) - 1
+        if is_key or isinstance(part, int) or ".".join([*parts, part]) in known:
+            parts.append(str(part))
+    return ".".join(parts)
 
 
 def suggestion(path: str, known: Iterable[str]) -> str:

@@ -40,6 +40,7 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
     return {
         "study": found.study,
         "trial": found.trial,
+        "state": found.state,
         "value": found.value,
         "params": found.params,
         "metrics": found.metrics,
@@ -64,6 +65,9 @@ def _print(found: BestTrial, export: Path | None) -> None:
         if not isinstance(value, dict):
             table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
     Console().print(table)
+    if found.state != "finished":
+        n_epochs = found.metrics["n_epochs"]
+        typer.echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
     typer.echo("cer, wer and exact are of the validation split, on which it was chosen:")
     typer.echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
     if export:

@@ -11,7 +11,15 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
-from ocrsearch.search.study import is_locked, open_storage, rank, study_folder
+from ocrsearch.search.study import (
+    ConfigurationStudy,
+    as_configuration,
+    is_locked,
+    open_storage,
+    rank,
+    study_folder,
+)
+from ocrsearch.training.epochs import epochs_result
 from ocrsearch.training.trial_files import BEST, trial_folder
 
 METRICS = (
@@ -31,6 +39,13 @@ METRICS = (
     "versions",
     "transfer",
 )
+STATES = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped",
+    TrialState.RUNNING: "unfinished",
+}
+"""States of trials that can have weights, in our words."""
+
 NOT_IN_TABLES = ("versions", "transfer")
 COLUMNS = (
     *("trial", "state", "cer"),
@@ -57,11 +72,12 @@ class StudySummary:
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best finished configuration of a study.
+    """The best configuration of a study that has weights.
 
     Attributes:
         study: name of the study.
         trial: number of the trial.
+        state: "finished", or "stopped" or "unfinished" with the weights of its best epoch so far.
         value: lowest validation CER among its epochs.
         params: paths and values of the searched parameters.
         metrics: what is stored with it.
@@ -71,6 +87,7 @@ class BestTrial:
 
     study: str
     trial: int
+    state: str
     value: float
     params: dict[str, Any]
     metrics: dict[str, Any]
@@ -96,7 +113,7 @@ def load_study(storage_url: str, name: str | None) -> optuna.Study:
         name = max(_summaries(storage, storage_url), key=lambda s: s.last_change).name
     if name not in names:
         raise StudyError(f"study {name!r}: not in {storage_url}; there are {', '.join(names)}")
-    return optuna.load_study(study_name=name, storage=storage)
+    return ConfigurationStudy(name, storage)
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
@@ -107,29 +124,33 @@ def list_studies(storage_url: str) -> list[StudySummary]:
 
 
 def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
-    """Return the finished configuration with the lowest validation CER.
+    """Return the configuration with the lowest validation CER whose weights are kept.
+
+    Those are the finished ones, the best that wait at a rung, and those in training.
 
     Raises:
-        StudyError: no such study, or nothing in it is finished.
+        StudyError: no such study, or nothing in it has been trained for an epoch.
     """
     study = load_study(storage_url, name)
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
+    folder = study_folder(storage_url, study.study_name)
+    trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
+    if not trained:
         raise StudyError(
-            f"study {study.study_name!r}: no configuration is finished yet; "
+            f"study {study.study_name!r}: no configuration has trained for an epoch yet; "
             "run it again, with more time or trials, to continue it"
         )
-    best = min(complete, key=rank)
-    folder = study_folder(storage_url, study.study_name)
-    metrics = {"cer": best.values[0]}
+    best = min(trained, key=rank)
+    cer = rank(best)[0]
+    metrics = epochs_result(best.user_attrs["epochs"])
     metrics |= {key: best.user_attrs[key] for key in METRICS if key in best.user_attrs}
     return BestTrial(
         study.study_name,
         best.number,
-        best.values[0],
+        STATES[best.state],
+        cer,
         best.params,
         metrics,
-        best.user_attrs.get("epochs", []),
+        best.user_attrs["epochs"],
         trial_folder(folder, best.number) / BEST,
     )
 
@@ -162,6 +183,14 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
+def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
+    """Whether there are weights to export."""
+    if trial.state not in STATES or not trial.user_attrs.get("epochs"):
+        return False
+    finished = trial.state == TrialState.COMPLETE  # that they are missing is said on export
+    return finished or (trial_folder(folder, trial.number) / BEST).exists()
+
+
 def _lowest(trial: FrozenTrial) -> float | None:
     return min(trial.intermediate_values.values(), default=None)
 
@@ -169,7 +198,8 @@ def _lowest(trial: FrozenTrial) -> float | None:
 def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[StudySummary]:
     summaries = []
     for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
-        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+        stored = storage.get_all_trials(study._study_id, deepcopy=False)
+        trials = [as_configuration(trial) for trial in stored]
         states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
         times = [t.datetime_complete or t.datetime_start for t in trials]
         values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]

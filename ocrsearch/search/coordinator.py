@@ -7,13 +7,13 @@ the study is never lost, and what is unfinished when it ends is continued by the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
@@ -28,10 +28,12 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.feasibility import check_feasible
-from ocrsearch.search.space import Space, Values
-from ocrsearch.search.study import finished_trials, rank, unfinished_trials
+from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
+from ocrsearch.search.promotion import Promotion, default_rungs
+from ocrsearch.search.space import PromotionSettings, Space, Values
+from ocrsearch.search.study import PAUSED, finished_trials, rank, unfinished_trials
 from ocrsearch.training.epochs import Epochs, best_epoch, training_result
-from ocrsearch.training.trial_files import LAST, remove_folder, trial_folder
+from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
 
 KEPT_WEIGHTS = 10
 """Weights of so many of the best trials are kept."""
@@ -146,6 +148,9 @@ class Coordinator:
         self.status = Status(limits)
         self._queue = [self._take_up(trial, n) for trial, n in unfinished_trials(study)]
         self._failures_in_a_row = 0
+        self._promotion = build_promotion(space)
+        self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
+        self._weights: list[tuple[float, float, int]] = []  # ranks of trials that keep theirs
         self._best_key: tuple[float, float, int] | None = None
         self._count_finished()
 
@@ -163,6 +168,8 @@ class Coordinator:
             for event in self.engine.poll(POLL_SECONDS):
                 self._handle(event)
             self.observer(self.status, None)
+        if ending in ("trials", "target"):
+            self._give_up(list(self._paused))
         return ending
 
     def _ending(self) -> Ending | None:
@@ -172,21 +179,44 @@ class Coordinator:
         best = status.best_value
         if limits.target is not None and best is not None and best <= limits.target:
             return "target"
-        if status.n_finished >= limits.trials:
+        if status.n_finished >= limits.trials and not status.running and not self._candidates():
             return "trials"
         if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
             return "timeout"
         return None
 
     def _fill(self) -> None:
-        """Give every idle worker a configuration: one that was left, or a new one."""
+        """Give every idle worker a configuration."""
         while self.engine.n_idle and self._ending() is None:
-            room = self.limits.trials - self.status.n_finished - len(self.status.running)
-            if room <= 0:
+            running = self._next()
+            if running is None:
                 return
-            running = self._queue.pop(0) if self._queue else self._ask()
             if self._is_feasible(running):
                 self._submit(running)
+
+    def _next(self) -> Running | None:
+        """Return one that was left, else one that is promoted, else a new one if there is room."""
+        if self._queue:
+            return self._queue.pop(0)
+        if candidates := self._candidates():
+            return self._promote(candidates[0])
+        if self.status.n_finished + len(self.status.running) < self.limits.trials:
+            return self._ask()
+        return None
+
+    def _candidates(self) -> list[int]:
+        return self._promotion.candidates(self._paused) if self._promotion else []
+
+    def _promote(self, number: int) -> Running:
+        assert self._promotion is not None
+        self._promotion.promote(number)
+        trial = optuna.Trial(self.study, self._paused.pop(number))
+        running = self._take_up(trial, len(trial.user_attrs["epochs"]))
+        trial.set_user_attr(PAUSED, None)
+        self.status.n_pruned -= 1
+        n_epochs = len(running.epochs)
+        self.observer(self.status, f"trial {number} goes on from epoch {n_epochs}")
+        return running
 
     def _ask(self) -> Running:
         trial = self.study.ask()
@@ -206,15 +236,19 @@ class Coordinator:
         try:
             check_feasible(running.config, self.train)
         except InfeasibleError as error:
-            trial.set_constraint("frames", 1.0)
+            self._constrain(trial, "frames", 1.0)
             trial.set_user_attr("infeasible", str(error))
             self.study.tell(trial, state=TrialState.PRUNED)
             self.status.n_infeasible += 1
             self.observer(self.status, f"trial {trial.number} infeasible: {error}")
             return False
         if "frames" not in trial.constraints:
-            trial.set_constraint("frames", 0.0)
+            self._constrain(trial, "frames", 0.0)
         return True
+
+    def _constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
+        if self.space.settings.sampler.name in USE_CONSTRAINTS:  # the others warn of them
+            trial.set_constraint(name, value)
 
     def _submit(self, running: Running) -> None:
         number = running.trial.number
@@ -246,7 +280,10 @@ class Coordinator:
     def _on_epoch(self, event: EpochDone) -> None:
         running = self.status.running[event.number]
         self._report(running, event.epochs)
-        running.pruned = running.trial.should_prune()
+        if self._promotion:
+            running.pruned = not self._promotion.goes_on(event.number, len(event.epochs))
+        else:
+            running.pruned = running.trial.should_prune()
         self.engine.answer(event.number, go_on=not running.pruned)
 
     def _report(self, running: Running, epochs: Epochs) -> None:
@@ -259,6 +296,9 @@ class Coordinator:
             running.trial.set_user_attr("epochs", epochs)
         running.epochs = epochs
         running.n_reported = max(running.n_reported, len(epochs))
+        if self._promotion:
+            architecture = running.config.model.architecture
+            self._promotion.record(running.trial.number, architecture, epochs)
 
     def _on_done(self, event: TrialDone) -> None:
         running = self.status.running[event.number]
@@ -267,14 +307,25 @@ class Coordinator:
         best = best_epoch(event.epochs)
         for name, value in self._result(running, event).items():
             running.trial.set_user_attr(name, value)
-        if running.pruned:
+        key = (best["cer"], best["val_loss"], event.number)
+        if running.pruned and self._promotion:
+            running.trial.set_user_attr(PAUSED, len(event.epochs))
+            self._paused[event.number] = running.trial._trial_id
+            self.status.n_pruned += 1
+            self._keep_weights(key)
+            self._note_best(key, best["exact"], running.values)
+        elif running.pruned:
             self.study.tell(running.trial, state=TrialState.PRUNED)
             self.status.n_pruned += 1
+            remove_folder(trial_folder(self.folder, event.number))
         else:
             self.study.tell(running.trial, best["cer"])
             self.status.n_complete += 1
-            key = (best["cer"], best["val_loss"], event.number)
+            (trial_folder(self.folder, event.number) / LAST).unlink(missing_ok=True)
+            self._keep_weights(key)
             self._note_best(key, best["exact"], running.values)
+        if self._promotion:
+            self._give_up(self._promotion.hopeless(self._paused, self.limits.trials))
         self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
 
     def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:
@@ -294,12 +345,6 @@ class Coordinator:
     def _finish(self, number: int, running: Running, word: str, best: dict[str, Any]) -> None:
         self._failures_in_a_row = 0
         self.status.n_finished_now += 1
-        folder = trial_folder(self.folder, number)
-        if running.pruned:
-            remove_folder(folder)
-        else:
-            (folder / LAST).unlink(missing_ok=True)
-            self._drop_old_weights()
         seconds = sum(record["seconds"] for record in running.epochs)
         self.observer(
             self.status,
@@ -320,7 +365,7 @@ class Coordinator:
             self.observer(self.status, line)
             return
         if event.kind == "memory":
-            running.trial.set_constraint("memory", 1.0)
+            self._constrain(running.trial, "memory", 1.0)
         running.trial.set_user_attr("failure", event.reason)
         running.trial.set_user_attr("traceback", event.traceback)
         self.study.tell(running.trial, state=failure_state(event.kind))
@@ -346,20 +391,55 @@ class Coordinator:
         for trial in finished_trials(self.study):
             if trial.state == TrialState.COMPLETE:
                 self.status.n_complete += 1
-                exact = trial.user_attrs.get("exact", 0.0)
-                self._note_best(rank(trial), exact, trial.params)
             elif "infeasible" in trial.user_attrs:
                 self.status.n_infeasible += 1
             elif "failure" in trial.user_attrs:
                 self.status.n_failed += 1
             else:
                 self.status.n_pruned += 1
+            self._remember(trial)
 
-    def _drop_old_weights(self) -> None:
-        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        ranked = sorted(complete, key=rank)
-        for trial in ranked[KEPT_WEIGHTS:]:
-            remove_folder(trial_folder(self.folder, trial.number))
+    def _remember(self, trial: FrozenTrial) -> None:
+        """Take up what an earlier coordinator knew of a finished or a paused trial."""
+        attrs, folder = trial.user_attrs, trial_folder(self.folder, trial.number)
+        if self._promotion and "epochs" in attrs and "architecture" in attrs:
+            self._promotion.record(trial.number, attrs["architecture"], attrs["epochs"])
+        if attrs.get(PAUSED) is not None:
+            self._paused[trial.number] = trial._trial_id
+        kept = "cer" in attrs and (folder / BEST).exists()
+        if kept:
+            self._weights.append(rank(trial))
+        if kept or trial.state == TrialState.COMPLETE:
+            self._note_best(rank(trial), attrs.get("exact", 0.0), trial.params)
+
+    def _give_up(self, numbers: Sequence[int]) -> None:
+        """Tell the study of paused trials that they will not go on, and free their disk."""
+        for number in numbers:
+            trial = optuna.Trial(self.study, self._paused.pop(number))
+            trial.set_user_attr(PAUSED, None)
+            self.study.tell(trial, state=TrialState.PRUNED)
+            (trial_folder(self.folder, number) / LAST).unlink(missing_ok=True)
+        self._drop_weights()
+
+    def _keep_weights(self, key: tuple[float, float, int]) -> None:
+        self._weights = [k for k in self._weights if k[2] != key[2]] + [key]
+        self._drop_weights()
+
+    def _drop_weights(self) -> None:
+        """Keep the weights of the best, and of those that may still go on."""
+        self._weights.sort()
+        for key in self._weights[KEPT_WEIGHTS:]:
+            if key[2] not in self._paused and key[2] not in self.status.running:
+                remove_folder(trial_folder(self.folder, key[2]))
+                self._weights.remove(key)
+
+
+def build_promotion(space: Space) -> Promotion | None:
+    """Return the promotion that a space asks for, or None if Optuna's pruner decides."""
+    settings = space.settings.pruner
+    if not isinstance(settings, PromotionSettings):
+        return None
+    return Promotion(settings.rungs or default_rungs(space.max_epochs))
 
 
 def failure_state(kind: str) -> TrialState:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ocrsearch.config import Config, Frozen, flatten
+from ocrsearch.config import Config, Frozen, TrainingConfig, flatten
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.distributions import (
@@ -36,29 +37,99 @@ Condition = dict[str, tuple[Scalar, ...]]
 ARCHITECTURE = "model.architecture"
 
 
+SamplerName = Literal["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"]
+
+
 class SamplerSettings(Frozen):
     """Who suggests configurations."""
 
-    name: Literal["tpe", "random"] = Field("tpe", description="Optuna's sampler.")
-    startup_trials: int = Field(10, ge=1, description="Random configurations before TPE begins.")
+    name: SamplerName = Field("tpe", description="Optuna's sampler.")
+    startup_trials: int = Field(
+        10, ge=1, description="Random configurations before TPE, GP or CMA-ES begin."
+    )
 
 
-class PrunerSettings(Frozen):
-    """Who stops configurations that fall behind."""
+class PromotionSettings(Frozen):
+    """Stop all at rungs of epochs, and continue the best third of each from its checkpoint."""
 
-    name: Literal["median", "none"] = Field("median", description="Optuna's pruner.")
+    name: Literal["promotion"] = "promotion"
+    rungs: tuple[int, ...] = Field(
+        (), description="Epochs, rising; by default a third of the most, and a third of that."
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> PromotionSettings:
+        if any(b <= a for a, b in pairwise((0, *self.rungs))):
+            raise ValueError(f"rungs: found {list(self.rungs)}, must be epochs that rise from 1")
+        return self
+
+
+class MedianSettings(Frozen):
+    """Stop what is worse than the median of the others at the same epoch."""
+
+    name: Literal["median"] = "median"
     startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
     warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+
+
+class PercentileSettings(Frozen):
+    """Stop what is not among the best share of the others at the same epoch."""
+
+    name: Literal["percentile"] = "percentile"
+    keep_percent: float = Field(25.0, ge=0.0, le=100.0, description="Share that goes on.")
+    startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
+    warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+
+
+class HalvingSettings(Frozen):
+    """Optuna's successive halving: stop at rungs all but the best share, for good."""
+
+    name: Literal["successive_halving"] = "successive_halving"
+    min_epochs: int = Field(5, ge=1, description="First rung; each is reduction times the last.")
+    reduction: int = Field(3, ge=2, description="One in so many goes on.")
+
+
+class HyperbandSettings(Frozen):
+    """Optuna's hyperband: successive halving with several first rungs."""
+
+    name: Literal["hyperband"] = "hyperband"
+    min_epochs: int = Field(5, ge=1, description="First rung of the first bracket.")
+    reduction: int = Field(3, ge=2, description="One in so many goes on.")
+
+
+class NoPruner(Frozen):
+    """Train every configuration in full."""
+
+    name: Literal["none"] = "none"
+
+
+PrunerSettings = Annotated[
+    PromotionSettings
+    | MedianSettings
+    | PercentileSettings
+    | HalvingSettings
+    | HyperbandSettings
+    | NoPruner,
+    Field(discriminator="name"),
+]
+
+
+DEFAULT_PRUNER = "median"
 
 
 class SearchSettings(Frozen):
     """The ``search`` part of a space."""
 
     sampler: SamplerSettings = SamplerSettings()
-    pruner: PrunerSettings = PrunerSettings()
+    pruner: PrunerSettings = MedianSettings()
     try_first: tuple[dict[str, Any], ...] = Field(
         (), description="Configurations to try first; what they leave out is suggested."
     )
+
+    @field_validator("pruner", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"name": DEFAULT_PRUNER, **value} if isinstance(value, dict) else value
 
 
 class Suggester(Protocol):
@@ -133,6 +204,16 @@ class Space:
         for path, value in values.items():
             _put(nested, path, value)
         return Config.model_validate(nested)
+
+    @property
+    def max_epochs(self) -> int:
+        """Most epochs that a configuration can have."""
+        path = "training.epochs"
+        most = [int(f.value) for f in self.fixed if f.path == path]
+        for p in self.parameters:
+            if p.path == path:
+                most += [int(value) for value in p.distribution.examples()]
+        return max(most, default=TrainingConfig().epochs)
 
     def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
         """Return a point of the space in which a leaf is in force and has the given value."""

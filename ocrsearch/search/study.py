@@ -10,9 +10,9 @@ import json
 import math
 import re
 import sqlite3
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.space import Space
+from ocrsearch.training.epochs import best_epoch
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -34,6 +36,37 @@ LOCK_SECONDS = 1.0
 """A list of studies holds a lock for a moment, to see whether it is free."""
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
+
+
+PAUSED = "paused"
+"""User attribute: the epochs of a trial that waits at a rung, None when it goes on."""
+
+
+class ConfigurationStudy(optuna.Study):
+    """A study whose paused trials look as if they were told PRUNED.
+
+    To the storage they are RUNNING: Optuna cannot reopen a trial, and one that is promoted must
+    stay one row, with its whole curve. To samplers and to us what is RUNNING is in training.
+    """
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, None, use_cache)
+        seen = [as_configuration(trial) for trial in trials]
+        return [t for t in seen if states is None or t.state in states]
+
+
+def as_configuration(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial; of a paused one a copy that is PRUNED."""
+    if trial.state != TrialState.RUNNING or trial.user_attrs.get(PAUSED) is None:
+        return trial
+    stopped = copy(trial)
+    stopped.state = TrialState.PRUNED
+    return stopped
 
 
 @dataclass(frozen=True)
@@ -75,7 +108,8 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
         elif not _holds_studies(file):
             raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
         options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        with _one_at_a_time(file) if create else nullcontext():
+            return optuna.storages.RDBStorage(url, engine_kwargs=options)
     except (SQLAlchemyError, sqlite3.Error, RuntimeError) as error:
         raise StudyError(f"{file}: cannot open the study database: {_first_line(error)}") from None
 
@@ -161,17 +195,12 @@ def open_study(
     Raises:
         StudyError: a study of that name has another space or other data.
     """
-    study = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        direction="minimize",
-        load_if_exists=True,
-        pruner=_pruner(space),
-    )
+    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study.user_attrs.get("facts")
     seed = stored["seed"] if stored else facts.seed
     # a seed used again would suggest again what was suggested before
-    study.sampler = _sampler(space, seed + len(study.get_trials(deepcopy=False)))
+    study.sampler = build_sampler(space, seed + len(study.get_trials(deepcopy=False)))
     if stored is None:
         for first in space.settings.try_first:
             study.enqueue_trial(flatten(first), skip_if_exists=True)
@@ -187,35 +216,16 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def unfinished_trials(study: optuna.Study) -> list[tuple[optuna.Trial, int]]:
-    """Return the trials that a coordinator left when it ended, and their epochs reported."""
+    """Return the trials that a coordinator left in training, and their epochs reported."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [(optuna.Trial(study, t._trial_id), len(t.intermediate_values)) for t in frozen]
 
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:
-    """Return what finished trials are ordered by: CER, then validation loss, then age."""
-    return trial.values[0], trial.user_attrs.get("val_loss", math.inf), trial.number
-
-
-def _sampler(space: Space, seed: int) -> optuna.samplers.BaseSampler:
-    settings = space.settings.sampler
-    if settings.name == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    conditional = any(p.condition for p in space.parameters)
-    with warnings.catch_warnings():  # 'group' is marked experimental since Optuna 2.8
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            n_startup_trials=settings.startup_trials, group=conditional, seed=seed
-        )
-
-
-def _pruner(space: Space) -> optuna.pruners.BasePruner:
-    settings = space.settings.pruner
-    if settings.name == "none":
-        return optuna.pruners.NopPruner()
-    return optuna.pruners.MedianPruner(
-        n_startup_trials=settings.startup_trials, n_warmup_steps=settings.warmup_epochs
-    )
+    """Return what trained trials are ordered by: CER, then validation loss, then age."""
+    epochs = trial.user_attrs.get("epochs")
+    best = best_epoch(epochs) if epochs else {}
+    return best.get("cer", math.inf), best.get("val_loss", math.inf), trial.number
 
 
 def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
@@ -249,6 +259,15 @@ def _let_readers_in(file: Path) -> None:
     with sqlite3.connect(file, timeout=SQLITE_TIMEOUT_S) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Let one process at a time make the tables: Optuna's way to make them bears no other."""
+    folder = file.with_suffix("")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
 
 
 def _holds_studies(file: Path) -> bool:

@@ -13,8 +13,8 @@ def best_epoch(epochs: Epochs) -> dict[str, Any]:
     return min(epochs, key=lambda record: (record["cer"], record["val_loss"]))
 
 
-def training_result(epochs: Epochs, n_parameters: int) -> dict[str, Any]:
-    """Return what a training came to: rates of its best epoch, size, and what it took."""
+def epochs_result(epochs: Epochs) -> dict[str, Any]:
+    """Return what a training has come to so far: rates of its best epoch, and what it took."""
     best = best_epoch(epochs)
     return {
         "cer": best["cer"],
@@ -24,6 +24,10 @@ def training_result(epochs: Epochs, n_parameters: int) -> dict[str, Any]:
         "best_epoch": best["epoch"],
         "n_epochs": len(epochs),
         "seconds": sum(record["seconds"] for record in epochs),
-        "n_parameters": n_parameters,
-        "size_mb": n_parameters * 4 / 1e6,
     }
+
+
+def training_result(epochs: Epochs, n_parameters: int) -> dict[str, Any]:
+    """Return what a training came to, with the size of its network."""
+    size = {"n_parameters": n_parameters, "size_mb": n_parameters * 4 / 1e6}
+    return epochs_result(epochs) | size

@@ -24,6 +24,7 @@ from ocrsearch.results.query import (
 )
 from ocrsearch.search.space import parse_space
 from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_folder, study_lock
+from ocrsearch.training.trial_files import trial_folder
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -34,8 +35,16 @@ RATE = "training.learning_rate"
 NewStudy = Callable[[str], optuna.Study]
 
 
-def finished(cer: float, *, ended: datetime = NOON, **attrs: Any) -> FrozenTrial:
-    return stored(TrialState.COMPLETE, [cer], ended, attrs)
+def finished(
+    cer: float, *, ended: datetime = NOON, val_loss: float = 1.0, **attrs: Any
+) -> FrozenTrial:
+    return stored(TrialState.COMPLETE, [cer], ended, {"epochs": curve(cer, val_loss), **attrs})
+
+
+def curve(cer: float, val_loss: float = 1.0) -> list[dict[str, Any]]:
+    """Return the records of one epoch."""
+    rates = {"cer": cer, "wer": cer, "exact": 1.0 - cer, "val_loss": val_loss}
+    return [{"epoch": 1, "seconds": 1.0, **rates}]
 
 
 def unfinished(state: TrialState, *, ended: datetime = NOON, **attrs: Any) -> FrozenTrial:
@@ -107,13 +116,6 @@ def test_best_trial(
     assert (found.trial, found.value) == (expected, cers[expected])
 
 
-def test_a_tie_with_a_trial_of_unknown_loss_goes_to_the_known_one(
-    new_study: NewStudy, url: str
-) -> None:
-    new_study("s").add_trials([finished(0.2), finished(0.2, val_loss=3.0)])
-    assert best_trial(url, "s").trial == 1
-
-
 def test_best_trial_tells_what_is_stored(study_db: StudyDb) -> None:
     found = best_trial(study_db.url, study_db.name)
     assert (found.study, found.trial, found.value) == (study_db.name, 2, 0.1)
@@ -148,8 +150,38 @@ def test_nothing_is_finished(new_study: NewStudy, url: str, state: TrialState | 
     study = new_study("early")
     if state is not None:
         study.add_trial(unfinished(state))
-    with pytest.raises(StudyError, match="'early': no configuration is finished yet"):
+    with pytest.raises(StudyError, match="'early': no configuration has trained for an epoch yet"):
         best_trial(url, "early")
+
+
+@pytest.mark.parametrize(
+    ("state", "attrs", "word"),
+    [
+        (TrialState.PRUNED, {}, "stopped"),
+        (TrialState.RUNNING, {"paused": 1}, "stopped"),
+        (TrialState.RUNNING, {}, "unfinished"),
+    ],
+)
+def test_what_is_not_finished_can_be_best_if_its_weights_are_kept(
+    new_study: NewStudy, url: str, state: TrialState, attrs: dict[str, Any], word: str
+) -> None:
+    study = new_study("early")
+    study.add_trials([finished(0.3), unfinished(state, epochs=curve(0.2), **attrs)])
+    assert best_trial(url, "early").trial == 0
+    weights = trial_folder(study_folder(url, "early"), 1) / "best.pt"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"weights")
+    best = best_trial(url, "early")
+    assert (best.trial, best.value, best.state, best.weights) == (1, 0.2, word, weights)
+    assert best.metrics["exact"] == pytest.approx(0.8)
+
+
+def test_a_paused_trial_is_listed_as_stopped(new_study: NewStudy, url: str) -> None:
+    study = new_study("p")
+    study.add_trial(unfinished(TrialState.RUNNING, epochs=curve(0.2), paused=1))
+    (summary,) = list_studies(url)
+    assert (summary.n_pruned, summary.n_unfinished) == (1, 0)
+    assert trials_frame(load_study(url, "p"))["state"].tolist() == ["pruned"]
 
 
 # --- which study ------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,10 @@ class ScriptedEngine:
         self.jobs[job.number] = job
         self.submitted.append(job.number)
         job.folder.mkdir(parents=True, exist_ok=True)
+        goes_on = (job.folder / "last.pt").exists()
         (job.folder / "best.pt").write_bytes(b"weights")
         (job.folder / "last.pt").write_bytes(b"state")
-        self._play(job, 1)
+        self._play(job, self._n_played.get(job.number, 1) if goes_on else 1)
 
     def answer(self, number: int, *, go_on: bool) -> None:
         job = self.jobs[number]
@@ -212,6 +213,128 @@ def test_stops_trials_that_fall_behind_and_frees_their_disk(setting: Setting) ->
     pruned = [t for t in setting.study().get_trials() if t.state == TrialState.PRUNED]
     assert all(len(t.intermediate_values) < 3 for t in pruned)
     assert not any(trial_folder(setting.folder / "s", t.number).exists() for t in pruned)
+
+
+PROMOTION = SPACE.replace("epochs: 4", "epochs: 9").replace(
+    "{name: median, startup_trials: 2, warmup_epochs: 1}", "{name: promotion, rungs: [1, 3]}"
+)
+
+
+def by_number(cers: Sequence[float]) -> Script:
+    """Nine epochs; from the first on each trial has the CER that is given for its number."""
+
+    def script(job: Job) -> list[float]:
+        return [cers[job.number] - 0.001 * i for i in range(9)]
+
+    return script
+
+
+@pytest.fixture
+def promoting(tmp_path: Path) -> Setting:
+    return Setting(tmp_path, space=parse_space(PROMOTION, "space"))
+
+
+CERS = (0.5, 0.1, 0.6, 0.7, 0.2, 0.8, 0.3, 0.65, 0.9)
+
+
+def n_epochs_of(setting: Setting) -> list[int]:
+    trials = setting.study().get_trials(deepcopy=False)
+    return [len(t.user_attrs["epochs"]) for t in trials]
+
+
+def test_promotion_continues_the_best_third_under_their_numbers(promoting: Setting) -> None:
+    ending, status = promoting.run(by_number(CERS), trials=9)
+    assert ending == "trials"
+    assert n_epochs_of(promoting) == [1, 9, 1, 1, 3, 1, 3, 1, 1]
+    assert (status.n_complete, status.n_pruned, status.best_number) == (1, 8, 1)
+    states = promoting.states()
+    assert states.count(TrialState.PRUNED) == 8
+    raw = promoting.study()._storage.get_all_trials(promoting.study()._study_id)
+    assert TrialState.RUNNING not in [t.state for t in raw]
+
+
+def test_an_epoch_is_never_told_twice(promoting: Setting) -> None:
+    _, status = promoting.run(by_number(CERS), trials=9)
+    trials = promoting.study().get_trials(deepcopy=False)
+    assert all(list(t.intermediate_values) == list(range(1, len(t.user_attrs["epochs"]) + 1))
+               for t in trials)  # fmt: skip
+    assert status.n_epochs == sum(n_epochs_of(promoting)) == 6 + 2 * 3 + 9
+
+
+def test_promotion_of_a_finished_search_leaves_no_checkpoint(promoting: Setting) -> None:
+    promoting.run(by_number(CERS), trials=9)
+    assert not list((promoting.folder / "s").rglob("last.pt"))
+    assert (trial_folder(promoting.folder / "s", 1) / "best.pt").exists()
+
+
+def test_paused_trials_are_promoted_by_the_next_coordinator(promoting: Setting) -> None:
+    engine = ScriptedEngine(by_number(CERS))
+    first = promoting.coordinator(engine, Limits(9))
+    while first.status.n_finished < 3:  # as it is killed: nothing is tidied up
+        first._fill()
+        for event in engine.poll(0):
+            first._handle(event)
+    assert promoting.states() == [TrialState.PRUNED] * 3
+    raw = promoting.study()._storage.get_all_trials(promoting.study()._study_id)
+    assert [t.state for t in raw] == [TrialState.RUNNING] * 3
+
+    second = ScriptedEngine(by_number(CERS))
+    second._n_played = engine._n_played
+    coordinator = promoting.coordinator(second, Limits(9))
+    assert (coordinator.status.n_finished, coordinator.status.running) == (3, {})
+    assert coordinator.run() == "trials"
+    assert second.submitted[0] == 1  # the best of the three goes on before anything new begins
+    assert n_epochs_of(promoting) == [1, 9, 1, 1, 3, 1, 3, 1, 1]
+
+
+def test_time_that_is_up_leaves_paused_trials_for_later(promoting: Setting) -> None:
+    coordinator = promoting.coordinator(ScriptedEngine(by_number(CERS)), Limits(9, timeout_s=0.0))
+    assert coordinator.run() == "timeout"
+    again = promoting.coordinator(ScriptedEngine(by_number(CERS)), Limits(9))
+    assert again.run() == "trials"
+
+
+def test_a_stopped_one_counts_as_best_until_a_finished_one_is_better(promoting: Setting) -> None:
+    _, status = promoting.run(by_number(CERS), trials=2)
+    assert (status.n_complete, status.best_number, status.best_value) == (0, 1, 0.1)
+
+
+def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> None:
+    def plateau(job: Job) -> list[float]:
+        return [1.0 - 0.001 * job.number] * 9  # the loss is the same number
+
+    promoting.run(plateau, trials=3)
+    assert n_epochs_of(promoting) == [1, 1, 3]
+
+
+@pytest.mark.parametrize(
+    "pruner",
+    [
+        "{name: percentile, startup_trials: 1, warmup_epochs: 0}",
+        "{name: successive_halving, min_epochs: 1}",
+        "{name: hyperband, min_epochs: 1}",
+        "{name: none}",
+        "{startup_trials: 1, warmup_epochs: 0}",
+    ],
+)
+def test_every_pruner_of_optuna_can_be_named(tmp_path: Path, pruner: str) -> None:
+    text = SPACE.replace("{name: median, startup_trials: 2, warmup_epochs: 1}", pruner)
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    _, status = setting.run(lambda job: [0.5 + 0.02 * job.number] * 4, trials=12)
+    stops = "none" not in pruner and "hyperband" not in pruner  # its brackets are drawn
+    assert status.n_finished == 12
+    assert (status.n_pruned > 0) or not stops
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"])
+def test_every_sampler_suggests_points_of_the_space(tmp_path: Path, name: str) -> None:
+    text = PROMOTION + f"  sampler: {{name: {name}, startup_trials: 3}}\n"
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    _, status = setting.run(lambda job: [0.5 / (job.number + 1)] * 9, trials=8)
+    assert status.n_finished == 8
+    rates = [t.params["training.learning_rate"] for t in setting.study().get_trials()]
+    assert all(1e-3 <= rate <= 1e-2 for rate in rates)
+    assert len(set(rates)) > 4
 
 
 def test_keeps_the_weights_of_the_best_and_no_checkpoint_of_any(setting: Setting) -> None:

@@ -254,6 +254,21 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
             ["search", "pruner.warm_up_epochs", "did you mean", "warmup_epochs'?"],
             id="misspelt key of the search",
         ),
+        pytest.param(
+            "search: {pruner: {name: medain}}",
+            ["search: pruner.name", "found 'medain'", "'median'", "'promotion'"],
+            id="misspelt pruner",
+        ),
+        pytest.param(
+            "search: {pruner: {name: promotion, rungs: [5, 5]}}",
+            ["search: pruner: ", "[5, 5]", "rise"],
+            id="rungs that do not rise",
+        ),
+        pytest.param(
+            "search: {pruner: {name: promotion, warmup_epochs: 5}}",
+            ["search: pruner.warmup_epochs", "unknown key"],
+            id="key of another pruner",
+        ),
         pytest.param("search: 3", ["search", "found 3"], id="search is a number"),
         pytest.param("search: []", ["search", "found []"], id="search is a list"),
         pytest.param("search: false", ["search", "found False"], id="search is false"),

@@ -1,0 +1,142 @@
+"""Asynchronous promotion: at rungs of epochs the best share of configurations goes on.
+
+After ASHA (Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning"), with one
+difference: a configuration that is not among the best when it arrives is paused with its
+checkpoint, and goes on from there when others that come later make it one of the best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ocrsearch.training.epochs import Epochs
+
+REDUCTION = 3
+"""One in so many goes on from a rung."""
+
+MIN_RUNG = 3
+"""Epochs before which nothing is compared."""
+
+PLATEAU_CER = 0.9
+"""From here a CER says nothing: a network that still reads nothing may write a symbol or two."""
+
+Key = tuple[float, float]
+"""What is compared at a rung: CER, and the loss where that is equal or still says nothing."""
+
+
+def default_rungs(max_epochs: int) -> tuple[int, ...]:
+    """Return a third of the epochs, a third of that, and so on, rounded up, in rising order."""
+    rungs: list[int] = []
+    epochs = max_epochs / REDUCTION
+    while epochs >= MIN_RUNG:
+        rungs.insert(0, math.ceil(epochs))
+        epochs /= REDUCTION
+    return tuple(rungs)
+
+
+def promotion_key(epochs: Epochs, rung: int) -> Key:
+    """Return the best that a configuration reached within a rung's epochs; lower is better."""
+    return min(
+        (1.0 if record["cer"] >= PLATEAU_CER else record["cer"], record["val_loss"])
+        for record in epochs[:rung]
+    )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A configuration at a rung."""
+
+    number: int
+    group: str
+    key: Key
+
+    @property
+    def order(self) -> tuple[Key, int]:
+        return self.key, self.number
+
+
+class Promotion:
+    """Who goes on from which rung; knows numbers and curves, no study."""
+
+    def __init__(self, rungs: Sequence[int]) -> None:
+        """Begin with nobody at any of the rungs, which are epochs in rising order."""
+        self.rungs = tuple(rungs)
+        self._places: list[dict[int, _Place]] = [{} for _ in rungs]
+        self._left: list[set[int]] = [set() for _ in rungs]
+
+    def record(self, number: int, group: str, epochs: Epochs) -> None:
+        """Note a configuration at every rung whose epochs it has; at most once at each.
+
+        Args:
+            number: of its trial.
+            group: at the first rung only those of one group are compared: architectures learn
+                at different speeds.
+            epochs: its curve so far.
+        """
+        for i, rung in enumerate(self.rungs):
+            if len(epochs) >= rung and number not in self._places[i]:
+                self._places[i][number] = _Place(number, group, promotion_key(epochs, rung))
+            if len(epochs) > rung:
+                self._left[i].add(number)
+
+    def goes_on(self, number: int, n_epochs: int) -> bool:
+        """Whether a configuration that has just finished an epoch and is noted goes on."""
+        if n_epochs not in self.rungs:
+            return True
+        i = self.rungs.index(n_epochs)
+        if number in self._left[i] or number in self._best(i):
+            self._left[i].add(number)
+            return True
+        return False
+
+    def candidates(self, paused: Iterable[int]) -> list[int]:
+        """Return the paused configurations that may go on now, the highest rung first.
+
+        Args:
+            paused: numbers of those that wait with a checkpoint.
+        """
+        waiting = set(paused)
+        found: list[int] = []
+        for i in reversed(range(len(self.rungs))):
+            best = (self._places[i][n] for n in self._best(i) & waiting - self._left[i])
+            found += [place.number for place in sorted(best, key=lambda place: place.order)]
+            waiting -= self._places[i].keys()  # a lower rung has nothing more to say of them
+        return found
+
+    def promote(self, number: int) -> None:
+        """Let a paused configuration go on from the highest rung that it has reached."""
+        i = max(i for i, places in enumerate(self._places) if number in places)
+        self._left[i].add(number)
+
+    def hopeless(self, paused: Iterable[int], n_total: int) -> list[int]:
+        """Return the paused ones that will not be among the best, whatever else comes.
+
+        Args:
+            paused: numbers of those that wait.
+            n_total: configurations that the first rung will have seen at the end; a later one
+                sees its share of them.
+        """
+        found, waiting = [], set(paused)
+        for i in reversed(range(len(self.rungs))):
+            n_to_come = max(0, n_total // REDUCTION**i - len(self._places[i]))
+            may_go_on = self._best(i, n_to_come) | self._left[i]
+            found += sorted((waiting & self._places[i].keys()) - may_go_on)
+            waiting -= self._places[i].keys()
+        return found
+
+    def _best(self, rung: int, n_to_come: int = 0) -> set[int]:
+        """Return the best share of a rung: rounded down, so that a first comer waits."""
+        best: set[int] = set()
+        for places in self._groups(rung):
+            n_best = (len(places) + n_to_come) // REDUCTION
+            ranked = sorted(places, key=lambda place: place.order)
+            best.update(place.number for place in ranked[:n_best])
+        return best
+
+    def _groups(self, rung: int) -> list[list[_Place]]:
+        groups: dict[str, list[_Place]] = {}
+        for place in self._places[rung].values():
+            groups.setdefault(place.group if rung == 0 else "", []).append(place)
+        return list(groups.values())

@@ -1,0 +1,114 @@
+"""Who goes on from a rung: the best third, as soon as it is known to be that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrsearch.search.promotion import Promotion, default_rungs, promotion_key
+
+
+def curve(n: int, cer: float, loss: float = 1.0) -> list[dict[str, Any]]:
+    return [{"cer": cer, "val_loss": loss, "epoch": i + 1} for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [(45, (5, 15)), (30, (4, 10)), (81, (3, 9, 27)), (9, (3,)), (8, ()), (1, ())],
+)
+def test_default_rungs_are_thirds(epochs: int, rungs: tuple[int, ...]) -> None:
+    assert default_rungs(epochs) == rungs
+
+
+def test_where_all_read_nothing_the_loss_decides() -> None:
+    assert promotion_key(curve(2, 0.97, 3.0), 2) > promotion_key(curve(2, 1.0, 2.0), 2)
+    assert promotion_key(curve(2, 0.5, 9.0), 2) < promotion_key(curve(2, 0.6, 1.0), 2)
+
+
+def test_what_comes_after_the_rung_does_not_count() -> None:
+    assert promotion_key([*curve(2, 0.5), *curve(1, 0.1)], 2) == (0.5, 1.0)
+
+
+def arrive(promotion: Promotion, number: int, cer: float, n: int = 3, group: str = "crnn") -> bool:
+    promotion.record(number, group, curve(n, cer))
+    return promotion.goes_on(number, n)
+
+
+def test_the_best_third_goes_on_at_once_and_others_wait() -> None:
+    promotion = Promotion((3, 9))
+    assert not arrive(promotion, 0, 0.5)
+    assert not arrive(promotion, 1, 0.6)
+    assert arrive(promotion, 2, 0.4)  # best of three
+    assert promotion.candidates([0, 1]) == []
+    assert not arrive(promotion, 3, 0.7)
+    assert not arrive(promotion, 4, 0.8)
+    assert not arrive(promotion, 5, 0.9)
+    assert promotion.candidates([0, 1, 3, 4, 5]) == [0]  # two of six may go on
+
+
+def test_between_rungs_everybody_goes_on() -> None:
+    promotion = Promotion((3, 9))
+    promotion.record(0, "crnn", curve(2, 1.0))
+    assert promotion.goes_on(0, 2)
+
+
+def test_a_promoted_one_is_not_stopped_again_where_it_left() -> None:
+    promotion = Promotion((3, 9))
+    for number, cer in enumerate((0.1, 0.2, 0.3)):
+        arrive(promotion, number, cer)
+    assert promotion.candidates([0, 1, 2]) == [0]
+    promotion.promote(0)
+    assert promotion.candidates([1, 2]) == []
+    assert promotion.goes_on(0, 3)  # told of its last epoch again, as it continues
+
+
+def test_at_the_first_rung_architectures_are_compared_with_their_like() -> None:
+    promotion = Promotion((3, 9))
+    for number in range(3):
+        arrive(promotion, number, 0.1 + 0.01 * number, group="crnn")
+    for number in range(3, 6):
+        arrive(promotion, number, 0.8 + 0.01 * number, group="seq2seq")
+    assert promotion.candidates(range(6)) == [0, 3]
+
+
+def test_at_later_rungs_all_are_compared() -> None:
+    promotion = Promotion((3, 9))
+    for number in range(3):
+        arrive(promotion, number, 0.1 + 0.01 * number, n=9, group="crnn")
+    for number in range(3, 6):
+        arrive(promotion, number, 0.8, n=9, group="seq2seq")
+    assert promotion.candidates(range(6)) == [0, 1]
+
+
+def test_hopeless_are_those_that_no_later_comer_can_help() -> None:
+    promotion = Promotion((3, 9))
+    for number in range(6):
+        arrive(promotion, number, 0.1 * (number + 1))
+    paused = [n for n in range(6) if n not in (0, 1)]
+    assert promotion.hopeless(paused, 6) == [2, 3, 4, 5]
+    assert promotion.hopeless(paused, 12) == [4, 5]
+    assert promotion.hopeless(paused, 30) == []
+
+
+def test_equal_ones_go_by_age_and_no_more_than_a_third() -> None:
+    promotion = Promotion((3,))
+    for number in range(7):
+        arrive(promotion, number, 0.0)
+    assert promotion.candidates(range(7)) == [0, 1]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.randoms())
+def test_never_more_than_a_third_has_left_and_the_best_always_may(cers: list[float], rng) -> None:  # type: ignore[no-untyped-def]
+    """Whatever the order of arrival, when all have arrived the best third can have gone on."""
+    promotion = Promotion((3,))
+    order = list(range(len(cers)))
+    rng.shuffle(order)
+    gone = {n for n in order if arrive(promotion, n, cers[n])}
+    paused = set(order) - gone
+    may = gone | set(promotion.candidates(paused))
+    ranked = sorted(order, key=lambda n: (promotion_key(curve(3, cers[n]), 3), n))
+    assert set(ranked[: len(cers) // 3]) <= may
+    assert not may & set(promotion.hopeless(paused, len(cers)))
