@@ -218,10 +218,9 @@ def _engine(options: SearchOptions, folder: Path, init: Path | None) -> Iterator
     """Start the workers first: they load PyTorch while the data is read."""
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     n_workers = options.workers or n_cores or 1
-    n_threads = max(1, (n_cores or 1) // n_workers)
     folder = folder.resolve()
     start = folder / START if init else None
-    setup = WorkerSetup(folder / "data", options.device, n_threads, start)
+    setup = WorkerSetup(folder / "data", options.device, start)
     engine = LocalEngine(n_workers, setup)
     try:
         yield engine

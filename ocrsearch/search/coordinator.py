@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.errors import InfeasibleError, StudyError
+from ocrsearch.errors import StudyError
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -27,7 +27,7 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
-from ocrsearch.search.feasibility import check_feasible
+from ocrsearch.search.feasibility import examine
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
 from ocrsearch.search.space import PromotionSettings, Space, Values
@@ -233,21 +233,22 @@ class Coordinator:
     def _is_feasible(self, running: Running) -> bool:
         """Check a configuration before it is trained, and tell the study if it cannot work."""
         trial = running.trial
-        try:
-            check_feasible(running.config, self.train)
-        except InfeasibleError as error:
-            self._constrain(trial, "frames", 1.0)
-            trial.set_user_attr("infeasible", str(error))
+        if running.n_reported:
+            return True
+        findings = examine(running.config, self.train, self.space.settings.constraints)
+        for finding in findings:
+            self._constrain(trial, finding.name, finding.excess)
+        reasons = "; ".join(f.reason for f in findings if f.excess > 0.0)
+        if reasons:
+            trial.set_user_attr("infeasible", reasons)
             self.study.tell(trial, state=TrialState.PRUNED)
             self.status.n_infeasible += 1
-            self.observer(self.status, f"trial {trial.number} infeasible: {error}")
-            return False
-        if "frames" not in trial.constraints:
-            self._constrain(trial, "frames", 0.0)
-        return True
+            self.observer(self.status, f"trial {trial.number} infeasible: {reasons}")
+        return not reasons
 
     def _constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
-        if self.space.settings.sampler.name in USE_CONSTRAINTS:  # the others warn of them
+        used = self.space.settings.sampler.name in USE_CONSTRAINTS  # the others warn of them
+        if used and name not in trial.constraints:
             trial.set_constraint(name, value)
 
     def _submit(self, running: Running) -> None:

@@ -6,16 +6,57 @@ symbol a frame, which bounds its output; a classifier writes one symbol.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
-from ocrsearch.config import Config, PreprocessConfig
+from ocrsearch.config import FRAME_STRIDE, Config, PreprocessConfig
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.frames import count_unfit, frames_needed
 from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
 from ocrsearch.errors import InfeasibleError
+from ocrsearch.models.layers import list_layers
+from ocrsearch.search.space import ConstraintSettings
 
 MAX_UNFIT_SHARE = 0.01
 """Share of the training labels that may be more than a network can write."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How a configuration stands to one limit.
+
+    Attributes:
+        name: of the limit.
+        excess: what it is over it, as a share of the limit; at most 0 if it keeps to it.
+        reason: for people to read.
+    """
+
+    name: str
+    excess: float
+    reason: str
+
+
+def examine(config: Config, train: LabelledImages, limits: ConstraintSettings) -> list[Finding]:
+    """Compare a configuration with the labels and with the limits that a space sets.
+
+    Returns:
+        A finding for the frames and for each limit, whether it is kept or not.
+    """
+    try:
+        check_feasible(config, train)
+        findings = [Finding("frames", 0.0, "")]
+    except InfeasibleError as error:
+        findings = [Finding("frames", 1.0, str(error))]
+    n_symbols = len(set().union(*train.texts)) if train.texts else 1
+    # neither width nor what is written changes the number of weights
+    n = sum(x.n_parameters for x in list_layers(config, n_symbols, FRAME_STRIDE, 1))
+    figures = {"size_mb": n * 4 / 1e6, "parameters": float(n)}
+    for name, value in figures.items():
+        limit = getattr(limits, name)
+        if limit is not None:
+            reason = f"{name} would be {value:,.6g}, the space allows {limit:,.6g}"
+            findings.append(Finding(name, value / limit - 1.0, reason))
+    return findings
 
 
 def check_feasible(config: Config, train: LabelledImages) -> None:

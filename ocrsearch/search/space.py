@@ -114,6 +114,13 @@ PrunerSettings = Annotated[
 ]
 
 
+class ConstraintSettings(Frozen):
+    """Limits of a network; what is over one is never trained, and the sampler learns of it."""
+
+    size_mb: float | None = Field(None, gt=0.0, description="Weights of 4 bytes, in megabytes.")
+    parameters: int | None = Field(None, ge=1, description="Number of weights.")
+
+
 DEFAULT_PRUNER = "median"
 
 
@@ -122,6 +129,7 @@ class SearchSettings(Frozen):
 
     sampler: SamplerSettings = SamplerSettings()
     pruner: PrunerSettings = MedianSettings()
+    constraints: ConstraintSettings = ConstraintSettings()
     try_first: tuple[dict[str, Any], ...] = Field(
         (), description="Configurations to try first; what they leave out is suggested."
     )

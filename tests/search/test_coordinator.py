@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.errors import StudyError
+from ocrsearch.models.factory import build_network
 from ocrsearch.search.coordinator import (
     KEPT_WEIGHTS,
     MAX_FAILURES_IN_A_ROW,
@@ -438,6 +439,48 @@ def test_infeasible_configurations_are_stopped_before_training(tmp_path: Path) -
     assert all(trials[number].params["images.height"] == 32 for number in engine.submitted)
     assert coordinator.status.n_infeasible == len(infeasible) > 0
     assert all(t.state == TrialState.PRUNED for t in infeasible)
+
+
+SIZES = """
+model:
+  architecture: crnn
+  encoder:
+    conv_base: {choice: [8, 16, 24, 32, 48, 64]}
+    hidden_size: {int: [32, 256]}
+training:
+  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
+  epochs: 4
+search:
+  pruner: {name: none}
+  constraints: {size_mb: 3.0}
+"""
+
+
+def test_the_sampler_learns_to_keep_to_a_limit_that_half_of_the_space_is_over(
+    tmp_path: Path,
+) -> None:
+    setting = Setting(tmp_path, space=parse_space(SIZES, "space"))
+    _, status = setting.run(falling, trials=80)
+    trials = setting.study().get_trials(deepcopy=False)
+    over = ["infeasible" in t.user_attrs for t in trials]
+    assert 0.3 < np.mean(over[:10]) < 0.8
+    assert np.mean(over[20:]) < 0.25
+    assert status.n_infeasible == sum(over)
+    message = next(t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs)
+    assert message.startswith("size_mb would be ")
+    assert message.endswith(", the space allows 3")
+
+
+def test_a_limit_is_kept_to_the_last_weight(tmp_path: Path) -> None:
+    config = Setting(tmp_path).space.resolve({"images.height": 32})
+    network = build_network(config, n_symbols=2, seed=0)
+    n = sum(p.numel() for p in network.parameters())
+    for limit, n_infeasible in ((n, 0), (n - 1, 3)):
+        text = SPACE.replace("[16, 32]", "[32]") + f"  constraints: {{parameters: {limit}}}\n"
+        folder = tmp_path / str(limit)
+        folder.mkdir()
+        _, status = Setting(folder, space=parse_space(text, "space")).run(falling, trials=3)
+        assert status.n_infeasible == n_infeasible
 
 
 def test_an_older_study_of_that_name_leaves_nothing_to_go_on_from(setting: Setting) -> None:

@@ -44,13 +44,11 @@ class WorkerSetup:
     Attributes:
         data_folder: written by ``save_dataset`` before the first job is given.
         device: "auto", "cpu" or "cuda".
-        n_threads: for PyTorch.
         start: model whose weights all trials start from, if there is one; written like the data.
     """
 
     data_folder: Path
     device: str
-    n_threads: int
     start: Path | None = None
 
 
@@ -146,7 +144,7 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     from ocrsearch.training.device import installed_versions, select_device
     from ocrsearch.training.precision import faster_precision
 
-    torch.set_num_threads(setup.n_threads)
+    torch.set_num_threads(1)  # more wait for each other as soon as anything else runs
     cv2.setNumThreads(0)
     device = select_device(setup.device)
     precision = faster_precision(device)
