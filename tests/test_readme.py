@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
 from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space import (
+    PromotionSettings,
+    PrunerSettings,
+    SamplerName,
+    parse_space,
+)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,8 +67,18 @@ def test_make_targets_exist() -> None:
 
 
 def test_the_space_is_one() -> None:
-    (text,) = blocks("yaml")
-    assert len(parse_space(text, "README").parameters) == 5
+    space, search = blocks("yaml")
+    parsed = parse_space(space + search, "README")
+    assert len(parsed.parameters) == 5
+    assert isinstance(parsed.settings.pruner, PromotionSettings)
+    assert parsed.settings.constraints.size_mb == 10
+
+
+def test_all_samplers_and_pruners_are_named() -> None:
+    text = blocks("yaml")[1]
+    pruners = get_args(get_args(PrunerSettings)[0])
+    names = [*get_args(SamplerName), *(kind.model_fields["name"].default for kind in pruners)]
+    assert [name for name in names if name not in text] == []
 
 
 def test_the_code_is_python() -> None:
