@@ -26,6 +26,7 @@ ENDINGS = {
     "trials": "all trials are finished",
     "timeout": "the time is up",
     "target": "the target is reached",
+    "exhausted": "the sampler finds no configuration that was not tried",
     "interrupted": "interrupted",
 }
 

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
 from ocrsearch.search.study import (
+    REPEATED,
     ConfigurationStudy,
     as_configuration,
     is_locked,
@@ -157,7 +158,7 @@ def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
 
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
     """Return a study's trials as a table, a row each: state, value, parameters, metrics."""
-    trials = study.get_trials(deepcopy=False)
+    trials = [t for t in study.get_trials(deepcopy=False) if REPEATED not in t.user_attrs]
     searched = sorted(set().union(*(trial.params for trial in trials)))
     return pd.DataFrame([_row(trial) for trial in trials], columns=[*COLUMNS, *searched])
 
@@ -199,7 +200,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
     summaries = []
     for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
         stored = storage.get_all_trials(study._study_id, deepcopy=False)
-        trials = [as_configuration(trial) for trial in stored]
+        trials = [as_configuration(t) for t in stored if REPEATED not in t.user_attrs]
         states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
         times = [t.datetime_complete or t.datetime_start for t in trials]
         values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]

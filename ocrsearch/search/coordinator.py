@@ -7,7 +7,7 @@ the study is never lost, and what is unfinished when it ends is continued by the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -31,7 +31,7 @@ from ocrsearch.search.feasibility import examine
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
 from ocrsearch.search.space import PromotionSettings, Space, Values
-from ocrsearch.search.study import PAUSED, finished_trials, rank, unfinished_trials
+from ocrsearch.search.study import PAUSED, REPEATED, finished_trials, rank, unfinished_trials
 from ocrsearch.training.epochs import Epochs, best_epoch, training_result
 from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
 
@@ -44,7 +44,10 @@ MAX_ATTEMPTS = 2
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25
 
-Ending = Literal["trials", "timeout", "target", "interrupted"]
+MAX_REPEATS = 50
+"""So often in a row the sampler may suggest what was tried; then the space is taken as used up."""
+
+Ending = Literal["trials", "timeout", "target", "exhausted", "interrupted"]
 
 
 class Engine(Protocol):
@@ -148,6 +151,8 @@ class Coordinator:
         self.status = Status(limits)
         self._queue = [self._take_up(trial, n) for trial, n in unfinished_trials(study)]
         self._failures_in_a_row = 0
+        self._tried = {tried_key(t.params) for t in study.get_trials(deepcopy=False)}
+        self._exhausted = False
         self._promotion = build_promotion(space)
         self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
         self._weights: list[tuple[float, float, int]] = []  # ranks of trials that keep theirs
@@ -168,7 +173,7 @@ class Coordinator:
             for event in self.engine.poll(POLL_SECONDS):
                 self._handle(event)
             self.observer(self.status, None)
-        if ending in ("trials", "target"):
+        if ending in ("trials", "target", "exhausted"):
             self._give_up(list(self._paused))
         return ending
 
@@ -181,6 +186,8 @@ class Coordinator:
             return "target"
         if status.n_finished >= limits.trials and not status.running and not self._candidates():
             return "trials"
+        if self._exhausted and not status.running and not self._candidates():
+            return "exhausted"
         if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
             return "timeout"
         return None
@@ -200,9 +207,13 @@ class Coordinator:
             return self._queue.pop(0)
         if candidates := self._candidates():
             return self._promote(candidates[0])
-        if self.status.n_finished + len(self.status.running) < self.limits.trials:
+        if not self._exhausted and self._room > 0:
             return self._ask()
         return None
+
+    @property
+    def _room(self) -> int:
+        return self.limits.trials - self.status.n_finished - len(self.status.running)
 
     def _candidates(self) -> list[int]:
         return self._promotion.candidates(self._paused) if self._promotion else []
@@ -218,11 +229,21 @@ class Coordinator:
         self.observer(self.status, f"trial {number} goes on from epoch {n_epochs}")
         return running
 
-    def _ask(self) -> Running:
-        trial = self.study.ask()
-        # what lies there is of an older study of that name, whose database is gone
-        remove_folder(trial_folder(self.folder, trial.number))
-        return self._take_up(trial, 0)
+    def _ask(self) -> Running | None:
+        """Return a configuration that was not tried, None if the sampler knows no other."""
+        for _ in range(MAX_REPEATS):
+            trial = self.study.ask()
+            running = self._take_up(trial, 0)
+            key = tried_key(running.values)
+            if key not in self._tried:
+                self._tried.add(key)
+                # what lies there is of an older study of that name, whose database is gone
+                remove_folder(trial_folder(self.folder, trial.number))
+                return running
+            trial.set_user_attr(REPEATED, value=True)
+            self.study.tell(trial, state=TrialState.PRUNED)
+        self._exhausted = True
+        return None
 
     def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
         """Return a trial with its values; those that were not yet suggested are, now."""
@@ -433,6 +454,11 @@ class Coordinator:
             if key[2] not in self._paused and key[2] not in self.status.running:
                 remove_folder(trial_folder(self.folder, key[2]))
                 self._weights.remove(key)
+
+
+def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """Return what tells configurations of one space apart."""
+    return tuple(sorted(values.items()))
 
 
 def build_promotion(space: Space) -> Promotion | None:

@@ -42,6 +42,10 @@ PAUSED = "paused"
 """User attribute: the epochs of a trial that waits at a rung, None when it goes on."""
 
 
+REPEATED = "repeated"
+"""User attribute of a trial that was never begun: its configuration had been tried."""
+
+
 class ConfigurationStudy(optuna.Study):
     """A study whose paused trials look as if they were told PRUNED.
 
@@ -212,7 +216,8 @@ def open_study(
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that count towards the total, in their order."""
-    return study.get_trials(deepcopy=False, states=FINISHED)
+    trials = study.get_trials(deepcopy=False, states=FINISHED)
+    return [trial for trial in trials if REPEATED not in trial.user_attrs]
 
 
 def unfinished_trials(study: optuna.Study) -> list[tuple[optuna.Trial, int]]:

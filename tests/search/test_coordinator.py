@@ -441,6 +441,31 @@ def test_infeasible_configurations_are_stopped_before_training(tmp_path: Path) -
     assert all(t.state == TrialState.PRUNED for t in infeasible)
 
 
+FEW = """
+model: {architecture: crnn}
+images: {height: {choice: [16, 32, 48]}}
+training: {batch_size: {choice: [8, 16]}, epochs: 4}
+search: {pruner: {name: none}, sampler: {startup_trials: 2}}
+"""
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_nothing_is_trained_twice_and_a_small_space_ends_by_itself(
+    tmp_path: Path, n_workers: int
+) -> None:
+    setting = Setting(tmp_path, space=parse_space(FEW, "space"))
+    engine = ScriptedEngine(falling, n_workers)
+    coordinator = setting.coordinator(engine, Limits(50))
+    assert coordinator.run() == "exhausted"
+    trials = setting.study().get_trials(deepcopy=False)
+    trained = [tuple(sorted(trials[number].params.items())) for number in engine.submitted]
+    assert len(trained) == len(set(trained)) == coordinator.status.n_finished == 6
+    again = ScriptedEngine(falling)
+    repeated = setting.coordinator(again, Limits(50))
+    assert (repeated.run(), again.submitted) == ("exhausted", [])
+    assert repeated.status.n_finished == 6
+
+
 SIZES = """
 model:
   architecture: crnn
