@@ -187,7 +187,7 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     """A model trained by one command is what all trials of a search start from."""
     config = place / "config.yaml"
     fixed = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").split("  decoder:")[0]
-    config.write_text(f"{fixed}training: {{batch_size: 8, epochs: 8}}\n", encoding="utf-8")
+    config.write_text(f"{fixed}training: {{batch_size: 8, epochs: 80}}\n", encoding="utf-8")
     data = f"captcha:{place / 'pictures'}"
     arguments = command("train", "--config", str(config), "--data", data, "--export", "m.pt")
     with subprocess.Popen(arguments, cwd=place, stderr=subprocess.PIPE, text=True) as process:

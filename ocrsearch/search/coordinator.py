@@ -38,8 +38,9 @@ from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_fold
 KEPT_WEIGHTS = 10
 """Weights of so many of the best trials are kept."""
 
-MAX_ATTEMPTS = 2
-"""A configuration whose training broke off is tried so many times in all."""
+MAX_ATTEMPTS = {"crash": 2, "died": 5}
+"""A configuration whose training broke off is tried so many times in all, unless it gets on; a
+worker that dies may have been killed for what is not the configuration's fault."""
 
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25
@@ -378,7 +379,7 @@ class Coordinator:
         running = self.status.running[event.number]
         if self.stop_requested:  # whoever ends us may have ended the worker as well
             return
-        retry = event.kind == "crash" and running.attempts < MAX_ATTEMPTS
+        retry = running.attempts < MAX_ATTEMPTS.get(event.kind, 1)
         del self.status.running[event.number]
         if retry:
             running.attempts += 1
@@ -475,7 +476,7 @@ def failure_state(kind: str) -> TrialState:
     A loss that diverged or too little memory say something about the configuration, and TPE
     learns nothing from trials that FAILED; only what is not the configuration's fault fails.
     """
-    return TrialState.FAIL if kind == "crash" else TrialState.PRUNED
+    return TrialState.FAIL if kind in MAX_ATTEMPTS else TrialState.PRUNED
 
 
 def describe(values: dict[str, Any]) -> str:

@@ -112,7 +112,7 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
         elif not _holds_studies(file):
             raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
         options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
-        with _one_at_a_time(file) if create else nullcontext():
+        with _one_at_a_time(file, create=create):
             return optuna.storages.RDBStorage(url, engine_kwargs=options)
     except (SQLAlchemyError, sqlite3.Error, RuntimeError) as error:
         raise StudyError(f"{file}: cannot open the study database: {_first_line(error)}") from None
@@ -267,11 +267,12 @@ def _let_readers_in(file: Path) -> None:
 
 
 @contextmanager
-def _one_at_a_time(file: Path) -> Iterator[None]:
-    """Let one process at a time make the tables: Optuna's way to make them bears no other."""
+def _one_at_a_time(file: Path, *, create: bool) -> Iterator[None]:
+    """Let one process at a time open a file: Optuna's way to make its tables bears no other."""
     folder = file.with_suffix("")
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    if create:
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock") if folder.is_dir() else nullcontext():
         yield
 
 

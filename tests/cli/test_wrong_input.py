@@ -196,7 +196,7 @@ def test_a_study_of_other_data_or_another_space(
         ("images: {height: -4}", "found -4"),
         ("images: {height: {int: [16, 32], when: {training.optimiser: sgd}}}", "no parameter"),
         ("model: {architecture: crnn, decoder: {attention: none}}", "model.decoder: "),
-        ("search: {sampler: {name: grid}}", "found 'grid', must be 'tpe' or 'random'"),
+        ("search: {sampler: {name: grid}}", "found 'grid', must be 'tpe', 'gp', 'cmaes'"),
         ("images: [", "not YAML"),
         ("images: {height: 16}\nimages: {height: 32}", "key 'images' twice"),
         ("", "must be a mapping of sections, found nothing"),

@@ -381,16 +381,19 @@ def test_a_continued_study_does_not_suggest_the_same_again(setting: Setting) -> 
     assert len(set(rates)) == 4
 
 
-def test_a_broken_trial_is_tried_again_once_and_then_told_as_failed(setting: Setting) -> None:
+@pytest.mark.parametrize(("kind", "n_attempts"), [("crash", 2), ("died", 5)])
+def test_a_broken_trial_is_tried_again_and_then_told_as_failed(
+    setting: Setting, kind: str, n_attempts: int
+) -> None:
     def breaks(job: Job) -> list[float] | Event:
         if job.number == 0:
-            return TrialFailed(0, "crash", "ValueError: no", "Traceback ...")
+            return TrialFailed(0, kind, "ValueError: no", "Traceback ...")
         return [0.1]
 
     engine = ScriptedEngine(breaks)
     coordinator = setting.coordinator(engine, Limits(2))
     coordinator.run()
-    assert engine.submitted == [0, 0, 1]
+    assert engine.submitted == [0] * n_attempts + [1]
     failed, complete = setting.study().get_trials()
     assert (failed.state, complete.state) == (TrialState.FAIL, TrialState.COMPLETE)
     assert failed.user_attrs["traceback"] == "Traceback ..."

@@ -75,7 +75,7 @@ class TrialFailed:
 
     Attributes:
         number: of the trial.
-        kind: "diverged", "memory" or "crash".
+        kind: "diverged", "memory", "crash" for an exception, or "died" for the whole worker.
         reason: one line.
         traceback: of an exception; empty if none is known.
     """

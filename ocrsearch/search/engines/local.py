@@ -23,6 +23,8 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.engines.worker import WorkerSetup, worker_main
 
 STOP_SECONDS = 1.0
+MAX_STILLBORN = 3
+"""So many workers in a row may end before they are ready; it may have been somebody's kill."""
 
 
 @dataclass
@@ -39,6 +41,7 @@ class LocalEngine:
     def __init__(self, n_workers: int, setup: WorkerSetup) -> None:
         self.setup = setup
         self.machine: Machine | None = None
+        self._n_stillborn = 0
         self._context = multiprocessing.get_context("spawn")
         self._workers = [self._spawn() for _ in range(n_workers)]
 
@@ -92,6 +95,7 @@ class LocalEngine:
     def _received(self, worker: _Worker, event: Event) -> Event:
         if isinstance(event, WorkerReady):
             worker.ready = True
+            self._n_stillborn = 0
             self.machine = self.machine or event.machine
         elif not isinstance(event, EpochDone):
             worker.job = None
@@ -102,13 +106,14 @@ class LocalEngine:
         code = worker.process.exitcode
         self._stop(worker)
         self._workers.remove(worker)
-        if not worker.ready:
+        self._n_stillborn += not worker.ready
+        if self._n_stillborn >= MAX_STILLBORN:
             return [WorkerRefused(f"a worker ended before it was ready (exit code {code})")]
         self._workers.append(self._spawn())
         if worker.job is None:
             return []
         reason = f"its worker process died (exit code {code})"
-        return [TrialFailed(worker.job.number, "crash", reason, "")]
+        return [TrialFailed(worker.job.number, "died", reason, "")]
 
     def _spawn(self) -> _Worker:
         ours, theirs = self._context.Pipe()

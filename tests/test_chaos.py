@@ -1,0 +1,164 @@
+"""A search whose processes are killed at random, again and again, and which ends as if not."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import optuna
+import pytest
+
+from ocrsearch.errors import StudyError
+from ocrsearch.search.study import open_storage
+
+SPACE = """
+images: {height: 16}
+model:
+  architecture: crnn
+  encoder: {conv_depth: 3, conv_base: 8, linear_width: 16, hidden_size: 16, dropout: 0.0}
+training:
+  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
+  batch_size: 8
+  augment: {strength: 0.0}
+  epochs: 9
+search:
+  pruner: {name: promotion, rungs: [1, 3]}
+"""
+N_TRIALS = 40
+N_KILLS = 30
+DEADLINE_S = 600
+
+
+@dataclass
+class Search:
+    """A run of the command, begun anew whenever its coordinator is killed."""
+
+    place: Path
+    process: subprocess.Popen[str] = field(init=False)
+    curves: dict[int, list[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.begin()
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.place}/studies/ocrsearch.db"
+
+    def begin(self) -> None:
+        start = "from ocrsearch.cli.app import main; main()"
+        arguments = ["run", "--space", "s.yaml", "--data", "captcha:pictures", "--workers", "2"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", start, *arguments, "--trials", str(N_TRIALS), "--json"],
+            cwd=self.place,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers that are alive."""
+        found = subprocess.run(
+            ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return [int(pid) for pid in found.stdout.split()]
+
+    def n_epochs(self) -> int:
+        """Return how many epochs are stored; what was stored before must still be the same."""
+        if not (self.place / "studies" / "ocrsearch.db").exists():
+            return 0
+        for trial in self.trials():
+            epochs = trial.user_attrs.get("epochs", [])
+            known = self.curves.get(trial.number, [])
+            assert epochs[: len(known)] == known, f"trial {trial.number} was trained again"
+            self.curves[trial.number] = epochs
+        return sum(map(len, self.curves.values()))
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        try:
+            storage = open_storage(self.url)
+        except StudyError:  # its tables are being made
+            return []
+        studies = storage.get_all_studies()
+        found = storage.get_all_trials(studies[0]._study_id) if studies else []
+        storage.engine.dispose()
+        return found
+
+    def await_epochs(self, n: int) -> bool:
+        """Wait until so many are stored; return False if the search ends before."""
+        deadline = time.monotonic() + DEADLINE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline
+            if self.n_epochs() >= n:
+                return True
+            time.sleep(0.05)
+        return False
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for text in {"".join(rng.choice(list("0123456789"), 3)) for _ in range(40)}:
+        image = np.full((20, 40), 255, np.uint8)
+        cv2.putText(image, text, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.55, 0, 1, cv2.LINE_AA)
+        assert cv2.imwrite(str(tmp_path / "pictures" / f"{text}.png"), image)
+    (tmp_path / "s.yaml").write_text(SPACE, encoding="utf-8")
+    return tmp_path
+
+
+def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) -> None:
+    rng = np.random.default_rng(1)
+    search = Search(place)
+    n_kills = 0
+    try:
+        while n_kills < N_KILLS and search.await_epochs(search.n_epochs() + 1):
+            time.sleep(rng.uniform(0, 0.2))
+            if rng.random() < 0.4:
+                search.process.kill()
+                search.process.communicate()
+                search.begin()
+            elif workers := search.workers():  # the oldest has got ready
+                subprocess.run(["kill", "-9", str(min(workers))], check=False)
+            n_kills += 1
+        output, errors = search.process.communicate(timeout=DEADLINE_S)
+    finally:
+        search.process.send_signal(signal.SIGKILL)
+        search.process.communicate()
+    assert search.process.returncode == 0, errors
+    assert n_kills == N_KILLS
+    assert "Traceback" not in errors
+    found = json.loads(output)
+    assert (found["n_finished"], found["n_failed"], found["n_unfinished"]) == (N_TRIALS, 0, 0)
+    search.n_epochs()
+    trials = search.trials()
+    assert len(trials) == N_TRIALS
+    assert {t.state.name for t in trials} == {"COMPLETE", "PRUNED"}
+    assert len({t.params["training.learning_rate"] for t in trials}) == N_TRIALS
+    for trial in trials:
+        steps = [record["epoch"] for record in trial.user_attrs["epochs"]]
+        assert steps == list(range(1, len(steps) + 1)) == sorted(trial.intermediate_values)
+    lengths = sorted((len(t.user_attrs["epochs"]) for t in trials), reverse=True)
+    assert lengths.count(9) >= 4  # a third of a third, and who came early
+    assert not list((place / "studies").rglob("last.pt"))
+    check_best(place)
+
+
+def check_best(place: Path) -> None:
+    """The best model of the study loads and reads."""
+    start = "from ocrsearch.cli.app import main; main()"
+    for arguments in (["best", "--export", "m.pt"], ["predict", "m.pt", "pictures", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", start, *arguments], cwd=place, capture_output=True, check=True
+        )
+    assert json.loads(done.stdout)["files"]
