@@ -429,6 +429,8 @@ class Coordinator:
             self._promotion.record(trial.number, attrs["architecture"], attrs["epochs"])
         if attrs.get(PAUSED) is not None:
             self._paused[trial.number] = trial._trial_id
+        else:  # the study was told, but the one who told it died before it had tidied up
+            (folder / LAST).unlink(missing_ok=True)
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
             self._weights.append(rank(trial))

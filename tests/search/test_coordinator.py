@@ -268,6 +268,15 @@ def test_promotion_of_a_finished_search_leaves_no_checkpoint(promoting: Setting)
     assert (trial_folder(promoting.folder / "s", 1) / "best.pt").exists()
 
 
+def test_a_checkpoint_that_nobody_tidied_up_goes_with_the_next_run(setting: Setting) -> None:
+    setting.run(falling, trials=1)
+    stale = trial_folder(setting.folder / "s", 0) / "last.pt"
+    stale.write_bytes(b"state")
+    setting.coordinator(ScriptedEngine(falling), Limits(1))
+    assert not stale.exists()
+    assert stale.with_name("best.pt").exists()
+
+
 def test_paused_trials_are_promoted_by_the_next_coordinator(promoting: Setting) -> None:
     engine = ScriptedEngine(by_number(CERS))
     first = promoting.coordinator(engine, Limits(9))
