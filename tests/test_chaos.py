@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import optuna
 import pytest
 
 from ocrsearch.errors import StudyError
-from ocrsearch.search.study import open_storage
+from ocrsearch.search.study import REPEATED, open_storage
 
 SPACE = """
 images: {height: 16}
@@ -28,9 +29,10 @@ training:
   learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
   batch_size: 8
   augment: {strength: 0.0}
-  epochs: 9
+  epochs: 27
+  patience: 27
 search:
-  pruner: {name: promotion, rungs: [1, 3]}
+  pruner: {name: promotion, rungs: [3, 9]}
 """
 N_TRIALS = 40
 N_KILLS = 30
@@ -117,13 +119,14 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.skipif("OCRSEARCH_CHAOS" not in os.environ, reason="set OCRSEARCH_CHAOS=1 to run it")
 def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) -> None:
     rng = np.random.default_rng(1)
     search = Search(place)
     n_kills = 0
     try:
         while n_kills < N_KILLS and search.await_epochs(search.n_epochs() + 1):
-            time.sleep(rng.uniform(0, 0.2))
+            time.sleep(rng.uniform(0, 0.05))
             if rng.random() < 0.4:
                 search.process.kill()
                 search.process.communicate()
@@ -141,7 +144,7 @@ def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) ->
     found = json.loads(output)
     assert (found["n_finished"], found["n_failed"], found["n_unfinished"]) == (N_TRIALS, 0, 0)
     search.n_epochs()
-    trials = search.trials()
+    trials = [t for t in search.trials() if REPEATED not in t.user_attrs]
     assert len(trials) == N_TRIALS
     assert {t.state.name for t in trials} == {"COMPLETE", "PRUNED"}
     assert len({t.params["training.learning_rate"] for t in trials}) == N_TRIALS
@@ -149,7 +152,7 @@ def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) ->
         steps = [record["epoch"] for record in trial.user_attrs["epochs"]]
         assert steps == list(range(1, len(steps) + 1)) == sorted(trial.intermediate_values)
     lengths = sorted((len(t.user_attrs["epochs"]) for t in trials), reverse=True)
-    assert lengths.count(9) >= 4  # a third of a third, and who came early
+    assert lengths.count(27) >= 4  # a third of a third, and who came early
     assert not list((place / "studies").rglob("last.pt"))
     check_best(place)
 
