@@ -18,22 +18,32 @@ def best(
     export: Annotated[
         Path | None, typer.Option(help="Write the model to this file; nothing is retrained.")
     ] = None,
+    max_latency: Annotated[
+        float | None, typer.Option(min=0.0, help="Milliseconds that its network may take.")
+    ] = None,
+    max_size: Annotated[
+        float | None, typer.Option(min=0.0, help="Megabytes that its weights may take.")
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
     """Show the best configuration of a study, and export its model."""
-    from ocrsearch.results.query import best_trial, load_study
+    from ocrsearch.results.query import best_trial, load_study, pareto_set
 
-    found = best_trial(storage, study)
+    wanted = {"latency_ms": max_latency, "size_mb": max_size}
+    limits = {name: value for name, value in wanted.items() if value is not None}
+    found = best_trial(storage, study, limits)
+    searched = load_study(storage, found.study)
+    facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
     if export is not None:
         from ocrsearch.deploy.bundle import bundle_trial, save_bundle
 
-        facts = load_study(storage, found.study).user_attrs["facts"]
         save_bundle(bundle_trial(found, facts), export)
     if as_json:
-        print_json(_content(found, export))
+        print_json({**_content(found, export), **({"pareto": pareto} if pareto else {})})
     else:
         _print(found, export)
+        _print_pareto(pareto, facts.get("objective", []))
 
 
 def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
@@ -46,6 +56,22 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
         "metrics": found.metrics,
         "export": str(export) if export else None,
     }
+
+
+def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
+    if not pareto:
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title="beaten by none in all", title_justify="left")
+    for heading in ("trial", *names):
+        table.add_column(heading, justify="right")
+    for entry in pareto:
+        table.add_row(str(entry["trial"]), *(f"{value:.4g}" for value in entry["values"]))
+    Console().print(table)
+    typer.echo("take one of these with --max-latency or --max-size")
 
 
 def _print(found: BestTrial, export: Path | None) -> None:

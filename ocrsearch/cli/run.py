@@ -26,6 +26,8 @@ ENDINGS = {
     "trials": "all trials are finished",
     "timeout": "the time is up",
     "target": "the target is reached",
+    "epochs": "the epochs are used up",
+    "patience": "the last trials brought nothing better",
     "exhausted": "the sampler finds no configuration that was not tried",
     "interrupted": "interrupted",
 }
@@ -51,6 +53,20 @@ def run(
     target: Annotated[
         float | None, typer.Option(help="End when this validation CER is reached.")
     ] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="End after this total of epochs, over all trials.")
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="End when so many trials in a row bring no lower validation CER."),
+    ] = None,
+    max_disk: Annotated[
+        float | None, typer.Option(help="Megabytes that weights and checkpoints may take.")
+    ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option(metavar="STUDY", help="Begin with the best of an earlier study."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
@@ -71,6 +87,10 @@ def run(
         workers=workers,
         timeout_s=seconds,
         target=target,
+        epochs=max_epochs,
+        patience=patience,
+        disk_mb=max_disk,
+        warm_start=warm_start,
         seed=seed,
         device=device.value,
         data=DataOptions(**given),
@@ -102,6 +122,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "best_cer": status.best_value,
         "n_bad": result.n_bad,
         "left_out": result.left_out,
+        "warm_start": result.earlier,
     }
 
 
@@ -114,6 +135,7 @@ def _summary(result: SearchResult) -> str:
     ]
     if result.left_out:
         lines.append(f"{result.n_bad} samples could not be used: {result.left_out}")
+    lines += result.earlier
     if status.running:
         n = len(status.running)
         lines.append(f"{n} in training were saved; the same command again continues them")

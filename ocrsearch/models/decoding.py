@@ -87,6 +87,14 @@ def seq2seq_greedy(model: Seq2Seq, encoded: Encoded) -> list[Hypothesis]:
     ]
 
 
+def seq2seq_steps(model: Seq2Seq, encoded: Encoded, n_written: int) -> None:
+    """Take the steps in which a decoder writes so many symbols and an end, whatever they are."""
+    memory, state, ids = model.start(encoded)
+    for _ in range(n_written + 1):
+        log_probs, state = model.step(ids, state, memory)
+        ids = log_probs.max(1).indices
+
+
 def _merge(
     ids: np.ndarray, log_probs: np.ndarray, starts: np.ndarray, runs: np.ndarray, total: float
 ) -> Hypothesis:

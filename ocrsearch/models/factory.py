@@ -18,6 +18,7 @@ from ocrsearch.models.decoding import (
     classifier_greedy,
     crnn_greedy,
     seq2seq_greedy,
+    seq2seq_steps,
 )
 from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.losses import classifier_loss, crnn_loss, seq2seq_loss
@@ -35,12 +36,15 @@ class Architecture:
         loss: from the module, its output, a batch and the number of batches trained before to
             a scalar.
         greedy: from the module and its output to what was read.
+        write: takes the module, its output and a number of symbols, and does what decoding
+            does for a picture with so many; to measure the time.
     """
 
     build: Callable[[Any, int, int], nn.Module]
     encode: Callable[[Any, Tensor, Tensor], Any]
     loss: Callable[[Any, Any, Batch, int], Tensor]
     greedy: Callable[[Any, Any], list[Hypothesis]]
+    write: Callable[[Any, Any, int], object]
 
 
 def _whole(network: nn.Module, images: Tensor, widths: Tensor) -> Any:
@@ -52,10 +56,17 @@ def _encoder(network: Seq2Seq, images: Tensor, widths: Tensor) -> Encoded:
     return encoded
 
 
+def _write_at_once(greedy: Callable[[Any, Any], object]) -> Callable[[Any, Any, int], object]:
+    """Return the ``write`` of an architecture whose decoding takes the same time for any label."""
+    return lambda network, output, n_written: greedy(network, output)  # noqa: ARG005
+
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "crnn": Architecture(Crnn, _whole, crnn_loss, crnn_greedy),
-    "seq2seq": Architecture(Seq2Seq, _encoder, seq2seq_loss, seq2seq_greedy),
-    "classifier": Architecture(Classifier, _whole, classifier_loss, classifier_greedy),
+    "crnn": Architecture(Crnn, _whole, crnn_loss, crnn_greedy, _write_at_once(crnn_greedy)),
+    "seq2seq": Architecture(Seq2Seq, _encoder, seq2seq_loss, seq2seq_greedy, seq2seq_steps),
+    "classifier": Architecture(
+        Classifier, _whole, classifier_loss, classifier_greedy, _write_at_once(classifier_greedy)
+    ),
 }
 
 

@@ -2,11 +2,13 @@
 
 Plain arithmetic that takes microseconds and needs no tensors; the tests compare it with the
 networks themselves. Multiply-adds are those of convolutions, linear and recurrent layers and
-attention, for one picture; norms, activations and pooling are not counted.
+attention, for one picture; norms, activations and pooling are not counted. The values that
+training keeps for the backward pass are an estimate.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,6 +36,12 @@ N_BINS = 4
 
 N_GATES = {"lstm": 4, "gru": 3}
 
+KEPT_OF_CONV = 2
+"""Numbers kept of each value of a convolution: for its norm and its activation."""
+
+KEPT_OF_POOL = 3
+"""Numbers kept of each value of a pooling: itself, and where it came from in 8 bytes."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -45,6 +53,7 @@ class Layer:
         output: shape for one picture: (C, H, W), (T, D) or (D,).
         n_parameters: trained weights.
         n_multiply_adds: for one picture.
+        n_kept: about how many numbers training keeps of one picture, for the backward pass.
         training_only: whether recognition leaves it out.
     """
 
@@ -53,6 +62,7 @@ class Layer:
     output: tuple[int, ...]
     n_parameters: int
     n_multiply_adds: int
+    n_kept: int = 0
     training_only: bool = False
 
 
@@ -96,6 +106,18 @@ def count_multiply_adds(layers: Iterable[Layer]) -> int:
     return sum(layer.n_multiply_adds for layer in layers if not layer.training_only)
 
 
+def training_memory_mb(layers: Iterable[Layer], batch_size: int) -> float:
+    """Return about what training needs, in megabytes, beside the program itself.
+
+    Weights, gradients and two moments of the optimiser, and what each picture of a batch leaves
+    for the backward pass, in numbers of 4 bytes.
+    """
+    layers = list(layers)
+    n_weights = sum(layer.n_parameters for layer in layers)
+    n_kept = sum(layer.n_kept for layer in layers)
+    return 4 * (4 * n_weights + batch_size * n_kept) / 1e6
+
+
 def count_parameters(layers: Iterable[Layer]) -> int:
     """Return the trained weights that recognition uses."""
     return sum(layer.n_parameters for layer in layers if not layer.training_only)
@@ -127,12 +149,15 @@ def _tower(config: TowerConfig, work: Work, prefix: str) -> list[Layer]:
     c_in, rows, columns = 1, work.height, work.width
     for i, (c_out, (pool_rows, pool_columns)) in enumerate(zip(channels, pools, strict=True)):
         n_weights, n_multiply_adds = 9 * c_in * c_out, 9 * c_in * c_out * rows * columns
+        n_kept = KEPT_OF_CONV * c_out * rows * columns
         rows, columns = rows // pool_rows, columns // pool_columns
         pooled = (pool_rows, pool_columns) != (1, 1)
         kind = "conv 3 x 3" + (f", pool {pool_rows} x {pool_columns}" * pooled)
         output = (c_out, rows, columns)
         name = f"{prefix}.convs.{i}"
-        layers.append(Layer(name, kind, output, n_weights + 2 * c_out, n_multiply_adds))
+        n_kept += KEPT_OF_POOL * math.prod(output) * pooled
+        n_parameters = n_weights + 2 * c_out
+        layers.append(Layer(name, kind, output, n_parameters, n_multiply_adds, n_kept))
         c_in = c_out
     return layers
 
@@ -156,6 +181,7 @@ def _rnn(config: EncoderConfig, n_frames: int) -> Layer:
         (n_frames, 2 * hidden),
         sum(2 * n_parameters for n_parameters, _ in cells),
         sum(2 * n_frames * n_multiply_adds for _, n_multiply_adds in cells),
+        2 * n_frames * config.rnn_layers * hidden * (N_GATES[config.rnn_cell] + 3),
     )
 
 
@@ -185,6 +211,7 @@ def _seq2seq(config: Seq2SeqConfig, work: Work) -> list[Layer]:
             (n_steps, hidden),
             cell[0],
             n_steps * cell[1],
+            n_steps * hidden * (N_GATES[config.encoder.rnn_cell] + 3),
         ),
         _linear("head", hidden + size, work.n_symbols + 1, n_steps),
     ]
@@ -211,6 +238,7 @@ def _attention(hidden: int, n_frames: int, n_steps: int) -> list[Layer]:
         (n_steps, 2 * hidden),
         hidden * hidden + 2 * hidden,
         n_multiply_adds,
+        n_steps * n_frames * hidden,
     )
     return [key, attention]
 
@@ -224,6 +252,7 @@ def _column_head(config: EncoderConfig, work: Work) -> Layer:
         (work.n_frames, n_outputs),
         n_weights + n_outputs,
         n_weights * work.n_frames,
+        2 * work.n_frames * n_outputs,
         training_only=True,
     )
 
@@ -238,6 +267,7 @@ def _linear(
         (n_outputs,) if n_rows is None else (n_rows, n_outputs),
         size * n_outputs + (2 * n_outputs if normed else n_outputs),
         size * n_outputs * (1 if n_rows is None else n_rows),
+        2 * n_outputs * (1 if n_rows is None else n_rows),
     )
 
 

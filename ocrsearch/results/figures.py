@@ -15,7 +15,7 @@ from pathlib import Path
 
 import optuna
 import plotly.graph_objects as go
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.results.page import TEMPLATE, figure_part, page, save_page
 from ocrsearch.results.query import learning_curves
@@ -108,6 +108,10 @@ def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
     return _titled(figure, "Error against model size", "size in MB (fp32)", "validation CER")
 
 
+def _cer(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
+
+
 def parameter_importances(study: optuna.Study) -> go.Figure | None:
     """Draw how much each parameter decides, by PED-ANOVA; None before enough is finished."""
     if _n_complete(study) < MIN_TRIALS_FOR_IMPORTANCE:
@@ -115,7 +119,7 @@ def parameter_importances(study: optuna.Study) -> go.Figure | None:
     try:
         with warnings.catch_warnings():  # experimental, and it says so
             warnings.simplefilter("ignore")
-            importances = optuna.importance.get_param_importances(study)
+            importances = optuna.importance.get_param_importances(study, target=_cer)
     except (ValueError, RuntimeError):  # all values equal, or no parameter in all trials
         return None
     if not importances:

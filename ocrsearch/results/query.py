@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ METRICS = (
     "val_loss",
     "n_parameters",
     "size_mb",
+    "multiply_adds",
+    "latency_ms",
     "seconds",
     "n_epochs",
     "best_epoch",
@@ -124,23 +128,61 @@ def list_studies(storage_url: str) -> list[StudySummary]:
     )
 
 
-def best_trial(storage_url: str, name: str | None = None) -> BestTrial:
+def best_trial(
+    storage_url: str, name: str | None = None, limits: Mapping[str, float] | None = None
+) -> BestTrial:
     """Return the configuration with the lowest validation CER whose weights are kept.
 
-    Those are the finished ones, the best that wait at a rung, and those in training.
+    Args:
+        storage_url: of the study database.
+        name: of the study; None for the latest.
+        limits: the most that a metric may be, as ``{"latency_ms": 5.0}``.
 
     Raises:
-        StudyError: no such study, or nothing in it has been trained for an epoch.
+        StudyError: no such study, nothing in it has been trained for an epoch, or nothing keeps
+            to the limits.
     """
     study = load_study(storage_url, name)
-    folder = study_folder(storage_url, study.study_name)
+    return best_trials(study, study_folder(storage_url, study.study_name), limits or {}, 1)[0]
+
+
+def best_trials(
+    study: optuna.Study, folder: Path, limits: Mapping[str, float], n: int
+) -> list[BestTrial]:
+    """Return the n best configurations, the best first; fewer if there are no more.
+
+    Those with weights are the finished ones, the best that wait at a rung, and those in training.
+
+    Raises:
+        StudyError: there is none.
+    """
     trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
     if not trained:
         raise StudyError(
             f"study {study.study_name!r}: no configuration has trained for an epoch yet; "
             "run it again, with more time or trials, to continue it"
         )
-    best = min(trained, key=rank)
+    for metric, limit in limits.items():
+        least = min((t.user_attrs[metric] for t in trained if metric in t.user_attrs), default=None)
+        trained = [t for t in trained if t.user_attrs.get(metric, math.inf) <= limit]
+        if not trained:
+            found = "none is known" if least is None else f"the lowest found is {least:.3g}"
+            raise StudyError(
+                f"study {study.study_name!r}: no configuration with weights has {metric} of at "
+                f"most {limit:g} ({found}); allow more, or search with constraints in the space"
+            )
+    return [_best_trial(trial, study, folder) for trial in sorted(trained, key=rank)[:n]]
+
+
+def pareto_set(study: optuna.Study) -> list[dict[str, Any]]:
+    """Return the finished trials that no other beats in all objectives, by the first of them."""
+    if len(study.directions) == 1:
+        return []
+    trials = sorted(study.best_trials, key=lambda t: t.values)
+    return [{"trial": t.number, "values": t.values, "params": t.params} for t in trials]
+
+
+def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTrial:
     cer = rank(best)[0]
     metrics = epochs_result(best.user_attrs["epochs"])
     metrics |= {key: best.user_attrs[key] for key in METRICS if key in best.user_attrs}

@@ -41,6 +41,7 @@ from ocrsearch.search.study import (
     study_folder,
     study_lock,
 )
+from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
 
 
@@ -55,6 +56,10 @@ class SearchOptions:
         workers: processes; None for one a core, or one on a GPU.
         timeout_s: seconds after which the search ends.
         target: validation CER at which it ends.
+        epochs: total of epochs at which it ends.
+        patience: it ends when so many configurations in a row bring no lower validation CER.
+        disk_mb: what weights and checkpoints may take.
+        warm_start: an earlier study, whose best configurations a new one begins with.
         seed: of sampler, weights and data order.
         device: "auto", "cpu" or "cuda".
         data: how the data is read and split.
@@ -66,6 +71,10 @@ class SearchOptions:
     workers: int | None = None
     timeout_s: float | None = None
     target: float | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    disk_mb: float | None = None
+    warm_start: str | None = None
     seed: int = 0
     device: str = "auto"
     data: DataOptions = field(default_factory=DataOptions)
@@ -82,6 +91,7 @@ class SearchResult:
         status: the last one.
         n_bad: samples that could not be used and were left out.
         left_out: where these are listed with their reasons, if there are any.
+        earlier: how the configurations of an earlier study did, a line each.
     """
 
     study: str
@@ -90,6 +100,7 @@ class SearchResult:
     status: Status
     n_bad: int
     left_out: Path | None
+    earlier: list[str] = field(default_factory=list)
 
 
 def search(
@@ -122,9 +133,12 @@ def search(
         with study_lock(folder, name), _engine(options, folder, space.init) as engine:
             dataset = load_dataset(data, options.data, progress)
             init, start_line = _start_from(space, dataset, folder / START)
-            study = open_study(storage, name, space, _facts(space, dataset, options, init))
+            known = options.warm_start
+            earlier = earlier_trials(storage, known, space) if known else []
+            facts = _facts(space, dataset, options, init)
+            study = open_study(storage, name, space, facts, earlier)
             left_out = _prepare_folder(dataset, folder)
-            limits = Limits(options.trials, options.timeout_s, options.target)
+            limits = _limits(options)
             coordinator = Coordinator(
                 study, space, dataset.splits["train"], engine, limits, folder, observer or _silent
             )
@@ -135,8 +149,9 @@ def search(
                 _await_first_worker(engine, options)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
+            did = how_they_did(study)
     n_bad = len(dataset.bad)
-    return SearchResult(name, options.storage, ending, coordinator.status, n_bad, left_out)
+    return SearchResult(name, options.storage, ending, coordinator.status, n_bad, left_out, did)
 
 
 def default_name(space: Space, data: str) -> str:
@@ -158,11 +173,27 @@ def _silent(status: Status, line: str | None) -> None:
     """Show nothing."""
 
 
+def _limits(options: SearchOptions) -> Limits:
+    return Limits(
+        trials=options.trials,
+        timeout_s=options.timeout_s,
+        target=options.target,
+        epochs=options.epochs,
+        patience=options.patience,
+        disk_bytes=int(options.disk_mb * 1e6) if options.disk_mb is not None else None,
+    )
+
+
 def _check(options: SearchOptions) -> None:
     if options.trials < 1:
         raise OptionError(f"--trials {options.trials}: must be at least 1")
     if options.workers is not None and options.workers < 1:
         raise OptionError(f"--workers {options.workers}: must be at least 1")
+    for name, value in {"max-epochs": options.epochs, "patience": options.patience}.items():
+        if value is not None and value < 1:
+            raise OptionError(f"--{name} {value}: must be at least 1")
+    if options.disk_mb is not None and not options.disk_mb > 0:
+        raise OptionError(f"--max-disk {options.disk_mb:g}: must be megabytes, more than 0")
     check_seed(options.seed)
     if options.target is not None and not options.target >= 0:
         raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
@@ -204,6 +235,7 @@ def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | N
         data_options=options.data.to_dict(),
         seed=options.seed,
         init=init,
+        objective=space.settings.objective,
     )
 
 

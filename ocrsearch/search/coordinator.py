@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -27,10 +29,10 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
-from ocrsearch.search.feasibility import examine
+from ocrsearch.search.feasibility import examine, network_figures
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
-from ocrsearch.search.space import PromotionSettings, Space, Values
+from ocrsearch.search.space import ConstraintSettings, PromotionSettings, Space, Values
 from ocrsearch.search.study import PAUSED, REPEATED, finished_trials, rank, unfinished_trials
 from ocrsearch.training.epochs import Epochs, best_epoch, training_result
 from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
@@ -48,7 +50,13 @@ POLL_SECONDS = 0.25
 MAX_REPEATS = 50
 """So often in a row the sampler may suggest what was tried; then the space is taken as used up."""
 
-Ending = Literal["trials", "timeout", "target", "exhausted", "interrupted"]
+HALVED = "halved_batch"
+"""User attribute of a trial that is trained at half its batch size: the whole took too much."""
+
+MEMORY_LIMIT = "memory_mb_limit"
+"""User attribute of a study: the estimate of a configuration for which there was too little."""
+
+Ending = Literal["trials", "timeout", "target", "epochs", "patience", "exhausted", "interrupted"]
 
 
 class Engine(Protocol):
@@ -65,11 +73,24 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a search ends: total of finished configurations, seconds, validation CER."""
+    """When a search ends, and what it may take.
+
+    Attributes:
+        trials: total of finished configurations.
+        timeout_s: seconds.
+        target: validation CER.
+        epochs: total of epochs trained.
+        patience: so many configurations in a row that bring no lower validation CER than the
+            best before; those that are infeasible do not count.
+        disk_bytes: for weights and checkpoints; what can best be spared is deleted.
+    """
 
     trials: int
     timeout_s: float | None = None
     target: float | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    disk_bytes: int | None = None
 
 
 @dataclass
@@ -95,6 +116,8 @@ class Status:
     n_infeasible: int = 0
     n_failed: int = 0
     n_epochs: int = 0
+    n_epochs_before: int = 0
+    n_without_gain: int = 0
     n_finished_now: int = 0
     started: float = field(default_factory=time.monotonic)
     running: dict[int, Running] = field(default_factory=dict)
@@ -158,6 +181,7 @@ class Coordinator:
         self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
         self._weights: list[tuple[float, float, int]] = []  # ranks of trials that keep theirs
         self._best_key: tuple[float, float, int] | None = None
+        self._latencies: dict[str, float] = {}
         self._count_finished()
 
     def run(self) -> Ending:
@@ -174,7 +198,7 @@ class Coordinator:
             for event in self.engine.poll(POLL_SECONDS):
                 self._handle(event)
             self.observer(self.status, None)
-        if ending in ("trials", "target", "exhausted"):
+        if ending in ("trials", "target", "exhausted", "patience"):
             self._give_up(list(self._paused))
         return ending
 
@@ -185,6 +209,10 @@ class Coordinator:
         best = status.best_value
         if limits.target is not None and best is not None and best <= limits.target:
             return "target"
+        if limits.epochs is not None and status.n_epochs_before + status.n_epochs >= limits.epochs:
+            return "epochs"
+        if limits.patience is not None and status.n_without_gain >= limits.patience:
+            return "patience"
         if status.n_finished >= limits.trials and not status.running and not self._candidates():
             return "trials"
         if self._exhausted and not status.running and not self._candidates():
@@ -250,23 +278,37 @@ class Coordinator:
         """Return a trial with its values; those that were not yet suggested are, now."""
         values = self.space.suggest(trial)
         known = trial.user_attrs.get("epochs", [])
-        return Running(trial, values, self.space.resolve(values), known, n_reported)
+        config = self.space.resolve(values)
+        if HALVED in trial.user_attrs:
+            config = with_half_batch(config)
+        return Running(trial, values, config, known, n_reported)
 
     def _is_feasible(self, running: Running) -> bool:
         """Check a configuration before it is trained, and tell the study if it cannot work."""
         trial = running.trial
         if running.n_reported:
             return True
-        findings = examine(running.config, self.train, self.space.settings.constraints)
+        findings = examine(running.config, self.train, self._constraints())
         for finding in findings:
             self._constrain(trial, finding.name, finding.excess)
         reasons = "; ".join(f.reason for f in findings if f.excess > 0.0)
         if reasons:
-            trial.set_user_attr("infeasible", reasons)
-            self.study.tell(trial, state=TrialState.PRUNED)
-            self.status.n_infeasible += 1
-            self.observer(self.status, f"trial {trial.number} infeasible: {reasons}")
+            self._tell_infeasible(running, reasons)
         return not reasons
+
+    def _tell_infeasible(self, running: Running, reasons: str) -> None:
+        running.trial.set_user_attr("infeasible", reasons)
+        self.study.tell(running.trial, state=TrialState.PRUNED)
+        self.status.n_infeasible += 1
+        self.observer(self.status, f"trial {running.trial.number} infeasible: {reasons}")
+
+    def _constraints(self) -> ConstraintSettings:
+        """Return the limits of the space, and what is known of the machine's memory."""
+        limits = self.space.settings.constraints
+        known: float | None = self.study.user_attrs.get(MEMORY_LIMIT)
+        if known is None or (limits.memory_mb is not None and limits.memory_mb <= known):
+            return limits
+        return limits.model_copy(update={"memory_mb": known})
 
     def _constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
         used = self.space.settings.sampler.name in USE_CONSTRAINTS  # the others warn of them
@@ -280,7 +322,10 @@ class Coordinator:
         self.status.running[number] = running
         folder = trial_folder(self.folder, number)
         seed, precision = self.seed + number, self._precision(machine)
-        self.engine.submit(Job(number, running.config, seed, folder, precision))
+        latency = self._latencies.get(network_key(running.config))
+        limit = self.space.settings.constraints.latency_ms
+        job = Job(number, running.config, seed, folder, precision, latency, limit)
+        self.engine.submit(job)
 
     def _precision(self, machine: Machine) -> str:
         """Return what this kind of device computes in: measured once, the same for all trials."""
@@ -305,14 +350,15 @@ class Coordinator:
         self._report(running, event.epochs)
         if self._promotion:
             running.pruned = not self._promotion.goes_on(event.number, len(event.epochs))
-        else:
+        elif len(self.space.settings.objective) == 1:
             running.pruned = running.trial.should_prune()
         self.engine.answer(event.number, go_on=not running.pruned)
 
     def _report(self, running: Running, epochs: Epochs) -> None:
         """Tell the study the epochs that it does not know yet."""
         for record in epochs[running.n_reported :]:
-            running.trial.report(record["cer"], record["epoch"])
+            if len(self.space.settings.objective) == 1:  # Optuna takes no more in between
+                running.trial.report(record["cer"], record["epoch"])
             self.status.n_epochs += 1
             running.attempts = 1  # it got on: what broke it off before was not its fault
         if len(epochs) != len(running.trial.user_attrs.get("epochs", ())):
@@ -328,8 +374,10 @@ class Coordinator:
         self._report(running, event.epochs)
         del self.status.running[event.number]
         best = best_epoch(event.epochs)
-        for name, value in self._result(running, event).items():
+        result = self._result(running, event)
+        for name, value in result.items():
             running.trial.set_user_attr(name, value)
+        self._note_latency(running, event.latency_ms)
         key = (best["cer"], best["val_loss"], event.number)
         if running.pruned and self._promotion:
             running.trial.set_user_attr(PAUSED, len(event.epochs))
@@ -340,15 +388,18 @@ class Coordinator:
         elif running.pruned:
             self.study.tell(running.trial, state=TrialState.PRUNED)
             self.status.n_pruned += 1
+            self.status.n_without_gain += 1
             remove_folder(trial_folder(self.folder, event.number))
         else:
-            self.study.tell(running.trial, best["cer"])
+            objective = self.space.settings.objective
+            self.study.tell(running.trial, [result[METRIC_OF[name]] for name in objective])
             self.status.n_complete += 1
             (trial_folder(self.folder, event.number) / LAST).unlink(missing_ok=True)
             self._keep_weights(key)
             self._note_best(key, best["exact"], running.values)
         if self._promotion:
             self._give_up(self._promotion.hopeless(self._paused, self.limits.trials))
+        self._save_disk()
         self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
 
     def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:
@@ -362,8 +413,19 @@ class Coordinator:
             "data_fingerprint": self.study.user_attrs["facts"]["data_fingerprint"],
             "versions": machine.versions if machine else {},
             "architecture": running.config.model.architecture,
+            "multiply_adds": network_figures(running.config, self.train)["multiply_adds"],
+            **({"latency_ms": event.latency_ms} if event.latency_ms is not None else {}),
             **({"transfer": event.transfer} if event.transfer else {}),
         }
+
+    def _note_latency(self, running: Running, latency_ms: float | None) -> None:
+        """Remember what a network takes, and tell the sampler how that stands to the limit."""
+        if latency_ms is None:
+            return
+        self._latencies[network_key(running.config)] = latency_ms
+        limit = self.space.settings.constraints.latency_ms
+        if limit is not None:
+            self._constrain(running.trial, "latency_ms", latency_ms / limit - 1.0)
 
     def _finish(self, number: int, running: Running, word: str, best: dict[str, Any]) -> None:
         self._failures_in_a_row = 0
@@ -379,6 +441,14 @@ class Coordinator:
         running = self.status.running[event.number]
         if self.stop_requested:  # whoever ends us may have ended the worker as well
             return
+        if event.kind == "memory" and HALVED not in running.trial.user_attrs:
+            self._halve_batch(running, event)
+            return
+        if event.kind == "latency":
+            del self.status.running[event.number]
+            self._note_latency(running, event.latency_ms)
+            self._tell_infeasible(running, event.reason)
+            return
         retry = running.attempts < MAX_ATTEMPTS.get(event.kind, 1)
         del self.status.running[event.number]
         if retry:
@@ -388,7 +458,7 @@ class Coordinator:
             self.observer(self.status, line)
             return
         if event.kind == "memory":
-            self._constrain(running.trial, "memory", 1.0)
+            self._learn_memory(running)
         running.trial.set_user_attr("failure", event.reason)
         running.trial.set_user_attr("traceback", event.traceback)
         self.study.tell(running.trial, state=failure_state(event.kind))
@@ -402,16 +472,38 @@ class Coordinator:
                 f"{self._failures_in_a_row} trials in a row failed, the last with: {event.reason}"
             )
 
+    def _halve_batch(self, running: Running, event: TrialFailed) -> None:
+        """Try a configuration for which there was too little memory once more."""
+        del self.status.running[event.number]
+        running.trial.set_user_attr(HALVED, value=True)
+        running.config = with_half_batch(running.config)
+        self._queue.insert(0, running)
+        batch_size = running.config.training.batch_size
+        line = f"trial {event.number} is tried again at batch size {batch_size}: {event.reason}"
+        self.observer(self.status, line)
+
+    def _learn_memory(self, running: Running) -> None:
+        """Take what a configuration was estimated to need as too much for this machine."""
+        estimate = network_figures(running.config, self.train)["memory_mb"]
+        known = self.study.user_attrs.get(MEMORY_LIMIT, estimate)
+        self.study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
+        self._constrain(running.trial, "memory_mb", 1.0)
+
     def _note_best(
         self, key: tuple[float, float, int], exact: float, values: dict[str, Any]
     ) -> None:
+        gains = self._best_key is None or key[0] < self._best_key[0]
+        self.status.n_without_gain = 0 if gains else self.status.n_without_gain + 1
         if self._best_key is None or key < self._best_key:
             self._best_key = key
             self.status.best_value, _, self.status.best_number = key
             self.status.best_exact, self.status.best_values = exact, values
 
     def _count_finished(self) -> None:
-        for trial in finished_trials(self.study):
+        trials = self.study.get_trials(deepcopy=False)
+        self.status.n_epochs_before = sum(len(t.user_attrs.get("epochs", ())) for t in trials)
+        ended = finished_trials(self.study)
+        for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 self.status.n_complete += 1
             elif "infeasible" in trial.user_attrs:
@@ -431,6 +523,8 @@ class Coordinator:
             self._paused[trial.number] = trial._trial_id
         else:  # the study was told, but the one who told it died before it had tidied up
             (folder / LAST).unlink(missing_ok=True)
+        if trial.state != TrialState.COMPLETE and attrs.get("epochs"):
+            self.status.n_without_gain += 1
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
             self._weights.append(rank(trial))
@@ -457,6 +551,57 @@ class Coordinator:
             if key[2] not in self._paused and key[2] not in self.status.running:
                 remove_folder(trial_folder(self.folder, key[2]))
                 self._weights.remove(key)
+
+    def _save_disk(self) -> None:
+        """Delete what can best be spared: weights from the worst on, then who waits longest."""
+        limit = self.limits.disk_bytes
+        if limit is None:
+            return
+        while folder_bytes(self.folder) > limit:
+            spare = [
+                key[2]
+                for key in self._weights[1:]
+                if key[2] not in self._paused and key[2] not in self.status.running
+            ]
+            waiting = [key[2] for key in sorted(self._weights) if key[2] in self._paused]
+            if not spare and not waiting:
+                return
+            if spare:
+                remove_folder(trial_folder(self.folder, spare[-1]))
+                self._weights = [key for key in self._weights if key[2] != spare[-1]]
+            else:
+                self._give_up(waiting[-1:])
+
+
+METRIC_OF = {
+    "cer": "cer",
+    "latency_ms": "latency_ms",
+    "size_mb": "size_mb",
+    "parameters": "n_parameters",
+    "multiply_adds": "multiply_adds",
+}
+"""What a trial stores for each objective."""
+
+
+def with_half_batch(config: Config) -> Config:
+    """Return a configuration with half the batch size, at least 1."""
+    batch_size = max(1, config.training.batch_size // 2)
+    training = config.training.model_copy(update={"batch_size": batch_size})
+    return config.model_copy(update={"training": training})
+
+
+def network_key(config: Config) -> str:
+    """Return what tells networks and the size of their pictures apart."""
+    return f"{config.images.model_dump_json()} {config.model.model_dump_json()}"
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the size of the trials' files of a study, in bytes."""
+    sizes = []
+    for path in folder.glob("trial-*/*"):
+        with suppress(FileNotFoundError):  # a worker has just renamed it
+            sizes.append(path.stat().st_size)
+    return sum(sizes)
 
 
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

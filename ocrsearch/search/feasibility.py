@@ -11,10 +11,11 @@ from functools import lru_cache
 
 from ocrsearch.config import FRAME_STRIDE, Config, PreprocessConfig
 from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.frames import count_unfit, frames_needed
+from ocrsearch.data.frames import frames_needed
+from ocrsearch.data.images import scaled_width
 from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
 from ocrsearch.errors import InfeasibleError
-from ocrsearch.models.layers import list_layers
+from ocrsearch.models.layers import count_multiply_adds, list_layers, training_memory_mb
 from ocrsearch.search.space import ConstraintSettings
 
 MAX_UNFIT_SHARE = 0.01
@@ -47,16 +48,48 @@ def examine(config: Config, train: LabelledImages, limits: ConstraintSettings) -
         findings = [Finding("frames", 0.0, "")]
     except InfeasibleError as error:
         findings = [Finding("frames", 1.0, str(error))]
-    n_symbols = len(set().union(*train.texts)) if train.texts else 1
-    # neither width nor what is written changes the number of weights
-    n = sum(x.n_parameters for x in list_layers(config, n_symbols, FRAME_STRIDE, 1))
-    figures = {"size_mb": n * 4 / 1e6, "parameters": float(n)}
-    for name, value in figures.items():
+    for name, value in network_figures(config, train).items():
         limit = getattr(limits, name)
         if limit is not None:
             reason = f"{name} would be {value:,.6g}, the space allows {limit:,.6g}"
             findings.append(Finding(name, value / limit - 1.0, reason))
     return findings
+
+
+def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
+    """Return what a network takes, known without building it.
+
+    Returns:
+        ``size_mb`` of its weights in 4 bytes each, ``parameters``, ``multiply_adds`` for the
+        picture and the label of median length, and about the ``memory_mb`` that training takes
+        with batches of the widest.
+    """
+    widths = sorted(scaled_widths(config, train.images)) or [FRAME_STRIDE]
+    n_symbols = len(set().union(*train.texts)) if train.texts else 1
+    lengths = sorted(len(text) for text in train.texts) or [1]
+    layers, widest = (
+        list_layers(config, n_symbols, -(-width // FRAME_STRIDE) * FRAME_STRIDE, length)
+        for width, length in (
+            (widths[len(widths) // 2], lengths[len(lengths) // 2]),
+            (widths[-1], lengths[-1]),
+        )
+    )
+    n_parameters = sum(layer.n_parameters for layer in layers)
+    return {
+        "size_mb": n_parameters * 4 / 1e6,
+        "parameters": float(n_parameters),
+        "multiply_adds": float(count_multiply_adds(layers)),
+        "memory_mb": training_memory_mb(widest, config.training.batch_size),
+    }
+
+
+def scaled_widths(config: Config, images: PackedImages) -> list[int]:
+    """Return the width in pixels that each picture has when a network reads it."""
+    preprocess = config.images.preprocess
+    return [
+        scaled_width(height, width + 2 * margin_px(height, preprocess), config.images)
+        for height, width in _preprocessed_shapes(images, geometry_of(preprocess))
+    ]
 
 
 def check_feasible(config: Config, train: LabelledImages) -> None:
@@ -69,12 +102,9 @@ def check_feasible(config: Config, train: LabelledImages) -> None:
         _check_single(train)
         return
     need = frames_needed if config.model.architecture == "crnn" else len
-    preprocess = config.images.preprocess
-    shapes = [
-        (height, width + 2 * margin_px(height, preprocess))
-        for height, width in _preprocessed_shapes(train.images, geometry_of(preprocess))
-    ]
-    unfit = count_unfit(shapes, [need(text) for text in train.texts], config.images)
+    n_frames = [width // FRAME_STRIDE for width in scaled_widths(config, train.images)]
+    pairs = zip(train.texts, n_frames, strict=True)
+    unfit = sum(need(text) > available for text, available in pairs)
     if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
             f"{unfit} of {len(train)} labels need more frames than their pictures give at "

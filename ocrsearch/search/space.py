@@ -119,7 +119,21 @@ class ConstraintSettings(Frozen):
 
     size_mb: float | None = Field(None, gt=0.0, description="Weights of 4 bytes, in megabytes.")
     parameters: int | None = Field(None, ge=1, description="Number of weights.")
+    multiply_adds: float | None = Field(
+        None, gt=0.0, description="Of the network, for a picture of median width."
+    )
+    memory_mb: float | None = Field(
+        None, gt=0.0, description="Estimate of what training takes, in megabytes."
+    )
+    latency_ms: float | None = Field(
+        None,
+        gt=0.0,
+        description="Time of the network for a picture of median width, alone and in one thread, "
+        "measured once for each network before it is trained.",
+    )
 
+
+ObjectiveName = Literal["cer", "latency_ms", "size_mb", "parameters", "multiply_adds"]
 
 DEFAULT_PRUNER = "median"
 
@@ -127,12 +141,45 @@ DEFAULT_PRUNER = "median"
 class SearchSettings(Frozen):
     """The ``search`` part of a space."""
 
+    objective: tuple[ObjectiveName, ...] = Field(
+        ("cer",),
+        description="What is to be small: cer, or a list of cer and others; then there is no one "
+        "best, but a set of those that nothing beats in all.",
+    )
     sampler: SamplerSettings = SamplerSettings()
     pruner: PrunerSettings = MedianSettings()
     constraints: ConstraintSettings = ConstraintSettings()
     try_first: tuple[dict[str, Any], ...] = Field(
         (), description="Configurations to try first; what they leave out is suggested."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_in_full(cls, values: Any) -> Any:
+        """Stop nothing early for several objectives, unless the space says so."""
+        several = isinstance(values, dict) and isinstance(values.get("objective"), list)
+        if several and len(values["objective"]) > 1 and "pruner" not in values:
+            return {**values, "pruner": {"name": "none"}}
+        return values
+
+    @model_validator(mode="after")
+    def _objectives_go_together(self) -> SearchSettings:
+        names = list(self.objective)
+        if names[:1] != ["cer"] or len(set(names)) < len(names):
+            raise ValueError(f"objective: found {names}, must be cer and then others, each once")
+        if len(names) > 1 and self.pruner.name not in ("promotion", "none"):
+            raise ValueError(
+                f"pruner: found {self.pruner.name}, must be promotion or none where there are "
+                "several objectives"
+            )
+        if len(names) > 1 and self.sampler.name == "cmaes":
+            raise ValueError("sampler: found cmaes, which knows one objective; tpe knows several")
+        return self
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("pruner", mode="before")
     @classmethod

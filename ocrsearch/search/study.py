@@ -10,7 +10,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -26,7 +27,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
-from ocrsearch.search.space import Space
+from ocrsearch.search.space import Space, Values
 from ocrsearch.training.epochs import best_epoch
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
@@ -44,6 +45,23 @@ PAUSED = "paused"
 
 REPEATED = "repeated"
 """User attribute of a trial that was never begun: its configuration had been tried."""
+
+
+EARLIER = "warm_start"
+"""User attribute of a trial that another study's was the pattern of: where it comes from."""
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A configuration of another study, as far as it is one of this space.
+
+    Attributes:
+        values: of the searched parameters that both know; the others are suggested.
+        origin: ``study``, ``trial`` and ``cer`` there.
+    """
+
+    values: Values
+    origin: dict[str, Any]
 
 
 class ConfigurationStudy(optuna.Study):
@@ -88,6 +106,7 @@ class StudyFacts:
     data_options: dict[str, Any]
     seed: int
     init: str | None = None
+    objective: tuple[str, ...] = ("cer",)
 
 
 def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -192,26 +211,54 @@ def is_locked(folder: Path) -> bool:
 
 
 def open_study(
-    storage: optuna.storages.RDBStorage, name: str, space: Space, facts: StudyFacts
+    storage: optuna.storages.RDBStorage,
+    name: str,
+    space: Space,
+    facts: StudyFacts,
+    earlier: Sequence[EarlierTrial] = (),
 ) -> optuna.Study:
     """Create a study, or continue one that is about the same space and data.
+
+    Args:
+        storage: where it is or will be.
+        name: of the study.
+        space: what is searched.
+        facts: what it is about.
+        earlier: configurations of another study to begin with, if this one is new.
 
     Raises:
         StudyError: a study of that name has another space or other data.
     """
-    optuna.create_study(storage=storage, study_name=name, direction="minimize", load_if_exists=True)
+    directions = [StudyDirection.MINIMIZE] * len(space.settings.objective)
+    _check_objectives(storage, name, len(directions))
+    optuna.create_study(
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
+    )
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study.user_attrs.get("facts")
     seed = stored["seed"] if stored else facts.seed
     # a seed used again would suggest again what was suggested before
     study.sampler = build_sampler(space, seed + len(study.get_trials(deepcopy=False)))
     if stored is None:
+        for trial in earlier:
+            study.enqueue_trial(trial.values, {EARLIER: trial.origin}, skip_if_exists=True)
         for first in space.settings.try_first:
             study.enqueue_trial(flatten(first), skip_if_exists=True)
         study.set_user_attr("facts", json.loads(json.dumps(facts.__dict__)))
     else:
         _check_same(name, stored, facts)
     return study
+
+
+def _check_objectives(storage: optuna.storages.RDBStorage, name: str, n_objectives: int) -> None:
+    if name not in optuna.get_all_study_names(storage):
+        return
+    n_before = len(optuna.load_study(study_name=name, storage=storage).directions)
+    if n_before != n_objectives:
+        raise StudyError(
+            f"study {name!r}: began with {n_before} objectives, the space has {n_objectives} now; "
+            "give --study a new name"
+        )
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -223,7 +270,14 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 def unfinished_trials(study: optuna.Study) -> list[tuple[optuna.Trial, int]]:
     """Return the trials that a coordinator left in training, and their epochs reported."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [(optuna.Trial(study, t._trial_id), len(t.intermediate_values)) for t in frozen]
+    several = len(study.directions) > 1  # then Optuna takes no values in between
+    return [
+        (
+            optuna.Trial(study, t._trial_id),
+            len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
+        )
+        for t in frozen
+    ]
 
 
 def rank(trial: FrozenTrial) -> tuple[float, float, int]:

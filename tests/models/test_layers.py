@@ -7,12 +7,14 @@ import warnings
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ocrsearch.config import FRAME_STRIDE, Config
+from ocrsearch.data.batches import collate
 from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters
 from ocrsearch.models.layers import (
     LAYERS,
@@ -20,6 +22,7 @@ from ocrsearch.models.layers import (
     count_multiply_adds,
     count_parameters,
     list_layers,
+    training_memory_mb,
 )
 
 TINY: dict[str, Any] = {"conv_depth": 2, "conv_base": 8, "conv_growth": 2.0, "linear_width": 8}
@@ -144,3 +147,27 @@ def test_takes_no_time() -> None:
     for _ in range(100):
         list_layers(config, 200, 4096, 100)
     assert time.perf_counter() - start < 0.5  # 5 ms each, a hundred times what it takes
+
+
+@every_case
+def test_memory_is_about_what_training_keeps(config: Config) -> None:
+    batch_size, width, name = 4, 96, config.model.architecture
+    network, architecture = build_network(config, N_SYMBOLS, seed=0), ARCHITECTURES[name]
+    target = (1, 2, 3)[: 1 if name == "classifier" else 3]
+    image = np.zeros((config.images.height, width), np.uint8)
+    batch = collate([image] * batch_size, [target] * batch_size)
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = architecture.encode(network, batch.images, batch.widths)
+        architecture.loss(network, output, batch, 0)
+    own = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    measured = sum(t.untyped_storage().nbytes() for i, t in kept.items() if i not in own) / 1e6
+    layers = list_layers(config, N_SYMBOLS, width, len(target))
+    weights = training_memory_mb(layers, 0)
+    assert weights == pytest.approx(16 * sum(p.numel() for p in network.parameters()) / 1e6)
+    assert 0.6 < (training_memory_mb(layers, batch_size) - weights) / measured < 1.4

@@ -419,7 +419,7 @@ def test_what_the_configuration_is_to_blame_for_teaches_the_sampler(
     engine = ScriptedEngine(fails)
     coordinator = setting.coordinator(engine, Limits(1))
     coordinator.run()
-    assert engine.submitted == [0]
+    assert set(engine.submitted) == {0}
     assert setting.states() == [TrialState.PRUNED]
     again = setting.coordinator(engine, Limits(1))
     assert (again.status.n_failed, again.status.n_pruned) == (1, 0)
@@ -587,3 +587,135 @@ def test_describe_uses_short_names() -> None:
     assert describe({"training.learning_rate": 0.00123456, "a.b": "x"}) == (
         "learning_rate 0.00123, b x"
     )
+
+
+def test_too_little_memory_is_tried_once_more_at_half_the_batch(setting: Setting) -> None:
+    sizes: list[int] = []
+
+    def fits_in_half(job: Job) -> list[float] | Event:
+        sizes.append(job.config.training.batch_size)
+        if job.config.training.batch_size == 16:
+            return TrialFailed(job.number, "memory", "of 2 GiB", "")
+        return falling(job)
+
+    _, status = setting.run(fits_in_half, trials=1)
+    assert (status.n_complete, status.n_failed) == (1, 0)
+    assert sizes[0] == 16
+    assert set(sizes[1:]) == {8}
+    assert setting.lines[0] == "trial 0 is tried again at batch size 8: of 2 GiB"
+
+
+def test_an_interrupted_trial_keeps_its_half_batch(setting: Setting) -> None:
+    def never_fits(job: Job) -> Event:
+        return TrialFailed(job.number, "memory", "of 2 GiB", "")
+
+    engine = ScriptedEngine(never_fits)
+    first = setting.coordinator(engine, Limits(1))
+    first._fill()
+    for event in engine.poll(0):
+        first._handle(event)
+    again = setting.coordinator(ScriptedEngine(falling), Limits(1))
+    assert again._queue[0].config.training.batch_size == 8
+
+
+def test_what_took_too_much_memory_is_the_limit_from_then_on(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, space=parse_space(SIZES, "space"))
+    tried: list[int] = []
+
+    def large_fail(job: Job) -> list[float] | Event:
+        tried.append(job.config.model.encoder.conv_base)
+        if job.config.model.encoder.conv_base >= 24:
+            return TrialFailed(job.number, "memory", "of 2 GiB", "")
+        return falling(job)
+
+    _, status = setting.run(large_fail, trials=30)
+    assert status.n_failed < 6  # not each large one has to fail for itself
+    messages = [t.user_attrs.get("infeasible", "") for t in setting.study().get_trials()]
+    assert any(message.startswith("memory_mb would be ") for message in messages)
+
+
+def slow(job: Job) -> Event:
+    """A network at height 32 takes 8 ms, and is refused if the limit is lower."""
+    latency = 8.0 if job.config.images.height == 32 else 3.0
+    if job.max_latency_ms is not None and latency > job.max_latency_ms:
+        return TrialFailed(job.number, "latency", f"latency_ms is {latency}", "", latency)
+    return TrialDone(job.number, [epoch(1, 0.1)], 1000, None, latency)
+
+
+def test_a_network_that_is_too_slow_is_infeasible_and_the_sampler_learns(tmp_path: Path) -> None:
+    text = SPACE + "  constraints: {latency_ms: 5}\n"
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    _, status = setting.run(slow, trials=40)
+    assert 0 < status.n_infeasible < 15
+    assert status.n_failed == 0
+    trials = setting.study().get_trials()
+    heights = {t.params["images.height"] for t in trials if "infeasible" in t.user_attrs}
+    assert heights == {32}
+    late = ["infeasible" in t.user_attrs for t in trials[20:]]
+    assert np.mean(late) < 0.25
+
+
+def test_ends_when_the_epochs_are_used_up(setting: Setting) -> None:
+    ending, status = setting.run(falling, trials=100, epochs=10)
+    assert (ending, status.n_epochs) == ("epochs", 10)
+    ending, status = setting.run(falling, trials=100, epochs=10)
+    assert (ending, status.n_epochs) == ("epochs", 0)
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_ends_when_so_many_in_a_row_bring_no_gain(setting: Setting, patience: int) -> None:
+    def better_until_the_fourth(job: Job) -> list[float]:
+        return [0.9, 0.5 - 0.1 * min(job.number, 3)]
+
+    ending, status = setting.run(better_until_the_fourth, trials=50, patience=patience)
+    assert (ending, status.n_finished) == ("patience", 4 + patience)
+    ending, status = setting.run(better_until_the_fourth, trials=50, patience=patience)
+    assert (ending, status.n_finished) == ("patience", 4 + patience)
+    ending, status = setting.run(better_until_the_fourth, trials=50, patience=patience + 1)
+    assert status.n_finished == 4 + patience + 1
+
+
+def test_a_limit_on_disk_deletes_the_worst_weights_and_keeps_the_best(setting: Setting) -> None:
+    def better_and_better(job: Job) -> list[float]:
+        return [0.9, 1.0 / (2 + job.number)]
+
+    n = len(b"weights")
+    _, status = setting.run(better_and_better, trials=6, disk_bytes=2 * n)
+    kept = sorted(path.parent.name for path in (setting.folder / "s").glob("trial-*/best.pt"))
+    assert kept == ["trial-00004", "trial-00005"]
+    assert status.best_number == 5
+
+
+OBJECTIVES = SPACE.replace("  pruner: {name: median, startup_trials: 2, warmup_epochs: 1}", "")
+
+
+def test_several_objectives_give_a_set_that_nothing_beats(tmp_path: Path) -> None:
+    text = OBJECTIVES + "  objective: [cer, parameters]\n"
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+
+    def larger_is_better(job: Job) -> list[float]:
+        return [0.9, 0.1 if job.config.images.height == 32 else 0.2]
+
+    _, status = setting.run(larger_is_better, trials=6)
+    assert status.n_complete == 6
+    trials = setting.study().get_trials()
+    assert all(t.values == [t.user_attrs["cer"], t.user_attrs["n_parameters"]] for t in trials)
+    again, status = setting.run(larger_is_better, trials=8)
+    assert (again, status.n_complete) == ("trials", 8)
+
+
+def test_several_objectives_with_promotion_train_no_epoch_twice(tmp_path: Path) -> None:
+    text = OBJECTIVES + "  objective: [cer, size_mb]\n  pruner: {name: promotion, rungs: [1]}\n"
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    _, status = setting.run(falling, trials=6)
+    assert status.n_finished == 6
+    assert status.n_complete >= 1
+    lengths = [len(t.user_attrs["epochs"]) for t in setting.study().get_trials()]
+    assert status.n_epochs == sum(lengths)
+
+
+def test_a_study_keeps_its_number_of_objectives(tmp_path: Path) -> None:
+    Setting(tmp_path).run(falling, trials=1)
+    several = parse_space(OBJECTIVES + "  objective: [cer, size_mb]\n", "space")
+    with pytest.raises(StudyError, match="began with 1 objectives, the space has 2 now"):
+        Setting(tmp_path, space=several).run(falling, trials=1)

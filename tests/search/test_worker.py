@@ -39,7 +39,8 @@ CONFIG = Config(
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    return Job(number=7, config=CONFIG, seed=3, folder=tmp_path / "trials" / "7", precision="fp32")
+    folder = tmp_path / "trials" / "7"
+    return Job(number=7, config=CONFIG, seed=3, folder=folder, precision="fp32", latency_ms=1.5)
 
 
 class Listener:
@@ -235,3 +236,38 @@ def test_a_trial_folder_is_removed_whole(job: Job, sixteen_lines: Dataset) -> No
     remove_folder(job.folder)
     assert not job.folder.exists()
     remove_folder(job.folder)  # nothing to do
+
+
+def test_latency_is_measured_before_training_unless_it_is_known(
+    job: Job, sixteen_lines: Dataset
+) -> None:
+    assert train(job, sixteen_lines, Listener(job)).latency_ms == 1.5
+    remove_folder(job.folder)
+    unknown = replace(job, latency_ms=None)
+    latency_ms = train(unknown, sixteen_lines, Listener(job)).latency_ms
+    assert latency_ms is not None
+    assert 0.0 < latency_ms < 1000.0
+
+
+def test_a_network_that_is_too_slow_is_not_trained(job: Job, sixteen_lines: Dataset) -> None:
+    result = train_job(replace(job, max_latency_ms=1.0), sixteen_lines, CPU, never)
+    reason = "latency_ms is 1.5, the space allows 1"
+    assert result == TrialFailed(7, "latency", reason, "", 1.5)
+    assert not job.folder.exists()
+
+
+def test_what_was_trained_before_is_not_refused_for_its_latency(
+    job: Job, sixteen_lines: Dataset
+) -> None:
+    train(job, sixteen_lines, Listener(job, stop_after=2))
+    train(replace(job, max_latency_ms=1.0), sixteen_lines, Listener(job))
+
+
+def test_too_little_memory_of_a_cpu_is_told(
+    job: Job, sixteen_lines: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    fail_in_epoch(monkeypatch, 1, RuntimeError(reason))
+    result = train_job(job, sixteen_lines, CPU, never)
+    assert isinstance(result, TrialFailed)
+    assert result.kind == "memory"

@@ -21,13 +21,25 @@ class Machine:
 
 @dataclass(frozen=True)
 class Job:
-    """A configuration to train, from its last checkpoint if its folder has one."""
+    """A configuration to train, from its last checkpoint if its folder has one.
+
+    Attributes:
+        number: of the trial.
+        config: what to train.
+        seed: of its training.
+        folder: where it is saved.
+        precision: of the convolutions.
+        latency_ms: of its network, if that is known; otherwise it is measured.
+        max_latency_ms: a new configuration whose network takes longer is not trained.
+    """
 
     number: int
     config: Config
     seed: int
     folder: Path
     precision: str
+    latency_ms: float | None = None
+    max_latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,12 +73,14 @@ class TrialDone:
         epochs: all of them.
         n_parameters: of the network.
         transfer: what it kept of the weights that it started from, if there were any.
+        latency_ms: of the network, for the median picture.
     """
 
     number: int
     epochs: Epochs
     n_parameters: int
     transfer: dict[str, Any] | None = None
+    latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,15 +89,18 @@ class TrialFailed:
 
     Attributes:
         number: of the trial.
-        kind: "diverged", "memory", "crash" for an exception, or "died" for the whole worker.
+        kind: "latency" if its network is too slow, "diverged", "memory", "crash" for an
+            exception, or "died" for the whole worker.
         reason: one line.
         traceback: of an exception; empty if none is known.
+        latency_ms: of the network, if that is what it failed for.
     """
 
     number: int
     kind: str
     reason: str
     traceback: str
+    latency_ms: float | None = None
 
 
 Event = WorkerReady | WorkerRefused | EpochDone | TrialDone | TrialFailed

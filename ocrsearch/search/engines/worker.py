@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,12 @@ from ocrsearch.search.engines.events import (
     WorkerReady,
     WorkerRefused,
 )
+from ocrsearch.search.feasibility import scaled_widths
 from ocrsearch.training.epochs import Epochs
+from ocrsearch.training.trial_files import LAST
+
+NO_CPU_MEMORY = "can't allocate memory"
+"""What PyTorch says of a CPU's memory, in an error of no class of its own."""
 
 if TYPE_CHECKING:
     import torch
@@ -96,16 +101,21 @@ def train_job(
     import torch
 
     try:
-        return _train(job, dataset, device, report, start)
+        latency_ms = _latency(job, dataset, device)
+        if reason := _too_slow(job, latency_ms):
+            return TrialFailed(job.number, "latency", reason, "", latency_ms)
+        return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
     except DivergedError as error:
         return TrialFailed(job.number, "diverged", str(error), "")
-    except torch.OutOfMemoryError as error:
+    except (torch.OutOfMemoryError, MemoryError) as error:
         return TrialFailed(job.number, "memory", _one_line(error), "")
     except ConnectionError:
         raise  # nobody is left to be told
     except OSError as error:
         return WorkerRefused(f"{job.folder}: cannot save the checkpoint: {_one_line(error)}")
     except Exception as error:
+        if NO_CPU_MEMORY in str(error):
+            return TrialFailed(job.number, "memory", _one_line(error), "")
         return TrialFailed(job.number, "crash", _one_line(error), traceback.format_exc())
 
 
@@ -127,6 +137,27 @@ def _train(
             break
     transfer = trainer.transfer.record() if trainer.transfer else None
     return TrialDone(job.number, epochs, trainer.n_parameters, transfer)
+
+
+def _latency(job: Job, dataset: Dataset, device: torch.device) -> float:
+    """Return what a network takes for the picture and the label of median length."""
+    if job.latency_ms is not None:
+        return job.latency_ms
+    from ocrsearch.training.latency import measure_latency
+
+    train = dataset.splits["train"]
+    widths = sorted(scaled_widths(job.config, train.images))
+    lengths = sorted(map(len, train.texts))
+    width, length = widths[len(widths) // 2], lengths[len(lengths) // 2]
+    return measure_latency(job.config, len(dataset.charset), width, length, device)
+
+
+def _too_slow(job: Job, latency_ms: float) -> str | None:
+    """Return why a network is too slow; what has been trained before is not refused any more."""
+    limit = job.max_latency_ms
+    if limit is None or latency_ms <= limit or (job.folder / LAST).exists():
+        return None
+    return f"latency_ms is {latency_ms:.3g}, the space allows {limit:.6g}"
 
 
 def _start_weights(path: Path | None) -> StartWeights | None:
