@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,7 @@ import typer
 from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, print_json
 
 if TYPE_CHECKING:
+    from ocrsearch.deploy.confirmation import Confirmation
     from ocrsearch.results.query import BestTrial
 
 
@@ -24,6 +27,15 @@ def best(
     max_size: Annotated[
         float | None, typer.Option(min=0.0, help="Megabytes that its weights may take.")
     ] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Train the three best again on K fresh seeds each, choose by the mean, and read "
+            "the test split once.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -32,6 +44,9 @@ def best(
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}
     limits = {name: value for name, value in wanted.items() if value is not None}
+    if confirm is not None:
+        _confirm(storage, study, confirm, limits, export, as_json=as_json)
+        return
     found = best_trial(storage, study, limits)
     searched = load_study(storage, found.study)
     facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
@@ -56,6 +71,61 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
         "metrics": found.metrics,
         "export": str(export) if export else None,
     }
+
+
+def _confirm(
+    storage: str,
+    study: str | None,
+    n_seeds: int,
+    limits: dict[str, float],
+    export: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from ocrsearch.deploy.bundle import save_bundle
+    from ocrsearch.deploy.confirmation import confirm
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+
+    done = confirm(storage, study, n_seeds, limits, say)
+    if export is not None:
+        save_bundle(done.bundle, export)
+    if as_json:
+        configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
+        chosen = {"study": done.study, "trial": done.configurations[0].trial}
+        content = {**chosen, "configurations": configurations, "test": done.test}
+        print_json({**content, "export": str(export) if export else None})
+    else:
+        _print_confirmation(done, export)
+
+
+def _print_confirmation(done: Confirmation, export: Path | None) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"study {done.study}, validation CER", title_justify="left"
+    )
+    for heading in ("trial", "in the study", "mean", "fresh seeds"):
+        table.add_column(heading)
+    for c in done.configurations:
+        seeds = ", ".join(f"{cer:.4f}" for cer in c.cers)
+        table.add_row(str(c.trial), f"{c.value:.4f}", f"{c.mean:.4f}", seeds)
+    Console().print(table)
+    typer.echo(f"trial {done.configurations[0].trial} is chosen by its mean")
+    if done.test is None:
+        typer.echo("the data has no test split to read")
+    else:
+        test = done.test
+        typer.echo(
+            f"its model on the test split, {test['n']} pictures: "
+            f"exact {test['exact']:.4f} ({test['exact_low']:.4f} to {test['exact_high']:.4f}), "
+            f"CER {test['cer']:.4f} ({test['cer_low']:.4f} to {test['cer_high']:.4f})"
+        )
+    if export:
+        typer.echo(f"model written to {export}")
 
 
 def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:

@@ -26,11 +26,13 @@ def dashboard(
         raise OptionError(
             "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
         ) from None
-    from ocrsearch.search.study import open_storage
+    from ocrsearch.search.artifacts import open_artifacts
+    from ocrsearch.search.study import open_storage, study_folder
 
     study_storage = open_storage(storage)
+    artifacts = open_artifacts(study_folder(storage, "any").parent)
     typer.echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
     try:
-        run_server(study_storage, host=host, port=port)
+        run_server(study_storage, host=host, port=port, artifact_store=artifacts)
     except OSError as error:
         raise OptionError(f"--port {port}: cannot listen on {host}:{port} ({error})") from None

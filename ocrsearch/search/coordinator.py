@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.errors import StudyError
+from ocrsearch.search.artifacts import open_artifacts, store_artifacts
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -182,6 +183,7 @@ class Coordinator:
         self._weights: list[tuple[float, float, int]] = []  # ranks of trials that keep theirs
         self._best_key: tuple[float, float, int] | None = None
         self._latencies: dict[str, float] = {}
+        self._artifacts = open_artifacts(folder.parent)
         self._count_finished()
 
     def run(self) -> Ending:
@@ -379,6 +381,8 @@ class Coordinator:
             running.trial.set_user_attr(name, value)
         self._note_latency(running, event.latency_ms)
         key = (best["cer"], best["val_loss"], event.number)
+        if not (running.pruned and self._promotion):
+            self._store(running.trial, running.config, event.epochs)
         if running.pruned and self._promotion:
             running.trial.set_user_attr(PAUSED, len(event.epochs))
             self._paused[event.number] = running.trial._trial_id
@@ -535,10 +539,16 @@ class Coordinator:
         """Tell the study of paused trials that they will not go on, and free their disk."""
         for number in numbers:
             trial = optuna.Trial(self.study, self._paused.pop(number))
+            config = self.space.resolve(trial.params)
+            self._store(trial, config, trial.user_attrs["epochs"])
             trial.set_user_attr(PAUSED, None)
             self.study.tell(trial, state=TrialState.PRUNED)
             (trial_folder(self.folder, number) / LAST).unlink(missing_ok=True)
         self._drop_weights()
+
+    def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
+        folder = trial_folder(self.folder, trial.number)
+        store_artifacts(trial, self._artifacts, folder, config, epochs)
 
     def _keep_weights(self, key: tuple[float, float, int]) -> None:
         self._weights = [k for k in self._weights if k[2] != key[2]] + [key]

@@ -11,6 +11,9 @@ LAST = "last.pt"
 BEST = "best.pt"
 """Weights, configuration and charset of the best epoch; what a model is exported from."""
 
+WORST = "worst.png"
+"""What the finished trial reads worst in the validation split, as one picture."""
+
 START = "start.pt"
 """Copy of the model whose weights the trials of a study start from."""
 

@@ -133,7 +133,9 @@ def test_where_it_listens(
     )
     result = command("dashboard", "--storage", study_db.url, *arguments)
     assert result.code == 0
+    artifacts = served[0].pop("artifact_store")
     assert served == [{"host": host, "port": port}]
+    assert artifacts._base_path == study_db.folder.parent / ".artifacts"
     assert f"http://{host}:{port}/dashboard/" in result.out
 
 

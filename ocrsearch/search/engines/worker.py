@@ -128,6 +128,7 @@ def _train(
 ) -> TrialDone:
     from ocrsearch.training.session import train_epochs
     from ocrsearch.training.trainer import Trainer
+    from ocrsearch.training.worst import draw_worst
 
     precision: Any = job.precision
     trainer = Trainer(job.config, dataset, job.seed, device, precision, start)
@@ -135,6 +136,8 @@ def _train(
     for epochs in train_epochs(trainer, job.folder):
         if trainer.finished or not report(EpochDone(job.number, epochs)):
             break
+    if trainer.finished:
+        draw_worst(trainer, dataset.splits["val"], job.folder)
     transfer = trainer.transfer.record() if trainer.transfer else None
     return TrialDone(job.number, epochs, trainer.n_parameters, transfer)
 

@@ -1,0 +1,240 @@
+"""Confirmation: the best configurations of a study, trained again in full on fresh seeds.
+
+The value of the best trial is an optimist's: of many, it was also the luckiest. Here the mean over
+fresh seeds chooses, and the test split is read once, by the model that is handed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.config import Config
+from ocrsearch.data.dataset import LabelledImages, load_dataset, save_dataset
+from ocrsearch.data.options import DataOptions
+from ocrsearch.deploy.bundle import Bundle, bundle_trial
+from ocrsearch.deploy.predictor import Predictor
+from ocrsearch.errors import StudyError
+from ocrsearch.results.query import BestTrial, best_trials, load_study
+from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
+from ocrsearch.search.engines.local import LocalEngine
+from ocrsearch.search.engines.worker import WorkerSetup
+from ocrsearch.search.study import study_folder, study_lock
+from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.epochs import Epochs, training_result
+from ocrsearch.training.trial_files import BEST, LAST, START, remove_folder
+
+N_CONFIRMED = 3
+"""So many of the best configurations are trained again."""
+
+POLL_SECONDS = 1.0
+RESULT = "result.json"
+TEST = "test.json"
+
+Observer = Callable[[str], None]
+"""Told a line about each training that ends."""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A configuration, trained again.
+
+    Attributes:
+        trial: number of the trial.
+        value: its validation CER in the study.
+        cers: validation CER of each fresh seed.
+    """
+
+    trial: int
+    value: float
+    cers: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean validation CER over the seeds."""
+        return statistics.fmean(self.cers)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What came of a confirmation.
+
+    Attributes:
+        study: its name.
+        configurations: all that were trained again, the chosen one first.
+        bundle: the chosen configuration's model, of the seed that is best on validation.
+        test: ``n`` and the rates of that model on the test split, with ``_low`` and ``_high``;
+            None if there is no test split.
+    """
+
+    study: str
+    configurations: list[Confirmed]
+    bundle: Bundle
+    test: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training on one seed."""
+
+    best: BestTrial
+    config: Config
+    job: Job
+
+
+def confirm(
+    storage_url: str,
+    name: str | None,
+    n_seeds: int,
+    limits: Mapping[str, float] | None = None,
+    observer: Observer | None = None,
+) -> Confirmation:
+    """Train the best configurations again on fresh seeds and choose by the mean.
+
+    What is trained lies in the folder of the study: the same call again goes on from there.
+
+    Args:
+        storage_url: of the study database.
+        name: of the study; None for the latest.
+        n_seeds: trainings of each configuration.
+        limits: the most that a metric may be, see ``best_trial``.
+        observer: told of each training that ends.
+
+    Raises:
+        OcrSearchError: no such study, other data than that of the study, or trainings broke off.
+    """
+    observer = observer or _silent
+    study = load_study(storage_url, name)
+    name, facts = study.study_name, study.user_attrs["facts"]
+    folder = study_folder(storage_url, name)
+    found = best_trials(study, folder, limits or {}, N_CONFIRMED)
+    options = DataOptions.from_dict(facts.get("data_options", {}))
+    with study_lock(folder, name):
+        dataset = load_dataset(facts["data_spec"], options)
+        if dataset.fingerprint != facts["data_fingerprint"]:
+            raise StudyError(
+                f"study {name!r}: {facts['data_spec']} is not the data that it began with "
+                f"(fingerprint {facts['data_fingerprint']}, now {dataset.fingerprint})"
+            )
+        place = (folder / "confirm").resolve()
+        runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], place)]
+        if any(not (run.job.folder / RESULT).exists() for run in runs):
+            save_dataset(dataset, place / "data")
+            start = folder.resolve() / START if facts.get("init") else None
+            _train(runs, WorkerSetup(place / "data", "auto", start), observer)
+            remove_folder(place / "data")
+        confirmed = sorted((_confirmed(best, runs) for best in found), key=lambda c: c.mean)
+        chosen = min((run for run in runs if run.best.trial == confirmed[0].trial), key=_cer)
+        bundle = _bundle(chosen, facts)
+        test = _test_once(bundle, dataset.splits["test"], chosen.job.folder / TEST)
+    return Confirmation(name, confirmed, bundle, test)
+
+
+def _runs(best: BestTrial, n_seeds: int, study_seed: int, place: Path) -> list[_Run]:
+    """Return the trainings of a configuration; no trial of the study has such a seed."""
+    config = Config.model_validate(load_tensors(best.weights)["config"])
+    runs = []
+    for i in range(n_seeds):
+        seed = (study_seed + 1_000_003 * (i + 1) + best.trial) % 2**31
+        folder = place / f"trial-{best.trial:05d}-seed-{i}"
+        job = Job(
+            1000 * best.trial + i, config, seed, folder, best.metrics.get("precision", "fp32")
+        )
+        runs.append(_Run(best, config, job))
+    return runs
+
+
+def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
+    waiting = [run for run in runs if not (run.job.folder / RESULT).exists()]
+    running: dict[int, _Run] = {}
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    engine = LocalEngine(min(n_cores, len(waiting)), setup)
+    try:
+        while waiting or running:
+            while engine.n_idle and waiting:
+                run = waiting.pop(0)
+                running[run.job.number] = run
+                engine.submit(run.job)
+            for event in engine.poll(POLL_SECONDS):
+                if isinstance(event, EpochDone):
+                    engine.answer(event.number, go_on=True)
+                elif isinstance(event, TrialDone):
+                    _save(running.pop(event.number), event, observer)
+                elif isinstance(event, TrialFailed | WorkerRefused):
+                    raise StudyError(
+                        f"a training broke off: {event.reason}; the same again goes on"
+                    )
+    finally:
+        engine.close()
+
+
+def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
+    result = {**training_result(event.epochs, event.n_parameters), "epochs": event.epochs}
+    file = run.job.folder / RESULT
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(json.dumps({**result, "latency_ms": event.latency_ms}), encoding="utf-8")
+    temporary.replace(file)
+    (run.job.folder / LAST).unlink(missing_ok=True)
+    cer, exact = result["cer"], result["exact"]
+    seconds = result["seconds"]
+    observer(
+        f"trial {run.best.trial}, seed {run.job.seed}: CER {cer:.4f}, exact {exact:.3f} "
+        f"({seconds:.0f} s; in the study CER {run.best.value:.4f})"
+    )
+
+
+def _result(run: _Run) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run.job.folder / RESULT).read_text(encoding="utf-8"))
+    return content
+
+
+def _cer(run: _Run) -> tuple[float, float]:
+    result = _result(run)
+    return result["cer"], result["val_loss"]
+
+
+def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
+    cers = [_cer(run)[0] for run in runs if run.best.trial == best.trial]
+    return Confirmed(best.trial, best.value, tuple(cers))
+
+
+def _bundle(run: _Run, facts: dict[str, Any]) -> Bundle:
+    result = _result(run)
+    epochs: Epochs = result.pop("epochs")
+    metrics = {**run.best.metrics, **result, "seed": run.job.seed}
+    trained = BestTrial(
+        run.best.study,
+        run.best.trial,
+        "finished",
+        result["cer"],
+        run.best.params,
+        {key: value for key, value in metrics.items() if value is not None},
+        epochs,
+        run.job.folder / BEST,
+    )
+    return bundle_trial(trained, facts)
+
+
+def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, float] | None:
+    """Read the test split with a model, or return what it gave when that was done before."""
+    if not len(test):
+        return None
+    if file.exists():
+        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
+        return known
+    evaluation = Predictor(bundle).evaluate(test)
+    rates: dict[str, float] = {"n": evaluation.metrics.n}
+    for name, (low, high) in evaluation.intervals.items():
+        rates[name] = asdict(evaluation.metrics)[name]
+        rates[f"{name}_low"], rates[f"{name}_high"] = low, high
+    file.write_text(json.dumps(rates), encoding="utf-8")
+    return rates
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""

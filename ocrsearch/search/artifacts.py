@@ -1,0 +1,99 @@
+"""Artifacts of a trial: its configuration, learning curves, log and worst errors, as files.
+
+They are stored through Optuna's artifact store beside the study, and its dashboard shows them.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import optuna
+import yaml
+from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+
+from ocrsearch.config import Config
+from ocrsearch.training.epochs import Epochs
+from ocrsearch.training.trial_files import WORST
+
+ARTIFACTS = ".artifacts"
+"""Folder beside those of the studies; no study has such a name."""
+
+CURVES = {"train_loss": "#4c72b0", "val_loss": "#dd8452", "cer": "#c44e52"}
+WIDTH, HEIGHT, MARGIN = 640, 320, 40
+
+
+def open_artifacts(studies_folder: Path) -> FileSystemArtifactStore:
+    """Open the store of all studies of a database, in the folder that theirs are in."""
+    folder = studies_folder / ARTIFACTS
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(folder)
+
+
+def store_artifacts(
+    trial: optuna.Trial,
+    store: FileSystemArtifactStore,
+    folder: Path,
+    config: Config,
+    epochs: Epochs,
+) -> None:
+    """Store what there is to see of a trial that has ended.
+
+    Args:
+        trial: that has ended or is about to.
+        store: where to.
+        folder: of the trial, which may hold a picture of its worst errors.
+        config: what was trained.
+        epochs: its records.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        texts = {
+            "configuration.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+            "curves.svg": draw_curves(epochs),
+            "log.txt": log_text(epochs),
+        }
+        files = []
+        for name, text in texts.items():
+            file = Path(place) / name
+            file.write_text(text, encoding="utf-8")
+            files.append(file)
+        if (folder / WORST).exists():
+            files.append(folder / WORST)
+        for file in files:
+            upload_artifact(study_or_trial=trial, file_path=str(file), artifact_store=store)
+
+
+def log_text(epochs: Epochs) -> str:
+    """Return a line for each epoch."""
+    lines = ["epoch  seconds  rate      train_loss  val_loss  cer     exact"]
+    for e in epochs:
+        best = "  best so far" if e["is_best"] else ""
+        lines.append(
+            f"{e['epoch']:5d}  {e['seconds']:7.1f}  {e['learning_rate']:.2e}  "
+            f"{e['train_loss']:10.4f}  {e['val_loss']:8.4f}  {e['cer']:.4f}  {e['exact']:.4f}{best}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw_curves(epochs: Epochs) -> str:
+    """Draw losses and CER by epoch, each from 0 to its own highest value, as an SVG."""
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
+    ]
+    for i, (name, colour) in enumerate(CURVES.items()):
+        values = [float(e[name]) for e in epochs]
+        highest = max(values, default=0.0) or 1.0
+        step = (WIDTH - 2 * MARGIN) / max(1, len(values) - 1)
+        points = " ".join(
+            f"{MARGIN + j * step:.1f},{HEIGHT - MARGIN - v / highest * (HEIGHT - 2 * MARGIN):.1f}"
+            for j, v in enumerate(values)
+        )
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}"/>')
+        label = f"{name}: highest {highest:.3g}, lowest {min(values, default=0.0):.3g}"
+        x = MARGIN + i * 195
+        parts.append(f'<text x="{x}" y="20" fill="{colour}">{label}</text>')
+    axis = f"epochs 1 to {len(epochs)}"
+    parts.append(f'<text x="{WIDTH / 2 - 40}" y="{HEIGHT - 12}">{axis}</text></svg>')
+    return "\n".join(parts) + "\n"

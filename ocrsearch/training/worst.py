@@ -1,0 +1,39 @@
+"""What a trained network reads worst in its validation split, as one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rapidfuzz.distance import Levenshtein
+
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.sheet import contact_sheet, write_sheet
+from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.evaluation import read_lines
+from ocrsearch.training.trainer import Trainer
+from ocrsearch.training.trial_files import BEST, WORST
+
+N_WORST = 10
+
+
+def draw_worst(trainer: Trainer, val: LabelledImages, folder: Path) -> None:
+    """Write the worst errors of a trial's best epoch into its folder; nothing if it has none.
+
+    The trainer's network has the weights of that epoch afterwards.
+    """
+    trainer.network.load_state_dict(load_tensors(folder / BEST)["weights"])
+    lines = trainer.val_lines
+    reading = read_lines(trainer.network, trainer.architecture, lines, trainer.device)
+    errors = []
+    for i, (text, hypothesis) in enumerate(zip(val.texts, reading.hypotheses, strict=True)):
+        read = trainer.charset.decode(hypothesis.ids)
+        if read != text:
+            share = Levenshtein.distance(text, read) / max(1, len(text))
+            errors.append(
+                (-share, -hypothesis.confidence, i, f"{text} read as {read or 'nothing'}")
+            )
+    if errors:
+        worst = sorted(errors)[:N_WORST]
+        write_sheet(
+            contact_sheet([(val.images[i], label) for _, _, i, label in worst]), folder / WORST
+        )
