@@ -174,9 +174,9 @@ class Coordinator:
         self.init: str | None = facts.get("init")
         self.stop_requested = False
         self.status = Status(limits)
-        self._queue = [self._take_up(trial, n) for trial, n in unfinished_trials(study)]
         self._failures_in_a_row = 0
-        self._tried = {tried_key(t.params) for t in study.get_trials(deepcopy=False)}
+        self._tried: set[tuple[tuple[str, Any], ...]] = set()
+        self._queue = self._left()
         self._exhausted = False
         self._promotion = build_promotion(space)
         self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
@@ -271,8 +271,7 @@ class Coordinator:
                 # what lies there is of an older study of that name, whose database is gone
                 remove_folder(trial_folder(self.folder, trial.number))
                 return running
-            trial.set_user_attr(REPEATED, value=True)
-            self.study.tell(trial, state=TrialState.PRUNED)
+            self._tell_repeated(trial)
         self._exhausted = True
         return None
 
@@ -284,6 +283,30 @@ class Coordinator:
         if HALVED in trial.user_attrs:
             config = with_half_batch(config)
         return Running(trial, values, config, known, n_reported)
+
+    def _left(self) -> list[Running]:
+        """Return what an earlier coordinator left in training, without what it had only asked.
+
+        It may have been killed between asking and noting that the configuration was tried.
+        """
+        left = unfinished_trials(self.study)
+        numbers = {trial.number for trial, _ in left}
+        others = [t for t in self.study.get_trials(deepcopy=False) if t.number not in numbers]
+        self._tried = {tried_key(t.params) for t in others}
+        queue = []
+        for trial, n_reported in left:
+            running = self._take_up(trial, n_reported)
+            key = tried_key(running.values)
+            if key in self._tried and not running.epochs:
+                self._tell_repeated(trial)
+            else:
+                self._tried.add(key)
+                queue.append(running)
+        return queue
+
+    def _tell_repeated(self, trial: optuna.Trial) -> None:
+        trial.set_user_attr(REPEATED, value=True)
+        self.study.tell(trial, state=TrialState.PRUNED)
 
     def _is_feasible(self, running: Running) -> bool:
         """Check a configuration before it is trained, and tell the study if it cannot work."""

@@ -719,3 +719,22 @@ def test_a_study_keeps_its_number_of_objectives(tmp_path: Path) -> None:
     several = parse_space(OBJECTIVES + "  objective: [cer, size_mb]\n", "space")
     with pytest.raises(StudyError, match="began with 1 objectives, the space has 2 now"):
         Setting(tmp_path, space=several).run(falling, trials=1)
+
+
+def test_a_coordinator_killed_after_asking_for_what_was_tried_leaves_no_second_training(
+    tmp_path: Path,
+) -> None:
+    text = SPACE.replace("learning_rate: {float: [1.0e-3, 1.0e-2], log: true}", "")
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    setting.run(falling, trials=1)
+    study = setting.study()
+    first = study.get_trials()[0]
+    study.enqueue_trial(first.params)
+    setting.space.suggest(study.ask())  # and there it was killed
+    engine = ScriptedEngine(falling)
+    coordinator = setting.coordinator(engine, Limits(2))
+    assert coordinator.run() == "trials"
+    trained = [t for t in setting.study().get_trials() if "repeated" not in t.user_attrs]
+    assert len(trained) == 2
+    assert len({t.params["images.height"] for t in trained}) == 2
+    assert 1 not in engine.submitted

@@ -25,7 +25,7 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.engines.worker import train_job
 from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.trainer import EpochReport, Trainer
-from ocrsearch.training.trial_files import BEST, LAST, remove_folder
+from ocrsearch.training.trial_files import BEST, LAST, WORST, remove_folder
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8)
@@ -106,7 +106,7 @@ def test_records_are_plain_values(job: Job, sixteen_lines: Dataset) -> None:
 
 def test_writes_the_last_and_the_best_epoch(job: Job, sixteen_lines: Dataset) -> None:
     result = train(job, sixteen_lines, Listener(job))
-    assert sorted(path.name for path in job.folder.iterdir()) == [BEST, LAST]
+    assert sorted(path.name for path in job.folder.iterdir()) == [BEST, LAST, WORST]
     last, best = load_tensors(job.folder / LAST), load_tensors(job.folder / BEST)
     assert last["epochs"] == result.epochs
     assert last["trainer"]["progress"]["epoch"] == N_EPOCHS
