@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
 from ocrsearch.search.study import (
+    ORIGIN,
     REPEATED,
     ConfigurationStudy,
     as_configuration,
@@ -184,8 +185,7 @@ def pareto_set(study: optuna.Study) -> list[dict[str, Any]]:
 
 def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTrial:
     cer = rank(best)[0]
-    metrics = epochs_result(best.user_attrs["epochs"])
-    metrics |= {key: best.user_attrs[key] for key in METRICS if key in best.user_attrs}
+    metrics = trial_metrics(best)
     return BestTrial(
         study.study_name,
         best.number,
@@ -196,6 +196,14 @@ def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTri
         best.user_attrs["epochs"],
         trial_folder(folder, best.number) / BEST,
     )
+
+
+def trial_metrics(trial: FrozenTrial) -> dict[str, Any]:
+    """Return what is known of a trained trial, by name; little if it was never trained."""
+    attrs = trial.user_attrs
+    metrics = epochs_result(attrs["epochs"]) if attrs.get("epochs") else {}
+    known = {**attrs, **attrs.get(ORIGIN, {})}
+    return metrics | {key: known[key] for key in METRICS if key in known}
 
 
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
@@ -212,13 +220,13 @@ def learning_curves(study: optuna.Study) -> dict[int, list[dict[str, Any]]]:
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    attrs = trial.user_attrs
+    attrs, metrics = trial.user_attrs, trial_metrics(trial)
     started, ended = trial.datetime_start, trial.datetime_complete
     return {
         "trial": trial.number,
         "state": "infeasible" if "infeasible" in attrs else trial.state.name.lower(),
         "cer": trial.values[0] if trial.state == TrialState.COMPLETE else _lowest(trial),
-        **{key: attrs.get(key) for key in METRICS if key not in NOT_IN_TABLES},
+        **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
         "failure": attrs.get("failure") or attrs.get("infeasible"),
         "started": started,
         "ended": ended,
@@ -240,13 +248,13 @@ def _lowest(trial: FrozenTrial) -> float | None:
 
 def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[StudySummary]:
     summaries = []
-    for study in optuna.get_all_study_summaries(storage, include_best_trial=False):
+    for study in storage.get_all_studies():
         stored = storage.get_all_trials(study._study_id, deepcopy=False)
         trials = [as_configuration(t) for t in stored if REPEATED not in t.user_attrs]
         states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
         times = [t.datetime_complete or t.datetime_start for t in trials]
         values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
-        facts = study.user_attrs.get("facts", {})
+        facts = storage.get_study_user_attrs(study._study_id).get("facts", {})
         summaries.append(
             StudySummary(
                 name=study.study_name,

@@ -34,7 +34,14 @@ from ocrsearch.search.feasibility import examine, network_figures
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
 from ocrsearch.search.space import ConstraintSettings, PromotionSettings, Space, Values
-from ocrsearch.search.study import PAUSED, REPEATED, finished_trials, rank, unfinished_trials
+from ocrsearch.search.study import (
+    ORIGIN,
+    PAUSED,
+    REPEATED,
+    finished_trials,
+    rank,
+    unfinished_trials,
+)
 from ocrsearch.training.epochs import Epochs, best_epoch, training_result
 from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
 
@@ -402,6 +409,7 @@ class Coordinator:
         result = self._result(running, event)
         for name, value in result.items():
             running.trial.set_user_attr(name, value)
+        running.trial.set_user_attr(ORIGIN, self._origin(running, event))
         self._note_latency(running, event.latency_ms)
         key = (best["cer"], best["val_loss"], event.number)
         if not (running.pruned and self._promotion):
@@ -430,18 +438,26 @@ class Coordinator:
         self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
 
     def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:
+        """Return what is looked at of a trial; the rest follows from its epochs."""
+        result = training_result(event.epochs, event.n_parameters)
+        multiply_adds = network_figures(running.config, self.train)["multiply_adds"]
+        return {
+            **{name: result[name] for name in ("cer", "exact", "n_parameters", "size_mb")},
+            "architecture": running.config.model.architecture,
+            "multiply_adds": multiply_adds,
+            **({"latency_ms": event.latency_ms} if event.latency_ms is not None else {}),
+        }
+
+    def _origin(self, running: Running, event: TrialDone) -> dict[str, Any]:
+        """Return what a result came from; one attribute, since each costs a transaction."""
         machine = self.engine.machine
         return {
-            **training_result(event.epochs, event.n_parameters),
             "seed": self.seed + event.number,
             "config": running.config.identity(self.init),
             "device": machine.device if machine else "",
             "precision": self._precision(machine) if machine else "",
             "data_fingerprint": self.study.user_attrs["facts"]["data_fingerprint"],
             "versions": machine.versions if machine else {},
-            "architecture": running.config.model.architecture,
-            "multiply_adds": network_figures(running.config, self.train)["multiply_adds"],
-            **({"latency_ms": event.latency_ms} if event.latency_ms is not None else {}),
             **({"transfer": event.transfer} if event.transfer else {}),
         }
 

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.errors import StudyError
 from ocrsearch.models.factory import build_network
+from ocrsearch.results.query import trial_metrics
 from ocrsearch.search.coordinator import (
     KEPT_WEIGHTS,
     MAX_FAILURES_IN_A_ROW,
@@ -191,18 +192,20 @@ def test_stores_what_people_ask_for_with_each_trial(setting: Setting) -> None:
     assert trial.intermediate_values == {1: 0.9, 2: 0.5, 3: 0.2, 4: 0.1}
     attrs = trial.user_attrs
     assert attrs["exact"] == pytest.approx(0.9)
-    assert attrs["seed"] == 7
-    assert (attrs["n_epochs"], attrs["seconds"], attrs["best_epoch"]) == (4, 4.0, 4)
+    assert attrs["origin"]["seed"] == 7
+    metrics = trial_metrics(trial)
+    assert (metrics["n_epochs"], metrics["seconds"], metrics["best_epoch"]) == (4, 4.0, 4)
+    assert metrics["seed"] == 7
     assert (attrs["n_parameters"], attrs["size_mb"]) == (1000, 0.004)
-    assert attrs["data_fingerprint"] == "f"
-    assert attrs["versions"] == {"torch": "x"}
+    assert attrs["origin"]["data_fingerprint"] == "f"
+    assert attrs["origin"]["versions"] == {"torch": "x"}
     assert len(attrs["epochs"]) == 4
 
 
 def test_value_is_the_lowest_cer_of_its_epochs(setting: Setting) -> None:
     setting.run(lambda job: [0.3, 0.1, 0.2], trials=1)
     (trial,) = setting.study().get_trials()
-    assert (trial.value, trial.user_attrs["best_epoch"]) == (0.1, 2)
+    assert (trial.value, trial_metrics(trial)["best_epoch"]) == (0.1, 2)
 
 
 def test_stops_trials_that_fall_behind_and_frees_their_disk(setting: Setting) -> None:
@@ -533,7 +536,7 @@ def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
     engine = ScriptedEngine(falling, machine=Machine("cpu", "bf16", {}))
     setting.coordinator(engine, Limits(2)).run()
     trials = setting.study().get_trials()
-    assert [t.user_attrs["precision"] for t in trials] == ["fp32", "fp32"]
+    assert [t.user_attrs["origin"]["precision"] for t in trials] == ["fp32", "fp32"]
 
 
 def test_progress_renews_the_attempts(setting: Setting) -> None:

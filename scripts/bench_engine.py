@@ -1,0 +1,186 @@
+"""Measure what a search costs beside training: deciding, storing, reading large studies."""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import optuna
+import typer
+from optuna.trial import TrialState
+
+from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.search.coordinator import Coordinator, Limits, Status
+from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
+from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.study import StudyFacts, open_storage, open_study
+
+app = typer.Typer(help=__doc__, no_args_is_help=True)
+SpaceFile = Annotated[Path, typer.Option(help="Search space.")]
+CRNN = Path("search_spaces/crnn.yaml")
+
+
+class InstantEngine:
+    """Answers at once: what is left is the coordinator's own time."""
+
+    def __init__(self, n_workers: int, n_epochs: int) -> None:
+        self.machine: Machine | None = Machine("cpu", "fp32", {})
+        self.n_workers, self.n_epochs = n_workers, n_epochs
+        self.curves: dict[int, list[dict]] = {}
+        self.events: list[Event] = []
+
+    @property
+    def n_idle(self) -> int:
+        """How many workers wait for a job."""
+        return self.n_workers - len(self.curves)
+
+    def submit(self, job: Job) -> None:
+        """Train the first epoch."""
+        job.folder.mkdir(parents=True, exist_ok=True)
+        self.curves[job.number] = []
+        self.answer(job.number, go_on=True)
+
+    def answer(self, number: int, *, go_on: bool) -> None:
+        """Train another epoch, or stop."""
+        curve = self.curves[number]
+        if go_on:
+            cer = 1.0 / (1 + len(curve) + number % 7)
+            loss = {"cer": cer, "val_loss": cer, "train_loss": cer, "exact": 1.0 - cer, "wer": cer}
+            about = {"is_best": True, "learning_rate": 1e-3, "seconds": 1.0}
+            curve.append({"epoch": len(curve) + 1, **loss, **about})
+        if not go_on or len(curve) == self.n_epochs:
+            self.events.append(TrialDone(number, list(curve), 100_000, None, 1.0))
+        else:
+            self.events.append(EpochDone(number, list(curve)))
+
+    def poll(self, timeout_s: float) -> list[Event]:  # noqa: ARG002
+        """Return what has happened."""
+        events, self.events = self.events, []
+        for event in events:
+            if isinstance(event, TrialDone):
+                del self.curves[event.number]
+        return events
+
+
+def facts(space_name: str, content: dict) -> StudyFacts:
+    """Return facts of a study about nothing."""
+    return StudyFacts(space_name, content, "bench", "bench", {"train": 100}, {}, 0)
+
+
+@app.command()
+def decide(
+    space: SpaceFile = CRNN,
+    trials: Annotated[int, typer.Option(help="Trials.")] = 1000,
+    epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1,
+    workers: Annotated[int, typer.Option(help="Workers that answer at once.")] = 2,
+) -> None:
+    """Ask, store and decide over so many trials that train for no time at all."""
+    images = PackedImages.pack([np.zeros((32, 128), np.uint8)] * 100)
+    train = LabelledImages([str(i) for i in range(100)], ["abcde"] * 100, images)
+    searched = load_space(space)
+    with tempfile.TemporaryDirectory() as folder:
+        storage = open_storage(f"sqlite:///{folder}/bench.db", create=True)
+        study = open_study(storage, "bench", searched, facts(searched.name, searched.content))
+        marks = []
+
+        def note(status: Status, line: str | None) -> None:  # noqa: ARG001
+            if line:
+                marks.append((time.perf_counter(), time.process_time()))
+
+        coordinator = Coordinator(
+            study,
+            searched,
+            train,
+            InstantEngine(workers, epochs),
+            Limits(trials),
+            Path(folder) / "bench" / "bench",
+            note,
+        )
+        start = time.perf_counter(), time.process_time()
+        coordinator.run()
+        clock, processor = (end - begin for end, begin in zip(marks[-1], start, strict=True))
+        tenth = len(marks) // 10
+        first = (marks[tenth][1] - start[1]) / tenth
+        last = (marks[-1][1] - marks[-tenth - 1][1]) / tenth
+    typer.echo(
+        f"{trials} trials of {epochs} epochs: {1000 * clock / trials:.1f} ms a trial by the clock, "
+        f"{1000 * processor / trials:.1f} ms of processor time "
+        f"({1000 * first:.1f} in the first tenth, {1000 * last:.1f} in the last)"
+    )
+    typer.echo(
+        f"with trials of a second each, {workers} workers wait "
+        f"{100 * clock / trials:.1f} % of their time at most; "
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+
+
+@app.command()
+def large(
+    trials: Annotated[int, typer.Option(help="Trials in the study.")] = 10_000,
+    space: SpaceFile = CRNN,
+) -> None:
+    """Time commands that read a study of so many trials."""
+    searched = load_space(space)
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/bench.db"
+        fill(url, searched, trials)
+        command = [sys.executable, "-c", "from ocrsearch.cli.app import main; main()"]
+        plot = [
+            sys.executable,
+            "scripts/plot_study.py",
+            "--study",
+            "bench",
+            "-o",
+            f"{folder}/s.html",
+        ]
+        for name, arguments in {
+            "best": [*command, "best", "--study", "bench"],
+            "studies list": [*command, "studies", "list"],
+            "plot_study.py": plot,
+        }.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            start = time.perf_counter()
+            subprocess.run(  # noqa: S603
+                [*arguments, "--storage", url], check=True, stdout=subprocess.DEVNULL
+            )
+            clock = time.perf_counter() - start
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            user = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            typer.echo(f"{name}: {clock:.1f} s by the clock, {user:.1f} s of processor time")
+
+
+def fill(url: str, space: Space, n: int) -> None:
+    """Write a study of n finished trials of one epoch each."""
+    storage = open_storage(url, create=True)
+    study = open_study(storage, "bench", space, facts(space.name, space.content))
+    sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    rng = np.random.default_rng(0)
+    folder = Path(url.removeprefix("sqlite:///")).with_suffix("") / "bench"
+    for number in range(n):
+        asked = sampler.ask()
+        space.suggest(asked)
+        cer = float(rng.beta(1, 5))
+        record = {"epoch": 1, "cer": cer, "val_loss": cer, "train_loss": cer, "wer": cer}
+        record |= {"exact": 1 - cer, "is_best": True, "learning_rate": 1e-3, "seconds": 1.0}
+        known = {"cer": cer, "exact": 1 - cer, "n_parameters": 100_000, "size_mb": 0.4}
+        known |= {"architecture": "crnn", "multiply_adds": 1e6, "latency_ms": 1.0, "origin": {}}
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.COMPLETE,
+                value=cer,
+                params=asked.params,
+                distributions=asked.distributions,
+                user_attrs={"epochs": [record], **known},
+                intermediate_values={1: cer},
+            )
+        )
+        (folder / f"trial-{number:05d}").mkdir(parents=True)
+
+
+if __name__ == "__main__":
+    app()
