@@ -546,8 +546,8 @@ class Coordinator:
         training = [t for t in trials if t.state == TrialState.RUNNING]
         others = [t for t in training if not self.sharing.is_mine(t)]
         self._elsewhere = {trial.number for trial in others}
-        for trial in others if self._promotion else ():
-            if epochs := trial.user_attrs.get("epochs"):
+        for trial in others:
+            if self._promotion and (epochs := trial.user_attrs.get("epochs")):
                 architecture = self.space.resolve(trial.params).model.architecture
                 self._promotion.record(trial.number, architecture, epochs)
 
