@@ -18,7 +18,11 @@ from ocrsearch.errors import OptionError
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 
 Storage = Annotated[
-    str, typer.Option(help="URL of the study database.", envvar="OCRSEARCH_STORAGE")
+    str,
+    typer.Option(
+        help="URL of the study database, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+        envvar="OCRSEARCH_STORAGE",
+    ),
 ]
 StudyName = Annotated[
     str | None, typer.Option("--study", help="Name of the study; default: the latest.")

@@ -13,14 +13,15 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
+from ocrsearch.search.sharing import is_searched
 from ocrsearch.search.study import (
     ORIGIN,
     REPEATED,
     ConfigurationStudy,
     as_configuration,
-    is_locked,
     open_storage,
     rank,
+    shown_storage,
     study_folder,
 )
 from ocrsearch.training.epochs import epochs_result
@@ -114,11 +115,15 @@ def load_study(storage_url: str, name: str | None) -> optuna.Study:
     storage = open_storage(storage_url)
     names = optuna.get_all_study_names(storage)
     if not names:
-        raise StudyError(f"{storage_url}: holds no study yet; 'ocrsearch run' makes one")
+        raise StudyError(
+            f"{shown_storage(storage_url)}: holds no study yet; 'ocrsearch run' makes one"
+        )
     if name is None:
         name = max(_summaries(storage, storage_url), key=lambda s: s.last_change).name
     if name not in names:
-        raise StudyError(f"study {name!r}: not in {storage_url}; there are {', '.join(names)}")
+        there = ", ".join(names)
+        shown = shown_storage(storage_url)
+        raise StudyError(f"study {name!r}: not in {shown}; there are {there}")
     return ConfigurationStudy(name, storage)
 
 
@@ -255,6 +260,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
         times = [t.datetime_complete or t.datetime_start for t in trials]
         values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
         facts = storage.get_study_user_attrs(study._study_id).get("facts", {})
+        folder = study_folder(storage_url, study.study_name)
         summaries.append(
             StudySummary(
                 name=study.study_name,
@@ -265,7 +271,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
                 n_failed=states.count(TrialState.FAIL) + states.count("failed"),
                 n_unfinished=states.count(TrialState.RUNNING),
                 best=min(values, default=None),
-                is_running=is_locked(study_folder(storage_url, study.study_name)),
+                is_running=is_searched(storage, folder, study.study_name),
                 last_change=max((t.isoformat(" ", "milliseconds") for t in times if t), default=""),
             )
         )

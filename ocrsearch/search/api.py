@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
@@ -30,6 +30,8 @@ from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, 
 from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.worker import WorkerSetup
+from ocrsearch.search.postgresql import database_reason
+from ocrsearch.search.sharing import hold_study
 from ocrsearch.search.space import Space, load_space
 from ocrsearch.search.study import (
     DEFAULT_STORAGE,
@@ -37,9 +39,8 @@ from ocrsearch.search.study import (
     check_study_name,
     open_storage,
     open_study,
-    sqlite_file,
+    shown_storage,
     study_folder,
-    study_lock,
 )
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
@@ -130,17 +131,27 @@ def search(
     folder = study_folder(options.storage, name)
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
-        with study_lock(folder, name), _engine(options, folder, space.init) as engine:
+        with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
+            own = sharing.folder(folder)
+            engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)
-            init, start_line = _start_from(space, dataset, folder / START)
+            init, start_line = _start_from(space, dataset, own / START)
             known = options.warm_start
             earlier = earlier_trials(storage, known, space) if known else []
             facts = _facts(space, dataset, options, init)
-            study = open_study(storage, name, space, facts, earlier)
-            left_out = _prepare_folder(dataset, folder)
+            with sharing.turn():
+                study = open_study(storage, name, space, facts, earlier, sharing.slot)
+            left_out = _prepare_folder(dataset, folder, own)
             limits = _limits(options)
             coordinator = Coordinator(
-                study, space, dataset.splits["train"], engine, limits, folder, observer or _silent
+                study,
+                space,
+                dataset.splits["train"],
+                engine,
+                limits,
+                folder,
+                observer or _silent,
+                sharing,
             )
             if left_out and observer:
                 observer(coordinator.status, left_out_line(dataset, left_out))
@@ -165,8 +176,8 @@ def _storage_errors(url: str) -> Iterator[None]:
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
-        reason = " ".join(str(error.__cause__ or error).split())
-        raise StudyError(f"{sqlite_file(url)}: cannot write the study: {reason}") from None
+        reason = database_reason(error.__cause__ or error)
+        raise StudyError(f"{shown_storage(url)}: cannot write the study: {reason}") from None
 
 
 def _silent(status: Status, line: str | None) -> None:
@@ -239,9 +250,9 @@ def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | N
     )
 
 
-def _prepare_folder(dataset: Dataset, folder: Path) -> Path | None:
+def _prepare_folder(dataset: Dataset, folder: Path, own: Path) -> Path | None:
     """Write the pictures for the workers; return the list of what was left out, if any was."""
-    save_dataset(dataset, folder / "data")
+    save_dataset(dataset, own / "data")
     return write_left_out(dataset, folder / LEFT_OUT)
 
 

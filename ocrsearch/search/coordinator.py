@@ -1,14 +1,15 @@
 """The coordinator: asks the sampler, writes the study, decides who goes on.
 
-It is the only one that writes the database. Workers train and tell it events; what it has told
-the study is never lost, and what is unfinished when it ends is continued by the next one.
+Workers train and tell it events, and never write the database; what it has told the study is
+never lost, and what is unfinished when it ends is continued by the next one. There may be others
+on the same study; what it has to agree on with them is in ``sharing``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.feasibility import examine, network_figures
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
+from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import ConstraintSettings, PromotionSettings, Space, Values
 from ocrsearch.search.study import (
     ORIGIN,
@@ -172,7 +174,9 @@ class Coordinator:
         limits: Limits,
         folder: Path,
         observer: Observer,
+        sharing: Sharing | None = None,
     ) -> None:
+        self.sharing = sharing or Sharing()
         self.study, self.space, self.train = study, space, train
         self.engine, self.limits, self.folder = engine, limits, folder
         self.observer = observer
@@ -181,9 +185,10 @@ class Coordinator:
         self.init: str | None = facts.get("init")
         self.stop_requested = False
         self.status = Status(limits)
+        self._elsewhere: set[int] = set()  # numbers of trials that others train
         self._failures_in_a_row = 0
         self._tried: set[tuple[tuple[str, Any], ...]] = set()
-        self._queue = self._left()
+        self._queue = [] if self.sharing.several else self._left()
         self._exhausted = False
         self._promotion = build_promotion(space)
         self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
@@ -191,7 +196,7 @@ class Coordinator:
         self._best_key: tuple[float, float, int] | None = None
         self._latencies: dict[str, float] = {}
         self._artifacts = open_artifacts(folder.parent)
-        self._count_finished()
+        self._look()
 
     def run(self) -> Ending:
         """Search until a limit is reached or ``stop_requested`` is set.
@@ -206,10 +211,22 @@ class Coordinator:
             self._fill()
             for event in self.engine.poll(POLL_SECONDS):
                 self._handle(event)
+            if self.sharing.is_time_to_look():
+                self._look()
             self.observer(self.status, None)
         if ending in ("trials", "target", "exhausted", "patience"):
-            self._give_up(list(self._paused))
+            with self._turn():
+                if self.sharing.leave():
+                    self._give_up(list(self._paused))
         return ending
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Decide what no other coordinator may decide now, knowing what they all did."""
+        with self.sharing.turn():
+            if self.sharing.several:
+                self._look()
+            yield
 
     def _ending(self) -> Ending | None:
         if self.stop_requested:
@@ -224,7 +241,8 @@ class Coordinator:
             return "patience"
         if status.n_finished >= limits.trials and not status.running and not self._candidates():
             return "trials"
-        if self._exhausted and not status.running and not self._candidates():
+        nobody_trains = not status.running and not self._elsewhere
+        if self._exhausted and nobody_trains and not self._candidates():
             return "exhausted"
         if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
             return "timeout"
@@ -243,15 +261,20 @@ class Coordinator:
         """Return one that was left, else one that is promoted, else a new one if there is room."""
         if self._queue:
             return self._queue.pop(0)
-        if candidates := self._candidates():
-            return self._promote(candidates[0])
-        if not self._exhausted and self._room > 0:
-            return self._ask()
-        return None
+        if not (self._candidates() or self._room or self.sharing.is_time_to_take_over()):
+            return None
+        with self._turn():
+            if left := self.sharing.left_behind(self.study):
+                return self._take_over(*left[0])
+            if candidates := self._candidates():
+                return self._promote(candidates[0])
+            return self._ask() if self._room else None
 
     @property
     def _room(self) -> int:
-        return self.limits.trials - self.status.n_finished - len(self.status.running)
+        """How many new configurations may be begun."""
+        begun = self.status.n_finished + len(self.status.running) + len(self._elsewhere)
+        return 0 if self._exhausted else max(0, self.limits.trials - begun)
 
     def _candidates(self) -> list[int]:
         return self._promotion.candidates(self._paused) if self._promotion else []
@@ -265,6 +288,13 @@ class Coordinator:
         self.status.n_pruned -= 1
         n_epochs = len(running.epochs)
         self.observer(self.status, f"trial {number} goes on from epoch {n_epochs}")
+        return running
+
+    def _take_over(self, trial: optuna.Trial, n_reported: int) -> Running:
+        running = self._take_up(trial, n_reported)
+        self._elsewhere.discard(trial.number)
+        line = f"trial {trial.number} goes on from epoch {n_reported}: its coordinator is gone"
+        self.observer(self.status, line)
         return running
 
     def _ask(self) -> Running | None:
@@ -284,6 +314,7 @@ class Coordinator:
 
     def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
         """Return a trial with its values; those that were not yet suggested are, now."""
+        self.sharing.claim(trial)
         values = self.space.suggest(trial)
         known = trial.user_attrs.get("epochs", [])
         config = self.space.resolve(values)
@@ -432,9 +463,10 @@ class Coordinator:
             (trial_folder(self.folder, event.number) / LAST).unlink(missing_ok=True)
             self._keep_weights(key)
             self._note_best(key, best["exact"], running.values)
-        if self._promotion:
-            self._give_up(self._promotion.hopeless(self._paused, self.limits.trials))
-        self._save_disk()
+        with self._turn():
+            if self._promotion:
+                self._give_up(self._promotion.hopeless(self._paused, self.limits.trials))
+            self._save_disk()
         self._finish(event.number, running, "stopped" if running.pruned else "finished", best)
 
     def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:
@@ -542,10 +574,26 @@ class Coordinator:
             self.status.best_value, _, self.status.best_number = key
             self.status.best_exact, self.status.best_values = exact, values
 
-    def _count_finished(self) -> None:
+    def _look(self) -> None:
+        """Read what earlier coordinators did, and what others do."""
         trials = self.study.get_trials(deepcopy=False)
-        self.status.n_epochs_before = sum(len(t.user_attrs.get("epochs", ())) for t in trials)
-        ended = finished_trials(self.study)
+        n_epochs = sum(len(t.user_attrs.get("epochs", ())) for t in trials)
+        self.status.n_epochs_before = n_epochs - self.status.n_epochs
+        self._tried |= {tried_key(trial.params) for trial in trials}
+        self._count_finished(finished_trials(trials))
+        training = [t for t in trials if t.state == TrialState.RUNNING]
+        others = [t for t in training if not self.sharing.is_mine(t)]
+        self._elsewhere = {trial.number for trial in others}
+        for trial in others:
+            if self._promotion and (epochs := trial.user_attrs.get("epochs")):
+                architecture = self.space.resolve(trial.params).model.architecture
+                self._promotion.record(trial.number, architecture, epochs)
+
+    def _count_finished(self, ended: Sequence[FrozenTrial]) -> None:
+        status = self.status
+        status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
+        waiting = [t for t in ended if t.user_attrs.get(PAUSED) is not None]
+        self._paused = {trial.number: trial._trial_id for trial in waiting}
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 self.status.n_complete += 1
@@ -555,22 +603,23 @@ class Coordinator:
                 self.status.n_failed += 1
             else:
                 self.status.n_pruned += 1
-            self._remember(trial)
+            if self.sharing.is_news(trial):
+                self._remember(trial)
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Take up what an earlier coordinator knew of a finished or a paused trial."""
         attrs, folder = trial.user_attrs, trial_folder(self.folder, trial.number)
         if self._promotion and "epochs" in attrs and "architecture" in attrs:
             self._promotion.record(trial.number, attrs["architecture"], attrs["epochs"])
-        if attrs.get(PAUSED) is not None:
-            self._paused[trial.number] = trial._trial_id
-        else:  # the study was told, but the one who told it died before it had tidied up
+        if trial.number not in self._paused:
+            # the study was told, but the one who told it died before it had tidied up
             (folder / LAST).unlink(missing_ok=True)
         if trial.state != TrialState.COMPLETE and attrs.get("epochs"):
             self.status.n_without_gain += 1
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
-            self._weights.append(rank(trial))
+            others = [key for key in self._weights if key[2] != trial.number]
+            self._weights = [*others, rank(trial)]
         if kept or trial.state == TrialState.COMPLETE:
             self._note_best(rank(trial), attrs.get("exact", 0.0), trial.params)
 
@@ -597,9 +646,12 @@ class Coordinator:
         """Keep the weights of the best, and of those that may still go on."""
         self._weights.sort()
         for key in self._weights[KEPT_WEIGHTS:]:
-            if key[2] not in self._paused and key[2] not in self.status.running:
+            if not self._may_go_on(key[2]):
                 remove_folder(trial_folder(self.folder, key[2]))
                 self._weights.remove(key)
+
+    def _may_go_on(self, number: int) -> bool:
+        return any(number in s for s in (self._paused, self.status.running, self._elsewhere))
 
     def _save_disk(self) -> None:
         """Delete what can best be spared: weights from the worst on, then who waits longest."""
@@ -607,11 +659,7 @@ class Coordinator:
         if limit is None:
             return
         while folder_bytes(self.folder) > limit:
-            spare = [
-                key[2]
-                for key in self._weights[1:]
-                if key[2] not in self._paused and key[2] not in self.status.running
-            ]
+            spare = [key[2] for key in self._weights[1:] if not self._may_go_on(key[2])]
             waiting = [key[2] for key in sorted(self._weights) if key[2] in self._paused]
             if not spare and not waiting:
                 return

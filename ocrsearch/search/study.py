@@ -1,7 +1,8 @@
 """A study: Optuna's database entry and the folder beside it with weights and checkpoints.
 
 A trial that was running when its coordinator ended stays RUNNING in the database; the next
-coordinator takes it up again under the same number. The lock says whether there is one.
+coordinator takes it up again under the same number. The lock says whether there is one; on
+PostgreSQL there may be several, see ``sharing``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import math
 import re
 import sqlite3
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -22,18 +23,20 @@ from filelock import FileLock, Timeout
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
+from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
 from ocrsearch.search.space import Space, Values
 from ocrsearch.training.epochs import best_epoch
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SQLITE_TIMEOUT_S = 60
+SEEDS_APART = 100_003
 LOCK_SECONDS = 1.0
 """A list of studies holds a lock for a moment, to see whether it is free."""
 
@@ -117,15 +120,18 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
     """Open a study database.
 
     Args:
-        url: ``sqlite:///FILE``.
-        create: whether a missing file and its folder are made.
+        url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        create: whether a missing file and its folder are made, or tables missing on a server.
 
     Raises:
         StudyError: no such database, or it cannot be opened.
         OptionError: not such a URL.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    file = sqlite_file(url)
+    parsed = parse_storage(url)
+    if parsed.get_backend_name() == "postgresql":
+        return open_postgresql(parsed, create=create)
+    file = Path(str(parsed.database))
     if not create and not file.exists():
         raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
     try:
@@ -144,8 +150,8 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
         raise StudyError(f"{file}: cannot open the study database: {_first_line(error)}") from None
 
 
-def sqlite_file(url: str) -> Path:
-    """Return the file of a SQLite URL.
+def parse_storage(url: str) -> URL:
+    """Return the parts of a study database's URL.
 
     Raises:
         OptionError: not a database URL, or one of another kind of database.
@@ -153,22 +159,39 @@ def sqlite_file(url: str) -> Path:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
+        without_password = re.sub(r":[^:/@]+@", ":***@", url)
         raise OptionError(
-            f"--storage {url}: not a database URL; write it as {DEFAULT_STORAGE}"
+            f"--storage {without_password}: not a database URL; write it as {DEFAULT_STORAGE} "
+            f"or {EXAMPLE}"
         ) from None
     backend = parsed.get_backend_name()
-    if backend != "sqlite":  # a lock file does not keep two machines apart
+    if backend not in ("sqlite", "postgresql"):
         raise OptionError(
-            f"--storage: {backend} is not supported yet; write it as {DEFAULT_STORAGE}"
+            f"--storage: {backend} is not supported; write it as {DEFAULT_STORAGE} or {EXAMPLE}"
         )
-    if not parsed.database or parsed.database == ":memory:":
+    if backend == "sqlite" and (not parsed.database or parsed.database == ":memory:"):
         raise OptionError(f"--storage {url}: names no file; write it as {DEFAULT_STORAGE}")
-    return Path(parsed.database)
+    return parsed
+
+
+def shown_storage(url: str) -> str:
+    """Return a study database as a message may show it: its file, or its URL less the password."""
+    parsed = parse_storage(url)
+    if parsed.get_backend_name() == "sqlite":
+        return str(parsed.database)
+    return parsed.render_as_string(hide_password=True)
 
 
 def study_folder(storage_url: str, study_name: str) -> Path:
-    """Return where the weights of a study are: ``studies/ocrsearch/NAME`` for ocrsearch.db."""
-    return sqlite_file(storage_url).with_suffix("") / study_name
+    """Return where the weights of a study are.
+
+    Beside a SQLite file, ``studies/ocrsearch/NAME`` for ``ocrsearch.db``; of a database on a
+    server ``studies/DATABASE/NAME`` in the folder that one works in, which all machines share.
+    """
+    parsed = parse_storage(storage_url)
+    if parsed.get_backend_name() == "postgresql":
+        return database_folder(parsed) / study_name
+    return Path(str(parsed.database)).with_suffix("") / study_name
 
 
 def check_study_name(name: str) -> str:
@@ -223,6 +246,7 @@ def open_study(
     space: Space,
     facts: StudyFacts,
     earlier: Sequence[EarlierTrial] = (),
+    slot: int = 1,
 ) -> optuna.Study:
     """Create a study, or continue one that is about the same space and data.
 
@@ -232,6 +256,7 @@ def open_study(
         space: what is searched.
         facts: what it is about.
         earlier: configurations of another study to begin with, if this one is new.
+        slot: of the coordinator, from 1; several of one study have samplers of different seeds.
 
     Raises:
         StudyError: a study of that name has another space or other data.
@@ -245,7 +270,8 @@ def open_study(
     stored = study.user_attrs.get("facts")
     seed = stored["seed"] if stored else facts.seed
     # a seed used again would suggest again what was suggested before
-    study.sampler = build_sampler(space, seed + len(study.get_trials(deepcopy=False)))
+    n_trials = len(study.get_trials(deepcopy=False))
+    study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
         for trial in earlier:
             study.enqueue_trial(trial.values, {EARLIER: trial.origin}, skip_if_exists=True)
@@ -268,13 +294,14 @@ def _check_objectives(storage: optuna.storages.RDBStorage, name: str, n_objectiv
         )
 
 
-def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
+def finished_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Return the trials that count towards the total, in their order."""
-    trials = study.get_trials(deepcopy=False, states=FINISHED)
-    return [trial for trial in trials if REPEATED not in trial.user_attrs]
+    return [t for t in trials if t.state in FINISHED and REPEATED not in t.user_attrs]
 
 
-def unfinished_trials(study: optuna.Study) -> list[tuple[optuna.Trial, int]]:
+def unfinished_trials(
+    study: optuna.Study, wanted: Callable[[FrozenTrial], bool] | None = None
+) -> list[tuple[optuna.Trial, int]]:
     """Return the trials that a coordinator left in training, and their epochs reported."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     several = len(study.directions) > 1  # then Optuna takes no values in between
@@ -284,6 +311,7 @@ def unfinished_trials(study: optuna.Study) -> list[tuple[optuna.Trial, int]]:
             len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
         )
         for t in frozen
+        if wanted is None or wanted(t)
     ]
 
 

@@ -1,0 +1,93 @@
+"""Study databases on a PostgreSQL server: the URL, and opening one.
+
+What several coordinators of one study have to agree on is in ``sharing``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from sqlalchemy import Connection, create_engine, func, inspect, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from ocrsearch.errors import OptionError, StudyError
+
+EXAMPLE = "postgresql://user:password@host/database"
+DRIVER = "pg8000"
+TABLES_LOCK = (0x0C55, 0)
+"""Advisory lock of whoever makes Optuna's tables: that bears no other at the same time."""
+
+DATABASE_NAME = re.compile(r"\w[\w. -]*")
+
+
+def is_postgresql(storage: optuna.storages.RDBStorage) -> bool:
+    """Whether a study database is on a PostgreSQL server."""
+    return bool(storage.engine.dialect.name == "postgresql")
+
+
+def database_folder(url: URL) -> Path:
+    """Return where the studies of a database have their weights, as the URL names no folder.
+
+    Raises:
+        OptionError: the URL names no database, or one that cannot be a folder.
+    """
+    shown = url.render_as_string(hide_password=True)
+    if not url.database or not DATABASE_NAME.fullmatch(url.database):
+        raise OptionError(f"--storage {shown}: names no database; write it as {EXAMPLE}")
+    if url.query:
+        raise OptionError(f"--storage {shown}: takes no options after '?'; write it as {EXAMPLE}")
+    return Path("studies") / url.database
+
+
+def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
+    """Open a study database on a server; the database itself must be there.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        create: whether tables that are missing are made.
+
+    Raises:
+        OptionError: not such a URL, or the driver is not installed.
+        StudyError: there is no such server, user, database or study database.
+    """
+    database_folder(url)
+    if importlib.util.find_spec(DRIVER) is None:
+        raise OptionError(
+            "--storage: the driver for PostgreSQL is not installed; "
+            "pip install 'ocrsearch[postgresql]'"
+        )
+    shown = url.render_as_string(hide_password=True)
+    ours = url.set(drivername=f"postgresql+{DRIVER}")
+    try:
+        with _tables_locked(ours) as connection:
+            if not create and not inspect(connection).has_table("version_info"):
+                raise StudyError(f"{shown}: not a study database; 'ocrsearch run' makes one")
+            text = ours.render_as_string(hide_password=False)
+            return optuna.storages.RDBStorage(text, engine_kwargs={"pool_pre_ping": True})
+    except (SQLAlchemyError, RuntimeError) as error:
+        raise StudyError(
+            f"{shown}: cannot open the study database: {database_reason(error)}"
+        ) from None
+
+
+def database_reason(error: BaseException) -> str:
+    """Return in a line what a database says is wrong, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    first = cause.args[0] if cause.args else ""
+    said = first.get("M", "") if isinstance(first, dict) else str(cause)
+    return " ".join(str(said).split()) or type(cause).__name__
+
+
+@contextmanager
+def _tables_locked(url: URL) -> Iterator[Connection]:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(select(func.pg_advisory_lock(*TABLES_LOCK)))
+        yield connection
