@@ -209,6 +209,6 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     )
     done = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=True)
     assert "starts from m.pt: 100% of the weights kept" in done.stderr.replace(f"{place}/", "")
-    found = "SELECT value_json FROM trial_user_attributes WHERE key = 'transfer'"
-    ((transfer,),) = rows(place, found)
-    assert json.loads(transfer)["n_fresh"] == 0
+    found = "SELECT value_json FROM trial_user_attributes WHERE key = 'origin'"
+    ((origin,),) = rows(place, found)
+    assert json.loads(origin)["transfer"]["n_fresh"] == 0
