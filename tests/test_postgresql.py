@@ -223,6 +223,23 @@ def test_what_a_coordinator_leaves_is_anothers(server: Server, tmp_path: Path) -
             assert len(first.left_behind(study)) == 1
 
 
+def test_one_whose_connection_is_lost_ends(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocrsearch.search.sharing.LOOK_SECONDS", 0.0)
+    with opened(server.new_database("lost")) as storage:
+        study = new_study(storage)
+        with hold_study(storage, tmp_path, "s") as sharing:
+            assert sharing.is_time_to_look()
+            with storage.engine.connect() as connection:
+                others = "FROM pg_stat_activity WHERE datname = 'lost' AND pid <> pg_backend_pid()"
+                connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+            assert study.get_trials() == []  # the study itself is reached again
+            with pytest.raises(StudyError, match="does not answer") as raised:
+                sharing.is_time_to_look()
+            assert len(str(raised.value).splitlines()) == 1
+
+
 def test_samplers_of_several_coordinators_suggest_different_things(server: Server) -> None:
     with opened(server.new_database("seeds")) as storage:
         drawn = [

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 import optuna
+from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.data.dataset import (
     Dataset,
@@ -175,7 +176,7 @@ def _storage_errors(url: str) -> Iterator[None]:
     """Say in one line that the study cannot be written, as on a full disk."""
     try:
         yield
-    except optuna.exceptions.StorageInternalError as error:
+    except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         reason = database_reason(error.__cause__ or error)
         raise StudyError(f"{shown_storage(url)}: cannot write the study: {reason}") from None
 

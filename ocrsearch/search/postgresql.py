@@ -6,6 +6,7 @@ What several coordinators of one study have to agree on is in ``sharing``.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
             "--storage: the driver for PostgreSQL is not installed; "
             "pip install 'ocrsearch[postgresql]'"
         )
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # told by us
     shown = url.render_as_string(hide_password=True)
     ours = url.set(drivername=f"postgresql+{DRIVER}")
     try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import optuna
@@ -72,7 +72,11 @@ class Sharing:
         return True
 
     def is_time_to_look(self) -> bool:
-        """Whether to read now what the others did."""
+        """Whether to read now what the others did.
+
+        Raises:
+            StudyError: one is no longer known to the others as searching.
+        """
         return False
 
     def is_time_to_take_over(self) -> bool:
@@ -150,6 +154,7 @@ class SharedStudy(Sharing):
         if now - self._looked < LOOK_SECONDS:
             return False
         self._looked = now
+        self._call("pg_backend_pid")  # fails if our slot is lost, and our trials are another's
         return True
 
     def is_time_to_take_over(self) -> bool:
@@ -197,8 +202,9 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
         with study_lock(folder, name):
             yield Sharing()
         return
-    with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.detach()  # not one of the pool's: closing it gives the locks free
+    connection = storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    connection.detach()  # not one of the pool's: closing it gives the locks free
+    try:
         sharing = SharedStudy(connection, name)
         own = sharing.folder(folder)
         own.mkdir(parents=True, exist_ok=True)
@@ -206,6 +212,9 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
             yield sharing
         finally:
             remove_folder(own)
+    finally:
+        with suppress(SQLAlchemyError):  # the server is gone, and the locks with it
+            connection.close()
 
 
 def is_searched(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> bool:
