@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -41,13 +42,17 @@ NODES_EVERY_S = 2.0
 SHARED_WITHIN_S = 5.0
 """A folder made on one node may take so long until another one sees it."""
 
+CONNECTS_WITHIN_S = 10.0
+
 SLOW_START_S = 60.0
 """A search that has no worker after this time says that the cluster may be full."""
 
-LOCAL_ENVIRONMENT = {
+ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # it would give way to everything else that runs here
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise it warns that this will be the default
 }
+LOOPBACK = "127.0.0.1"
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 """By this Ray takes the loopback address for the machine's own; it replaces 127.0.0.1 by the
 outer address otherwise, and listens on all of them."""
@@ -261,7 +266,9 @@ def _room(resources: dict[str, float], gpus_per_worker: float) -> int:
 
 def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
     """Return Ray, connected, and whether this was our doing."""
-    for name, value in {**LOCAL_ENVIRONMENT, **({} if address else LOOPBACK_ONLY)}.items():
+    host, _, port = (address or LOOPBACK).rpartition(":")
+    is_local = (host or port) in (LOOPBACK, "localhost")
+    for name, value in {**ENVIRONMENT, **(LOOPBACK_ONLY if is_local else {})}.items():
         os.environ.setdefault(name, value)
     try:
         import ray
@@ -277,6 +284,8 @@ def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
         n_cpus = n_workers or n_cores()
         ray.init("local", num_cpus=n_cpus, include_dashboard=False, **quiet)
         return ray, True
+    if port.isdecimal():
+        _check_listens(address, host, int(port))
     try:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -284,6 +293,19 @@ def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
             f"--address {address}: cannot join the Ray cluster: {_last_line(error)}"
         ) from None
     return ray, True
+
+
+def _check_listens(address: str, host: str, port: int) -> None:
+    """Refuse an address where nothing is, for which Ray itself would wait for minutes."""
+    if "/" in host:  # ray://, whose server is another one
+        return
+    try:
+        socket.create_connection((host, port), timeout=CONNECTS_WITHIN_S).close()
+    except OSError as error:
+        raise OptionError(
+            f"--address {address}: no Ray cluster answers there ({error.strerror or error}); "
+            "start one with 'ray start --head'"
+        ) from None
 
 
 def _last_line(error: BaseException) -> str:
