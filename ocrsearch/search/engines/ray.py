@@ -290,7 +290,8 @@ def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise OptionError(
-            f"--address {address}: cannot join the Ray cluster: {_last_line(error)}"
+            f"--address {address}: cannot join the Ray cluster: {_last_line(error)}; if it asks "
+            "for a token, set RAY_AUTH_MODE=token here as well"
         ) from None
     return ray, True
 
