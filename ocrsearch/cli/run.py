@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,14 @@ from ocrsearch.cli.options import (
 
 if TYPE_CHECKING:
     from ocrsearch.search.api import SearchResult
+
+
+class Engine(StrEnum):
+    """What runs the workers."""
+
+    local = "local"
+    ray = "ray"
+
 
 ENDINGS = {
     "trials": "all trials are finished",
@@ -69,6 +78,16 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
     device: DeviceOption = Device.auto,
+    engine: Annotated[
+        Engine, typer.Option(help="Workers: processes here, or actors of Ray.")
+    ] = Engine.local,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray cluster; default: one on this machine alone."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(help="Share of a GPU for each of Ray's workers; 0: on its CPU.")
+    ] = 0.0,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -93,6 +112,9 @@ def run(
         warm_start=warm_start,
         seed=seed,
         device=device.value,
+        engine=engine.value,
+        address=address,
+        gpus_per_worker=gpus_per_worker,
         data=DataOptions(**given),
     )
     with search_display(quiet=as_json) as display:

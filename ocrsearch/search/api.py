@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -12,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,7 +29,8 @@ from ocrsearch.data.specs import data_name
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status
 from ocrsearch.search.engines.events import WorkerRefused
-from ocrsearch.search.engines.local import LocalEngine
+from ocrsearch.search.engines.local import LocalEngine, n_cores
+from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.postgresql import database_reason
 from ocrsearch.search.sharing import hold_study
@@ -64,6 +65,9 @@ class SearchOptions:
         warm_start: an earlier study, whose best configurations a new one begins with.
         seed: of sampler, weights and data order.
         device: "auto", "cpu" or "cuda".
+        engine: "local" for processes, "ray" for actors of Ray.
+        address: of a Ray cluster; None for one on this machine alone.
+        gpus_per_worker: share of a GPU that an actor has; with 0 it computes on its CPU.
         data: how the data is read and split.
     """
 
@@ -79,6 +83,9 @@ class SearchOptions:
     warm_start: str | None = None
     seed: int = 0
     device: str = "auto"
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    gpus_per_worker: float = 0.0
     data: DataOptions = field(default_factory=DataOptions)
 
 
@@ -206,9 +213,23 @@ def _check(options: SearchOptions) -> None:
             raise OptionError(f"--{name} {value}: must be at least 1")
     if options.disk_mb is not None and not options.disk_mb > 0:
         raise OptionError(f"--max-disk {options.disk_mb:g}: must be megabytes, more than 0")
+    _check_engine(options)
     check_seed(options.seed)
     if options.target is not None and not options.target >= 0:
         raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
+
+
+def _check_engine(options: SearchOptions) -> None:
+    gpus = options.gpus_per_worker
+    if not 0 <= gpus <= 1:
+        raise OptionError(f"--gpus-per-worker {gpus:g}: must be from 0 to 1")
+    if options.engine == "ray":
+        if options.device == "cuda" and gpus == 0:
+            raise OptionError("--device cuda: with --engine ray give --gpus-per-worker as well")
+        return
+    if options.address is not None or gpus:
+        option = "--address" if options.address is not None else "--gpus-per-worker"
+        raise OptionError(f"{option}: works with --engine ray only")
 
 
 def check_seed(seed: int) -> None:
@@ -258,14 +279,18 @@ def _prepare_folder(dataset: Dataset, folder: Path, own: Path) -> Path | None:
 
 
 @contextmanager
-def _engine(options: SearchOptions, folder: Path, init: Path | None) -> Iterator[LocalEngine]:
+def _engine(
+    options: SearchOptions, folder: Path, init: Path | None
+) -> Iterator[LocalEngine | RayEngine]:
     """Start the workers first: they load PyTorch while the data is read."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    n_workers = options.workers or n_cores or 1
     folder = folder.resolve()
     start = folder / START if init else None
     setup = WorkerSetup(folder / "data", options.device, start)
-    engine = LocalEngine(n_workers, setup)
+    engine: LocalEngine | RayEngine
+    if options.engine == "ray":
+        engine = RayEngine(options.workers, setup, options.address, options.gpus_per_worker)
+    else:
+        engine = LocalEngine(options.workers or n_cores(), setup)
     try:
         yield engine
     finally:
@@ -273,12 +298,13 @@ def _engine(options: SearchOptions, folder: Path, init: Path | None) -> Iterator
         remove_folder(folder / "data")
 
 
-def _await_first_worker(engine: LocalEngine, options: SearchOptions) -> None:
+def _await_first_worker(engine: LocalEngine | RayEngine, options: SearchOptions) -> None:
     while engine.machine is None:
         for event in engine.poll(1.0):
             if isinstance(event, WorkerRefused):
                 raise StudyError(event.reason)
-    if engine.machine.device == "cuda" and options.workers is None:
+    on_gpu = engine.machine.device == "cuda"
+    if on_gpu and options.workers is None and isinstance(engine, LocalEngine):
         engine.keep(1)
 
 

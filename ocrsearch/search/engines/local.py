@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -128,6 +129,12 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join()
         worker.channel.close()
+
+
+def n_cores() -> int:
+    """Return how many cores this process may use."""
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return n or 1
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import connection, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ocrsearch.data.dataset import Dataset, open_dataset
 from ocrsearch.errors import DivergedError, OcrSearchError
@@ -57,25 +57,46 @@ class WorkerSetup:
     start: Path | None = None
 
 
+class Channel(Protocol):
+    """A way to the coordinator: events go there, jobs and answers come back."""
+
+    def send(self, event: Any, /) -> None:
+        """Tell the coordinator."""
+
+    def recv(self) -> Any:
+        """Wait for what it says."""
+
+
 def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
     """Serve the coordinator at the other end of a channel until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):  # the coordinator is gone
-        try:
-            device, machine = _start(setup)
-            channel.send(WorkerReady(machine))
-            job: Job = channel.recv()
-            dataset = open_dataset(setup.data_folder)
-            start = _start_weights(setup.start)
-        except Exception as error:
-            reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
-            channel.send(WorkerRefused(reason))
-            return
-        while True:
-            result = train_job(job, dataset, device, lambda event: _ask(channel, event), start)
-            channel.send(result)
-            job = channel.recv()
+        serve(channel, setup, lambda: open_dataset(setup.data_folder))
+
+
+def serve(channel: Channel, setup: WorkerSetup, open_data: Callable[[], Dataset]) -> None:
+    """Say what this worker runs on, then train what it is given, until the channel ends.
+
+    Args:
+        channel: to the coordinator.
+        setup: how to start.
+        open_data: called when the first job has come.
+    """
+    try:
+        device, machine = _start(setup)
+        channel.send(WorkerReady(machine))
+        job: Job = channel.recv()
+        dataset = open_data()
+        start = _start_weights(setup.start)
+    except Exception as error:
+        reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
+        channel.send(WorkerRefused(reason))
+        return
+    while True:
+        result = train_job(job, dataset, device, lambda event: _ask(channel, event), start)
+        channel.send(result)
+        job = channel.recv()
 
 
 def train_job(
@@ -185,7 +206,7 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     return device, Machine(device.type, precision, installed_versions(device))
 
 
-def _ask(channel: connection.Connection, event: Event) -> bool:
+def _ask(channel: Channel, event: Event) -> bool:
     channel.send(event)
     return bool(channel.recv())
 
