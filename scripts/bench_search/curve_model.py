@@ -134,7 +134,7 @@ class CurveModel:
     """Gives a curve to any configuration of a space."""
 
     def __init__(
-        self, space: Space, recorded: Sequence[Recorded], *, seed: int = 0, pull: float = 0.5
+        self, space: Space, recorded: Sequence[Recorded], *, seed: int = 0, pull: float = 0.25
     ) -> None:
         """Fit to what was recorded.
 
@@ -148,7 +148,7 @@ class CurveModel:
         self._curves = [r.curve for r in recorded]
         rows = self._encoder.rows([r.values for r in recorded])
         self._forest = ExtraTreesRegressor(
-            N_TREES, min_samples_leaf=LEAF_SIZE, max_features=0.5, random_state=seed
+            N_TREES, min_samples_leaf=LEAF_SIZE, random_state=seed
         ).fit(rows, np.array([_summary(c) for c in self._curves]))
         self._trees = [tree.tree_ for tree in self._forest.estimators_]
         self._leaves = [_by_leaf(tree.apply(rows)) for tree in self._trees]
@@ -238,7 +238,7 @@ def _by_leaf(leaves: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def cross_validate(
-    space: Space, recorded: Sequence[Recorded], *, pull: float = 0.5, n_draws: int = 30
+    space: Space, recorded: Sequence[Recorded], *, pull: float = 0.25, n_draws: int = 30
 ) -> dict[str, float]:
     """Say how well configurations are foretold that are left out of the fit.
 
@@ -293,7 +293,7 @@ def _crps(drawn: np.ndarray, true: float) -> float:
 
 
 def roughness(
-    space: Space, recorded: Sequence[Recorded], *, worlds: Sequence[int], pull: float = 0.5
+    space: Space, recorded: Sequence[Recorded], *, worlds: Sequence[int], pull: float = 0.25
 ) -> dict[str, Any]:
     """Compare how well a forest foretells the real table, and simulated ones of the same points.
 

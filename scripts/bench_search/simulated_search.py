@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from curve_model import Curve, CurveModel
 
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.search import promotion
 from ocrsearch.search.coordinator import Coordinator, Limits
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.space import (
@@ -41,11 +43,13 @@ class Method:
         sampler: its name.
         pruner: None for the one that the space has.
         stop_epoch: all stop there, and the best is trained to its end.
+        reduction: one in so many is promoted; the rungs follow from it.
     """
 
     sampler: SamplerName = "tpe"
     pruner: PrunerSettings | None = field(default_factory=NoPruner)
     stop_epoch: int | None = None
+    reduction: int = promotion.REDUCTION
 
     def space(self, space: Space) -> Space:
         """Return a space with this method; nothing is tried first."""
@@ -63,6 +67,7 @@ METHODS = {
     "median of the space": Method(pruner=None),
     "halving": Method(pruner=HalvingSettings()),
     "promotion": Method(pruner=PromotionSettings()),
+    "promotion of halves": Method(pruner=PromotionSettings(), reduction=2),
     "constant": Method(stop_epoch=15),
 }
 """All but ``random`` sample with TPE."""
@@ -229,11 +234,22 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
             coordinator.stop_requested = True
 
     limits, folder = Limits(search.configurations), Path("a-simulation-writes-no-files")
-    coordinator = Coordinator(study, searched, _no_data(), engine, limits, folder, watch)
-    coordinator.run()
+    with promoting_one_in(method.reduction):
+        coordinator = Coordinator(study, searched, _no_data(), engine, limits, folder, watch)
+        coordinator.run()
     if method.stop_epoch is not None:
         engine.finish(_best_number(study))
     return engine
+
+
+@contextmanager
+def promoting_one_in(reduction: int) -> Iterator[None]:
+    """Change the share that promotion lets go on, which no space can set."""
+    before, promotion.REDUCTION = promotion.REDUCTION, reduction
+    try:
+        yield
+    finally:
+        promotion.REDUCTION = before
 
 
 def _study(space: Space, seed: int) -> ConfigurationStudy:
