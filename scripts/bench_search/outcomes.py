@@ -64,7 +64,7 @@ class Outcome:
 
 
 def save_outcomes(outcomes: Iterable[Outcome], path: Path) -> None:
-    """Write the table of all searches."""
+    """Write the table of all searches, each as it comes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

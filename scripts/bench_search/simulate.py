@@ -71,15 +71,16 @@ def judge_model(table: Path, space_path: Path) -> dict[str, Any]:
     return figures
 
 
-def simulate(searches: Sequence[Search], table: Path, space: Path, processes: int) -> list[Outcome]:
-    """Run searches in processes; return what they came to, in their order."""
-    start, outcomes = time.monotonic(), []
-    for outcome in _outcomes(searches, table, space, processes):
-        outcomes.append(outcome)
-        if len(outcomes) % 50 == 0 or len(outcomes) == len(searches):
+def simulate(
+    searches: Sequence[Search], table: Path, space: Path, processes: int
+) -> Iterator[Outcome]:
+    """Run searches in processes; give what they came to, in their order."""
+    start = time.monotonic()
+    for n_done, outcome in enumerate(_outcomes(searches, table, space, processes), start=1):
+        yield outcome
+        if n_done % 50 == 0 or n_done == len(searches):
             seconds = time.monotonic() - start
-            typer.echo(f"{len(outcomes)}/{len(searches)} searches, {seconds:.0f} s", err=True)
-    return outcomes
+            typer.echo(f"{n_done}/{len(searches)} searches, {seconds:.0f} s", err=True)
 
 
 def _outcomes(
