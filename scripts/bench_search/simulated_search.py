@@ -1,0 +1,266 @@
+"""Whole searches on simulated curves: the real coordinator and samplers, workers that only wait.
+
+Time is counted, not waited for: the event that is due first comes next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from curve_model import Curve, CurveModel
+
+from ocrsearch.config import Config, flatten
+from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.search import promotion
+from ocrsearch.search.coordinator import Coordinator, Limits
+from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
+from ocrsearch.search.space import (
+    HalvingSettings,
+    MedianSettings,
+    NoPruner,
+    PromotionSettings,
+    PrunerSettings,
+    SamplerName,
+    Space,
+)
+from ocrsearch.search.study import ConfigurationStudy, StudyFacts, open_study, rank
+from ocrsearch.training.epochs import Epochs
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to search.
+
+    Attributes:
+        sampler: its name.
+        pruner: None for the one that the space has.
+        stop_epoch: all stop there, and the best is trained to its end.
+        reduction: one in so many is promoted; the rungs follow from it.
+    """
+
+    sampler: SamplerName = "tpe"
+    pruner: PrunerSettings | None = field(default_factory=NoPruner)
+    stop_epoch: int | None = None
+    reduction: int = promotion.REDUCTION
+
+    def space(self, space: Space) -> Space:
+        """Return a space with this method; nothing is tried first."""
+        changed: dict[str, Any] = {"try_first": ()}
+        changed["sampler"] = space.settings.sampler.model_copy(update={"name": self.sampler})
+        if self.pruner is not None:
+            changed["pruner"] = self.pruner
+        return replace(space, settings=space.settings.model_copy(update=changed))
+
+
+METHODS = {
+    "random": Method("random"),
+    "tpe": Method(),
+    "median": Method(pruner=MedianSettings()),
+    "median of the space": Method(pruner=None),
+    "halving": Method(pruner=HalvingSettings()),
+    "promotion": Method(pruner=PromotionSettings()),
+    "promotion of halves": Method(pruner=PromotionSettings(), reduction=2),
+    "constant": Method(stop_epoch=15),
+}
+"""All but ``random`` sample with TPE."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a search had found when an epoch was finished.
+
+    Attributes:
+        epochs: trained in all.
+        seconds: simulated.
+        cer: of the best configuration so far: by CER, then by loss.
+        val_loss: of the same one.
+    """
+
+    epochs: int
+    seconds: float
+    cer: float
+    val_loss: float
+
+
+class SimulatedEngine:
+    """Workers that take a curve's seconds for each of its epochs."""
+
+    machine = Machine("cpu", "fp32", {})
+
+    def __init__(self, curve_of: Callable[[Config], Curve], n_workers: int) -> None:
+        self._curve_of, self._n_workers = curve_of, n_workers
+        self._curves: dict[int, Curve] = {}
+        self._records: dict[int, Epochs] = {}
+        self._training: set[int] = set()
+        self._due: list[tuple[float, int, Event]] = []
+        self._order = itertools.count()
+        self._best = (np.inf, np.inf)
+        self.seconds = 0.0
+        self.moments: list[Moment] = []
+
+    @property
+    def n_idle(self) -> int:
+        """Workers without a configuration."""
+        return self._n_workers - len(self._training)
+
+    def n_trained(self, number: int) -> int:
+        """Return the epochs that a configuration was trained so far."""
+        return len(self._records[number])
+
+    def submit(self, job: Job) -> None:
+        """Begin a configuration, or go on where it was stopped."""
+        assert self.n_idle > 0, "no worker is idle"
+        self._training.add(job.number)
+        if job.number in self._curves:  # as a worker does that finds a checkpoint
+            self._push(0.0, EpochDone(job.number, self._records[job.number]))
+            return
+        self._curves[job.number] = self._curve_of(job.config)
+        self._records[job.number] = []
+        self._train(job.number)
+
+    def answer(self, number: int, *, go_on: bool) -> None:
+        """Train another epoch or stop."""
+        if go_on:
+            self._train(number)
+        else:
+            self._push(0.0, TrialDone(number, self._records[number], 1))
+
+    def poll(self, timeout_s: float) -> list[Event]:  # noqa: ARG002
+        """Return the event that is due first; its time is now."""
+        assert self._due, "the coordinator waits for workers that do nothing"
+        self.seconds, _, event = heapq.heappop(self._due)
+        assert isinstance(event, EpochDone | TrialDone)
+        self._note(event)
+        if isinstance(event, TrialDone):
+            self._training.discard(event.number)
+        return [event]
+
+    def finish(self, number: int) -> None:
+        """Train what a stopped configuration was not, with nobody to stop it."""
+        while self.n_trained(number) < len(self._curves[number]):
+            self._train(number)
+            self.poll(0.0)
+
+    def _train(self, number: int) -> None:
+        curve, done = self._curves[number], self._records[number]
+        i = len(done)
+        epochs = [*done, _record(curve, i)]
+        ended = i + 1 == len(curve)
+        event = TrialDone(number, epochs, 1) if ended else EpochDone(number, epochs)
+        self._push(float(curve.seconds[i]), event)
+
+    def _push(self, seconds: float, event: Event) -> None:
+        heapq.heappush(self._due, (self.seconds + seconds, next(self._order), event))
+
+    def _note(self, event: EpochDone | TrialDone) -> None:
+        if len(event.epochs) == self.n_trained(event.number):
+            return  # it was told before
+        self._records[event.number] = event.epochs
+        last = event.epochs[-1]
+        self._best = min(self._best, (last["cer"], last["val_loss"]))
+        self.moments.append(Moment(len(self.moments) + 1, self.seconds, *self._best))
+
+
+def _record(curve: Curve, i: int) -> dict[str, Any]:
+    return {
+        "epoch": i + 1,
+        "cer": float(curve.cer[i]),
+        "wer": 1.0 - float(curve.exact[i]),
+        "exact": float(curve.exact[i]),
+        "val_loss": float(curve.val_loss[i]),
+        "seconds": float(curve.seconds[i]),
+    }
+
+
+class StopAt(optuna.pruners.BasePruner):
+    """Stops every configuration at one epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:  # noqa: ARG002
+        """Whether a configuration has come to that epoch."""
+        return trial.last_step is not None and trial.last_step >= self._epoch
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search to simulate.
+
+    Attributes:
+        method: name in ``METHODS``.
+        n_workers: that train at the same time.
+        seed: of the sampler, and the world whose curves it meets.
+        configurations: after which it ends.
+        max_epochs: of all configurations together, after which it ends; None for no limit.
+    """
+
+    method: str
+    n_workers: int
+    seed: int
+    configurations: int
+    max_epochs: int | None = None
+
+
+def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngine:
+    """Run a search to its end; its engine knows what happened."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    method = METHODS[search.method]
+    searched = method.space(space)
+    study = _study(searched, search.seed)
+    max_epochs = search.max_epochs
+    if method.stop_epoch is not None:
+        study.pruner = StopAt(method.stop_epoch)
+        if max_epochs is not None:
+            max_epochs -= space.max_epochs - method.stop_epoch  # kept for the best one
+    paths = {p.path for p in space.parameters}
+
+    def curve_of(config: Config) -> Curve:
+        flat = flatten(config.model_dump())
+        return model.curve({path: flat[path] for path in paths if path in flat}, search.seed)
+
+    engine = SimulatedEngine(curve_of, search.n_workers)
+
+    def watch(*_: object) -> None:
+        if max_epochs is not None and len(engine.moments) >= max_epochs:
+            coordinator.stop_requested = True
+
+    limits, folder = Limits(search.configurations), Path("a-simulation-writes-no-files")
+    with promoting_one_in(method.reduction):
+        coordinator = Coordinator(study, searched, _no_data(), engine, limits, folder, watch)
+        coordinator.run()
+    if method.stop_epoch is not None:
+        engine.finish(_best_number(study))
+    return engine
+
+
+@contextmanager
+def promoting_one_in(reduction: int) -> Iterator[None]:
+    """Change the share that promotion lets go on, which no space can set."""
+    before, promotion.REDUCTION = promotion.REDUCTION, reduction
+    try:
+        yield
+    finally:
+        promotion.REDUCTION = before
+
+
+def _study(space: Space, seed: int) -> ConfigurationStudy:
+    facts = StudyFacts(space.name, space.content, "simulated", "simulated", {}, {}, seed)
+    return open_study(optuna.storages.InMemoryStorage(), "simulated", space, facts)
+
+
+def _no_data() -> LabelledImages:
+    picture = np.zeros((32, 96), np.uint8)
+    return LabelledImages(["0"], ["ab"], PackedImages.pack([picture]))
+
+
+def _best_number(study: optuna.Study) -> int:
+    return min(map(rank, study.get_trials(deepcopy=False)))[2]

@@ -1,0 +1,249 @@
+"""The benchmark of searches by simulation, on a small table made here."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from ocrsearch.search.space import Space, load_space
+
+FOLDER = Path(__file__).parents[2] / "scripts" / "bench_search"
+sys.path.insert(0, str(FOLDER))  # as for a script that is run from there
+
+import simulate  # noqa: E402
+from curve_model import CurveModel, Recorded, cross_validate, moved, read_table  # noqa: E402
+from outcomes import Outcome, against_rivals, compare, load_outcomes, ranges, save_outcomes  # noqa: E402
+from simulated_search import METHODS, Search, SimulatedEngine, run_search  # noqa: E402
+
+SPACE = """
+model:
+  architecture: crnn
+  encoder: {rnn_cell: {choice: [lstm, gru]}, hidden_size: {int: [32, 128]}}
+training:
+  learning_rate: {float: [1.0e-4, 1.0e-2], log: true}
+  epochs: 18
+search:
+  pruner: {name: median, startup_trials: 3, warmup_epochs: 2}
+"""
+N_RECORDED = 30
+N_CONFIGURATIONS = 12
+
+
+def record(number: int, rate: float, generator: np.random.Generator) -> list[list[object]]:
+    """Return the rows of a configuration: the nearer its rate to 1e-3, the sooner it learns."""
+    distance = abs(math.log10(rate) + 3.0) + 0.1 * generator.random()
+    jump = 2 + 12 * distance
+    rows: list[list[object]] = []
+    for epoch in range(1, 19 - number % 3):  # some end early
+        learnt = max(0.0, epoch - jump)
+        floor = 0.001 * 10.0**distance
+        loss = (3.2 * math.exp(-learnt) + floor) * (1.0 + 0.1 * generator.random())
+        cer = round(min(1.0, loss / 3.2), 2)
+        rows.append([number, epoch, cer, loss, 1 - cer, 2.0 + 0.1 * generator.random(), ""])
+    return rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a space and a table of its curves."""
+    path = tmp_path_factory.mktemp("bench")
+    (path / "space.yaml").write_text(SPACE, encoding="utf-8")
+    space = load_space(path / "space.yaml")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    generator = np.random.default_rng(0)
+    with (path / "curves.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["configuration", "epoch", "cer", "val_loss", "exact", "seconds", "values"])
+        for number in range(N_RECORDED):
+            values = space.suggest(study.ask())
+            rows = record(number, float(values["training.learning_rate"]), generator)
+            rows[0][-1] = json.dumps(values)
+            writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="module")
+def space(folder: Path) -> Space:
+    return load_space(folder / "space.yaml")
+
+
+@pytest.fixture(scope="module")
+def recorded(folder: Path) -> list[Recorded]:
+    return read_table(folder / "curves.csv")
+
+
+@pytest.fixture(scope="module")
+def model(space: Space, recorded: list[Recorded]) -> CurveModel:
+    return CurveModel(space, recorded)
+
+
+def test_the_table_is_read_as_it_was_recorded(recorded: list[Recorded]) -> None:
+    assert [len(r.curve) for r in recorded[:3]] == [18, 17, 16]
+    assert set(recorded[0].values) == {
+        "model.encoder.rnn_cell", "model.encoder.hidden_size", "training.learning_rate"
+    }  # fmt: skip
+
+
+def test_a_configuration_has_one_curve_in_each_world(
+    model: CurveModel, recorded: list[Recorded]
+) -> None:
+    values = recorded[0].values
+    first, again = model.curve(values, 1), model.curve(dict(reversed(values.items())), 1)
+    assert first.val_loss.tolist() == again.val_loss.tolist()
+    losses = {model.curve(values, world).final_loss for world in range(20)}
+    assert len(losses) > 1  # of its neighbours
+
+
+def test_curves_are_like_those_of_recorded_ones(
+    model: CurveModel, recorded: list[Recorded]
+) -> None:
+    lengths = {len(r.curve) for r in recorded}
+    for r in recorded:
+        curve = model.curve(r.values, 0)
+        assert len(curve) in lengths
+        assert ((curve.cer >= 0) & (curve.cer <= 1)).all()
+        assert 1.0 < curve.seconds.mean() < 4.0
+    drawn = [model.curve(r.values, 0).final_loss for r in recorded]
+    true = [r.curve.final_loss for r in recorded]
+    assert np.corrcoef(np.log(drawn), np.log(true))[0, 1] > 0.5
+
+
+def test_configurations_left_out_are_foretold(space: Space, recorded: list[Recorded]) -> None:
+    figures = cross_validate(space, recorded, n_draws=5)
+    assert figures["spearman_log_loss"] > 0.7
+    assert figures["mae_log_loss"] < figures["mae_log_loss_of_the_median"]
+    assert figures["crps_log_loss"] < figures["crps_log_loss_of_the_table"]
+
+
+def test_a_curve_is_moved_below_the_plateau_only(recorded: list[Recorded]) -> None:
+    curve = max((r.curve for r in recorded), key=lambda c: c.depth)
+    deeper = moved(curve, 0.5, 7.0)
+    assert deeper.depth == pytest.approx(curve.depth + 0.5)
+    assert deeper.val_loss[0] == pytest.approx(curve.val_loss[0], rel=0.1)
+    assert deeper.seconds.mean() == pytest.approx(7.0)
+    assert ((deeper.cer <= curve.cer + 1e-9) | (curve.cer < 0.5)).all()
+
+
+def simulated(method: str, n_workers: int, space: Space, model: CurveModel) -> SimulatedEngine:
+    return run_search(Search(method, n_workers, 0, N_CONFIGURATIONS), space, model)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_search_tries_all_configurations_and_trains_no_epoch_twice(
+    method: str, space: Space, model: CurveModel
+) -> None:
+    engine = simulated(method, 2, space, model)
+    n_trained = [engine.n_trained(number) for number in range(N_CONFIGURATIONS)]
+    assert min(n_trained) > 0
+    with pytest.raises(KeyError):
+        engine.n_trained(N_CONFIGURATIONS)
+    assert sum(n_trained) == len(engine.moments) == engine.moments[-1].epochs
+    epochs = [e["epoch"] for n in range(N_CONFIGURATIONS) for e in engine._records[n]]
+    assert epochs == [e + 1 for n in n_trained for e in range(n)]
+
+
+def test_promotion_stops_most_and_trains_some_in_full(space: Space, model: CurveModel) -> None:
+    engine = simulated("promotion", 1, space, model)
+    n_trained = [engine.n_trained(number) for number in range(N_CONFIGURATIONS)]
+    rung = min(n_trained)
+    assert n_trained.count(rung) >= N_CONFIGURATIONS // 3
+    assert max(n_trained) >= 16
+
+
+def test_promotion_of_halves_lasts_for_its_search_only(space: Space, model: CurveModel) -> None:
+    thirds = simulated("promotion", 1, space, model).moments
+    halves = simulated("promotion of halves", 1, space, model).moments
+    assert len(halves) != len(thirds)
+    assert simulated("promotion", 1, space, model).moments == thirds
+
+
+def test_a_constant_epoch_stops_all_but_the_best(space: Space, model: CurveModel) -> None:
+    engine = simulated("constant", 1, space, model)
+    n_trained = sorted(engine.n_trained(number) for number in range(N_CONFIGURATIONS))
+    assert n_trained[:-1] == [15] * (N_CONFIGURATIONS - 1)
+    assert n_trained[-1] >= 15
+
+
+def test_two_workers_take_less_time_than_one(space: Space, model: CurveModel) -> None:
+    one, two = (simulated("promotion", n, space, model) for n in (1, 2))
+    seconds = sum(e["seconds"] for records in one._records.values() for e in records)
+    assert one.seconds == pytest.approx(seconds)
+    assert two.seconds < 0.8 * one.seconds
+
+
+def test_the_same_seed_gives_the_same_search(space: Space, model: CurveModel) -> None:
+    one, again = (simulated("median", 2, space, model) for _ in range(2))
+    assert one.moments == again.moments
+
+
+def test_a_limit_of_epochs_ends_a_search(space: Space, model: CurveModel) -> None:
+    for method in ("promotion", "constant"):
+        engine = run_search(Search(method, 1, 0, 500, max_epochs=80), space, model)
+        assert 75 <= len(engine.moments) <= 81
+
+
+def outcome(method: str, seed: int, *rows: tuple[float, float, float, float]) -> Outcome:
+    return Outcome(method, 1, seed, np.array(rows))
+
+
+def test_an_error_is_reached_where_cer_and_then_loss_are_as_low() -> None:
+    o = outcome("random", 0, (1, 2.0, 0.5, 1.0), (4, 9.0, 0.0, 0.3), (9, 20.0, 0.0, 0.1))
+    assert o.reached(0.2) == 9
+    assert o.reached(0.4, "seconds") == 9.0
+    assert o.reached(0.01) == math.inf
+    assert o.at(np.array([0.5, 1, 5, 100])).tolist() == [-1, 0, 1, 2]
+
+
+def test_methods_are_compared_at_each_budget() -> None:
+    quick = [outcome("promotion", i, (10, 1, 0.0, 0.5), (200, 2, 0.0, 0.4)) for i in range(8)]
+    deep = [outcome("median", i, (10, 1, 0.1, 0.5), (120, 2, 0.0, 0.1)) for i in range(8)]
+    found = against_rivals(quick, {"promotion": quick, "median": deep}, "promotion")
+    assert found == {
+        "better": [50, 100], "worse": [150, 200], "surely_better": [50, 100],
+        "surely_worse": [150, 200],
+    }  # fmt: skip
+    full = [outcome("random", i, (10, 1, 0.5, 0.5), (400, 9, 0.0, 0.1)) for i in range(8)]
+    figures = compare([*quick, *deep, *full])["1"]
+    assert figures["median"]["epochs_to_random"] == 120
+    assert figures["median"]["epochs_to_random_share"] == pytest.approx(0.3)
+    assert figures["promotion"]["epochs_to_random"] is None
+
+
+def test_budgets_are_said_as_ranges() -> None:
+    assert ranges([50, 100, 150, 300]) == "50-150, 300"
+    assert ranges([]) == "none"
+
+
+def test_outcomes_are_saved_whole(tmp_path: Path) -> None:
+    saved = [outcome("a", 0, (1, 2.0, 0.5, 1.0), (4, 9.0, 0.0, 0.3)), outcome("b", 1, (1, 1, 1, 1))]
+    save_outcomes(saved, tmp_path / "searches.csv")
+    loaded = load_outcomes(tmp_path / "searches.csv")
+    assert [(o.method, o.workers, o.seed, o.rows.tolist()) for o in loaded] == [
+        (o.method, o.workers, o.seed, o.rows.tolist()) for o in saved
+    ]
+
+
+def test_the_script_writes_table_comparison_and_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("curve_model.N_FOLDS", 2)
+    monkeypatch.setattr("simulate.ROUGHNESS_WORLDS", range(1))
+    output = folder / "results"
+    simulate.main(
+        table=folder / "curves.csv", space=folder / "space.yaml", output=output, seeds=1,
+        workers="1", methods="random,median,promotion", configurations=6, processes=1,
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "1 workers: median over 1 searches each" in printed
+    assert json.loads((output / "model.json").read_text())["configurations"] == N_RECORDED
+    assert set(json.loads((output / "comparison.json").read_text())["1"]) == {
+        "random", "median", "promotion"
+    }  # fmt: skip
+    assert "Searches by simulation" in (output / "searches.html").read_text(encoding="utf-8")
