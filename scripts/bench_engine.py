@@ -15,6 +15,7 @@ import typer
 from optuna.trial import TrialState
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator, Limits, Status
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.space import Space, load_space
@@ -100,6 +101,7 @@ def decide(
             Limits(trials),
             Path(folder) / "bench" / "bench",
             note,
+            artifacts=open_artifacts(Path(folder) / "bench"),
         )
         start = time.perf_counter(), time.process_time()
         coordinator.run()

@@ -27,6 +27,7 @@ from ocrsearch.data.dataset import (
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status
 from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine, n_cores
@@ -160,6 +161,7 @@ def search(
                 folder,
                 observer or _silent,
                 sharing,
+                open_artifacts(folder.parent),
             )
             if left_out and observer:
                 observer(coordinator.status, left_out_line(dataset, left_out))

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import optuna
+from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.errors import StudyError
-from ocrsearch.search.artifacts import open_artifacts, store_artifacts
+from ocrsearch.search.artifacts import store_artifacts
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -175,8 +176,10 @@ class Coordinator:
         folder: Path,
         observer: Observer,
         sharing: Sharing | None = None,
+        artifacts: FileSystemArtifactStore | None = None,
     ) -> None:
         self.sharing = sharing or Sharing()
+        self.artifacts = artifacts  # None: nothing to look at is kept of a trial
         self.study, self.space, self.train = study, space, train
         self.engine, self.limits, self.folder = engine, limits, folder
         self.observer = observer
@@ -195,7 +198,6 @@ class Coordinator:
         self._weights: list[tuple[float, float, int]] = []  # ranks of trials that keep theirs
         self._best_key: tuple[float, float, int] | None = None
         self._latencies: dict[str, float] = {}
-        self._artifacts = open_artifacts(folder.parent)
         self._look()
 
     def run(self) -> Ending:
@@ -635,8 +637,9 @@ class Coordinator:
         self._drop_weights()
 
     def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
-        folder = trial_folder(self.folder, trial.number)
-        store_artifacts(trial, self._artifacts, folder, config, epochs)
+        if self.artifacts is not None:
+            folder = trial_folder(self.folder, trial.number)
+            store_artifacts(trial, self.artifacts, folder, config, epochs)
 
     def _keep_weights(self, key: tuple[float, float, int]) -> None:
         self._weights = [k for k in self._weights if k[2] != key[2]] + [key]

@@ -16,6 +16,7 @@ from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.errors import StudyError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import trial_metrics
+from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import (
     KEPT_WEIGHTS,
     MAX_FAILURES_IN_A_ROW,
@@ -150,7 +151,14 @@ class Setting:
         images = PackedImages.pack([np.zeros((16, 32), np.uint8)] * len(self.texts))
         train = LabelledImages([str(i) for i in range(len(self.texts))], list(self.texts), images)
         return Coordinator(
-            self.study(), self.space, train, engine, limits, self.folder / "s", self._observe
+            self.study(),
+            self.space,
+            train,
+            engine,
+            limits,
+            self.folder / "s",
+            self._observe,
+            artifacts=open_artifacts(self.folder),
         )
 
     def run(self, script: Script, trials: int = 5, **limits: float) -> tuple[Ending, Status]:
