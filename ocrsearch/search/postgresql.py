@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.storage import StudyStorage
 
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
@@ -72,7 +73,7 @@ def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
             if not create and not inspect(connection).has_table("version_info"):
                 raise StudyError(f"{shown}: not a study database; 'ocrsearch run' makes one")
             text = ours.render_as_string(hide_password=False)
-            return optuna.storages.RDBStorage(text, engine_kwargs={"pool_pre_ping": True})
+            return StudyStorage(text, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, RuntimeError) as error:
         raise StudyError(
             f"{shown}: cannot open the study database: {database_reason(error)}"

@@ -31,6 +31,7 @@ from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
 from ocrsearch.search.space import Space, Values
+from ocrsearch.search.storage import StudyStorage
 from ocrsearch.training.epochs import best_epoch
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
@@ -142,7 +143,7 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
             raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
         options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
         with _one_at_a_time(file, create=create):
-            storage = optuna.storages.RDBStorage(url, engine_kwargs=options)
+            storage = StudyStorage(url, engine_kwargs=options)
             storage.engine.dispose()  # its connections are opened anew, as is said now
             event.listen(storage.engine, "connect", _do_not_wait_for_the_disk)
             return storage
