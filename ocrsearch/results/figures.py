@@ -21,6 +21,10 @@ from ocrsearch.results.page import TEMPLATE, figure_part, page, save_page
 from ocrsearch.results.query import learning_curves
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
+NAMED_CURVES = 20
+"""More colours than that nobody tells apart."""
+
+DRAWN_LINES = 300
 
 
 @dataclass(frozen=True)
@@ -67,12 +71,26 @@ def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
 
 
 def learning_curves_figure(curves: dict[int, list[dict[str, float]]]) -> go.Figure:
-    """Draw the validation CER of every trial by epoch."""
+    """Draw the validation CER of every trial by epoch: the best by name, the others as one."""
+
+    def lowest(number: int) -> float:
+        return min((record["cer"] for record in curves[number]), default=1.0)
+
+    best = set(sorted(curves, key=lowest)[:NAMED_CURVES])
+    others = [epochs for number, epochs in curves.items() if number not in best]
     figure = go.Figure()
-    for number, epochs in curves.items():
+    if others:  # None ends a line
         figure.add_scatter(
-            x=[record["epoch"] for record in epochs],
-            y=[record["cer"] for record in epochs],
+            x=[x for epochs in others for x in (*(e["epoch"] for e in epochs), None)],
+            y=[y for epochs in others for y in (*(e["cer"] for e in epochs), None)],
+            mode="lines",
+            line={"width": 1, "color": "rgba(128, 128, 128, 0.4)"},
+            name=f"{len(others)} others",
+        )
+    for number in sorted(best):
+        figure.add_scatter(
+            x=[record["epoch"] for record in curves[number]],
+            y=[record["cer"] for record in curves[number]],
             mode="lines+markers",
             marker_size=4,
             name=f"trial {number}",
@@ -132,16 +150,21 @@ def parameter_importances(study: optuna.Study) -> go.Figure | None:
 
 
 def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
-    """Draw each finished trial as a line through the parameters that all trials have."""
+    """Draw the best finished trials, each as a line through the parameters that all have."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     shared = set.intersection(*(set(t.params) for t in complete)) if complete else set()
     if not shared:
         return None
+    drawn = optuna.create_study(directions=study.directions)
+    drawn.add_trials(sorted(complete, key=_cer)[:DRAWN_LINES])
     figure = optuna.visualization.plot_parallel_coordinate(
-        study, params=sorted(shared), target_name="CER"
+        drawn, params=sorted(shared), target=_cer, target_name="CER"
     )
     figure.layout.xaxis.ticktext = ["CER", *map(_short, sorted(shared))]  # Optuna cuts them off
-    return figure.update_layout(title="Parallel coordinates", template=TEMPLATE)
+    title = "Parallel coordinates"
+    if len(complete) > DRAWN_LINES:
+        title += f" of the best {DRAWN_LINES}"
+    return figure.update_layout(title=title, template=TEMPLATE)
 
 
 def study_figures(study: optuna.Study) -> list[go.Figure]:

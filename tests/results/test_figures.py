@@ -157,6 +157,14 @@ def test_learning_curves_figure() -> None:
     assert len(learning_curves_figure({}).data) == 0
 
 
+def test_learning_curves_of_many_trials_name_the_best() -> None:
+    curves = {n: [{"epoch": 1, "cer": 1.0}, {"epoch": 2, "cer": n / 100}] for n in range(30)}
+    found = learning_curves_figure(curves).data
+    assert [trace.name for trace in found] == ["10 others", *(f"trial {n}" for n in range(20))]
+    assert list(found[0].x) == [1, 2, None] * 10
+    assert found[0].y[1] == 0.2
+
+
 @pytest.mark.parametrize(
     ("sizes_and_cers", "front"),
     [
