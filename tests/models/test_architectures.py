@@ -120,6 +120,7 @@ def learn(dataset: Callable[[Config], Dataset]) -> Callable[[Config], Learned]:
     return learned
 
 
+@torch.enable_grad()  # whichever test asks first
 def _learn(config: Config, dataset: Dataset) -> Learned:
     trainer = Trainer(config, dataset, seed=0, device=torch.device("cpu"))
     reports = [trainer.run_epoch()]
