@@ -147,7 +147,9 @@ def load_dataset(
 ) -> Dataset:
     """Read a data set whole, for training.
 
-    What is known from training in the other splits is counted in a warning of the log.
+    What is known from training in the other splits is counted in a warning of the log. Symbols
+    that only splits given by the data hold out cannot be learned: validation does without
+    samples that have them, which are listed as left out; in the test split they count as errors.
 
     Args:
         spec: see ``read_samples``.
@@ -155,26 +157,26 @@ def load_dataset(
         progress: told how many pictures are read.
 
     Raises:
-        DataError: nothing to train or validate on, too many unusable samples, or a split with
-            symbols that the training split lacks.
+        DataError: nothing to train or validate on, or too many unusable samples.
         OptionError: a share of a training split that is drawn anew in each epoch.
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
     usable, bad = _read_usable(spec, samples, options.max_bad, progress, len(samples))
+    charset = Charset.from_texts(s.text for s, _ in usable if s.split == "train")
+    usable, unknown = _without_unknown(spec, usable, charset)
+    bad += unknown
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
     splits = {split: _labelled(part) for split, part in parts.items()}
     needed: tuple[Split, ...] = ("train", "val")
     for split in needed:
         if not splits[split]:
             n, n_groups = len(samples), len({group_key(s) for s in samples})
+            why = f": {_first_reasons(unknown)}" if unknown else ""
             raise DataError(
-                f"{spec}: no samples in the {split} split (of {n} in {n_groups} groups); "
+                f"{spec}: no samples in the {split} split (of {n} in {n_groups} groups){why}; "
                 "give more data"
             )
-    charset = Charset.from_texts(splits["train"].texts)
-    for split in SPLITS[1:]:
-        _check_symbols(spec, split, splits[split], charset)
     fresh = _fresh_recipe(samples)
     if fresh is not None and options.train_share < 1:
         raise OptionError(
@@ -381,18 +383,30 @@ def _first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
     return "; ".join(b.reason for b in bad[:n]) + more
 
 
-def _check_symbols(spec: str, split: Split, data: LabelledImages, charset: Charset) -> None:
-    missing = charset.missing(data.texts)
-    if not missing:
-        return
-    name, text = next(
-        (n, t) for n, t in zip(data.names, data.texts, strict=True) if charset.missing([t])
-    )
-    raise DataError(
-        f"{spec}: the {split} split has symbols that the training split lacks: "
-        f"{' '.join(missing)} (first in {name}: {text!r}); "
-        "move such samples to the training split or correct their labels"
-    )
+def _without_unknown(
+    spec: str, usable: Sequence[tuple[Sample, GrayImage]], charset: Charset
+) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
+    """Leave out validation samples with symbols that the training split lacks, and warn of both."""
+    kept: list[tuple[Sample, GrayImage]] = []
+    left_out: list[BadSample] = []
+    n_test = 0
+    for sample, image in usable:
+        missing = charset.missing([sample.text])
+        n_test += bool(missing) and sample.split == "test"
+        if missing and sample.split == "val":
+            reason = f"{sample.name}: no training sample has {' '.join(missing)}"
+            left_out.append(BadSample(sample.name, reason))
+        else:
+            kept.append((sample, image))
+    if left_out or n_test:
+        logger.warning(
+            "%s: symbols that no training sample has are in %d validation samples, which are "
+            "left out, and in %d test samples, where they count as errors",
+            spec,
+            len(left_out),
+            n_test,
+        )
+    return kept, left_out
 
 
 def _fingerprint(splits: dict[Split, LabelledImages], is_fresh: bool) -> str:

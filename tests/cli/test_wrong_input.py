@@ -145,7 +145,7 @@ LABEL_FILES = {
         ("outside.csv", "outside the file's folder"),
         ("nul.csv", "nul.csv"),
         ("splits.csv", "line 2: split is 'training', must be one of"),
-        ("symbol.json", "symbols that the training split lacks: x (first in good/12.png: '1x')"),
+        ("symbol.json", "good/12.png: no training sample has x; give more data"),
         ("no_val.json", "no samples in the val split"),
         ("no_object.json", "needs an object"),
         ("not.json", "not JSON (line 1"),
