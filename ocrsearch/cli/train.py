@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,11 +44,15 @@ def train(
     *,
     given: dict[str, Any],
 ) -> None:
-    """Train one configuration; the same command again goes on where it was."""
+    """Train one configuration; the same command again goes on where it was.
+
+    Data that the model of --init or --config was trained on is read and split as it was then,
+    but for options given here.
+    """
     from ocrsearch.cli.train_display import train_display
-    from ocrsearch.data.options import DataOptions
     from ocrsearch.deploy.single_training import (
         TrainOptions,
+        inherited_options,
         load_config,
         train,
         training_folder,
@@ -62,7 +67,7 @@ def train(
         seed=seed,
         device=device.value,
         tensorboard=tensorboard,
-        data=DataOptions(**given),
+        data=replace(inherited_options(data, init or init_of_file, config), **given),
     )
     with train_display(quiet=as_json) as display:
         try:

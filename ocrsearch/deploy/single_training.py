@@ -118,6 +118,27 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
     return space.resolve({}), space.init
 
 
+def inherited_options(data: str, *models: Path | None) -> DataOptions:
+    """Return how the first model that was trained on the same data had it read and split.
+
+    So what a model that is trained further has learned from is not in its new validation and
+    test splits.
+
+    Args:
+        data: as the user writes it.
+        models: files; what is no model file does not count.
+
+    Raises:
+        BundleError: a model file that cannot be read.
+    """
+    for path in models:
+        if path is not None and path.suffix == ".pt":
+            bundle = load_bundle(path)
+            if bundle.provenance.get("data") == data:
+                return bundle.data_options()
+    return DataOptions()
+
+
 def train(
     config: Config,
     data: str,

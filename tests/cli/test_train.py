@@ -89,6 +89,20 @@ def test_a_model_is_trained_further(command: Command, arguments: list[Any]) -> N
     assert content["transfer"]["n_fresh"] == 0
 
 
+def test_a_model_trained_further_keeps_its_splits(
+    command: Command, arguments: list[Any], tmp_path: Path
+) -> None:
+    assert command(*arguments, "--split-seed", 5, "--train-share", 0.9).code == 0
+    first, again = arguments[-1], tmp_path / "again.pt"
+    data = arguments[arguments.index("--data") + 1]
+    further = ["train", "--config", first, "--data", data, "--init", first, "--export", again]
+
+    assert command(*further, "--train-share", 1).code == 0
+
+    options = load_bundle(again).data_options()
+    assert (options.split_seed, options.train_share) == (5, 1)
+
+
 def test_the_configuration_may_name_the_model(
     command: Command, arguments: list[Any], model_file: Path
 ) -> None:
