@@ -19,6 +19,9 @@ MAX_ANALYSED_PIXELS = 12_000_000
 MARGIN = 0.2
 """Paper around a line's ink in its picture, as a share of the ink's height."""
 
+MIN_INK_TO_RULE = 1.3
+"""Contrast of ink against that of rules from which strokes can be told from a rule they lie on."""
+
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; right and bottom are just outside."""
 
@@ -77,12 +80,34 @@ def _picture(page: Page, parts: Parts, ids: np.ndarray, box: np.ndarray) -> Gray
     margin = max(2, round(MARGIN * (box[3] - box[1])))
     rows = slice(max(0, box[1] - margin), min(height, box[3] + margin))
     columns = slice(max(0, box[0] - margin), min(width, box[2] + margin))
+    gray, paper, rules = (x[rows, columns] for x in (page.gray, page.paper, page.rules))
     labels = parts.labels[rows, columns]
     own = parts.own(ids)[labels]
-    others = (labels > 0) & (own == 0) | (page.rules[rows, columns] > 0)
+    others = (labels > 0) & (own == 0) | (rules > 0)
     others = cv2.dilate(others.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    own |= _strokes_along(rules, own, cv2.absdiff(gray, paper))
     own = cv2.dilate(own, np.ones((3, 3), np.uint8)) > 0
-    return np.where(others & ~own, page.paper[rows, columns], page.gray[rows, columns])
+    return np.where(others & ~own, paper, gray)
+
+
+def _strokes_along(rules: np.ndarray, own: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """Return the pixels of rules in which a stroke of a line lies, which is darker than they are.
+
+    Where ink and rules are nearly of one darkness there are none that can be told.
+
+    Args:
+        rules: (H, W) uint8 mask.
+        own: (H, W) uint8 mask of the line's ink beside the rules.
+        contrast: (H, W) uint8, against the paper.
+    """
+    if not rules.any() or not own.any():
+        return np.zeros_like(own)
+    of_rules = np.percentile(contrast[rules > 0], 25)  # strokes may lie on much of them
+    of_ink = np.median(contrast[own > 0])
+    if of_ink < MIN_INK_TO_RULE * of_rules:
+        return np.zeros_like(own)
+    along = (rules > 0) & (contrast > (of_rules + of_ink) / 2)
+    return np.asarray(along, dtype=np.uint8)
 
 
 def _source_box(page: Page, boxes: np.ndarray, scale: float, size: tuple[int, int]) -> Box:

@@ -203,6 +203,29 @@ def test_pictures_are_cut_with_a_margin_and_without_what_is_not_of_the_line() ->
         assert line.image.mean() == pytest.approx(cut.mean(), abs=4)
 
 
+@pytest.mark.parametrize("light_on_dark", [False, True])
+def test_strokes_that_lie_on_a_rule_stay_and_the_rule_does_not(light_on_dark: bool) -> None:
+    page, _ = drawn(LETTER)
+    _, _, baseline = LETTER[0]
+    page[baseline - 2 : baseline, 300:350] = INK  # a stroke along the rule, as the foot of a 2
+    ink = page < (PAPER + INK) // 2
+    page[baseline - 2 : baseline, 30:610] = np.minimum(page, 110)[baseline - 2 : baseline, 30:610]
+
+    first = find_lines(255 - page if light_on_dark else page).lines[0]
+
+    left, top, right, bottom = first.box
+    margin = round(MARGIN * (bottom - top))
+    kept = 255 - first.image if light_on_dark else first.image
+    row = baseline - 1 - (top - margin)
+    columns = slice(max(0, left - margin), right + margin)
+    is_ink = ink[baseline - 1, columns]
+    assert is_ink.sum() > 60
+    assert (kept[row][is_ink] < 120).mean() > 0.95
+    far = ~cv2.dilate(is_ink.astype(np.uint8)[None], np.ones((1, 9), np.uint8))[0].astype(bool)
+    assert far.sum() > 20
+    assert (kept[row][far] > 200).mean() > 0.9
+
+
 def test_pictures_keep_their_polarity() -> None:
     page, _ = drawn(LETTER)
     dark, light = find_lines(page).lines, find_lines(255 - page).lines
