@@ -1,0 +1,271 @@
+"""Measure how fast a CRNN trains: here, in a bare PyTorch loop, and at the machine's limit.
+
+All cores are in use, a process with one thread on each, as a search has it. The bare loop has
+the same layers, batch size and affine augmentation, written as simply as possible. The limit is
+the multiply-adds of each part over what the machine's convolutions and matrix products reach.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from statistics import median
+from typing import Annotated
+
+import cv2
+import numpy as np
+import torch
+import typer
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, TrainingConfig
+from ocrsearch.data.batches import standardize
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.lines import scaled_lines
+from ocrsearch.errors import OcrSearchError
+from ocrsearch.models.layers import conv_channels, list_layers, pool_sizes
+from ocrsearch.training.precision import Precision, faster_precision
+from ocrsearch.training.trainer import Trainer
+
+CONFIG = Config(
+    images=ImageConfig(height=32),
+    model=CrnnConfig(
+        encoder=EncoderConfig(conv_depth=5, conv_base=24, linear_width=64, hidden_size=128)
+    ),
+    training=TrainingConfig(batch_size=16),
+)
+PASSES = 3
+"""A backward pass computes twice what the forward pass does."""
+
+PARTS = {
+    "convolutions": ("convolution",),
+    "norms, pooling, ReLU": ("batch_norm", "max_pool2d", "clamp_min", "threshold_backward"),
+    "recurrent": ("mkldnn_rnn_layer",),
+    "linear": ("aten::mm", "aten::addmm", "aten::bmm"),
+    "loss": ("ctc_loss", "log_softmax"),
+    "optimiser": ("adamw", "_foreach_norm", "linalg_vector_norm", "_foreach_mul"),
+}
+"""Parts of a step, by what the names of their operations contain."""
+
+Job = tuple[str, Precision, int]
+
+
+def main(
+    data: Annotated[str, typer.Option(help="SPEC of labelled pictures.")] = "digits",
+    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each, in turns.")] = 5,
+    processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
+) -> None:
+    """Print pictures a second of both loops, and the share of the limit of each part."""
+    torch.set_num_threads(1)
+    precision = faster_precision(torch.device("cpu"))
+    n = processes or len(os.sched_getaffinity(0))
+    try:
+        dataset = load_dataset(data)
+    except OcrSearchError as error:
+        typer.echo(f"bench_training: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    typer.echo(f"{len(dataset.splits['train'])} pictures, {n} processes, {precision}")
+    rates = _rates(data, precision, n, rounds)
+    for name, values in rates.items():
+        ratio = [a / b for a, b in zip(values, rates["bare loop"], strict=True)]
+        typer.echo(
+            f"{name:<12}{median(values):8.0f} pictures a second "
+            f"({min(values):.0f} to {max(values):.0f}), {median(ratio):.2f} times the bare loop"
+        )
+    _print_parts(dataset, precision)
+
+
+def _rates(data: str, precision: Precision, n: int, rounds: int) -> dict[str, list[float]]:
+    """Return pictures a second over all processes, in turns, so that both meet the same noise."""
+    rates: dict[str, list[float]] = {"ocrsearch": [], "bare loop": []}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
+        for i in range(rounds + 1):
+            for name, values in rates.items():
+                jobs: list[Job] = [(name, precision, seed) for seed in range(n)]
+                done = sum(pool.map(_epoch, jobs))
+                if i:  # the first is to warm up
+                    values.append(done)
+    return rates
+
+
+_loops: dict[str, Callable[[], int]] = {}
+_data: list[Dataset] = []
+
+
+def _open(data: str) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    _data.append(load_dataset(data))
+
+
+def _epoch(job: Job) -> float:
+    """Return pictures a second of an epoch of training; that of ocrsearch validates too."""
+    name, precision, seed = job
+    if name not in _loops:
+        build = {"ocrsearch": _own_loop, "bare loop": bare_loop}[name]
+        _loops[name] = build(_data[0], precision, seed)
+    start = time.perf_counter()
+    n = _loops[name]()
+    return n / (time.perf_counter() - start)
+
+
+def _own_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
+    trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), precision)
+
+    def epoch() -> int:
+        trainer.run_epoch()
+        return len(dataset.splits["train"])
+
+    return epoch
+
+
+class BareCrnn(nn.Module):
+    """The same layers as ``CONFIG`` has, as a tutorial would write them."""
+
+    def __init__(self, n_symbols: int) -> None:
+        super().__init__()
+        encoder = CONFIG.model.encoder
+        channels, layers = conv_channels(encoder), []
+        pools = pool_sizes(encoder.conv_depth, CONFIG.images.height)
+        for c_in, c_out, pool in zip([1, *channels], channels, pools, strict=False):
+            layers += [nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
+            layers += [nn.MaxPool2d(pool)] if pool != (1, 1) else []
+        self.convs = nn.Sequential(*layers)
+        rows = CONFIG.images.height
+        for pool_rows, _ in pools:
+            rows //= pool_rows
+        self.linear = nn.Linear(channels[-1] * rows, encoder.linear_width)
+        self.rnn = nn.LSTM(
+            encoder.linear_width, encoder.hidden_size, batch_first=True, bidirectional=True
+        )
+        self.head = nn.Linear(2 * encoder.hidden_size, n_symbols + 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return (T, B, V) logits of (B, 1, H, W) pictures."""
+        columns = self.convs(images).float().permute(0, 3, 1, 2).flatten(2)
+        return self.head(self.rnn(self.linear(columns))[0]).transpose(0, 1)
+
+
+def bare_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
+    """Return a function that trains an epoch; pictures are scaled and padded once, before it."""
+    torch.manual_seed(seed)
+    lines = scaled_lines(dataset.splits["train"], dataset.charset, CONFIG.images)
+    width = max(line.image.shape[1] for line in lines)
+    images = torch.zeros(len(lines), 1, CONFIG.images.height, width)
+    for image, line in zip(images, lines, strict=True):
+        image[0, :, : line.image.shape[1]] = torch.from_numpy(standardize(line.image))
+    targets = [torch.tensor(line.target) for line in lines]
+    network, size = BareCrnn(len(dataset.charset)), CONFIG.training.batch_size
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    blank = len(dataset.charset)
+
+    def epoch() -> int:
+        for ids in torch.randperm(len(images)).split(size):
+            batch = _affine(images[ids])
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                logits = network(batch)
+            lengths = torch.full((len(ids),), logits.shape[0])
+            labels = [targets[i] for i in ids.tolist()]
+            loss = nn.functional.ctc_loss(
+                logits.float().log_softmax(2),
+                torch.cat(labels),
+                lengths,
+                torch.tensor([len(label) for label in labels]),
+                blank=blank,
+                zero_infinity=True,
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+            optimizer.step()
+        return len(images)
+
+    return epoch
+
+
+def _affine(batch: torch.Tensor) -> torch.Tensor:
+    change = 0.1 * (2 * torch.rand(len(batch), 2, 3) - 1)
+    grid = nn.functional.affine_grid(torch.eye(2, 3) + change, list(batch.shape), False)
+    return nn.functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+
+def _print_parts(dataset: Dataset, precision: Precision) -> None:
+    """Profile an epoch and print the share of each part, and how far it is from its limit."""
+    trainer = Trainer(CONFIG, dataset, 0, torch.device("cpu"), precision)
+    trainer.run_epoch()
+    start = time.process_time()
+    trainer.run_epoch()
+    whole = time.process_time() - start
+    with profile(activities=[ProfilerActivity.CPU]) as record:
+        trainer.run_epoch()
+    seconds, other = dict.fromkeys(PARTS, 0.0), 0.0
+    for event in record.key_averages():
+        part = next((p for p, keys in PARTS.items() if any(k in event.key for k in keys)), None)
+        if part:
+            seconds[part] += event.self_cpu_time_total / 1e6
+        else:
+            other += event.self_cpu_time_total / 1e6
+    conv, linear, recurrent = _multiply_adds(dataset)
+    conv_peak, matrix_peak = _conv_peak(precision), _matrix_peak()
+    limits = {
+        "convolutions": conv / conv_peak,
+        "recurrent": recurrent / matrix_peak,
+        "linear": linear / matrix_peak,
+    }
+    typer.echo(
+        f"\nconvolutions reach {2 * conv_peak / 1e9:.0f} GFLOP/s a core ({precision}), matrix "
+        f"products {2 * matrix_peak / 1e9:.0f} (fp32)"
+    )
+    total = sum(seconds.values()) + other
+    for part, value in {**seconds, "all else": other}.items():
+        limit = f"  {limits[part] / value:6.1%} of its limit" if part in limits else ""
+        typer.echo(f"  {part:<22}{value / total:6.1%} of the profiled time{limit}")
+    typer.echo(f"  an epoch takes {whole:.2f} s of a core: {sum(limits.values()) / whole:.1%}")
+
+
+def _multiply_adds(dataset: Dataset) -> tuple[float, float, float]:
+    """Return those of an epoch's training: convolutions, linear layers, recurrent layers."""
+    sums = {"conv": 0.0, "linear": 0.0, "recurrent": 0.0}
+    for line in scaled_lines(dataset.splits["train"], dataset.charset, CONFIG.images):
+        for layer in list_layers(
+            CONFIG, len(dataset.charset), line.image.shape[1], len(line.target)
+        ):
+            kind = "conv" if "conv" in layer.kind else "linear"
+            kind = "recurrent" if "LSTM" in layer.kind else kind
+            sums[kind] += PASSES * layer.n_multiply_adds
+    return sums["conv"], sums["linear"], sums["recurrent"]
+
+
+def _conv_peak(precision: Precision) -> float:
+    """Return multiply-adds a second of a convolution that suits the machine, both passes."""
+    conv = nn.Conv2d(64, 64, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
+    x = torch.randn(16, 64, 16, 64).contiguous(memory_format=torch.channels_last).requires_grad_()
+
+    def both_passes() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            y = conv(x)
+        y.backward(torch.ones_like(y))
+
+    return PASSES * 9 * 64 * 64 * 16 * 16 * 64 / _fastest(both_passes)
+
+
+def _matrix_peak() -> float:
+    a = torch.randn(1024, 1024)
+    return 1024**3 / _fastest(lambda: a @ a)
+
+
+def _fastest(work: Callable[[], object]) -> float:
+    """Return the seconds of processor time of the fastest of ten."""
+    times = []
+    for _ in range(10):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return float(np.min(times))
+
+
+if __name__ == "__main__":
+    typer.run(main)
