@@ -73,11 +73,21 @@ def bootstrap_intervals(
     """Return 95 % percentile bootstrap intervals (Efron, 1979) of cer, wer, ser and exact.
 
     Texts are drawn with replacement, from a fixed seed; the same input gives the same output.
+    Of texts that are all right this would say that none is ever wrong; there the upper ends are
+    those of Clopper and Pearson (1934) for the share of wrong texts, with one edit in each.
     """
     counts = count_edits(references, hypotheses)
     n = len(counts.wrong)
     if n == 0:
         return dict.fromkeys(("cer", "wer", "ser", "exact"), (0.0, 1.0))
+    if not counts.wrong.any():
+        ser_high = 1.0 - 0.025 ** (1 / n)
+        return {
+            "cer": (0.0, ser_high * n / max(int(counts.symbols.sum()), 1)),
+            "wer": (0.0, ser_high * n / max(int(counts.words.sum()), 1)),
+            "ser": (0.0, ser_high),
+            "exact": (1.0 - ser_high, 1.0),
+        }
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     columns = np.stack(
         [counts.edits, counts.symbols, counts.word_edits, counts.words, counts.wrong], axis=1

@@ -148,5 +148,14 @@ def test_interval_of_a_share_is_near_that_of_the_normal_distribution() -> None:
     assert (low, high) == pytest.approx((0.5 - 0.049, 0.5 + 0.049), abs=0.01)
 
 
+def test_no_error_in_a_few_texts_is_no_promise() -> None:
+    intervals = bootstrap_intervals(["abc d"] * 88, ["abc d"] * 88)
+
+    assert intervals["exact"] == (pytest.approx(0.9589, abs=1e-4), 1.0)  # as tables have it
+    assert intervals["ser"] == (0.0, pytest.approx(0.0411, abs=1e-4))
+    assert intervals["cer"] == (0.0, pytest.approx(0.0411 / 5, abs=1e-4))
+    assert intervals["wer"] == (0.0, pytest.approx(0.0411 / 2, abs=1e-4))
+
+
 def test_nothing_is_known_of_no_texts() -> None:
     assert bootstrap_intervals([], []) == dict.fromkeys(RATES, (0.0, 1.0))
