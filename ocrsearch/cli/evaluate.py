@@ -73,7 +73,8 @@ def evaluate(
         sys.stderr.write(
             f"warning: the model does not know {' '.join(unknown)}; these count as errors\n"
         )
-    evaluation = predictor.evaluate(labelled)
+    with reading_bar("recognising") as progress:
+        evaluation = predictor.evaluate(labelled, progress)
     if page is not None:
         from ocrsearch.deploy.evaluation_page import Subject, evaluation_page
         from ocrsearch.results.page import save_page

@@ -1,4 +1,4 @@
-"""A bar on standard error while pictures are read, where that is a terminal."""
+"""A bar on standard error while pictures are read or recognised, where that is a terminal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 
 @contextmanager
-def reading_bar() -> Iterator[Callable[[int, int], None]]:
+def reading_bar(label: str = "reading") -> Iterator[Callable[[int, int], None]]:
     """Give a function to be told of the number of pictures read and of those in all."""
     hidden = not sys.stderr.isatty()
-    with typer.progressbar(length=1, label="reading", file=sys.stderr, hidden=hidden) as bar:
+    with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=hidden) as bar:
 
         def show(n_read: int, n: int) -> None:
             bar.length = n

@@ -37,7 +37,7 @@ from ocrsearch.errors import DataError, ImageError, OptionError
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-"""Called with the number of pictures read and the number in all."""
+"""Called with the number of pictures done and the number in all."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.dataset import LabelledImages, Progress
 from ocrsearch.data.documents import read_pages
 from ocrsearch.data.images import read_image, shrink_line, to_gray
 from ocrsearch.data.layout import find_lines
@@ -162,12 +162,16 @@ class Predictor:
         height, width = page.shape
         return PagePrediction(width, height, layout.skew_degrees, lines)
 
-    def evaluate(self, data: LabelledImages) -> Evaluation:
+    def evaluate(self, data: LabelledImages, progress: Progress | None = None) -> Evaluation:
         """Read labelled pictures and compare.
 
         A symbol that the recogniser does not know counts as an error, as it is one.
+
+        Args:
+            data: pictures and what they show.
+            progress: told how many are recognised.
         """
-        predictions = self._read(list(data.images))
+        predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
         reads_one = self.bundle.config.model.architecture == "classifier"
         single = data.texts and (reads_one or all(len(text) == 1 for text in data.texts))
@@ -181,10 +185,14 @@ class Predictor:
             predictions,
         )
 
-    def _read(self, images: Sequence[GrayImage]) -> list[Prediction]:
+    def _read(
+        self, images: Sequence[GrayImage], progress: Progress | None = None
+    ) -> list[Prediction]:
         config = self.bundle.config.images
         lines = [Line(prepare_image(image, config)) for image in images]
-        reading = read_lines(self._network, self._architecture, lines, self._device)
+        reading = read_lines(
+            self._network, self._architecture, lines, self._device, progress=progress
+        )
         return [self._prediction(hypothesis) for hypothesis in reading.hypotheses]
 
     def _prediction(self, hypothesis: Hypothesis) -> Prediction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,7 @@ def read_lines(
     device: torch.device,
     *,
     with_loss: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Reading:
     """Read lines in batches of similar width; the module is left in evaluation mode.
 
@@ -41,10 +42,11 @@ def read_lines(
         lines: pictures, and labels if the loss is wanted.
         device: where to compute.
         with_loss: whether the labels are compared with the output; otherwise loss is NaN.
+        progress: told of the number of lines read and of those in all.
     """
     network.eval()
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
-    total = 0.0
+    total, n_read = 0.0, 0
     batches = width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE)
     for ids in batches:
         batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
@@ -54,5 +56,8 @@ def read_lines(
             hypotheses[i] = hypothesis
         if with_loss:
             total += float(architecture.loss(network, output, batch, 0)) * len(ids)
+        n_read += len(ids)
+        if progress:
+            progress(n_read, len(lines))
     loss = total / len(lines) if with_loss and lines else float("nan")
     return Reading([h for h in hypotheses if h is not None], loss)

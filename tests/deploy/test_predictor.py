@@ -228,7 +228,7 @@ def test_evaluation_of_what_it_reads_itself_is_perfect(reader: Predictor) -> Non
     assert evaluation.metrics.n == 3
     assert (evaluation.metrics.cer, evaluation.metrics.wer) == (0.0, 0.0)
     assert (evaluation.metrics.ser, evaluation.metrics.exact) == (0.0, 1.0)
-    assert evaluation.intervals["exact"] == (1.0, 1.0)
+    assert evaluation.intervals["exact"] == (pytest.approx(0.025 ** (1 / 3)), 1.0)
     assert evaluation.references == texts
     assert evaluation.names == ["0.png", "1.png", "2.png"]
     assert [p.text for p in evaluation.predictions] == texts
