@@ -23,6 +23,9 @@ MAX_WORD_GAP = 1.5
 MAX_HEIGHT_RATIO = 3.0
 """Of two neighbours in a line: a character with ascender and one without."""
 
+MIN_LINE_HEIGHT = 0.6
+"""Least height of lines that touch and are parted, against that of most text."""
+
 MAX_TEXT_HEIGHTS = 8
 """Components that are so many times as high as most text are pictures or frames."""
 
@@ -201,7 +204,9 @@ def _seams(parts: Parts, ids: np.ndarray) -> list[int]:
     """Return the rows between the lines of a group that holds several, top to bottom."""
     left, top, right, bottom = bounds(parts.boxes[ids])
     height = float(np.median(parts.heights[ids]))
-    if bottom - top < 1.7 * height:
+    height = max(height, MIN_LINE_HEIGHT * parts.text_height)
+    is_character = right - left < bottom - top  # of broken strokes
+    if is_character or bottom - top < 1.7 * height:
         return []
     profile = parts.own(ids)[parts.labels[top:bottom, left:right]].sum(1).astype(np.float32)
     smooth = cv2.GaussianBlur(profile[:, None], (1, 0), sigmaX=0.1, sigmaY=0.1 * height)[:, 0]

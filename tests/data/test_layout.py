@@ -128,6 +128,13 @@ def test_lines_that_touch_are_parted() -> None:
     assert_found(find_lines(page).lines, boxes, 0.5)
 
 
+def test_a_broken_character_is_no_two_lines() -> None:
+    page, boxes = drawn([("4711", 60, 100), ("0815", 60, 200), ("2368", 60, 300)], size=1.6)
+    page[170:195, 400:404] = page[170:174, 400:412] = INK  # the upper part of a 6
+    page[196:210, 406:409] = page[206:210, 406:419] = page[196:210, 416:419] = INK  # the lower
+    assert_found(find_lines(page).lines, [*boxes[:2], (400, 170, 419, 210), boxes[2]])
+
+
 def test_accents_belong_to_their_line() -> None:
     page = np.full((300, 600), PAPER, np.uint8)
     font = cv2.FontFace("uni")
