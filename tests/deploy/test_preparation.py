@@ -50,7 +50,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """What the predictor gives to the network, in place of what it reads."""
     lines: list[Line] = []
 
-    def note(network: Any, architecture: Any, given: Sequence[Line], device: Any) -> Reading:
+    def note(
+        network: Any, architecture: Any, given: Sequence[Line], device: Any, **_: Any
+    ) -> Reading:
         lines.extend(given)
         return Reading([Hypothesis((0,), 1.0, (1.0,)) for _ in given], float("nan"))
 
