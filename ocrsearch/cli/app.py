@@ -63,7 +63,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:  # a full disk, a folder that must not be written
-        _fail(str(error), 1)
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}", 1)
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise

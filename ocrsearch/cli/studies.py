@@ -55,12 +55,16 @@ def export(
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Write the trials of a study as CSV, a row each."""
+    from ocrsearch.errors import StudyError
     from ocrsearch.results.query import load_study, trials_frame
 
     frame = trials_frame(load_study(storage, study))
     if output is None:
         frame.to_csv(sys.stdout, index=False)
         return
-    output.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(output, index=False)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(output, index=False)
+    except OSError as error:
+        raise StudyError(f"{output}: cannot be written ({error.strerror or error})") from None
     typer.echo(f"{len(frame)} trials written to {output}")

@@ -73,19 +73,22 @@ def train(
         try:
             result = train(settings, data, export, options, display)
         except KeyboardInterrupt:
-            ending = {"ending": "interrupted", "n_epochs": display.n_done, "export": None}
             if as_json:
-                print_json(ending)
+                print_json({"ending": "interrupted", "n_epochs": display.n_done, "export": None})
             else:
-                display.note(
-                    f"interrupted: {display.n_done} epochs are saved in {training_folder(export)}; "
-                    "the same command again goes on from there"
-                )
+                display.note(_interrupted(display.n_done, training_folder(export)))
             raise typer.Exit(130) from None
     if as_json:
         print_json(_content(result, export))
     else:
         typer.echo(_summary(result, export))
+
+
+def _interrupted(n_done: int, folder: Path) -> str:
+    return (
+        f"interrupted: {n_done} epochs are saved in {folder}; "
+        "the same command again goes on from there"
+    )
 
 
 def _content(result: TrainResult, export: Path) -> dict[str, Any]:

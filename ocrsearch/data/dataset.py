@@ -1,4 +1,4 @@
-"""A data set in memory: pictures read once, labels checked, charset and fingerprint known.
+"""A data set in memory: pictures read once, split, charset and fingerprint known.
 
 Pictures are one block of bytes on disk that all workers map, so that none decodes them again.
 """
@@ -9,8 +9,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -18,7 +17,6 @@ from typing import Any, overload
 import numpy as np
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.images import picture_of
 from ocrsearch.data.leaks import describe_leaks
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
@@ -32,20 +30,18 @@ from ocrsearch.data.splits import (
     group_key,
     take_share,
 )
-from ocrsearch.errors import DataError, ImageError, OptionError
+from ocrsearch.data.usable import (
+    BadSample,
+    Progress,
+    first_reasons,
+    is_usable,
+    picture_or_reason,
+    read_usable,
+    without_unknown,
+)
+from ocrsearch.errors import DataError, OptionError
 
 logger = logging.getLogger(__name__)
-
-Progress = Callable[[int, int], None]
-"""Called with the number of pictures done and the number in all."""
-
-
-@dataclass(frozen=True)
-class BadSample:
-    """A sample that was left out, and why."""
-
-    name: str
-    reason: str
 
 
 class PackedImages(Sequence[GrayImage]):
@@ -136,9 +132,9 @@ def split_samples(spec: str, options: DataOptions) -> list[Sample]:
     if options.splits:
         given = apply_splits(given, Path(options.splits).expanduser())
     samples = assign_splits(given, options.split_seed)
-    samples = cover_symbols(samples, given, _is_usable)
+    samples = cover_symbols(samples, given, is_usable)
     if options.train_share < 1:
-        samples = take_share(samples, options.train_share, options.split_seed, _is_usable)
+        samples = take_share(samples, options.train_share, options.split_seed, is_usable)
     return samples
 
 
@@ -162,9 +158,9 @@ def load_dataset(
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
-    usable, bad = _read_usable(spec, samples, options.max_bad, progress, len(samples))
+    usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
     charset = Charset.from_texts(s.text for s, _ in usable if s.split == "train")
-    usable, unknown = _without_unknown(spec, usable, charset)
+    usable, unknown = without_unknown(spec, usable, charset)
     bad += unknown
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
     splits = {split: _labelled(part) for split, part in parts.items()}
@@ -172,7 +168,7 @@ def load_dataset(
     for split in needed:
         if not splits[split]:
             n, n_groups = len(samples), len({group_key(s) for s in samples})
-            why = f": {_first_reasons(unknown)}" if unknown else ""
+            why = f": {first_reasons(unknown)}" if unknown else ""
             raise DataError(
                 f"{spec}: no samples in the {split} split (of {n} in {n_groups} groups){why}; "
                 "give more data"
@@ -213,9 +209,9 @@ def load_split(
             sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
             raise DataError(f"{spec}: no samples in the {split} split ({sizes}); give --split")
         n_all = sum(map(len, parts.values()))
-    usable, bad = _read_usable(spec, samples, options.max_bad, progress, n_all)
+    usable, bad = read_usable(spec, samples, options.max_bad, progress, n_all)
     if not usable:
-        raise DataError(f"{spec}: none of {len(samples)} can be used: {_first_reasons(bad)}")
+        raise DataError(f"{spec}: none of {len(samples)} can be used: {first_reasons(bad)}")
     return _labelled(usable), bad
 
 
@@ -229,7 +225,7 @@ def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayIma
     some: list[tuple[GrayImage, str]] = []
     bad: list[BadSample] = []
     for i in rng.permutation(len(samples)):
-        result = _picture_or_reason(samples[i])
+        result = picture_or_reason(samples[i])
         if isinstance(result, str):
             bad.append(BadSample(samples[i].name, result))
             continue
@@ -237,7 +233,7 @@ def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayIma
         if len(some) == n:
             break
     if not some:
-        raise DataError(f"{spec}: no usable samples (of {len(samples)}): {_first_reasons(bad)}")
+        raise DataError(f"{spec}: no usable samples (of {len(samples)}): {first_reasons(bad)}")
     return some
 
 
@@ -315,98 +311,6 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
         [s.text for s, _ in usable],
         PackedImages.pack([image for _, image in usable]),
     )
-
-
-def _read_usable(
-    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None, n_all: int
-) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
-    usable: list[tuple[Sample, GrayImage]] = []
-    bad: list[BadSample] = []
-    for i, (sample, result) in enumerate(_read_all(samples), start=1):
-        if isinstance(result, str):
-            bad.append(BadSample(sample.name, result))
-        else:
-            usable.append((sample, result))
-        if progress:
-            progress(i, len(samples))
-    if len(bad) > max_bad * n_all:
-        raise DataError(
-            f"{spec}: {len(bad)} of {n_all} samples cannot be used, at most "
-            f"{100 * max_bad:g} % may (--max-bad), see 'ocrsearch data inspect': "
-            f"{_first_reasons(bad)}"
-        )
-    return usable, bad
-
-
-def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | str]]:
-    if all(isinstance(sample.image, np.ndarray) for sample in samples):
-        yield from ((sample, _picture_or_reason(sample)) for sample in samples)
-        return
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
-        yield from zip(samples, pool.map(_picture_or_reason, samples), strict=True)
-
-
-def _picture_or_reason(sample: Sample) -> GrayImage | str:
-    problem = label_problem(sample)
-    if problem is not None:
-        return problem
-    try:
-        return picture_of(sample.image)
-    except ImageError as error:
-        return str(error)
-
-
-def _is_usable(sample: Sample) -> bool:
-    return not isinstance(_picture_or_reason(sample), str)
-
-
-def label_problem(sample: Sample) -> str | None:
-    """Return why a sample's label cannot be used, or None if it can."""
-    if not sample.text:
-        return f"{sample.name}: the label is empty"
-    if not _is_unicode(sample.text):
-        return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
-    return None
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text can be written; half a surrogate pair, from a file's name, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
-    more = f"; and {len(bad) - n} more" if len(bad) > n else ""
-    return "; ".join(b.reason for b in bad[:n]) + more
-
-
-def _without_unknown(
-    spec: str, usable: Sequence[tuple[Sample, GrayImage]], charset: Charset
-) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
-    """Leave out validation samples with symbols that the training split lacks, and warn of both."""
-    kept: list[tuple[Sample, GrayImage]] = []
-    left_out: list[BadSample] = []
-    n_test = 0
-    for sample, image in usable:
-        missing = charset.missing([sample.text])
-        n_test += bool(missing) and sample.split == "test"
-        if missing and sample.split == "val":
-            reason = f"{sample.name}: no training sample has {' '.join(missing)}"
-            left_out.append(BadSample(sample.name, reason))
-        else:
-            kept.append((sample, image))
-    if left_out or n_test:
-        logger.warning(
-            "%s: symbols that no training sample has are in %d validation samples, which are "
-            "left out, and in %d test samples, where they count as errors",
-            spec,
-            len(left_out),
-            n_test,
-        )
-    return kept, left_out
 
 
 def _fingerprint(splits: dict[Split, LabelledImages], is_fresh: bool) -> str:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrsearch.config import ImageConfig
-from ocrsearch.data.dataset import BadSample, Progress, label_problem
 from ocrsearch.data.frames import count_unfit, frames_needed
 from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
+from ocrsearch.data.usable import BadSample, Progress, label_problem
 from ocrsearch.errors import ImageError
 
 HEIGHTS = (24, 32, 40, 48, 64)

@@ -10,13 +10,14 @@ import numpy as np
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.data.dataset import LabelledImages, Progress
+from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.documents import read_pages
 from ocrsearch.data.images import read_image, shrink_line, to_gray
 from ocrsearch.data.layout import find_lines
 from ocrsearch.data.lines import Line
 from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle, load_bundle
 from ocrsearch.deploy.pages import PageLine, PagePrediction
 from ocrsearch.errors import DataError, ImageError

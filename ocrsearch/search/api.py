@@ -18,7 +18,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.data.dataset import (
     Dataset,
-    Progress,
     left_out_line,
     load_dataset,
     save_dataset,
@@ -26,6 +25,7 @@ from ocrsearch.data.dataset import (
 )
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name
+from ocrsearch.data.usable import Progress
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status

@@ -361,7 +361,7 @@ def test_an_output_that_cannot_be_written(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    complaint(command(*arguments, name, "--storage", study_db.url))
+    assert name in complaint(command(*arguments, name, "--storage", study_db.url))
 
 
 def test_a_port_that_is_taken(command: Command, study_db: StudyDb) -> None:

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from ocrsearch.data.dataset import (
-    BadSample,
     PackedImages,
     load_dataset,
     load_split,
@@ -21,6 +20,7 @@ from ocrsearch.data.dataset import (
 from ocrsearch.data.images import MAX_STORED_HEIGHT_PX
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS
+from ocrsearch.data.usable import BadSample
 from ocrsearch.errors import DataError
 
 N = 30

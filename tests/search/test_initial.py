@@ -110,7 +110,8 @@ def test_a_study_of_before_there_was_init_goes_on(tmp_path: Path) -> None:
     facts = StudyFacts("s", space.content, "d", "f", {}, {}, 0)
     study = open_study(storage, "old", space, facts)
     study.set_user_attr("facts", {k: v for k, v in vars(facts).items() if k != "init"})
-    open_study(storage, "old", space, facts)
+    again = open_study(storage, "old", space, facts)
+    assert (again.study_name, "init" in again.user_attrs["facts"]) == ("old", False)
     storage.engine.dispose()
 
 

@@ -259,8 +259,9 @@ def test_a_network_that_is_too_slow_is_not_trained(job: Job, sixteen_lines: Data
 def test_what_was_trained_before_is_not_refused_for_its_latency(
     job: Job, sixteen_lines: Dataset
 ) -> None:
-    train(job, sixteen_lines, Listener(job, stop_after=2))
-    train(replace(job, max_latency_ms=1.0), sixteen_lines, Listener(job))
+    begun = train(job, sixteen_lines, Listener(job, stop_after=2))
+    done = train(replace(job, max_latency_ms=1.0), sixteen_lines, Listener(job))
+    assert len(done.epochs) > len(begun.epochs) == 2
 
 
 def test_too_little_memory_of_a_cpu_is_told(
