@@ -63,7 +63,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:  # a full disk, a folder that must not be written
-        where = f"{error.filename}: " if error.filename else ""
+        path = error.filename2 or error.filename  # a file that is renamed has two names
+        where = f"{path}: " if path else ""
         _fail(f"{where}{error.strerror or error}", 1)
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
