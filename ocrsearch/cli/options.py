@@ -117,6 +117,20 @@ def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
 
+def parse_workers(text: str) -> int | None:
+    """Return the number of workers; None for ``auto``.
+
+    Raises:
+        OptionError: neither a number nor auto.
+    """
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise OptionError(f"--workers {text}: must be a number of 1 or more, or auto") from None
+
+
 def parse_duration(text: str) -> float:
     """Return seconds for ``90``, ``90s``, ``30m``, ``2h`` or ``1h30m``.
 

@@ -16,6 +16,7 @@ from ocrsearch.cli.options import (
     Json,
     Storage,
     parse_duration,
+    parse_workers,
     print_json,
     takes_data_options,
 )
@@ -54,8 +55,12 @@ def run(
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one a core, one on a GPU.")
-    ] = None,
+        str,
+        typer.Option(
+            metavar="N|auto",
+            help="Processes; auto: one a core, on a GPU as many as its memory has room for.",
+        ),
+    ] = "auto",
     timeout: Annotated[
         str | None, typer.Option(help="End after this time, as 90s, 30m or 2h.")
     ] = None,
@@ -103,7 +108,7 @@ def run(
         trials=trials,
         study=study,
         storage=storage,
-        workers=workers,
+        workers=parse_workers(workers),
         timeout_s=seconds,
         target=target,
         epochs=max_epochs,

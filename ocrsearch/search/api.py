@@ -33,6 +33,7 @@ from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine, n_cores
 from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
+from ocrsearch.search.gpu_room import trials_at_once
 from ocrsearch.search.postgresql import database_reason
 from ocrsearch.search.sharing import hold_study
 from ocrsearch.search.space import Space, load_space
@@ -57,7 +58,7 @@ class SearchOptions:
         trials: total of finished configurations in the study.
         study: its name; None for one made of the names of space and data.
         storage: URL of the study database.
-        workers: processes; None for one a core, or one on a GPU.
+        workers: processes; None for one a core, on a GPU for as many as its memory has room for.
         timeout_s: seconds after which the search ends.
         target: validation CER at which it ends.
         epochs: total of epochs at which it ends.
@@ -167,7 +168,9 @@ def search(
                 observer(coordinator.status, left_out_line(dataset, left_out))
             if coordinator.status.n_finished < options.trials:
                 coordinator.observer(coordinator.status, start_line)
-                _await_first_worker(engine, options)
+                _await_first_worker(engine)
+                if isinstance(engine, LocalEngine) and options.workers is None:
+                    _fit_gpu(engine, space, dataset)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
             did = how_they_did(study)
@@ -300,14 +303,18 @@ def _engine(
         remove_folder(folder / "data")
 
 
-def _await_first_worker(engine: LocalEngine | RayEngine, options: SearchOptions) -> None:
+def _await_first_worker(engine: LocalEngine | RayEngine) -> None:
     while engine.machine is None:
         for event in engine.poll(1.0):
             if isinstance(event, WorkerRefused):
                 raise StudyError(event.reason)
-    on_gpu = engine.machine.device == "cuda"
-    if on_gpu and options.workers is None and isinstance(engine, LocalEngine):
-        engine.keep(1)
+
+
+def _fit_gpu(engine: LocalEngine, space: Space, dataset: Dataset) -> None:
+    """Stop the workers for which the GPU, if there is one, has no room."""
+    free_mb = engine.machine.free_mb if engine.machine else None
+    if free_mb is not None:
+        engine.keep(trials_at_once(space, dataset.splits["train"], free_mb, n_cores()))
 
 
 @contextmanager

@@ -27,6 +27,11 @@ def select_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def free_memory_mb(device: torch.device) -> float | None:
+    """Return the megabytes of a GPU that no process uses; None for a CPU."""
+    return torch.cuda.mem_get_info(device)[0] / 1e6 if device.type == "cuda" else None
+
+
 PACKAGES = ("ocrsearch", "torch", "optuna", "numpy")
 
 

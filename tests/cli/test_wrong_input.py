@@ -245,6 +245,7 @@ def test_a_space_file_that_cannot_be_read(command: Command, tmp_path: Path, name
         ("--trials", "0"),
         ("--trials", "-5"),
         ("--workers", "0"),
+        ("--workers", "many"),
         ("--timeout", "abc"),
         ("--timeout", "0"),
         ("--max-bad", "2"),

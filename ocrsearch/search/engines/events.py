@@ -12,11 +12,19 @@ from ocrsearch.training.epochs import Epochs
 
 @dataclass(frozen=True)
 class Machine:
-    """What a worker runs on."""
+    """What a worker runs on.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        precision: of the convolutions, whichever was faster.
+        versions: of what trains.
+        free_mb: memory of the GPU that nobody uses, in megabytes; None without a GPU.
+    """
 
     device: str
     precision: str
     versions: dict[str, str]
+    free_mb: float | None = None
 
 
 @dataclass(frozen=True)

@@ -196,14 +196,15 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     import cv2
     import torch
 
-    from ocrsearch.training.device import installed_versions, select_device
+    from ocrsearch.training.device import free_memory_mb, installed_versions, select_device
     from ocrsearch.training.precision import faster_precision
 
     torch.set_num_threads(1)  # more wait for each other as soon as anything else runs
     cv2.setNumThreads(0)
     device = select_device(setup.device)
+    free_mb = free_memory_mb(device)  # before anything is on it
     precision = faster_precision(device)
-    return device, Machine(device.type, precision, installed_versions(device))
+    return device, Machine(device.type, precision, installed_versions(device), free_mb)
 
 
 def _ask(channel: Channel, event: Event) -> bool:
