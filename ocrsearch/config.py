@@ -98,12 +98,20 @@ class EncoderConfig(TowerConfig):
 class DecoderConfig(Frozen):
     """Recurrent decoder of the seq2seq architecture."""
 
-    attention: Literal["additive", "none"] = Field(
+    attention: Literal["additive", "location", "none"] = Field(
         "additive",
-        description="'none' is the plain encoder-decoder that hands over its last state.",
+        description="'location' also sees where it has looked before; 'none' is the plain "
+        "encoder-decoder that hands over its last state.",
     )
     ctc_weight: float = Field(
         0.1, ge=0.0, le=1.0, description="Weight of the CTC loss on the encoder, in training."
+    )
+    sampling: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.5,
+        description="Share of the decoder's inputs that are its own reading instead of the "
+        "label's symbol, in training; it rises from 0 over the first 500 batches.",
     )
 
 

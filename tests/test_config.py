@@ -40,8 +40,9 @@ ENCODERS = st.builds(
 )
 DECODERS = st.builds(
     DecoderConfig,
-    attention=st.sampled_from(["additive", "none"]),
+    attention=st.sampled_from(["additive", "location", "none"]),
     ctc_weight=st.floats(0.0, 1.0),
+    sampling=st.floats(0.0, 0.5),
 )
 CONFIGS = st.builds(
     Config,

@@ -1,22 +1,24 @@
 """The page of an evaluation: figures with intervals, curves, confusions, the worst errors.
 
+Of a decoder with attention it also shows where it looked, in some of them and in some lines
+that it read right.
+
 One file that needs no network. All texts that come from data or model files are escaped.
 """
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import plotly.graph_objects as go
 from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.samples import GrayImage
+from ocrsearch.deploy.attention_maps import attention_maps, draw_attention, has_attention
 from ocrsearch.deploy.bundle import Bundle
 from ocrsearch.deploy.evaluation_figures import (
     NOTHING,
@@ -27,12 +29,16 @@ from ocrsearch.deploy.evaluation_figures import (
     loss_curves,
     matrix_figure,
 )
+from ocrsearch.deploy.pictures import png_url
 from ocrsearch.deploy.predictor import Evaluation
 from ocrsearch.results.page import figure_part, page
 from ocrsearch.training.confusions import ConfusionMatrix
 
 MAX_ERRORS = 60
 """Pictures of errors on a page."""
+
+MAX_WRONG_MAPS, MAX_RIGHT_MAPS = 8, 4
+"""Attention maps of errors, the worst, and of what was read right, the first."""
 
 MAX_MATRIX_SYMBOLS = 40
 """A larger matrix cannot be read; the most frequent confusions are drawn instead."""
@@ -59,6 +65,11 @@ STYLE = """
 .error dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; margin: 0; }
 .error dt { color: var(--soft); }
 .error dd { margin: 0; white-space: pre-wrap; }
+.maps { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: .75rem; }
+.map { max-width: 100%; }
+.map svg { display: block; margin-bottom: .5rem; }
+.map image { image-rendering: pixelated; }
+.map text { fill: var(--ink); font-size: 13px; text-anchor: end; }
 .error p { font-size: .85rem; margin-top: .35rem; }
 mark { border-radius: .2rem; padding: 0 .1em; }
 .label mark { color: var(--good); background: var(--good-paper); }
@@ -93,6 +104,7 @@ def evaluation_page(
         _tiles(evaluation),
         _confusions(evaluation),
         _worst(data, evaluation),
+        _attention(bundle, data, evaluation),
         _confidence(evaluation),
         _training(bundle),
         _provenance(subject, bundle),
@@ -172,22 +184,35 @@ def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
 
 
 def _error(image: GrayImage, evaluation: Evaluation, i: int) -> str:
-    reference, prediction = evaluation.references[i], evaluation.predictions[i]
-    label, read = marked(reference, prediction.text)
+    picture = f"<img alt='{html.escape(evaluation.references[i])}' src='{png_url(image)}'>"
+    return f"<div class='error'>{picture}{_texts(evaluation, i)}</div>"
+
+
+def _texts(evaluation: Evaluation, i: int) -> str:
+    prediction = evaluation.predictions[i]
+    label, read = marked(evaluation.references[i], prediction.text)
     read = read or f"<span class='soft'>{NOTHING}</span>"
     return (
-        f"<div class='error'><img alt='{html.escape(reference)}' src='{png_url(image)}'>"
         f"<dl><dt>label</dt><dd class='label' dir='auto'>{label}</dd>"
         f"<dt>read</dt><dd class='read' dir='auto'>{read}</dd></dl>"
         f"<p class='soft'>confidence {prediction.confidence:.2f}, "
-        f"{html.escape(evaluation.names[i])}</p></div>"
+        f"{html.escape(evaluation.names[i])}</p>"
     )
 
 
-def png_url(image: GrayImage) -> str:
-    """Return a (H, W) uint8 picture as the address of an embedded PNG."""
-    _, encoded = cv2.imencode(".png", image)
-    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
+def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
+    if not has_attention(bundle):
+        return ""
+    wrong = evaluation.worst()
+    right = [i for i in range(len(data)) if i not in set(wrong)]
+    shown = [*wrong[:MAX_WRONG_MAPS], *right[:MAX_RIGHT_MAPS]]
+    maps = attention_maps(bundle, [(data.images[i], evaluation.predictions[i].text) for i in shown])
+    cards = [
+        f"<div class='error wide map'>{draw_attention(drawn)}{_texts(evaluation, i)}</div>"
+        for i, drawn in zip(shown, maps, strict=True)
+    ]
+    note = "A row for each symbol that was written: the darker, the more it was read from there."
+    return f"<h2>Attention</h2><p class='soft'>{note}</p><div class='maps'>{''.join(cards)}</div>"
 
 
 def _confidence(evaluation: Evaluation) -> str:

@@ -5,6 +5,7 @@ Whole batches at a time; no Python loop runs over frames.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,26 @@ def seq2seq_steps(model: Seq2Seq, encoded: Encoded, n_written: int) -> None:
     for _ in range(n_written + 1):
         log_probs, state = model.step(ids, state, memory)
         ids = log_probs.max(1).indices
+
+
+def seq2seq_attention(model: Seq2Seq, encoded: Encoded, ids: Sequence[int]) -> Tensor:
+    """Return where the decoder looks when it writes a label, however that was found.
+
+    Args:
+        model: one with attention.
+        encoded: one picture.
+        ids: L symbol ids.
+
+    Returns:
+        (L + 1, T) weights: a row for each symbol and one for the end, each at least 0 and 1 in
+        all.
+    """
+    memory, state, begin = model.start(encoded)
+    rows = []
+    for symbol in [*begin.tolist(), *ids]:
+        _, state = model.step(torch.full_like(begin, symbol), state, memory)
+        rows.append(state[2][0, 0])
+    return torch.stack(rows)
 
 
 def _merge(

@@ -31,6 +31,12 @@ CHANNEL_MULTIPLE = 8
 EMBEDDING_SIZE = 64
 """Size of a symbol as the decoder reads it."""
 
+LOCATION_FILTERS = 8
+"""Filters over the weights that location-aware attention had before."""
+
+LOCATION_WIDTH = 15
+"""Frames that each of them sees: a symbol or two to either side."""
+
 N_BINS = 4
 """Bins across the width of a classifier's picture."""
 
@@ -197,7 +203,7 @@ def _seq2seq(config: Seq2SeqConfig, work: Work) -> list[Layer]:
     cell = _cell_size(config.encoder.rnn_cell, EMBEDDING_SIZE + size, hidden)
     decoder = [
         _linear("initial", size, hidden, None),
-        *(_attention(hidden, n_frames, n_steps) if config.decoder.attention != "none" else []),
+        *_attention(config.decoder.attention, hidden, n_frames, n_steps),
         Layer(
             "embedding",
             "embedding",
@@ -229,18 +235,21 @@ def _classifier(config: ClassifierConfig, work: Work) -> list[Layer]:
     return [*tower, linear, _linear("head", width, work.n_symbols, None)]
 
 
-def _attention(hidden: int, n_frames: int, n_steps: int) -> list[Layer]:
-    key = _linear("key", 2 * hidden, hidden, n_frames)
-    n_multiply_adds = n_steps * (hidden * hidden + n_frames * hidden + n_frames * 2 * hidden)
+def _attention(kind: str, hidden: int, n_frames: int, n_steps: int) -> list[Layer]:
+    if kind == "none":
+        return []
+    n_past, n_filters = (2, LOCATION_FILTERS) if kind == "location" else (0, 0)
+    n_location = n_filters * (n_past * LOCATION_WIDTH + hidden)  # filters and their projection
+    work_a_frame = hidden + 2 * hidden + n_location  # score, context, location
     attention = Layer(
         "attention",
-        "additive attention",
+        "location-aware attention" if kind == "location" else "additive attention",
         (n_steps, 2 * hidden),
-        hidden * hidden + 2 * hidden,
-        n_multiply_adds,
-        n_steps * n_frames * hidden,
+        hidden * hidden + 2 * hidden + n_location,
+        n_steps * (hidden * hidden + n_frames * work_a_frame),
+        n_steps * n_frames * (hidden + n_past + n_filters),
     )
-    return [key, attention]
+    return [_linear("key", 2 * hidden, hidden, n_frames), attention]
 
 
 def _column_head(config: EncoderConfig, work: Work) -> Layer:

@@ -26,6 +26,9 @@ BLANK_OFFSET = 3.0
 BLANK_OFFSET_STEPS = 300
 """Batches over which it falls to zero."""
 
+SAMPLING_STEPS = 500
+"""Batches over which the share of own readings rises: at first they are nothing to go on from."""
+
 
 def suppress_blank(log_probs: Tensor, blank_id: int, step: int) -> Tensor:
     """Return (B, T, V) log probabilities as they enter the loss at a batch, counted from 0."""
@@ -67,8 +70,13 @@ def crnn_loss(model: Crnn, output: CtcOutput, batch: Batch, step: int) -> Tensor
 
 
 def seq2seq_loss(model: Seq2Seq, encoded: Encoded, batch: Batch, step: int) -> Tensor:
-    """Cross-entropy of each symbol and the end, and in training CTC of the encoder."""
-    output = model.teach(encoded, batch.targets)
+    """Cross-entropy of each symbol and the end, and in training CTC of the encoder.
+
+    In training the share of own readings rises in a straight line: it follows from the batch's
+    number alone, so that a training that was stopped goes on with the same.
+    """
+    sampling = model.sampling * min(1.0, step / SAMPLING_STEPS) if model.training else 0.0
+    output = model.teach(encoded, batch.targets, sampling)
     positions = torch.arange(output.log_probs.shape[1], device=batch.targets.device)
     lengths = batch.target_lengths[:, None]
     targets = functional.pad(batch.targets, (0, 1))  # (B, L + 1)

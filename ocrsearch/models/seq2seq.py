@@ -1,11 +1,11 @@
 """Encoder-decoder: the shared encoder with a recurrent decoder.
 
-Additive attention follows Bahdanau, Cho and Bengio, 2014 (arXiv:1409.0473). Without attention
-the decoder sees only the encoder's last state, as in Cho et al., 2014 (arXiv:1406.1078).
-In training a CTC head on the encoder helps the attention to align (Kim, Hori and Watanabe,
-2016, arXiv:1609.06773). It reads the columns before the RNN, as the CRNN's second head does:
-on the features behind it, where the decoder reads, the two losses were seen to get in each
-other's way.
+Without attention the decoder sees only the encoder's last state, as in Cho et al., 2014
+(arXiv:1406.1078). In training some of its inputs may be what it has read itself (scheduled
+sampling: Bengio et al., 2015, arXiv:1506.03099), and a CTC head on the encoder helps the
+attention to align (Kim, Hori and Watanabe, 2016, arXiv:1609.06773). It reads the columns before
+the RNN, as the CRNN's second head does: on the features behind it, where the decoder reads, the
+two losses were seen to get in each other's way.
 """
 
 from __future__ import annotations
@@ -16,27 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.config import Seq2SeqConfig
+from ocrsearch.models.attention import ATTENTIONS, LastState, Memory
 from ocrsearch.models.crnn import ColumnHead
 from ocrsearch.models.encoder import Encoded, Encoder
 from ocrsearch.models.layers import EMBEDDING_SIZE
 
+State = tuple[Tensor, Tensor, Tensor]
+"""Hidden and cell state, (B, hidden_size) each, a GRU leaves the second alone; and what attention
+keeps of its past, (B, n_past, T), in the first row the weights of the last step.
 
-class Memory(NamedTuple):
-    """The encoded pictures as the decoder reads them.
-
-    Attributes:
-        values: (B, T, D) with attention, (B, 1, D) without.
-        keys: (B, T, hidden_size) projected values; unused without attention.
-        mask: (B, T) bool, True where a frame belongs to the picture.
-    """
-
-    values: Tensor
-    keys: Tensor
-    mask: Tensor
-
-
-State = tuple[Tensor, Tensor]
-"""Hidden and cell state, (B, hidden_size) each; a GRU leaves the second alone."""
+Pictures are the first dimension of all three, as of all that is in memory.
+"""
 
 
 class Seq2SeqOutput(NamedTuple):
@@ -54,29 +44,6 @@ class Seq2SeqOutput(NamedTuple):
     frame_lengths: Tensor
 
 
-class AdditiveAttention(nn.Module):
-    """Weights the frames by ``v . tanh(W query + U frame)``."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(hidden_size, hidden_size)
-        self.score = nn.Linear(hidden_size, 1, bias=False)
-
-    def forward(self, hidden: Tensor, memory: Memory) -> Tensor:
-        """Return the context (B, D) for a hidden state (B, hidden_size)."""
-        energies = self.score(torch.tanh(self.query(hidden)[:, None] + memory.keys))[..., 0]
-        weights = energies.masked_fill(~memory.mask, float("-inf")).softmax(1)  # (B, T)
-        return torch.bmm(weights[:, None], memory.values)[:, 0]
-
-
-class LastState(nn.Module):
-    """No attention: the context is the same at every step."""
-
-    def forward(self, hidden: Tensor, memory: Memory) -> Tensor:  # noqa: ARG002
-        """Return the one value (B, D) in memory."""
-        return memory.values[:, 0]
-
-
 class Seq2Seq(nn.Module):
     """The shared encoder, and a recurrent decoder that writes symbol by symbol.
 
@@ -87,11 +54,16 @@ class Seq2Seq(nn.Module):
         super().__init__()
         hidden_size = config.encoder.hidden_size
         self.ctc_weight = config.decoder.ctc_weight
+        self.sampling = config.decoder.sampling
         self.encoder = Encoder(config.encoder, height)
         size = self.encoder.feature_size
         self.eos_id, self.bos_id, self.blank_id = n_symbols, n_symbols + 1, n_symbols
         self.uses_attention = config.decoder.attention != "none"
-        self.attention = AdditiveAttention(hidden_size) if self.uses_attention else LastState()
+        self.attention = (
+            ATTENTIONS[config.decoder.attention](hidden_size)
+            if self.uses_attention
+            else LastState()
+        )
         self.key = nn.Linear(size, hidden_size) if self.uses_attention else nn.Identity()
         self.initial = nn.Linear(size, hidden_size)
         self.embedding = nn.Embedding(n_symbols + 2, EMBEDDING_SIZE)
@@ -111,13 +83,25 @@ class Seq2Seq(nn.Module):
         """
         return self.teach(self.encoder(images, widths), targets)
 
-    def teach(self, encoded: Encoded, targets: Tensor) -> Seq2SeqOutput:
-        """Do the same with pictures that are encoded already."""
+    def teach(self, encoded: Encoded, targets: Tensor, sampling: float = 0.0) -> Seq2SeqOutput:
+        """Do the same with pictures that are encoded already.
+
+        Args:
+            encoded: the pictures.
+            targets: as for ``forward``.
+            sampling: probability, for each symbol, that the decoder goes on from its own
+                reading instead; drawn from the global random state of the CPU, as dropout is,
+                which a training saves. With 0 nothing is drawn.
+        """
         memory, state = self._remember(encoded)
         begin = targets.new_full((len(targets), 1), self.bos_id)
         inputs = self.embedding(torch.cat([begin, targets], dim=1))  # (B, L + 1, E)
-        outputs = []
-        for embedded in inputs.unbind(1):
+        own = torch.rand(targets.shape) < sampling if sampling > 0 else None
+        outputs: list[Tensor] = []
+        for i, embedded in enumerate(inputs.unbind(1)):
+            if own is not None and i > 0 and bool(own[:, i - 1].any()):
+                chosen = own[:, i - 1, None].to(embedded.device)
+                embedded = torch.where(chosen, self._own_reading(outputs[-1]), embedded)
             output, state = self._step(embedded, state, memory)
             outputs.append(output)
         logits = self.head(self.dropout(torch.stack(outputs, dim=1)))
@@ -139,23 +123,31 @@ class Seq2Seq(nn.Module):
         features, lengths = encoded.features, encoded.frame_lengths
         last = _last_state(features, lengths)
         hidden = torch.tanh(self.initial(last))
-        state = (hidden, torch.zeros_like(hidden))
         if self.uses_attention:
             mask = torch.arange(features.shape[1]) < lengths[:, None]
             memory = Memory(features, self.key(features), mask.to(features.device))
         else:
             values = last[:, None]
             memory = Memory(values, values, torch.ones_like(values[..., 0], dtype=torch.bool))
-        return memory, state
+        past = hidden.new_zeros(len(hidden), self.attention.n_past, memory.mask.shape[1])
+        return memory, (hidden, torch.zeros_like(hidden), past)
+
+    def _own_reading(self, output: Tensor) -> Tensor:
+        """Return the embedding of the best symbol; the end is none, nothing is read after it."""
+        with torch.no_grad():
+            ids = self.head(output)[:, : self.eos_id].argmax(1)
+        embedded: Tensor = self.embedding(ids)
+        return embedded
 
     def _step(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        context = self.attention(state[0], memory)
+        hidden, cell, past = state
+        context, past = self.attention(hidden, past, memory)
         inputs = torch.cat([embedded, context], dim=1)
         if isinstance(self.cell, nn.LSTMCell):
-            state = self.cell(inputs, state)
+            hidden, cell = self.cell(inputs, (hidden, cell))
         else:
-            state = (self.cell(inputs, state[0]), state[1])
-        return torch.cat([state[0], context], dim=1), state
+            hidden = self.cell(inputs, hidden)
+        return torch.cat([hidden, context], dim=1), (hidden, cell, past)
 
 
 def _last_state(features: Tensor, frame_lengths: Tensor) -> Tensor:

@@ -71,6 +71,17 @@ def test_a_longer_text_is_more_work_for_a_decoder(
     assert long["multiply_adds"] > short["multiply_adds"]
 
 
+def test_the_kind_of_attention_is_named(
+    command: Command, make_bundle: Callable[..., Bundle], tmp_path: Path
+) -> None:
+    bundle = make_bundle("seq2seq", "location")
+    save_bundle(bundle, tmp_path / "m.pt")
+    assert "location-aware attention" in command("inspect", tmp_path / "m.pt").out
+    content = command("inspect", tmp_path / "m.pt", "--json").json()
+    in_all = content["n_parameters"] + content["n_parameters_training_only"]
+    assert in_all == n_parameters(bundle.build_network())
+
+
 def test_for_people(command: Command, model_file: Path) -> None:
     result = command("inspect", model_file)
     assert (result.code, result.err) == (0, "")

@@ -67,7 +67,13 @@ def content(model_file: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("architecture", "attention"),
-    [("crnn", "additive"), ("seq2seq", "additive"), ("seq2seq", "none"), ("classifier", "")],
+    [
+        ("crnn", "additive"),
+        ("seq2seq", "additive"),
+        ("seq2seq", "location"),
+        ("seq2seq", "none"),
+        ("classifier", ""),
+    ],
 )
 def test_a_saved_bundle_reads_as_before(
     make_bundle: MakeBundle, tmp_path: Path, architecture: str, attention: str

@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.deploy.evaluation_page import (
     MAX_ERRORS,
+    MAX_RIGHT_MAPS,
+    MAX_WRONG_MAPS,
     Subject,
     evaluation_page,
     marked,
-    png_url,
 )
+from ocrsearch.deploy.pictures import png_url
 from ocrsearch.deploy.predictor import Evaluation, Prediction, Predictor
 from ocrsearch.results.page import save_page
 from ocrsearch.training.confusions import build_confusion_matrix, count_confusions
@@ -207,6 +209,33 @@ def test_every_text_is_escaped(make_bundle: MakeBundle) -> None:
             assert not re.findall(r"alt='[^']*'[^ ]", page)
 
 
+@pytest.mark.parametrize("attention", ["additive", "location"])
+def test_attention_of_errors_and_of_what_was_read_right(
+    make_bundle: MakeBundle, attention: str
+) -> None:
+    wrong, right = [("12", "1")] * 3 + [("1", "")], [("34", "34")] * 6
+    page = page_of(make_bundle("seq2seq", attention), [*right, *wrong])
+    assert "<h2>Attention</h2>" in page
+    assert page.count("<svg ") == len(wrong) + MAX_RIGHT_MAPS
+    names = re.findall(r"map'><svg.*?confidence [\d.]+, (\d)\.png", page)
+    assert names[-MAX_RIGHT_MAPS:] == list("0123")
+    assert set(names[:-MAX_RIGHT_MAPS]) == set("6789")
+    urls = re.findall(r"href='([^']*)'", page)
+    assert len(urls) == 2 * len(names)
+    assert all(url.startswith("data:image/png;") for url in urls)
+
+
+def test_only_so_many_maps_are_shown(make_bundle: MakeBundle) -> None:
+    page = page_of(make_bundle("seq2seq"), [("12", "1")] * 20)
+    assert page.count("<svg ") == MAX_WRONG_MAPS
+
+
+@pytest.mark.parametrize("kind", ["crnn", "classifier", "none"])
+def test_no_maps_without_attention(make_bundle: MakeBundle, kind: str) -> None:
+    bundle = make_bundle("seq2seq", "none") if kind == "none" else make_bundle(kind)
+    assert "Attention" not in page_of(bundle, [("1", "2")], single=kind == "classifier")
+
+
 def test_page_needs_no_network(make_bundle: MakeBundle) -> None:
     page = page_of(make_bundle(), [("12", "13")])
     assert not re.findall(r"<(?:script|link|iframe)[^>]*(?:src|href)\s*=", page)
@@ -223,14 +252,15 @@ def test_a_name_that_is_no_text_can_be_written(make_bundle: MakeBundle, tmp_path
 # --- in a browser -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["lines", "symbols"])
+@pytest.mark.parametrize("kind", ["lines", "symbols", "attention"])
 def test_page_in_a_browser(
     make_bundle: MakeBundle, browser: Chrome, tmp_path: Path, kind: str
 ) -> None:
-    bundle = make_bundle("crnn" if kind == "lines" else "classifier")
+    architectures = {"lines": "crnn", "symbols": "classifier", "attention": "seq2seq"}
+    bundle = make_bundle(architectures[kind])
     bundle = replace(bundle, provenance={**bundle.provenance, "epochs": EPOCHS})
-    texts = [str(i) if kind == "lines" else str(i % 10) for i in range(10, 50)]
-    texts += ["W" * 300, *ENDS] if kind == "lines" else []
+    texts = [str(i % 10) if kind == "symbols" else str(i) for i in range(10, 50)]
+    texts += [] if kind == "symbols" else ["W" * 300, *ENDS]
     pictures = [draw_text(text) for text in texts]
     data = LabelledImages([f"{t}.png" for t in texts], texts, PackedImages.pack(pictures))
     evaluation = Predictor(bundle, "cpu").evaluate(data)

@@ -75,6 +75,10 @@ def _cases() -> dict[str, Config]:
         name = f"{cell}-{n_layers}"
         cases[f"crnn-{name}"] = _config(CrnnConfig(encoder=encoder))
         cases[f"seq2seq-additive-{name}"] = _config(Seq2SeqConfig(encoder=encoder))
+        if (cell == "lstm") == (n_layers == 1):
+            located = DecoderConfig(attention="location", sampling=0.3)
+            model = Seq2SeqConfig(encoder=encoder, decoder=located)
+            cases[f"seq2seq-location-{name}"] = _config(model)
         cases[f"seq2seq-none-{name}"] = _config(Seq2SeqConfig(encoder=encoder, decoder=plain))
     for depth in (2, 4):
         tower = TowerConfig(conv_depth=depth, conv_base=8, linear_width=32, dropout=0.0)

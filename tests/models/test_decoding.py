@@ -33,10 +33,12 @@ from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.factory import build_network
 from ocrsearch.models.seq2seq import Seq2Seq
 
-Attention = Literal["additive", "none"]
+Attention = Literal["additive", "location", "none"]
 Cell = Literal["lstm", "gru"]
 
 HEIGHT = 16
+SEEDS = {"additive": 5, "location": 15, "none": 5}
+"""With which networks read each picture differently."""
 N_SYMBOLS = 3
 BLANK = N_SYMBOLS
 SMALL = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)
@@ -136,7 +138,7 @@ def network(attention: Attention, cell: Cell, eos_bias: float = 0.0) -> Seq2Seq:
     encoder = SMALL.model_copy(update={"rnn_cell": cell})
     model = Seq2SeqConfig(encoder=encoder, decoder=DecoderConfig(attention=attention))
     config = Config(images=ImageConfig(height=HEIGHT), model=model)
-    built = build_network(config, N_SYMBOLS, seed=5).eval()
+    built = build_network(config, N_SYMBOLS, seed=SEEDS[attention]).eval()
     assert isinstance(built, Seq2Seq)
     with torch.no_grad():
         for parameter in built.parameters():
@@ -169,7 +171,7 @@ def greedy_reference(model: Seq2Seq, image: Tensor, width: int) -> Hypothesis:
         ids = torch.tensor([best])
 
 
-@pytest.mark.parametrize("attention", ["additive", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location", "none"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @torch.no_grad()
 def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
@@ -192,7 +194,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
     assert n_ended > 0
 
 
-@pytest.mark.parametrize("attention", ["additive", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location", "none"])
 @torch.no_grad()
 def test_greedy_is_never_longer_than_the_frames(attention: Attention) -> None:
     model = network(attention, "lstm", eos_bias=-1e4)  # it never says that it is at the end

@@ -43,6 +43,7 @@ CASES = {
     "seq2seq": config_of("seq2seq"),
     "seq2seq gru": config_of("seq2seq", encoder={"rnn_cell": "gru", "rnn_layers": 2}),
     "classifier": config_of("classifier", height=24, encoder={"conv_depth": 3}),
+    "location": config_of("seq2seq", decoder={"attention": "location"}),
     "no attention": config_of("seq2seq", decoder={"attention": "none"}),
 }
 every_case = pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())

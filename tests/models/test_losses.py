@@ -26,19 +26,22 @@ from ocrsearch.config import (
 from ocrsearch.data.batches import Batch
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
-from ocrsearch.models.encoder import zero_padding
+from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.factory import ARCHITECTURES, build_network
 from ocrsearch.models.losses import (
     BLANK_OFFSET,
     BLANK_OFFSET_STEPS,
     COLUMN_HEAD_WEIGHT,
+    SAMPLING_STEPS,
     classifier_loss,
     crnn_loss,
     ctc_loss,
     seq2seq_loss,
     suppress_blank,
 )
-from ocrsearch.models.seq2seq import Seq2Seq
+from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
+
+Attention = Literal["additive", "location", "none"]
 
 HEIGHT = 16
 N_SYMBOLS = 4
@@ -69,7 +72,7 @@ def build(model: ModelConfig) -> torch.nn.Module:
     return build_network(Config(images=ImageConfig(height=HEIGHT), model=model), N_SYMBOLS, 0)
 
 
-def seq2seq(ctc_weight: float, attention: Literal["additive", "none"] = "additive") -> Seq2Seq:
+def seq2seq(ctc_weight: float, attention: Attention = "additive") -> Seq2Seq:
     decoder = DecoderConfig(attention=attention, ctc_weight=ctc_weight)
     network = build(Seq2SeqConfig(encoder=SMALL, decoder=decoder))
     assert isinstance(network, Seq2Seq)
@@ -187,9 +190,9 @@ LABELS = ([3, 0, 0], [1], [2, 3])
 WIDTHS = (32, 8, 20)
 
 
-@pytest.mark.parametrize("attention", ["additive", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location", "none"])
 def test_seq2seq_loss_in_evaluation_is_cross_entropy(
-    attention: Literal["additive", "none"],
+    attention: Attention,
 ) -> None:
     network, batch = seq2seq(0.5, attention).eval(), batch_of(LABELS, WIDTHS)
     output = network(batch.images, batch.widths, batch.targets)
@@ -209,6 +212,27 @@ def test_seq2seq_loss_in_training_adds_ctc(ctc_weight: float) -> None:
     assert ctc.item() > 0.1
     encoded = network.encoder(batch.images, batch.widths)
     assert seq2seq_loss(network, encoded, batch, 30).item() == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize(
+    ("step", "share"),
+    [(0, 0.0), (SAMPLING_STEPS // 2, 0.2), (SAMPLING_STEPS, 0.4), (10**6, 0.4)],
+)
+def test_the_share_of_own_readings_rises_and_is_for_training_only(
+    step: int, share: float, is_training: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, batch = seq2seq(0.0).train(is_training), batch_of(LABELS, WIDTHS)
+    network.sampling = 0.4
+    teach, given = network.teach, []
+
+    def noting(encoded: Encoded, targets: Tensor, sampling: float) -> Seq2SeqOutput:
+        given.append(sampling)
+        return teach(encoded, targets, sampling)
+
+    monkeypatch.setattr(network, "teach", noting)
+    seq2seq_loss(network, network.encoder(batch.images, batch.widths), batch, step)
+    assert given == pytest.approx([share if is_training else 0.0])
 
 
 @pytest.mark.parametrize("filling", range(N_SYMBOLS))

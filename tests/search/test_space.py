@@ -87,10 +87,12 @@ def test_parameter_of_the_decoder_depends_on_two_others() -> None:
     for values in sample(space, 60):
         kind = (values["model.architecture"], values.get("model.decoder.attention"))
         seen.add(kind)
-        expected = kind == ("seq2seq", "additive")
+        expected = kind in {("seq2seq", "additive"), ("seq2seq", "location")}
         assert ("model.decoder.ctc_weight" in values) == expected
+        assert ("model.decoder.sampling" in values) == expected
 
-    assert seen == {("crnn", None), ("seq2seq", "additive"), ("seq2seq", "none")}
+    kinds = {("seq2seq", attention) for attention in ("additive", "location", "none")}
+    assert seen == {("crnn", None), *kinds}
 
 
 @each_shipped_space

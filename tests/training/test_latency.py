@@ -29,6 +29,12 @@ def test_a_network_with_many_more_multiply_adds_takes_longer() -> None:
     assert measure_latency(config_of("crnn", 128), 10, 640, 5, CPU) > 3.0 * small
 
 
+def test_location_aware_attention_takes_its_time() -> None:
+    config = config_of("seq2seq").model_dump()
+    config["model"]["decoder"]["attention"] = "location"
+    assert 0.0 < measure_latency(Config.model_validate(config), 10, 61, 5, CPU) < 1000.0
+
+
 def test_a_decoder_takes_a_step_for_each_symbol() -> None:
     short = measure_latency(config_of("seq2seq"), 10, 400, 1, CPU)
     assert measure_latency(config_of("seq2seq"), 10, 400, 90, CPU) > 2.0 * short

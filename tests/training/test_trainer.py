@@ -16,6 +16,7 @@ from ocrsearch.config import (
     AugmentConfig,
     Config,
     CrnnConfig,
+    DecoderConfig,
     EncoderConfig,
     ImageConfig,
     ModelConfig,
@@ -25,6 +26,7 @@ from ocrsearch.config import (
 )
 from ocrsearch.data.dataset import Dataset, load_dataset, open_dataset, save_dataset
 from ocrsearch.errors import DivergedError
+from ocrsearch.models import losses
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.evaluation import Reading
@@ -40,6 +42,7 @@ MODELS: dict[str, ModelConfig] = {
     "crnn": CrnnConfig(encoder=ENCODER),
     "seq2seq": Seq2SeqConfig(encoder=ENCODER.model_copy(update={"rnn_cell": "gru"})),
 }
+SAMPLING = Seq2SeqConfig(encoder=ENCODER, decoder=DecoderConfig(attention="location", sampling=0.5))
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
 EVERYTHING = AugmentConfig(strength=1.0, elastic=1.0, blots=1.0, brightness=1.0, join=0.5)
@@ -107,6 +110,28 @@ def test_stopped_and_continued_equals_uninterrupted(
     assert first + run(continued, 2) == expected
     assert are_equal(weights(continued), weights(uninterrupted))
     assert not are_equal(weights(continued), weights(stopped))
+
+
+def test_own_readings_are_continued_as_if_uninterrupted(
+    sixteen_lines: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(losses, "SAMPLING_STEPS", 6)  # two epochs; else there are few so early
+    config = config_of(SAMPLING)
+    uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
+    expected = run(uninterrupted, 3)
+    stopped = Trainer(config, sixteen_lines, 0, CPU)
+    first = run(stopped, 1)
+    save_tensors(stopped.state(), tmp_path / "last.pt")
+    run(stopped, 1)
+
+    continued = Trainer(config, sixteen_lines, 99, CPU)
+    continued.restore(load_tensors(tmp_path / "last.pt"))
+    assert first + run(continued, 2) == expected
+    assert are_equal(weights(continued), weights(uninterrupted))
+
+    decoder = SAMPLING.decoder.model_copy(update={"sampling": 0.0})
+    model = SAMPLING.model_copy(update={"decoder": decoder})
+    assert run(Trainer(config_of(model), sixteen_lines, 0, CPU), 3) != expected
 
 
 def test_fresh_epochs_are_continued_as_if_uninterrupted(tmp_path: Path) -> None:
