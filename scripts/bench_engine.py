@@ -16,9 +16,10 @@ from optuna.trial import TrialState
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search.artifacts import open_artifacts
-from ocrsearch.search.coordinator import Coordinator, Limits, Status
+from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.status import Limits, Status
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)

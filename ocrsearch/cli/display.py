@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ocrsearch.search.coordinator import Status, describe
+from ocrsearch.search.status import Status, describe
 
 
 class Display(Protocol):

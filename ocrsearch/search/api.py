@@ -28,7 +28,7 @@ from ocrsearch.data.specs import data_name
 from ocrsearch.data.usable import Progress
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.artifacts import open_artifacts
-from ocrsearch.search.coordinator import Coordinator, Ending, Limits, Observer, Status
+from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine, n_cores
 from ocrsearch.search.engines.ray import RayEngine
@@ -37,6 +37,7 @@ from ocrsearch.search.gpu_room import trials_at_once
 from ocrsearch.search.postgresql import database_reason
 from ocrsearch.search.sharing import hold_study
 from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.status import Ending, Limits, Observer, Status
 from ocrsearch.search.study import (
     DEFAULT_STORAGE,
     StudyFacts,

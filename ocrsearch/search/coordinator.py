@@ -7,13 +7,11 @@ on the same study; what it has to agree on with them is in ``sharing``.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -33,10 +31,12 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.feasibility import examine, network_figures
+from ocrsearch.search.kept_weights import KeptWeights, Rank
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
 from ocrsearch.search.sharing import Sharing
-from ocrsearch.search.space import ConstraintSettings, PromotionSettings, Space, Values
+from ocrsearch.search.space import ConstraintSettings, PromotionSettings, Space
+from ocrsearch.search.status import Ending, Limits, Observer, Running, Status, describe
 from ocrsearch.search.study import (
     ORIGIN,
     PAUSED,
@@ -47,9 +47,6 @@ from ocrsearch.search.study import (
 )
 from ocrsearch.training.epochs import Epochs, best_epoch, training_result
 from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
-
-KEPT_WEIGHTS = 10
-"""Weights of so many of the best trials are kept."""
 
 MAX_ATTEMPTS = {"crash": 2, "died": 5}
 """A configuration whose training broke off is tried so many times in all, unless it gets on; a
@@ -67,8 +64,6 @@ HALVED = "halved_batch"
 MEMORY_LIMIT = "memory_mb_limit"
 """User attribute of a study: the estimate of a configuration for which there was too little."""
 
-Ending = Literal["trials", "timeout", "target", "epochs", "patience", "exhausted", "interrupted"]
-
 
 class Engine(Protocol):
     """What the coordinator needs of whatever runs the workers."""
@@ -80,87 +75,6 @@ class Engine(Protocol):
     def submit(self, job: Job) -> None: ...
     def answer(self, number: int, *, go_on: bool) -> None: ...
     def poll(self, timeout_s: float) -> list[Event]: ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a search ends, and what it may take.
-
-    Attributes:
-        trials: total of finished configurations.
-        timeout_s: seconds.
-        target: validation CER.
-        epochs: total of epochs trained.
-        patience: so many configurations in a row that bring no lower validation CER than the
-            best before; those that are infeasible do not count.
-        disk_bytes: for weights and checkpoints; what can best be spared is deleted.
-    """
-
-    trials: int
-    timeout_s: float | None = None
-    target: float | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    disk_bytes: int | None = None
-
-
-@dataclass
-class Running:
-    """A trial in training."""
-
-    trial: optuna.Trial
-    values: Values
-    config: Config
-    epochs: Epochs = field(default_factory=list)
-    n_reported: int = 0
-    attempts: int = 1
-    pruned: bool = False
-
-
-@dataclass
-class Status:
-    """What is known of the search, for whoever shows it."""
-
-    limits: Limits
-    n_complete: int = 0
-    n_pruned: int = 0
-    n_infeasible: int = 0
-    n_failed: int = 0
-    n_epochs: int = 0
-    n_epochs_before: int = 0
-    n_without_gain: int = 0
-    n_finished_now: int = 0
-    started: float = field(default_factory=time.monotonic)
-    running: dict[int, Running] = field(default_factory=dict)
-    best_number: int | None = None
-    best_value: float | None = None
-    best_exact: float | None = None
-    best_values: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def n_finished(self) -> int:
-        """Finished configurations, however they ended."""
-        return self.n_complete + self.n_pruned + self.n_infeasible + self.n_failed
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since this run began."""
-        return time.monotonic() - self.started
-
-    @property
-    def left_s(self) -> float | None:
-        """Estimated seconds to the end, None before it can be told."""
-        estimates = []
-        if self.n_finished_now:
-            per_trial = self.elapsed_s / self.n_finished_now
-            estimates.append(per_trial * max(0, self.limits.trials - self.n_finished))
-        if self.limits.timeout_s is not None:
-            estimates.append(max(0.0, self.limits.timeout_s - self.elapsed_s))
-        return min(estimates, default=None)
-
-
-Observer = Callable[[Status, str | None], None]
-"""Told of every change: the status, and a line about a trial that ended."""
 
 
 class Coordinator:
@@ -195,8 +109,8 @@ class Coordinator:
         self._exhausted = False
         self._promotion = build_promotion(space)
         self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
-        self._weights: list[tuple[float, float, int]] = []  # ranks of trials that keep theirs
-        self._best_key: tuple[float, float, int] | None = None
+        self._weights = KeptWeights(folder)
+        self._best_key: Rank | None = None
         self._latencies: dict[str, float] = {}
         self._look()
 
@@ -451,7 +365,7 @@ class Coordinator:
             running.trial.set_user_attr(PAUSED, len(event.epochs))
             self._paused[event.number] = running.trial._trial_id
             self.status.n_pruned += 1
-            self._keep_weights(key)
+            self._weights.keep(key, self._may_go_on)
             self._note_best(key, best["exact"], running.values)
         elif running.pruned:
             self.study.tell(running.trial, state=TrialState.PRUNED)
@@ -463,7 +377,7 @@ class Coordinator:
             self.study.tell(running.trial, [result[METRIC_OF[name]] for name in objective])
             self.status.n_complete += 1
             (trial_folder(self.folder, event.number) / LAST).unlink(missing_ok=True)
-            self._keep_weights(key)
+            self._weights.keep(key, self._may_go_on)
             self._note_best(key, best["exact"], running.values)
         with self._turn():
             if self._promotion:
@@ -566,9 +480,7 @@ class Coordinator:
         self.study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
         self._constrain(running.trial, "memory_mb", 1.0)
 
-    def _note_best(
-        self, key: tuple[float, float, int], exact: float, values: dict[str, Any]
-    ) -> None:
+    def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
         gains = self._best_key is None or key[0] < self._best_key[0]
         self.status.n_without_gain = 0 if gains else self.status.n_without_gain + 1
         if self._best_key is None or key < self._best_key:
@@ -620,8 +532,7 @@ class Coordinator:
             self.status.n_without_gain += 1
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
-            others = [key for key in self._weights if key[2] != trial.number]
-            self._weights = [*others, rank(trial)]
+            self._weights.note(rank(trial))
         if kept or trial.state == TrialState.COMPLETE:
             self._note_best(rank(trial), attrs.get("exact", 0.0), trial.params)
 
@@ -634,43 +545,25 @@ class Coordinator:
             trial.set_user_attr(PAUSED, None)
             self.study.tell(trial, state=TrialState.PRUNED)
             (trial_folder(self.folder, number) / LAST).unlink(missing_ok=True)
-        self._drop_weights()
+        self._weights.drop(self._may_go_on)
 
     def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
         if self.artifacts is not None:
             folder = trial_folder(self.folder, trial.number)
             store_artifacts(trial, self.artifacts, folder, config, epochs)
 
-    def _keep_weights(self, key: tuple[float, float, int]) -> None:
-        self._weights = [k for k in self._weights if k[2] != key[2]] + [key]
-        self._drop_weights()
-
-    def _drop_weights(self) -> None:
-        """Keep the weights of the best, and of those that may still go on."""
-        self._weights.sort()
-        for key in self._weights[KEPT_WEIGHTS:]:
-            if not self._may_go_on(key[2]):
-                remove_folder(trial_folder(self.folder, key[2]))
-                self._weights.remove(key)
-
     def _may_go_on(self, number: int) -> bool:
         return any(number in s for s in (self._paused, self.status.running, self._elsewhere))
 
     def _save_disk(self) -> None:
-        """Delete what can best be spared: weights from the worst on, then who waits longest."""
+        """Keep to the limit: delete weights from the worst on, then who waits longest."""
         limit = self.limits.disk_bytes
-        if limit is None:
-            return
-        while folder_bytes(self.folder) > limit:
-            spare = [key[2] for key in self._weights[1:] if not self._may_go_on(key[2])]
-            waiting = [key[2] for key in sorted(self._weights) if key[2] in self._paused]
-            if not spare and not waiting:
-                return
-            if spare:
-                remove_folder(trial_folder(self.folder, spare[-1]))
-                self._weights = [key for key in self._weights if key[2] != spare[-1]]
-            else:
-                self._give_up(waiting[-1:])
+        while limit is not None and self._weights.n_bytes() > limit:
+            if not self._weights.spare_worst(self._may_go_on):
+                waiting = self._weights.worst_of(self._paused)
+                if waiting is None:
+                    return
+                self._give_up([waiting])
 
 
 METRIC_OF = {
@@ -695,15 +588,6 @@ def network_key(config: Config) -> str:
     return f"{config.images.model_dump_json()} {config.model.model_dump_json()}"
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of the trials' files of a study, in bytes."""
-    sizes = []
-    for path in folder.glob("trial-*/*"):
-        with suppress(FileNotFoundError):  # a worker has just renamed it
-            sizes.append(path.stat().st_size)
-    return sum(sizes)
-
-
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Return what tells configurations of one space apart."""
     return tuple(sorted(values.items()))
@@ -724,12 +608,3 @@ def failure_state(kind: str) -> TrialState:
     learns nothing from trials that FAILED; only what is not the configuration's fault fails.
     """
     return TrialState.FAIL if kind in MAX_ATTEMPTS else TrialState.PRUNED
-
-
-def describe(values: dict[str, Any]) -> str:
-    """Return values of parameters, by the last part of their names, in one line."""
-    parts = []
-    for path, value in values.items():
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        parts.append(f"{path.rpartition('.')[2]} {text}")
-    return ", ".join(parts)

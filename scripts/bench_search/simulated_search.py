@@ -20,7 +20,7 @@ from curve_model import Curve, CurveModel
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search import promotion
-from ocrsearch.search.coordinator import Coordinator, Limits
+from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.space import (
     HalvingSettings,
@@ -31,6 +31,7 @@ from ocrsearch.search.space import (
     SamplerName,
     Space,
 )
+from ocrsearch.search.status import Limits
 from ocrsearch.search.study import ConfigurationStudy, StudyFacts, open_study, rank
 from ocrsearch.training.epochs import Epochs
 

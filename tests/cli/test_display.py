@@ -21,7 +21,7 @@ from ocrsearch.cli.display import (
 from ocrsearch.cli.options import parse_duration
 from ocrsearch.config import Config
 from ocrsearch.errors import OptionError
-from ocrsearch.search.coordinator import Limits, Running, Status
+from ocrsearch.search.status import Limits, Running, Status
 
 
 def shown(status: Status, width: int = 120) -> str:

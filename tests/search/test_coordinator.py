@@ -17,15 +17,7 @@ from ocrsearch.errors import StudyError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import trial_metrics
 from ocrsearch.search.artifacts import open_artifacts
-from ocrsearch.search.coordinator import (
-    KEPT_WEIGHTS,
-    MAX_FAILURES_IN_A_ROW,
-    Coordinator,
-    Ending,
-    Limits,
-    Status,
-    describe,
-)
+from ocrsearch.search.coordinator import MAX_FAILURES_IN_A_ROW, Coordinator
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -35,7 +27,9 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.search.kept_weights import N_KEPT
 from ocrsearch.search.space import Space, parse_space
+from ocrsearch.search.status import Ending, Limits, Status, describe
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
 from ocrsearch.training.trial_files import trial_folder
 
@@ -359,7 +353,7 @@ def test_every_sampler_suggests_points_of_the_space(tmp_path: Path, name: str) -
 
 
 def test_keeps_the_weights_of_the_best_and_no_checkpoint_of_any(setting: Setting) -> None:
-    n = KEPT_WEIGHTS + 3
+    n = N_KEPT + 3
     setting.run(lambda job: [0.5 - 0.01 * job.number], trials=n)
     kept = [i for i in range(n) if (trial_folder(setting.folder / "s", i) / "best.pt").exists()]
     assert kept == list(range(3, n))
