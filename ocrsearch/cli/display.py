@@ -16,6 +16,10 @@ from rich.text import Text
 from ocrsearch.search.status import Status, describe
 
 
+SILENCE_S = 60.0
+"""A log gets a line at least so often, in seconds."""
+
+
 class Display(Protocol):
     """What a search shows itself on."""
 
@@ -24,11 +28,17 @@ class Display(Protocol):
 
 
 class PlainDisplay:
-    """A line for each trial that ends; for logs and pipes."""
+    """A line for each trial that ends, and each minute one that says how far it is; for logs."""
+
+    def __init__(self) -> None:
+        self._shown_s = 0.0
 
     def update(self, status: Status, line: str | None) -> None:
-        """Print the line, if there is one."""
+        """Print the line, if there is one, or how far it is if nothing was said for a minute."""
+        if line is None and status.elapsed_s - self._shown_s >= SILENCE_S and status.running:
+            line = under_way(status)
         if line:
+            self._shown_s = status.elapsed_s
             done = f"[{status.n_finished}/{status.limits.trials}]"
             sys.stderr.write(f"{done} {line}\n")
             sys.stderr.flush()
@@ -97,6 +107,17 @@ def render(status: Status) -> Group:
         f"{status.n_epochs} epochs"
     )
     return Group(bar, Text(counts), _best(status), _running(status))
+
+
+def under_way(status: Status) -> str:
+    """Return in a line what is in training, and how long it will take."""
+    parts = []
+    for number, running in sorted(status.running.items()):
+        part = f"trial {number} at epoch {len(running.epochs)} of {running.config.training.epochs}"
+        parts.append(part + (f", CER {running.epochs[-1]['cer']:.4f}" if running.epochs else ""))
+    left = status.left_s
+    ending = f"; about {format_seconds(left)} left" if left is not None else ""
+    return f"{format_seconds(status.elapsed_s)}: {'; '.join(parts)}{ending}"
 
 
 def format_seconds(seconds: float) -> str:

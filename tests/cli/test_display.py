@@ -203,3 +203,22 @@ def test_what_is_no_duration(text: str) -> None:
 )
 def test_format_seconds(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_a_log_gets_a_line_each_minute_even_if_no_trial_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = Status(Limits(40))
+    status.running = {
+        3: Running(running().trial, {}, Config(), [record(1, 0.25)]),
+        4: running(),
+    }
+    display = PlainDisplay()
+    for seconds in (1.0, 59.0, 61.0, 100.0, 122.0):
+        monkeypatch.setattr(Status, "elapsed_s", seconds)
+        display.update(status, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "[0/40] 1:01: trial 3 at epoch 1 of 20, CER 0.2500; trial 4 at epoch 0 of 20",
+        "[0/40] 2:02: trial 3 at epoch 1 of 20, CER 0.2500; trial 4 at epoch 0 of 20",
+    ]
