@@ -15,7 +15,6 @@ from rich.text import Text
 
 from ocrsearch.search.status import Status, describe
 
-
 SILENCE_S = 60.0
 """A log gets a line at least so often, in seconds."""
 
