@@ -1,0 +1,151 @@
+"""Measure what each part of the training recipe brings: trainings with and without it.
+
+Each variant is trained on the same seeds with one thread a process, and the share of the
+validation split that is read wholly right is printed after some epochs: the mean over the seeds,
+with the lowest and the highest. The same configuration is the base of all.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import mean
+from typing import Annotated
+
+import cv2
+import torch
+import typer
+from optuna.trial import FixedTrial
+from torch import Tensor, nn
+
+from ocrsearch.config import Config, flatten
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.errors import OcrSearchError
+from ocrsearch.models import losses
+from ocrsearch.search.space import load_space
+from ocrsearch.training.precision import faster_precision
+from ocrsearch.training.trainer import Trainer
+
+Curve = list[tuple[float, float]]
+"""Exact match and seconds of each epoch."""
+
+
+class _NoNorm(nn.Module):
+    """Takes the place of the norm of the columns."""
+
+    def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the frames as they are."""
+        return frames
+
+
+def without_column_norm(trainer: Trainer) -> None:
+    """Let the columns enter the RNN as the linear layer gives them."""
+    trainer.network.encoder.norm = _NoNorm()
+
+
+def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
+    """Train the head behind the RNN alone."""
+    losses.COLUMN_HEAD_WEIGHT = 0.0
+
+
+def without_blank_offset(trainer: Trainer) -> None:  # noqa: ARG001
+    """Let the blank be as likely as it wants from the first batch on."""
+    losses.BLANK_OFFSET = 0.0
+
+
+def without_all(trainer: Trainer) -> None:
+    """Leave out all three."""
+    for change in (without_column_norm, without_column_head, without_blank_offset):
+        change(trainer)
+
+
+def unchanged(trainer: Trainer) -> None:
+    """Train as a search does."""
+
+
+VARIANTS: dict[str, tuple[Callable[[Trainer], None], dict]] = {
+    "as it is": (unchanged, {}),
+    "no norm of the columns": (without_column_norm, {}),
+    "no second head": (without_column_head, {}),
+    "no offset of the blank": (without_blank_offset, {}),
+    "none of the three": (without_all, {}),
+    "constant rate to the end": (unchanged, {"decay_share": 0.0}),
+    "no augmentation": (unchanged, {"augment": {"strength": 0.0}}),
+    "augmentation 1.0": (unchanged, {"augment": {"strength": 1.0}}),
+    "batch of 32": (unchanged, {"batch_size": 32}),
+}
+"""What is changed before training, and values of the training that are."""
+
+
+def main(
+    data: Annotated[str, typer.Option(help="SPEC of labelled pictures.")] = "digits",
+    space: Annotated[Path, typer.Option(help="Its first configuration to try is the base.")] = Path(
+        "search_spaces/crnn.yaml"
+    ),
+    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
+    processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
+) -> None:
+    """Print a table of the variants."""
+    n = processes or len(os.sched_getaffinity(0))
+    try:
+        base = first_configuration(space)
+        n_val = len(load_dataset(data).splits["val"])
+    except OcrSearchError as error:
+        typer.echo(f"bench_recipe: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    jobs = [(name, base, epochs, seed) for name in VARIANTS for seed in range(seeds)]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
+        curves = list(pool.map(_train, *zip(*jobs, strict=True)))
+    shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
+    typer.echo(f"exact match on {n_val} validation pictures, {seeds} seeds: mean (lowest, highest)")
+    typer.echo(f"\n| variant | {' | '.join(f'{e} epochs' for e in shown)} | s an epoch |")
+    typer.echo(f"|{' --- |' * (len(shown) + 2)}")
+    for i, name in enumerate(VARIANTS):
+        typer.echo(table_row(name, curves[i * seeds : (i + 1) * seeds], shown))
+
+
+def first_configuration(path: Path) -> dict:
+    """Return the first configuration that a space tries, complete with what it fixes."""
+    space = load_space(path)
+    first = FixedTrial(flatten(space.settings.try_first[0]))
+    return space.resolve(space.suggest(first)).model_dump()
+
+
+def table_row(name: str, curves: list[Curve], shown: list[int]) -> str:
+    """Return a line of the table: exact match after some epochs, over the seeds."""
+    cells = []
+    for epoch in shown:
+        exact = [curve[epoch - 1][0] for curve in curves]
+        cells.append(f"{mean(exact):.3f} ({min(exact):.3f}, {max(exact):.3f})")
+    seconds = mean(s for curve in curves for _, s in curve)
+    return f"| {name} | {' | '.join(cells)} | {seconds:.1f} |"
+
+
+_data: list[Dataset] = []
+_recipe = (losses.COLUMN_HEAD_WEIGHT, losses.BLANK_OFFSET)
+
+
+def _open(data: str) -> None:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    _data.append(load_dataset(data))
+
+
+def _train(name: str, base: dict, epochs: int, seed: int) -> Curve:
+    change, values = VARIANTS[name]
+    losses.COLUMN_HEAD_WEIGHT, losses.BLANK_OFFSET = _recipe
+    training = {**base["training"], "epochs": epochs, "patience": epochs, **values}
+    training["augment"] = {**base["training"]["augment"], **values.get("augment", {})}
+    config = Config.model_validate({**base, "training": training})
+    device = torch.device("cpu")
+    trainer = Trainer(config, _data[0], seed, device, faster_precision(device))
+    change(trainer)
+    reports = [trainer.run_epoch() for _ in range(epochs)]
+    return [(report.metrics.exact, report.seconds) for report in reports]
+
+
+if __name__ == "__main__":
+    typer.run(main)
