@@ -12,12 +12,8 @@ import typer.main
 from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
-from ocrsearch.search.space import (
-    PromotionSettings,
-    PrunerSettings,
-    SamplerName,
-    parse_space,
-)
+from ocrsearch.search.settings import PromotionSettings, PrunerSettings, SamplerName
+from ocrsearch.search.space import parse_space
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -31,7 +31,7 @@ p { margin: .25rem 0; }
 .soft { color: var(--soft); }
 figure { margin: 0; min-width: 0; }
 .figures { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); }
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 td, th { text-align: left; vertical-align: top; padding: .2rem 1.25rem .2rem 0;
   border-bottom: 1px solid var(--line); font-weight: normal; }

@@ -169,9 +169,7 @@ def search(
                 observer(coordinator.status, left_out_line(dataset, left_out))
             if coordinator.status.n_finished < options.trials:
                 coordinator.observer(coordinator.status, start_line)
-                _await_first_worker(engine)
-                if isinstance(engine, LocalEngine) and options.workers is None:
-                    _fit_gpu(engine, space, dataset)
+                _await_workers(engine, options, space, dataset)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
             did = how_they_did(study)
@@ -304,17 +302,16 @@ def _engine(
         remove_folder(folder / "data")
 
 
-def _await_first_worker(engine: LocalEngine | RayEngine) -> None:
+def _await_workers(
+    engine: LocalEngine | RayEngine, options: SearchOptions, space: Space, dataset: Dataset
+) -> None:
+    """Wait for the first worker; on a GPU stop those for which there is no room."""
     while engine.machine is None:
         for event in engine.poll(1.0):
             if isinstance(event, WorkerRefused):
                 raise StudyError(event.reason)
-
-
-def _fit_gpu(engine: LocalEngine, space: Space, dataset: Dataset) -> None:
-    """Stop the workers for which the GPU, if there is one, has no room."""
-    free_mb = engine.machine.free_mb if engine.machine else None
-    if free_mb is not None:
+    free_mb = engine.machine.free_mb
+    if free_mb is not None and options.workers is None and isinstance(engine, LocalEngine):
         engine.keep(trials_at_once(space, dataset.splits["train"], free_mb, n_cores()))
 
 

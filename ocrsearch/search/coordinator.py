@@ -34,8 +34,9 @@ from ocrsearch.search.feasibility import examine, network_figures
 from ocrsearch.search.kept_weights import KeptWeights, Rank
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
+from ocrsearch.search.settings import ConstraintSettings, PromotionSettings
 from ocrsearch.search.sharing import Sharing
-from ocrsearch.search.space import ConstraintSettings, PromotionSettings, Space
+from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, Status, describe
 from ocrsearch.search.study import (
     ORIGIN,

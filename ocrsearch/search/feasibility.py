@@ -16,7 +16,7 @@ from ocrsearch.data.images import scaled_width
 from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.models.layers import count_multiply_adds, list_layers, training_memory_mb
-from ocrsearch.search.space import ConstraintSettings
+from ocrsearch.search.settings import ConstraintSettings
 
 MAX_UNFIT_SHARE = 0.01
 """Share of the training labels that may be more than a network can write."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ocrsearch.config import Config
 from ocrsearch.search.distributions import Choice, FloatRange, IntRange
-from ocrsearch.search.space import SearchSettings
+from ocrsearch.search.settings import SearchSettings
 
 WHEN = {
     "description": "Value (or list of values) of another parameter on which this depends.",

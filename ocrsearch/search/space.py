@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
-from ocrsearch.config import Config, Frozen, TrainingConfig, flatten
+from ocrsearch.config import Config, TrainingConfig, flatten
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.distributions import (
@@ -26,6 +25,7 @@ from ocrsearch.search.distributions import (
     is_distribution,
     parse_distribution,
 )
+from ocrsearch.search.settings import SearchSettings
 from ocrsearch.yaml_file import parse_yaml, read_yaml
 
 Values = dict[str, Scalar]
@@ -35,156 +35,6 @@ Condition = dict[str, tuple[Scalar, ...]]
 """Paths and the values that they must have, all of them."""
 
 ARCHITECTURE = "model.architecture"
-
-
-SamplerName = Literal["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"]
-
-
-class SamplerSettings(Frozen):
-    """Who suggests configurations."""
-
-    name: SamplerName = Field("tpe", description="Optuna's sampler.")
-    startup_trials: int = Field(
-        10, ge=1, description="Random configurations before TPE, GP or CMA-ES begin."
-    )
-
-
-class PromotionSettings(Frozen):
-    """Stop all at rungs of epochs, and continue the best third of each from its checkpoint."""
-
-    name: Literal["promotion"] = "promotion"
-    rungs: tuple[int, ...] = Field(
-        (), description="Epochs, rising; by default a third of the most, and a third of that."
-    )
-
-    @model_validator(mode="after")
-    def _rising(self) -> PromotionSettings:
-        if any(b <= a for a, b in pairwise((0, *self.rungs))):
-            raise ValueError(f"rungs: found {list(self.rungs)}, must be epochs that rise from 1")
-        return self
-
-
-class MedianSettings(Frozen):
-    """Stop what is worse than the median of the others at the same epoch."""
-
-    name: Literal["median"] = "median"
-    startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
-
-
-class PercentileSettings(Frozen):
-    """Stop what is not among the best share of the others at the same epoch."""
-
-    name: Literal["percentile"] = "percentile"
-    keep_percent: float = Field(25.0, ge=0.0, le=100.0, description="Share that goes on.")
-    startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
-
-
-class HalvingSettings(Frozen):
-    """Optuna's successive halving: stop at rungs all but the best share, for good."""
-
-    name: Literal["successive_halving"] = "successive_halving"
-    min_epochs: int = Field(5, ge=1, description="First rung; each is reduction times the last.")
-    reduction: int = Field(3, ge=2, description="One in so many goes on.")
-
-
-class HyperbandSettings(Frozen):
-    """Optuna's hyperband: successive halving with several first rungs."""
-
-    name: Literal["hyperband"] = "hyperband"
-    min_epochs: int = Field(5, ge=1, description="First rung of the first bracket.")
-    reduction: int = Field(3, ge=2, description="One in so many goes on.")
-
-
-class NoPruner(Frozen):
-    """Train every configuration in full."""
-
-    name: Literal["none"] = "none"
-
-
-PrunerSettings = Annotated[
-    PromotionSettings
-    | MedianSettings
-    | PercentileSettings
-    | HalvingSettings
-    | HyperbandSettings
-    | NoPruner,
-    Field(discriminator="name"),
-]
-
-
-class ConstraintSettings(Frozen):
-    """Limits of a network; what is over one is never trained, and the sampler learns of it."""
-
-    size_mb: float | None = Field(None, gt=0.0, description="Weights of 4 bytes, in megabytes.")
-    parameters: int | None = Field(None, ge=1, description="Number of weights.")
-    multiply_adds: float | None = Field(
-        None, gt=0.0, description="Of the network, for a picture of median width."
-    )
-    memory_mb: float | None = Field(
-        None, gt=0.0, description="Estimate of what training takes, in megabytes."
-    )
-    latency_ms: float | None = Field(
-        None,
-        gt=0.0,
-        description="Time of the network for a picture of median width, alone and in one thread, "
-        "measured once for each network before it is trained.",
-    )
-
-
-ObjectiveName = Literal["cer", "latency_ms", "size_mb", "parameters", "multiply_adds"]
-
-DEFAULT_PRUNER = "median"
-
-
-class SearchSettings(Frozen):
-    """The ``search`` part of a space."""
-
-    objective: tuple[ObjectiveName, ...] = Field(
-        ("cer",),
-        description="What is to be small: cer, or a list of cer and others; then there is no one "
-        "best, but a set of those that nothing beats in all.",
-    )
-    sampler: SamplerSettings = SamplerSettings()
-    pruner: PrunerSettings = MedianSettings()
-    constraints: ConstraintSettings = ConstraintSettings()
-    try_first: tuple[dict[str, Any], ...] = Field(
-        (), description="Configurations to try first; what they leave out is suggested."
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _train_in_full(cls, values: Any) -> Any:
-        """Stop nothing early for several objectives, unless the space says so."""
-        several = isinstance(values, dict) and isinstance(values.get("objective"), list)
-        if several and len(values["objective"]) > 1 and "pruner" not in values:
-            return {**values, "pruner": {"name": "none"}}
-        return values
-
-    @model_validator(mode="after")
-    def _objectives_go_together(self) -> SearchSettings:
-        names = list(self.objective)
-        if names[:1] != ["cer"] or len(set(names)) < len(names):
-            raise ValueError(f"objective: found {names}, must be cer and then others, each once")
-        if len(names) > 1 and self.pruner.name not in ("promotion", "none"):
-            raise ValueError(
-                f"pruner: found {self.pruner.name}, must be promotion or none where there are "
-                "several objectives"
-            )
-        if len(names) > 1 and self.sampler.name == "cmaes":
-            raise ValueError("sampler: found cmaes, which knows one objective; tpe knows several")
-        return self
-
-    @field_validator("objective", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("pruner", mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {"name": DEFAULT_PRUNER, **value} if isinstance(value, dict) else value
 
 
 class Suggester(Protocol):

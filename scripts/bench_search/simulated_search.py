@@ -22,15 +22,15 @@ from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search import promotion
 from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
-from ocrsearch.search.space import (
+from ocrsearch.search.settings import (
     HalvingSettings,
     MedianSettings,
     NoPruner,
     PromotionSettings,
     PrunerSettings,
     SamplerName,
-    Space,
 )
+from ocrsearch.search.space import Space
 from ocrsearch.search.status import Limits
 from ocrsearch.search.study import ConfigurationStudy, StudyFacts, open_study, rank
 from ocrsearch.training.epochs import Epochs
