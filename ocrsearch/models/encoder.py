@@ -50,7 +50,7 @@ def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
 
 
 class ConvTower(nn.Module):
-    """3 x 3 convolutions, each with perhaps max pooling, batch norm and ReLU."""
+    """3 x 3 convolutions, each with batch norm, perhaps max pooling, and ReLU."""
 
     def __init__(self, config: TowerConfig, height: int) -> None:
         super().__init__()
@@ -88,10 +88,10 @@ class ConvTower(nn.Module):
             zip(self.convs, self.norms, self.pools, strict=True)
         ):
             x = self.dropout(x) if i else x
-            x = conv(x)  # (B, C, H, W)
+            x = norm(conv(x))  # (B, C, H, W)
             if pool != (1, 1):
                 x = nn.functional.max_pool2d(x, pool)
-            x = torch.relu(norm(x))  # behind the pooling, where there are fewer values
+            x = torch.relu(x)  # behind the pooling: the same values, and fewer to compute
             widths = widths // pool[1]
             x = zero_padding(x, widths, dim=3)
         return x
