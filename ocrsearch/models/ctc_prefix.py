@@ -37,9 +37,9 @@ class CtcPrefixes:
         mask = torch.arange(n_frames) < frame_lengths[:, None]
         self._mask = mask.to(log_probs.device)
         self._probs = log_probs.exp() * self._mask[..., None]
-        self._log_probs = log_probs.clamp(min=LEAST_LOG_PROB)
+        self._log_probs = log_probs.clamp(min=LEAST_LOG_PROB).transpose(1, 2).contiguous()
         self._ends = frame_lengths.to(log_probs.device)[:, None, None].expand(-1, beam, 1)
-        blank_sums = torch.nn.functional.pad(self._log_probs[..., -1].cumsum(1), (1, 0))
+        blank_sums = torch.nn.functional.pad(self._log_probs[:, -1].cumsum(1), (1, 0))
         self._blank = blank_sums[:, None].repeat(1, beam, 1)
         self._symbol = torch.full_like(self._blank, LOG_ZERO)
         self._last = torch.full((n_lines, beam), -1, device=log_probs.device)
@@ -52,13 +52,16 @@ class CtcPrefixes:
         """
         before = torch.logaddexp(self._blank, self._symbol)
         whole = before.gather(2, self._ends)
-        prefix = self._sum_over_frames(before[..., :-1])
+        weights, top = self._weigh(before[..., :-1])
+        prefix = torch.bmm(weights, self._probs).log() + top
         is_empty = (self._last < 0)[..., None]
-        last = self._last.clamp(min=0)[..., None]
-        repeated = self._sum_over_frames(self._blank[..., :-1]).gather(2, last)
+        last = self._last.clamp(min=0)
+        weights, top = self._weigh(self._blank[..., :-1])  # a repeat needs a blank in between
+        repeated = (weights * self._of_symbols(last).exp()).sum(2, keepdim=True).log() + top
+        last = last[..., None]
         prefix.scatter_(2, last, torch.where(is_empty, prefix.gather(2, last), repeated))
         prefix[..., -1:] = whole
-        return prefix
+        return prefix.clamp(min=LOG_ZERO)
 
     def follow(self, parents: Tensor, ids: Tensor) -> None:
         """Take (B, K) texts, indices into those before, with a symbol more each.
@@ -68,24 +71,25 @@ class CtcPrefixes:
         index = parents[..., None].expand_as(self._blank)
         blank, symbol = self._blank.gather(1, index), self._symbol.gather(1, index)
         last = self._last.gather(1, parents)
-        is_end = ids == self._log_probs.shape[2] - 1
+        is_end = ids == self._log_probs.shape[1] - 1
         either = torch.logaddexp(blank, symbol)
         entry = torch.where((ids == last)[..., None], blank, either)[..., :-1]
-        emitted = self._log_probs.transpose(1, 2).gather(
-            1, ids[..., None].expand(-1, -1, self._log_probs.shape[1])
-        )
-        sums = torch.nn.functional.pad(emitted.cumsum(2), (1, 0))
+        sums = torch.nn.functional.pad(self._of_symbols(ids).cumsum(2), (1, 0))
         new_symbol = _recur(entry, sums)
         new_blank = _recur(new_symbol[..., :-1], self._blank_sums.expand_as(sums))
         self._symbol = torch.where(is_end[..., None], symbol, new_symbol)
         self._blank = torch.where(is_end[..., None], blank, new_blank)
         self._last = torch.where(is_end, last, ids)
 
-    def _sum_over_frames(self, before: Tensor) -> Tensor:
-        """Return log of (B, K, V): the sum over frames of what is before, times the symbol's."""
-        top = before.masked_fill(~self._mask[:, None], LOG_ZERO).amax(2, keepdim=True)
-        weights = (before - top).clamp(max=0.0).exp()
-        return (torch.bmm(weights, self._probs).log() + top).clamp(min=LOG_ZERO)
+    def _of_symbols(self, ids: Tensor) -> Tensor:
+        """Return (B, K, T) log probabilities of a symbol (B, K) each."""
+        return self._log_probs.gather(1, ids[..., None].expand(-1, -1, self._log_probs.shape[2]))
+
+    def _weigh(self, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, K, T) probabilities, scaled and without padding, and the log of the scale."""
+        before = before.masked_fill(~self._mask[:, None], LOG_ZERO)
+        top = before.amax(2, keepdim=True)
+        return (before - top).exp() * self._mask[:, None], top
 
 
 def _recur(entry: Tensor, sums: Tensor) -> Tensor:

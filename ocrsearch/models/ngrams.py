@@ -178,10 +178,17 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
     Raises:
         LanguageModelError: it cannot be written.
     """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(ngrams, path)
+    except OSError as error:
+        raise LanguageModelError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _write(ngrams: NgramCounts, path: Path) -> None:
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     numbers = (VERSION, ngrams.order, ngrams.n_texts, ngrams.start)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             np.savez_compressed(
                 file,
@@ -190,9 +197,9 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
                 symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
                 **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
             )
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise LanguageModelError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -64,7 +64,8 @@ class AdditiveAttention(nn.Module):
 
     def forward(self, hidden: Tensor, memory: Memory) -> Tensor:
         """Return the context (B, D) for a hidden state (B, hidden_size)."""
-        energies = self.score(torch.tanh(self.query(hidden)[:, None] + memory.keys))[..., 0]
+        mixed = (self.query(hidden)[:, None] + memory.keys).tanh_()  # in place: it is the largest
+        energies = self.score(mixed)[..., 0]
         weights = energies.masked_fill(~memory.mask, float("-inf")).softmax(1)  # (B, T)
         return torch.bmm(weights[:, None], memory.values)[:, 0]
 

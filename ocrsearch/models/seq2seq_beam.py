@@ -18,7 +18,10 @@ from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.ctc_prefix import CtcPrefixes
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.encoder import Encoded
-from ocrsearch.models.seq2seq import Memory, Seq2Seq, State
+from ocrsearch.models.seq2seq import Memory, Seq2Seq
+
+CPU_ROWS = 128
+"""Texts of all lines that are prolonged at a time on a CPU."""
 
 
 class _Step(NamedTuple):
@@ -44,73 +47,98 @@ def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) ->
         The best text of each line. Confidences are the decoder's own, as of ``seq2seq_greedy``;
         neither CTC nor fusion is in them.
     """
+    if encoded.features.device.type == "cpu":  # what fits its cache is read twice as fast
+        n_lines = max(1, CPU_ROWS // search.beam)
+        parts = zip(*(torch.split(part, n_lines) for part in encoded), strict=True)
+        return [found for part in parts for found in _search(model, Encoded(*part), search)]
+    return _search(model, encoded, search)
+
+
+def _search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
     memory, state, ids = model.start(encoded)
-    beam, n_lines, device = search.beam, len(ids), ids.device
-    memory = Memory(*(part.repeat_interleave(beam, 0) for part in memory))
-    state, ids = _repeat(state, beam), ids.repeat_interleave(beam)
-    ctc = None
-    if search.ctc_weight > 0:
-        ctc = CtcPrefixes(model.column_head(encoded.columns), encoded.frame_lengths, beam)
-    limits = encoded.frame_lengths.to(device)
-    states = search.fusion.start((n_lines, beam))
-    own = torch.full((n_lines, beam), -torch.inf, dtype=torch.float64, device=device)
-    own[:, 0] = 0.0  # the empty text; the other places are unused
-    extra, scores = torch.zeros_like(own), own.clone()
-    done = torch.zeros_like(own, dtype=torch.bool)
-    firsts = torch.arange(n_lines, device=device)[:, None] * beam
+    texts = _Texts(model, encoded, search)
+    memory = Memory(*(part.repeat_interleave(search.beam, 0) for part in memory))
+    state = (state[0].repeat_interleave(search.beam, 0), state[1].repeat_interleave(search.beam, 0))
+    ids = ids.repeat_interleave(search.beam)
+    firsts = torch.arange(len(encoded.features), device=ids.device)[:, None] * search.beam
     steps: list[_Step] = []
-    for n_written in range(int(limits.max()) + 1):
+    for n_written in range(int(encoded.frame_lengths.max()) + 1):
         log_probs, state = model.step(ids, state, memory)
-        log_probs = log_probs.double().view(n_lines, beam, -1)
-        is_full = (limits <= n_written)[:, None, None]
-        log_probs[..., : model.eos_id].masked_fill_(is_full, -torch.inf)
-        gains = search.fusion.all_gains(states, model.eos_id)
-        more = extra[..., None] + torch.from_numpy(gains).to(device)
-        total = own[..., None] + log_probs + more
-        if ctc is not None:
-            total += search.ctc_weight * ctc.scores()
-        total.masked_fill_(done[..., None], -torch.inf)
-        total[..., model.eos_id] = torch.where(done, scores, total[..., model.eos_id])
-        log_probs.masked_fill_(done[..., None], 0.0)
-        scores, chosen = total.flatten(1).topk(beam, dim=1)
-        parents, symbols = chosen // total.shape[2], chosen % total.shape[2]
-        added = log_probs.flatten(1).gather(1, chosen)
-        was_done = done.gather(1, parents)
-        own = own.gather(1, parents) + added
-        extra = torch.where(was_done, extra.gather(1, parents), more.flatten(1).gather(1, chosen))
-        done = was_done | ((symbols == model.eos_id) & scores.isfinite())
-        steps.append(_Step(*(part.cpu().numpy() for part in (parents, symbols, added))))
-        room = (limits - n_written).clamp(min=0)
-        if _is_over(scores, done, room * max(0.0, search.fusion.length_bonus)):
+        parents, chosen, added = texts.grow(log_probs, n_written)
+        steps.append(_Step(*(part.cpu().numpy() for part in (parents, chosen, added))))
+        if texts.are_decided(n_written):
             break
-        is_symbol = (symbols != model.eos_id) & ~done
-        following = torch.where(is_symbol, symbols, -1).cpu().numpy()
-        states = search.fusion.follow(states, steps[-1].parents, following)
-        if ctc is not None:
-            ctc.follow(parents, symbols)
         rows = (firsts + parents).flatten()
-        state, ids = (state[0][rows], state[1][rows]), symbols.flatten()
-    best = scores.masked_fill(~done, -torch.inf).argmax(1).cpu().numpy()
-    return _write_out(steps, best, model.eos_id)
+        state, ids = (state[0][rows], state[1][rows]), chosen.flatten()
+    return _write_out(steps, texts.best(), model.eos_id)
 
 
-def _repeat(state: State, beam: int) -> State:
-    return state[0].repeat_interleave(beam, 0), state[1].repeat_interleave(beam, 0)
+class _Texts:
+    """The K texts that are kept for each of B lines, the best first."""
 
+    def __init__(self, model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> None:
+        shape, device = (len(encoded.features), search.beam), encoded.features.device
+        self._end, self._search = model.eos_id, search
+        self._limits = encoded.frame_lengths.to(device)
+        self._states = search.fusion.start(shape)
+        self._own = torch.full(shape, -torch.inf, dtype=torch.float64, device=device)
+        self._own[:, 0] = 0.0  # the empty text; the other places are unused
+        self._extra, self._scores = torch.zeros_like(self._own), self._own
+        self._done = torch.zeros_like(self._own, dtype=torch.bool)
+        self._ctc: CtcPrefixes | None = None
+        if search.ctc_weight > 0:
+            log_probs = model.column_head(encoded.columns)
+            self._ctc = CtcPrefixes(log_probs, encoded.frame_lengths, search.beam)
 
-def _is_over(scores: Tensor, done: Tensor, most_to_gain: Tensor) -> bool:
-    """Whether in each line no text that goes on can become better than the best that ended.
+    def grow(self, log_probs: Tensor, n_written: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Add a symbol, or the end, to each text, and keep the best.
 
-    Nothing but the bonus can raise a score.
+        Args:
+            log_probs: (B * K, V) of what follows each text; changed.
+            n_written: length of the texts that are not at their end.
 
-    Args:
-        scores: (B, K).
-        done: (B, K).
-        most_to_gain: (B,).
-    """
-    best_done = scores.masked_fill(~done, -torch.inf).amax(1)
-    best_open = scores.masked_fill(done, -torch.inf).amax(1)
-    return bool((best_done >= best_open + most_to_gain).all())
+        Returns:
+            (B, K) each: which text it was, what was added, and the log probability of that.
+        """
+        log_probs = log_probs.double().view(*self._own.shape, -1)
+        is_full = (self._limits <= n_written)[:, None, None]
+        log_probs[..., : self._end].masked_fill_(is_full, -torch.inf)
+        log_probs.masked_fill_(self._done[..., None], 0.0)
+        gains = self._search.fusion.all_gains(self._states, self._end)
+        extra = self._extra[..., None] + torch.from_numpy(gains).to(log_probs.device)
+        total = self._own[..., None] + log_probs + extra
+        if self._ctc is not None:
+            total += self._search.ctc_weight * self._ctc.scores()
+        total.masked_fill_(self._done[..., None], -torch.inf)
+        total[..., self._end] = torch.where(self._done, self._scores, total[..., self._end])
+        self._scores, chosen = total.flatten(1).topk(self._search.beam, dim=1)
+        parents, ids = chosen // total.shape[2], chosen % total.shape[2]
+        added = log_probs.flatten(1).gather(1, chosen)
+        self._own = self._own.gather(1, parents) + added
+        self._extra = extra.flatten(1).gather(1, chosen)  # of no more use where a text has ended
+        is_end = (ids == self._end) & self._scores.isfinite()
+        self._done = self._done.gather(1, parents) | is_end
+        following = torch.where(ids == self._end, -1, ids).cpu().numpy()
+        places = parents.cpu().numpy()
+        self._states = self._search.fusion.follow(self._states, places, following)
+        if self._ctc is not None:
+            self._ctc.follow(parents, ids)
+        return parents, ids, added
+
+    def are_decided(self, n_written: int) -> bool:
+        """Whether no text that goes on can become better than the best that ended.
+
+        Nothing but the bonus can raise a score.
+        """
+        room = (self._limits - n_written).clamp(min=0)
+        most = room * max(0.0, self._search.fusion.length_bonus)
+        best_done = self._scores.masked_fill(~self._done, -torch.inf).amax(1)
+        best_open = self._scores.masked_fill(self._done, -torch.inf).amax(1)
+        return bool((best_done >= best_open + most).all())
+
+    def best(self) -> np.ndarray:
+        """Return which text of each line scores best, among those at their end."""
+        return self._scores.masked_fill(~self._done, -torch.inf).argmax(1).cpu().numpy()
 
 
 def _write_out(steps: list[_Step], best: np.ndarray, eos_id: int) -> list[Hypothesis]:
