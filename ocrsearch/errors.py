@@ -35,6 +35,10 @@ class BundleError(OcrSearchError):
     """A model file that is missing, damaged, or not one of ours."""
 
 
+class LanguageModelError(OcrSearchError):
+    """A language model that is missing, damaged, or cannot be learned."""
+
+
 class OptionError(OcrSearchError):
     """An option's value that cannot be meant."""
 

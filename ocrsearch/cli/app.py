@@ -19,6 +19,7 @@ from ocrsearch.cli import (
     data,
     evaluate,
     inspect,
+    language_model,
     predict,
     run,
     space,
@@ -41,6 +42,7 @@ app.command("best")(best.best)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("language-model")(language_model.language_model)
 app.command("inspect")(inspect.inspect)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")

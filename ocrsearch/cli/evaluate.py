@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Data, Device, DeviceOption, Json, print_json, takes_data_options
+from ocrsearch.cli.options import (
+    Data,
+    Device,
+    DeviceOption,
+    Json,
+    print_json,
+    takes_data_options,
+    takes_decoding_options,
+)
 from ocrsearch.cli.progress import reading_bar
 
 if TYPE_CHECKING:
@@ -40,6 +48,7 @@ class SplitName(StrEnum):
     all = "all"
 
 
+@takes_decoding_options
 @takes_data_options
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model file, from 'ocrsearch best --export'.")],
@@ -54,6 +63,7 @@ def evaluate(
     as_json: Json = False,
     *,
     given: dict[str, Any],
+    decoding: dict[str, Any],
 ) -> None:
     """Read labelled pictures with a model and count its errors, with 95 % intervals.
 
@@ -61,9 +71,10 @@ def evaluate(
     """
     from ocrsearch.data.dataset import load_split
     from ocrsearch.data.samples import is_split
+    from ocrsearch.deploy.decoding import DecodingOptions
     from ocrsearch.deploy.predictor import load
 
-    predictor = load(model, device.value)
+    predictor = load(model, device.value, DecodingOptions(**decoding))
     name = split.value if is_split(split.value) else None
     options = replace(predictor.bundle.data_options(), **given)
     with reading_bar() as progress:
@@ -83,7 +94,14 @@ def evaluate(
         save_page(evaluation_page(subject, predictor.bundle, labelled, evaluation), page)
     if as_json:
         about = {"split": split.value, "data": data, "n_bad": len(bad)}
-        print_json({**about, **_content(evaluation), "html": str(page) if page else None})
+        print_json(
+            {
+                **about,
+                "decoder": predictor.decoder.about,
+                **_content(evaluation),
+                "html": str(page) if page else None,
+            }
+        )
     else:
         _print(evaluation, split.value, len(bad), errors)
         if page is not None:

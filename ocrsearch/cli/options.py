@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -49,6 +50,7 @@ _SPEC = (
     "kalapa, mnist, synth."
 )
 Data = Annotated[str, typer.Option(help=_SPEC)]
+OptionalData = Annotated[str | None, typer.Option("--data", help=_SPEC)]
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
 _PANEL = "How the data is read and split"
@@ -94,23 +96,97 @@ _DATA_OPTIONS: dict[str, Any] = {
 """The fields of ``DataOptions``; None where an option is not given."""
 
 
+_DECODING_PANEL = "How lines are decoded"
+_DECODING_OPTIONS: dict[str, Any] = {
+    "beam": Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Texts that a beam search keeps for each line; 0, the default, decodes greedily.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+    "language_model": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="From 'ocrsearch language-model'.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+    "lm_weight": Annotated[
+        float | None,
+        typer.Option(
+            help="Of the language model's log probability; default: 0.5.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+    "length_bonus": Annotated[
+        float | None,
+        typer.Option(
+            help="For each symbol, in nats; default: 1 for a CRNN with a language model, else 0.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+    "lexicon": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Words, an entry a line; numbers and punctuation are always allowed.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+    "lexicon_weight": Annotated[
+        float | None,
+        typer.Option(
+            help="What a word that is not in the lexicon costs, in nats; default: 2.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+    "ctc_weight": Annotated[
+        float | None,
+        typer.Option(
+            help="Of the CTC head's log probability in a seq2seq; default: 0.3.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
+}
+"""The fields of ``DecodingOptions``; None where an option is not given."""
+
+
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of ``DataOptions``; it gets those given as a dict ``given``."""
+    return _with_options(command, _DATA_OPTIONS, "given")
+
+
+def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command those of ``DecodingOptions``; it gets those given as a dict ``decoding``."""
+    return _with_options(command, _DECODING_OPTIONS, "decoding")
+
+
+def _with_options(
+    command: Callable[..., None], options: dict[str, Any], name: str
+) -> Callable[..., None]:
+    """Give a command more options; it gets the values that are given as a dict of that name."""
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
-        options = {name: values.pop(name) for name in _DATA_OPTIONS}
-        given = {name: value for name, value in options.items() if value is not None}
-        command(**values, given=given)
+        found = {option: values.pop(option) for option in options}
+        given = {option: value for option, value in found.items() if value is not None}
+        command(**values, **{name: given})
 
     signature = inspect.signature(command, eval_str=True)
-    own = [p for p in signature.parameters.values() if p.name != "given"]
+    own = [p for p in signature.parameters.values() if p.name != name]
     kind = inspect.Parameter.KEYWORD_ONLY
-    shared = [
-        inspect.Parameter(name, kind, default=None, annotation=annotation)
-        for name, annotation in _DATA_OPTIONS.items()
+    more = [
+        inspect.Parameter(option, kind, default=None, annotation=annotation)
+        for option, annotation in options.items()
     ]
-    with_options.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    dicts = [p for p in own if p.kind is kind and p.annotation == dict[str, Any]]
+    plain = [p for p in own if p not in dicts]
+    with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*plain, *more, *dicts]
+    )
     return with_options
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, print_json
+from ocrsearch.cli.options import Device, DeviceOption, Json, print_json, takes_decoding_options
 from ocrsearch.errors import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ Result = tuple[Path, Row | str]
 """A file with what was read in it, or why it was not."""
 
 
+@takes_decoding_options
 def predict(
     model: Annotated[Path, typer.Argument(help="Model file, from 'ocrsearch best --export'.")],
     pictures: Annotated[
@@ -37,17 +38,21 @@ def predict(
     ] = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
+    *,
+    decoding: dict[str, Any],
 ) -> None:
     """Read pictures; one that cannot be read is told and does not stop the others."""
+    from ocrsearch.deploy.decoding import DecodingOptions
     from ocrsearch.deploy.predictor import load
 
     if draw is not None and (not page or draw.suffix.lower() != ".png"):
         raise OptionError(f"--draw {draw}: must end in .png and be given with --page")
+    options = DecodingOptions(**decoding)
     files = _files(pictures)
-    predictor = load(model, device.value)
+    predictor = load(model, device.value, options)
     rows, failures = _read(predictor, files, draw, page=page)
     if as_json:
-        print_json({"files": rows, "failures": failures})
+        print_json({"decoder": predictor.decoder.about, "files": rows, "failures": failures})
     else:
         for row in rows:
             _print_lines(row)

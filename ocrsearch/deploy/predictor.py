@@ -19,6 +19,7 @@ from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle, load_bundle
+from ocrsearch.deploy.decoding import DecodingOptions, build_decoder
 from ocrsearch.deploy.pages import PageLine, PagePrediction
 from ocrsearch.errors import DataError, ImageError
 from ocrsearch.models.decoding import Hypothesis
@@ -92,9 +93,21 @@ class Evaluation:
 class Predictor:
     """A recogniser ready to read."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
-        """Build the network of a bundle on a device ("auto", "cpu" or "cuda")."""
+    def __init__(
+        self, bundle: Bundle, device: str = "auto", decoding: DecodingOptions | None = None
+    ) -> None:
+        """Build the network of a bundle.
+
+        Args:
+            bundle: the recogniser.
+            device: "auto", "cpu" or "cuda".
+            decoding: how to decode; greedily if nothing is given.
+
+        Raises:
+            OcrSearchError: see ``build_decoder``.
+        """
         self.bundle = bundle
+        self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
         self._device = select_device(device)
         self._network = bundle.build_network().to(self._device)
         self._architecture = ARCHITECTURES[bundle.config.model.architecture]
@@ -192,7 +205,12 @@ class Predictor:
         config = self.bundle.config.images
         lines = [Line(prepare_image(image, config)) for image in images]
         reading = read_lines(
-            self._network, self._architecture, lines, self._device, progress=progress
+            self._network,
+            self._architecture,
+            lines,
+            self._device,
+            decode=self.decoder.decode,
+            progress=progress,
         )
         return [self._prediction(hypothesis) for hypothesis in reading.hypotheses]
 
@@ -201,13 +219,21 @@ class Predictor:
         return Prediction(text, hypothesis.confidence, hypothesis.symbol_confidences)
 
 
-def load(path: str | Path, device: str = "auto") -> Predictor:
+def load(
+    path: str | Path, device: str = "auto", decoding: DecodingOptions | None = None
+) -> Predictor:
     """Return the recogniser of a model file; nothing in the file is run.
+
+    Args:
+        path: of the model file.
+        device: "auto", "cpu" or "cuda".
+        decoding: how to decode; greedily if nothing is given.
 
     Raises:
         BundleError: no such file, or not a model.
+        OcrSearchError: see ``build_decoder``.
     """
-    return Predictor(load_bundle(Path(path)), device)
+    return Predictor(load_bundle(Path(path)), device, decoding)
 
 
 def _lines_or_reason(path: Path) -> list[GrayImage] | str:

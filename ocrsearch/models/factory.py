@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from ocrsearch.config import Config
 from ocrsearch.data.batches import Batch
+from ocrsearch.models.beam import BeamSearch, ctc_beam_search
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.decoding import (
     Hypothesis,
     classifier_greedy,
@@ -23,6 +24,7 @@ from ocrsearch.models.decoding import (
 from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.losses import classifier_loss, crnn_loss, seq2seq_loss
 from ocrsearch.models.seq2seq import Seq2Seq
+from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Architecture:
         loss: from the module, its output, a batch and the number of batches trained before to
             a scalar.
         greedy: from the module and its output to what was read.
+        beam: the same by beam search; None where there is nothing to search for.
         write: takes the module, its output and a number of symbols, and does what decoding
             does for a picture with so many; to measure the time.
     """
@@ -44,6 +47,7 @@ class Architecture:
     encode: Callable[[Any, Tensor, Tensor], Any]
     loss: Callable[[Any, Any, Batch, int], Tensor]
     greedy: Callable[[Any, Any], list[Hypothesis]]
+    beam: Callable[[Any, Any, BeamSearch], list[Hypothesis]] | None
     write: Callable[[Any, Any, int], object]
 
 
@@ -61,11 +65,24 @@ def _write_at_once(greedy: Callable[[Any, Any], object]) -> Callable[[Any, Any, 
     return lambda network, output, n_written: greedy(network, output)  # noqa: ARG005
 
 
+def _crnn_beam(network: Crnn, output: CtcOutput, search: BeamSearch) -> list[Hypothesis]:
+    return ctc_beam_search(output, network.blank_id, search)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "crnn": Architecture(Crnn, _whole, crnn_loss, crnn_greedy, _write_at_once(crnn_greedy)),
-    "seq2seq": Architecture(Seq2Seq, _encoder, seq2seq_loss, seq2seq_greedy, seq2seq_steps),
+    "crnn": Architecture(
+        Crnn, _whole, crnn_loss, crnn_greedy, _crnn_beam, _write_at_once(crnn_greedy)
+    ),
+    "seq2seq": Architecture(
+        Seq2Seq, _encoder, seq2seq_loss, seq2seq_greedy, seq2seq_beam_search, seq2seq_steps
+    ),
     "classifier": Architecture(
-        Classifier, _whole, classifier_loss, classifier_greedy, _write_at_once(classifier_greedy)
+        Classifier,
+        _whole,
+        classifier_loss,
+        classifier_greedy,
+        None,
+        _write_at_once(classifier_greedy),
     ),
 }
 

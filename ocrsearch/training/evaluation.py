@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +15,9 @@ from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import Architecture
 
 MAX_BATCH_SIZE = 64
+
+Decode = Callable[[Any, Any], list[Hypothesis]]
+"""From a module and its output to what was read."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ def read_lines(
     device: torch.device,
     *,
     with_loss: bool = False,
+    decode: Decode | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reading:
     """Read lines in batches of similar width; the module is left in evaluation mode.
@@ -42,16 +47,18 @@ def read_lines(
         lines: pictures, and labels if the loss is wanted.
         device: where to compute.
         with_loss: whether the labels are compared with the output; otherwise loss is NaN.
+        decode: how to read the output; greedily if nothing is given.
         progress: told of the number of lines read and of those in all.
     """
     network.eval()
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
     total, n_read = 0.0, 0
+    decode = decode or architecture.greedy
     batches = width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE)
     for ids in batches:
         batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
         output = architecture.encode(network, batch.images, batch.widths)
-        read = architecture.greedy(network, output)
+        read = decode(network, output)
         for i, hypothesis in zip(ids, read, strict=True):
             hypotheses[i] = hypothesis
         if with_loss:

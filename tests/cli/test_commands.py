@@ -243,6 +243,7 @@ def test_predict_as_json(command: Command, model_file: Path, number_folder: Path
     result = command("predict", model_file, picture, "--json")
     assert (result.code, result.err) == (0, "")
     assert result.json() == {
+        "decoder": {"name": "greedy"},
         "files": [
             {
                 "file": str(picture),

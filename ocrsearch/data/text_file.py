@@ -1,0 +1,28 @@
+"""Text files of entries, one a line: a corpus for a language model, the words of a lexicon."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ocrsearch.data.formats.label_file import numbered_lines
+from ocrsearch.data.samples import normalize_label
+from ocrsearch.errors import DataError
+
+
+def read_texts(path: Path, kind: str) -> list[str]:
+    """Return the lines of a text file that are not blank, NFC, as often as they are there.
+
+    White space within a line becomes one space.
+
+    Args:
+        path: UTF-8, with or without a byte order mark.
+        kind: what to call it in messages: "corpus" or "lexicon".
+
+    Raises:
+        DataError: no such file, not UTF-8, or nothing in it.
+    """
+    lines = (normalize_label(line) for _, line in numbered_lines(path, kind))
+    texts = [" ".join(line.split()) for line in lines if line]
+    if not texts:
+        raise DataError(f"{kind}:{path}: empty; give one entry a line")
+    return texts

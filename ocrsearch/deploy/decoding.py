@@ -1,0 +1,172 @@
+"""How a recogniser decodes: greedily, or by beam search with a language model and a lexicon."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.text_file import read_texts
+from ocrsearch.deploy.bundle import Bundle
+from ocrsearch.errors import OptionError
+from ocrsearch.models.automaton import Automaton, Fusion
+from ocrsearch.models.beam import BeamSearch
+from ocrsearch.models.factory import ARCHITECTURES
+from ocrsearch.models.language_model import LanguageModel
+from ocrsearch.models.lexicon import Lexicon
+from ocrsearch.models.ngrams import load_ngrams
+from ocrsearch.training.evaluation import Decode
+
+logger = logging.getLogger(__name__)
+
+MAX_BEAM = 1000
+LM_WEIGHT = 0.5
+LENGTH_BONUS = 1.0
+LEXICON_WEIGHT = 2.0
+CTC_WEIGHT = 0.3
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to decode; a weight that is None is as by default.
+
+    Attributes:
+        beam: texts that are kept for each line, up to MAX_BEAM; 0 decodes greedily, and then
+            nothing else can be given.
+        language_model: file from ``ocrsearch language-model``.
+        lm_weight: of its log probability, 0 or more; default LM_WEIGHT.
+        length_bonus: for each symbol, in nats; default LENGTH_BONUS for CTC with a language
+            model, otherwise 0.
+        lexicon: file of words, UTF-8, an entry a line.
+        lexicon_weight: what each word that is not in it costs, in nats, 0 or more; default
+            LEXICON_WEIGHT; 1000 forbids other words.
+        ctc_weight: of the CTC head's log probability in a seq2seq, 0 or more; default CTC_WEIGHT,
+            or 0 if it was trained without that head.
+
+    Raises:
+        OptionError: a value out of its range, or one that needs another.
+    """
+
+    beam: int = 0
+    language_model: str | Path | None = None
+    lm_weight: float | None = None
+    length_bonus: float | None = None
+    lexicon: str | Path | None = None
+    lexicon_weight: float | None = None
+    ctc_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.beam <= MAX_BEAM:
+            raise OptionError(
+                f"--beam {self.beam}: must be an integer from 0 to {MAX_BEAM}; 0 decodes greedily"
+            )
+        given = [f.name for f in fields(self)[1:] if getattr(self, f.name) is not None]
+        if given and not self.beam:
+            raise OptionError(f"{_option(given[0])}: works in a beam search only; give --beam 10")
+        for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
+            if weight in given and needs not in given:
+                raise OptionError(f"{_option(weight)}: needs {_option(needs)} FILE")
+        for name in ("lm_weight", "lexicon_weight", "ctc_weight", "length_bonus"):
+            value = getattr(self, name)
+            lowest = -math.inf if name == "length_bonus" else 0.0
+            if value is not None and not (math.isfinite(value) and value >= lowest):
+                allowed = "a finite number" + (", 0 or more" if lowest == 0.0 else "")
+                raise OptionError(f"{_option(name)} {value}: must be {allowed}")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A way to decode.
+
+    Attributes:
+        decode: from a network and its output to what was read; None to decode greedily.
+        about: what it is, as plain values.
+    """
+
+    decode: Decode | None
+    about: dict[str, Any]
+
+
+def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
+    """Return the decoder of a recogniser; files are read.
+
+    What the files have and the recogniser cannot write is told in a warning of the log.
+
+    Raises:
+        OptionError: an option that does not go with the recogniser.
+        LanguageModelError: no language model, or damaged.
+        DataError: no lexicon, or nothing in it.
+    """
+    if options.beam == 0:
+        return Decoder(None, {"name": "greedy"})
+    name = bundle.config.model.architecture
+    beam = ARCHITECTURES[name].beam
+    if beam is None:
+        raise OptionError(f"--beam {options.beam}: a {name} reads one symbol; leave --beam out")
+    about: dict[str, Any] = {"name": "beam", "beam": options.beam}
+    weighted: list[tuple[Automaton, float]] = []
+    if options.language_model is not None:
+        path = Path(options.language_model)
+        weight = _or_default(options.lm_weight, LM_WEIGHT)
+        weighted.append((_read_language_model(path, bundle.charset), weight))
+        about |= {"language_model": str(path), "lm_weight": weight}
+    if options.lexicon is not None:
+        path = Path(options.lexicon)
+        weight = _or_default(options.lexicon_weight, LEXICON_WEIGHT)
+        weighted.append((_read_lexicon(path, bundle.charset), weight))
+        about |= {"lexicon": str(path), "lexicon_weight": weight}
+    makes_shorter = name == "crnn" and options.language_model is not None
+    bonus = _or_default(options.length_bonus, LENGTH_BONUS if makes_shorter else 0.0)
+    ctc_weight = _ctc_weight(options.ctc_weight, bundle)
+    about |= {"length_bonus": bonus}
+    about |= {"ctc_weight": ctc_weight} if name == "seq2seq" else {}
+    search = BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
+    return Decoder(lambda network, output: beam(network, output, search), about)
+
+
+def _read_language_model(path: Path, charset: Charset) -> LanguageModel:
+    ngrams = load_ngrams(path)
+    lacking = charset.missing(ngrams.charset.symbols)
+    if lacking:
+        logger.warning(
+            "%s: the model does not know %s, which the language model has", path, " ".join(lacking)
+        )
+    return LanguageModel(ngrams, charset)
+
+
+def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
+    lexicon = Lexicon(read_texts(path, "lexicon"), charset)
+    if lexicon.n_left_out:
+        n_all = lexicon.n_words + lexicon.n_left_out
+        logger.warning(
+            "%s: %d of %d words have symbols that the model does not know",
+            *(path, lexicon.n_left_out, n_all),
+        )
+    return lexicon
+
+
+def _ctc_weight(given: float | None, bundle: Bundle) -> float:
+    model = bundle.config.model
+    if model.architecture != "seq2seq":
+        if given is not None:
+            raise OptionError(
+                f"--ctc-weight {given}: only for seq2seq, and this model is a {model.architecture}"
+            )
+        return 0.0
+    is_trained = model.decoder.ctc_weight > 0
+    if given and not is_trained:
+        raise OptionError(
+            f"--ctc-weight {given}: this model was trained without its CTC head; leave it out"
+        )
+    return _or_default(given, CTC_WEIGHT if is_trained else 0.0)
+
+
+def _or_default(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

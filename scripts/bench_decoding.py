@@ -1,0 +1,121 @@
+"""Measure how long decoding takes a line, without the network.
+
+Random CTC output that is as sure as a trained network mostly is, and a language model of random
+texts; the seconds are of one thread, the best of several runs.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from ocrsearch.config import Config, Seq2SeqConfig
+from ocrsearch.data.charset import Charset
+from ocrsearch.models.automaton import Fusion
+from ocrsearch.models.beam import BeamSearch, ctc_beam_search
+from ocrsearch.models.crnn import CtcOutput
+from ocrsearch.models.decoding import ctc_best_path, seq2seq_greedy
+from ocrsearch.models.encoder import Encoded
+from ocrsearch.models.factory import build_network
+from ocrsearch.models.language_model import LanguageModel
+from ocrsearch.models.lexicon import Lexicon
+from ocrsearch.models.ngrams import count_ngrams
+from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
+
+FIRST_SYMBOL = 0x3B1
+TEXT_LENGTH = 40
+
+
+def _random_texts(rng: np.random.Generator, charset: Charset, n: int) -> list[str]:
+    """Return texts of words, some of which are much more frequent than others."""
+    symbols = list(charset.symbols)
+    words = ["".join(rng.choice(symbols, rng.integers(2, 8))) for _ in range(500)]
+    shares = 1.0 / np.arange(1, len(words) + 1)
+    drawn = rng.choice(words, (n, TEXT_LENGTH // 5), p=shares / shares.sum())
+    return ["".join(row)[:TEXT_LENGTH] for row in drawn]
+
+
+def _random_output(
+    rng: np.random.Generator, charset: Charset, texts: list[str], frames: int, sharpness: float
+) -> CtcOutput:
+    """Return the output of a network that is mostly right: noise, and a text's symbols on top."""
+    logits = rng.normal(size=(len(texts), frames, len(charset) + 1))
+    for b, text in enumerate(texts):
+        shown = np.full(frames, len(charset))
+        places = np.linspace(1, frames - 2, len(text)).astype(int)
+        shown[places] = charset.encode(text)
+        logits[b, np.arange(frames), shown] += rng.normal(sharpness, 2.0, frames)
+    log_probs = torch.tensor(logits, dtype=torch.float32).log_softmax(2)
+    return CtcOutput(log_probs, torch.full((len(texts),), frames), None)
+
+
+def _report(name: str, n_lines: int, repeats: int, decode: Callable[[], object]) -> None:
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        decode()
+        seconds.append(time.perf_counter() - start)
+    typer.echo(f"{name}: {1000 * min(seconds) / n_lines:.2f} ms a line")
+
+
+def main(
+    lines: Annotated[int, typer.Option(min=1, help="Lines in a batch.")] = 64,
+    frames: Annotated[int, typer.Option(min=8, help="Frames of each.")] = 128,
+    symbols: Annotated[int, typer.Option(min=2, max=500, help="Symbols without blank.")] = 140,
+    beam: Annotated[int, typer.Option(min=1, help="Texts kept for a line.")] = 10,
+    sharpness: Annotated[float, typer.Option(help="Logit of what is shown, over noise.")] = 8.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each, the best counts.")] = 5,
+) -> None:
+    """Print the milliseconds that each way of decoding takes a line."""
+    torch.set_num_threads(1)
+    rng = np.random.default_rng(0)
+    charset = Charset([chr(FIRST_SYMBOL + i) for i in range(symbols)])
+    texts = _random_texts(rng, charset, 2000 + lines)
+    ngrams, _ = count_ngrams(texts[:2000], charset, order=6)
+    output = _random_output(rng, charset, texts[2000:], frames, sharpness)
+    model, lexicon = LanguageModel(ngrams, charset), Lexicon(texts[:2000], charset)
+    plain = BeamSearch(beam)
+    with_model = BeamSearch(beam, Fusion([(model, 0.5)], 0.5))
+    with_both = BeamSearch(beam, Fusion([(model, 0.5), (lexicon, 2.0)], 0.5))
+    typer.echo(f"{lines} lines, {frames} frames, {symbols} symbols, beam {beam}")
+    _report("CTC greedy", lines, repeats, lambda: ctc_best_path(output, symbols))
+    for name, search in (
+        ("CTC beam", plain),
+        ("CTC beam, language model", with_model),
+        ("CTC beam, language model, lexicon", with_both),
+    ):
+        _report(name, lines, repeats, lambda s=search: ctc_beam_search(output, symbols, s))
+    _bench_seq2seq(lines, frames, symbols, repeats, plain, with_model)
+
+
+@torch.inference_mode()
+def _bench_seq2seq(
+    lines: int,
+    frames: int,
+    symbols: int,
+    repeats: int,
+    plain: BeamSearch,
+    with_model: BeamSearch,
+) -> None:
+    """Print those of an untrained encoder-decoder that ends by itself at about TEXT_LENGTH."""
+    config = Config(model=Seq2SeqConfig())
+    model = build_network(config, symbols, seed=0).eval()
+    sizes = (2 * config.model.encoder.hidden_size, config.model.encoder.linear_width)
+    generator = torch.Generator().manual_seed(0)
+    features, columns = (torch.randn(lines, frames, s, generator=generator) for s in sizes)
+    encoded = Encoded(features, columns, torch.full((lines,), min(frames, TEXT_LENGTH)))
+    both = BeamSearch(with_model.beam, with_model.fusion, ctc_weight=0.3)
+    _report("seq2seq greedy", lines, repeats, lambda: seq2seq_greedy(model, encoded))
+    for name, search in (
+        ("seq2seq beam", plain),
+        ("seq2seq beam, language model", with_model),
+        ("seq2seq beam, language model, CTC", both),
+    ):
+        _report(name, lines, repeats, lambda s=search: seq2seq_beam_search(model, encoded, s))
+
+
+if __name__ == "__main__":
+    typer.run(main)

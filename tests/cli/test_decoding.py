@@ -1,0 +1,159 @@
+"""``language-model``, and decoding options of the commands that read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocrsearch.models.ngrams import load_ngrams
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult
+
+Command = Callable[..., "CommandResult"]
+
+
+@pytest.fixture
+def language_model(command: Command, number_folder: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "lm.npz"
+    result = command("language-model", "--data", number_folder, "--order", 3, "--export", path)
+    assert (result.code, result.err) == (0, "")
+    return path
+
+
+def test_a_language_model_of_the_training_labels(
+    command: Command, number_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "new" / "lm.npz"
+    arguments = ("language-model", "--data", number_folder, "--export", path)
+    result = command(*arguments, "--json")
+    assert (result.code, result.err) == (0, "")
+    content = result.json()
+    assert (content["n_texts"], content["n_val"], content["order"]) == (32, 4, 6)
+    assert 1.0 < content["perplexity"] < 20.0
+    ngrams = load_ngrams(path)
+    assert (ngrams.n_texts, len(ngrams.charset)) == (32, content["n_symbols"])
+    shown = command(*arguments).out
+    assert f"perplexity {content['perplexity']:.2f} on 4 validation labels" in shown
+    assert f"language model written to {path}" in shown
+
+
+def test_texts_of_a_corpus(command: Command, number_folder: Path, tmp_path: Path) -> None:
+    corpus, path = tmp_path / "corpus.txt", tmp_path / "lm.npz"
+    corpus.write_text("123\n456\n\n7x\n")
+    arguments = ("language-model", "--corpus", corpus, "--export", path, "--json")
+    content = command(*arguments).json()
+    assert (content["n_texts"], content["n_left_out"], content["n_symbols"]) == (3, 0, 8)
+    assert content["perplexity"] is None
+    content = command(*arguments, "--data", number_folder).json()
+    assert (content["n_texts"], content["n_left_out"]) == (34, 1)
+
+
+def test_data_is_split_as_for_a_model(
+    command: Command, number_folder: Path, tmp_path: Path, model_file: Path
+) -> None:
+    arguments = ("language-model", "--data", number_folder, "--export", tmp_path / "lm.npz")
+    plain = command(*arguments, "--json").json()
+    assert command(*arguments, "--model", model_file, "--json").json() == plain
+    other = command(*arguments, "--model", model_file, "--split-seed", 5, "--json").json()
+    assert not math.isclose(other["perplexity"], plain["perplexity"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "no texts to learn from; give --data SPEC, --corpus FILE, or both"),
+        (("--corpus", "none.txt"), 1, "corpus:none.txt: no such file"),
+        (("--corpus", "a.txt", "--order", 9), 1, "order 9: must be an integer from 1 to 8"),
+        (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "lm.npz: cannot be written"),
+    ],
+)
+def test_a_language_model_that_cannot_be_made(
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[object, ...],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("ab\n")
+    result = command("language-model", "--export", "lm.npz", *arguments)
+    assert result.code == code
+    assert result.err.startswith("ocrsearch: ")
+    assert said in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_predict_by_beam_search(
+    command: Command, model_file: Path, number_folder: Path, language_model: Path, tmp_path: Path
+) -> None:
+    lexicon = tmp_path / "words.txt"
+    lexicon.write_text("12\n34\n")
+    options = ("--beam", 4, "--language-model", language_model, "--lexicon", lexicon)
+    result = command("predict", model_file, number_folder / "42.png", *options, "--json")
+    assert (result.code, result.err) == (0, "")
+    content = result.json()
+    assert content["decoder"] == {
+        "name": "beam",
+        "beam": 4,
+        "language_model": str(language_model),
+        "lm_weight": 0.5,
+        "lexicon": str(lexicon),
+        "lexicon_weight": 2.0,
+        "length_bonus": 1.0,
+    }
+    (row,) = content["files"]
+    assert 0.0 < row["confidence"] <= 1.0
+    greedy = command("predict", model_file, number_folder / "42.png", "--json").json()
+    assert greedy["decoder"] == {"name": "greedy"}
+    json.dumps(content, allow_nan=False)
+
+
+def test_evaluate_by_beam_search(
+    command: Command, model_file: Path, number_folder: Path, language_model: Path
+) -> None:
+    arguments = ("evaluate", model_file, "--data", number_folder, "--json")
+    options = ("--beam", 4, "--language-model", language_model, "--lm-weight", 0.25)
+    result = command(*arguments, *options)
+    assert (result.code, result.err) == (0, "")
+    decoder = result.json()["decoder"]
+    assert (decoder["name"], decoder["beam"], decoder["lm_weight"]) == ("beam", 4, 0.25)
+    assert command(*arguments).json()["decoder"] == {"name": "greedy"}
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--language-model", "lm.npz"), 2, "--language-model: works in a beam search only"),
+        (("--beam", 5, "--language-model", "none.npz"), 1, "none.npz: no such language model"),
+        (("--beam", 5, "--language-model", "a.txt"), 1, "a.txt: not a language model"),
+        (("--beam", 5, "--lexicon", "none.txt"), 1, "lexicon:none.txt: no such file"),
+        (("--beam", -5), 2, "--beam -5: must be an integer from 0 to 1000"),
+        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight 1.0: only for seq2seq"),
+    ],
+)
+def test_decoding_that_cannot_be(
+    command: Command,
+    model_file: Path,
+    number_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[object, ...],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").write_text("ab\n")
+    for arguments in (("predict", model_file, number_folder), ("evaluate", model_file, "--data")):
+        where = () if arguments[0] == "predict" else (number_folder,)
+        result = command(*arguments, *where, *options)
+        assert result.code == code
+        assert result.err.startswith("ocrsearch: ")
+        assert said in result.err
+        assert len(result.err.splitlines()) == 1

@@ -1,0 +1,131 @@
+"""How a recogniser decodes: options, files, and what goes together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ocrsearch.config import Config
+from ocrsearch.data.charset import Charset
+from ocrsearch.deploy.bundle import Bundle
+from ocrsearch.deploy.decoding import DecodingOptions, build_decoder
+from ocrsearch.deploy.predictor import Predictor
+from ocrsearch.errors import DataError, LanguageModelError, OptionError
+from ocrsearch.models.ngrams import count_ngrams, save_ngrams
+from tests.conftest import draw_text
+
+MakeBundle = Callable[..., Bundle]
+
+
+@pytest.fixture
+def language_model(tmp_path: Path) -> Path:
+    path = tmp_path / "lm.npz"
+    save_ngrams(count_ngrams(["7777777"] * 50, Charset("0123456789"), 4)[0], path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"beam": -1}, "--beam -1: must be an integer from 0 to 1000"),
+        ({"beam": 1001}, "--beam 1001"),
+        ({"language_model": "lm.npz"}, "--language-model: works in a beam search only"),
+        ({"ctc_weight": 0.3}, "--ctc-weight: works in a beam search only"),
+        ({"beam": 5, "lm_weight": 0.3}, "--lm-weight: needs --language-model FILE"),
+        ({"beam": 5, "lexicon_weight": 1.0}, "--lexicon-weight: needs --lexicon FILE"),
+        ({"beam": 5, "ctc_weight": -0.1}, "--ctc-weight -0.1: must be a finite number, 0 or more"),
+        ({"beam": 5, "language_model": "a", "lm_weight": float("nan")}, "--lm-weight nan"),
+        ({"beam": 5, "length_bonus": float("inf")}, "--length-bonus inf: must be a finite number"),
+    ],
+)
+def test_options_that_cannot_be_meant(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        DecodingOptions(**values)
+    assert said in str(caught.value)
+
+
+def test_a_bonus_may_be_negative() -> None:
+    assert DecodingOptions(beam=1, length_bonus=-0.5).length_bonus == -0.5
+
+
+@pytest.mark.parametrize(
+    ("architecture", "options", "said"),
+    [
+        ("classifier", DecodingOptions(beam=5), "a classifier reads one symbol"),
+        ("crnn", DecodingOptions(beam=5, ctc_weight=0.3), "only for seq2seq"),
+    ],
+)
+def test_options_that_do_not_go_with_the_model(
+    make_bundle: MakeBundle, architecture: str, options: DecodingOptions, said: str
+) -> None:
+    with pytest.raises(OptionError, match=said):
+        build_decoder(options, make_bundle(architecture))
+
+
+def test_a_ctc_head_that_was_not_trained_is_not_used(make_bundle: MakeBundle) -> None:
+    made = make_bundle("seq2seq")
+    content = made.config.model_dump()
+    content["model"]["decoder"]["ctc_weight"] = 0.0
+    bundle = replace(made, config=Config.model_validate(content))
+    with pytest.raises(OptionError, match="trained without its CTC head"):
+        build_decoder(DecodingOptions(beam=5, ctc_weight=0.3), bundle)
+    assert build_decoder(DecodingOptions(beam=5), bundle).about["ctc_weight"] == 0.0
+    assert build_decoder(DecodingOptions(beam=5), made).about["ctc_weight"] == 0.3
+
+
+def test_files_that_are_not_there(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    with pytest.raises(LanguageModelError, match="no such language model"):
+        build_decoder(DecodingOptions(beam=5, language_model=tmp_path / "a"), make_bundle())
+    with pytest.raises(DataError, match="no such file"):
+        build_decoder(DecodingOptions(beam=5, lexicon=tmp_path / "a"), make_bundle())
+
+
+def test_symbols_that_the_model_lacks_are_only_told(
+    make_bundle: MakeBundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, lexicon = tmp_path / "lm.npz", tmp_path / "words.txt"
+    save_ngrams(count_ngrams(["1x", "2y"], Charset("12xy"), 3)[0], path)
+    lexicon.write_text("a b\nc")
+    options = DecodingOptions(beam=3, language_model=path, lexicon=lexicon)
+    with caplog.at_level(logging.WARNING):
+        predictor = Predictor(make_bundle(), "cpu", options)
+    assert "the model does not know x y, which the language model has" in caplog.text
+    assert "3 of 3 words have symbols that the model does not know" in caplog.text
+    predictor.predict(draw_text("12"))
+
+
+@pytest.mark.parametrize("architecture", ["crnn", "seq2seq"])
+def test_a_language_model_has_its_say(
+    make_bundle: MakeBundle, language_model: Path, architecture: str
+) -> None:
+    bundle, pictures = make_bundle(architecture), [draw_text(t) for t in ("12", "345", "6")]
+    strong = DecodingOptions(beam=20, language_model=language_model, lm_weight=50.0)
+    read = Predictor(bundle, "cpu", strong).predict_many(pictures)
+    assert all(set(prediction.text) <= {"7"} for prediction in read)
+    none = DecodingOptions(beam=20, language_model=language_model, lm_weight=0.0, length_bonus=0.0)
+    expected = Predictor(bundle, "cpu", DecodingOptions(beam=20)).predict_many(pictures)
+    assert Predictor(bundle, "cpu", none).predict_many(pictures) == expected
+
+
+@pytest.mark.parametrize("architecture", ["crnn", "seq2seq"])
+def test_many_pictures_are_read_as_each_alone(
+    make_bundle: MakeBundle, language_model: Path, architecture: str
+) -> None:
+    options = DecodingOptions(beam=4, language_model=language_model, lm_weight=0.1)
+    predictor = Predictor(make_bundle(architecture), "cpu", options)
+    pictures = [draw_text(text) for text in ("1", "2345", "67", "890123")]
+    for together, picture in zip(predictor.predict_many(pictures), pictures, strict=True):
+        alone = predictor.predict(picture)
+        assert alone.text == together.text
+        assert alone.confidence == pytest.approx(together.confidence, rel=1e-3)
+        assert len(alone.symbol_confidences) == len(alone.text)
+
+
+def test_nothing_given_is_greedy(make_bundle: MakeBundle) -> None:
+    decoder = build_decoder(DecodingOptions(), make_bundle())
+    assert (decoder.decode, decoder.about) == (None, {"name": "greedy"})

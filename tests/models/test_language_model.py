@@ -1,0 +1,185 @@
+"""The language model: probabilities as in the formula, and a file that is checked."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrsearch.data.charset import Charset
+from ocrsearch.errors import LanguageModelError
+from ocrsearch.models import automaton
+from ocrsearch.models.language_model import LanguageModel, perplexity
+from ocrsearch.models.ngrams import NgramCounts, count_ngrams, load_ngrams, save_ngrams
+
+CHARSET = Charset("abc ")
+TEXTS = ("ab ab", "abc", "cab", "b", "abba c", "ab ab")
+BEGIN, END = "<", ">"
+
+
+def counted(order: int = 3, texts: tuple[str, ...] = TEXTS) -> NgramCounts:
+    return count_ngrams(texts, CHARSET, order)[0]
+
+
+def reference(texts: tuple[str, ...], context: str, symbol: str, order: int, n_kinds: int) -> float:
+    """Return p(symbol | context) by the formula, from counts of substrings."""
+
+    def p(context: str | None) -> float:
+        if context is None:
+            return 1.0 / n_kinds
+        behind = Counter(
+            text[i + len(context)]
+            for text in (BEGIN + t + END for t in texts)
+            for i in range(len(text) - len(context))
+            if text[i : i + len(context)] == context and text[i + len(context)] != BEGIN
+        )
+        lower = p(context[1:] if context else None)
+        if not behind:
+            return lower
+        return (behind[symbol] + len(behind) * lower) / (behind.total() + len(behind))
+
+    context = BEGIN + context
+    return p(context[len(context) - min(order - 1, len(context)) :])
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 6])
+@pytest.mark.parametrize("text", ["", "a", "ab ab", "ccc", "cab abc", "   ", "abba cab"])
+def test_probabilities_are_those_of_the_formula(order: int, text: str) -> None:
+    model = LanguageModel(counted(order), CHARSET)
+    state = np.array([model.start])
+    for i in range(len(text) + 1):
+        row = np.exp(model.rows(state)[0].astype(float))
+        expected = [reference(TEXTS, text[:i], s, order, 5) for s in (*CHARSET.symbols, END)]
+        assert row == pytest.approx(expected, rel=1e-5)
+        if i < len(text):
+            state = model.follow(state, np.array(CHARSET.encode(text[i])))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.text("abc ", max_size=8), min_size=1, max_size=6),
+    st.integers(1, 8),
+    st.permutations("ab xyz"),
+    st.lists(st.integers(0, 5), max_size=12),
+)
+def test_probabilities_of_any_charset_sum_to_one(
+    texts: list[str], order: int, symbols: list[str], ids: list[int]
+) -> None:
+    model = LanguageModel(counted(order, tuple(texts)), Charset(symbols))
+    state = np.array([model.start])
+    for i in ids:
+        assert np.exp(model.rows(state).astype(float)).sum() == pytest.approx(1.0, abs=1e-5)
+        state = model.follow(state, np.array([i]))
+
+
+def test_a_long_context_is_better_than_none() -> None:
+    texts = ["ab" * n for n in range(1, 9)]
+    long, short = (LanguageModel(counted(n, tuple(texts)), CHARSET) for n in (4, 1))
+    assert perplexity(long, texts, CHARSET)[0] < perplexity(short, texts, CHARSET)[0]
+
+
+def test_perplexity_of_a_text() -> None:
+    model = LanguageModel(counted(), CHARSET)
+    total = math.prod(reference(TEXTS, "cab"[:i], "cab>"[i], 3, 5) for i in range(4))
+    found, n_left_out = perplexity(model, ["cab", "xyz"], CHARSET)
+    assert found == pytest.approx(total ** (-1 / 4), rel=1e-5)
+    assert n_left_out == 1
+    assert math.isnan(perplexity(model, ["x"], CHARSET)[0])
+
+
+def test_many_texts_score_as_each_alone() -> None:
+    model = LanguageModel(counted(), CHARSET)
+    texts = [CHARSET.encode(text) for text in (*TEXTS, "", "ccccccccc")]
+    alone = [float(model.score_texts([text])[0]) for text in texts]
+    assert model.score_texts(texts) == pytest.approx(alone)
+    assert len(model.score_texts([])) == 0
+
+
+def test_few_rows_are_kept_when_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [CHARSET.encode(text) for text in ("abc abc", "cab ba", "bbb", " a")]
+    expected = LanguageModel(counted(6), CHARSET).score_texts(texts)
+    monkeypatch.setattr(automaton, "CACHE_BYTES", 100)
+    assert LanguageModel(counted(6), CHARSET).score_texts(texts) == pytest.approx(expected)
+
+
+def test_texts_with_other_symbols_are_left_out() -> None:
+    counts, n_left_out = count_ngrams([*TEXTS, "xa", "ab!"], CHARSET, 3)
+    assert (counts.n_texts, n_left_out) == (len(TEXTS), 2)
+    assert np.array_equal(counts.counts, counted().counts)
+    with pytest.raises(LanguageModelError, match="2 texts, each with a symbol"):
+        count_ngrams(["x", "y"], CHARSET, 3)
+
+
+@pytest.mark.parametrize("order", [0, 9, -1])
+def test_an_order_out_of_range(order: int) -> None:
+    with pytest.raises(LanguageModelError, match=f"order {order}: must be an integer from 1 to 8"):
+        count_ngrams(TEXTS, CHARSET, order)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    counts, path = counted(5), tmp_path / "new" / "lm.npz"
+    save_ngrams(counts, path)
+    loaded = load_ngrams(path)
+    for name in NgramCounts.__dataclass_fields__:
+        assert np.array_equal(getattr(loaded, name), getattr(counts, name)), name
+    assert [p.name for p in path.parent.iterdir()] == ["lm.npz"]
+
+
+def test_each_damaged_byte_is_one_line_or_without_effect(tmp_path: Path) -> None:
+    path = tmp_path / "lm.npz"
+    save_ngrams(counted(), path)
+    content, said = path.read_bytes(), []
+    for i in range(0, len(content), 7):
+        path.write_bytes(content[:i] + bytes([content[i] ^ 0xFF]) + content[i + 1 :])
+        try:
+            LanguageModel(load_ngrams(path), CHARSET).score_texts([[0, 1], [2]])
+        except LanguageModelError as error:
+            said.append(str(error))
+    assert len(said) > 20
+    assert all(line.startswith(str(path)) and "\n" not in line for line in said)
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 100, 500])
+def test_a_file_cut_off(tmp_path: Path, n_bytes: int) -> None:
+    path = tmp_path / "lm.npz"
+    save_ngrams(counted(), path)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(LanguageModelError, match="not a language model, or damaged"):
+        load_ngrams(path)
+
+
+def test_other_files(tmp_path: Path) -> None:
+    with pytest.raises(LanguageModelError, match="no such language model"):
+        load_ngrams(tmp_path / "none.npz")
+    path = tmp_path / "lm.npz"
+    np.savez(path, a=np.zeros(3))
+    with pytest.raises(LanguageModelError, match="not a language model"):
+        load_ngrams(path)
+    with path.open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(LanguageModelError, match="not a language model"):
+        load_ngrams(path)
+    with path.open("wb") as file:
+        np.save(file, np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(LanguageModelError, match="not a language model"):
+        load_ngrams(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ids", 99), ("backoff", 5000), ("children", 5000), ("counts", 0), ("offsets", -1)],
+)
+def test_numbers_that_point_nowhere(tmp_path: Path, name: str, value: int) -> None:
+    path = tmp_path / "lm.npz"
+    save_ngrams(counted(), path)
+    with np.load(path) as archive:
+        content = dict(archive)
+    content[name][3] = value
+    np.savez(path, **content)
+    with pytest.raises(LanguageModelError, match="damaged language model"):
+        load_ngrams(path)
