@@ -90,7 +90,7 @@ def evaluate(
         from ocrsearch.deploy.evaluation_page import Subject, evaluation_page
         from ocrsearch.results.page import save_page
 
-        subject = Subject(model.name, data, split.value, len(bad), unknown)
+        subject = Subject(model.name, data, split.value, str(predictor.decoder), len(bad), unknown)
         save_page(evaluation_page(subject, predictor.bundle, labelled, evaluation), page)
     if as_json:
         about = {"split": split.value, "data": data, "n_bad": len(bad)}
@@ -103,7 +103,8 @@ def evaluate(
             }
         )
     else:
-        _print(evaluation, split.value, len(bad), errors)
+        title = f"{split.value}: {evaluation.metrics.n} pictures, {predictor.decoder}"
+        _print(evaluation, title, len(bad), errors)
         if page is not None:
             typer.echo(f"page written to {page}")
 
@@ -122,14 +123,12 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
     return content
 
 
-def _print(evaluation: Evaluation, split: str, n_bad: int, n_errors: int) -> None:
+def _print(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"{split}: {evaluation.metrics.n} pictures", title_justify="left"
-    )
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for heading in ("", "", "95 % interval"):
         table.add_column(heading)
     for name, meaning in RATES.items():

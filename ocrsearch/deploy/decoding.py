@@ -89,6 +89,17 @@ class Decoder:
     decode: Decode | None
     about: dict[str, Any]
 
+    def __str__(self) -> str:
+        """Return it in words, without the weights."""
+        if self.decode is None:
+            return "greedy decoding"
+        files = [
+            f"{kind} {Path(self.about[name]).name}"
+            for name, kind in (("language_model", "language model"), ("lexicon", "lexicon"))
+            if name in self.about
+        ]
+        return ", ".join([f"beam of {self.about['beam']}", *files])
+
 
 def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     """Return the decoder of a recogniser; files are read.

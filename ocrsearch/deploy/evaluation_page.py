@@ -79,11 +79,12 @@ mark { border-radius: .2rem; padding: 0 .1em; }
 
 @dataclass(frozen=True)
 class Subject:
-    """What was evaluated: model file, data specification, split, and what was left out."""
+    """What was evaluated: model file, data specification, split, decoder, what was left out."""
 
     model: str
     data: str
     split: str
+    decoder: str
     n_bad: int
     unknown_symbols: Sequence[str]
 
@@ -130,7 +131,7 @@ def marked(reference: str, hypothesis: str) -> tuple[str, str]:
 def _heading(subject: Subject, evaluation: Evaluation) -> str:
     part = "all" if subject.split == "all" else f"the {subject.split} split"
     left_out = f", {subject.n_bad} left out as unusable" if subject.n_bad else ""
-    line = f"{part} of {subject.data}: {evaluation.metrics.n} pictures{left_out}"
+    line = f"{part} of {subject.data}: {evaluation.metrics.n} pictures{left_out}, {subject.decoder}"
     unknown = " ".join(subject.unknown_symbols)
     note = f"The model does not know {html.escape(unknown)}; these count as errors."
     return f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>" + (

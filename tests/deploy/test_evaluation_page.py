@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MakeBundle = Callable[..., "Bundle"]
 
 EVIL = "<script>alert(1)</script>"
-SUBJECT = Subject("model.pt", "captcha:numbers", "test", 0, [])
+SUBJECT = Subject("model.pt", "captcha:numbers", "test", "greedy decoding", 0, [])
 EPOCHS = [
     {"epoch": i, "cer": 1 / i, "train_loss": 2 / i, "val_loss": 3 / i, "exact": 0.5}
     for i in (1, 2, 3)
@@ -128,7 +128,7 @@ def test_page_shows_figures_with_intervals(make_bundle: MakeBundle) -> None:
     for figure in ("75.00 %", "12.50 %", "25.00 %"):
         assert f"<b>{figure}</b>" in page
     assert page.count("95 % interval") == 4
-    assert "the test split of captcha:numbers: 4 pictures" in page
+    assert "the test split of captcha:numbers: 4 pictures, greedy decoding" in page
     assert "Most frequent confusions" in page
 
 
@@ -197,7 +197,7 @@ def test_every_text_is_escaped(make_bundle: MakeBundle) -> None:
     charset = type(bundle.charset)(EVIL[:3])
     provenance = {"study": EVIL, "params": {EVIL: EVIL}, EVIL: 1}
     evil = replace(bundle, charset=charset, provenance=provenance, metrics={EVIL: 1.0})
-    subject = Subject(EVIL, EVIL, EVIL, 1, [EVIL])
+    subject = Subject(EVIL, EVIL, EVIL, EVIL, 1, [EVIL])
     data = data_of([EVIL, "<"])
     data = replace(data, names=[EVIL, f"'{EVIL}"])
     for texts in ([f"{EVIL}2", "&"], ["", ">"]):
