@@ -41,6 +41,17 @@ N_TRIALS, N_KILLS, N_LONG = (40, 30, 4) if WHOLE else (9, 6, 1)
 DEADLINE_S = 600
 
 
+def children(parent: int) -> list[int]:
+    """Return the process ids of a process's own that have to do with the server of forks."""
+    found = subprocess.run(
+        ["pgrep", "-P", str(parent), "-f", "forkserver"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [int(pid) for pid in found.stdout.split()]
+
+
 @dataclass
 class Search:
     """A run of the command, begun anew whenever its coordinator is killed."""
@@ -69,13 +80,8 @@ class Search:
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers that are alive."""
-        found = subprocess.run(
-            ["pgrep", "-P", str(self.process.pid), "-f", "spawn_main"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return [int(pid) for pid in found.stdout.split()]
+        servers = children(self.process.pid)
+        return [pid for server in servers for pid in children(server)]
 
     def n_epochs(self) -> int:
         """Return how many epochs are stored; what was stored before must still be the same."""

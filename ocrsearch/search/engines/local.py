@@ -9,8 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from ocrsearch.search.engines.events import (
     EpochDone,
@@ -22,6 +23,19 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.engines.worker import WorkerSetup, worker_main
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+HAS_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
+PRELOADED = [
+    "torch._dynamo",  # what optimisers import when they are first used: half of all that is loaded
+    "ocrsearch.search.engines.worker",
+    "ocrsearch.training.trainer",
+    "ocrsearch.training.session",
+    "ocrsearch.training.latency",
+]
+"""What is loaded once, by a process that does nothing else; workers are forks of it."""
 
 STOP_SECONDS = 1.0
 MAX_STILLBORN = 3
@@ -37,14 +51,27 @@ class _Worker:
 
 
 class LocalEngine:
-    """Runs jobs in processes; a process that dies is replaced."""
+    """Runs jobs in processes; a process that dies is replaced.
+
+    What they need is loaded as soon as there is an engine, they themselves start when it is
+    first polled.
+    """
 
     def __init__(self, n_workers: int, setup: WorkerSetup) -> None:
         self.setup = setup
         self.machine: Machine | None = None
         self._n_stillborn = 0
-        self._context = multiprocessing.get_context("spawn")
-        self._workers = [self._spawn() for _ in range(n_workers)]
+        self._n_workers = n_workers
+        self._workers: list[_Worker] = []
+        self._context: ForkServerContext | SpawnContext = (
+            multiprocessing.get_context("forkserver")
+            if HAS_FORK_SERVER
+            else multiprocessing.get_context("spawn")
+        )
+        if HAS_FORK_SERVER:
+            self._context.set_forkserver_preload(PRELOADED)
+            with _interrupts_blocked():
+                forkserver.ensure_running()
 
     @property
     def n_idle(self) -> int:
@@ -53,6 +80,7 @@ class LocalEngine:
 
     def keep(self, n_workers: int) -> None:
         """Stop the workers beyond the first n; none may have a job yet."""
+        self._n_workers = min(n_workers, self._n_workers)
         for worker in self._workers[n_workers:]:
             self._stop(worker)
         del self._workers[n_workers:]
@@ -72,6 +100,8 @@ class LocalEngine:
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Wait for events, at most so long, and return those that have come."""
+        while len(self._workers) < self._n_workers:
+            self._workers.append(self._spawn())
         by_channel = {w.channel: w for w in self._workers}
         ready = connection.wait(list(by_channel), timeout_s)
         events = []
@@ -110,7 +140,6 @@ class LocalEngine:
         self._n_stillborn += not worker.ready
         if self._n_stillborn >= MAX_STILLBORN:
             return [WorkerRefused(f"a worker ended before it was ready (exit code {code})")]
-        self._workers.append(self._spawn())
         if worker.job is None:
             return []
         reason = f"its worker process died (exit code {code})"
