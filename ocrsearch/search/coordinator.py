@@ -21,6 +21,7 @@ from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.errors import StudyError
 from ocrsearch.search.artifacts import store_artifacts
+from ocrsearch.search.constraints import Constraints
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -30,11 +31,10 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
-from ocrsearch.search.feasibility import examine, network_figures
+from ocrsearch.search.feasibility import network_figures
 from ocrsearch.search.kept_weights import KeptWeights, Rank
-from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.promotion import Promotion, default_rungs
-from ocrsearch.search.settings import ConstraintSettings, PromotionSettings
+from ocrsearch.search.settings import PromotionSettings
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, Status, describe
@@ -61,9 +61,6 @@ MAX_REPEATS = 50
 
 HALVED = "halved_batch"
 """User attribute of a trial that is trained at half its batch size: the whole took too much."""
-
-MEMORY_LIMIT = "memory_mb_limit"
-"""User attribute of a study: the estimate of a configuration for which there was too little."""
 
 
 class Engine(Protocol):
@@ -112,7 +109,7 @@ class Coordinator:
         self._paused: dict[int, int] = {}  # number of the trial: its id in the storage
         self._weights = KeptWeights(folder)
         self._best_key: Rank | None = None
-        self._latencies: dict[str, float] = {}
+        self._constraints = Constraints(study, space, train)
         self._look()
 
     def run(self) -> Ending:
@@ -268,10 +265,7 @@ class Coordinator:
         trial = running.trial
         if running.n_reported:
             return True
-        findings = examine(running.config, self.train, self._constraints())
-        for finding in findings:
-            self._constrain(trial, finding.name, finding.excess)
-        reasons = "; ".join(f.reason for f in findings if f.excess > 0.0)
+        reasons = self._constraints.broken(trial, running.config)
         if reasons:
             self._tell_infeasible(running, reasons)
         return not reasons
@@ -282,19 +276,6 @@ class Coordinator:
         self.status.n_infeasible += 1
         self.observer(self.status, f"trial {running.trial.number} infeasible: {reasons}")
 
-    def _constraints(self) -> ConstraintSettings:
-        """Return the limits of the space, and what is known of the machine's memory."""
-        limits = self.space.settings.constraints
-        known: float | None = self.study.user_attrs.get(MEMORY_LIMIT)
-        if known is None or (limits.memory_mb is not None and limits.memory_mb <= known):
-            return limits
-        return limits.model_copy(update={"memory_mb": known})
-
-    def _constrain(self, trial: optuna.Trial, name: str, value: float) -> None:
-        used = self.space.settings.sampler.name in USE_CONSTRAINTS  # the others warn of them
-        if used and name not in trial.constraints:
-            trial.set_constraint(name, value)
-
     def _submit(self, running: Running) -> None:
         number = running.trial.number
         machine = self.engine.machine
@@ -302,7 +283,7 @@ class Coordinator:
         self.status.running[number] = running
         folder = trial_folder(self.folder, number)
         seed, precision = self.seed + number, self._precision(machine)
-        latency = self._latencies.get(network_key(running.config))
+        latency = self._constraints.latency_ms(running.config)
         limit = self.space.settings.constraints.latency_ms
         job = Job(number, running.config, seed, folder, precision, latency, limit)
         self.engine.submit(job)
@@ -358,7 +339,8 @@ class Coordinator:
         for name, value in result.items():
             running.trial.set_user_attr(name, value)
         running.trial.set_user_attr(ORIGIN, self._origin(running, event))
-        self._note_latency(running, event.latency_ms)
+        if event.latency_ms is not None:
+            self._constraints.note_latency(running.trial, running.config, event.latency_ms)
         key = (best["cer"], best["val_loss"], event.number)
         if not (running.pruned and self._promotion):
             self._store(running.trial, running.config, event.epochs)
@@ -410,15 +392,6 @@ class Coordinator:
             **({"transfer": event.transfer} if event.transfer else {}),
         }
 
-    def _note_latency(self, running: Running, latency_ms: float | None) -> None:
-        """Remember what a network takes, and tell the sampler how that stands to the limit."""
-        if latency_ms is None:
-            return
-        self._latencies[network_key(running.config)] = latency_ms
-        limit = self.space.settings.constraints.latency_ms
-        if limit is not None:
-            self._constrain(running.trial, "latency_ms", latency_ms / limit - 1.0)
-
     def _finish(self, number: int, running: Running, word: str, best: dict[str, Any]) -> None:
         self._failures_in_a_row = 0
         self.status.n_finished_now += 1
@@ -438,7 +411,8 @@ class Coordinator:
             return
         if event.kind == "latency":
             del self.status.running[event.number]
-            self._note_latency(running, event.latency_ms)
+            assert event.latency_ms is not None, "it is what was too much"
+            self._constraints.note_latency(running.trial, running.config, event.latency_ms)
             self._tell_infeasible(running, event.reason)
             return
         retry = running.attempts < MAX_ATTEMPTS.get(event.kind, 1)
@@ -450,7 +424,7 @@ class Coordinator:
             self.observer(self.status, line)
             return
         if event.kind == "memory":
-            self._learn_memory(running)
+            self._constraints.learn_memory(running.trial, running.config)
         running.trial.set_user_attr("failure", event.reason)
         running.trial.set_user_attr("traceback", event.traceback)
         self.study.tell(running.trial, state=failure_state(event.kind))
@@ -473,13 +447,6 @@ class Coordinator:
         batch_size = running.config.training.batch_size
         line = f"trial {event.number} is tried again at batch size {batch_size}: {event.reason}"
         self.observer(self.status, line)
-
-    def _learn_memory(self, running: Running) -> None:
-        """Take what a configuration was estimated to need as too much for this machine."""
-        estimate = network_figures(running.config, self.train)["memory_mb"]
-        known = self.study.user_attrs.get(MEMORY_LIMIT, estimate)
-        self.study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
-        self._constrain(running.trial, "memory_mb", 1.0)
 
     def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
         gains = self._best_key is None or key[0] < self._best_key[0]
@@ -582,11 +549,6 @@ def with_half_batch(config: Config) -> Config:
     batch_size = max(1, config.training.batch_size // 2)
     training = config.training.model_copy(update={"batch_size": batch_size})
     return config.model_copy(update={"training": training})
-
-
-def network_key(config: Config) -> str:
-    """Return what tells networks and the size of their pictures apart."""
-    return f"{config.images.model_dump_json()} {config.model.model_dump_json()}"
 
 
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -650,7 +650,10 @@ def slow(job: Job) -> Event:
 def test_a_network_that_is_too_slow_is_infeasible_and_the_sampler_is_told(tmp_path: Path) -> None:
     text = SPACE + "  constraints: {latency_ms: 5}\n"
     setting = Setting(tmp_path, space=parse_space(text, "space"))
-    _, status = setting.run(slow, trials=40)
+    engine = ScriptedEngine(slow)
+    coordinator = setting.coordinator(engine, Limits(40))
+    coordinator.run()
+    status = coordinator.status
     assert 0 < status.n_infeasible < 15
     assert status.n_failed == 0
     trials = setting.study().get_trials()
@@ -658,6 +661,7 @@ def test_a_network_that_is_too_slow_is_infeasible_and_the_sampler_is_told(tmp_pa
     assert heights == {32}
     limits = [(t.params["images.height"], t.constraints["latency_ms"]) for t in trials]
     assert {(height, round(limit, 3)) for height, limit in limits} == {(16, -0.4), (32, 0.6)}
+    assert sum(trials[number].params["images.height"] == 32 for number in engine.submitted) == 1
 
 
 def test_ends_when_the_epochs_are_used_up(setting: Setting) -> None:
