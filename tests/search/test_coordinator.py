@@ -27,6 +27,7 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.search.feasibility import network_figures
 from ocrsearch.search.kept_weights import N_KEPT
 from ocrsearch.search.space import Space, parse_space
 from ocrsearch.search.status import Ending, Limits, Status, describe
@@ -511,6 +512,25 @@ def test_the_sampler_learns_to_keep_to_a_limit_that_half_of_the_space_is_over(
     message = next(t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs)
     assert message.startswith("size_mb would be ")
     assert message.endswith(", the space allows 3")
+
+
+def test_the_same_of_a_limit_that_only_workers_can_measure(tmp_path: Path) -> None:
+    text = SIZES.replace("size_mb: 3.0", "latency_ms: 5.0")
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    rng = np.random.default_rng(0)
+
+    def measured(job: Job) -> Event:
+        size_mb = network_figures(job.config, coordinator.train)["size_mb"]
+        latency = 5.0 * size_mb / 3.0 * float(rng.normal(1.0, 0.05))
+        if latency > 5.0:
+            return TrialFailed(job.number, "latency", "too slow", "", latency)
+        return TrialDone(job.number, [epoch(1, 0.1)], 1000, None, latency)
+
+    coordinator = setting.coordinator(ScriptedEngine(measured, n_workers=2), Limits(80))
+    coordinator.run()
+    over = ["infeasible" in t.user_attrs for t in setting.study().get_trials(deepcopy=False)]
+    assert 0.3 < np.mean(over[:10]) < 0.8
+    assert np.mean(over[20:]) < 0.25
 
 
 def test_a_limit_is_kept_to_the_last_weight(tmp_path: Path) -> None:
