@@ -1,4 +1,4 @@
-"""Measure what a search costs beside training: deciding, storing, reading large studies."""
+"""Measure what a search costs beside training, and what several workers gain."""
 
 import os
 import resource
@@ -15,10 +15,11 @@ import typer
 from optuna.trial import TrialState
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.search.api import SearchOptions, search
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
-from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.space import Space, load_space, parse_space
 from ocrsearch.search.status import Limits, Status
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
 
@@ -155,6 +156,56 @@ def large(
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             user = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             typer.echo(f"{name}: {clock:.1f} s by the clock, {user:.1f} s of processor time")
+
+
+ALIKE = """
+model: {architecture: crnn, encoder: {conv_depth: 5, conv_base: 16, hidden_size: 128}}
+training: {learning_rate: {float: [1.0e-3, 4.0e-3], log: true}, batch_size: 16, epochs: 8}
+search: {sampler: {name: random}, pruner: {name: none}}
+"""
+"""Configurations that train for the same time."""
+
+
+@app.command()
+def workers(
+    data: Annotated[str, typer.Option(help="Pictures, as for 'ocrsearch run'.")] = "digits",
+    n: Annotated[int, typer.Option(help="Workers that are compared with one.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Epochs for each worker.")] = 16,
+    rounds: Annotated[int, typer.Option(help="Of one worker, then n.")] = 3,
+) -> None:
+    """Epochs per second of n workers over those of one, and the coordinator's processor time.
+
+    The clock runs from the first epoch that is done to the last.
+    """
+    searched = parse_space(ALIKE, "alike")
+    ratios = []
+    for _ in range(rounds):
+        one, _ = epochs_per_second(searched, data, 1, epochs)
+        many, busy = epochs_per_second(searched, data, n, n * epochs)
+        ratios.append(many / one)
+        typer.echo(
+            f"1 worker {one:.3f}, {n} workers {many:.3f} epochs a second: {many / one:.2f}; "
+            f"the coordinator of {n} takes {100 * busy:.2f} % of a core"
+        )
+    typer.echo(
+        f"median {np.median(ratios):.2f}; "
+        f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+
+
+def epochs_per_second(space: Space, data: str, n: int, epochs: int) -> tuple[float, float]:
+    """Search until so many epochs are done; return their rate, and the share of a core we took."""
+    marks: list[tuple[int, float, float]] = []
+
+    def note(status: Status, line: str | None) -> None:  # noqa: ARG001
+        if status.n_epochs > (marks[-1][0] if marks else 0):
+            marks.append((status.n_epochs, time.perf_counter(), time.process_time()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        storage = f"sqlite:///{folder}/bench.db"
+        search(space, data, SearchOptions(storage=storage, workers=n, epochs=epochs), observer=note)
+    (first, start, busy_before), (last, end, busy_after) = marks[0], marks[-1]
+    return (last - first) / (end - start), (busy_after - busy_before) / (end - start)
 
 
 def fill(url: str, space: Space, n: int) -> None:
