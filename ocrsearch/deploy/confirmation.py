@@ -7,7 +7,6 @@ fresh seeds chooses, and the test split is read once, by the model that is hande
 from __future__ import annotations
 
 import json
-import os
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
-from ocrsearch.search.engines.local import LocalEngine
+from ocrsearch.search.engines.local import LocalEngine, n_cores
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.study import study_folder, study_lock
 from ocrsearch.training.checkpoint import load_tensors
@@ -152,8 +151,7 @@ def _runs(best: BestTrial, n_seeds: int, study_seed: int, place: Path) -> list[_
 def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
     waiting = [run for run in runs if not (run.job.folder / RESULT).exists()]
     running: dict[int, _Run] = {}
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    engine = LocalEngine(min(n_cores, len(waiting)), setup)
+    engine = LocalEngine(min(n_cores(), len(waiting)), setup)
     try:
         while waiting or running:
             while engine.n_idle and waiting:
