@@ -31,9 +31,12 @@ def explain_validation_error(
         allowed = ", ".join(key for key in keys if "." not in key)
         return f"{location}: found {finding['input']!r}, must be a section with {allowed}{more}"
     if finding["type"] == "extra_forbidden":
-        tags = [part for part in finding["loc"] if part in ARCHITECTURE_NAMES]
-        if tags and path in paths:
+        tags = [part for part in finding["loc"] if part not in path.split(".")]
+        if path in paths and tags and tags[0] in ARCHITECTURE_NAMES:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
+        if path in paths and tags:
+            section = path.rpartition(".")[0]
+            return f"{location}: not a key of the {section} {tags[0]!r}{more}"
         return f"{location}: unknown key{suggestion(path, paths)}{more}"
     if finding["type"] == "missing":
         return f"{location}: is missing{more}"

@@ -24,6 +24,7 @@ from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.errors import OcrSearchError
 from ocrsearch.models import losses
 from ocrsearch.search.space import load_space
+from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.precision import faster_precision
 from ocrsearch.training.trainer import Trainer
 

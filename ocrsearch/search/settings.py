@@ -107,7 +107,7 @@ class ConstraintSettings(Frozen):
 
 ObjectiveName = Literal["cer", "latency_ms", "size_mb", "parameters", "multiply_adds"]
 
-DEFAULT_PRUNER = "median"
+DEFAULT_PRUNER = "promotion"
 
 
 class SearchSettings(Frozen):
@@ -119,7 +119,7 @@ class SearchSettings(Frozen):
         "best, but a set of those that nothing beats in all.",
     )
     sampler: SamplerSettings = SamplerSettings()
-    pruner: PrunerSettings = MedianSettings()
+    pruner: PrunerSettings = PromotionSettings()
     constraints: ConstraintSettings = ConstraintSettings()
     try_first: tuple[dict[str, Any], ...] = Field(
         (), description="Configurations to try first; what they leave out is suggested."

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ocrsearch.config import Config
 from ocrsearch.data.batches import BATCHES_A_POOL, Batch, training_batches
@@ -30,6 +31,9 @@ from ocrsearch.training.metrics import Metrics, compute_metrics
 from ocrsearch.training.precision import Precision, set_precision
 from ocrsearch.training.schedule import Schedule, build_optimizer, set_rate
 from ocrsearch.training.weights import StartWeights, transfer_weights
+
+READS_BELOW_CER = 0.5
+"""A network with a lower error has left the plateau on which it reads nothing."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ class Trainer:
 
     def _train_epoch(self) -> float:
         self.network.train()
+        self._set_conv_dropout(on=self.progress.best[0] <= READS_BELOW_CER)
         training = self.config.training
         steps = math.ceil(len(self.epochs) / training.batch_size)
         losses = []
@@ -177,6 +182,15 @@ class Trainer:
             set_rate(self.optimizer, rate)
             losses.append(self._step(batch.to(self.device), step))
         return float(torch.stack(losses).mean())
+
+    def _set_conv_dropout(self, *, on: bool) -> None:
+        """Whole channels are dropped only when the network reads.
+
+        Before, it holds most networks on the plateau, where no gain pays for it.
+        """
+        for module in self.network.modules():
+            if isinstance(module, nn.Dropout2d):
+                module.train(on)
 
     def _batches(self) -> Iterator[Batch]:
         training = self.config.training

@@ -330,7 +330,7 @@ def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> Non
         "{name: successive_halving, min_epochs: 1}",
         "{name: hyperband, min_epochs: 1}",
         "{name: none}",
-        "{startup_trials: 1, warmup_epochs: 0}",
+        "{name: median, startup_trials: 1, warmup_epochs: 0}",
     ],
 )
 def test_every_pruner_of_optuna_can_be_named(tmp_path: Path, pruner: str) -> None:

@@ -252,7 +252,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
             id="misspelt section of the search",
         ),
         pytest.param(
-            "search: {pruner: {warm_up_epochs: 3}}",
+            "search: {pruner: {name: median, warm_up_epochs: 3}}",
             ["search", "pruner.warm_up_epochs", "did you mean", "warmup_epochs'?"],
             id="misspelt key of the search",
         ),
@@ -268,7 +268,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: {name: promotion, warmup_epochs: 5}}",
-            ["search: pruner.warmup_epochs", "unknown key"],
+            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'"],
             id="key of another pruner",
         ),
         pytest.param("search: 3", ["search", "found 3"], id="search is a number"),

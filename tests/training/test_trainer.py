@@ -36,7 +36,13 @@ from ocrsearch.training.trainer import EpochReport, Trainer
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(
-    conv_depth=2, conv_base=8, linear_width=16, rnn_layers=2, hidden_size=16, dropout=0.3
+    conv_depth=2,
+    conv_base=8,
+    conv_dropout=0.1,
+    linear_width=16,
+    rnn_layers=2,
+    hidden_size=16,
+    dropout=0.3,
 )
 MODELS: dict[str, ModelConfig] = {
     "crnn": CrnnConfig(encoder=ENCODER),
@@ -86,6 +92,13 @@ def test_one_seed_gives_one_result(model: ModelConfig, sixteen_lines: Dataset) -
     assert not are_equal(expected, other)
 
 
+@pytest.fixture
+def conv_dropout_from_epoch_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let any network count as one that reads, once it has been validated."""
+    monkeypatch.setattr(trainer_module, "READS_BELOW_CER", 99.0)
+
+
+@pytest.mark.usefixtures("conv_dropout_from_epoch_2")
 @pytest.mark.parametrize(
     ("model", "optimizer"),
     [
@@ -95,7 +108,10 @@ def test_one_seed_gives_one_result(model: ModelConfig, sixteen_lines: Dataset) -
     ids=lambda value: getattr(value, "architecture", value),
 )
 def test_stopped_and_continued_equals_uninterrupted(
-    model: ModelConfig, optimizer: OptimizerName, sixteen_lines: Dataset, tmp_path: Path
+    model: ModelConfig,
+    optimizer: OptimizerName,
+    sixteen_lines: Dataset,
+    tmp_path: Path,
 ) -> None:
     config = config_of(model, optimizer=optimizer, epochs=4, decay_share=0.5)
     uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
@@ -154,6 +170,7 @@ def test_fresh_epochs_are_continued_as_if_uninterrupted(tmp_path: Path) -> None:
     assert run(fixed, 1) != expected[1:2]
 
 
+@pytest.mark.usefixtures("conv_dropout_from_epoch_2")
 @pytest.mark.parametrize("missing", ["numpy", "randomness", "optimizer", "progress"])
 def test_each_part_of_the_state_matters(
     missing: str, sixteen_lines: Dataset, tmp_path: Path
@@ -251,6 +268,19 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     monkeypatch.setattr(trainer_module, "read_lines", read_lines)
     monkeypatch.setattr(trainer_module, "compute_metrics", compute_metrics)
     return values
+
+
+def test_conv_dropout_waits_until_the_network_reads(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]]
+) -> None:
+    scores += [(0.9, 1.0), (0.4, 1.0), (0.7, 1.0)]  # what has read once has left the plateau
+    trainer = Trainer(config_of(), sixteen_lines, 0, CPU)
+    encoder = trainer.network.encoder
+    states: list[tuple[bool, bool]] = []
+    for _ in range(4):
+        trainer.run_epoch()
+        states.append((encoder.tower.dropout.training, encoder.dropout.training))
+    assert states == [(False, True), (False, True), (True, True), (True, True)]
 
 
 @pytest.mark.parametrize(
