@@ -2,9 +2,11 @@
 
 Each variant is trained on the same seeds with one thread a process, and the share of the
 validation split that is read wholly right is printed after some epochs: the mean over the seeds,
-with the lowest and the highest. The same configuration is the base of all.
+with the lowest and the highest, and in how many trainings the network reads at all. The base is
+the first configuration that a space tries, or with ``--random`` another point of it for each seed.
 """
 
+import math
 import multiprocessing
 import os
 from collections.abc import Callable
@@ -23,13 +25,14 @@ from ocrsearch.config import Config, flatten
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.errors import OcrSearchError
 from ocrsearch.models import losses
-from ocrsearch.search.space import load_space
+from ocrsearch.search.configuration import random_config
+from ocrsearch.search.space import Space, load_space
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.precision import faster_precision
 from ocrsearch.training.trainer import Trainer
 
-Curve = list[tuple[float, float]]
-"""Exact match and seconds of each epoch."""
+Curve = list[tuple[float, float, float]]
+"""Exact match, CER and seconds of each epoch."""
 
 
 class _NoNorm(nn.Module):
@@ -61,6 +64,16 @@ def without_all(trainer: Trainer) -> None:
         change(trainer)
 
 
+def with_all_augmentation_at_once(trainer: Trainer) -> None:  # noqa: ARG001
+    """Change pictures as much from the first batch on, whether the network reads or not."""
+    trainer_module.STRENGTH_ON_PLATEAU = 1.0
+
+
+def with_conv_dropout_too(trainer: Trainer) -> None:  # noqa: ARG001
+    """Drop channels from the first batch on as well."""
+    trainer_module.READS_BELOW_CER = math.inf
+
+
 def unchanged(trainer: Trainer) -> None:
     """Train as a search does."""
 
@@ -71,6 +84,8 @@ VARIANTS: dict[str, tuple[Callable[[Trainer], None], dict]] = {
     "no second head": (without_column_head, {}),
     "no offset of the blank": (without_blank_offset, {}),
     "none of the three": (without_all, {}),
+    "all augmentation at once": (with_all_augmentation_at_once, {}),
+    "conv dropout at once too": (with_conv_dropout_too, {}),
     "constant rate to the end": (unchanged, {"decay_share": 0.0}),
     "no augmentation": (unchanged, {"augment": {"strength": 0.0}}),
     "augmentation 1.0": (unchanged, {"augment": {"strength": 1.0}}),
@@ -86,31 +101,46 @@ def main(
     ),
     epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
+    random: Annotated[bool, typer.Option("--random", help="Each seed: a random base.")] = False,
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", help="Leave out all others; may be repeated.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
 ) -> None:
     """Print a table of the variants."""
     n = processes or len(os.sched_getaffinity(0))
+    names = variants or list(VARIANTS)
+    if unknown := set(names) - VARIANTS.keys():
+        typer.echo(
+            f"bench_recipe: --variant: found {min(unknown)!r}, allowed: {', '.join(VARIANTS)}",
+            err=True,
+        )
+        raise typer.Exit(2)
     try:
-        base = first_configuration(space)
+        checked = load_space(space)
+        bases = [
+            random_config(checked, seed).model_dump() if random else first_configuration(checked)
+            for seed in range(seeds)
+        ]
         n_val = len(load_dataset(data).splits["val"])
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    jobs = [(name, base, epochs, seed) for name in VARIANTS for seed in range(seeds)]
+    jobs = [(name, bases[seed], epochs, seed) for name in names for seed in range(seeds)]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
     typer.echo(f"exact match on {n_val} validation pictures, {seeds} seeds: mean (lowest, highest)")
+    typer.echo("and how many of the trainings had a CER of at most 0.5 by then")
     typer.echo(f"\n| variant | {' | '.join(f'{e} epochs' for e in shown)} | s an epoch |")
     typer.echo(f"|{' --- |' * (len(shown) + 2)}")
-    for i, name in enumerate(VARIANTS):
+    for i, name in enumerate(names):
         typer.echo(table_row(name, curves[i * seeds : (i + 1) * seeds], shown))
 
 
-def first_configuration(path: Path) -> dict:
+def first_configuration(space: Space) -> dict:
     """Return the first configuration that a space tries, complete with what it fixes."""
-    space = load_space(path)
     first = FixedTrial(flatten(space.settings.try_first[0]))
     return space.resolve(space.suggest(first)).model_dump()
 
@@ -120,13 +150,19 @@ def table_row(name: str, curves: list[Curve], shown: list[int]) -> str:
     cells = []
     for epoch in shown:
         exact = [curve[epoch - 1][0] for curve in curves]
-        cells.append(f"{mean(exact):.3f} ({min(exact):.3f}, {max(exact):.3f})")
-    seconds = mean(s for curve in curves for _, s in curve)
+        reading = sum(min(cer for _, cer, _ in curve[:epoch]) <= 0.5 for curve in curves)
+        cells.append(f"{mean(exact):.3f} ({min(exact):.3f}, {max(exact):.3f}) {reading}")
+    seconds = mean(s for curve in curves for *_, s in curve)
     return f"| {name} | {' | '.join(cells)} | {seconds:.1f} |"
 
 
 _data: list[Dataset] = []
-_recipe = (losses.COLUMN_HEAD_WEIGHT, losses.BLANK_OFFSET)
+_recipe = {
+    (losses, "COLUMN_HEAD_WEIGHT"): losses.COLUMN_HEAD_WEIGHT,
+    (losses, "BLANK_OFFSET"): losses.BLANK_OFFSET,
+    (trainer_module, "READS_BELOW_CER"): trainer_module.READS_BELOW_CER,
+    (trainer_module, "STRENGTH_ON_PLATEAU"): trainer_module.STRENGTH_ON_PLATEAU,
+}
 
 
 def _open(data: str) -> None:
@@ -137,7 +173,8 @@ def _open(data: str) -> None:
 
 def _train(name: str, base: dict, epochs: int, seed: int) -> Curve:
     change, values = VARIANTS[name]
-    losses.COLUMN_HEAD_WEIGHT, losses.BLANK_OFFSET = _recipe
+    for (module, name_of_constant), value in _recipe.items():
+        setattr(module, name_of_constant, value)
     training = {**base["training"], "epochs": epochs, "patience": epochs, **values}
     training["augment"] = {**base["training"]["augment"], **values.get("augment", {})}
     config = Config.model_validate({**base, "training": training})
@@ -145,7 +182,7 @@ def _train(name: str, base: dict, epochs: int, seed: int) -> Curve:
     trainer = Trainer(config, _data[0], seed, device, faster_precision(device))
     change(trainer)
     reports = [trainer.run_epoch() for _ in range(epochs)]
-    return [(report.metrics.exact, report.seconds) for report in reports]
+    return [(report.metrics.exact, report.metrics.cer, report.seconds) for report in reports]
 
 
 if __name__ == "__main__":

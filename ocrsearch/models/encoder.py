@@ -132,15 +132,21 @@ class BiRnn(nn.Module):
             for _ in range(2)
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.compute_dtype: torch.dtype | None = None
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
         """Return (B, T, 2 * hidden_size) for (B, T, linear_width); zero in the padding."""
         turned = turning_index(frame_lengths, frames.shape[1]).to(frames.device)
-        x = frames
+        dtype = self.compute_dtype
+        with torch.autocast(frames.device.type, dtype=dtype, enabled=dtype is not None):
+            x = self._both_ways(frames, turned)
+        return zero_padding(x.float(), frame_lengths, dim=1)
+
+    def _both_ways(self, x: Tensor, turned: Tensor) -> Tensor:
         for i, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             x = self.dropout(x) if i else x
             x = torch.cat([ahead(x)[0], turn(back(turn(x, turned))[0], turned)], dim=2)
-        return zero_padding(x, frame_lengths, dim=1)
+        return x
 
 
 def turning_index(frame_lengths: Tensor, n_frames: int) -> Tensor:

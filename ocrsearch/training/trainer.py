@@ -33,7 +33,13 @@ from ocrsearch.training.schedule import Schedule, build_optimizer, set_rate
 from ocrsearch.training.weights import StartWeights, transfer_weights
 
 READS_BELOW_CER = 0.5
-"""A network with a lower error has left the plateau on which it reads nothing."""
+"""A network with a lower error has left the plateau on which it reads nothing.
+
+Until then it has it easy: no channels are dropped, and the pictures are changed but little.
+"""
+
+STRENGTH_ON_PLATEAU = 0.25
+"""Most strength of augmentation before a network reads."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ class Trainer:
             dataset: what to train on.
             seed: of weights, order, augmentation and dropout.
             device: where to compute.
-            precision: of the convolutions.
+            precision: of convolutions and LSTMs.
             start: a model whose weights are kept, as far as they fit.
         """
         self.config = config
@@ -172,7 +178,7 @@ class Trainer:
 
     def _train_epoch(self) -> float:
         self.network.train()
-        self._set_conv_dropout(on=self.progress.best[0] <= READS_BELOW_CER)
+        self._set_conv_dropout(on=self._reads)
         training = self.config.training
         steps = math.ceil(len(self.epochs) / training.batch_size)
         losses = []
@@ -183,20 +189,24 @@ class Trainer:
             losses.append(self._step(batch.to(self.device), step))
         return float(torch.stack(losses).mean())
 
-    def _set_conv_dropout(self, *, on: bool) -> None:
-        """Whole channels are dropped only when the network reads.
+    @property
+    def _reads(self) -> bool:
+        return self.progress.best[0] <= READS_BELOW_CER
 
-        Before, it holds most networks on the plateau, where no gain pays for it.
-        """
+    def _set_conv_dropout(self, *, on: bool) -> None:
         for module in self.network.modules():
             if isinstance(module, nn.Dropout2d):
                 module.train(on)
 
     def _batches(self) -> Iterator[Batch]:
         training = self.config.training
+        most = training.augment.strength if self._reads else STRENGTH_ON_PLATEAU
+        augment = training.augment.model_copy(
+            update={"strength": min(training.augment.strength, most)}
+        )
         pool = training.batch_size * BATCHES_A_POOL
         for lines in self.epochs.parts(self.progress.epoch, pool):
-            yield from training_batches(lines, training.batch_size, training.augment, self.rng)
+            yield from training_batches(lines, training.batch_size, augment, self.rng)
 
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)

@@ -20,11 +20,11 @@ search:
 """
 
 
-def run(folder: Path, data: Path | str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, data: Path | str, *more: str) -> subprocess.CompletedProcess[str]:
     (folder / "s.yaml").write_text(SPACE, encoding="utf-8")
     options = ["--space", folder / "s.yaml", "--epochs", "2", "--seeds", "1", "--processes", "1"]
     return subprocess.run(
-        [sys.executable, SCRIPT, "--data", data, *options],
+        [sys.executable, SCRIPT, "--data", data, *options, *more],
         capture_output=True,
         text=True,
         timeout=120,
@@ -37,8 +37,24 @@ def test_a_row_for_each_variant(number_folder: Path, tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     rows = [line.split(" | ") for line in lines if "---" not in line]
     assert [row[0] for row in rows[:3]] == ["| variant", "| as it is", "| no norm of the columns"]
-    assert len(rows) == 10
+    assert len(rows) == 12
     assert {len(row) for row in rows} == {4}  # name, after 1 and 2 epochs, seconds
+
+
+def test_random_configurations_and_some_of_the_variants(
+    number_folder: Path, tmp_path: Path
+) -> None:
+    more = ("--random", "--variant", "conv dropout at once too")
+    done = run(tmp_path, number_folder, *more)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [row[0] for row in rows if "---" not in row[0]] == [
+        "| variant",
+        "| conv dropout at once too",
+    ]
+    refused = run(tmp_path, number_folder, "--variant", "no luck")
+    assert refused.returncode == 2
+    assert "found 'no luck', allowed: as it is, " in refused.stderr
 
 
 def test_data_that_is_not_there(tmp_path: Path) -> None:

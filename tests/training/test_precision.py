@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
@@ -30,39 +33,85 @@ def read(network: nn.Module) -> CtcOutput:
     return output
 
 
-def test_faster_precision_measures_and_takes_one_of_two() -> None:
-    assert faster_precision(CPU) in ("fp32", "bf16")
+def test_faster_precision_measures_and_takes_one() -> None:
+    state = torch.get_rng_state()
+    assert faster_precision(CPU) in get_args(Precision)
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize(
-    ("fp32_s", "bf16_s", "expected"),
+    ("fp32_s", "bf16_s", "lstm_s", "expected"),
     [
-        (1.0, 1.0, "fp32"),
-        (1.0, 5.0, "fp32"),
-        (1.05, 1.0, "fp32"),  # not worth it
-        (1.2, 1.0, "bf16"),
-        (5.0, 1.0, "bf16"),
+        (1.0, 1.0, 1.0, "fp32"),
+        (1.0, 5.0, 5.0, "fp32"),
+        (1.05, 1.0, 1.0, "fp32"),  # not worth it
+        (1.2, 1.0, 1.0, "bf16"),
+        (5.0, 1.0, math.inf, "bf16"),  # the build has no such LSTM
+        (5.0, 1.0, 0.95, "bf16"),
+        (5.0, 1.0, 0.8, "bf16-lstm"),
+        (1.0, 1.0, 0.8, "bf16-lstm"),
     ],
 )
 def test_bf16_must_be_clearly_faster(
-    monkeypatch: pytest.MonkeyPatch, fp32_s: float, bf16_s: float, expected: Precision
+    monkeypatch: pytest.MonkeyPatch,
+    fp32_s: float,
+    bf16_s: float,
+    lstm_s: float,
+    expected: Precision,
 ) -> None:
-    seconds = {"fp32": fp32_s, "bf16": bf16_s}
-    monkeypatch.setattr(precision_module, "_seconds", lambda name, _: seconds[name])
+    seconds = {"fp32": fp32_s, "bf16": bf16_s, "bf16-lstm": lstm_s}
+    monkeypatch.setattr(precision_module, "_seconds", lambda _: seconds)
     assert faster_precision(CPU) == expected
 
 
-def test_bf16_is_close_to_fp32(network: nn.Module) -> None:
+def lacks_bf16_lstm() -> bool:
+    return precision_module._seconds(CPU)["bf16-lstm"] == math.inf
+
+
+def test_a_build_without_an_lstm_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lstm(*_: object, **__: object) -> None:
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(nn.LSTM, "forward", lstm)
+    assert precision_module._seconds(CPU)["bf16-lstm"] == math.inf
+
+
+reduced = pytest.mark.parametrize("precision", ["bf16", "bf16-lstm"])
+
+
+@reduced
+def test_bf16_is_close_to_fp32(network: nn.Module, precision: Precision) -> None:
+    if precision == "bf16-lstm" and lacks_bf16_lstm():
+        pytest.skip("this build of PyTorch has no LSTM in bf16")
     expected = read(network).log_probs
-    set_precision(network, "bf16")
+    set_precision(network, precision)
     found = read(network).log_probs
     assert found.dtype == torch.float32
     assert not torch.equal(found, expected)
     torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+    if precision == "bf16-lstm":
+        set_precision(network, "bf16")
+        assert not torch.equal(found, read(network).log_probs)
 
 
-def test_weights_and_gradients_stay_in_fp32(network: nn.Module) -> None:
-    set_precision(network.train(), "bf16")
+def test_a_gru_stays_in_fp32() -> None:
+    config = Config(
+        images=ImageConfig(height=16),
+        model=CrnnConfig(encoder=ENCODER.model_copy(update={"rnn_cell": "gru"})),
+    )
+    network = build_network(config, 5, seed=0).eval()
+    readings = []
+    for precision in ("bf16", "bf16-lstm"):
+        set_precision(network, precision)
+        readings.append(read(network).log_probs)
+    assert torch.equal(*readings)
+
+
+@reduced
+def test_weights_and_gradients_stay_in_fp32(network: nn.Module, precision: Precision) -> None:
+    if precision == "bf16-lstm" and lacks_bf16_lstm():
+        pytest.skip("this build of PyTorch has no LSTM in bf16")
+    set_precision(network.train(), precision)
     images = torch.randn(2, 1, 16, 32, generator=torch.Generator().manual_seed(1))
     network(images, torch.tensor([32, 16])).log_probs.mean().backward()
     assert {p.dtype for p in network.parameters()} == {torch.float32}
@@ -73,6 +122,6 @@ def test_weights_and_gradients_stay_in_fp32(network: nn.Module) -> None:
 
 def test_fp32_can_be_had_back(network: nn.Module) -> None:
     expected = read(network).log_probs
-    set_precision(network, "bf16")
+    set_precision(network, "bf16-lstm")
     set_precision(network, "fp32")
     assert torch.equal(read(network).log_probs, expected)

@@ -24,6 +24,8 @@ from ocrsearch.config import (
     Seq2SeqConfig,
     TrainingConfig,
 )
+from ocrsearch.data import batches as batches_module
+from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset, open_dataset, save_dataset
 from ocrsearch.errors import DivergedError
 from ocrsearch.models import losses
@@ -270,9 +272,16 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     return values
 
 
-def test_conv_dropout_waits_until_the_network_reads(
-    sixteen_lines: Dataset, scores: list[tuple[float, float]]
+def test_conv_dropout_and_strong_augmentation_wait_until_the_network_reads(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    strengths: list[float] = []
+
+    def training_batches(*arguments: Any) -> Iterator[Batch]:
+        strengths.append(arguments[2].strength)
+        return batches_module.training_batches(*arguments)
+
+    monkeypatch.setattr(trainer_module, "training_batches", training_batches)
     scores += [(0.9, 1.0), (0.4, 1.0), (0.7, 1.0)]  # what has read once has left the plateau
     trainer = Trainer(config_of(), sixteen_lines, 0, CPU)
     encoder = trainer.network.encoder
@@ -281,6 +290,10 @@ def test_conv_dropout_waits_until_the_network_reads(
         trainer.run_epoch()
         states.append((encoder.tower.dropout.training, encoder.dropout.training))
     assert states == [(False, True), (False, True), (True, True), (True, True)]
+    assert strengths == [0.25, 0.25, 1.0, 1.0]
+    config = config_of(augment=AugmentConfig(strength=0.125))
+    Trainer(config, sixteen_lines, 0, CPU).run_epoch()
+    assert strengths[4:] == [0.125]
 
 
 @pytest.mark.parametrize(

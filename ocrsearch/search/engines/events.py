@@ -16,7 +16,7 @@ class Machine:
 
     Attributes:
         device: "cpu" or "cuda".
-        precision: of the convolutions, whichever was faster.
+        precision: of its networks, whichever was fastest.
         versions: of what trains.
         free_mb: memory of the GPU that nobody uses, in megabytes; None without a GPU.
     """
@@ -36,7 +36,7 @@ class Job:
         config: what to train.
         seed: of its training.
         folder: where it is saved.
-        precision: of the convolutions.
+        precision: of convolutions and LSTMs.
         latency_ms: of its network, if that is known; otherwise it is measured.
         max_latency_ms: a new configuration whose network takes longer is not trained.
     """
