@@ -75,7 +75,10 @@ class TowerConfig(Frozen):
         description="Channels at depth i are conv_base * conv_growth**i, rounded to 8.",
     )
     conv_dropout: float = Field(
-        0.0, ge=0.0, lt=1.0, description="Dropout of whole channels between convolutions."
+        0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Dropout of whole channels between convolutions, once the network reads.",
     )
     linear_width: int = Field(
         128, ge=8, le=2048, description="Width of the layer behind the convolutions."

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 
 COLUMNS = ("method", "workers", "seed", "epochs", "seconds", "cer", "val_loss")
 
-RIVALS = ("median", "median of the space", "halving")
+RIVALS = ("median", "patient median", "halving")
 """Promotion is to be at no budget worse than the best of these."""
 
 BUDGET_STEP = 50

@@ -42,13 +42,13 @@ class Method:
 
     Attributes:
         sampler: its name.
-        pruner: None for the one that the space has.
+        pruner: in place of the one that the space has.
         stop_epoch: all stop there, and the best is trained to its end.
         reduction: one in so many is promoted; the rungs follow from it.
     """
 
     sampler: SamplerName = "tpe"
-    pruner: PrunerSettings | None = field(default_factory=NoPruner)
+    pruner: PrunerSettings = field(default_factory=NoPruner)
     stop_epoch: int | None = None
     reduction: int = promotion.REDUCTION
 
@@ -56,8 +56,7 @@ class Method:
         """Return a space with this method; nothing is tried first."""
         changed: dict[str, Any] = {"try_first": ()}
         changed["sampler"] = space.settings.sampler.model_copy(update={"name": self.sampler})
-        if self.pruner is not None:
-            changed["pruner"] = self.pruner
+        changed["pruner"] = self.pruner
         return replace(space, settings=space.settings.model_copy(update=changed))
 
 
@@ -65,7 +64,7 @@ METHODS = {
     "random": Method("random"),
     "tpe": Method(),
     "median": Method(pruner=MedianSettings()),
-    "median of the space": Method(pruner=None),
+    "patient median": Method(pruner=MedianSettings(startup_trials=4, warmup_epochs=9)),
     "halving": Method(pruner=HalvingSettings()),
     "promotion": Method(pruner=PromotionSettings()),
     "promotion of halves": Method(pruner=PromotionSettings(), reduction=2),
