@@ -20,15 +20,19 @@ import torch
 import typer
 from optuna.trial import FixedTrial
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ocrsearch.config import Config, flatten
+from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.errors import OcrSearchError
 from ocrsearch.models import losses
 from ocrsearch.search.configuration import random_config
 from ocrsearch.search.space import Space, load_space
 from ocrsearch.training import trainer as trainer_module
+from ocrsearch.training.metrics import Metrics
 from ocrsearch.training.precision import faster_precision
+from ocrsearch.training.schedule import build_optimizer
 from ocrsearch.training.trainer import Trainer
 
 Curve = list[tuple[float, float, float]]
@@ -74,6 +78,59 @@ def with_conv_dropout_too(trainer: Trainer) -> None:  # noqa: ARG001
     trainer_module.READS_BELOW_CER = math.inf
 
 
+class _ColumnMax(nn.Module):
+    """Takes the place of the linear layer: it sees of each channel the largest row alone."""
+
+    def __init__(self, rows: int, channels: int, width: int) -> None:
+        super().__init__()
+        self.rows = rows
+        self.linear = nn.Linear(channels, width, bias=False)
+
+    def forward(self, columns: Tensor) -> Tensor:
+        """Return (B, T, width) of (B, T, channels * rows) columns."""
+        return self.linear(columns.unflatten(2, (-1, self.rows)).amax(3))
+
+
+def with_column_max(trainer: Trainer) -> None:
+    """Collapse the height by the maximum, where all rows enter the linear layer."""
+    encoder = trainer.network.encoder
+    channels = encoder.tower.convs[-1].out_channels
+    rows = encoder.tower.column_size // channels
+    encoder.linear = _ColumnMax(rows, channels, encoder.linear.out_features)
+    trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
+
+
+def with_orthogonal_rnn(trainer: Trainer) -> None:
+    """Begin with orthogonal recurrent weights, and LSTMs with a forget gate that is open."""
+    for module in trainer.network.encoder.rnn.modules():
+        if isinstance(module, nn.RNNBase):
+            size = module.hidden_size
+            with torch.no_grad():
+                for gate in module.weight_hh_l0.split(size):
+                    nn.init.orthogonal_(gate)
+                if isinstance(module, nn.LSTM):
+                    module.bias_ih_l0[size : 2 * size] = 1.0
+
+
+def with_averaged_weights(trainer: Trainer) -> None:
+    """Validate a running mean of the weights over about the last hundred batches."""
+    network, step, validate = trainer.network, trainer._step, trainer._validate
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
+
+    def step_and_average(batch: Batch, i: int) -> Tensor:
+        loss = step(batch, i)
+        averaged.update_parameters(network)
+        return loss
+
+    def validate_average() -> tuple[float, Metrics]:
+        trainer.network = averaged.module
+        found = validate()
+        trainer.network = network
+        return found
+
+    trainer._step, trainer._validate = step_and_average, validate_average
+
+
 def unchanged(trainer: Trainer) -> None:
     """Train as a search does."""
 
@@ -86,6 +143,9 @@ VARIANTS: dict[str, tuple[Callable[[Trainer], None], dict]] = {
     "none of the three": (without_all, {}),
     "all augmentation at once": (with_all_augmentation_at_once, {}),
     "conv dropout at once too": (with_conv_dropout_too, {}),
+    "largest row of each column": (with_column_max, {}),
+    "orthogonal RNN": (with_orthogonal_rnn, {}),
+    "averaged weights": (with_averaged_weights, {}),
     "constant rate to the end": (unchanged, {"decay_share": 0.0}),
     "no augmentation": (unchanged, {"augment": {"strength": 0.0}}),
     "augmentation 1.0": (unchanged, {"augment": {"strength": 1.0}}),
