@@ -155,8 +155,7 @@ class Coordinator:
             return "patience"
         if status.n_finished >= limits.trials and not status.running and not self._candidates():
             return "trials"
-        nobody_trains = not status.running and not self._elsewhere
-        if self._exhausted and nobody_trains and not self._candidates():
+        if self._exhausted and self._nobody_trains and not self._candidates():
             return "exhausted"
         if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
             return "timeout"
@@ -190,8 +189,17 @@ class Coordinator:
         begun = self.status.n_finished + len(self.status.running) + len(self._elsewhere)
         return 0 if self._exhausted else max(0, self.limits.trials - begun)
 
+    @property
+    def _nobody_trains(self) -> bool:
+        return not self.status.running and not self._elsewhere
+
     def _candidates(self) -> list[int]:
-        return self._promotion.candidates(self._paused) if self._promotion else []
+        if self._promotion is None:
+            return []
+        found = self._promotion.candidates(self._paused)
+        if not found and not self._room and self._nobody_trains:
+            return self._promotion.finalist(self._paused)
+        return found
 
     def _promote(self, number: int) -> Running:
         assert self._promotion is not None

@@ -110,15 +110,27 @@ class Promotion:
         i = max(i for i, places in enumerate(self._places) if number in places)
         self._left[i].add(number)
 
+    def finalist(self, paused: Iterable[int]) -> list[int]:
+        """Return the one that goes on at the end of a search in which none has gone all the way.
+
+        It is the best of the highest rung that was reached. So few configurations that no third
+        of a third is left still end in a network that is trained in full.
+        """
+        reached = [i for i, places in enumerate(self._places) if places]
+        if not reached or self._left[-1]:
+            return []
+        best = min(self._places[reached[-1]].values(), key=lambda place: place.order)
+        return [best.number] if best.number in set(paused) else []
+
     def hopeless(self, paused: Iterable[int], n_total: int) -> list[int]:
-        """Return the paused ones that will not be among the best, whatever else comes.
+        """Return the paused ones that will not go on, whatever else comes.
 
         Args:
             paused: numbers of those that wait.
             n_total: configurations that the first rung will have seen at the end; a later one
                 sees its share of them.
         """
-        found, waiting = [], set(paused)
+        found, waiting = [], set(paused) - set(self.finalist(paused))
         for i in reversed(range(len(self.rungs))):
             n_to_come = max(0, n_total // REDUCTION**i - len(self._places[i]))
             may_go_on = self._best(i, n_to_come) | self._left[i]

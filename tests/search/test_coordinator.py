@@ -311,8 +311,19 @@ def test_time_that_is_up_leaves_paused_trials_for_later(promoting: Setting) -> N
 
 
 def test_a_stopped_one_counts_as_best_until_a_finished_one_is_better(promoting: Setting) -> None:
-    _, status = promoting.run(by_number(CERS), trials=2)
+    _, status = promoting.run(by_number(CERS), trials=3, epochs=3)
     assert (status.n_complete, status.best_number, status.best_value) == (0, 1, 0.1)
+
+
+@pytest.mark.parametrize(("trials", "expected"), [(1, [9]), (2, [1, 9]), (5, [1, 9, 1, 1, 1])])
+def test_of_few_the_best_is_trained_in_full(
+    promoting: Setting, trials: int, expected: list[int]
+) -> None:
+    ending, status = promoting.run(by_number(CERS), trials=trials)
+    assert ending == "trials"
+    assert n_epochs_of(promoting) == expected
+    assert (status.n_complete, status.n_pruned) == (1, trials - 1)
+    assert not list((promoting.folder / "s").rglob("last.pt"))
 
 
 def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> None:
@@ -320,7 +331,7 @@ def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> Non
         return [1.0 - 0.001 * job.number] * 9  # the loss is the same number
 
     promoting.run(plateau, trials=3)
-    assert n_epochs_of(promoting) == [1, 1, 3]
+    assert n_epochs_of(promoting) == [1, 1, 9]
 
 
 @pytest.mark.parametrize(

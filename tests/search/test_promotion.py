@@ -112,3 +112,21 @@ def test_never_more_than_a_third_has_left_and_the_best_always_may(cers: list[flo
     ranked = sorted(order, key=lambda n: (promotion_key(curve(3, cers[n]), 3), n))
     assert set(ranked[: len(cers) // 3]) <= may
     assert not may & set(promotion.hopeless(paused, len(cers)))
+
+
+def test_the_finalist_is_the_best_of_the_highest_rung_unless_one_has_gone_all_the_way() -> None:
+    promotion = Promotion((3, 9))
+    assert promotion.finalist([]) == []
+    arrive(promotion, 0, 0.5)
+    arrive(promotion, 1, 0.4, group="seq2seq")
+    assert promotion.finalist([0, 1]) == [1]
+    assert promotion.hopeless([0, 1], 2) == [0]
+    promotion.promote(1)
+    assert promotion.finalist([0]) == []
+    promotion.record(1, "seq2seq", curve(9, 0.4))
+    assert not promotion.goes_on(1, 9)
+    arrive(promotion, 2, 0.1)  # better, but not so far
+    assert promotion.finalist([0, 1, 2]) == [1]
+    promotion.promote(1)
+    assert promotion.finalist([0, 2]) == []
+    assert promotion.hopeless([0, 2], 3) == [0, 2]
