@@ -47,7 +47,7 @@ def test_faster_precision_measures_and_takes_one() -> None:
         (1.05, 1.0, 1.0, "fp32"),  # not worth it
         (1.2, 1.0, 1.0, "bf16"),
         (5.0, 1.0, math.inf, "bf16"),  # the build has no such LSTM
-        (5.0, 1.0, 0.95, "bf16"),
+        (5.0, 1.0, 1.05, "bf16"),
         (5.0, 1.0, 0.8, "bf16-lstm"),
         (1.0, 1.0, 0.8, "bf16-lstm"),
     ],
