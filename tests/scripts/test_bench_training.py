@@ -12,7 +12,7 @@ from ocrsearch.models.factory import build_network
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_training.py"
 
 
-def test_both_loops_and_their_parts_are_measured(number_folder: Path) -> None:
+def test_the_loops_and_their_parts_are_measured(number_folder: Path) -> None:
     arguments = ["--data", number_folder, "--rounds", "1", "--processes", "1"]
     done = subprocess.run(
         [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=120
@@ -20,7 +20,8 @@ def test_both_loops_and_their_parts_are_measured(number_folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("32 pictures, 1 processes, ")
-    assert [line.split(" " * 3)[0] for line in lines[1:3]] == ["ocrsearch", "bare loop"]
+    names = [line.split(" " * 2)[0] for line in lines[1:4]]
+    assert names == ["ocrsearch", "with validation", "bare loop"]
     assert done.stdout.count(" of its limit") == 3
 
 
