@@ -35,8 +35,8 @@ def explain_validation_error(
         if path in paths and tags and tags[0] in ARCHITECTURE_NAMES:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
         if path in paths and tags:
-            section = path.rpartition(".")[0]
-            return f"{location}: not a key of the {section} {tags[0]!r}{more}"
+            owner = f"{path.rpartition('.')[0]} {tags[0]!r}"
+            return f"{location}: not a key of the {owner}; it goes with another name{more}"
         return f"{location}: unknown key{suggestion(path, paths)}{more}"
     if finding["type"] == "missing":
         return f"{location}: is missing{more}"

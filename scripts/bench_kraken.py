@@ -25,7 +25,9 @@ from ocrsearch.models.layers import conv_channels, pool_sizes
 
 
 def main(
-    ketos: Annotated[Path, typer.Option(help="kraken's command for training.")],
+    ketos: Annotated[
+        Path, typer.Option(help="kraken's command for training.", exists=True, dir_okay=False)
+    ],
     data: Annotated[str, typer.Option(help="SPEC of labelled pictures.")] = "digits",
     rounds: Annotated[int, typer.Option(min=1, help="Measurements.")] = 3,
     epochs: Annotated[int, typer.Option(min=2, help="Of the longer training.")] = 4,

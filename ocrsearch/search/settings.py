@@ -156,4 +156,6 @@ class SearchSettings(Frozen):
     @field_validator("pruner", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"must be a section, as {{name: {value}}}")
         return {"name": DEFAULT_PRUNER, **value} if isinstance(value, dict) else value

@@ -46,3 +46,12 @@ def test_what_kraken_says_when_it_fails(number_folder: Path, tmp_path: Path) -> 
     done = run(tmp_path, number_folder, code=3)
     assert done.returncode == 1
     assert done.stderr.startswith(f"bench_kraken: {tmp_path / 'ketos'} failed")
+
+
+def test_a_command_that_is_not_there(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--ketos", tmp_path / "ketos"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "does not exist" in done.stderr
+    assert "Traceback" not in done.stderr

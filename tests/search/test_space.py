@@ -257,6 +257,11 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
             id="misspelt key of the search",
         ),
         pytest.param(
+            "search: {pruner: median}",
+            ["search: pruner: found 'median', must be a section, as {name: median}"],
+            id="name of a pruner alone",
+        ),
+        pytest.param(
             "search: {pruner: {name: medain}}",
             ["search: pruner.name", "found 'medain'", "'median'", "'promotion'"],
             id="misspelt pruner",
@@ -268,7 +273,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: {name: promotion, warmup_epochs: 5}}",
-            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'"],
+            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'; it goes with"],
             id="key of another pruner",
         ),
         pytest.param("search: 3", ["search", "found 3"], id="search is a number"),
