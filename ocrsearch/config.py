@@ -16,6 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FRAME_STRIDE = 4
 """Columns of the scaled picture for each frame of the encoder."""
 
+NETWORK_VERSION = 3
+"""What a configuration's network is like; weights of another version do not fit.
+
+1: both directions of a recurrent layer in one, augmentation a number; 2: no norm behind one.
+"""
+
 
 class Frozen(BaseModel):
     """Base of all configuration classes: immutable, unknown keys, infinities and NaN refused."""

@@ -1,9 +1,10 @@
 """Measure what each part of the training recipe brings: trainings with and without it.
 
 Each variant is trained on the same seeds with one thread a process, and the share of the
-validation split that is read wholly right is printed after some epochs: the mean over the seeds,
-with the lowest and the highest, and in how many trainings the network reads at all. The base is
-the first configuration that a space tries, or with ``--random`` another point of it for each seed.
+validation split that is read wholly right, or the CER, is printed after some epochs: the mean over
+the seeds, with the lowest and the highest, and in how many trainings the network reads at all. The
+base is the first configuration that a space tries, or with ``--random`` another point of it for
+each seed.
 """
 
 import math
@@ -40,7 +41,7 @@ Curve = list[tuple[float, float, float]]
 
 
 class _NoNorm(nn.Module):
-    """Takes the place of the norm of the columns."""
+    """Takes the place of a norm of frames."""
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:  # noqa: ARG002
         """Return the frames as they are."""
@@ -50,6 +51,13 @@ class _NoNorm(nn.Module):
 def without_column_norm(trainer: Trainer) -> None:
     """Let the columns enter the RNN as the linear layer gives them."""
     trainer.network.encoder.norm = _NoNorm()
+
+
+def without_rnn_norms(trainer: Trainer) -> None:
+    """Let each layer of the RNN hand on what it gives."""
+    norms = trainer.network.encoder.rnn.norms
+    for i in range(len(norms)):
+        norms[i] = _NoNorm()
 
 
 def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
@@ -63,8 +71,13 @@ def without_blank_offset(trainer: Trainer) -> None:  # noqa: ARG001
 
 
 def without_all(trainer: Trainer) -> None:
-    """Leave out all three."""
-    for change in (without_column_norm, without_column_head, without_blank_offset):
+    """Leave out all four."""
+    for change in (
+        without_column_norm,
+        without_rnn_norms,
+        without_column_head,
+        without_blank_offset,
+    ):
         change(trainer)
 
 
@@ -138,9 +151,10 @@ def unchanged(trainer: Trainer) -> None:
 VARIANTS: dict[str, tuple[Callable[[Trainer], None], dict]] = {
     "as it is": (unchanged, {}),
     "no norm of the columns": (without_column_norm, {}),
+    "no norms behind the RNN": (without_rnn_norms, {}),
     "no second head": (without_column_head, {}),
     "no offset of the blank": (without_blank_offset, {}),
-    "none of the three": (without_all, {}),
+    "none of the four": (without_all, {}),
     "all augmentation at once": (with_all_augmentation_at_once, {}),
     "conv dropout at once too": (with_conv_dropout_too, {}),
     "largest row of each column": (with_column_max, {}),
@@ -165,6 +179,9 @@ def main(
     variants: Annotated[
         list[str] | None, typer.Option("--variant", help="Leave out all others; may be repeated.")
     ] = None,
+    cer: Annotated[
+        bool, typer.Option("--cer", help="CER, not exact match: for long lines.")
+    ] = False,
     processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
 ) -> None:
     """Print a table of the variants."""
@@ -191,12 +208,13 @@ def main(
     with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
-    typer.echo(f"exact match on {n_val} validation pictures, {seeds} seeds: mean (lowest, highest)")
+    measured = "CER" if cer else "exact match"
+    typer.echo(f"{measured} on {n_val} validation pictures, {seeds} seeds: mean (lowest, highest)")
     typer.echo("and how many of the trainings had a CER of at most 0.5 by then")
     typer.echo(f"\n| variant | {' | '.join(f'{e} epochs' for e in shown)} | s an epoch |")
     typer.echo(f"|{' --- |' * (len(shown) + 2)}")
     for i, name in enumerate(names):
-        typer.echo(table_row(name, curves[i * seeds : (i + 1) * seeds], shown))
+        typer.echo(table_row(name, curves[i * seeds : (i + 1) * seeds], shown, column=int(cer)))
 
 
 def first_configuration(space: Space) -> dict:
@@ -205,13 +223,13 @@ def first_configuration(space: Space) -> dict:
     return space.resolve(space.suggest(first)).model_dump()
 
 
-def table_row(name: str, curves: list[Curve], shown: list[int]) -> str:
-    """Return a line of the table: exact match after some epochs, over the seeds."""
+def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> str:
+    """Return a line of the table: a column of the curves after some epochs, over the seeds."""
     cells = []
     for epoch in shown:
-        exact = [curve[epoch - 1][0] for curve in curves]
+        found = [curve[epoch - 1][column] for curve in curves]
         reading = sum(min(cer for _, cer, _ in curve[:epoch]) <= 0.5 for curve in curves)
-        cells.append(f"{mean(exact):.3f} ({min(exact):.3f}, {max(exact):.3f}) {reading}")
+        cells.append(f"{mean(found):.3f} ({min(found):.3f}, {max(found):.3f}) {reading}")
     seconds = mean(s for curve in curves for *_, s in curve)
     return f"| {name} | {' | '.join(cells)} | {seconds:.1f} |"
 

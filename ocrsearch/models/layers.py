@@ -51,7 +51,7 @@ KEPT_OF_POOL = 3
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, with the norm behind it: one follows each convolution and the first linear layer.
+    """A layer, with the norm behind it: one follows each but the last and those of a decoder.
 
     Attributes:
         name: of its module, as weights are named.
@@ -185,9 +185,9 @@ def _rnn(config: EncoderConfig, n_frames: int) -> Layer:
         "encoder.rnn",
         f"{config.rnn_cell.upper()}{layers}, both directions",
         (n_frames, 2 * hidden),
-        sum(2 * n_parameters for n_parameters, _ in cells),
+        sum(2 * n_parameters + 4 * hidden for n_parameters, _ in cells),
         sum(2 * n_frames * n_multiply_adds for _, n_multiply_adds in cells),
-        2 * n_frames * config.rnn_layers * hidden * (N_GATES[config.rnn_cell] + 3),
+        2 * n_frames * config.rnn_layers * hidden * (N_GATES[config.rnn_cell] + 4),
     )
 
 

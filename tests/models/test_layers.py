@@ -66,8 +66,8 @@ def test_figures_worked_out_by_hand() -> None:
         "encoder.tower.convs.0": ((8, 8, 16), 9 * 1 * 8 + 16, 9 * 1 * 8 * 16 * 32),
         "encoder.tower.convs.1": ((16, 4, 8), 9 * 8 * 16 + 32, 9 * 8 * 16 * 8 * 16),
         "encoder.linear": ((8, 8), 16 * 4 * 8 + 16, 8 * 16 * 4 * 8),
-        # two directions, four gates, inputs and state of 8 each, two biases a gate
-        "encoder.rnn": ((8, 16), 2 * 4 * (8 * 16 + 16), 8 * 2 * 4 * 8 * 16),
+        # two directions, four gates, inputs and state of 8 each, two biases a gate; a norm
+        "encoder.rnn": ((8, 16), 2 * 4 * (8 * 16 + 16) + 32, 8 * 2 * 4 * 8 * 16),
         "head": ((8, 11), 16 * 11 + 11, 8 * 16 * 11),
         "column_head.conv": ((8, 11), 3 * 8 * 11 + 11, 8 * 3 * 8 * 11),
     }

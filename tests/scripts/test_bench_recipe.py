@@ -37,16 +37,17 @@ def test_a_row_for_each_variant(number_folder: Path, tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     rows = [line.split(" | ") for line in lines if "---" not in line]
     assert [row[0] for row in rows[:3]] == ["| variant", "| as it is", "| no norm of the columns"]
-    assert len(rows) == 15
+    assert len(rows) == 16
     assert {len(row) for row in rows} == {4}  # name, after 1 and 2 epochs, seconds
 
 
 def test_random_configurations_and_some_of_the_variants(
     number_folder: Path, tmp_path: Path
 ) -> None:
-    more = ("--random", "--variant", "conv dropout at once too")
+    more = ("--random", "--variant", "conv dropout at once too", "--cer")
     done = run(tmp_path, number_folder, *more)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("CER on ")
     rows = [line.split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
     assert [row[0] for row in rows if "---" not in row[0]] == [
         "| variant",

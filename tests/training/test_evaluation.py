@@ -48,7 +48,8 @@ def untrained(model: ModelConfig) -> nn.Module:
     network = build_network(Config(images=IMAGES, model=model), 10, seed=1)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.mul_(4.0)
+            if parameter.dim() > 1:  # the norms stay as they are
+                parameter.mul_(4.0)
     return network
 
 
