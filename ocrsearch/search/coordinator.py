@@ -199,7 +199,17 @@ class Coordinator:
         found = self._promotion.candidates(self._paused)
         if not found and not self._room and self._nobody_trains:
             return self._promotion.finalist(self._paused)
+        if self.limits.timeout_s is not None:
+            return self._promotion.last_chances(self._paused, self._has_time) or found
         return found
+
+    def _has_time(self, number: int, n_more: int) -> bool:
+        """Whether the time lasts for what is left of a paused trial and some epochs before it."""
+        assert self.limits.timeout_s is not None
+        epochs = optuna.Trial(self.study, self._paused[number]).user_attrs["epochs"]
+        n_left = self.space.max_epochs - len(epochs) + n_more
+        seconds: float = sum(record["seconds"] for record in epochs) / len(epochs) * n_left
+        return self.status.elapsed_s + seconds < self.limits.timeout_s
 
     def _promote(self, number: int) -> Running:
         assert self._promotion is not None

@@ -8,7 +8,7 @@ checkpoint, and goes on from there when others that come later make it one of th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ocrsearch.training.epochs import Epochs
@@ -116,11 +116,30 @@ class Promotion:
         It is the best of the highest rung that was reached. So few configurations that no third
         of a third is left still end in a network that is trained in full.
         """
-        reached = [i for i, places in enumerate(self._places) if places]
-        if not reached or self._left[-1]:
-            return []
-        best = min(self._places[reached[-1]].values(), key=lambda place: place.order)
-        return [best.number] if best.number in set(paused) else []
+        best = self._of_highest_rung()[:1]
+        return [] if self._left[-1] else [n for n in best if n in set(paused)]
+
+    def last_chances(
+        self, paused: Iterable[int], has_time: Callable[[int, int], bool]
+    ) -> list[int]:
+        """Return those that go on when the time of a search runs out, the best first.
+
+        What begins now is not trained in full any more, but what waits at the highest rung
+        that was reached may be.
+
+        Args:
+            paused: numbers of those that wait with a checkpoint.
+            has_time: whether a configuration, by its number, would still be trained in full if
+                it went on only after so many more of its epochs.
+        """
+        waiting = set(paused)
+        found = [n for n in self._of_highest_rung() if n in waiting]
+        return [n for n in found if not has_time(n, self.rungs[0])]
+
+    def _of_highest_rung(self) -> list[int]:
+        reached = [places for places in self._places if places]
+        ranked = sorted(reached[-1].values(), key=lambda p: p.order) if reached else []
+        return [place.number for place in ranked]
 
     def hopeless(self, paused: Iterable[int], n_total: int) -> list[int]:
         """Return the paused ones that will not go on, whatever else comes.

@@ -22,7 +22,10 @@ class SamplerSettings(Frozen):
 
 
 class PromotionSettings(Frozen):
-    """Stop all at rungs of epochs, and continue the best third of each from its checkpoint."""
+    """Stop all at rungs of epochs, and continue the best third of each from its checkpoint.
+
+    When the time of a search runs short, the best that wait go on instead of new ones.
+    """
 
     name: Literal["promotion"] = "promotion"
     rungs: tuple[int, ...] = Field(

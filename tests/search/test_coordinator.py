@@ -326,6 +326,16 @@ def test_of_few_the_best_is_trained_in_full(
     assert not list((promoting.folder / "s").rglob("last.pt"))
 
 
+@pytest.mark.parametrize(("timeout_s", "expected"), [(5.0, [9, 1]), (1000.0, [1, 9])])
+def test_short_of_time_what_waits_at_the_highest_rung_goes_on_at_once(
+    promoting: Setting, timeout_s: float, expected: list[int]
+) -> None:
+    """An epoch says that it took a second: in five there is no time to wait for a better one."""
+    ending, _ = promoting.run(by_number(CERS), trials=2, timeout_s=timeout_s)
+    assert ending == "trials"
+    assert n_epochs_of(promoting) == expected
+
+
 def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> None:
     def plateau(job: Job) -> list[float]:
         return [1.0 - 0.001 * job.number] * 9  # the loss is the same number

@@ -130,3 +130,20 @@ def test_the_finalist_is_the_best_of_the_highest_rung_unless_one_has_gone_all_th
     promotion.promote(1)
     assert promotion.finalist([0, 2]) == []
     assert promotion.hopeless([0, 2], 3) == [0, 2]
+
+
+def test_the_last_chances_are_of_the_highest_rung_and_short_of_time() -> None:
+    promotion = Promotion((3, 9))
+    asked: list[tuple[int, int]] = []
+
+    def has_time(number: int, n_more: int) -> bool:
+        asked.append((number, n_more))
+        return number == 2
+
+    assert promotion.last_chances([], has_time) == []
+    for number, cer in enumerate((0.5, 0.4, 0.3, 0.2)):
+        arrive(promotion, number, cer)
+    assert promotion.last_chances([0, 1, 2], has_time) == [1, 0]
+    assert asked == [(2, 3), (1, 3), (0, 3)]  # one that begins stops at the first rung
+    promotion.record(0, "crnn", curve(9, 0.5))
+    assert promotion.last_chances([0, 1, 2], has_time) == [0]
