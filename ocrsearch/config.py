@@ -16,12 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 FRAME_STRIDE = 4
 """Columns of the scaled picture for each frame of the encoder."""
 
-NETWORK_VERSION = 3
-"""What a configuration's network is like; weights of another version do not fit.
-
-1: both directions of a recurrent layer in one, augmentation a number; 2: no norm behind one.
-"""
-
 
 class Frozen(BaseModel):
     """Base of all configuration classes: immutable, unknown keys, infinities and NaN refused."""
@@ -101,6 +95,9 @@ class EncoderConfig(TowerConfig):
     rnn_layers: int = Field(1, ge=1, le=6, description="Bidirectional recurrent layers.")
     hidden_size: int = Field(
         128, ge=8, le=1024, description="Hidden size of each direction of the RNN."
+    )
+    rnn_norm: bool = Field(
+        False, description="Batch norm behind each recurrent layer: for long lines."
     )
 
 

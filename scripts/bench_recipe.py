@@ -28,6 +28,7 @@ from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.errors import OcrSearchError
 from ocrsearch.models import losses
+from ocrsearch.models.encoder import FrameNorm
 from ocrsearch.search.configuration import random_config
 from ocrsearch.search.space import Space, load_space
 from ocrsearch.training import trainer as trainer_module
@@ -41,7 +42,7 @@ Curve = list[tuple[float, float, float]]
 
 
 class _NoNorm(nn.Module):
-    """Takes the place of a norm of frames."""
+    """Takes the place of the norm of the columns."""
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:  # noqa: ARG002
         """Return the frames as they are."""
@@ -51,13 +52,6 @@ class _NoNorm(nn.Module):
 def without_column_norm(trainer: Trainer) -> None:
     """Let the columns enter the RNN as the linear layer gives them."""
     trainer.network.encoder.norm = _NoNorm()
-
-
-def without_rnn_norms(trainer: Trainer) -> None:
-    """Let each layer of the RNN hand on what it gives."""
-    norms = trainer.network.encoder.rnn.norms
-    for i in range(len(norms)):
-        norms[i] = _NoNorm()
 
 
 def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
@@ -71,13 +65,8 @@ def without_blank_offset(trainer: Trainer) -> None:  # noqa: ARG001
 
 
 def without_all(trainer: Trainer) -> None:
-    """Leave out all four."""
-    for change in (
-        without_column_norm,
-        without_rnn_norms,
-        without_column_head,
-        without_blank_offset,
-    ):
+    """Leave out all three."""
+    for change in (without_column_norm, without_column_head, without_blank_offset):
         change(trainer)
 
 
@@ -110,6 +99,19 @@ def with_column_max(trainer: Trainer) -> None:
     channels = encoder.tower.convs[-1].out_channels
     rows = encoder.tower.column_size // channels
     encoder.linear = _ColumnMax(rows, channels, encoder.linear.out_features)
+    trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
+
+
+def with_rnn_norms(trainer: Trainer) -> None:
+    """Normalise what each layer of the RNN gives, whatever the configuration says."""
+    rnn = trainer.network.encoder.rnn
+    rnn.norms = nn.ModuleList(FrameNorm(2 * cell.hidden_size) for cell in rnn.forwards)
+    trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
+
+
+def without_rnn_norms(trainer: Trainer) -> None:
+    """Let each layer of the RNN hand on what it gives, whatever the configuration says."""
+    trainer.network.encoder.rnn.norms = nn.ModuleList()
     trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
 
 
@@ -151,13 +153,14 @@ def unchanged(trainer: Trainer) -> None:
 VARIANTS: dict[str, tuple[Callable[[Trainer], None], dict]] = {
     "as it is": (unchanged, {}),
     "no norm of the columns": (without_column_norm, {}),
-    "no norms behind the RNN": (without_rnn_norms, {}),
     "no second head": (without_column_head, {}),
     "no offset of the blank": (without_blank_offset, {}),
-    "none of the four": (without_all, {}),
+    "none of the three": (without_all, {}),
     "all augmentation at once": (with_all_augmentation_at_once, {}),
     "conv dropout at once too": (with_conv_dropout_too, {}),
     "largest row of each column": (with_column_max, {}),
+    "norms behind the RNN": (with_rnn_norms, {}),
+    "no norms behind the RNN": (without_rnn_norms, {}),
     "orthogonal RNN": (with_orthogonal_rnn, {}),
     "averaged weights": (with_averaged_weights, {}),
     "constant rate to the end": (unchanged, {"decay_share": 0.0}),

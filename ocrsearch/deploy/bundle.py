@@ -13,15 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from ocrsearch.config import NETWORK_VERSION, Config
+from ocrsearch.config import Config
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.options import DataOptions
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import BestTrial
-from ocrsearch.search.study import network_version_text
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.model_file import FORMAT, read_model_file
+from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file
 
 EPOCH_FIGURES = ("epoch", "cer", "train_loss", "val_loss")
 """What learning curves are drawn of."""
@@ -66,14 +65,8 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         facts: of its study, as stored.
 
     Raises:
-        BundleError: the weights are not there any more, or of another version.
+        BundleError: the weights are not there any more.
     """
-    version = facts.get("network_version")
-    if version != NETWORK_VERSION:
-        raise BundleError(
-            f"study {best.study!r}: {network_version_text(version)}; use the ocrsearch that made "
-            "it, or search again under a new --study"
-        )
     try:
         content = load_tensors(best.weights)
         config, charset = Config.model_validate(content["config"]), Charset(content["symbols"])
@@ -108,7 +101,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     """
     content = {
         "format": FORMAT,
-        "version": NETWORK_VERSION,
+        "version": VERSION,
         "config": bundle.config.model_dump(mode="json"),
         "symbols": list(bundle.charset.symbols),
         "weights": bundle.weights,

@@ -18,7 +18,7 @@ import cv2
 import torch
 from filelock import FileLock, Timeout
 
-from ocrsearch.config import NETWORK_VERSION, Config, flatten
+from ocrsearch.config import Config, flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import (
     Dataset,
@@ -221,7 +221,6 @@ def _facts(
         "data": dataset.fingerprint,
         "seed": seed,
         "init": start.digest if start else None,
-        "network_version": NETWORK_VERSION,
     }
 
 

@@ -2,8 +2,7 @@
 
 The features of each column are batch-normalised before they enter the RNN, and no ReLU follows:
 without the norm, or with a ReLU behind it, most configurations stay much longer on the CTC
-plateau, where a network reads nothing yet. What each recurrent layer gives is normalised too:
-long lines are learnt in half the epochs. Everything right of a picture's own
+plateau, where a network reads nothing yet. Everything right of a picture's own
 width is kept at zero, so in evaluation its result does not depend on the padding or on its
 neighbours; in training they share the statistics of the batch.
 """
@@ -117,7 +116,7 @@ class FrameNorm(nn.Module):
 
 
 class BiRnn(nn.Module):
-    """Bidirectional LSTM or GRU over frames of unequal lengths, a norm behind each layer.
+    """Bidirectional LSTM or GRU over frames of unequal lengths, perhaps a norm behind each layer.
 
     Each direction is a recurrent layer of its own: forwards the padding comes last and changes
     nothing before it, backwards each line is turned round within its own length. So no packed
@@ -132,7 +131,8 @@ class BiRnn(nn.Module):
             nn.ModuleList(cell(size, config.hidden_size, batch_first=True) for size in sizes)
             for _ in range(2)
         )
-        self.norms = nn.ModuleList(FrameNorm(2 * config.hidden_size) for _ in sizes)
+        normed = sizes if config.rnn_norm else []
+        self.norms = nn.ModuleList(FrameNorm(2 * config.hidden_size) for _ in normed)
         self.dropout = nn.Dropout(config.dropout)
         self.compute_dtype: torch.dtype | None = None
 
@@ -141,14 +141,14 @@ class BiRnn(nn.Module):
         turned = turning_index(frame_lengths, frames.shape[1]).to(frames.device)
         dtype = self.compute_dtype
         with torch.autocast(frames.device.type, dtype=dtype, enabled=dtype is not None):
-            return self._both_ways(frames, turned, frame_lengths)
+            x = self._both_ways(frames, turned, frame_lengths)
+        return zero_padding(x.float(), frame_lengths, dim=1)
 
     def _both_ways(self, x: Tensor, turned: Tensor, frame_lengths: Tensor) -> Tensor:
-        layers = zip(self.forwards, self.backwards, self.norms, strict=True)
-        for i, (ahead, back, norm) in enumerate(layers):
+        for i, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             x = self.dropout(x) if i else x
             x = torch.cat([ahead(x)[0], turn(back(turn(x, turned))[0], turned)], dim=2)
-            x = norm(x.float(), frame_lengths)
+            x = self.norms[i](x.float(), frame_lengths) if self.norms else x
         return x
 
 

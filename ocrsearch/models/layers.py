@@ -185,9 +185,13 @@ def _rnn(config: EncoderConfig, n_frames: int) -> Layer:
         "encoder.rnn",
         f"{config.rnn_cell.upper()}{layers}, both directions",
         (n_frames, 2 * hidden),
-        sum(2 * n_parameters + 4 * hidden for n_parameters, _ in cells),
+        sum(2 * n_parameters + 4 * hidden * config.rnn_norm for n_parameters, _ in cells),
         sum(2 * n_frames * n_multiply_adds for _, n_multiply_adds in cells),
-        2 * n_frames * config.rnn_layers * hidden * (N_GATES[config.rnn_cell] + 4),
+        2
+        * n_frames
+        * config.rnn_layers
+        * hidden
+        * (N_GATES[config.rnn_cell] + 3 + config.rnn_norm),
     )
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from ocrsearch.config import NETWORK_VERSION, flatten
+from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
@@ -115,7 +115,6 @@ class StudyFacts:
     seed: int
     init: str | None = None
     objective: tuple[str, ...] = ("cer",)
-    network_version: int = NETWORK_VERSION
 
 
 def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -324,21 +323,9 @@ def rank(trial: FrozenTrial) -> tuple[float, float, int]:
     return best.get("cer", math.inf), best.get("val_loss", math.inf), trial.number
 
 
-def network_version_text(version: int | None) -> str:
-    """Return what to say of a study of another version; those of None did not note it."""
-    found = "an earlier version" if version is None else f"version {version}"
-    return f"has networks of {found}, this program makes those of version {NETWORK_VERSION}"
-
-
 def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
     now = json.loads(json.dumps(facts.__dict__))
     advice = "continue it with what it began with, or give --study a new name"
-    version = stored.get("network_version")
-    if version != now["network_version"]:
-        raise StudyError(
-            f"study {name!r}: {network_version_text(version)}; use the ocrsearch that made it, or "
-            "give --study a new name"
-        )
     if stored["data_fingerprint"] != now["data_fingerprint"]:
         before, after = stored.get("data_options", {}), now["data_options"]
         differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]

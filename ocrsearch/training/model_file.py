@@ -7,11 +7,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.config import NETWORK_VERSION
 from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
+VERSION = 2
+"""1: both directions of a recurrent layer in one, augmentation as a number."""
 
 
 def read_model_file(path: Path) -> dict[str, Any]:
@@ -43,9 +44,9 @@ def read_model_file(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: damaged model file ({type(error).__name__})") from None
     if content.get("format") != FORMAT:
         raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
-    if content.get("version") != NETWORK_VERSION:
+    if content.get("version") != VERSION:
         raise BundleError(
             f"{path}: model of version {content.get('version')}, this program reads "
-            f"{NETWORK_VERSION}; use the ocrsearch that made it, or make it again"
+            f"{VERSION}; use the ocrsearch that made it, or make it again"
         )
     return content

@@ -16,7 +16,6 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import NETWORK_VERSION
 from ocrsearch.deploy.bundle import (
     Bundle,
     bundle_trial,
@@ -26,7 +25,7 @@ from ocrsearch.deploy.bundle import (
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import BundleError
 from ocrsearch.results.query import best_trial, load_study
-from ocrsearch.training.model_file import FORMAT
+from ocrsearch.training.model_file import FORMAT, VERSION
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -198,13 +197,6 @@ def test_weights_of_the_best_trial_that_cannot_be_read(
         bundle_trial(replace(best, weights=tmp_path / "best.pt"), facts)
 
 
-def test_a_study_of_other_networks_gives_no_model(study_db: StudyDb) -> None:
-    best = best_trial(study_db.url)
-    facts = load_study(study_db.url, best.study).user_attrs["facts"]
-    with pytest.raises(BundleError, match="has networks of an earlier version, this program"):
-        bundle_trial(best, {**facts, "network_version": None})
-
-
 # --- files that are none ----------------------------------------------------------------------
 
 
@@ -265,7 +257,7 @@ def test_weights_of_something_else(tmp_path: Path, other: dict[str, Any]) -> Non
     assert "not an ocrsearch model" in refusal(path)
 
 
-@pytest.mark.parametrize("version", [NETWORK_VERSION - 1, NETWORK_VERSION + 1, 99])
+@pytest.mark.parametrize("version", [VERSION - 1, VERSION + 1, 99])
 def test_a_file_of_another_version(tmp_path: Path, content: dict[str, Any], version: int) -> None:
     path = tmp_path / "model.pt"
     torch.save({**content, "version": version}, path)
@@ -322,9 +314,7 @@ def test_weights_of_a_wrong_shape(tmp_path: Path, content: dict[str, Any]) -> No
 def test_code_in_a_file_is_not_run(tmp_path: Path, kind: str, place: str) -> None:
     path, trace = tmp_path / "model.pt", tmp_path / "trace"
     code = TouchesFile(trace)
-    evil = (
-        code if place == "whole" else {"format": FORMAT, "version": NETWORK_VERSION, "config": code}
-    )
+    evil = code if place == "whole" else {"format": FORMAT, "version": VERSION, "config": code}
     if kind == "pickle":
         path.write_bytes(pickle.dumps(evil))
     else:

@@ -123,8 +123,9 @@ def test_frame_norm_of_equal_lengths_is_plain_batch_norm() -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("n_layers", [1, 2])
-def test_rnn_reads_no_padding(cell: Literal["lstm", "gru"], n_layers: int) -> None:
-    config = SMALL.model_copy(update={"rnn_cell": cell, "rnn_layers": n_layers})
+@pytest.mark.parametrize("normed", [False, True])
+def test_rnn_reads_no_padding(cell: Literal["lstm", "gru"], n_layers: int, normed: bool) -> None:
+    config = SMALL.model_copy(update={"rnn_cell": cell, "rnn_layers": n_layers, "rnn_norm": normed})
     rnn = BiRnn(config).eval()
     frames, lengths = torch.randn(3, 6, 8), torch.tensor([2, 6, 1])
     together = rnn(frames, lengths)
@@ -138,9 +139,7 @@ def test_rnn_reads_no_padding(cell: Literal["lstm", "gru"], n_layers: int) -> No
 @pytest.mark.parametrize("n_layers", [1, 2])
 def test_rnn_is_pytorchs_over_packed_sequences(cell: Literal["lstm", "gru"], n_layers: int) -> None:
     config = SMALL.model_copy(update={"rnn_cell": cell, "rnn_layers": n_layers})
-    rnn = BiRnn(config).eval()
-    for norm in rnn.norms:  # which are untrained, and so change nothing
-        norm.norm.eps = 0.0
+    rnn = BiRnn(config)
     reference = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](
         8, 8, num_layers=n_layers, batch_first=True, bidirectional=True
     )
@@ -156,6 +155,21 @@ def test_rnn_is_pytorchs_over_packed_sequences(cell: Literal["lstm", "gru"], n_l
     torch.testing.assert_close(result, expected)
     slopes = [torch.autograd.grad(out.square().sum(), frames)[0] for out in (result, expected)]
     torch.testing.assert_close(*slopes)
+
+
+def test_each_layer_of_a_normed_rnn_gives_features_of_mean_0_and_deviation_1() -> None:
+    config = SMALL.model_copy(update={"rnn_layers": 2, "rnn_norm": True})
+    rnn = BiRnn(config)
+    given = []
+    for norm in rnn.norms:
+        norm.register_forward_hook(lambda *call: given.append(call[2]))
+    result = rnn(torch.randn(3, 6, 8), torch.tensor([2, 6, 4]))
+    assert len(given) == 2
+    assert torch.equal(given[-1], result)
+    for features in given:
+        frames = torch.cat([features[0, :2], features[1], features[2, :4]])
+        torch.testing.assert_close(frames.mean(0), torch.zeros(16), atol=1e-5, rtol=0)
+        torch.testing.assert_close(frames.var(0, correction=0), torch.ones(16), atol=0.01, rtol=0)
 
 
 def test_encoder_gives_zeros_behind_each_picture() -> None:

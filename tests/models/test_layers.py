@@ -40,6 +40,7 @@ CASES = {
     "crnn": config_of(),
     "gru": config_of(encoder={"rnn_cell": "gru", "hidden_size": 24}),
     "deep": config_of(height=40, encoder={"conv_depth": 6, "conv_growth": 1.3, "rnn_layers": 3}),
+    "normed": config_of(encoder={"rnn_layers": 2, "rnn_norm": True}),
     "seq2seq": config_of("seq2seq"),
     "seq2seq gru": config_of("seq2seq", encoder={"rnn_cell": "gru", "rnn_layers": 2}),
     "classifier": config_of("classifier", height=24, encoder={"conv_depth": 3}),
@@ -66,8 +67,8 @@ def test_figures_worked_out_by_hand() -> None:
         "encoder.tower.convs.0": ((8, 8, 16), 9 * 1 * 8 + 16, 9 * 1 * 8 * 16 * 32),
         "encoder.tower.convs.1": ((16, 4, 8), 9 * 8 * 16 + 32, 9 * 8 * 16 * 8 * 16),
         "encoder.linear": ((8, 8), 16 * 4 * 8 + 16, 8 * 16 * 4 * 8),
-        # two directions, four gates, inputs and state of 8 each, two biases a gate; a norm
-        "encoder.rnn": ((8, 16), 2 * 4 * (8 * 16 + 16) + 32, 8 * 2 * 4 * 8 * 16),
+        # two directions, four gates, inputs and state of 8 each, two biases a gate
+        "encoder.rnn": ((8, 16), 2 * 4 * (8 * 16 + 16), 8 * 2 * 4 * 8 * 16),
         "head": ((8, 11), 16 * 11 + 11, 8 * 16 * 11),
         "column_head.conv": ((8, 11), 3 * 8 * 11 + 11, 8 * 3 * 8 * 11),
     }

@@ -619,17 +619,6 @@ def test_other_data_or_another_space_is_refused(setting: Setting) -> None:
         open_study(storage, "s", changed, facts)
 
 
-@pytest.mark.parametrize(("noted", "said"), [(None, "an earlier version"), (99, "version 99")])
-def test_a_study_of_other_networks_is_refused(
-    setting: Setting, noted: int | None, said: str
-) -> None:
-    study = setting.study()
-    facts = {**study.user_attrs["facts"], "network_version": noted}
-    study.set_user_attr("facts", facts)
-    with pytest.raises(StudyError, match=f"has networks of {said}, this program makes those of"):
-        setting.run(falling, trials=2)
-
-
 def test_refusal_of_other_data_names_the_options_it_began_with(setting: Setting) -> None:
     storage = open_storage(f"sqlite:///{setting.folder}/test.db", create=True)
     began = {"group": "^a", "train_share": 0.5, "split_seed": 0}

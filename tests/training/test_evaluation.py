@@ -48,8 +48,7 @@ def untrained(model: ModelConfig) -> nn.Module:
     network = build_network(Config(images=IMAGES, model=model), 10, seed=1)
     with torch.no_grad():
         for parameter in network.parameters():
-            if parameter.dim() > 1:  # the norms stay as they are
-                parameter.mul_(4.0)
+            parameter.mul_(4.0)
     return network
 
 
