@@ -166,11 +166,8 @@ def _summary(result: SearchResult) -> str:
     if status.running:
         n = len(status.running)
         lines.append(f"{n} in training were saved; the same command again continues them")
-    if status.best_value is None and not any(r.epochs for r in status.running.values()):
+    if status.best_value is None:
         lines.append("no configuration has trained for an epoch yet: give more time")
-    elif status.best_value is None:
-        lines.append("no configuration is finished yet: give more time, or take what there is:")
-        lines.append(f"ocrsearch best --study {result.study} --export model.pt")
     else:
         lines.append(
             f"best so far: trial {status.best_number}, validation CER {status.best_value:.4f}, "

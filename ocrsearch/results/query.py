@@ -207,7 +207,8 @@ def trial_metrics(trial: FrozenTrial) -> dict[str, Any]:
     """Return what is known of a trained trial, by name; little if it was never trained."""
     attrs = trial.user_attrs
     metrics = epochs_result(attrs["epochs"]) if attrs.get("epochs") else {}
-    known = {**attrs, **attrs.get(ORIGIN, {})}
+    # one that went on from a rung is further than what was stored of it there
+    known = {**attrs, **attrs.get(ORIGIN, {}), **metrics}
     return metrics | {key: known[key] for key in METRICS if key in known}
 
 

@@ -128,6 +128,8 @@ class Coordinator:
             if self.sharing.is_time_to_look():
                 self._look()
             self.observer(self.status, None)
+        for running in self.status.running.values():
+            self._note_unfinished(running)
         if ending in ("trials", "target", "exhausted", "patience"):
             with self._turn():
                 if self.sharing.leave():
@@ -473,6 +475,13 @@ class Coordinator:
             self._best_key = key
             self.status.best_value, _, self.status.best_number = key
             self.status.best_exact, self.status.best_values = exact, values
+
+    def _note_unfinished(self, running: Running) -> None:
+        """Note what is in training when the search ends: its best weights can be exported."""
+        if running.epochs:
+            best = best_epoch(running.epochs)
+            key = (best["cer"], best["val_loss"], running.trial.number)
+            self._note_best(key, best["exact"], running.values)
 
     def _look(self) -> None:
         """Read what earlier coordinators did, and what others do."""

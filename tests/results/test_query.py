@@ -160,6 +160,7 @@ def test_nothing_is_finished(new_study: NewStudy, url: str, state: TrialState | 
         (TrialState.PRUNED, {}, "stopped"),
         (TrialState.RUNNING, {"paused": 1}, "stopped"),
         (TrialState.RUNNING, {}, "unfinished"),
+        (TrialState.RUNNING, {"exact": 0.1}, "unfinished"),  # stored at a rung that it has left
     ],
 )
 def test_what_is_not_finished_can_be_best_if_its_weights_are_kept(

@@ -315,6 +315,15 @@ def test_a_stopped_one_counts_as_best_until_a_finished_one_is_better(promoting: 
     assert (status.n_complete, status.best_number, status.best_value) == (0, 1, 0.1)
 
 
+def test_what_is_in_training_at_the_end_may_be_the_best(setting: Setting) -> None:
+    ending, status = setting.run(falling, trials=2, epochs=6)
+    assert ending == "epochs"
+    assert (list(status.running), status.best_number, status.best_value) == ([1], 0, 0.1)
+    ending, status = setting.run(lambda _: [0.9, 0.5, 0.05, 0.01], trials=2, epochs=7)
+    assert ending == "epochs"
+    assert (list(status.running), status.best_number, status.best_value) == ([1], 1, 0.05)
+
+
 @pytest.mark.parametrize(("trials", "expected"), [(1, [9]), (2, [1, 9]), (5, [1, 9, 1, 1, 1])])
 def test_of_few_the_best_is_trained_in_full(
     promoting: Setting, trials: int, expected: list[int]
