@@ -117,7 +117,7 @@ class Promotion:
         of a third is left still end in a network that is trained in full.
         """
         best = self._of_highest_rung()[:1]
-        return [] if self._left[-1] else [n for n in best if n in set(paused)]
+        return [n for n in best if n in set(paused) and not self._left[-1]]
 
     def last_chances(
         self, paused: Iterable[int], has_time: Callable[[int, int], bool]

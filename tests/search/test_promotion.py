@@ -132,6 +132,13 @@ def test_the_finalist_is_the_best_of_the_highest_rung_unless_one_has_gone_all_th
     assert promotion.hopeless([0, 2], 3) == [0, 2]
 
 
+def test_without_rungs_nobody_waits() -> None:
+    promotion = Promotion(default_rungs(8))
+    promotion.record(0, "crnn", curve(8, 0.1))
+    assert promotion.goes_on(0, 3)
+    assert promotion.finalist([]) == promotion.last_chances([], lambda *_: False) == []
+
+
 def test_the_last_chances_are_of_the_highest_rung_and_short_of_time() -> None:
     promotion = Promotion((3, 9))
     asked: list[tuple[int, int]] = []
