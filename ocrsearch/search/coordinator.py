@@ -201,7 +201,7 @@ class Coordinator:
         found = self._promotion.candidates(self._paused)
         if not found and not self._room and self._nobody_trains:
             return self._promotion.finalist(self._paused)
-        if self.limits.timeout_s is not None:
+        if self._room and self.limits.timeout_s is not None:
             return self._promotion.last_chances(self._paused, self._has_time) or found
         return found
 
