@@ -47,6 +47,8 @@ def explain_validation_error(
         allowed = context.get("expected_tags") or ", ".join(map(repr, sorted(ARCHITECTURE_NAMES)))
         return f"{location}.{key}: {found}must be one of {allowed}"
     message = finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
+    if finding["type"] in ("bool_parsing", "bool_type"):
+        message = "must be true or false"
     if not path:
         return f"{where}: {message}{more}"
     return f"{location}: found {finding['input']!r}, {message}{more}"

@@ -389,6 +389,11 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
             id="float distribution of an integer",
         ),
         pytest.param(
+            "model: {architecture: crnn, encoder: {rnn_norm: 3}}",
+            ["model.encoder.rnn_norm", "found 3", "must be true or false"],
+            id="number for yes or no",
+        ),
+        pytest.param(
             "training: {optimizer: {int: [1, 2]}}",
             ["training.optimizer", "found 1", "'adamw'"],
             id="int distribution of a name",
