@@ -31,10 +31,15 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.search.failures import (
+    HALVED,
+    MAX_ATTEMPTS,
+    failure_state,
+    with_half_batch,
+)
 from ocrsearch.search.feasibility import network_figures
 from ocrsearch.search.kept_weights import KeptWeights, Rank
-from ocrsearch.search.promotion import Promotion, default_rungs
-from ocrsearch.search.settings import PromotionSettings
+from ocrsearch.search.promotion import build_promotion
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, Status, describe
@@ -49,18 +54,11 @@ from ocrsearch.search.study import (
 from ocrsearch.training.epochs import Epochs, best_epoch, training_result
 from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
 
-MAX_ATTEMPTS = {"crash": 2, "died": 5}
-"""A configuration whose training broke off is tried so many times in all, unless it gets on; a
-worker that dies may have been killed for what is not the configuration's fault."""
-
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25
 
 MAX_REPEATS = 50
 """So often in a row the sampler may suggest what was tried; then the space is taken as used up."""
-
-HALVED = "halved_batch"
-"""User attribute of a trial that is trained at half its batch size: the whole took too much."""
 
 
 class Engine(Protocol):
@@ -571,30 +569,6 @@ METRIC_OF = {
 """What a trial stores for each objective."""
 
 
-def with_half_batch(config: Config) -> Config:
-    """Return a configuration with half the batch size, at least 1."""
-    batch_size = max(1, config.training.batch_size // 2)
-    training = config.training.model_copy(update={"batch_size": batch_size})
-    return config.model_copy(update={"training": training})
-
-
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Return what tells configurations of one space apart."""
     return tuple(sorted(values.items()))
-
-
-def build_promotion(space: Space) -> Promotion | None:
-    """Return the promotion that a space asks for, or None if Optuna's pruner decides."""
-    settings = space.settings.pruner
-    if not isinstance(settings, PromotionSettings):
-        return None
-    return Promotion(settings.rungs or default_rungs(space.max_epochs))
-
-
-def failure_state(kind: str) -> TrialState:
-    """Return the state of a trial whose training broke off.
-
-    A loss that diverged or too little memory say something about the configuration, and TPE
-    learns nothing from trials that FAILED; only what is not the configuration's fault fails.
-    """
-    return TrialState.FAIL if kind in MAX_ATTEMPTS else TrialState.PRUNED

@@ -11,6 +11,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ocrsearch.search.settings import PromotionSettings
+from ocrsearch.search.space import Space
 from ocrsearch.training.epochs import Epochs
 
 REDUCTION = 3
@@ -171,3 +173,11 @@ class Promotion:
         for place in self._places[rung].values():
             groups.setdefault(place.group if rung == 0 else "", []).append(place)
         return list(groups.values())
+
+
+def build_promotion(space: Space) -> Promotion | None:
+    """Return the promotion that a space asks for, or None if Optuna's pruner decides."""
+    settings = space.settings.pruner
+    if not isinstance(settings, PromotionSettings):
+        return None
+    return Promotion(settings.rungs or default_rungs(space.max_epochs))
