@@ -74,6 +74,11 @@ class TowerConfig(Frozen):
         le=3.0,
         description="Channels at depth i are conv_base * conv_growth**i, rounded to 8.",
     )
+    conv_pooling: Literal["early", "spread"] = Field(
+        "early",
+        description="Where the picture is halved: behind each of the first convolutions, or behind "
+        "every other one, as far as the depth allows.",
+    )
     conv_dropout: float = Field(
         0.0,
         ge=0.0,

@@ -65,7 +65,7 @@ def network() -> str:
     """Return the layers of ``CONFIG`` in kraken's language; kraken has no batch norm."""
     encoder = CONFIG.model.encoder
     channels = conv_channels(encoder)
-    pools = pool_sizes(encoder.conv_depth, CONFIG.images.height)
+    pools = pool_sizes(encoder, CONFIG.images.height)
     layers = []
     for n_channels, pool in zip(channels, pools, strict=True):
         layers.append(f"Cr3,3,{n_channels}")

@@ -7,6 +7,7 @@ base is the first configuration that a space tries, or with ``--random`` another
 each seed.
 """
 
+import itertools
 import math
 import multiprocessing
 import os
@@ -26,10 +27,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.options import DataOptions
 from ocrsearch.errors import OcrSearchError
 from ocrsearch.models import losses
-from ocrsearch.models.encoder import FrameNorm
-from ocrsearch.search.configuration import random_config
+from ocrsearch.search.configuration import random_config, with_values
 from ocrsearch.search.space import Space, load_space
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.metrics import Metrics
@@ -102,19 +103,6 @@ def with_column_max(trainer: Trainer) -> None:
     trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
 
 
-def with_rnn_norms(trainer: Trainer) -> None:
-    """Normalise what each layer of the RNN gives, whatever the configuration says."""
-    rnn = trainer.network.encoder.rnn
-    rnn.norms = nn.ModuleList(FrameNorm(2 * cell.hidden_size) for cell in rnn.forwards)
-    trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
-
-
-def without_rnn_norms(trainer: Trainer) -> None:
-    """Let each layer of the RNN hand on what it gives, whatever the configuration says."""
-    trainer.network.encoder.rnn.norms = nn.ModuleList()
-    trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
-
-
 def with_orthogonal_rnn(trainer: Trainer) -> None:
     """Begin with orthogonal recurrent weights, and LSTMs with a forget gate that is open."""
     for module in trainer.network.encoder.rnn.modules():
@@ -150,25 +138,25 @@ def unchanged(trainer: Trainer) -> None:
     """Train as a search does."""
 
 
-VARIANTS: dict[str, tuple[Callable[[Trainer], None], dict]] = {
-    "as it is": (unchanged, {}),
-    "no norm of the columns": (without_column_norm, {}),
-    "no second head": (without_column_head, {}),
-    "no offset of the blank": (without_blank_offset, {}),
-    "none of the three": (without_all, {}),
-    "all augmentation at once": (with_all_augmentation_at_once, {}),
-    "conv dropout at once too": (with_conv_dropout_too, {}),
-    "largest row of each column": (with_column_max, {}),
-    "norms behind the RNN": (with_rnn_norms, {}),
-    "no norms behind the RNN": (without_rnn_norms, {}),
-    "orthogonal RNN": (with_orthogonal_rnn, {}),
-    "averaged weights": (with_averaged_weights, {}),
-    "constant rate to the end": (unchanged, {"decay_share": 0.0}),
-    "no augmentation": (unchanged, {"augment": {"strength": 0.0}}),
-    "augmentation 1.0": (unchanged, {"augment": {"strength": 1.0}}),
-    "batch of 32": (unchanged, {"batch_size": 32}),
+Change = Callable[[Trainer], None]
+
+VARIANTS: dict[str, tuple[Change, list[str]]] = {
+    "as it is": (unchanged, []),
+    "no norm of the columns": (without_column_norm, []),
+    "no second head": (without_column_head, []),
+    "no offset of the blank": (without_blank_offset, []),
+    "none of the three": (without_all, []),
+    "all augmentation at once": (with_all_augmentation_at_once, []),
+    "conv dropout at once too": (with_conv_dropout_too, []),
+    "largest row of each column": (with_column_max, []),
+    "orthogonal RNN": (with_orthogonal_rnn, []),
+    "averaged weights": (with_averaged_weights, []),
+    "constant rate to the end": (unchanged, ["training.decay_share=0"]),
+    "no augmentation": (unchanged, ["training.augment.strength=0"]),
+    "augmentation 1.0": (unchanged, ["training.augment.strength=1"]),
+    "batch of 32": (unchanged, ["training.batch_size=32"]),
 }
-"""What is changed before training, and values of the training that are."""
+"""What is changed before training, and values of the configuration that are."""
 
 
 def main(
@@ -180,8 +168,16 @@ def main(
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
     random: Annotated[bool, typer.Option("--random", help="Each seed: a random base.")] = False,
     variants: Annotated[
-        list[str] | None, typer.Option("--variant", help="Leave out all others; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--variant",
+            help="Leave out all others; may be repeated. Also values, as "
+            "'model.encoder.rnn_norm=true training.batch_size=32'.",
+        ),
     ] = None,
+    new_splits: Annotated[
+        bool, typer.Option("--new-splits", help="Each seed draws the splits too: for few pictures.")
+    ] = False,
     cer: Annotated[
         bool, typer.Option("--cer", help="CER, not exact match: for long lines.")
     ] = False,
@@ -190,7 +186,7 @@ def main(
     """Print a table of the variants."""
     n = processes or len(os.sched_getaffinity(0))
     names = variants or list(VARIANTS)
-    if unknown := set(names) - VARIANTS.keys():
+    if unknown := {name for name in names if name not in VARIANTS and "=" not in name}:
         typer.echo(
             f"bench_recipe: --variant: found {min(unknown)!r}, allowed: {', '.join(VARIANTS)}",
             err=True,
@@ -199,14 +195,20 @@ def main(
     try:
         checked = load_space(space)
         bases = [
-            random_config(checked, seed).model_dump() if random else first_configuration(checked)
+            random_config(checked, seed) if random else first_configuration(checked)
             for seed in range(seeds)
         ]
+        for name, base in itertools.product(names, bases):
+            with_variant(base, name)  # nothing is trained if one cannot be
         n_val = len(load_dataset(data).splits["val"])
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    jobs = [(name, bases[seed], epochs, seed) for name in names for seed in range(seeds)]
+    jobs = [
+        (name, bases[seed], epochs, seed, seed if new_splits else 0)
+        for name in names
+        for seed in range(seeds)
+    ]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
@@ -220,10 +222,15 @@ def main(
         typer.echo(table_row(name, curves[i * seeds : (i + 1) * seeds], shown, column=int(cer)))
 
 
-def first_configuration(space: Space) -> dict:
+def with_variant(base: Config, name: str) -> Config:
+    """Return the configuration of a variant, by its name or by the values that it is given as."""
+    return with_values(base, VARIANTS[name][1] if name in VARIANTS else name.split())
+
+
+def first_configuration(space: Space) -> Config:
     """Return the first configuration that a space tries, complete with what it fixes."""
     first = FixedTrial(flatten(space.settings.try_first[0]))
-    return space.resolve(space.suggest(first)).model_dump()
+    return space.resolve(space.suggest(first))
 
 
 def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> str:
@@ -237,7 +244,8 @@ def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> 
     return f"| {name} | {' | '.join(cells)} | {seconds:.1f} |"
 
 
-_data: list[Dataset] = []
+_data: dict[int, Dataset] = {}
+_specs: list[str] = []
 _recipe = {
     (losses, "COLUMN_HEAD_WEIGHT"): losses.COLUMN_HEAD_WEIGHT,
     (losses, "BLANK_OFFSET"): losses.BLANK_OFFSET,
@@ -249,19 +257,20 @@ _recipe = {
 def _open(data: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    _data.append(load_dataset(data))
+    _specs.append(data)
 
 
-def _train(name: str, base: dict, epochs: int, seed: int) -> Curve:
-    change, values = VARIANTS[name]
+def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
+    if split_seed not in _data:
+        _data[split_seed] = load_dataset(_specs[0], DataOptions(split_seed=split_seed))
     for (module, name_of_constant), value in _recipe.items():
         setattr(module, name_of_constant, value)
-    training = {**base["training"], "epochs": epochs, "patience": epochs, **values}
-    training["augment"] = {**base["training"]["augment"], **values.get("augment", {})}
-    config = Config.model_validate({**base, "training": training})
+    lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]
+    config = with_values(with_variant(base, name), lengths)
     device = torch.device("cpu")
-    trainer = Trainer(config, _data[0], seed, device, faster_precision(device))
-    change(trainer)
+    trainer = Trainer(config, _data[split_seed], seed, device, faster_precision(device))
+    if name in VARIANTS:
+        VARIANTS[name][0](trainer)
     reports = [trainer.run_epoch() for _ in range(epochs)]
     return [(report.metrics.exact, report.metrics.cer, report.seconds) for report in reports]
 

@@ -140,7 +140,7 @@ class BareCrnn(nn.Module):
         super().__init__()
         encoder = CONFIG.model.encoder
         channels, layers = conv_channels(encoder), []
-        pools = pool_sizes(encoder.conv_depth, CONFIG.images.height)
+        pools = pool_sizes(encoder, CONFIG.images.height)
         for c_in, c_out, pool in zip([1, *channels], channels, pools, strict=False):
             layers += [nn.Conv2d(c_in, c_out, 3, padding=1), nn.BatchNorm2d(c_out), nn.ReLU()]
             layers += [nn.MaxPool2d(pool)] if pool != (1, 1) else []

@@ -55,7 +55,7 @@ class ConvTower(nn.Module):
     def __init__(self, config: TowerConfig, height: int) -> None:
         super().__init__()
         channels = conv_channels(config)
-        self.pools = pool_sizes(config.conv_depth, height)
+        self.pools = pool_sizes(config, height)
         self.convs = nn.ModuleList(
             nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
             for c_in, c_out in zip([1, *channels], channels, strict=False)

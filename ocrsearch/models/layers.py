@@ -135,23 +135,27 @@ def conv_channels(config: TowerConfig) -> list[int]:
     return [max(1, round(w / CHANNEL_MULTIPLE)) * CHANNEL_MULTIPLE for w in widths]
 
 
-def pool_sizes(conv_depth: int, height: int) -> list[tuple[int, int]]:
-    """Return the (height, width) pooling after each convolution.
+def pool_sizes(config: TowerConfig, height: int) -> list[tuple[int, int]]:
+    """Return the (height, width) pooling after each convolution, (1, 1) for none.
 
     The first two halve the width (FRAME_STRIDE is 4); all halve the height while it lasts.
     """
-    pools = []
+    pools: list[tuple[int, int]] = []
     rows = height
-    for i in range(conv_depth):
+    while len(pools) < config.conv_depth and (rows // 2 >= MIN_ROWS or len(pools) < 2):
         pool_rows = 2 if rows // 2 >= MIN_ROWS else 1
         rows //= pool_rows
-        pools.append((pool_rows, 2 if i < 2 else 1))
-    return pools
+        pools.append((pool_rows, 2 if len(pools) < 2 else 1))
+    if config.conv_pooling == "spread":
+        n_without = config.conv_depth - len(pools)
+        for i in range(1, min(n_without, len(pools) - 1) + 1):
+            pools.insert(2 * i - 1, (1, 1))
+    return pools + [(1, 1)] * (config.conv_depth - len(pools))
 
 
 def _tower(config: TowerConfig, work: Work, prefix: str) -> list[Layer]:
     layers = []
-    channels, pools = conv_channels(config), pool_sizes(config.conv_depth, work.height)
+    channels, pools = conv_channels(config), pool_sizes(config, work.height)
     c_in, rows, columns = 1, work.height, work.width
     for i, (c_out, (pool_rows, pool_columns)) in enumerate(zip(channels, pools, strict=True)):
         n_weights, n_multiply_adds = 9 * c_in * c_out, 9 * c_in * c_out * rows * columns

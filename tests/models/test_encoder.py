@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import FRAME_STRIDE, EncoderConfig
+from ocrsearch.config import FRAME_STRIDE, EncoderConfig, TowerConfig
 from ocrsearch.models.encoder import (
     BiRnn,
     ConvTower,
@@ -62,14 +62,31 @@ def test_channels_are_multiples_of_eight_and_never_fewer(base: int, growth: floa
         (4, 23, [(2, 2), (2, 2), (2, 1), (1, 1)]),  # 23, 11, 5, 2 rows
     ],
 )
-def test_pool_sizes(depth: int, height: int, expected: list[tuple[int, int]]) -> None:
-    assert pool_sizes(depth, height) == expected
+def test_early_pooling(depth: int, height: int, expected: list[tuple[int, int]]) -> None:
+    assert pool_sizes(TowerConfig(conv_depth=depth), height) == expected
 
 
+@pytest.mark.parametrize(
+    ("depth", "height", "expected"),
+    [
+        (2, 16, [(2, 2), (2, 2)]),
+        (4, 32, [(2, 2), (2, 2), (2, 1), (2, 1)]),  # none to spare
+        (6, 32, [(2, 2), (1, 1), (2, 2), (1, 1), (2, 1), (2, 1)]),
+        (7, 32, [(2, 2), (1, 1), (2, 2), (1, 1), (2, 1), (1, 1), (2, 1)]),
+        (6, 16, [(2, 2), (1, 1), (2, 2), (1, 1), (2, 1), (1, 1)]),  # one behind the last pooling
+    ],
+)
+def test_spread_pooling(depth: int, height: int, expected: list[tuple[int, int]]) -> None:
+    config = TowerConfig(conv_depth=depth, conv_pooling="spread")
+    assert pool_sizes(config, height) == expected
+
+
+@pytest.mark.parametrize("pooling", ["early", "spread"])
 @pytest.mark.parametrize("depth", range(2, 13))
-def test_pooling_has_the_frame_stride_and_leaves_rows(depth: int) -> None:
+def test_pooling_has_the_frame_stride_and_leaves_rows(depth: int, pooling: str) -> None:
+    config = TowerConfig.model_validate({"conv_depth": depth, "conv_pooling": pooling})
     for height in range(16, 129):
-        pools = pool_sizes(depth, height)
+        pools = pool_sizes(config, height)
         stride, rows = 1, height
         for pool_rows, pool_columns in pools:
             stride *= pool_columns

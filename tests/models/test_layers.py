@@ -40,6 +40,7 @@ CASES = {
     "crnn": config_of(),
     "gru": config_of(encoder={"rnn_cell": "gru", "hidden_size": 24}),
     "deep": config_of(height=40, encoder={"conv_depth": 6, "conv_growth": 1.3, "rnn_layers": 3}),
+    "spread": config_of(height=40, encoder={"conv_depth": 6, "conv_pooling": "spread"}),
     "normed": config_of(encoder={"rnn_layers": 2, "rnn_norm": True}),
     "seq2seq": config_of("seq2seq"),
     "seq2seq gru": config_of("seq2seq", encoder={"rnn_cell": "gru", "rnn_layers": 2}),

@@ -37,14 +37,15 @@ def test_a_row_for_each_variant(number_folder: Path, tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     rows = [line.split(" | ") for line in lines if "---" not in line]
     assert [row[0] for row in rows[:3]] == ["| variant", "| as it is", "| no norm of the columns"]
-    assert len(rows) == 17
+    assert len(rows) == 15
     assert {len(row) for row in rows} == {4}  # name, after 1 and 2 epochs, seconds
 
 
 def test_random_configurations_and_some_of_the_variants(
     number_folder: Path, tmp_path: Path
 ) -> None:
-    more = ("--random", "--variant", "conv dropout at once too", "--cer")
+    values = "model.encoder.conv_pooling=spread training.batch_size=4"
+    more = ("--random", "--variant", "conv dropout at once too", "--cer", "--variant", values)
     done = run(tmp_path, number_folder, *more)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("CER on ")
@@ -52,10 +53,23 @@ def test_random_configurations_and_some_of_the_variants(
     assert [row[0] for row in rows if "---" not in row[0]] == [
         "| variant",
         "| conv dropout at once too",
+        f"| {values}",
     ]
     refused = run(tmp_path, number_folder, "--variant", "no luck")
     assert refused.returncode == 2
     assert "found 'no luck', allowed: as it is, " in refused.stderr
+    refused = run(tmp_path, number_folder, "--variant", "model.encoder.conv_deph=2")
+    assert refused.returncode != 0
+    assert refused.stderr.count("\n") == 1
+    assert "conv_deph" in refused.stderr
+
+
+def test_each_seed_with_splits_of_its_own(number_folder: Path, tmp_path: Path) -> None:
+    more = ("--variant", "training.learning_rate=0.01", "--seeds", "2", "--epochs", "4", "--cer")
+    same, parted = (run(tmp_path, number_folder, *more, *new) for new in ([], ["--new-splits"]))
+    assert parted.returncode == 0, parted.stderr
+    rows = [done.stdout.splitlines()[-1].split(" | ")[:-1] for done in (same, parted)]
+    assert rows[0] != rows[1]  # all but the seconds
 
 
 def test_data_that_is_not_there(tmp_path: Path) -> None:
