@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     from ocrsearch.deploy.bundle import Bundle
     from ocrsearch.search.space import Space
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # of a shell's background job; what the tests start and interrupt would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 SIXTEEN_TEXTS = (
     *("86", "523", "00", "018", "69", "569", "76", "559"),
