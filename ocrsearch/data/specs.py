@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ocrsearch.data.digits import make_digits
-from ocrsearch.data.formats import FORMATS, all_formats
+from ocrsearch.data.formats import FORMATS, LabelFormat, all_formats
 from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
 
@@ -57,13 +57,31 @@ def _allowed() -> str:
 
 def _read_bare_path(spec: str) -> list[Sample]:
     path = _path(spec, spec)
-    for label_format in all_formats().values():
-        if label_format.recognise(path):
-            return label_format.read(path)
+    label_format = _recognised(path)
+    if label_format:
+        return label_format.read(path)
     if path.is_dir():
-        problem = "no pictures in this folder and no label format recognised"
-    elif path.exists():
+        return _read_label_file_in(spec, path)
+    if path.exists():
         problem = "format not recognised"
     else:
         problem = "no such file, folder or built-in set"
     raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
+
+
+def _recognised(path: Path) -> LabelFormat | None:
+    return next((one for one in all_formats().values() if one.recognise(path)), None)
+
+
+def _read_label_file_in(spec: str, folder: Path) -> list[Sample]:
+    """Read the one label file of a folder whose pictures lie elsewhere, or in folders of it."""
+    found = [(path, _recognised(path)) for path in sorted(folder.iterdir()) if path.is_file()]
+    label_files = [(path, label_format) for path, label_format in found if label_format]
+    if len(label_files) > 1:
+        names = ", ".join(path.name for path, _ in label_files)
+        raise DataError(f"{spec}: several label files in this folder ({names}); name one of them")
+    if not label_files:
+        problem = "no pictures in this folder and no label format recognised"
+        raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
+    path, label_format = label_files[0]
+    return label_format.read(path)

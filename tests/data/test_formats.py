@@ -731,6 +731,20 @@ def test_folder_without_pictures_is_refused(names: list[str], tmp_path: Path) ->
             read_samples(spec)
 
 
+def test_folder_with_one_label_file_is_read_by_it(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("plates")
+    (tmp_path / "labels.csv").write_text("image,text\nimages/a.png,x\n")
+
+    assert [sample.text for sample in read_samples(str(tmp_path))] == ["x"]
+
+
+def test_folder_with_two_label_files_asks_for_one(tmp_path: Path) -> None:
+    for name in ("train.csv", "more.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"\(more\.json, train\.csv\); name one of them"):
+        read_samples(str(tmp_path))
+
+
 @pytest.mark.parametrize("spec", ["", "nowhere", "xml:labels.xml", "digit", "a" * 300, "~no_one/x"])
 def test_unknown_specification_lists_what_is_allowed(
     spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
