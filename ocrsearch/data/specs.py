@@ -62,10 +62,7 @@ def _read_bare_path(spec: str) -> list[Sample]:
         return label_format.read(path)
     if path.is_dir():
         return _read_label_file_in(spec, path)
-    if path.exists():
-        problem = "format not recognised"
-    else:
-        problem = "no such file, folder or built-in set"
+    problem = "format not recognised" if path.exists() else "no such file, folder or built-in set"
     raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
 
 
