@@ -32,11 +32,12 @@ class PromotionSettings(Frozen):
         (), description="Epochs, rising; by default a third of the most, and a third of that."
     )
 
-    @model_validator(mode="after")
-    def _rising(self) -> PromotionSettings:
-        if any(b <= a for a, b in pairwise((0, *self.rungs))):
-            raise ValueError(f"rungs: found {list(self.rungs)}, must be epochs that rise from 1")
-        return self
+    @field_validator("rungs")
+    @classmethod
+    def _rising(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
+        if any(b <= a for a, b in pairwise((0, *rungs))):
+            raise ValueError("must be epochs that rise from 1")
+        return rungs
 
 
 class MedianSettings(Frozen):

@@ -268,7 +268,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: {name: promotion, rungs: [5, 5]}}",
-            ["search: pruner: ", "[5, 5]", "rise"],
+            ["search: pruner.rungs: found [5, 5], must be epochs that rise"],
             id="rungs that do not rise",
         ),
         pytest.param(
