@@ -1,4 +1,4 @@
-"""Training losses of the architectures, each a mean over the symbols of a batch.
+"""Training losses of the architectures, for each symbol.
 
 In the first batches the blank is made less likely, by an offset that falls to nothing: a CTC
 network that answers blank everywhere is on the plateau, and this keeps it from going there.
@@ -41,7 +41,7 @@ def suppress_blank(log_probs: Tensor, blank_id: int, step: int) -> Tensor:
 
 
 def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
-    """Return the mean CTC loss per symbol.
+    """Return the CTC loss per symbol of each line, as the mean over the lines.
 
     Args:
         log_probs: (B, T, V) float32.

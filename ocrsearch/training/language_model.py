@@ -11,6 +11,7 @@ from ocrsearch.data.dataset import split_samples
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.splits import by_split
 from ocrsearch.data.text_file import read_texts
+from ocrsearch.data.usable import label_problem
 from ocrsearch.errors import OptionError
 from ocrsearch.models.language_model import LanguageModel, perplexity
 from ocrsearch.models.ngrams import NgramCounts, count_ngrams
@@ -59,7 +60,10 @@ def learn_language_model(
     val: list[str] = []
     if spec is not None:
         parts = by_split(split_samples(spec, options))
-        labels, val = ([sample.text for sample in parts[split]] for split in ("train", "val"))
+        labels, val = (
+            [sample.text for sample in parts[split] if label_problem(sample) is None]
+            for split in ("train", "val")
+        )
     texts = [text for path in corpora for text in read_texts(path, "corpus")]
     charset = Charset.from_texts(labels or texts)
     ngrams, n_left_out = count_ngrams([*labels, *texts], charset, order)

@@ -74,7 +74,8 @@ def bootstrap_intervals(
 
     Texts are drawn with replacement, from a fixed seed; the same input gives the same output.
     Of texts that are all right this would say that none is ever wrong; there the upper ends are
-    those of Clopper and Pearson (1934) for the share of wrong texts, with one edit in each.
+    those of Clopper and Pearson (1934) for the share of wrong texts, with one edit in each; so is
+    the upper end of the share of right ones where none is right.
     """
     counts = count_edits(references, hypotheses)
     n = len(counts.wrong)
@@ -100,7 +101,11 @@ def bootstrap_intervals(
         "ser": ser,
         "exact": 1.0 - ser,
     }
-    return {name: _percentiles(values) for name, values in rates.items()}
+    intervals = {name: _percentiles(values) for name, values in rates.items()}
+    if counts.wrong.all():
+        exact_high = 1.0 - 0.025 ** (1 / n)
+        intervals |= {"ser": (1.0 - exact_high, 1.0), "exact": (0.0, exact_high)}
+    return intervals
 
 
 def _percentiles(values: np.ndarray) -> tuple[float, float]:

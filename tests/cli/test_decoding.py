@@ -54,6 +54,13 @@ def test_texts_of_a_corpus(command: Command, number_folder: Path, tmp_path: Path
     assert (content["n_texts"], content["n_left_out"]) == (34, 1)
 
 
+def test_empty_labels_are_no_texts(command: Command, tmp_path: Path) -> None:
+    rows = [f"{i}.png,{'' if i % 2 else i},train" for i in range(8)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image,text,split", *rows]))
+    arguments = ("language-model", "--data", tmp_path, "--export", tmp_path / "lm.npz", "--json")
+    assert command(*arguments).json()["n_texts"] == 4
+
+
 def test_data_is_split_as_for_a_model(
     command: Command, number_folder: Path, tmp_path: Path, model_file: Path
 ) -> None:

@@ -157,5 +157,12 @@ def test_no_error_in_a_few_texts_is_no_promise() -> None:
     assert intervals["wer"] == (0.0, pytest.approx(0.0411 / 2, abs=1e-4))
 
 
+def test_nothing_right_in_a_few_texts_is_no_verdict() -> None:
+    intervals = bootstrap_intervals(["a"] * 88, ["b"] * 88)
+
+    assert intervals["exact"] == (0.0, pytest.approx(0.0411, abs=1e-4))  # as tables have it
+    assert intervals["ser"] == (pytest.approx(0.9589, abs=1e-4), 1.0)
+
+
 def test_nothing_is_known_of_no_texts() -> None:
     assert bootstrap_intervals([], []) == dict.fromkeys(RATES, (0.0, 1.0))
