@@ -38,8 +38,8 @@ class Lexicon(Automaton):
             entries: texts, NFC.
             charset: the recogniser's.
         """
-        folded = [symbol.lower() for symbol in charset.symbols]
-        words = sorted({word for entry in entries for word in split_words(entry.lower())})
+        folded = [_fold(symbol) for symbol in charset.symbols]
+        words = sorted({word for entry in entries for word in split_words(_fold(entry))})
         known = [word for word in words if set(word) <= set(folded)]
         self.n_words, self.n_left_out = len(known), len(words) - len(known)
         kinds = [_kind(symbol) for symbol in charset.symbols]
@@ -87,6 +87,12 @@ def split_words(text: str) -> list[str]:
             words = [*words[:-1], words[-1] + symbol] if before == "letter" else [*words, symbol]
         before = kind
     return words
+
+
+def _fold(text: str) -> str:
+    """Return a text in lower case, symbol by symbol, so that its place in a word does not count."""
+    lower = ((symbol, symbol.lower().replace("ς", "σ")) for symbol in text)
+    return "".join(new if len(new) == 1 else symbol for symbol, new in lower)
 
 
 def _kind(symbol: str) -> str:

@@ -75,6 +75,14 @@ def test_the_score_is_minus_the_number_of_unknown_words(entries: list[str], text
     assert score(Lexicon(entries, CHARSET), text) == -n_unknown
 
 
+@pytest.mark.parametrize("word", ["ΟΔΟΣ", "İZMİR", "οδος"])
+def test_lower_case_goes_symbol_by_symbol(word: str) -> None:
+    charset = Charset.from_texts([word])
+    lexicon = Lexicon([word], charset)
+    assert (lexicon.n_words, lexicon.n_left_out) == (1, 0)
+    assert lexicon.score_texts([charset.encode(word)])[0] == 0.0
+
+
 def test_no_score_is_above_zero_and_states_are_there() -> None:
     lexicon = Lexicon(ENTRIES, CHARSET)
     states = np.arange(12)
