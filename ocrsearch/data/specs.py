@@ -20,8 +20,8 @@ def read_samples(spec: str) -> list[Sample]:
     """Return the samples that a specification names; no picture is read.
 
     Args:
-        spec: ``FORMAT:PATH`` with a format of ``FORMATS``, a path whose format is recognised,
-            or ``digits``.
+        spec: ``FORMAT:PATH`` with a format of ``FORMATS``, a path whose format is recognised
+            (a folder's by the one label file in it, if need be), or ``digits``.
 
     Raises:
         DataError: unknown format or path, or labels that cannot be read.
@@ -57,22 +57,24 @@ def _allowed() -> str:
 
 def _read_bare_path(spec: str) -> list[Sample]:
     path = _path(spec, spec)
-    label_format = _recognised(path)
+    formats = list(all_formats().values())
+    label_format = _recognised(path, formats)
     if label_format:
         return label_format.read(path)
     if path.is_dir():
-        return _read_label_file_in(spec, path)
+        return _read_label_file_in(spec, path, formats)
     problem = "format not recognised" if path.exists() else "no such file, folder or built-in set"
     raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
 
 
-def _recognised(path: Path) -> LabelFormat | None:
-    return next((one for one in all_formats().values() if one.recognise(path)), None)
+def _recognised(path: Path, formats: list[LabelFormat]) -> LabelFormat | None:
+    return next((one for one in formats if one.recognise(path)), None)
 
 
-def _read_label_file_in(spec: str, folder: Path) -> list[Sample]:
-    """Read the one label file of a folder whose pictures lie elsewhere, or in folders of it."""
-    found = [(path, _recognised(path)) for path in sorted(folder.iterdir()) if path.is_file()]
+def _read_label_file_in(spec: str, folder: Path, formats: list[LabelFormat]) -> list[Sample]:
+    """Read the one label file of a folder whose pictures lie in folders below it."""
+    paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    found = [(path, _recognised(path, formats)) for path in paths]
     label_files = [(path, label_format) for path, label_format in found if label_format]
     if len(label_files) > 1:
         names = ", ".join(path.name for path, _ in label_files)

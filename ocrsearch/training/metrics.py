@@ -81,13 +81,13 @@ def bootstrap_intervals(
     n = len(counts.wrong)
     if n == 0:
         return dict.fromkeys(("cer", "wer", "ser", "exact"), (0.0, 1.0))
+    none_high = 1.0 - 0.025 ** (1 / n)  # of a share that was found to be 0
     if not counts.wrong.any():
-        ser_high = 1.0 - 0.025 ** (1 / n)
         return {
-            "cer": (0.0, ser_high * n / max(int(counts.symbols.sum()), 1)),
-            "wer": (0.0, ser_high * n / max(int(counts.words.sum()), 1)),
-            "ser": (0.0, ser_high),
-            "exact": (1.0 - ser_high, 1.0),
+            "cer": (0.0, none_high * n / max(int(counts.symbols.sum()), 1)),
+            "wer": (0.0, none_high * n / max(int(counts.words.sum()), 1)),
+            "ser": (0.0, none_high),
+            "exact": (1.0 - none_high, 1.0),
         }
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     columns = np.stack(
@@ -103,8 +103,7 @@ def bootstrap_intervals(
     }
     intervals = {name: _percentiles(values) for name, values in rates.items()}
     if counts.wrong.all():
-        exact_high = 1.0 - 0.025 ** (1 / n)
-        intervals |= {"ser": (1.0 - exact_high, 1.0), "exact": (0.0, exact_high)}
+        intervals |= {"ser": (1.0 - none_high, 1.0), "exact": (0.0, none_high)}
     return intervals
 
 
