@@ -12,7 +12,7 @@ from functools import lru_cache
 from ocrsearch.config import FRAME_STRIDE, Config, PreprocessConfig
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.frames import frames_needed
-from ocrsearch.data.images import scaled_width
+from ocrsearch.data.images import MAX_WIDTH_PX, scaled_width
 from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.models.layers import count_multiply_adds, list_layers, training_memory_mb
@@ -62,16 +62,17 @@ def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
     Returns:
         ``size_mb`` of its weights in 4 bytes each, ``parameters``, ``multiply_adds`` for the
         picture and the label of median length, and about the ``memory_mb`` that training takes
-        with batches of the widest.
+        with batches of the widest, or of pairs of them where pictures are joined.
     """
     widths = sorted(scaled_widths(config, train.images)) or [FRAME_STRIDE]
     n_symbols = len(set().union(*train.texts)) if train.texts else 1
     lengths = sorted(len(text) for text in train.texts) or [1]
+    n_joined = 2 if config.training.augment.join > 0 else 1
     layers, widest = (
         list_layers(config, n_symbols, -(-width // FRAME_STRIDE) * FRAME_STRIDE, length)
         for width, length in (
             (widths[len(widths) // 2], lengths[len(lengths) // 2]),
-            (widths[-1], lengths[-1]),
+            (min(n_joined * widths[-1], MAX_WIDTH_PX), n_joined * lengths[-1]),
         )
     )
     n_parameters = sum(layer.n_parameters for layer in layers)

@@ -6,6 +6,7 @@ They hold tensors and plain values only, and are read without running any code f
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,15 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """Read what ``save_tensors`` wrote, to the CPU.
 
     Raises:
+        OSError: it cannot be read.
+        zipfile.BadZipFile: cut off, or not the bytes that were written.
         Exception: whatever ``torch.load`` raises for a file that is not such a one; it refuses
             anything but tensors and plain values.
     """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()  # PyTorch does not compare the checksums
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"checksum of {damaged}")
     content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
         raise ValueError(f"holds a {type(content).__name__}, not a dictionary")

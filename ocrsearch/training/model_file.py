@@ -28,13 +28,9 @@ def read_model_file(path: Path) -> dict[str, Any]:
     if not zipfile.is_zipfile(path):
         raise BundleError(f"{path}: not an ocrsearch model file, or cut off")
     try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()  # PyTorch does not compare the checksums
-        if damaged is not None:
-            raise BundleError(f"{path}: damaged model file (checksum of {damaged})")
         content = load_tensors(path)
-    except BundleError:
-        raise
+    except zipfile.BadZipFile as error:
+        raise BundleError(f"{path}: damaged model file ({error})") from None
     except pickle.UnpicklingError:
         raise BundleError(
             f"{path}: not an ocrsearch model: it holds more than tensors and plain values, "

@@ -6,6 +6,7 @@ train through this.
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +19,7 @@ from ocrsearch.training.trial_files import BEST, LAST
 
 
 def train_epochs(trainer: Trainer, folder: Path) -> Iterator[Epochs]:
-    """Train to the end of the schedule, from the folder's checkpoint if it has one.
+    """Train to the end of the schedule, from the folder's checkpoint if it has a whole one.
 
     Args:
         trainer: new; who stops iterating ends the training.
@@ -34,8 +35,7 @@ def train_epochs(trainer: Trainer, folder: Path) -> Iterator[Epochs]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     epochs: Epochs = []
-    if (folder / LAST).exists():
-        saved = load_tensors(folder / LAST)
+    if saved := _last_epoch(folder / LAST):
         trainer.restore(saved["trainer"])
         epochs = saved["epochs"]
         yield list(epochs)
@@ -46,6 +46,14 @@ def train_epochs(trainer: Trainer, folder: Path) -> Iterator[Epochs]:
             save_tensors(_recogniser(trainer, report.epoch), folder / BEST)
         save_tensors({"trainer": trainer.state(), "epochs": epochs}, folder / LAST)
         yield list(epochs)
+
+
+def _last_epoch(path: Path) -> dict[str, Any] | None:
+    """Return what was saved after it; nothing if no epoch was, or the file is damaged."""
+    try:
+        return load_tensors(path)
+    except (FileNotFoundError, zipfile.BadZipFile):
+        return None
 
 
 def epoch_record(report: EpochReport) -> dict[str, Any]:

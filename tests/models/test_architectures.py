@@ -113,7 +113,7 @@ def _reads_one(config: Config) -> bool:
 
 @pytest.fixture(scope="module")
 def learn(dataset: Callable[[Config], Dataset]) -> Callable[[Config], Learned]:
-    """Train until all is read without a mistake; each configuration once."""
+    """Train to the end of the schedule; each configuration once."""
     done: dict[str, Learned] = {}
 
     def learned(config: Config) -> Learned:
@@ -128,7 +128,7 @@ def learn(dataset: Callable[[Config], Dataset]) -> Callable[[Config], Learned]:
 def _learn(config: Config, dataset: Dataset) -> Learned:
     trainer = Trainer(config, dataset, seed=0, device=torch.device("cpu"))
     reports = [trainer.run_epoch()]
-    while not trainer.finished:  # which it is as soon as there is no mistake left
+    while not trainer.finished:
         reports.append(trainer.run_epoch())
     network = trainer.network.eval()
     (lines,) = trainer.epochs.parts(0, 16)

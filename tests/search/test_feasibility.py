@@ -8,18 +8,20 @@ import numpy as np
 import pytest
 
 from ocrsearch.config import (
+    AugmentConfig,
     ClassifierConfig,
     Config,
     CrnnConfig,
     ImageConfig,
     PreprocessConfig,
     Seq2SeqConfig,
+    TrainingConfig,
 )
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.preprocess import preprocessed_shape
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.search import feasibility
-from ocrsearch.search.feasibility import check_feasible
+from ocrsearch.search.feasibility import check_feasible, network_figures
 
 
 def split_of(texts: list[str], width: int) -> LabelledImages:
@@ -111,3 +113,13 @@ def test_margin_does_not_crop_every_picture_again(monkeypatch: pytest.MonkeyPatc
         check_feasible(Config(images=ImageConfig(preprocess=steps)), train)
 
     assert len(looked) == 5
+
+
+def test_joined_pictures_take_the_memory_of_those_twice_as_wide() -> None:
+    def memory_mb(join: float, width: int, text: str) -> float:
+        training = TrainingConfig(augment=AugmentConfig(join=join))
+        config = Config(images=ImageConfig(height=16), model=CrnnConfig(), training=training)
+        return network_figures(config, split_of([text] * 4, width))["memory_mb"]
+
+    assert memory_mb(0.5, 64, "abab") == memory_mb(0.0, 128, "abababab")
+    assert memory_mb(0.5, 4000, "abab") == memory_mb(0.0, 4096, "abababab")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_reading_runs_no_code(tmp_path: Path, is_plain_pickle: bool) -> None:
         path.write_bytes(pickle.dumps({"weights": Harmful(made)}, protocol=2))
     else:
         torch.save({"weights": Harmful(made)}, path)
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises((pickle.UnpicklingError, zipfile.BadZipFile)):
         load_tensors(path)
     assert not made.exists()
 
@@ -119,5 +120,5 @@ def test_a_damaged_file_is_refused(tmp_path: Path, n_bytes: int) -> None:
     path = tmp_path / "a.pt"
     save_tensors({"weights": torch.zeros(100)}, path)
     path.write_bytes(path.read_bytes()[:n_bytes])
-    with pytest.raises((EOFError, RuntimeError, pickle.UnpicklingError)):
+    with pytest.raises(zipfile.BadZipFile):
         load_tensors(path)

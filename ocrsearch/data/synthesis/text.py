@@ -61,6 +61,10 @@ class TextArtist:
             )
         self.texts = part_entries(variants, recipe.seed)
         self.covering = covering(self.texts["train"])
+        known = set("".join(self.covering))
+        self.other_joiners = [j for j in recipe.joiners if not known.issuperset(j)]
+        if recipe.max_entries == 1:
+            self.other_joiners = []
         self.lines = {
             split: {font: [t for t in texts if font.has(t)] for font in fonts}
             for split, texts in self.texts.items()
@@ -74,17 +78,26 @@ class TextArtist:
         """Choose what to write. The first lines of train together have all symbols.
 
         Raises:
-            DataError: no line within the limits that is not one of another split.
+            DataError: no line within the limits that is not one of another split, or none with
+                a joiner that must be shown.
         """
         recipe, texts = self.recipe, self.texts[split]
+        i, joiner = index - len(self.covering), ""
+        if split == "train" and 0 <= i < len(self.other_joiners):
+            joiner = self.other_joiners[i]
         for _ in range(MAX_TRIES):
             must = split == "train" and index < len(self.covering)
             text = self.covering[index] if must else texts[rng.integers(len(texts))]
             fonts = [font for font in self.lines[split] if font.has(text)]
             font = fonts[rng.integers(len(fonts))]
             text = self._joined(text, self.lines[split][font], rng)
-            if len(text) >= recipe.min_length and text not in self.taken[split]:
+            if len(text) >= recipe.min_length and joiner in text and text not in self.taken[split]:
                 return text, TextLine(text, font)
+        if joiner:
+            raise DataError(
+                f"{recipe.corpus}: finds no line of {recipe.min_length} to {recipe.max_length} "
+                f"symbols with the joiner {joiner!r}; leave it out, or give a larger max_length"
+            )
         raise DataError(
             f"{recipe.corpus}: finds no {split} line of {recipe.min_length} to "
             f"{recipe.max_length} symbols that no other split has; give a larger corpus, "
@@ -202,10 +215,11 @@ class TextArtist:
                     f"{recipe.corpus}: no entry is left for the {split} split "
                     f"(train {len(self.texts['train'])}); give a larger corpus or other limits"
                 )
-        if recipe.counts.train < len(self.covering):
+        n_first = len(self.covering) + len(self.other_joiners)
+        if recipe.counts.train < n_first:
             raise DataError(
                 f"{recipe.corpus}: {recipe.counts.train} lines of train cannot show all its "
-                f"symbols; give at least {len(self.covering)}"
+                f"symbols; give at least {n_first}"
             )
 
     def _made(self, split: Split) -> set[str]:

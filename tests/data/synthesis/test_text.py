@@ -100,6 +100,26 @@ def test_train_has_all_symbols(fonts: Path, corpus: Path) -> None:
     assert train == set("".join(writer.texts["train"]))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_first_lines_of_train_show_each_joiner(seed: int, fonts: Path, corpus: Path) -> None:
+    """Or a later epoch would have symbols that the network cannot write."""
+    writer = artist(fonts, corpus, seed=seed, max_entries=2, joiners=(" ", "; ", "-"))
+
+    n_first = len(writer.covering) + 2
+    rngs = [writer.recipe.rng_of("train", i) for i in range(n_first)]
+    first = [writer.choose("train", i, rng)[0] for i, rng in enumerate(rngs)]
+
+    assert {";", "-"} <= set("".join(first))
+    assert not {";", "-"} & set("".join(writer.texts["train"]))
+
+
+def test_a_joiner_for_which_lines_are_too_short_is_said(fonts: Path, tmp_path: Path) -> None:
+    entries = [f"{a}{b}" for a in "abcde" for b in "abcde"]
+    changes: dict[str, Any] = {"max_entries": 2, "joiners": ("", "; "), "max_length": 5}
+    with pytest.raises(DataError, match=r"no line of 1 to 5 symbols with the joiner '; '; leave"):
+        lines(artist(fonts, write_corpus(tmp_path, *entries), **changes), "train")
+
+
 def test_font_that_lacks_a_symbol_is_not_used_for_the_line(fonts: Path, tmp_path: Path) -> None:
     entries = [a + b + c for a in "abc" for b in "abc" for c in "abcd"]
     writer = artist(fonts, write_corpus(tmp_path, *entries))
