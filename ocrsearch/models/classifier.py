@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.config import FRAME_STRIDE, ClassifierConfig
+from ocrsearch.models.dropout import Dropout
 from ocrsearch.models.encoder import ConvTower
 from ocrsearch.models.layers import N_BINS
 
@@ -41,7 +42,7 @@ class Classifier(nn.Module):
         self.tower = ConvTower(config.encoder, height)
         self.linear = nn.Linear(N_BINS * self.tower.column_size, width, bias=False)
         self.norm = nn.LayerNorm(width)  # a batch may be of one picture
-        self.dropout = nn.Dropout(config.encoder.dropout)
+        self.dropout = Dropout(config.encoder.dropout)
         self.head = nn.Linear(width, n_symbols)
 
     def forward(self, images: Tensor, widths: Tensor) -> Tensor:

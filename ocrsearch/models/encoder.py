@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.config import FRAME_STRIDE, EncoderConfig, TowerConfig
+from ocrsearch.models.dropout import Dropout
 from ocrsearch.models.layers import conv_channels, pool_sizes
 
 
@@ -109,10 +110,11 @@ class FrameNorm(nn.Module):
         if int(frame_lengths.min()) >= frames.shape[1]:
             normed: Tensor = self.norm(frames.flatten(0, 1))
             return normed.view_as(frames)
-        mask = (torch.arange(frames.shape[1]) < frame_lengths[:, None]).to(frames.device)
-        out = torch.zeros_like(frames)
-        out[mask] = self.norm(frames[mask]).to(out.dtype)
-        return out
+        rows = frames.flatten(0, 1)
+        mask = torch.arange(frames.shape[1]) < frame_lengths[:, None]
+        ids = mask.flatten().nonzero().squeeze(1).to(frames.device)
+        normed = self.norm(rows.index_select(0, ids)).to(rows.dtype)
+        return torch.zeros_like(rows).index_copy(0, ids, normed).view_as(frames)
 
 
 class BiRnn(nn.Module):
@@ -133,7 +135,7 @@ class BiRnn(nn.Module):
         )
         normed = sizes if config.rnn_norm else []
         self.norms = nn.ModuleList(FrameNorm(2 * config.hidden_size) for _ in normed)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.compute_dtype: torch.dtype | None = None
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
@@ -153,15 +155,21 @@ class BiRnn(nn.Module):
 
 
 def turning_index(frame_lengths: Tensor, n_frames: int) -> Tensor:
-    """Return (B, T) int64: the frames of each line from its last to its first, then the padding."""
+    """Return where each frame of a turned batch comes from.
+
+    Returns:
+        (B * T,) int64 rows of the batch's frames: those of each line from its last to its first,
+        then its padding.
+    """
     positions = torch.arange(n_frames)
     lengths = frame_lengths[:, None]
-    return torch.where(positions < lengths, lengths - 1 - positions, positions)
+    turned = torch.where(positions < lengths, lengths - 1 - positions, positions)
+    return (turned + n_frames * torch.arange(len(frame_lengths))[:, None]).flatten()
 
 
 def turn(frames: Tensor, turned: Tensor) -> Tensor:
     """Return (B, T, D) frames in the order that ``turning_index`` gives."""
-    return frames.gather(1, turned[:, :, None].expand(frames.shape))
+    return frames.flatten(0, 1).index_select(0, turned).view(frames.shape)
 
 
 class Encoder(nn.Module):
@@ -172,7 +180,7 @@ class Encoder(nn.Module):
         self.tower = ConvTower(config, height)
         self.linear = nn.Linear(self.tower.column_size, config.linear_width, bias=False)
         self.norm = FrameNorm(config.linear_width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.rnn = BiRnn(config)
         self.feature_size = 2 * config.hidden_size
 

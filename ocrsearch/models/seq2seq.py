@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ocrsearch.config import Seq2SeqConfig
 from ocrsearch.models.attention import ATTENTIONS, LastState, Memory
 from ocrsearch.models.crnn import ColumnHead
+from ocrsearch.models.dropout import Dropout
 from ocrsearch.models.encoder import Encoded, Encoder
 from ocrsearch.models.layers import EMBEDDING_SIZE
 
@@ -69,7 +70,7 @@ class Seq2Seq(nn.Module):
         self.embedding = nn.Embedding(n_symbols + 2, EMBEDDING_SIZE)
         cell = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[config.encoder.rnn_cell]
         self.cell = cell(EMBEDDING_SIZE + size, hidden_size)
-        self.dropout = nn.Dropout(config.encoder.dropout)
+        self.dropout = Dropout(config.encoder.dropout)
         self.head = nn.Linear(hidden_size + size, n_symbols + 1)
         self.column_head = ColumnHead(config.encoder.linear_width, n_symbols + 1)
 
