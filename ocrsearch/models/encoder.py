@@ -51,7 +51,10 @@ def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
 
 
 class ConvTower(nn.Module):
-    """3 x 3 convolutions, each with batch norm, perhaps max pooling, and ReLU."""
+    """3 x 3 convolutions, each with perhaps max pooling, batch norm, and ReLU.
+
+    Norm and ReLU come behind the pooling, where there are fewer values to compute.
+    """
 
     def __init__(self, config: TowerConfig, height: int) -> None:
         super().__init__()
@@ -61,7 +64,7 @@ class ConvTower(nn.Module):
             nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
             for c_in, c_out in zip([1, *channels], channels, strict=False)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels)
+        self.pooled_norms = nn.ModuleList(nn.BatchNorm2d(c) for c in channels)
         rows = height
         for pool_rows, _ in self.pools:
             rows //= pool_rows
@@ -86,13 +89,13 @@ class ConvTower(nn.Module):
 
     def _convolve(self, x: Tensor, widths: Tensor) -> Tensor:
         for i, (conv, norm, pool) in enumerate(
-            zip(self.convs, self.norms, self.pools, strict=True)
+            zip(self.convs, self.pooled_norms, self.pools, strict=True)
         ):
             x = self.dropout(x) if i else x
-            x = norm(conv(x))  # (B, C, H, W)
+            x = conv(x)  # (B, C, H, W)
             if pool != (1, 1):
                 x = nn.functional.max_pool2d(x, pool)
-            x = torch.relu(x)  # behind the pooling: the same values, and fewer to compute
+            x = torch.relu(norm(x))
             widths = widths // pool[1]
             x = zero_padding(x, widths, dim=3)
         return x

@@ -42,9 +42,6 @@ N_BINS = 4
 
 N_GATES = {"lstm": 4, "gru": 3}
 
-KEPT_OF_CONV = 2
-"""Numbers kept of each value of a convolution: for its norm and its activation."""
-
 KEPT_OF_POOL = 3
 """Numbers kept of each value of a pooling: itself, and where it came from in 8 bytes."""
 
@@ -159,13 +156,13 @@ def _tower(config: TowerConfig, work: Work, prefix: str) -> list[Layer]:
     c_in, rows, columns = 1, work.height, work.width
     for i, (c_out, (pool_rows, pool_columns)) in enumerate(zip(channels, pools, strict=True)):
         n_weights, n_multiply_adds = 9 * c_in * c_out, 9 * c_in * c_out * rows * columns
-        n_kept = KEPT_OF_CONV * c_out * rows * columns
+        n_kept = c_out * rows * columns
         rows, columns = rows // pool_rows, columns // pool_columns
         pooled = (pool_rows, pool_columns) != (1, 1)
         kind = "conv 3 x 3" + (f", pool {pool_rows} x {pool_columns}" * pooled)
         output = (c_out, rows, columns)
         name = f"{prefix}.convs.{i}"
-        n_kept += KEPT_OF_POOL * math.prod(output) * pooled
+        n_kept += (1 + KEPT_OF_POOL * pooled) * math.prod(output)  # 1 for the activation
         n_parameters = n_weights + 2 * c_out
         layers.append(Layer(name, kind, output, n_parameters, n_multiply_adds, n_kept))
         c_in = c_out

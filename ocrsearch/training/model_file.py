@@ -11,7 +11,7 @@ from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
-VERSION = 2
+VERSION = 3
 """1: both directions of a recurrent layer in one, augmentation as a number."""
 
 

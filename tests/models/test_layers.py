@@ -86,7 +86,7 @@ def test_weights_are_those_of_the_network(config: Config) -> None:
     layers = by_name(list_layers(config, N_SYMBOLS, 64, N_WRITTEN))
     counted = Counter[str]()
     for name, weights in network.named_parameters():
-        name = name.replace(".norms.", ".convs.").replace("norm.", "linear.")
+        name = name.replace(".pooled_norms.", ".convs.").replace("norm.", "linear.")
         owners = [layer for layer in layers if name.startswith(f"{layer}.")]
         assert len(owners) == 1, name
         counted[owners[0]] += weights.numel()

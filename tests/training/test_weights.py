@@ -156,7 +156,7 @@ def test_symbol_rows(architecture: str, n_behind: dict[str, int]) -> None:
         ),
         (
             {"conv_depth": 3},
-            {"encoder.linear", "encoder.tower.convs.2", "encoder.tower.norms.2"},
+            {"encoder.linear", "encoder.tower.convs.2", "encoder.tower.pooled_norms.2"},
         ),
         ({"dropout": 0.5}, set()),
     ],
