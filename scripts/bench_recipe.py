@@ -103,6 +103,13 @@ def with_column_max(trainer: Trainer) -> None:
     trainer.optimizer = build_optimizer(trainer.config.training, trainer.network)
 
 
+def with_norm_before_pooling(trainer: Trainer) -> None:
+    """Normalise what each convolution gives at its full size."""
+    tower = trainer.network.encoder.tower
+    for i, (conv, norm) in enumerate(zip(tower.convs, tower.pooled_norms, strict=True)):
+        tower.convs[i], tower.pooled_norms[i] = nn.Sequential(conv, norm), nn.Identity()
+
+
 def with_orthogonal_rnn(trainer: Trainer) -> None:
     """Begin with orthogonal recurrent weights, and LSTMs with a forget gate that is open."""
     for module in trainer.network.encoder.rnn.modules():
@@ -149,6 +156,7 @@ VARIANTS: dict[str, tuple[Change, list[str]]] = {
     "all augmentation at once": (with_all_augmentation_at_once, []),
     "conv dropout at once too": (with_conv_dropout_too, []),
     "largest row of each column": (with_column_max, []),
+    "norm before the pooling": (with_norm_before_pooling, []),
     "orthogonal RNN": (with_orthogonal_rnn, []),
     "averaged weights": (with_averaged_weights, []),
     "constant rate to the end": (unchanged, ["training.decay_share=0"]),

@@ -1,8 +1,9 @@
 """Measure how fast a CRNN trains: here, in a bare PyTorch loop, and at the machine's limit.
 
 All cores are in use, a process with one thread on each, as a search has it. The bare loop has
-the same layers, batch size and affine augmentation, written as simply as possible. The limit is
-the multiply-adds of each part over what the machine's convolutions and matrix products reach.
+the same layers, batch size and affine augmentation, written as simply as possible, with each norm
+before its pooling, as is usual. The limit is the multiply-adds of each part over what the
+machine's convolutions and matrix products reach.
 """
 
 import multiprocessing
