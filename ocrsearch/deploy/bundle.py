@@ -65,7 +65,7 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         facts: of its study, as stored.
 
     Raises:
-        BundleError: the weights are not there any more.
+        BundleError: the weights are not there any more, or those of an older program's network.
     """
     try:
         content = load_tensors(best.weights)
@@ -90,7 +90,16 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         "init": facts.get("init"),
         "transfer": best.metrics.get("transfer"),
     }
-    return Bundle(config, charset, weights, metrics, provenance)
+    bundle = Bundle(config, charset, weights, metrics, provenance)
+    try:
+        bundle.build_network()
+    except RuntimeError:  # PyTorch names all weights that it lacks
+        raise BundleError(
+            f"{best.weights}: the weights of trial {best.trial} of study {best.study!r} do not fit "
+            "this program's network; use the ocrsearch that searched, or search again under a "
+            "new --study"
+        ) from None
+    return bundle
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:

@@ -25,6 +25,7 @@ from ocrsearch.deploy.bundle import (
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import BundleError
 from ocrsearch.results.query import best_trial, load_study
+from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.model_file import FORMAT, VERSION
 
 if TYPE_CHECKING:
@@ -195,6 +196,18 @@ def test_weights_of_the_best_trial_that_cannot_be_read(
     spoil(tmp_path / "best.pt")
     with pytest.raises(BundleError, match=r"weights of trial 2 of study 'tiny-numbers' cannot"):
         bundle_trial(replace(best, weights=tmp_path / "best.pt"), facts)
+
+
+def test_weights_of_another_network_are_refused(study_db: StudyDb, tmp_path: Path) -> None:
+    """Or the model could be written, and never read."""
+    best = best_trial(study_db.url)
+    facts = load_study(study_db.url, best.study).user_attrs["facts"]
+    content = load_tensors(best.weights)
+    content["weights"] = {f"old.{name}": w for name, w in content["weights"].items()}
+    save_tensors(content, tmp_path / "best.pt")
+    with pytest.raises(BundleError, match="do not fit this program's network; use") as caught:
+        bundle_trial(replace(best, weights=tmp_path / "best.pt"), facts)
+    assert "\n" not in str(caught.value)
 
 
 # --- files that are none ----------------------------------------------------------------------
