@@ -189,9 +189,6 @@ def main(
     cer: Annotated[
         bool, typer.Option("--cer", help="CER, not exact match: for long lines.")
     ] = False,
-    synthetic: Annotated[
-        str, typer.Option(help="Recipe of pictures beside those of the data.")
-    ] = "",
     processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
 ) -> None:
     """Print a table of the variants."""
@@ -211,7 +208,7 @@ def main(
         ]
         for name, base in itertools.product(names, bases):
             with_variant(base, name)  # nothing is trained if one cannot be
-        n_val = len(load_dataset(data, DataOptions(synthetic=synthetic)).splits["val"])
+        n_val = len(load_dataset(data).splits["val"])
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -221,9 +218,7 @@ def main(
         for seed in range(seeds)
     ]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        n, mp_context=spawn, initializer=_open, initargs=(data, synthetic)
-    ) as pool:
+    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
     measured = "CER" if cer else "exact match"
@@ -258,7 +253,7 @@ def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> 
 
 
 _data: dict[int, Dataset] = {}
-_specs: list[tuple[str, str]] = []
+_specs: list[str] = []
 _recipe = {
     (losses, "COLUMN_HEAD_WEIGHT"): losses.COLUMN_HEAD_WEIGHT,
     (losses, "BLANK_OFFSET"): losses.BLANK_OFFSET,
@@ -267,17 +262,15 @@ _recipe = {
 }
 
 
-def _open(data: str, synthetic: str) -> None:
+def _open(data: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    _specs.append((data, synthetic))
+    _specs.append(data)
 
 
 def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
     if split_seed not in _data:
-        spec, synthetic = _specs[0]
-        options = DataOptions(split_seed=split_seed, synthetic=synthetic)
-        _data[split_seed] = load_dataset(spec, options)
+        _data[split_seed] = load_dataset(_specs[0], DataOptions(split_seed=split_seed))
     for (module, name_of_constant), value in _recipe.items():
         setattr(module, name_of_constant, value)
     lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]
