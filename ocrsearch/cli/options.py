@@ -53,14 +53,6 @@ Data = Annotated[str, typer.Option(help=_SPEC)]
 OptionalData = Annotated[str | None, typer.Option("--data", help=_SPEC)]
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
-Synthetic = Annotated[
-    str,
-    typer.Option(
-        metavar="FILE",
-        help="Recipe of pictures that each training epoch has beside the labelled ones.",
-    ),
-]
-
 _PANEL = "How the data is read and split"
 _DATA_OPTIONS: dict[str, Any] = {
     "group": Annotated[
@@ -101,7 +93,7 @@ _DATA_OPTIONS: dict[str, Any] = {
         ),
     ],
 }
-"""The fields of ``DataOptions`` that have to do with reading; None where one is not given."""
+"""The fields of ``DataOptions``; None where an option is not given."""
 
 
 _DECODING_PANEL = "How lines are decoded"

@@ -15,7 +15,6 @@ from ocrsearch.cli.options import (
     DeviceOption,
     Json,
     Storage,
-    Synthetic,
     parse_duration,
     parse_workers,
     print_json,
@@ -51,7 +50,6 @@ def run(
         int, typer.Option(help="Total of finished configurations in the study.")
     ] = 100,
     data: Data = "digits",
-    synthetic: Synthetic = "",
     study: Annotated[
         str | None, typer.Option(help="Name of the study; default: made of space and data.")
     ] = None,
@@ -122,7 +120,7 @@ def run(
         engine=engine.value,
         address=address,
         gpus_per_worker=gpus_per_worker,
-        data=DataOptions(**given, synthetic=synthetic),
+        data=DataOptions(**given),
     )
     with search_display(quiet=as_json) as display:
         result = search(space, data, options, observer=display.update, progress=display.reading)

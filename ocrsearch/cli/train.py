@@ -14,7 +14,6 @@ from ocrsearch.cli.options import (
     DeviceOption,
     Json,
     SetValues,
-    Synthetic,
     print_json,
     takes_data_options,
 )
@@ -31,7 +30,6 @@ def train(
     ],
     data: Data,
     export: Annotated[Path, typer.Option(help="Write the model to this file.")],
-    synthetic: Synthetic = "",
     init: Annotated[
         Path | None, typer.Option(help="Model whose weights are kept, as far as they fit.")
     ] = None,
@@ -64,8 +62,6 @@ def train(
     settings, init_of_file = load_config(config)
     own = [] if epochs is None else [f"training.epochs={epochs}"]
     settings = with_values(settings, [*(values or []), *own])
-    if synthetic:
-        given["synthetic"] = synthetic
     options = TrainOptions(
         init=init or init_of_file,
         seed=seed,

@@ -94,13 +94,11 @@ class Dataset:
     Attributes:
         spec: as the user gave it.
         splits: train, val and test; test may be empty.
-        charset: the symbols of the training split, and of what is added to it.
+        charset: the symbols of the training split.
         fingerprint: a hash of all usable labels, splits and pixels.
         bad: the samples that were left out.
         fresh: the recipe, as plain data, by which each training epoch gets new pictures; None if
             it has those of the training split.
-        added: the recipe, as plain data, by which each training epoch gets new pictures beside
-            those; None for none.
     """
 
     spec: str
@@ -109,7 +107,6 @@ class Dataset:
     fingerprint: str
     bad: list[BadSample]
     fresh: dict[str, Any] | None = None
-    added: dict[str, Any] | None = None
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
@@ -156,22 +153,13 @@ def load_dataset(
         progress: told how many pictures are read.
 
     Raises:
-        DataError: nothing to train or validate on, or too many unusable samples; a recipe of
-            what is added that cannot be used.
-        OptionError: a share of a training split that is drawn anew in each epoch, or more added
-            to it.
+        DataError: nothing to train or validate on, or too many unusable samples.
+        OptionError: a share of a training split that is drawn anew in each epoch.
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
     usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
-    texts = [s.text for s, _ in usable if s.split == "train"]
-    fresh = _fresh_recipe(samples)
-    _check_fresh(spec, fresh, options)
-    added = None
-    if options.synthetic:
-        added, more = _added_recipe(Path(options.synthetic).expanduser(), len(texts))
-        texts += more
-    charset = Charset.from_texts(texts)
+    charset = Charset.from_texts(s.text for s, _ in usable if s.split == "train")
     usable, unknown = without_unknown(spec, usable, charset)
     bad += unknown
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
@@ -185,11 +173,16 @@ def load_dataset(
                 f"{spec}: no samples in the {split} split (of {n} in {n_groups} groups){why}; "
                 "give more data"
             )
+    fresh = _fresh_recipe(samples)
+    if fresh is not None and options.train_share < 1:
+        raise OptionError(
+            f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
+            "which there is no share; set the counts of the recipe"
+        )
     leaks = describe_leaks(usable)
     if leaks:
         logger.warning("%s: %s", spec, leaks)
-    fingerprint = _fingerprint(splits, fresh is not None, added)
-    return Dataset(spec, splits, charset, fingerprint, bad, fresh, added)
+    return Dataset(spec, splits, charset, _fingerprint(splits, fresh is not None), bad, fresh)
 
 
 def load_split(
@@ -258,7 +251,6 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "bad": [asdict(b) for b in dataset.bad],
         "fresh": dataset.fresh,
-        "added": dataset.added,
         "splits": {
             split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
             for split, part in dataset.splits.items()
@@ -288,43 +280,12 @@ def open_dataset(folder: Path) -> Dataset:
         index["fingerprint"],
         bad,
         index["fresh"],
-        index["added"],
     )
 
 
 def _fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
     image = samples[0].image if samples else None
     return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe
-
-
-def _check_fresh(spec: str, fresh: dict[str, Any] | None, options: DataOptions) -> None:
-    if fresh is None:
-        return
-    if options.train_share < 1:
-        raise OptionError(
-            f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
-            "which there is no share; set the counts of the recipe"
-        )
-    if options.synthetic:
-        raise OptionError(
-            f"--synthetic {options.synthetic}: {spec} draws all its pictures from a recipe; give "
-            "labelled ones as data"
-        )
-
-
-def _added_recipe(path: Path, n_train: int) -> tuple[dict[str, Any], list[str]]:
-    """Return the recipe of what is added, and the texts of its first epoch.
-
-    It adds as many pictures as its counts say for train, or else as many as there are.
-    """
-    from ocrsearch.data.synthesis.recipe import Counts, load_recipe
-    from ocrsearch.data.synthesis.sources import open_synthesizer
-
-    recipe = load_recipe(path)
-    n = recipe.counts.train if "counts" in recipe.model_fields_set else n_train
-    recipe = recipe.model_copy(update={"counts": Counts(train=n, val=0, test=0)})
-    synthesizer = open_synthesizer(recipe)
-    return recipe.model_dump(mode="json"), [synthesizer.text("train", i) for i in range(n)]
 
 
 def write_left_out(dataset: Dataset, path: Path) -> Path | None:
@@ -352,11 +313,8 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
     )
 
 
-def _fingerprint(
-    splits: dict[Split, LabelledImages], is_fresh: bool, added: dict[str, Any] | None
-) -> str:
+def _fingerprint(splits: dict[Split, LabelledImages], is_fresh: bool) -> str:
     digest = hashlib.blake2b(b"fresh" if is_fresh else b"", digest_size=8)
-    digest.update(json.dumps(added, sort_keys=True).encode() if added else b"")
     for split, part in splits.items():
         digest.update(json.dumps([split, part.texts, part.images.shapes]).encode())
         digest.update(np.ascontiguousarray(part.images.pixels).tobytes())

@@ -1,15 +1,12 @@
-"""Epochs: the lines that a network sees in each, the same ones, newly made ones, or both."""
+"""Epochs: the lines that a network sees in each, the same ones or newly made ones."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from ocrsearch.config import ImageConfig
 from ocrsearch.data.charset import Charset
@@ -37,17 +34,11 @@ class Epochs(Protocol):
 
 def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
     """Return the lines to train on, as the data set says."""
-    if dataset.fresh is not None:
-        return _made(dataset, dataset.fresh, config)
-    fixed = FixedEpochs(scaled_lines(dataset.splits["train"], dataset.charset, config))
-    if dataset.added is None:
-        return fixed
-    return MixedEpochs(fixed, _made(dataset, dataset.added, config))
-
-
-def _made(dataset: Dataset, recipe: dict[str, Any], config: ImageConfig) -> FreshEpochs:
-    opened = _opened(dataset.spec, json.dumps(recipe, sort_keys=True))
-    return FreshEpochs(opened, dataset.charset, config)
+    if dataset.fresh is None:
+        lines = scaled_lines(dataset.splits["train"], dataset.charset, config)
+        return FixedEpochs(lines)
+    recipe = json.dumps(dataset.fresh, sort_keys=True)
+    return FreshEpochs(_opened(dataset.spec, recipe), dataset.charset, config)
 
 
 @dataclass(frozen=True)
@@ -83,25 +74,6 @@ class FreshEpochs:
             images = PackedImages.pack([image for image, _ in made])
             texts = [text for _, text in made]
             yield scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)
-
-
-@dataclass(frozen=True)
-class MixedEpochs:
-    """The same lines and new ones beside them."""
-
-    fixed: FixedEpochs
-    made: FreshEpochs
-
-    def __len__(self) -> int:
-        return len(self.fixed) + len(self.made)
-
-    def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
-        """Yield parts in which both have their share."""
-        n_parts = math.ceil(len(self) / size)
-        order = np.random.default_rng(epoch).permutation(len(self.fixed))
-        made = self.made.parts(epoch, math.ceil(len(self.made) / n_parts))
-        for ids in np.array_split(order, n_parts):
-            yield [self.fixed.lines[i] for i in ids] + next(made, [])
 
 
 @lru_cache(maxsize=1)

@@ -26,8 +26,6 @@ class DataOptions:
         train_share: share of the training split that is used, over 0 to 1.
         keep_err: whether samples are used that the data set itself marks as doubtful.
         max_bad: share of samples that may be unusable, 0 to 1.
-        synthetic: recipe file whose pictures each training epoch has beside those of the data;
-            empty for none.
 
     Raises:
         OptionError: a value out of its range, or not a regular expression.
@@ -39,7 +37,6 @@ class DataOptions:
     train_share: float = 1.0
     keep_err: bool = False
     max_bad: float = 0.01
-    synthetic: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad <= 1:
@@ -57,17 +54,10 @@ class DataOptions:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that mean the same in any working folder."""
-        return {
-            **asdict(self),
-            "splits": _absolute(self.splits),
-            "synthetic": _absolute(self.synthetic),
-        }
+        splits = str(Path(self.splits).expanduser().resolve()) if self.splits else ""
+        return {**asdict(self), "splits": splits}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataOptions:
         """Return the options of which ``to_dict`` gave the values; what lacks is as by default."""
         return cls(**values)
-
-
-def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve()) if path else ""

@@ -103,21 +103,6 @@ def test_a_model_trained_further_keeps_its_splits(
     assert (options.split_seed, options.train_share) == (5, 1)
 
 
-def test_pictures_of_a_recipe_beside_the_labelled_ones(
-    command: Command, arguments: list[Any], tmp_path: Path
-) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    assert "no such file" in command(*arguments, "--synthetic", recipe).err
-    recipe.write_text("{kind: digits, max_length: 2, counts: {train: 20}}")
-
-    assert command(*arguments, "--synthetic", recipe).code == 0
-
-    assert load_bundle(arguments[-1]).data_options().synthetic == str(recipe)
-    recipe.unlink()  # only training needs it
-    data = arguments[arguments.index("--data") + 1]
-    assert command("evaluate", arguments[-1], "--data", data).code == 0
-
-
 def test_the_configuration_may_name_the_model(
     command: Command, arguments: list[Any], model_file: Path
 ) -> None:

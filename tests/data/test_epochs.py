@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +9,9 @@ import numpy as np
 import pytest
 
 from ocrsearch.config import ImageConfig
-from ocrsearch.data.dataset import Dataset, load_dataset, open_dataset, save_dataset
+from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.epochs import Epochs, training_epochs
 from ocrsearch.data.lines import Line, scaled_lines
-from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import DataError, OptionError
 
 IMAGES = ImageConfig(height=24)
 N = 25
@@ -79,79 +75,3 @@ def test_parts_and_order_of_epochs_change_nothing(size: int, fresh: Dataset) -> 
 
     assert [len(part) for part in parts[:-1]] == [size] * (len(parts) - 1)
     assert are_equal([line for part in parts for line in part], expected)
-
-
-# --- beside labelled ones ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def mixed(number_folder: Path, tmp_path: Path) -> Callable[[str], Dataset]:
-    """Labelled pictures with a recipe's beside them."""
-
-    def load(recipe: str) -> Dataset:
-        path = tmp_path / "recipe.yaml"
-        path.write_text(recipe)
-        return load_dataset(str(number_folder), DataOptions(synthetic=str(path)))
-
-    return load
-
-
-@pytest.mark.parametrize("size", [1, 7, 1000])
-def test_all_labelled_lines_and_new_ones_are_in_each_epoch(
-    size: int, mixed: Callable[[str], Dataset]
-) -> None:
-    dataset = mixed("{kind: digits, max_length: 3}")
-    labelled = scaled_lines(dataset.splits["train"], dataset.charset, IMAGES)
-    own = Counter(line.image.tobytes() for line in labelled)
-    epochs = training_epochs(dataset, IMAGES)
-
-    drawn = [lines_of(epochs, epoch, size) for epoch in (0, 1)]
-
-    assert len(epochs) == 2 * len(labelled)
-    made = [Counter(line.image.tobytes() for line in lines) - own for lines in drawn]
-    for lines, others in zip(drawn, made, strict=True):
-        assert len(lines) == len(epochs)
-        assert others.total() == len(labelled)
-    assert not made[0] & made[1]
-    assert are_equal(lines_of(epochs, 1, size), drawn[1])
-
-
-def test_each_part_has_its_share_of_both(mixed: Callable[[str], Dataset]) -> None:
-    dataset = mixed("{kind: digits, max_length: 3, counts: {train: 60}}")
-    n, size = len(dataset.splits["train"]), 8
-    own = {
-        line.image.tobytes()
-        for line in scaled_lines(dataset.splits["train"], dataset.charset, IMAGES)
-    }
-    parts = list(training_epochs(dataset, IMAGES).parts(0, size))
-    assert sum(map(len, parts)) == n + 60
-    for part in parts[:-1]:
-        assert abs(len(part) - size) <= 2
-        n_own = sum(line.image.tobytes() in own for line in part)
-        assert abs(n_own / len(part) - n / (n + 60)) < 0.25
-
-
-def test_what_is_added_changes_training_alone(
-    number_folder: Path, mixed: Callable[[str], Dataset], tmp_path: Path
-) -> None:
-    plain = load_dataset(str(number_folder))
-    dataset = mixed("{kind: digits, max_length: 3}")
-    assert {s: part.texts for s, part in dataset.splits.items()} == {
-        s: part.texts for s, part in plain.splits.items()
-    }
-    assert set(dataset.charset.symbols) == set(plain.charset.symbols) | set("0123456789")
-    assert dataset.fingerprint != plain.fingerprint
-    assert dataset.fingerprint != mixed("{kind: digits, max_length: 4}").fingerprint
-    save_dataset(dataset, tmp_path / "saved")
-    assert open_dataset(tmp_path / "saved").added == dataset.added
-
-
-def test_a_recipe_is_not_added_to_a_recipe(fresh: Dataset) -> None:
-    path = fresh.spec.removeprefix("synth:")
-    with pytest.raises(OptionError, match=r"--synthetic .*: synth:.* draws all its pictures"):
-        load_dataset(fresh.spec, DataOptions(synthetic=path))
-
-
-def test_a_recipe_that_is_missing_is_said(number_folder: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.yaml: no such file"):
-        load_dataset(str(number_folder), DataOptions(synthetic="none.yaml"))
