@@ -37,7 +37,7 @@ def test_a_row_for_each_variant(number_folder: Path, tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     rows = [line.split(" | ") for line in lines if "---" not in line]
     assert [row[0] for row in rows[:3]] == ["| variant", "| as it is", "| no norm of the columns"]
-    assert len(rows) == 15
+    assert len(rows) == 16
     assert {len(row) for row in rows} == {4}  # name, after 1 and 2 epochs, seconds
 
 

@@ -25,6 +25,7 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.ray import RayEngine, RayWorker
 from ocrsearch.search.engines.worker import WorkerSetup
+from ocrsearch.training.checkpoint import save_tensors
 from ocrsearch.training.trial_files import LAST
 
 CONFIG = Config(
@@ -120,7 +121,7 @@ def test_stops_a_job(started: Started, tmp_path: Path) -> None:
 def test_tells_of_a_crash_and_keeps_the_worker(started: Started, tmp_path: Path) -> None:
     crashing = job(tmp_path)
     crashing.folder.mkdir()
-    (crashing.folder / LAST).write_bytes(b"half of a file")
+    save_tensors({"trainer": {}}, crashing.folder / LAST)  # without the network
     started.engine.submit(crashing)
     event = started.next_event()
     assert isinstance(event, TrialFailed)
