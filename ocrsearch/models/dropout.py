@@ -17,7 +17,7 @@ class Dropout(nn.Module):
     """Set values to zero at random in training and raise the others, so that the mean stays."""
 
     def __init__(self, p: float) -> None:
-        """Drop the share ``p``, below 1; on a CPU to the next multiple of 1 / 256 below 1."""
+        """Drop the share ``p``, below 1; on a CPU the nearest multiple of 1 / 256 below 1."""
         super().__init__()
         self.p = p
 

@@ -12,7 +12,8 @@ from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
 VERSION = 3
-"""1: both directions of a recurrent layer in one, augmentation as a number."""
+"""1: both directions of a recurrent layer in one, augmentation as a number. 2: norms before the
+pooling."""
 
 
 def read_model_file(path: Path) -> dict[str, Any]:

@@ -62,9 +62,8 @@ class TextArtist:
         self.texts = part_entries(variants, recipe.seed)
         self.covering = covering(self.texts["train"])
         known = set("".join(self.covering))
-        self.other_joiners = [j for j in recipe.joiners if not known.issuperset(j)]
-        if recipe.max_entries == 1:
-            self.other_joiners = []
+        joiners = recipe.joiners if recipe.max_entries > 1 else ()
+        self.other_joiners = [j for j in joiners if not known.issuperset(j)]
         self.lines = {
             split: {font: [t for t in texts if font.has(t)] for font in fonts}
             for split, texts in self.texts.items()
