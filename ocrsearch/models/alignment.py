@@ -9,43 +9,37 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ocrsearch.models.decoding import Hypothesis
 
-
-def read_texts_of(
+def text_probabilities(
     texts: Sequence[Sequence[int]], log_probs: Tensor, frame_lengths: Tensor, blank_id: int
-) -> list[Hypothesis]:
-    """Give texts their confidences.
-
-    A text's confidence is its probability under CTC, the sum over all alignments (Graves et al.,
-    2006). A symbol's is the highest probability among its frames on the best alignment.
+) -> np.ndarray:
+    """Return the probability of texts, each the sum over its alignments (Graves et al., 2006).
 
     Args:
         texts: symbol ids of each line.
         log_probs: (B, T, V) float64, on the CPU.
         frame_lengths: (B,) int64, on the CPU.
         blank_id: the id of the blank.
+
+    Returns:
+        (B,) float64, 0 to 1.
     """
     lengths = torch.tensor([len(text) for text in texts])
     targets = torch.tensor([i for text in texts for i in text], dtype=torch.int64)
     losses = functional.ctc_loss(
         log_probs.transpose(0, 1), targets, frame_lengths, lengths, blank_id, reduction="none"
     )
-    totals = np.exp(-losses.numpy())
-    peaks = _best_peaks(texts, log_probs.numpy(), frame_lengths.numpy(), blank_id)
-    return [
-        Hypothesis(tuple(text), float(min(1.0, total)), peak)
-        for text, total, peak in zip(texts, totals, peaks, strict=True)
-    ]
+    return np.minimum(1.0, np.exp(-losses.numpy()))
 
 
-def _best_peaks(
+def symbol_peaks(
     texts: Sequence[Sequence[int]], log_probs: np.ndarray, frame_lengths: np.ndarray, blank_id: int
 ) -> list[tuple[float, ...]]:
-    """Return each symbol's highest probability on the best alignment (Viterbi).
+    """Return each symbol's highest probability on its text's best alignment (Viterbi).
 
-    A text of L symbols has 2 L + 1 places, which an alignment goes through from left to right:
-    the symbols, and blanks around them, of which those between different symbols may be left out.
+    The arguments are those of ``text_probabilities``. A text of L symbols has 2 L + 1 places,
+    which an alignment goes through from left to right: the symbols, and blanks around them, of
+    which those between different symbols may be left out.
     """
     n_places = 2 * max(map(len, texts), default=0) + 1
     ids = np.full((len(texts), n_places), blank_id)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrsearch.models.alignment import read_texts_of
+from ocrsearch.models.alignment import symbol_peaks, text_probabilities
 from ocrsearch.models.automaton import Fusion, Ints, States
 from ocrsearch.models.crnn import CtcOutput
 from ocrsearch.models.decoding import Hypothesis
@@ -84,8 +84,8 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
         search: beam and fusion.
 
     Returns:
-        The best text of each line; confidences are those of ``read_texts_of`` and know nothing
-        of the fusion.
+        The best text of each line. A symbol's confidence is the highest probability among its
+        frames on the text's best alignment; confidences know nothing of the fusion.
     """
     log_probs = output.log_probs.cpu().double()
     lengths = output.frame_lengths.numpy()
@@ -109,7 +109,12 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
     best = (scores + search.fusion.end_gains(texts.states)).argmax(1)
     nodes = texts.nodes[np.arange(len(best)), best]
     found = _write_out(nodes, symbols.ravel(), before.ravel())
-    return read_texts_of(found, log_probs, output.frame_lengths, blank_id)
+    totals = text_probabilities(found, log_probs, output.frame_lengths, blank_id)
+    peaks = symbol_peaks(found, log_probs.numpy(), lengths, blank_id)
+    return [
+        Hypothesis(tuple(text), float(total), peak)
+        for text, total, peak in zip(found, totals, peaks, strict=True)
+    ]
 
 
 def _start(n_lines: int, search: BeamSearch) -> _Texts:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ocrsearch.models.alignment import text_probabilities
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.encoder import Encoded
@@ -24,7 +25,7 @@ class Hypothesis:
 
     Attributes:
         ids: symbol ids.
-        confidence: probability of the decoded path, 0 to 1.
+        confidence: probability of the text, over all alignments where there are any, 0 to 1.
         symbol_confidences: for each symbol, 0 to 1.
     """
 
@@ -38,15 +39,18 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
 
     A symbol's confidence is the highest probability among its frames.
     """
-    best = output.log_probs.max(2)
-    ids, log_probs = best.indices.cpu().numpy(), best.values.double().cpu().numpy()
+    log_probs = output.log_probs.cpu()
+    best = log_probs.max(2)
+    ids, maxima = best.indices.numpy(), best.values.double().numpy()
     valid = np.arange(ids.shape[1]) < output.frame_lengths.numpy()[:, None]
     previous = np.pad(ids, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     starts = valid & (ids != blank_id) & (ids != previous)
     runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
-    totals = np.exp(np.where(valid, log_probs, 0.0).sum(1))
+    texts = [ids[b, starts[b]].tolist() for b in range(len(ids))]
+    totals = text_probabilities(texts, log_probs.double(), output.frame_lengths, blank_id)
     return [
-        _merge(ids[b], log_probs[b], starts[b], runs[b], float(totals[b])) for b in range(len(ids))
+        Hypothesis(tuple(texts[b]), float(totals[b]), _peaks(maxima[b], starts[b], runs[b]))
+        for b in range(len(ids))
     ]
 
 
@@ -116,12 +120,9 @@ def seq2seq_attention(model: Seq2Seq, encoded: Encoded, ids: Sequence[int]) -> T
     return torch.stack(rows)
 
 
-def _merge(
-    ids: np.ndarray, log_probs: np.ndarray, starts: np.ndarray, runs: np.ndarray, total: float
-) -> Hypothesis:
+def _peaks(maxima: np.ndarray, starts: np.ndarray, runs: np.ndarray) -> tuple[float, ...]:
     firsts = np.flatnonzero(starts)
-    best = [float(np.exp(log_probs[runs == runs[i]].max())) for i in firsts]
-    return Hypothesis(tuple(ids[firsts].tolist()), total, tuple(best))
+    return tuple(float(np.exp(maxima[runs == runs[i]].max())) for i in firsts)
 
 
 def _until_end(ids: list[int], scores: list[float], eos_id: int) -> Hypothesis:

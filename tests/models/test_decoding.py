@@ -32,6 +32,7 @@ from ocrsearch.models.decoding import (
 from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.factory import build_network
 from ocrsearch.models.seq2seq import Seq2Seq
+from tests.models.decoding_references import ctc_probabilities
 
 Attention = Literal["additive", "location", "none"]
 Cell = Literal["lstm", "gru"]
@@ -51,7 +52,7 @@ def best_path_reference(log_probs: Tensor, n_frames: int, blank_id: int) -> Hypo
     symbols = [(v, math.exp(max(ps))) for v, ps in runs if v != blank_id]
     return Hypothesis(
         tuple(v for v, _ in symbols),
-        math.exp(sum(p for p, _ in frames)),
+        ctc_probabilities(log_probs[:n_frames], blank_id)[tuple(v for v, _ in symbols)],
         tuple(confidence for _, confidence in symbols),
     )
 
@@ -73,7 +74,7 @@ def output_of(ids: list[list[int]], frame_lengths: list[int], p: float = 0.7) ->
 @settings(deadline=None, max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    lengths=st.lists(st.integers(1, 7), min_size=1, max_size=4),
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=4),
     n_symbols=st.integers(1, 3),
 )
 def test_best_path_equals_plain_python(seed: int, lengths: list[int], n_symbols: int) -> None:
@@ -94,7 +95,7 @@ def test_best_path_confidences_are_probabilities(seed: int) -> None:
     for found in ctc_best_path(CtcOutput(log_probs, torch.tensor([6, 3]), None), BLANK):
         assert 0.0 <= found.confidence <= 1.0
         assert len(found.symbol_confidences) == len(found.ids)
-        assert all(found.confidence <= c <= 1.0 for c in found.symbol_confidences)
+        assert all(0.0 < c <= 1.0 for c in found.symbol_confidences)
 
 
 @pytest.mark.parametrize(
@@ -112,17 +113,30 @@ def test_best_path_confidences_are_probabilities(seed: int) -> None:
     ],
 )
 def test_best_path_merges(frames: list[int], expected: tuple[int, ...]) -> None:
-    (found,) = ctc_best_path(output_of([frames], [len(frames)]), BLANK)
+    output = output_of([frames], [len(frames)])
+    (found,) = ctc_best_path(output, BLANK)
     assert found.ids == expected
-    assert found.confidence == pytest.approx(0.7 ** len(frames))
+    assert found.confidence == pytest.approx(
+        ctc_probabilities(output.log_probs[0], BLANK)[expected]
+    )
     assert found.symbol_confidences == pytest.approx((0.7,) * len(expected))
+
+
+def test_confidence_is_that_of_the_text_and_not_of_a_path() -> None:
+    """Before, in and behind a certain frame, half for the symbol and half for the blank."""
+    log_probs = torch.full((1, 3, BLANK + 1), -100.0)
+    log_probs[0, :, [0, BLANK]] = math.log(0.5)
+    log_probs[0, 1] = torch.tensor([0.0, -100.0, -100.0, -100.0])
+    (found,) = ctc_best_path(CtcOutput(log_probs, torch.tensor([3]), None), BLANK)
+    assert found.ids == (0,)
+    assert found.confidence == pytest.approx(1.0)  # each of the four paths, 0.25
 
 
 def test_best_path_does_not_read_symbols_in_the_padding() -> None:
     output = output_of([[0, BLANK, 1, 2], [0, 0, 0, 0]], [2, 4])
     first, second = ctc_best_path(output, BLANK)
     assert (first.ids, second.ids) == ((0,), (0,))
-    assert first.confidence == pytest.approx(0.7**2)
+    assert first.confidence == pytest.approx(0.7 * 0.7 + 0.7 * 0.1 + 0.1 * 0.1)  # 0-, 00, -0
 
 
 def test_best_path_takes_no_confidence_from_the_padding() -> None:
