@@ -194,6 +194,30 @@ def number_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+SEARCHED_SPACE = """
+images: {height: 16}
+model:
+  architecture: crnn
+  encoder: {conv_depth: {int: [2, 5]}, conv_base: 8, linear_width: 16, hidden_size: 16}
+training: {learning_rate: 4.0e-3, batch_size: 16, epochs: 1}
+search: {pruner: {name: none}}
+"""
+
+
+@pytest.fixture(scope="session")
+def searched_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A database of a study, "s": four trained configurations on a few of the built-in digits."""
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.search.api import SearchOptions, search
+    from ocrsearch.search.space import parse_space
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('searched')}/test.db"
+    data = DataOptions(train_share=0.02)
+    options = SearchOptions(trials=4, storage=url, study="s", workers=1, data=data)
+    search(parse_space(SEARCHED_SPACE, "space"), "digits", options)
+    return url
+
+
 @pytest.fixture(scope="session")
 def study_db(
     make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, print_json
+from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.confirmation import Confirmation
+    from ocrsearch.deploy.ensemble import Ensemble
     from ocrsearch.results.query import BestTrial
 
 
@@ -36,6 +38,15 @@ def best(
             "the test split once.",
         ),
     ] = None,
+    ensemble: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="K",
+            help="Join the K best networks in one model: they read together, better than the best "
+            "alone and K times as slowly.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -44,20 +55,24 @@ def best(
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}
     limits = {name: value for name, value in wanted.items() if value is not None}
+    if confirm is not None and ensemble is not None:
+        raise OptionError("--confirm and --ensemble: only one of them at a time")
     if confirm is not None:
         _confirm(storage, study, confirm, limits, export, as_json=as_json)
         return
     found = best_trial(storage, study, limits)
     searched = load_study(storage, found.study)
     facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
+    joined = None if ensemble is None else _join(storage, found.study, ensemble, limits)
     if export is not None:
         from ocrsearch.deploy.bundle import bundle_trial, save_bundle
 
-        save_bundle(bundle_trial(found, facts), export)
+        save_bundle(joined.bundle if joined else bundle_trial(found, facts), export)
     if as_json:
-        print_json({**_content(found, export), **({"pareto": pareto} if pareto else {})})
+        extra = {"pareto": pareto} if pareto else {}
+        print_json({**_content(found, export), **extra, **_ensemble_content(joined)})
     else:
-        _print(found, export)
+        _print(found, joined, export)
         _print_pareto(pareto, facts.get("objective", []))
 
 
@@ -71,6 +86,22 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
         "metrics": found.metrics,
         "export": str(export) if export else None,
     }
+
+
+def _join(storage: str, study: str, n: int, limits: dict[str, float]) -> Ensemble:
+    from ocrsearch.cli.progress import reading_bar
+    from ocrsearch.deploy.ensemble import make_ensemble
+
+    with reading_bar("recognising") as progress:
+        return make_ensemble(storage, study, n, limits, progress)
+
+
+def _ensemble_content(joined: Ensemble | None) -> dict[str, Any]:
+    if joined is None:
+        return {}
+    trials = [member.trial for member in joined.members]
+    content = {"trials": trials, "metrics": joined.bundle.metrics, "alone": asdict(joined.alone)}
+    return {"ensemble": content}
 
 
 def _confirm(
@@ -144,7 +175,7 @@ def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
     typer.echo("take one of these with --max-latency or --max-size")
 
 
-def _print(found: BestTrial, export: Path | None) -> None:
+def _print(found: BestTrial, joined: Ensemble | None, export: Path | None) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -166,6 +197,19 @@ def _print(found: BestTrial, export: Path | None) -> None:
         typer.echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
     typer.echo("cer, wer and exact are of the validation split, on which it was chosen:")
     typer.echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
+    if joined is not None:
+        _print_ensemble(joined)
     if export:
         size_mb = export.stat().st_size / 1e6
         typer.echo(f"model written to {export} ({size_mb:.1f} MB)")
+
+
+def _print_ensemble(joined: Ensemble) -> None:
+    trials = ", ".join(str(member.trial) for member in joined.members)
+    alone, together = joined.alone, joined.together
+    typer.echo(
+        f"trials {trials} together: validation CER {together.cer:.4f}, exact {together.exact:.4f} "
+        f"(the best of them alone {alone.cer:.4f}, {alone.exact:.4f}; n = {alone.n})"
+    )
+    if together.cer > alone.cer:
+        typer.echo("together they are no better: the best alone is the model to take.")

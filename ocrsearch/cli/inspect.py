@@ -48,6 +48,7 @@ def inspect(
     content = {
         "model": str(model),
         "architecture": bundle.config.model.architecture,
+        "n_networks": len(bundle.members),
         "n_symbols": len(bundle.charset),
         "height": height,
         "width": width,
@@ -55,6 +56,10 @@ def inspect(
         "frames": scaled // FRAME_STRIDE,
         "length": length,
         "n_parameters": n_parameters,
+        "n_parameters_in_all": sum(
+            count_parameters(list_layers(m.config, len(bundle.charset), scaled, length))
+            for m in bundle.members
+        ),
         "n_parameters_training_only": sum(layer.n_parameters for layer in layers) - n_parameters,
         "size_mb": n_parameters * 4 / 1e6,
         "file_mb": model.stat().st_size / 1e6,
@@ -98,6 +103,11 @@ def _print(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None
             table.add_row(_short(layer), kind, shape, f"{layer.n_parameters:,}", "-", style="dim")
     Console().print(table)
     typer.echo(_picture(content))
+    if bundle.others:
+        typer.echo(
+            f"the first of {content['n_networks']} networks that read together, "
+            f"{content['n_parameters_in_all']:,} weights"
+        )
     typer.echo(f"symbols: {' '.join(bundle.charset.symbols)}")
 
 

@@ -1,12 +1,13 @@
 """Bundles: one file with everything that recognition needs.
 
-Weights, configuration, charset, metrics and provenance. A bundle holds tensors and plain
+Weights, configuration, charset, metrics and provenance; several networks where these read
+together. A bundle holds tensors and plain
 values only; reading one runs no code from it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ class Bundle:
         config: picture scaling and network follow from it.
         charset: the symbols it knows.
         weights: the network's state.
-        metrics: on the validation split of its study.
+        metrics: on the validation split of its study; of an ensemble those of all together.
         provenance: study, trial, seed, data and its options, versions, the records of the
             training's epochs; hash of the weights it started from (init) and what was kept of
-            them (transfer).
+            them (transfer). Of an ensemble the same of its first network, the best one, and trial
+            and CER of each (members).
+        others: networks of the same charset that read together with this one.
     """
 
     config: Config
@@ -45,6 +48,12 @@ class Bundle:
     weights: dict[str, torch.Tensor]
     metrics: dict[str, Any]
     provenance: dict[str, Any]
+    others: tuple[Bundle, ...] = ()
+
+    @property
+    def members(self) -> tuple[Bundle, ...]:
+        """All that read together; this alone where there are no others."""
+        return (self, *self.others)
 
     def build_network(self) -> nn.Module:
         """Return the network with its weights, in evaluation mode, on the CPU."""
@@ -111,11 +120,9 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "config": bundle.config.model_dump(mode="json"),
         "symbols": list(bundle.charset.symbols),
-        "weights": bundle.weights,
-        "metrics": bundle.metrics,
-        "provenance": bundle.provenance,
+        **_content(bundle),
+        "others": [_content(other) for other in bundle.others],
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,18 +139,30 @@ def load_bundle(path: Path) -> Bundle:
     """
     content = read_model_file(path)
     try:
-        bundle = Bundle(
-            Config.model_validate(content["config"]),
-            Charset(content["symbols"]),
-            content["weights"],
-            content["metrics"],
-            content["provenance"],
-        )
-        bundle.build_network()
-        bundle.metrics.items()
-        bundle.data_options()
-        for record in bundle.provenance.get("epochs", []):  # older models have none
-            sum(record[key] for key in EPOCH_FIGURES)  # all there, and numbers
+        charset = Charset(content["symbols"])
+        others = tuple(_bundle(other, charset) for other in content.get("others", ()))
+        return replace(_bundle(content, charset), others=others)
     except Exception as error:  # any part may be of any kind
         raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
+
+
+def _content(bundle: Bundle) -> dict[str, Any]:
+    """Return what belongs to one network."""
+    return {
+        "config": bundle.config.model_dump(mode="json"),
+        "weights": bundle.weights,
+        "metrics": bundle.metrics,
+        "provenance": bundle.provenance,
+    }
+
+
+def _bundle(content: dict[str, Any], charset: Charset) -> Bundle:
+    """Return one network; any exception says that something in it is wrong."""
+    config = Config.model_validate(content["config"])
+    bundle = Bundle(config, charset, content["weights"], content["metrics"], content["provenance"])
+    bundle.build_network()
+    bundle.metrics.items()
+    bundle.data_options()
+    for record in bundle.provenance.get("epochs", []):  # older models have none
+        sum(record[key] for key in EPOCH_FIGURES)  # all there, and numbers
     return bundle

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ocrsearch.config import Config
-from ocrsearch.data.dataset import LabelledImages, load_dataset, save_dataset
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.dataset import LabelledImages, save_dataset
 from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
+from ocrsearch.deploy.study_data import load_study_data
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
@@ -112,14 +112,8 @@ def confirm(
     name, facts = study.study_name, study.user_attrs["facts"]
     folder = study_folder(storage_url, name)
     found = best_trials(study, folder, limits or {}, N_CONFIRMED)
-    options = DataOptions.from_dict(facts.get("data_options", {}))
     with study_lock(folder, name):
-        dataset = load_dataset(facts["data_spec"], options)
-        if dataset.fingerprint != facts["data_fingerprint"]:
-            raise StudyError(
-                f"study {name!r}: {facts['data_spec']} is not the data that it began with "
-                f"(fingerprint {facts['data_fingerprint']}, now {dataset.fingerprint})"
-            )
+        dataset = load_study_data(name, facts)
         place = (folder / "confirm").resolve()
         runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], place)]
         if any(not (run.job.folder / RESULT).exists() for run in runs):

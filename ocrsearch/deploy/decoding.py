@@ -18,7 +18,6 @@ from ocrsearch.models.factory import ARCHITECTURES
 from ocrsearch.models.language_model import LanguageModel
 from ocrsearch.models.lexicon import Lexicon
 from ocrsearch.models.ngrams import load_ngrams
-from ocrsearch.training.evaluation import Decode
 
 logger = logging.getLogger(__name__)
 
@@ -82,16 +81,16 @@ class Decoder:
     """A way to decode.
 
     Attributes:
-        decode: from a network and its output to what was read; None to decode greedily.
+        searches: of each network of the recogniser; None to decode greedily.
         about: what it is, as plain values.
     """
 
-    decode: Decode | None
+    searches: tuple[BeamSearch | None, ...]
     about: dict[str, Any]
 
     def __str__(self) -> str:
         """Return it in words, without the weights."""
-        if self.decode is None:
+        if "beam" not in self.about:
             return "greedy decoding"
         files = [
             f"{kind} {Path(self.about[name]).name}"
@@ -111,12 +110,13 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         LanguageModelError: no language model, or damaged.
         DataError: no lexicon, or nothing in it.
     """
+    members = bundle.members
     if options.beam == 0:
-        return Decoder(None, {"name": "greedy"})
-    name = bundle.config.model.architecture
-    beam = ARCHITECTURES[name].beam
-    if beam is None:
-        raise OptionError(f"--beam {options.beam}: a {name} reads one symbol; leave --beam out")
+        return Decoder((None,) * len(members), {"name": "greedy"})
+    names = [member.config.model.architecture for member in members]
+    for name in names:
+        if ARCHITECTURES[name].beam is None:
+            raise OptionError(f"--beam {options.beam}: a {name} reads one symbol; leave --beam out")
     about: dict[str, Any] = {"name": "beam", "beam": options.beam}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
@@ -129,13 +129,21 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         weight = _or_default(options.lexicon_weight, LEXICON_WEIGHT)
         weighted.append((_read_lexicon(path, bundle.charset), weight))
         about |= {"lexicon": str(path), "lexicon_weight": weight}
-    makes_shorter = name == "crnn" and options.language_model is not None
+    searches = tuple(_search(options, weighted, member) for member in members)
+    about |= {"length_bonus": searches[0].fusion.length_bonus}
+    about |= {"ctc_weight": searches[0].ctc_weight} if names[0] == "seq2seq" else {}
+    return Decoder(searches, about)
+
+
+def _search(
+    options: DecodingOptions, weighted: list[tuple[Automaton, float]], member: Bundle
+) -> BeamSearch:
+    is_crnn = member.config.model.architecture == "crnn"
+    makes_shorter = is_crnn and options.language_model is not None
     bonus = _or_default(options.length_bonus, LENGTH_BONUS if makes_shorter else 0.0)
-    ctc_weight = _ctc_weight(options.ctc_weight, bundle)
-    about |= {"length_bonus": bonus}
-    about |= {"ctc_weight": ctc_weight} if name == "seq2seq" else {}
-    search = BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
-    return Decoder(lambda network, output: beam(network, output, search), about)
+    return BeamSearch(
+        options.beam, Fusion(weighted, bonus), _ctc_weight(options.ctc_weight, member)
+    )
 
 
 def _read_language_model(path: Path, charset: Charset) -> LanguageModel:

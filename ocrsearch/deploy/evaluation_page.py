@@ -243,6 +243,8 @@ def _provenance(subject: Subject, bundle: Bundle) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_plain(v)}" for key, v in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_plain, value))
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 

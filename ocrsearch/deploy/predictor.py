@@ -14,16 +14,14 @@ from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.documents import read_pages
 from ocrsearch.data.images import read_image, shrink_line, to_gray
 from ocrsearch.data.layout import find_lines
-from ocrsearch.data.lines import Line
-from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle, load_bundle
 from ocrsearch.deploy.decoding import DecodingOptions, build_decoder
 from ocrsearch.deploy.pages import PageLine, PagePrediction
+from ocrsearch.deploy.reader import Reader, read_together
 from ocrsearch.errors import DataError, ImageError
 from ocrsearch.models.decoding import Hypothesis
-from ocrsearch.models.factory import ARCHITECTURES
 from ocrsearch.training.confusions import (
     Confusion,
     ConfusionMatrix,
@@ -31,7 +29,6 @@ from ocrsearch.training.confusions import (
     count_confusions,
 )
 from ocrsearch.training.device import select_device
-from ocrsearch.training.evaluation import read_lines
 from ocrsearch.training.metrics import Metrics, bootstrap_intervals, compute_metrics
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -96,7 +93,7 @@ class Predictor:
     def __init__(
         self, bundle: Bundle, device: str = "auto", decoding: DecodingOptions | None = None
     ) -> None:
-        """Build the network of a bundle.
+        """Build the networks of a bundle.
 
         Args:
             bundle: the recogniser.
@@ -108,9 +105,11 @@ class Predictor:
         """
         self.bundle = bundle
         self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
-        self._device = select_device(device)
-        self._network = bundle.build_network().to(self._device)
-        self._architecture = ARCHITECTURES[bundle.config.model.architecture]
+        place = select_device(device)
+        self._readers = [
+            Reader(member, place, search)
+            for member, search in zip(bundle.members, self.decoder.searches, strict=True)
+        ]
 
     def predict(self, picture: Picture) -> Prediction:
         """Read one picture of a line of text.
@@ -202,17 +201,8 @@ class Predictor:
     def _read(
         self, images: Sequence[GrayImage], progress: Progress | None = None
     ) -> list[Prediction]:
-        config = self.bundle.config.images
-        lines = [Line(prepare_image(image, config)) for image in images]
-        reading = read_lines(
-            self._network,
-            self._architecture,
-            lines,
-            self._device,
-            decode=self.decoder.decode,
-            progress=progress,
-        )
-        return [self._prediction(hypothesis) for hypothesis in reading.hypotheses]
+        hypotheses = read_together(self._readers, images, progress)
+        return [self._prediction(hypothesis) for hypothesis in hypotheses]
 
     def _prediction(self, hypothesis: Hypothesis) -> Prediction:
         text = self.bundle.charset.decode(hypothesis.ids)

@@ -29,7 +29,7 @@ def text_probabilities(
     losses = functional.ctc_loss(
         log_probs.transpose(0, 1), targets, frame_lengths, lengths, blank_id, reduction="none"
     )
-    return np.minimum(1.0, np.exp(-losses.numpy()))
+    return losses.neg().exp().clamp(max=1.0).numpy()
 
 
 def symbol_peaks(

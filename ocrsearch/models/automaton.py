@@ -130,6 +130,11 @@ class Fusion:
         self._weighted = list(weighted)
         self.length_bonus = length_bonus
 
+    def score(self, text: Sequence[int]) -> float:
+        """Return what a whole text and its end add."""
+        scores = (weight * automaton.score_texts([text])[0] for automaton, weight in self._weighted)
+        return float(sum(scores)) + self.length_bonus * len(text)
+
     def start(self, shape: tuple[int, ...]) -> States:
         """Return the states of so many empty texts."""
         return [np.full(shape, automaton.start, np.int64) for automaton, _ in self._weighted]

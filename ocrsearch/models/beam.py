@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrsearch.models.alignment import symbol_peaks, text_probabilities
 from ocrsearch.models.automaton import Fusion, Ints, States
 from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.decoding import Hypothesis
+from ocrsearch.models.decoding import Hypothesis, ctc_confidences
 
 MAX_SYMBOLS = 16
 """Symbols that are tried in a frame, the most probable ones of it."""
@@ -84,8 +83,8 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
         search: beam and fusion.
 
     Returns:
-        The best text of each line. A symbol's confidence is the highest probability among its
-        frames on the text's best alignment; confidences know nothing of the fusion.
+        The best text of each line; confidences are those of ``ctc_confidences`` and know
+        nothing of the fusion.
     """
     log_probs = output.log_probs.cpu().double()
     lengths = output.frame_lengths.numpy()
@@ -109,12 +108,7 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
     best = (scores + search.fusion.end_gains(texts.states)).argmax(1)
     nodes = texts.nodes[np.arange(len(best)), best]
     found = _write_out(nodes, symbols.ravel(), before.ravel())
-    totals = text_probabilities(found, log_probs, output.frame_lengths, blank_id)
-    peaks = symbol_peaks(found, log_probs.numpy(), lengths, blank_id)
-    return [
-        Hypothesis(tuple(text), float(total), peak)
-        for text, total, peak in zip(found, totals, peaks, strict=True)
-    ]
+    return ctc_confidences(found, log_probs, output.frame_lengths, blank_id)
 
 
 def _start(n_lines: int, search: BeamSearch) -> _Texts:

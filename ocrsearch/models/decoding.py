@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from ocrsearch.models.alignment import text_probabilities
+from ocrsearch.models.alignment import symbol_peaks, text_probabilities
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.encoder import Encoded
@@ -54,6 +55,27 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     ]
 
 
+def ctc_confidences(
+    texts: Sequence[Sequence[int]], log_probs: Tensor, frame_lengths: Tensor, blank_id: int
+) -> list[Hypothesis]:
+    """Give texts their confidences under CTC; see ``text_probabilities`` for the arguments.
+
+    A symbol's is the highest probability among its frames on the text's best alignment.
+    """
+    totals = text_probabilities(texts, log_probs, frame_lengths, blank_id)
+    peaks = symbol_peaks(texts, log_probs.numpy(), frame_lengths.numpy(), blank_id)
+    return [
+        Hypothesis(tuple(text), float(total), peak)
+        for text, total, peak in zip(texts, totals, peaks, strict=True)
+    ]
+
+
+def crnn_rate(model: Crnn, output: CtcOutput, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
+    """Give a text for each picture the confidences that it has by CTC."""
+    log_probs = output.log_probs.cpu().double()
+    return ctc_confidences(texts, log_probs, output.frame_lengths, model.blank_id)
+
+
 def crnn_greedy(model: Crnn, output: CtcOutput) -> list[Hypothesis]:
     """Read a batch by the best path."""
     return ctc_best_path(output, model.blank_id)
@@ -64,6 +86,20 @@ def classifier_greedy(model: Classifier, log_probs: Tensor) -> list[Hypothesis]:
     best = log_probs.double().exp().max(1)
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return [Hypothesis((symbol,), p, (p,)) for symbol, p in pairs]
+
+
+def classifier_rate(
+    model: Classifier,  # noqa: ARG001
+    log_probs: Tensor,
+    texts: Sequence[Sequence[int]],
+) -> list[Hypothesis]:
+    """Give a text for each picture its confidences: 0 where it is not one symbol."""
+    rows = log_probs.double().exp().tolist()
+    found = []
+    for row, text in zip(rows, texts, strict=True):
+        symbols = tuple(row[symbol] for symbol in text)
+        found.append(Hypothesis(tuple(text), row[text[0]] if len(text) == 1 else 0.0, symbols))
+    return found
 
 
 def seq2seq_greedy(model: Seq2Seq, encoded: Encoded) -> list[Hypothesis]:
@@ -89,6 +125,21 @@ def seq2seq_greedy(model: Seq2Seq, encoded: Encoded) -> list[Hypothesis]:
     return [
         _until_end(row, score, model.eos_id)
         for row, score in zip(all_ids.tolist(), all_scores.tolist(), strict=True)
+    ]
+
+
+def seq2seq_rate(
+    model: Seq2Seq, encoded: Encoded, texts: Sequence[Sequence[int]]
+) -> list[Hypothesis]:
+    """Give a text for each picture the confidences that it has when the decoder writes it."""
+    device = encoded.features.device
+    rows = [torch.tensor([*text, model.eos_id]) for text in texts]
+    targets = pad_sequence(rows, batch_first=True, padding_value=model.eos_id).to(device)
+    log_probs = model.teach(encoded, targets[:, :-1]).log_probs
+    scores = log_probs.gather(2, targets[..., None])[..., 0].double().cpu()
+    return [
+        _until_end(row, score, model.eos_id)
+        for row, score in zip(targets.tolist(), scores.tolist(), strict=True)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,11 @@ from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.decoding import (
     Hypothesis,
     classifier_greedy,
+    classifier_rate,
     crnn_greedy,
+    crnn_rate,
     seq2seq_greedy,
+    seq2seq_rate,
     seq2seq_steps,
 )
 from ocrsearch.models.encoder import Encoded
@@ -39,6 +42,8 @@ class Architecture:
             a scalar.
         greedy: from the module and its output to what was read.
         beam: the same by beam search; None where there is nothing to search for.
+        rate: from the module, its output and a text for each picture to the texts with their
+            confidences.
         write: takes the module, its output and a number of symbols, and does what decoding
             does for a picture with so many; to measure the time.
     """
@@ -48,6 +53,7 @@ class Architecture:
     loss: Callable[[Any, Any, Batch, int], Tensor]
     greedy: Callable[[Any, Any], list[Hypothesis]]
     beam: Callable[[Any, Any, BeamSearch], list[Hypothesis]] | None
+    rate: Callable[[Any, Any, Sequence[Sequence[int]]], list[Hypothesis]]
     write: Callable[[Any, Any, int], object]
 
 
@@ -71,10 +77,16 @@ def _crnn_beam(network: Crnn, output: CtcOutput, search: BeamSearch) -> list[Hyp
 
 ARCHITECTURES: dict[str, Architecture] = {
     "crnn": Architecture(
-        Crnn, _whole, crnn_loss, crnn_greedy, _crnn_beam, _write_at_once(crnn_greedy)
+        Crnn, _whole, crnn_loss, crnn_greedy, _crnn_beam, crnn_rate, _write_at_once(crnn_greedy)
     ),
     "seq2seq": Architecture(
-        Seq2Seq, _encoder, seq2seq_loss, seq2seq_greedy, seq2seq_beam_search, seq2seq_steps
+        Seq2Seq,
+        _encoder,
+        seq2seq_loss,
+        seq2seq_greedy,
+        seq2seq_beam_search,
+        seq2seq_rate,
+        seq2seq_steps,
     ),
     "classifier": Architecture(
         Classifier,
@@ -82,6 +94,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         classifier_loss,
         classifier_greedy,
         None,
+        classifier_rate,
         _write_at_once(classifier_greedy),
     ),
 }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from ocrsearch.data.batches import collate, width_sorted_batches
+from ocrsearch.data.batches import Batch, collate, width_sorted_batches
 from ocrsearch.data.lines import Line
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import Architecture
@@ -50,14 +50,10 @@ def read_lines(
         decode: how to read the output; greedily if nothing is given.
         progress: told of the number of lines read and of those in all.
     """
-    network.eval()
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
     total, n_read = 0.0, 0
     decode = decode or architecture.greedy
-    batches = width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE)
-    for ids in batches:
-        batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
-        output = architecture.encode(network, batch.images, batch.widths)
+    for ids, batch, output in _outputs(network, architecture, lines, device):
         read = decode(network, output)
         for i, hypothesis in zip(ids, read, strict=True):
             hypotheses[i] = hypothesis
@@ -68,3 +64,29 @@ def read_lines(
             progress(n_read, len(lines))
     loss = total / len(lines) if with_loss and lines else float("nan")
     return Reading([h for h in hypotheses if h is not None], loss)
+
+
+@torch.inference_mode()
+def rate_labels(
+    network: nn.Module, architecture: Architecture, lines: Sequence[Line], device: torch.device
+) -> list[Hypothesis]:
+    """Return the label of each line with the confidences that a network gives it.
+
+    The arguments are those of ``read_lines``.
+    """
+    rated: list[Hypothesis | None] = [None] * len(lines)
+    for ids, _, output in _outputs(network, architecture, lines, device):
+        texts = [lines[i].target for i in ids]
+        for i, hypothesis in zip(ids, architecture.rate(network, output, texts), strict=True):
+            rated[i] = hypothesis
+    return [h for h in rated if h is not None]
+
+
+def _outputs(
+    network: nn.Module, architecture: Architecture, lines: Sequence[Line], device: torch.device
+) -> Iterator[tuple[list[int], Batch, Any]]:
+    """Yield batches of lines of similar width: their numbers, the batch, and what came of it."""
+    network.eval()
+    for ids in width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE):
+        batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
+        yield ids, batch, architecture.encode(network, batch.images, batch.widths)

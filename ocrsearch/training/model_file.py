@@ -11,9 +11,12 @@ from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
-VERSION = 3
+VERSION = 4
 """1: both directions of a recurrent layer in one, augmentation as a number. 2: norms before the
-pooling."""
+pooling. 3: one network."""
+
+READABLE = (3, VERSION)
+"""What is missing in these is nothing but the others of an ensemble."""
 
 
 def read_model_file(path: Path) -> dict[str, Any]:
@@ -41,9 +44,9 @@ def read_model_file(path: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: damaged model file ({type(error).__name__})") from None
     if content.get("format") != FORMAT:
         raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
-    if content.get("version") != VERSION:
+    if content.get("version") not in READABLE:
         raise BundleError(
             f"{path}: model of version {content.get('version')}, this program reads "
-            f"{VERSION}; use the ocrsearch that made it, or make it again"
+            f"{' and '.join(map(str, READABLE))}; use the ocrsearch that made it, or make it again"
         )
     return content

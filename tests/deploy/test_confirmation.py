@@ -6,35 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.confirmation import RESULT, confirm
 from ocrsearch.errors import StudyError
-from ocrsearch.search.api import SearchOptions, search
-from ocrsearch.search.space import parse_space
-
-SPACE = """
-images: {height: 16}
-model:
-  architecture: crnn
-  encoder: {conv_depth: {int: [2, 5]}, conv_base: 8, linear_width: 16, hidden_size: 16}
-training: {learning_rate: 4.0e-3, batch_size: 16, epochs: 1}
-search: {pruner: {name: none}}
-"""
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A study of four configurations on a few of the built-in digits."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('confirm')}/test.db"
-    data = DataOptions(train_share=0.02)
-    options = SearchOptions(trials=4, storage=url, study="s", workers=1, data=data)
-    search(parse_space(SPACE, "space"), "digits", options)
-    return url
-
-
-def test_the_mean_over_fresh_seeds_chooses_and_nothing_is_trained_twice(url: str) -> None:
+def test_the_mean_over_fresh_seeds_chooses_and_nothing_is_trained_twice(searched_url: str) -> None:
     lines: list[str] = []
-    done = confirm(url, "s", 2, observer=lines.append)
+    done = confirm(searched_url, "s", 2, observer=lines.append)
     assert len(done.configurations) == 3
     assert len(lines) == 6
     means = [c.mean for c in done.configurations]
@@ -45,25 +23,25 @@ def test_the_mean_over_fresh_seeds_chooses_and_nothing_is_trained_twice(url: str
     assert done.test is not None
     assert done.test["n"] == 500
     assert done.test["cer_low"] <= done.test["cer"] <= done.test["cer_high"]
-    again = confirm(url, "s", 2, observer=lines.append)
+    again = confirm(searched_url, "s", 2, observer=lines.append)
     assert len(lines) == 6
     assert (again.configurations, again.test) == (done.configurations, done.test)
 
 
-def test_an_interrupted_confirmation_goes_on(url: str) -> None:
+def test_an_interrupted_confirmation_goes_on(searched_url: str) -> None:
     lines: list[str] = []
-    confirm(url, "s", 1, observer=lines.append)
-    folder = Path(url.removeprefix("sqlite:///")).with_suffix("") / "s" / "confirm"
+    confirm(searched_url, "s", 1, observer=lines.append)
+    folder = Path(searched_url.removeprefix("sqlite:///")).with_suffix("") / "s" / "confirm"
     result = sorted(folder.glob("*-seed-0"))[0] / RESULT
     before = result.read_text()
     result.unlink()
     n_before = len(lines)
-    confirm(url, "s", 1, observer=lines.append)
+    confirm(searched_url, "s", 1, observer=lines.append)
     assert len(lines) == n_before + 1
     assert result.read_text() != ""
     assert len(before) > 0
 
 
-def test_limits_hold_for_what_is_confirmed(url: str) -> None:
+def test_limits_hold_for_what_is_confirmed(searched_url: str) -> None:
     with pytest.raises(StudyError, match="has latency_ms of at most 0"):
-        confirm(url, "s", 1, {"latency_ms": 0.0})
+        confirm(searched_url, "s", 1, {"latency_ms": 0.0})

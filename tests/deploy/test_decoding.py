@@ -128,4 +128,4 @@ def test_many_pictures_are_read_as_each_alone(
 
 def test_nothing_given_is_greedy(make_bundle: MakeBundle) -> None:
     decoder = build_decoder(DecodingOptions(), make_bundle())
-    assert (decoder.decode, decoder.about) == (None, {"name": "greedy"})
+    assert (decoder.searches, decoder.about) == ((None,), {"name": "greedy"})

@@ -17,7 +17,7 @@ from ocrsearch.config import Config, ImageConfig, PreprocessConfig
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.lines import Line, scaled_lines
 from ocrsearch.data.samples import SPLITS, Split
-from ocrsearch.deploy import predictor as predictor_module
+from ocrsearch.deploy import reader as reader_module
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.models.decoding import Hypothesis
@@ -56,7 +56,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
         lines.extend(given)
         return Reading([Hypothesis((0,), 1.0, (1.0,)) for _ in given], float("nan"))
 
-    monkeypatch.setattr(predictor_module, "read_lines", note)
+    monkeypatch.setattr(reader_module, "read_lines", note)
     return lines
 
 

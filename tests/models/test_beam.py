@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,6 +58,21 @@ def test_a_batch_with_padding_is_read_as_each_line_alone(seed: int, beam: int, k
         assert together[b].ids == expected.ids
         assert together[b].confidence == pytest.approx(expected.confidence)
         assert together[b].symbol_confidences == pytest.approx(expected.symbol_confidences)
+
+
+@pytest.mark.parametrize("kinds", ["", "m", "l", "ml"])
+@pytest.mark.parametrize("text", [(), (1,), (0, 1, 2, 1)])
+def test_fusion_scores_a_whole_text_as_it_does_step_by_step(
+    kinds: str, text: tuple[int, ...]
+) -> None:
+    fusion = Fusion(automata(kinds), 0.3)
+    states, total = fusion.start((1, 1)), 0.0
+    for symbol in text:
+        ids = np.array([[symbol]])
+        total += float(fusion.gains(states, ids)[0, 0, 0])
+        states = fusion.follow(states, np.zeros((1, 1), np.int64), ids)
+    total += float(np.sum(fusion.end_gains(states)))
+    assert fusion.score(text) == pytest.approx(total)
 
 
 def test_a_text_dropped_and_found_again_is_the_same_text() -> None:

@@ -22,15 +22,18 @@ from ocrsearch.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.crnn import CtcOutput
+from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.decoding import (
     Hypothesis,
     classifier_greedy,
+    classifier_rate,
+    crnn_rate,
     ctc_best_path,
     seq2seq_greedy,
+    seq2seq_rate,
 )
 from ocrsearch.models.encoder import zero_padding
-from ocrsearch.models.factory import build_network
+from ocrsearch.models.factory import ARCHITECTURES, build_network
 from ocrsearch.models.seq2seq import Seq2Seq
 from tests.models.decoding_references import ctc_probabilities
 
@@ -245,3 +248,57 @@ def test_a_classifier_takes_the_best_symbol() -> None:
     found = classifier_greedy(model, probs.log())
     for hypothesis, symbol, p in zip(found, (1, 0, 2), (0.7, 0.6, 1.0), strict=True):
         assert_same(hypothesis, Hypothesis((symbol,), p, (p,)))
+
+
+# --- confidences of given texts ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["crnn", "seq2seq", "classifier"])
+@torch.no_grad()
+def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
+    images = ImageConfig(height=HEIGHT)
+    config = Config.model_validate({"images": images, "model": {"architecture": architecture}})
+    model = build_network(config, N_SYMBOLS, seed=3).eval()
+    for parameter in model.parameters():
+        parameter.mul_(2.0)
+    functions = ARCHITECTURES[architecture]
+    widths = [8, 40, 16, 24]
+    output = functions.encode(model, random_pictures(widths), torch.tensor(widths))
+    read = functions.greedy(model, output)
+    assert any(h.ids for h in read)
+    rated = functions.rate(model, output, [h.ids for h in read])
+    for found, expected in zip(rated, read, strict=True):
+        assert_same(found, expected, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("text", [(), (0,), (2, 2), (1, 0, 2)])
+@torch.no_grad()
+def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
+    model = network("location", "lstm")
+    widths = [8, 40]
+    images = random_pictures(widths)
+    other = (0, 1, 2, 0, 1)  # beside it in the batch
+    found = seq2seq_rate(model, model.encoder(images, torch.tensor(widths)), [text, other])[0]
+    memory, state, ids = model.start(model.encoder(images[:1, :, :, :8], torch.tensor([8])))
+    steps = []
+    for symbol in [*text, model.eos_id]:
+        log_probs, state = model.step(ids, state, memory)
+        steps.append(math.exp(log_probs[0, symbol]))
+        ids = torch.tensor([symbol])
+    assert_same(found, Hypothesis(text, math.prod(steps), tuple(steps[:-1])), tolerance=1e-5)
+
+
+def test_a_classifier_reads_one_symbol_and_nothing_else() -> None:
+    model = Classifier(ClassifierConfig(), HEIGHT, N_SYMBOLS)
+    log_probs = torch.tensor([[0.2, 0.7, 0.1]] * 3).log()
+    found = classifier_rate(model, log_probs, [(2,), (), (1, 1)])
+    assert [h.confidence for h in found] == pytest.approx([0.1, 0.0, 0.0])
+    assert [h.ids for h in found] == [(2,), (), (1, 1)]
+    assert [len(h.symbol_confidences) for h in found] == [1, 0, 2]
+
+
+def test_a_text_that_does_not_fit_its_frames_has_no_probability() -> None:
+    model = build_network(Config(images=ImageConfig(height=HEIGHT)), N_SYMBOLS, seed=0)
+    assert isinstance(model, Crnn)
+    found = crnn_rate(model, output_of([[0, 1]], [2]), [(0, 0)])
+    assert found[0].confidence == 0.0

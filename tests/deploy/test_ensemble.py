@@ -1,0 +1,93 @@
+"""Ensembles of a study's networks, from a search with real training to a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocrsearch.data.dataset import load_dataset
+from ocrsearch.data.options import DataOptions
+from ocrsearch.deploy.bundle import load_bundle
+from ocrsearch.deploy.ensemble import make_ensemble
+from ocrsearch.deploy.predictor import Predictor
+from ocrsearch.errors import StudyError
+from ocrsearch.results.query import best_trials, load_study
+from ocrsearch.search.study import study_folder
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult
+
+Command = Callable[..., "CommandResult"]
+
+
+def test_the_best_read_together(searched_url: str) -> None:
+    done = make_ensemble(searched_url, "s", 3)
+    study = load_study(searched_url, "s")
+    best = best_trials(study, study_folder(searched_url, "s"), {}, 3)
+    assert [m.trial for m in done.members] == [t.trial for t in best]
+    assert done.alone.cer == pytest.approx(best[0].value)
+    metrics = done.bundle.metrics
+    assert metrics["n_parameters"] == sum(t.metrics["n_parameters"] for t in best)
+    assert metrics["size_mb"] == pytest.approx(sum(t.metrics["size_mb"] for t in best))
+    assert metrics["latency_ms"] == pytest.approx(sum(t.metrics["latency_ms"] for t in best))
+    validation = load_dataset("digits", DataOptions(train_share=0.02)).splits["val"]
+    again = Predictor(done.bundle).evaluate(validation)
+    assert again.metrics == done.together
+    assert (metrics["cer"], metrics["exact"]) == (done.together.cer, done.together.exact)
+    members = done.bundle.provenance["members"]
+    assert members == [{"trial": t.trial, "cer": t.value} for t in best]
+    assert len({len(m.weights) for m in done.bundle.members}) > 1  # of different depths
+
+
+def test_limits_hold_for_all_together(searched_url: str) -> None:
+    sizes = [t.metrics["size_mb"] for t in make_ensemble(searched_url, "s", 4).members]
+    done = make_ensemble(searched_url, "s", 4, {"size_mb": sizes[0] + sizes[1]})
+    assert len(done.members) == 2
+    assert done.bundle.metrics["size_mb"] <= sizes[0] + sizes[1]
+    with pytest.raises(StudyError, match="there is only trial"):
+        make_ensemble(searched_url, "s", 2, {"size_mb": 1.01 * sizes[0]})
+
+
+def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    arguments = ["best", "--storage", searched_url, "--ensemble", 2, "--export", path]
+    shown = command(*arguments)
+    assert (shown.code, shown.err) == (0, "")
+    assert " together: validation CER " in shown.out
+    result = command(*arguments, "--json").json()
+    ensemble = result["ensemble"]
+    assert ensemble["trials"][0] == result["trial"]
+    assert len(ensemble["trials"]) == len(load_bundle(path).members) == 2
+    assert ensemble["alone"]["cer"] == pytest.approx(result["value"])
+    evaluated = command("evaluate", path, "--data", "digits", "--split", "val", "--json").json()
+    assert evaluated["cer"] == pytest.approx(ensemble["metrics"]["cer"])
+    inspected = command("inspect", path, "--json").json()
+    assert inspected["n_networks"] == 2
+    assert inspected["n_parameters_in_all"] > inspected["n_parameters"]
+    assert "the first of 2 networks that read together" in command("inspect", path).out
+    page = tmp_path / "page.html"
+    assert command("evaluate", path, "--data", "digits", "--html", page).code == 0
+    assert f"trial {ensemble['trials'][1]}" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: only one of them"),
+        (["--ensemble", 2, "--max-size", 0.0001], 1, "has size_mb of at most 0.0001"),
+    ],
+)
+def test_what_cannot_be_joined(
+    command: Command, searched_url: str, arguments: list[object], code: int, said: str
+) -> None:
+    result = command("best", "--storage", searched_url, *arguments)
+    assert result.code == code
+    assert said in result.err
+    assert len(result.err.splitlines()) == 1
+
+
+def test_one_network_is_no_ensemble(command: Command, searched_url: str) -> None:
+    assert command("best", "--storage", searched_url, "--ensemble", 1).code == 2

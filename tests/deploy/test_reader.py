@@ -1,0 +1,183 @@
+"""Networks that read together: the text that is most probable for all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.usable import Progress
+from ocrsearch.deploy.bundle import Bundle
+from ocrsearch.deploy.decoding import DecodingOptions
+from ocrsearch.deploy.predictor import Predictor
+from ocrsearch.deploy.reader import Reader, read_together
+from ocrsearch.errors import OptionError
+from ocrsearch.models.automaton import Fusion
+from ocrsearch.models.beam import BeamSearch
+from ocrsearch.models.decoding import Hypothesis
+from ocrsearch.models.ngrams import count_ngrams, save_ngrams
+
+CPU = torch.device("cpu")
+MakeBundle = Callable[..., Bundle]
+Text = tuple[int, ...]
+
+
+@dataclass
+class Told(Reader):
+    """A reader that is told how probable texts are, the same for each picture."""
+
+    probabilities: dict[Text, float]
+    bonus: float = 0.0
+
+    def read(
+        self, images: Sequence[GrayImage], progress: Progress | None = None
+    ) -> list[Hypothesis]:
+        """Return the most probable text."""
+        text = max(self.probabilities, key=lambda t: self.probabilities[t])
+        for i in range(len(images)):
+            if progress:
+                progress(i + 1, len(images))
+        return [self._hypothesis(text) for _ in images]
+
+    def rate(self, images: Sequence[GrayImage], texts: Sequence[Text]) -> list[Hypothesis]:
+        """Return what it was told."""
+        assert len(images) == len(texts)
+        return [self._hypothesis(text) for text in texts]
+
+    def score(self, hypothesis: Hypothesis) -> float:
+        """Return the log probability with a bonus for each symbol."""
+        return math.log(max(hypothesis.confidence, 1e-300)) + self.bonus * len(hypothesis.ids)
+
+    def _hypothesis(self, text: Text) -> Hypothesis:
+        p = self.probabilities.get(text, 0.0)
+        return Hypothesis(text, p, (p,) * len(text))
+
+
+def blank_pictures(n: int) -> list[GrayImage]:
+    return [np.zeros((16, 40), np.uint8)] * n
+
+
+@pytest.mark.parametrize(
+    ("readers", "expected"),
+    [
+        ([{(1,): 0.9}], Hypothesis((1,), 0.9, (0.9,))),
+        ([{(1,): 0.9}, {(1,): 0.5}], Hypothesis((1,), 0.7, (0.7,))),
+        ([{(1,): 0.6, (2,): 0.3}, {(2,): 0.8, (1,): 0.1}], Hypothesis((2,), 0.55, (0.55,))),
+        ([{(1,): 0.6, (2,): 0.3}, {(2,): 0.5, (1,): 0.4}], Hypothesis((1,), 0.5, (0.5,))),
+        ([{(1,): 0.9}, {(): 0.8, (1,): 0.1}], Hypothesis((1,), 0.5, (0.5,))),  # one rules out ()
+        ([{(): 1.0}, {(): 0.5}], Hypothesis((), 0.75, ())),
+        (
+            [{(1,): 0.5, (2,): 0.3}, {(2,): 0.5, (3,): 0.3}, {(3,): 0.6, (2,): 0.2}],
+            Hypothesis((2,), 1 / 3, (1 / 3,)),
+        ),
+    ],
+)
+def test_the_text_that_all_find_most_probable_is_taken(
+    readers: list[dict[Text, float]], expected: Hypothesis
+) -> None:
+    found = read_together([Told(told) for told in readers], blank_pictures(2))
+    for hypothesis in found:
+        assert hypothesis.ids == expected.ids
+        assert hypothesis.confidence == pytest.approx(expected.confidence)
+        assert hypothesis.symbol_confidences == pytest.approx(expected.symbol_confidences)
+    assert len(found) == 2
+
+
+def test_what_a_language_model_adds_counts() -> None:
+    told: list[dict[Text, float]] = [{(1,): 0.6, (2, 2): 0.3}, {(2, 2): 0.4, (1,): 0.3}]
+    assert read_together([Told(t) for t in told], blank_pictures(1))[0].ids == (1,)
+    assert read_together([Told(t, 0.5) for t in told], blank_pictures(1))[0].ids == (2, 2)
+
+
+def test_no_picture_is_read_as_nothing() -> None:
+    assert read_together([Told({(1,): 1.0}), Told({(2,): 1.0})], []) == []
+
+
+def test_progress_rises_to_the_number_of_pictures() -> None:
+    seen: list[tuple[int, int]] = []
+    readers = [Told({(1,): 1.0})] * 3
+    read_together(readers, blank_pictures(4), lambda done, n: seen.append((done, n)))
+    assert [n for _, n in seen] == [4] * 12
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (4, 4)
+
+
+# --- real networks ----------------------------------------------------------------------------
+
+
+def random_pictures(n: int) -> list[GrayImage]:
+    rng = np.random.default_rng(1)
+    return [rng.integers(0, 256, (20, int(w)), dtype=np.uint8) for w in rng.integers(8, 90, n)]
+
+
+@pytest.fixture(scope="module")
+def three(make_bundle: MakeBundle) -> list[Bundle]:
+    """Networks of two architectures that read differently, the third less sure than the first."""
+    first = make_bundle()
+    weights = {**first.weights, "head.weight": 0.7 * first.weights["head.weight"].roll(1, 0)}
+    return [first, make_bundle("seq2seq"), replace(first, weights=weights)]
+
+
+@pytest.mark.parametrize("beam", [0, 4])
+def test_three_networks_read_as_each_alone_and_the_best_is_taken(
+    three: list[Bundle], beam: int
+) -> None:
+    pictures = random_pictures(20)
+    search = BeamSearch(beam, Fusion([], 0.4)) if beam else None
+    readers = [Reader(bundle, CPU, search) for bundle in three]
+    alone = [reader.read(pictures) for reader in readers]
+    n_open = 0
+    for i, found in enumerate(read_together(readers, pictures)):
+        texts = {read[i].ids for read in alone}
+        n_open += len(texts) > 1
+        rated = {
+            text: [reader.rate([pictures[i]], [text])[0] for reader in readers] for text in texts
+        }
+
+        def score(text: Text, rated: dict[Text, list[Hypothesis]] = rated) -> float:
+            logs = [math.log(max(h.confidence, 1e-300)) for h in rated[text]]
+            return sum(logs) + (3 * 0.4 * len(text) if beam else 0.0)
+
+        best = max(texts, key=score)
+        assert score(found.ids) == pytest.approx(score(best), abs=1e-3)
+        mean = sum(h.confidence for h in rated[found.ids]) / 3
+        assert found.confidence == pytest.approx(mean, rel=1e-3, abs=1e-9)
+    assert n_open > 10
+
+
+def test_an_ensemble_is_a_model_like_any_other(
+    three: list[Bundle], make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    bundle = replace(three[0], others=tuple(three[1:]))
+    pictures = random_pictures(6)
+    read = Predictor(bundle, "cpu").predict_many(pictures)
+    assert len(read) == 6
+    assert [Predictor(bundle, "cpu").predict(p).text for p in pictures] == [r.text for r in read]
+    lm = tmp_path / "lm.npz"
+    save_ngrams(count_ngrams(["77"] * 50, Charset("0123456789"), 4)[0], lm)
+    options = DecodingOptions(beam=4, language_model=lm, lm_weight=20.0)
+    texts = [p.text for p in Predictor(bundle, "cpu", options).predict_many(pictures)]
+    assert texts != [r.text for r in read]
+    mixed = replace(three[0], others=(make_bundle("classifier"),))
+    with pytest.raises(OptionError, match="a classifier reads one symbol"):
+        Predictor(mixed, "cpu", DecodingOptions(beam=4))
+    assert len(Predictor(mixed, "cpu").predict_many(pictures)) == 6
+
+
+def test_members_have_pictures_of_their_own_height(make_bundle: MakeBundle) -> None:
+    low, high = make_bundle(), make_bundle()
+    content: dict[str, Any] = high.config.model_dump()
+    content["images"]["height"] = 32
+    config = type(high.config).model_validate(content)
+    from ocrsearch.models.factory import build_network
+
+    high = replace(high, config=config, weights=build_network(config, 10, 1).state_dict())
+    assert len(Predictor(replace(low, others=(high,)), "cpu").predict_many(random_pictures(5))) == 5
