@@ -80,3 +80,12 @@ def test_all_samplers_and_pruners_are_named() -> None:
 def test_the_code_is_python() -> None:
     (code,) = blocks("python")
     assert compile(code, "README.md", "exec").co_names
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]*)(#[^)]+)\)", README))
+def test_links_lead_to_headings(link: tuple[str, str]) -> None:
+    path, anchor = link
+    text = (ROOT / path).read_text(encoding="utf-8") if path else README
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+    assert anchor.removeprefix("#") in anchors

@@ -43,8 +43,8 @@ def best(
         typer.Option(
             min=2,
             metavar="K",
-            help="Join the K best networks in one model: they read together, better than the best "
-            "alone and K times as slowly.",
+            help="Join the K best networks in one model: they read together, mostly better than "
+            "the best alone, and need K times the space and the time.",
         ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
@@ -211,5 +211,9 @@ def _print_ensemble(joined: Ensemble) -> None:
         f"trials {trials} together: validation CER {together.cer:.4f}, exact {together.exact:.4f} "
         f"(the best of them alone {alone.cer:.4f}, {alone.exact:.4f}; n = {alone.n})"
     )
-    if together.cer > alone.cer:
-        typer.echo("together they are no better: the best alone is the model to take.")
+    typer.echo("which flatters the best alone: of all it is the one that this split chose.")
+    if len(joined.members) < joined.n_asked:
+        typer.echo(
+            f"{len(joined.members)} of the {joined.n_asked} asked for: the others' weights are not "
+            "kept, they are much worse, or there is no room for them within the limits"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -130,8 +131,10 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         weighted.append((_read_lexicon(path, bundle.charset), weight))
         about |= {"lexicon": str(path), "lexicon_weight": weight}
     searches = tuple(_search(options, weighted, member) for member in members)
-    about |= {"length_bonus": searches[0].fusion.length_bonus}
-    about |= {"ctc_weight": searches[0].ctc_weight} if names[0] == "seq2seq" else {}
+    _check_ctc_weight(options.ctc_weight, members)
+    about |= {"length_bonus": _one_or_each([s.fusion.length_bonus for s in searches])}
+    weights = [s.ctc_weight for s, name in zip(searches, names, strict=True) if name == "seq2seq"]
+    about |= {"ctc_weight": _one_or_each(weights)} if weights else {}
     return Decoder(searches, about)
 
 
@@ -141,9 +144,8 @@ def _search(
     is_crnn = member.config.model.architecture == "crnn"
     makes_shorter = is_crnn and options.language_model is not None
     bonus = _or_default(options.length_bonus, LENGTH_BONUS if makes_shorter else 0.0)
-    return BeamSearch(
-        options.beam, Fusion(weighted, bonus), _ctc_weight(options.ctc_weight, member)
-    )
+    ctc_weight = _or_default(options.ctc_weight, CTC_WEIGHT) if _has_ctc_head(member) else 0.0
+    return BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
 
 
 def _read_language_model(path: Path, charset: Charset) -> LanguageModel:
@@ -167,20 +169,24 @@ def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
     return lexicon
 
 
-def _ctc_weight(given: float | None, bundle: Bundle) -> float:
-    model = bundle.config.model
-    if model.architecture != "seq2seq":
-        if given is not None:
-            raise OptionError(
-                f"--ctc-weight {given}: only for seq2seq, and this model is a {model.architecture}"
-            )
-        return 0.0
-    is_trained = model.decoder.ctc_weight > 0
-    if given and not is_trained:
+def _check_ctc_weight(given: float | None, members: Sequence[Bundle]) -> None:
+    names = [member.config.model.architecture for member in members]
+    if given is not None and "seq2seq" not in names:
+        raise OptionError(f"--ctc-weight {given}: only for seq2seq, and this model is a {names[0]}")
+    if given and not any(map(_has_ctc_head, members)):
         raise OptionError(
             f"--ctc-weight {given}: this model was trained without its CTC head; leave it out"
         )
-    return _or_default(given, CTC_WEIGHT if is_trained else 0.0)
+
+
+def _has_ctc_head(member: Bundle) -> bool:
+    model = member.config.model
+    return model.architecture == "seq2seq" and model.decoder.ctc_weight > 0
+
+
+def _one_or_each(values: Sequence[float]) -> float | list[float]:
+    """Return what all networks have in common, or what each has."""
+    return values[0] if len(set(values)) == 1 else list(values)
 
 
 def _or_default(value: float | None, default: float) -> float:

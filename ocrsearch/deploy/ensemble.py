@@ -15,7 +15,6 @@ from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import load_study_data
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
-from ocrsearch.search.kept_weights import N_KEPT
 from ocrsearch.search.study import study_folder
 from ocrsearch.training.metrics import Metrics
 
@@ -32,13 +31,15 @@ class Ensemble:
 
     Attributes:
         study: its name.
-        members: the trials, the best first.
+        n_asked: networks that were asked for.
+        members: the trials, the best first; perhaps fewer.
         bundle: the model; its metrics are those of all together.
         alone: error rates of the best of them.
         together: error rates of all.
     """
 
     study: str
+    n_asked: int
     members: list[BestTrial]
     bundle: Bundle
     alone: Metrics
@@ -68,36 +69,47 @@ def make_ensemble(
     study = load_study(storage_url, name)
     name, facts = study.study_name, study.user_attrs["facts"]
     limits = limits or {}
-    found = best_trials(study, study_folder(storage_url, name), limits, N_KEPT)
-    members = _choose(found, limits, n)
+    trained = best_trials(study, study_folder(storage_url, name), limits, len(study.trials))
+    found = [trial for trial in trained if trial.weights.exists()]
+    members = choose_members(found, limits, n)
     if len(members) < 2:
-        best = f"trial {members[0].trial} with CER {members[0].value:.4f}" if members else "none"
         raise StudyError(
-            f"study {name!r}: --ensemble needs two networks that are nearly as good as the best "
-            f"and within the limits, there is only {best}; search for longer or leave it out"
+            f"study {name!r}: --ensemble needs two networks whose weights are kept, there is "
+            f"{_none_beside(members)}; search for longer, or leave it out"
         )
     bundles = [bundle_trial(member, facts) for member in members]
     validation = load_study_data(name, facts).splits["val"]
     first = Predictor(bundles[0]).evaluate(validation)
     joined = replace(bundles[0], others=tuple(bundles[1:]))
     together = Predictor(joined).evaluate(validation, progress)
-    metrics = {**asdict(together.metrics), **_sums(members)}
+    rates = {key: value for key, value in asdict(together.metrics).items() if key != "n"}
+    metrics = {**rates, **_sums(members)}
     about = [{"trial": member.trial, "cer": member.value} for member in members]
     provenance = {**joined.provenance, "members": about}
     bundle = replace(joined, metrics=metrics, provenance=provenance)
-    return Ensemble(name, members, bundle, first.metrics, together.metrics)
+    return Ensemble(name, n, members, bundle, first.metrics, together.metrics)
 
 
-def _choose(found: list[BestTrial], limits: Mapping[str, float], n: int) -> list[BestTrial]:
+def choose_members(found: list[BestTrial], limits: Mapping[str, float], n: int) -> list[BestTrial]:
     """Return the best, one after the other, that are good enough and together keep to limits."""
     members: list[BestTrial] = []
-    worst = WORST_RATIO * found[0].value + WORST_MARGIN
     for trial in found:
+        worst = WORST_RATIO * found[0].value + WORST_MARGIN
         sums = _sums([*members, trial])
-        fits = trial.value <= worst and all(sums[metric] <= limits[metric] for metric in limits)
+        fits = trial.value <= worst and all(sums[key] <= limits[key] for key in limits)
         if fits and len(members) < n:
             members.append(trial)
     return members
+
+
+def _none_beside(members: list[BestTrial]) -> str:
+    if not members:
+        return "none"
+    best = members[0]
+    return (
+        f"none beside trial {best.trial} that is nearly as good (its CER is {best.value:.4f}) and "
+        "keeps to the limits together with it"
+    )
 
 
 def _sums(members: list[BestTrial]) -> dict[str, float]:

@@ -202,7 +202,7 @@ def _texts(evaluation: Evaluation, i: int) -> str:
 
 
 def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
-    if not has_attention(bundle):
+    if not has_attention(bundle) or bundle.others:  # what several write, none of them wrote
         return ""
     wrong = evaluation.worst()
     right = [i for i in range(len(data)) if i not in set(wrong)]
@@ -225,12 +225,15 @@ def _confidence(evaluation: Evaluation) -> str:
 
 def _training(bundle: Bundle) -> str:
     epochs = bundle.provenance.get("epochs", [])
-    return _figures("Learning curves", [error_curve(epochs), loss_curves(epochs)]) if epochs else ""
+    heading = "Learning curves" + (" of the first network" if bundle.others else "")
+    return _figures(heading, [error_curve(epochs), loss_curves(epochs)]) if epochs else ""
 
 
 def _provenance(subject: Subject, bundle: Bundle) -> str:
     facts: dict[str, Any] = {"model file": subject.model, "evaluated on": subject.data}
     facts["architecture"] = bundle.config.model.architecture
+    if bundle.others:
+        facts["architecture"] += f", the first of {len(bundle.members)} networks that read together"
     facts["symbols"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
     facts |= {key: value for key, value in bundle.provenance.items() if key != "epochs"}
     facts["trained on"] = facts.pop("data", "?")

@@ -40,19 +40,28 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
 
     A symbol's confidence is the highest probability among its frames.
     """
-    log_probs = output.log_probs.cpu()
-    best = log_probs.max(2)
-    ids, maxima = best.indices.numpy(), best.values.double().numpy()
+    best = output.log_probs.max(2)
+    ids, maxima = best.indices.cpu().numpy(), best.values.double().cpu().numpy()
     valid = np.arange(ids.shape[1]) < output.frame_lengths.numpy()[:, None]
     previous = np.pad(ids, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     starts = valid & (ids != blank_id) & (ids != previous)
     runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
-    texts = [ids[b, starts[b]].tolist() for b in range(len(ids))]
-    totals = text_probabilities(texts, log_probs.double(), output.frame_lengths, blank_id)
-    return [
-        Hypothesis(tuple(texts[b]), float(totals[b]), _peaks(maxima[b], starts[b], runs[b]))
-        for b in range(len(ids))
-    ]
+    texts = [ids[b, starts[b]] for b in range(len(ids))]
+    totals = _totals(texts, output, blank_id)
+    found = []
+    for b, text in enumerate(texts):
+        peaks = _peaks(maxima[b], starts[b], runs[b])
+        found.append(Hypothesis(tuple(text.tolist()), float(totals[b]), peaks))
+    return found
+
+
+def _totals(texts: list[np.ndarray], output: CtcOutput, blank_id: int) -> np.ndarray:
+    """Return the probabilities of texts; only the symbols in them are looked at."""
+    symbols = np.unique(np.concatenate([*texts, np.array([blank_id])]))  # the blank is the last
+    columns = output.log_probs[..., torch.from_numpy(symbols).to(output.log_probs.device)]
+    places = [np.searchsorted(symbols, text).tolist() for text in texts]
+    lengths = output.frame_lengths
+    return text_probabilities(places, columns.cpu().double(), lengths, len(symbols) - 1)
 
 
 def ctc_confidences(

@@ -53,7 +53,7 @@ def read_lines(
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
     total, n_read = 0.0, 0
     decode = decode or architecture.greedy
-    for ids, batch, output in _outputs(network, architecture, lines, device):
+    for ids, batch, output in encode_lines(network, architecture, lines, device):
         read = decode(network, output)
         for i, hypothesis in zip(ids, read, strict=True):
             hypotheses[i] = hypothesis
@@ -66,26 +66,13 @@ def read_lines(
     return Reading([h for h in hypotheses if h is not None], loss)
 
 
-@torch.inference_mode()
-def rate_labels(
+def encode_lines(
     network: nn.Module, architecture: Architecture, lines: Sequence[Line], device: torch.device
-) -> list[Hypothesis]:
-    """Return the label of each line with the confidences that a network gives it.
+) -> Iterator[tuple[list[int], Batch, Any]]:
+    """Yield batches of lines of similar width: their numbers, the batch, and what came of it.
 
     The arguments are those of ``read_lines``.
     """
-    rated: list[Hypothesis | None] = [None] * len(lines)
-    for ids, _, output in _outputs(network, architecture, lines, device):
-        texts = [lines[i].target for i in ids]
-        for i, hypothesis in zip(ids, architecture.rate(network, output, texts), strict=True):
-            rated[i] = hypothesis
-    return [h for h in rated if h is not None]
-
-
-def _outputs(
-    network: nn.Module, architecture: Architecture, lines: Sequence[Line], device: torch.device
-) -> Iterator[tuple[list[int], Batch, Any]]:
-    """Yield batches of lines of similar width: their numbers, the batch, and what came of it."""
     network.eval()
     for ids in width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE):
         batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)

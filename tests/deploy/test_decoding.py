@@ -126,6 +126,20 @@ def test_many_pictures_are_read_as_each_alone(
         assert len(alone.symbol_confidences) == len(alone.text)
 
 
+def test_each_network_of_several_decodes_in_its_own_way(
+    make_bundle: MakeBundle, language_model: Path
+) -> None:
+    bundle = replace(make_bundle(), others=(make_bundle("seq2seq"), make_bundle()))
+    decoder = build_decoder(DecodingOptions(beam=5, language_model=language_model), bundle)
+    searches = [search for search in decoder.searches if search is not None]
+    assert [search.ctc_weight for search in searches] == [0.0, 0.3, 0.0]
+    assert [search.fusion.length_bonus for search in searches] == [1.0, 0.0, 1.0]
+    assert decoder.about["length_bonus"] == [1.0, 0.0, 1.0]
+    assert decoder.about["ctc_weight"] == 0.3
+    given = build_decoder(DecodingOptions(beam=5, ctc_weight=0.7, length_bonus=0.2), bundle)
+    assert (given.about["ctc_weight"], given.about["length_bonus"]) == (0.7, 0.2)
+
+
 def test_nothing_given_is_greedy(make_bundle: MakeBundle) -> None:
     decoder = build_decoder(DecodingOptions(), make_bundle())
     assert (decoder.searches, decoder.about) == ((None,), {"name": "greedy"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,12 @@ import pytest
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import load_bundle
-from ocrsearch.deploy.ensemble import make_ensemble
+from ocrsearch.deploy.ensemble import choose_members, make_ensemble
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import StudyError
-from ocrsearch.results.query import best_trials, load_study
+from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.study import study_folder
+from ocrsearch.training.trial_files import BEST, trial_folder
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -28,12 +31,14 @@ def test_the_best_read_together(searched_url: str) -> None:
     study = load_study(searched_url, "s")
     best = best_trials(study, study_folder(searched_url, "s"), {}, 3)
     assert [m.trial for m in done.members] == [t.trial for t in best]
-    assert done.alone.cer == pytest.approx(best[0].value)
+    validation = load_dataset("digits", DataOptions(train_share=0.02)).splits["val"]
+    first = Predictor(done.bundle.members[0]).bundle
+    alone = Predictor(replace(first, others=())).evaluate(validation)
+    assert alone.metrics == done.alone
     metrics = done.bundle.metrics
     assert metrics["n_parameters"] == sum(t.metrics["n_parameters"] for t in best)
     assert metrics["size_mb"] == pytest.approx(sum(t.metrics["size_mb"] for t in best))
     assert metrics["latency_ms"] == pytest.approx(sum(t.metrics["latency_ms"] for t in best))
-    validation = load_dataset("digits", DataOptions(train_share=0.02)).splits["val"]
     again = Predictor(done.bundle).evaluate(validation)
     assert again.metrics == done.together
     assert (metrics["cer"], metrics["exact"]) == (done.together.cer, done.together.exact)
@@ -47,8 +52,45 @@ def test_limits_hold_for_all_together(searched_url: str) -> None:
     done = make_ensemble(searched_url, "s", 4, {"size_mb": sizes[0] + sizes[1]})
     assert len(done.members) == 2
     assert done.bundle.metrics["size_mb"] <= sizes[0] + sizes[1]
-    with pytest.raises(StudyError, match="there is only trial"):
+    with pytest.raises(StudyError, match="there is none beside trial"):
         make_ensemble(searched_url, "s", 2, {"size_mb": 1.01 * sizes[0]})
+
+
+@pytest.mark.parametrize(
+    ("cers", "sizes", "n", "limits", "expected"),
+    [
+        ([], [], 3, {}, []),
+        ([0.1], [1.0], 3, {}, [0]),
+        ([0.1, 0.2, 0.21, 0.22], [1.0] * 4, 4, {}, [0, 1, 2]),  # too far behind: over 0.21
+        ([0.1, 0.2, 0.21, 0.22], [1.0] * 4, 2, {}, [0, 1]),
+        ([0.0, 0.01, 0.02], [1.0] * 3, 3, {}, [0, 1]),
+        ([0.1] * 4, [2.0, 3.0, 1.0, 1.0], 3, {"size_mb": 3.5}, [0, 2]),
+        ([0.1] * 3, [2.0, 3.0, 1.0], 3, {"size_mb": 2.0}, [0]),
+    ],
+)
+def test_members_are_good_and_small_enough(
+    cers: list[float], sizes: list[float], n: int, limits: dict[str, float], expected: list[int]
+) -> None:
+    found = [
+        BestTrial("s", i, "finished", cer, {}, {"size_mb": size}, [], Path("best.pt"))
+        for i, (cer, size) in enumerate(zip(cers, sizes, strict=True))
+    ]
+    assert [trial.trial for trial in choose_members(found, limits, n)] == expected
+
+
+def test_trials_without_weights_are_passed_over(searched_url: str, tmp_path: Path) -> None:
+    source = Path(searched_url.removeprefix("sqlite:///"))
+    shutil.copytree(source.parent, tmp_path / "copy")
+    url = f"sqlite:///{tmp_path / 'copy' / source.name}"
+    trials = [member.trial for member in make_ensemble(url, "s", 4).members]
+    for trial in trials[1:3]:
+        (trial_folder(study_folder(url, "s"), trial) / BEST).unlink()
+    done = make_ensemble(url, "s", 3)
+    assert [member.trial for member in done.members] == [trials[0], trials[3]]
+    assert done.n_asked == 3
+    (trial_folder(study_folder(url, "s"), trials[3]) / BEST).unlink()
+    with pytest.raises(StudyError, match=f"there is none beside trial {trials[0]} "):
+        make_ensemble(url, "s", 2)
 
 
 def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path: Path) -> None:
@@ -61,16 +103,19 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     ensemble = result["ensemble"]
     assert ensemble["trials"][0] == result["trial"]
     assert len(ensemble["trials"]) == len(load_bundle(path).members) == 2
-    assert ensemble["alone"]["cer"] == pytest.approx(result["value"])
     evaluated = command("evaluate", path, "--data", "digits", "--split", "val", "--json").json()
     assert evaluated["cer"] == pytest.approx(ensemble["metrics"]["cer"])
     inspected = command("inspect", path, "--json").json()
     assert inspected["n_networks"] == 2
     assert inspected["n_parameters_in_all"] > inspected["n_parameters"]
     assert "the first of 2 networks that read together" in command("inspect", path).out
+    shown = command("best", "--storage", searched_url, "--ensemble", 9).out
+    assert "4 of the 9 asked for" in shown
     page = tmp_path / "page.html"
     assert command("evaluate", path, "--data", "digits", "--html", page).code == 0
-    assert f"trial {ensemble['trials'][1]}" in page.read_text(encoding="utf-8")
+    content = page.read_text(encoding="utf-8")
+    assert f"trial {ensemble['trials'][1]}" in content
+    assert "the first of 2 networks that read together" in content
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,7 @@ from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.deploy import reader as reader_module
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.deploy.predictor import Predictor
-from ocrsearch.models.decoding import Hypothesis
-from ocrsearch.training.evaluation import Reading
+from ocrsearch.training.evaluation import encode_lines
 from ocrsearch.training.trainer import Trainer
 
 OPTIONS = itertools.product(
@@ -47,16 +46,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
-    """What the predictor gives to the network, in place of what it reads."""
+    """What the predictor gives to the network."""
     lines: list[Line] = []
 
-    def note(
-        network: Any, architecture: Any, given: Sequence[Line], device: Any, **_: Any
-    ) -> Reading:
+    def note(network: Any, architecture: Any, given: Sequence[Line], device: Any) -> Any:
         lines.extend(given)
-        return Reading([Hypothesis((0,), 1.0, (1.0,)) for _ in given], float("nan"))
+        return encode_lines(network, architecture, given, device)
 
-    monkeypatch.setattr(reader_module, "read_lines", note)
+    monkeypatch.setattr(reader_module, "encode_lines", note)
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import torch
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.usable import Progress
+from ocrsearch.deploy import reader as reader_module
 from ocrsearch.deploy.bundle import Bundle
 from ocrsearch.deploy.decoding import DecodingOptions
 from ocrsearch.deploy.predictor import Predictor
-from ocrsearch.deploy.reader import Reader, read_together
+from ocrsearch.deploy.reader import Encodings, Reader, read_together
 from ocrsearch.errors import OptionError
 from ocrsearch.models.automaton import Fusion
 from ocrsearch.models.beam import BeamSearch
@@ -39,22 +40,25 @@ class Told(Reader):
 
     def read(
         self, images: Sequence[GrayImage], progress: Progress | None = None
-    ) -> list[Hypothesis]:
+    ) -> tuple[list[Hypothesis], Encodings]:
         """Return the most probable text."""
         text = max(self.probabilities, key=lambda t: self.probabilities[t])
         for i in range(len(images)):
             if progress:
                 progress(i + 1, len(images))
-        return [self._hypothesis(text) for _ in images]
+        return [self._hypothesis(text) for _ in images], []
 
-    def rate(self, images: Sequence[GrayImage], texts: Sequence[Text]) -> list[Hypothesis]:
+    def rate(
+        self, encodings: Encodings, texts: Mapping[int, Sequence[Text]]
+    ) -> dict[int, list[Hypothesis]]:
         """Return what it was told."""
-        assert len(images) == len(texts)
-        return [self._hypothesis(text) for text in texts]
+        assert encodings == []
+        return {i: [self._hypothesis(text) for text in of_line] for i, of_line in texts.items()}
 
     def score(self, hypothesis: Hypothesis) -> float:
         """Return the log probability with a bonus for each symbol."""
-        return math.log(max(hypothesis.confidence, 1e-300)) + self.bonus * len(hypothesis.ids)
+        p = hypothesis.confidence
+        return math.log(p) + self.bonus * len(hypothesis.ids) if p > 0 else -math.inf
 
     def _hypothesis(self, text: Text) -> Hypothesis:
         p = self.probabilities.get(text, 0.0)
@@ -72,10 +76,16 @@ def blank_pictures(n: int) -> list[GrayImage]:
         ([{(1,): 0.9}, {(1,): 0.5}], Hypothesis((1,), 0.7, (0.7,))),
         ([{(1,): 0.6, (2,): 0.3}, {(2,): 0.8, (1,): 0.1}], Hypothesis((2,), 0.55, (0.55,))),
         ([{(1,): 0.6, (2,): 0.3}, {(2,): 0.5, (1,): 0.4}], Hypothesis((1,), 0.5, (0.5,))),
-        ([{(1,): 0.9}, {(): 0.8, (1,): 0.1}], Hypothesis((1,), 0.5, (0.5,))),  # one rules out ()
+        ([{(1,): 0.9}, {(): 0.8, (1,): 0.1}], Hypothesis((), 0.4, ())),  # one cannot write ()
+        ([{(1,): 0.9}, {(): 0.8}], Hypothesis((1,), 0.45, (0.45,))),  # none can write both
+        ([{(2,): 0.6, (1,): 0.4}, {(1,): 0.6, (2,): 0.4}], Hypothesis((2,), 0.5, (0.5,))),  # equal
         ([{(): 1.0}, {(): 0.5}], Hypothesis((), 0.75, ())),
         (
-            [{(1,): 0.5, (2,): 0.3}, {(2,): 0.5, (3,): 0.3}, {(3,): 0.6, (2,): 0.2}],
+            [
+                {(1,): 0.5, (2,): 0.3, (3,): 0.01},
+                {(2,): 0.5, (3,): 0.3, (1,): 0.01},
+                {(3,): 0.6, (2,): 0.2, (1,): 0.01},
+            ],
             Hypothesis((2,), 1 / 3, (1 / 3,)),
         ),
     ],
@@ -127,30 +137,54 @@ def three(make_bundle: MakeBundle) -> list[Bundle]:
 
 
 @pytest.mark.parametrize("beam", [0, 4])
-def test_three_networks_read_as_each_alone_and_the_best_is_taken(
+def test_three_networks_read_as_well_together_as_the_best_reading(
     three: list[Bundle], beam: int
 ) -> None:
     pictures = random_pictures(20)
     search = BeamSearch(beam, Fusion([], 0.4)) if beam else None
     readers = [Reader(bundle, CPU, search) for bundle in three]
-    alone = [reader.read(pictures) for reader in readers]
-    n_open = 0
-    for i, found in enumerate(read_together(readers, pictures)):
-        texts = {read[i].ids for read in alone}
-        n_open += len(texts) > 1
-        rated = {
-            text: [reader.rate([pictures[i]], [text])[0] for reader in readers] for text in texts
-        }
-
-        def score(text: Text, rated: dict[Text, list[Hypothesis]] = rated) -> float:
-            logs = [math.log(max(h.confidence, 1e-300)) for h in rated[text]]
-            return sum(logs) + (3 * 0.4 * len(text) if beam else 0.0)
-
-        best = max(texts, key=score)
-        assert score(found.ids) == pytest.approx(score(best), abs=1e-3)
-        mean = sum(h.confidence for h in rated[found.ids]) / 3
+    read = [reader.read(pictures) for reader in readers]
+    together = read_together(readers, pictures)
+    n_open = n_new = 0
+    for i, found in enumerate(together):
+        texts = list(dict.fromkeys([*(hypotheses[i].ids for hypotheses, _ in read), found.ids]))
+        rated = [
+            reader.rate(encodings, {i: texts})[i]
+            for reader, (_, encodings) in zip(readers, read, strict=True)
+        ]
+        n_read = len({hypotheses[i].ids for hypotheses, _ in read})
+        judges = [own for own in rated if all(h.confidence > 0 for h in own[:n_read])]
+        logs = [[math.log(h.confidence) for h in own] for own in judges]
+        bonus = 0.4 if beam else 0.0
+        scores = [
+            sum(own[t] for own in logs) / len(logs) + bonus * len(text)
+            for t, text in enumerate(texts)
+        ]
+        place = texts.index(found.ids)
+        assert scores[place] >= max(scores) - 1e-4
+        mean = sum(own[place].confidence for own in rated) / 3
         assert found.confidence == pytest.approx(mean, rel=1e-3, abs=1e-9)
+        assert len(found.symbol_confidences) == len(found.ids)
+        n_open += n_read > 1
+        n_new += place >= n_read
     assert n_open > 10
+    assert n_new > 0 or not beam  # texts that none of them read
+
+
+def test_many_pictures_are_read_as_few(
+    three: list[Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = random_pictures(9)
+    readers = [Reader(bundle, CPU, None) for bundle in three]
+    at_once = read_together(readers, pictures)
+    monkeypatch.setattr(reader_module, "CHUNK", 4)
+    seen: list[tuple[int, int]] = []
+    in_parts = read_together(readers, pictures, lambda done, n: seen.append((done, n)))
+    for a, b in zip(at_once, in_parts, strict=True):
+        assert a.ids == b.ids
+        assert a.confidence == pytest.approx(b.confidence, rel=1e-3)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (9, 9)
 
 
 def test_an_ensemble_is_a_model_like_any_other(

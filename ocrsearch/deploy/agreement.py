@@ -1,0 +1,109 @@
+"""Agreement: from what several have read to the text that all together find best.
+
+Where readings of a line differ, they differ in places, and none need be right in all of them. So
+the best reading is changed, place by place, into what another has read there, as long as that
+raises the score. The idea of voting place by place is that of ROVER (Fiscus, 1997, IEEE ASRU);
+here the networks that rate whole texts decide, not counts of votes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+Text = tuple[int, ...]
+Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]
+"""From texts of lines, by their number, to a score of each: the higher the better."""
+
+MAX_ROUNDS = 3
+
+
+class Change(NamedTuple):
+    """What stands from start to end in a text becomes something else."""
+
+    start: int
+    end: int
+    ids: Text
+
+
+def agree(readings: Mapping[int, Sequence[Text]], score: Score) -> dict[int, Text]:
+    """Return the text of each line that scores best, of all readings and changes tried.
+
+    Args:
+        readings: of each line, two or more that differ; of equal scores the earlier one's counts.
+        score: is called some times, each time with all lines that are not settled.
+    """
+    known: dict[int, dict[Text, float]] = {line: {} for line in readings}
+    _learn(known, readings, score)
+    best = {line: _best(scores) for line, scores in known.items()}
+    unsettled = set(readings)
+    for _ in range(MAX_ROUNDS):
+        changes = {
+            line: changes_to(best[line], readings[line]) for line in readings if line in unsettled
+        }
+        singles = {
+            line: [changed(best[line], [change]) for change in of_line]
+            for line, of_line in changes.items()
+        }
+        _learn(known, singles, score)
+        _learn(
+            known,
+            {line: [_all_gains(best[line], changes[line], known[line])] for line in changes},
+            score,
+        )
+        unsettled = {line for line in changes if _best(known[line]) != best[line]}
+        best |= {line: _best(known[line]) for line in unsettled}
+    return best
+
+
+def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
+    """Return the changes, each in one place, that lead from a text towards others."""
+    found: dict[Change, None] = {}
+    for other in others:
+        start = other_start = 0
+        for block in Levenshtein.opcodes(text, other):
+            if block.tag != "equal":
+                continue
+            found[Change(start, block.src_start, other[other_start : block.dest_start])] = None
+            start, other_start = block.src_end, block.dest_end
+        found[Change(start, len(text), other[other_start:])] = None
+    return [change for change in found if text[change.start : change.end] != change.ids]
+
+
+def changed(text: Text, changes: Iterable[Change]) -> Text:
+    """Return a text with changes that do not touch each other."""
+    for start, end, ids in sorted(changes, reverse=True):
+        text = text[:start] + ids + text[end:]
+    return text
+
+
+def _learn(
+    known: dict[int, dict[Text, float]], texts: Mapping[int, Sequence[Text]], score: Score
+) -> None:
+    """Add the scores of the texts that have none yet."""
+    fresh = {
+        line: [text for text in dict.fromkeys(of_line) if text not in known[line]]
+        for line, of_line in texts.items()
+    }
+    fresh = {line: of_line for line, of_line in fresh.items() if of_line}
+    if fresh:
+        for line, scores in score(fresh).items():
+            known[line] |= dict(zip(fresh[line], scores, strict=True))
+
+
+def _best(scores: Mapping[Text, float]) -> Text:
+    return max(scores, key=lambda text: scores[text])
+
+
+def _all_gains(text: Text, changes: Sequence[Change], scores: Mapping[Text, float]) -> Text:
+    """Return the text with all changes that raise its score, of those that touch the best."""
+    gains = {change: scores[changed(text, [change])] - scores[text] for change in changes}
+    taken: list[Change] = []
+    for change in sorted(changes, key=lambda change: -gains[change]):
+        is_free = all(change.end < other.start or other.end < change.start for other in taken)
+        if is_free and gains[change] > 0.0 and math.isfinite(gains[change]):
+            taken.append(change)
+    return changed(text, taken)
