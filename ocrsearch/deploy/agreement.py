@@ -39,22 +39,14 @@ def agree(readings: Mapping[int, Sequence[Text]], score: Score) -> dict[int, Tex
     known: dict[int, dict[Text, float]] = {line: {} for line in readings}
     _learn(known, readings, score)
     best = {line: _best(scores) for line, scores in known.items()}
-    unsettled = set(readings)
+    unsettled = list(readings)
     for _ in range(MAX_ROUNDS):
-        changes = {
-            line: changes_to(best[line], readings[line]) for line in readings if line in unsettled
-        }
-        singles = {
-            line: [changed(best[line], [change]) for change in of_line]
-            for line, of_line in changes.items()
-        }
+        changes = {line: changes_to(best[line], readings[line]) for line in unsettled}
+        singles = {i: [changed(best[i], [change]) for change in changes[i]] for i in unsettled}
         _learn(known, singles, score)
-        _learn(
-            known,
-            {line: [_all_gains(best[line], changes[line], known[line])] for line in changes},
-            score,
-        )
-        unsettled = {line for line in changes if _best(known[line]) != best[line]}
+        joined = {i: [_all_gains(best[i], changes[i], known[i])] for i in unsettled}
+        _learn(known, joined, score)
+        unsettled = [line for line in unsettled if _best(known[line]) != best[line]]
         best |= {line: _best(known[line]) for line in unsettled}
     return best
 
