@@ -1,8 +1,7 @@
 """Bundles: one file with everything that recognition needs.
 
-Weights, configuration, charset, metrics and provenance; several networks where these read
-together. A bundle holds tensors and plain
-values only; reading one runs no code from it.
+Weights, configuration, charset, metrics and provenance; several networks where these read together.
+A bundle holds tensors and plain values only; reading one runs no code from it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ensembles: the best networks of a study in one model, which read together.
 
 Networks that were trained apart err apart (Hansen and Salamon, 1990, IEEE TPAMI 12(10)), and a
-search has trained several already: together they read better than the best of them alone.
+search has trained several already: together they mostly read better than the best of them alone.
 """
 
 from __future__ import annotations
