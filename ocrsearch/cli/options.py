@@ -98,6 +98,14 @@ _DATA_OPTIONS: dict[str, Any] = {
 
 _DECODING_PANEL = "How lines are decoded"
 _DECODING_OPTIONS: dict[str, Any] = {
+    "views": Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Read each picture at N widths, up to 5, and agree: for hard lines; default: 1.",
+            rich_help_panel=_DECODING_PANEL,
+        ),
+    ],
     "beam": Annotated[
         int | None,
         typer.Option(

@@ -23,6 +23,9 @@ from ocrsearch.models.ngrams import load_ngrams
 logger = logging.getLogger(__name__)
 
 MAX_BEAM = 1000
+WIDTHS = (1.0, 0.94, 1.06, 0.97, 1.03)
+"""Of the views of a picture, as a share of its own."""
+
 LM_WEIGHT = 0.5
 LENGTH_BONUS = 1.0
 LEXICON_WEIGHT = 2.0
@@ -45,6 +48,8 @@ class DecodingOptions:
             LEXICON_WEIGHT; 1000 forbids other words.
         ctc_weight: of the CTC head's log probability in a seq2seq, 0 or more; default CTC_WEIGHT,
             or 0 if it was trained without that head.
+        views: widths at which each picture is read, 1 to 5; where the readings differ, those of
+            all views and networks agree on one.
 
     Raises:
         OptionError: a value out of its range, or one that needs another.
@@ -57,13 +62,17 @@ class DecodingOptions:
     lexicon: str | Path | None = None
     lexicon_weight: float | None = None
     ctc_weight: float | None = None
+    views: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.views <= len(WIDTHS):
+            raise OptionError(f"--views {self.views}: must be an integer from 1 to {len(WIDTHS)}")
         if not 0 <= self.beam <= MAX_BEAM:
             raise OptionError(
                 f"--beam {self.beam}: must be an integer from 0 to {MAX_BEAM}; 0 decodes greedily"
             )
-        given = [f.name for f in fields(self)[1:] if getattr(self, f.name) is not None]
+        of_beam = [f.name for f in fields(self) if f.default is None]
+        given = [name for name in of_beam if getattr(self, name) is not None]
         if given and not self.beam:
             raise OptionError(f"{_option(given[0])}: works in a beam search only; give --beam 10")
         for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
@@ -83,22 +92,25 @@ class Decoder:
 
     Attributes:
         searches: of each network of the recogniser; None to decode greedily.
+        widths: of the views of a picture, as a share of its own.
         about: what it is, as plain values.
     """
 
     searches: tuple[BeamSearch | None, ...]
+    widths: tuple[float, ...]
     about: dict[str, Any]
 
     def __str__(self) -> str:
         """Return it in words, without the weights."""
+        views = [f"{len(self.widths)} views"] if len(self.widths) > 1 else []
         if "beam" not in self.about:
-            return "greedy decoding"
+            return ", ".join(["greedy decoding", *views])
         files = [
             f"{kind} {Path(self.about[name]).name}"
             for name, kind in (("language_model", "language model"), ("lexicon", "lexicon"))
             if name in self.about
         ]
-        return ", ".join([f"beam of {self.about['beam']}", *files])
+        return ", ".join([f"beam of {self.about['beam']}", *files, *views])
 
 
 def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
@@ -111,14 +123,15 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         LanguageModelError: no language model, or damaged.
         DataError: no lexicon, or nothing in it.
     """
-    members = bundle.members
+    members, widths = bundle.members, WIDTHS[: options.views]
+    views = {"views": options.views} if options.views > 1 else {}
     if options.beam == 0:
-        return Decoder((None,) * len(members), {"name": "greedy"})
+        return Decoder((None,) * len(members), widths, {"name": "greedy", **views})
     names = [member.config.model.architecture for member in members]
     for name in names:
         if ARCHITECTURES[name].beam is None:
             raise OptionError(f"--beam {options.beam}: a {name} reads one symbol; leave --beam out")
-    about: dict[str, Any] = {"name": "beam", "beam": options.beam}
+    about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
         path = Path(options.language_model)
@@ -135,7 +148,7 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     about |= {"length_bonus": _one_or_each([s.fusion.length_bonus for s in searches])}
     weights = [s.ctc_weight for s, name in zip(searches, names, strict=True) if name == "seq2seq"]
     about |= {"ctc_weight": _one_or_each(weights)} if weights else {}
-    return Decoder(searches, about)
+    return Decoder(searches, widths, about)
 
 
 def _search(

@@ -106,10 +106,11 @@ class Predictor:
         self.bundle = bundle
         self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
         place = select_device(device)
-        self._readers = [
+        readers = [
             Reader(member, place, search)
             for member, search in zip(bundle.members, self.decoder.searches, strict=True)
         ]
+        self._readers = [r.at_width(width) for width in self.decoder.widths for r in readers]
 
     def predict(self, picture: Picture) -> Prediction:
         """Read one picture of a line of text.

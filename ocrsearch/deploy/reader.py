@@ -1,12 +1,13 @@
 """Readers: a network ready to read pictures, and several that read together.
 
-Each member of an ensemble reads by itself. Where their texts differ, they agree on one by the mean
-of the log probabilities that they give to texts. One that cannot write some of what was read, as
-it has too few frames, has no say about that line.
+Each member of an ensemble reads by itself, and so does one network at several widths. Where their
+texts differ, they agree on one by the mean of the log probabilities that they give to texts. One
+that cannot write some of what was read, as it has too few frames, has no say about that line.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -41,6 +42,13 @@ class Reader:
         self._config = member.config.images
         self._network = member.build_network().to(device)
         self._architecture = ARCHITECTURES[member.config.model.architecture]
+
+    def at_width(self, factor: float) -> Reader:
+        """Return one of the same network that sees pictures so many times as wide."""
+        other = copy.copy(self)
+        scale = factor * self._config.width_scale
+        other._config = self._config.model_copy(update={"width_scale": scale})
+        return other
 
     @torch.inference_mode()
     def read(

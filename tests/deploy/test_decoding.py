@@ -32,6 +32,8 @@ def language_model(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"views": 0}, "--views 0: must be an integer from 1 to 5"),
+        ({"views": 6}, "--views 6"),
         ({"beam": -1}, "--beam -1: must be an integer from 0 to 1000"),
         ({"beam": 1001}, "--beam 1001"),
         ({"language_model": "lm.npz"}, "--language-model: works in a beam search only"),
@@ -138,6 +140,14 @@ def test_each_network_of_several_decodes_in_its_own_way(
     assert decoder.about["ctc_weight"] == 0.3
     given = build_decoder(DecodingOptions(beam=5, ctc_weight=0.7, length_bonus=0.2), bundle)
     assert (given.about["ctc_weight"], given.about["length_bonus"]) == (0.7, 0.2)
+
+
+def test_views_are_said(make_bundle: MakeBundle) -> None:
+    decoder = build_decoder(DecodingOptions(views=3), make_bundle())
+    assert decoder.widths == (1.0, 0.94, 1.06)
+    assert (str(decoder), decoder.about["views"]) == ("greedy decoding, 3 views", 3)
+    decoder = build_decoder(DecodingOptions(beam=4, views=2), make_bundle())
+    assert (str(decoder), decoder.about["views"]) == ("beam of 4, 2 views", 2)
 
 
 def test_nothing_given_is_greedy(make_bundle: MakeBundle) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -169,6 +170,23 @@ def test_three_networks_read_as_well_together_as_the_best_reading(
         n_new += place >= n_read
     assert n_open > 10
     assert n_new > 0 or not beam  # texts that none of them read
+
+
+def test_views_are_pictures_of_another_width(three: list[Bundle]) -> None:
+    pictures = random_pictures(12)
+    reader = Reader(three[0], CPU, None)
+    wider = [cv2.resize(p, (2 * p.shape[1], p.shape[0])) for p in pictures]
+    found = [h.ids for h in reader.at_width(2.0).read(pictures)[0]]
+    assert len({len(ids) for ids in found}) > 1
+    assert [len(e) for e in found] != [len(h.ids) for h in reader.read(pictures)[0]]
+    same = [h.ids for h in reader.read(wider)[0]]
+    assert sum(a == b for a, b in zip(found, same, strict=True)) >= 6  # twice interpolated
+    views = DecodingOptions(views=3)
+    readers = [reader, reader.at_width(0.94), reader.at_width(1.06)]
+    expected = [h.ids for h in read_together(readers, pictures)]
+    read = Predictor(three[0], "cpu", views).predict_many(pictures)
+    assert [p.text for p in read] == [three[0].charset.decode(ids) for ids in expected]
+    assert [p.text for p in read] != [p.text for p in Predictor(three[0]).predict_many(pictures)]
 
 
 def test_many_pictures_are_read_as_few(
