@@ -90,7 +90,9 @@ def evaluate(
         from ocrsearch.deploy.evaluation_page import Subject, evaluation_page
         from ocrsearch.results.page import save_page
 
-        subject = Subject(model.name, data, split.value, str(predictor.decoder), len(bad), unknown)
+        decoder = predictor.decoder
+        about_data = (model.name, data, split.value, str(decoder), len(bad), unknown)
+        subject = Subject(*about_data, len(decoder.widths))
         save_page(evaluation_page(subject, predictor.bundle, labelled, evaluation), page)
     if as_json:
         about = {"split": split.value, "data": data, "n_bad": len(bad)}

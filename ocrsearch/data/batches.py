@@ -17,6 +17,9 @@ from ocrsearch.data.samples import GrayImage
 BUCKET_PX = 16
 """Batches of unequal widths are padded to multiples of this, so that few shapes occur."""
 
+MAX_COLUMNS = 16_384
+"""Pixel columns of an evaluation batch, so that long lines do not fill the memory."""
+
 BATCHES_A_POOL = 16
 """Pictures are sorted by width among those of so many batches."""
 
@@ -69,14 +72,14 @@ def training_batches(
 
 
 def width_sorted_batches(
-    widths: Sequence[int], max_batch_size: int, max_columns: int = 16_384
+    widths: Sequence[int], max_batch_size: int, max_columns: int = MAX_COLUMNS
 ) -> list[list[int]]:
     """Cut indices into batches of similar width, for evaluation.
 
     Args:
         widths: of each picture, in pixels.
         max_batch_size: most pictures in a batch.
-        max_columns: most pixel columns in a batch, so that long lines do not fill the memory.
+        max_columns: most pixel columns in a batch.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(widths)), key=lambda i: widths[i]):

@@ -20,6 +20,9 @@ Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]
 
 MAX_ROUNDS = 3
 
+MAX_PLACES = 24
+"""Places in which one reading's changes are tried apart; in a long line some go together."""
+
 
 class Change(NamedTuple):
     """What stands from start to end in a text becomes something else."""
@@ -44,7 +47,7 @@ def agree(readings: Mapping[int, Sequence[Text]], score: Score) -> dict[int, Tex
         changes = {line: changes_to(best[line], readings[line]) for line in unsettled}
         singles = {i: [changed(best[i], [change]) for change in changes[i]] for i in unsettled}
         _learn(known, singles, score)
-        joined = {i: [_all_gains(best[i], changes[i], known[i])] for i in unsettled}
+        joined = {i: [with_gains(best[i], changes[i], known[i])] for i in unsettled}
         _learn(known, joined, score)
         unsettled = [line for line in unsettled if _best(known[line]) != best[line]]
         best |= {line: _best(known[line]) for line in unsettled}
@@ -55,14 +58,28 @@ def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
     """Return the changes, each in one place, that lead from a text towards others."""
     found: dict[Change, None] = {}
     for other in others:
-        start = other_start = 0
-        for block in Levenshtein.opcodes(text, other):
-            if block.tag != "equal":
-                continue
-            found[Change(start, block.src_start, other[other_start : block.dest_start])] = None
-            start, other_start = block.src_end, block.dest_end
-        found[Change(start, len(text), other[other_start:])] = None
-    return [change for change in found if text[change.start : change.end] != change.ids]
+        places = _places(text, other)
+        size = max(1, math.ceil(len(places) / MAX_PLACES))
+        for i in range(0, len(places), size):
+            (start, _, from_, _), (_, end, _, to) = (
+                places[i],
+                places[min(i + size, len(places)) - 1],
+            )
+            found[Change(start, end, other[from_:to])] = None
+    return list(found)
+
+
+def _places(text: Text, other: Text) -> list[tuple[int, int, int, int]]:
+    """Return where two texts differ: start and end in the one and in the other."""
+    places: list[tuple[int, int, int, int]] = []
+    for edit in Levenshtein.opcodes(text, other):
+        if edit.tag == "equal":
+            continue
+        start, from_ = edit.src_start, edit.dest_start
+        if places and places[-1][1] == start and places[-1][3] == from_:  # edits that touch
+            start, _, from_, _ = places.pop()
+        places.append((start, edit.src_end, from_, edit.dest_end))
+    return places
 
 
 def changed(text: Text, changes: Iterable[Change]) -> Text:
@@ -90,7 +107,7 @@ def _best(scores: Mapping[Text, float]) -> Text:
     return max(scores, key=lambda text: scores[text])
 
 
-def _all_gains(text: Text, changes: Sequence[Change], scores: Mapping[Text, float]) -> Text:
+def with_gains(text: Text, changes: Sequence[Change], scores: Mapping[Text, float]) -> Text:
     """Return the text with all changes that raise its score, of those that touch the best."""
     gains = {change: scores[changed(text, [change])] - scores[text] for change in changes}
     taken: list[Change] = []

@@ -79,7 +79,10 @@ mark { border-radius: .2rem; padding: 0 .1em; }
 
 @dataclass(frozen=True)
 class Subject:
-    """What was evaluated: model file, data specification, split, decoder, what was left out."""
+    """What was evaluated: model file, data specification, split, decoder, what was left out.
+
+    With several views of each picture there is no attention to draw, as with several networks.
+    """
 
     model: str
     data: str
@@ -87,6 +90,7 @@ class Subject:
     decoder: str
     n_bad: int
     unknown_symbols: Sequence[str]
+    n_views: int = 1
 
 
 def evaluation_page(
@@ -105,7 +109,7 @@ def evaluation_page(
         _tiles(evaluation),
         _confusions(evaluation),
         _worst(data, evaluation),
-        _attention(bundle, data, evaluation),
+        _attention(bundle, data, evaluation) if subject.n_views == 1 else "",
         _confidence(evaluation),
         _training(bundle),
         _provenance(subject, bundle),

@@ -2,19 +2,20 @@
 
 Each member of an ensemble reads by itself, and so does one network at several widths. Where their
 texts differ, they agree on one by the mean of the log probabilities that they give to texts. One
-that cannot write some of what was read, as it has too few frames, has no say about that line.
+that cannot write what most others can, as it has too few frames, has no say about that line.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from ocrsearch.data.batches import MAX_COLUMNS
 from ocrsearch.data.lines import Line
 from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.data.samples import GrayImage
@@ -26,11 +27,18 @@ from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import ARCHITECTURES
 from ocrsearch.training.evaluation import MAX_BATCH_SIZE, encode_lines
 
-CHUNK = 256
-"""Pictures that are read at a time; what networks make of them is kept until all agree."""
+CHUNK_COLUMNS = 32_768
+"""Pixel columns, at a height of 32, of what several read before they agree: till then it is kept
+what the networks made of the pictures."""
 
-Encodings = list[tuple[list[int], Any]]
-"""Batches: the numbers of the pictures, and what the network made of them."""
+
+class Encoding(NamedTuple):
+    """A batch: numbers and width of its pictures, what the network made of them, what was read."""
+
+    ids: list[int]
+    width_px: int
+    output: Any
+    read: list[Hypothesis]
 
 
 class Reader:
@@ -51,50 +59,42 @@ class Reader:
         return other
 
     @torch.inference_mode()
-    def read(
-        self, images: Sequence[GrayImage], progress: Progress | None = None
-    ) -> tuple[list[Hypothesis], Encodings]:
-        """Read pictures.
-
-        Args:
-            images: (H, W) uint8 each.
-            progress: told how many are read.
-
-        Returns:
-            What was read in each, and what ``rate`` needs.
-        """
+    def read(self, images: Sequence[GrayImage]) -> Iterator[Encoding]:
+        """Read pictures, (H, W) uint8 each, batch by batch."""
         lines = [Line(prepare_image(image, self._config)) for image in images]
-        found: dict[int, Hypothesis] = {}
-        encodings: Encodings = []
-        for ids, _, output in encode_lines(self._network, self._architecture, lines, self._device):
-            found |= dict(zip(ids, self._decode(output), strict=True))
-            encodings.append((ids, output))
-            if progress:
-                progress(len(found), len(lines))
-        return [found[i] for i in range(len(lines))], encodings
+        for ids, batch, output in encode_lines(
+            self._network, self._architecture, lines, self._device
+        ):
+            yield Encoding(ids, batch.images.shape[3], output, self._decode(output))
+
+    @torch.inference_mode()
+    def score(
+        self, encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
+    ) -> dict[int, list[float]]:
+        """Return the scores of texts of some pictures, by their numbers.
+
+        A score is what beam search makes as high as it can: the log probability, with what a
+        language model or lexicon adds; minus infinity for what this network cannot write.
+        """
+        weight = self._search.ctc_weight if self._search else 0.0
+        scores: dict[int, list[float]] = {}
+        for output, pairs in _parts(encodings, texts):
+            own = self._architecture.score(self._network, output, [t for _, t in pairs], weight)
+            for (i, text), value in zip(pairs, own.tolist(), strict=True):
+                added = self._search.fusion.score(text) if self._search else 0.0
+                scores.setdefault(i, []).append(value + added)
+        return scores
 
     @torch.inference_mode()
     def rate(
-        self, encodings: Encodings, texts: Mapping[int, Sequence[Text]]
-    ) -> dict[int, list[Hypothesis]]:
-        """Return texts of some pictures, by their numbers, with the confidences that they have."""
-        rated: dict[int, list[Hypothesis]] = {}
-        for ids, output in encodings:
-            pairs = [(row, i, text) for row, i in enumerate(ids) for text in texts.get(i, ())]
-            for start in range(0, len(pairs), MAX_BATCH_SIZE):
-                part = pairs[start : start + MAX_BATCH_SIZE]
-                repeated = _take(output, torch.tensor([row for row, _, _ in part]))
-                found = self._architecture.rate(self._network, repeated, [t for *_, t in part])
-                for (_, i, _), hypothesis in zip(part, found, strict=True):
-                    rated.setdefault(i, []).append(hypothesis)
+        self, encodings: Iterable[Encoding], texts: Mapping[int, Text]
+    ) -> dict[int, Hypothesis]:
+        """Return a text of some pictures, by their numbers, with the confidences that it has."""
+        rated: dict[int, Hypothesis] = {}
+        for output, pairs in _parts(encodings, {i: [text] for i, text in texts.items()}):
+            found = self._architecture.rate(self._network, output, [t for _, t in pairs])
+            rated |= {i: hypothesis for (i, _), hypothesis in zip(pairs, found, strict=True)}
         return rated
-
-    def score(self, hypothesis: Hypothesis) -> float:
-        """Return the log probability of a text, with what a language model or lexicon adds."""
-        if hypothesis.confidence == 0.0:
-            return -math.inf
-        added = self._search.fusion.score(hypothesis.ids) if self._search else 0.0
-        return math.log(hypothesis.confidence) + added
 
     def _decode(self, output: Any) -> list[Hypothesis]:
         if self._search is None or self._architecture.beam is None:
@@ -112,62 +112,89 @@ def read_together(
         images: (H, W) uint8 each.
         progress: told how many pictures are read, as a share of the readers has read them.
     """
+    n, n_readers = len(images), len(readers)
     found: list[Hypothesis] = []
-    for start in range(0, len(images), CHUNK):
-        chunk = images[start : start + CHUNK]
-        read = [
-            reader.read(chunk, _share(progress, start, len(images), i, len(readers)))
-            for i, reader in enumerate(readers)
-        ]
-        found += _join([h for h, _ in read], _Jury(readers, [e for _, e in read]))
+    for chunk in _chunks(images) if n_readers > 1 else [images]:
+        jury = _Jury(readers)
+        for i, reader in enumerate(readers):
+            n_read = i * len(chunk)
+            for encoding in reader.read(chunk):
+                jury.hear(i, encoding)
+                n_read += len(encoding.ids)
+                if progress:
+                    progress(len(found) + n_read // n_readers, n)
+        found += jury.verdict()
     return found
 
 
-def _join(readings: Sequence[Sequence[Hypothesis]], jury: _Jury) -> list[Hypothesis]:
-    """Return what all together read: the texts on which they agree, with mean confidences."""
-    of_lines = list(zip(*readings, strict=True))
-    texts = {i: list(dict.fromkeys(h.ids for h in of_line)) for i, of_line in enumerate(of_lines)}
-    differing = {i: of_line for i, of_line in texts.items() if len(of_line) > 1}
-    agreed = agree(differing, jury.score)
-    return [
-        _joined(jury.ratings[i][agreed[i]] if i in agreed else of_line)
-        for i, of_line in enumerate(of_lines)
-    ]
+def _chunks(images: Sequence[GrayImage]) -> Iterator[Sequence[GrayImage]]:
+    start, columns = 0, 0.0
+    for i, image in enumerate(images):
+        width = 32 * image.shape[1] / image.shape[0]
+        if i > start and columns + width > CHUNK_COLUMNS:
+            yield images[start:i]
+            start, columns = i, 0.0
+        columns += width
+    if start < len(images):
+        yield images[start:]
 
 
 class _Jury:
-    """Readers that rate texts of the pictures that they have read."""
+    """Readers that agree on what they have read in some pictures."""
 
-    def __init__(self, readers: Sequence[Reader], encodings: Sequence[Encodings]) -> None:
-        self.ratings: dict[int, dict[Text, list[Hypothesis]]] = {}
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        self._readers = readers
+        self._readings: list[dict[int, Hypothesis]] = [{} for _ in readers]
+        self._encodings: list[list[Encoding]] = [[] for _ in readers]
         self._judges: dict[int, list[int]] = {}
-        self._readers, self._encodings = readers, encodings
+
+    def hear(self, i: int, encoding: Encoding) -> None:
+        """Take up what the i-th reader has read."""
+        self._readings[i] |= dict(zip(encoding.ids, encoding.read, strict=True))
+        if len(self._readers) > 1:
+            self._encodings[i].append(encoding)
+
+    def verdict(self) -> list[Hypothesis]:
+        """Return the text of each picture, in their order, with mean confidences."""
+        lines = range(len(self._readings[0]))
+        of_lines = [[read[line] for read in self._readings] for line in lines]
+        texts = {line: list(dict.fromkeys(h.ids for h in of_lines[line])) for line in lines}
+        agreed = agree(
+            {i: differing for i, differing in texts.items() if len(differing) > 1}, self.score
+        )
+        rated = [
+            reader.rate(encodings, agreed)
+            for reader, encodings in zip(self._readers, self._encodings, strict=True)
+        ]
+        return [
+            _joined([own[line] for own in rated] if line in agreed else of_lines[line])
+            for line in lines
+        ]
 
     def score(self, texts: Mapping[int, Sequence[Text]]) -> dict[int, list[float]]:
         """Return mean scores of texts of lines; see ``agree``."""
         by_reader = [
-            reader.rate(encodings, texts)
+            reader.score(encodings, texts)
             for reader, encodings in zip(self._readers, self._encodings, strict=True)
         ]
-        return {
-            line: self._of_line(line, of_line, [rated[line] for rated in by_reader])
-            for line, of_line in texts.items()
-        }
+        return {line: self._means(line, [own[line] for own in by_reader]) for line in texts}
 
-    def _of_line(
-        self, line: int, texts: Sequence[Text], rated: Sequence[Sequence[Hypothesis]]
-    ) -> list[float]:
-        """Return means over those that can write all of the texts that were read."""
-        scores = [
-            [reader.score(h) for h in own] for reader, own in zip(self._readers, rated, strict=True)
-        ]
-        if line not in self._judges:  # the first texts are those that were read
-            able = [r for r, own in enumerate(scores) if min(own) > -math.inf]
-            self._judges[line] = able
+    def _means(self, line: int, scores: Sequence[Sequence[float]]) -> list[float]:
+        """Return the mean score of each text; the first time the texts are those that were read.
+
+        What fewer than half of the readers can write does not count, and readers who cannot
+        write all of the rest have no say. If none has, the first reading is taken.
+        """
+        of_texts = list(zip(*scores, strict=True))
+        can_count = [2 * sum(s > -math.inf for s in own) >= len(scores) for own in of_texts]
+        if line not in self._judges:
+            counting = [t for t, can in enumerate(can_count) if can]
+            able = [r for r, own in enumerate(scores) if all(own[t] > -math.inf for t in counting)]
+            self._judges[line] = able if counting else []
+            if not self._judges[line]:
+                return [0.0 if can else -math.inf for can in can_count]
         judges = self._judges[line]
-        of_texts = dict(zip(texts, map(list, zip(*rated, strict=True)), strict=True))
-        self.ratings.setdefault(line, {}).update(of_texts)
-        return [fmean(scores[r][t] for r in judges) if judges else 0.0 for t in range(len(texts))]
+        return [fmean(own[r] for r in judges) if judges else -math.inf for own in of_texts]
 
 
 def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
@@ -178,15 +205,21 @@ def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
     )
 
 
+def _parts(
+    encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
+) -> Iterator[tuple[Any, list[tuple[int, Text]]]]:
+    """Yield numbers of pictures with a text each, and an output with a row for each of these."""
+    for ids, width_px, output, _ in encodings:
+        pairs = [(row, i, text) for row, i in enumerate(ids) for text in texts.get(i, ())]
+        size = min(MAX_BATCH_SIZE, max(1, MAX_COLUMNS // width_px))
+        for start in range(0, len(pairs), size):
+            part = pairs[start : start + size]
+            rows = torch.tensor([row for row, _, _ in part])
+            yield _take(output, rows), [(i, text) for _, i, text in part]
+
+
 def _take(output: Any, rows: torch.Tensor) -> Any:
     """Return some rows of a network's output: a tensor, or several in a named tuple."""
     if isinstance(output, torch.Tensor):
         return output[rows.to(output.device)]
     return type(output)(*(part if part is None else _take(part, rows) for part in output))
-
-
-def _share(progress: Progress | None, start: int, n: int, i: int, k: int) -> Progress | None:
-    """Return what the i-th of k readers tells, of a chunk that starts at a picture of n."""
-    if progress is None:
-        return None
-    return lambda done, of: progress(start + (i * of + done) // k, n)

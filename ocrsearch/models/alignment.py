@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def text_probabilities(
+def text_log_probs(
     texts: Sequence[Sequence[int]], log_probs: Tensor, frame_lengths: Tensor, blank_id: int
 ) -> np.ndarray:
-    """Return the probability of texts, each the sum over its alignments (Graves et al., 2006).
+    """Return the log probability of texts, of all alignments of each (Graves et al., 2006).
 
     Args:
         texts: symbol ids of each line.
@@ -22,14 +22,14 @@ def text_probabilities(
         blank_id: the id of the blank.
 
     Returns:
-        (B,) float64, 0 to 1.
+        (B,) float64, at most 0; minus infinity where a text does not fit its frames.
     """
     lengths = torch.tensor([len(text) for text in texts])
     targets = torch.tensor([i for text in texts for i in text], dtype=torch.int64)
     losses = functional.ctc_loss(
         log_probs.transpose(0, 1), targets, frame_lengths, lengths, blank_id, reduction="none"
     )
-    return losses.neg().exp().clamp(max=1.0).numpy()
+    return losses.neg().clamp(max=0.0).numpy()
 
 
 def symbol_peaks(
@@ -37,7 +37,7 @@ def symbol_peaks(
 ) -> list[tuple[float, ...]]:
     """Return each symbol's highest probability on its text's best alignment (Viterbi).
 
-    The arguments are those of ``text_probabilities``. A text of L symbols has 2 L + 1 places,
+    The arguments are those of ``text_log_probs``. A text of L symbols has 2 L + 1 places,
     which an alignment goes through from left to right: the symbols, and blanks around them, of
     which those between different symbols may be left out.
     """

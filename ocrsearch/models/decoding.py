@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ocrsearch.models.alignment import symbol_peaks, text_probabilities
+from ocrsearch.models.alignment import symbol_peaks, text_log_probs
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.encoder import Encoded
@@ -47,7 +47,7 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     starts = valid & (ids != blank_id) & (ids != previous)
     runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
     texts = [ids[b, starts[b]] for b in range(len(ids))]
-    totals = _totals(texts, output, blank_id)
+    totals = np.exp(ctc_log_probs(texts, output, blank_id))
     found = []
     for b, text in enumerate(texts):
         peaks = _peaks(maxima[b], starts[b], runs[b])
@@ -55,23 +55,23 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     return found
 
 
-def _totals(texts: list[np.ndarray], output: CtcOutput, blank_id: int) -> np.ndarray:
-    """Return the probabilities of texts; only the symbols in them are looked at."""
-    symbols = np.unique(np.concatenate([*texts, np.array([blank_id])]))  # the blank is the last
+def ctc_log_probs(texts: Sequence[Sequence[int]], output: CtcOutput, blank_id: int) -> np.ndarray:
+    """Return (B,) log probabilities of texts; only the symbols in them are looked at."""
+    symbols = np.unique([i for text in texts for i in text] + [blank_id])  # the blank is the last
     columns = output.log_probs[..., torch.from_numpy(symbols).to(output.log_probs.device)]
     places = [np.searchsorted(symbols, text).tolist() for text in texts]
     lengths = output.frame_lengths
-    return text_probabilities(places, columns.cpu().double(), lengths, len(symbols) - 1)
+    return text_log_probs(places, columns.cpu().double(), lengths, len(symbols) - 1)
 
 
 def ctc_confidences(
     texts: Sequence[Sequence[int]], log_probs: Tensor, frame_lengths: Tensor, blank_id: int
 ) -> list[Hypothesis]:
-    """Give texts their confidences under CTC; see ``text_probabilities`` for the arguments.
+    """Give texts their confidences under CTC; see ``text_log_probs`` for the arguments.
 
     A symbol's is the highest probability among its frames on the text's best alignment.
     """
-    totals = text_probabilities(texts, log_probs, frame_lengths, blank_id)
+    totals = np.exp(text_log_probs(texts, log_probs, frame_lengths, blank_id))
     peaks = symbol_peaks(texts, log_probs.numpy(), frame_lengths.numpy(), blank_id)
     return [
         Hypothesis(tuple(text), float(total), peak)
@@ -83,6 +83,16 @@ def crnn_rate(model: Crnn, output: CtcOutput, texts: Sequence[Sequence[int]]) ->
     """Give a text for each picture the confidences that it has by CTC."""
     log_probs = output.log_probs.cpu().double()
     return ctc_confidences(texts, log_probs, output.frame_lengths, model.blank_id)
+
+
+def crnn_score(
+    model: Crnn,
+    output: CtcOutput,
+    texts: Sequence[Sequence[int]],
+    ctc_weight: float,  # noqa: ARG001
+) -> np.ndarray:
+    """Return the log probability of a text for each picture."""
+    return ctc_log_probs(texts, output, model.blank_id)
 
 
 def crnn_greedy(model: Crnn, output: CtcOutput) -> list[Hypothesis]:
@@ -109,6 +119,19 @@ def classifier_rate(
         symbols = tuple(row[symbol] for symbol in text)
         found.append(Hypothesis(tuple(text), row[text[0]] if len(text) == 1 else 0.0, symbols))
     return found
+
+
+def classifier_score(
+    model: Classifier,  # noqa: ARG001
+    log_probs: Tensor,
+    texts: Sequence[Sequence[int]],
+    ctc_weight: float,  # noqa: ARG001
+) -> np.ndarray:
+    """Return the log probability of a text for each picture; only one symbol has any."""
+    rows = log_probs.double().cpu().numpy()
+    return np.array(
+        [row[t[0]] if len(t) == 1 else -np.inf for row, t in zip(rows, texts, strict=True)]
+    )
 
 
 def seq2seq_greedy(model: Seq2Seq, encoded: Encoded) -> list[Hypothesis]:
@@ -141,15 +164,34 @@ def seq2seq_rate(
     model: Seq2Seq, encoded: Encoded, texts: Sequence[Sequence[int]]
 ) -> list[Hypothesis]:
     """Give a text for each picture the confidences that it has when the decoder writes it."""
-    device = encoded.features.device
-    rows = [torch.tensor([*text, model.eos_id]) for text in texts]
-    targets = pad_sequence(rows, batch_first=True, padding_value=model.eos_id).to(device)
-    log_probs = model.teach(encoded, targets[:, :-1]).log_probs
-    scores = log_probs.gather(2, targets[..., None])[..., 0].double().cpu()
     return [
-        _until_end(row, score, model.eos_id)
-        for row, score in zip(targets.tolist(), scores.tolist(), strict=True)
+        _until_end([*text, model.eos_id], scores[: len(text) + 1].tolist(), model.eos_id)
+        for text, scores in zip(texts, _step_log_probs(model, encoded, texts), strict=True)
     ]
+
+
+def seq2seq_score(
+    model: Seq2Seq, encoded: Encoded, texts: Sequence[Sequence[int]], ctc_weight: float
+) -> np.ndarray:
+    """Return the log probability of a text for each picture, and that of the CTC head, weighted."""
+    steps = _step_log_probs(model, encoded, texts)
+    totals = np.array(
+        [scores[: len(text) + 1].sum() for text, scores in zip(texts, steps, strict=True)]
+    )
+    if ctc_weight == 0.0:
+        return totals
+    columns = CtcOutput(model.column_head(encoded.columns), encoded.frame_lengths, None)
+    return totals + ctc_weight * ctc_log_probs(texts, columns, model.blank_id)
+
+
+def _step_log_probs(model: Seq2Seq, encoded: Encoded, texts: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return (B, L + 1) log probabilities of the symbols and the end; behind it anything."""
+    rows = [torch.tensor([*text, model.eos_id]) for text in texts]
+    targets = pad_sequence(rows, batch_first=True, padding_value=model.eos_id)
+    targets = targets.to(encoded.features.device)
+    log_probs = model.teach(encoded, targets[:, :-1]).log_probs
+    scores: np.ndarray = log_probs.gather(2, targets[..., None])[..., 0].double().cpu().numpy()
+    return scores
 
 
 def seq2seq_steps(model: Seq2Seq, encoded: Encoded, n_written: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,10 +19,13 @@ from ocrsearch.models.decoding import (
     Hypothesis,
     classifier_greedy,
     classifier_rate,
+    classifier_score,
     crnn_greedy,
     crnn_rate,
+    crnn_score,
     seq2seq_greedy,
     seq2seq_rate,
+    seq2seq_score,
     seq2seq_steps,
 )
 from ocrsearch.models.encoder import Encoded
@@ -42,6 +46,9 @@ class Architecture:
             a scalar.
         greedy: from the module and its output to what was read.
         beam: the same by beam search; None where there is nothing to search for.
+        score: from the module, its output, a text for each picture and the weight of a CTC head
+            beside a decoder to (B,) scores: log probabilities, as beam search adds them up;
+            minus infinity for what it cannot write.
         rate: from the module, its output and a text for each picture to the texts with their
             confidences.
         write: takes the module, its output and a number of symbols, and does what decoding
@@ -53,6 +60,7 @@ class Architecture:
     loss: Callable[[Any, Any, Batch, int], Tensor]
     greedy: Callable[[Any, Any], list[Hypothesis]]
     beam: Callable[[Any, Any, BeamSearch], list[Hypothesis]] | None
+    score: Callable[[Any, Any, Sequence[Sequence[int]], float], np.ndarray]
     rate: Callable[[Any, Any, Sequence[Sequence[int]]], list[Hypothesis]]
     write: Callable[[Any, Any, int], object]
 
@@ -77,7 +85,14 @@ def _crnn_beam(network: Crnn, output: CtcOutput, search: BeamSearch) -> list[Hyp
 
 ARCHITECTURES: dict[str, Architecture] = {
     "crnn": Architecture(
-        Crnn, _whole, crnn_loss, crnn_greedy, _crnn_beam, crnn_rate, _write_at_once(crnn_greedy)
+        Crnn,
+        _whole,
+        crnn_loss,
+        crnn_greedy,
+        _crnn_beam,
+        crnn_score,
+        crnn_rate,
+        _write_at_once(crnn_greedy),
     ),
     "seq2seq": Architecture(
         Seq2Seq,
@@ -85,6 +100,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         seq2seq_loss,
         seq2seq_greedy,
         seq2seq_beam_search,
+        seq2seq_score,
         seq2seq_rate,
         seq2seq_steps,
     ),
@@ -94,6 +110,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         classifier_loss,
         classifier_greedy,
         None,
+        classifier_score,
         classifier_rate,
         _write_at_once(classifier_greedy),
     ),

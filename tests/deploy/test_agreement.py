@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.deploy.agreement import (
+    MAX_PLACES,
     MAX_ROUNDS,
     Change,
     Text,
     agree,
     changed,
     changes_to,
+    with_gains,
 )
 
 texts = st.lists(st.integers(0, 3), max_size=8).map(tuple)
@@ -71,6 +73,66 @@ def test_the_right_places_of_several_readings_come_together() -> None:
     assert agree(readings, score) == {7: (1, 2, 3, 4, 5, 6), 9: (8, 8)}
     assert len(score.asked) == len(set(score.asked))  # nothing twice
     assert score.n_calls <= 1 + 2 * MAX_ROUNDS
+
+
+def test_all_that_gains_is_taken_at_once() -> None:
+    """More places than there are rounds."""
+    digits = range(20, 34)
+    shown = tuple(i for digit in digits for i in (digit, 9))
+    first = tuple(i + 50 if i > 9 and i % 2 else i for i in shown)
+    second = tuple(i + 50 if i > 9 and not i % 2 else i for i in shown)
+    score = Nearness({0: shown})
+    assert agree({0: [first, second]}, score) == {0: shown}
+    assert len(score.asked) < 3 * len(shown)
+
+
+def test_a_change_may_pay_only_after_another() -> None:
+    """The second place is of worth where the first has been changed."""
+    scores = {(1, 5, 1): 0.0, (2, 5, 2): -3.0, (2, 5, 1): 1.0, (1, 5, 2): -1.0}
+
+    def score(texts: Mapping[int, Sequence[Text]]) -> dict[int, list[float]]:
+        known = {**scores, (2, 5, 3): 4.0, (1, 5, 3): -1.0}
+        return {i: [known.get(text, -9.0) for text in t] for i, t in texts.items()}
+
+    assert agree({0: [(1, 5, 1), (2, 5, 2), (1, 5, 3)]}, score) == {0: (2, 5, 3)}
+
+
+def test_of_changes_in_one_place_the_best_is_taken() -> None:
+    """Two readings differ from the best where they meet; both at once would be neither."""
+    known = {(1, 2): 0.0, (3, 2): 1.0, (4, 2): 2.0}
+
+    def score(texts: Mapping[int, Sequence[Text]]) -> dict[int, list[float]]:
+        assert all(text in known for of_line in texts.values() for text in of_line)
+        return {i: [known[text] for text in t] for i, t in texts.items()}
+
+    assert agree({0: [(1, 2), (3, 2), (4, 2)]}, score) == {0: (4, 2)}
+
+
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ({Change(0, 1, (7,)): 1.0, Change(2, 3, (8,)): 2.0}, (7, 2, 8, 4)),
+        ({Change(0, 1, (7,)): 1.0, Change(2, 3, (8,)): -2.0}, (7, 2, 3, 4)),
+        ({Change(0, 1, (7,)): 0.0, Change(2, 3, (8,)): -math.inf}, (1, 2, 3, 4)),
+        ({Change(0, 2, (7,)): 1.0, Change(1, 3, (8,)): 2.0}, (1, 8, 4)),  # they overlap
+        ({Change(0, 2, (7,)): 1.0, Change(2, 3, (8,)): 0.5}, (7, 3, 4)),  # they touch
+        ({Change(1, 1, (7,)): 1.0, Change(1, 1, (8,)): 2.0}, (1, 8, 2, 3, 4)),
+        ({Change(0, 4, ()): 1.0}, ()),
+    ],
+)
+def test_gains_are_joined_where_they_do_not_touch(
+    gains: dict[Change, float], expected: Text
+) -> None:
+    text = (1, 2, 3, 4)
+    scores = {changed(text, [change]): gain for change, gain in gains.items()}
+    assert with_gains(text, list(gains), {text: 0.0, **scores}) == expected
+
+
+def test_many_places_are_tried_in_groups() -> None:
+    text, other = (0, 1) * 200, (0, 2) * 200
+    changes = changes_to(text, [other])
+    assert MAX_PLACES / 2 < len(changes) <= MAX_PLACES
+    assert changed(text, changes) == other
 
 
 def test_of_equal_texts_the_first_is_kept() -> None:

@@ -28,14 +28,16 @@ from ocrsearch.models.decoding import (
     classifier_greedy,
     classifier_rate,
     crnn_rate,
+    crnn_score,
     ctc_best_path,
     seq2seq_greedy,
     seq2seq_rate,
+    seq2seq_score,
 )
 from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.factory import ARCHITECTURES, build_network
 from ocrsearch.models.seq2seq import Seq2Seq
-from tests.models.decoding_references import ctc_probabilities
+from tests.models.decoding_references import ctc_probabilities, log_of
 
 Attention = Literal["additive", "location", "none"]
 Cell = Literal["lstm", "gru"]
@@ -269,6 +271,8 @@ def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
     rated = functions.rate(model, output, [h.ids for h in read])
     for found, expected in zip(rated, read, strict=True):
         assert_same(found, expected, tolerance=1e-5)
+    scores = functions.score(model, output, [h.ids for h in read], 0.0)
+    assert scores == pytest.approx([log_of(h.confidence) for h in rated], rel=1e-4)
 
 
 @pytest.mark.parametrize("text", [(), (0,), (2, 2), (1, 0, 2)])
@@ -302,3 +306,30 @@ def test_a_text_that_does_not_fit_its_frames_has_no_probability() -> None:
     assert isinstance(model, Crnn)
     found = crnn_rate(model, output_of([[0, 1]], [2]), [(0, 0)])
     assert found[0].confidence == 0.0
+    assert crnn_score(model, output_of([[0, 1]], [2]), [(0, 0)], 0.0).tolist() == [-math.inf]
+
+
+@torch.no_grad()
+def test_a_score_is_no_less_exact_where_a_probability_is_too_small_for_a_float() -> None:
+    model = build_network(Config(images=ImageConfig(height=HEIGHT)), N_SYMBOLS, seed=0)
+    assert isinstance(model, Crnn)
+    frames = output_of([[0] * 800], [800], p=0.97)
+    (score,) = crnn_score(model, frames, [(1,)], 0.0)
+    assert -math.inf < score < -1000.0
+
+
+@torch.no_grad()
+def test_the_score_of_a_seq2seq_has_its_ctc_head_in_it() -> None:
+    config = Config(images=ImageConfig(height=HEIGHT), model=Seq2SeqConfig(encoder=SMALL))
+    model = build_network(config, N_SYMBOLS, seed=0).eval()
+    assert isinstance(model, Seq2Seq)
+    widths, texts = [8, 20], [(0, 1), (2, 1, 0)]
+    encoded = model.encoder(random_pictures(widths), torch.tensor(widths))
+    plain, both = (seq2seq_score(model, encoded, texts, weight) for weight in (0.0, 0.5))
+    columns = model.column_head(encoded.columns)
+    for b, (width, text) in enumerate(zip(widths, texts, strict=True)):
+        p = ctc_probabilities(columns[b, : width // FRAME_STRIDE], N_SYMBOLS)[text]
+        assert both[b] - plain[b] == pytest.approx(0.5 * math.log(p), abs=1e-4)
+    impossible = seq2seq_score(model, encoded, [(0, 0, 0), (1,)], 0.5)
+    assert impossible[0] == -math.inf
+    assert math.isfinite(impossible[1])
