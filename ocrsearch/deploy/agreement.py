@@ -20,8 +20,11 @@ Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]
 
 MAX_ROUNDS = 3
 
-MAX_PLACES = 24
-"""Places in which one reading's changes are tried apart; in a long line some go together."""
+MIN_PLACES, MAX_PLACES = 4, 24
+"""Places in which one reading's changes are tried apart; where there are more, some go together."""
+
+MAX_SYMBOLS = 2400
+"""In all texts with one of these changes: to rate a longer text takes longer."""
 
 
 class Change(NamedTuple):
@@ -59,7 +62,8 @@ def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
     found: dict[Change, None] = {}
     for other in others:
         places = _places(text, other)
-        size = max(1, math.ceil(len(places) / MAX_PLACES))
+        n_tried = min(MAX_PLACES, max(MIN_PLACES, MAX_SYMBOLS // max(1, len(text))))
+        size = max(1, math.ceil(len(places) / n_tried))
         for i in range(0, len(places), size):
             (start, _, from_, _), (_, end, _, to) = (
                 places[i],

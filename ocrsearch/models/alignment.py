@@ -17,12 +17,12 @@ def text_log_probs(
 
     Args:
         texts: symbol ids of each line.
-        log_probs: (B, T, V) float64, on the CPU.
+        log_probs: (B, T, V) float32, or float64 which takes twice the time, on the CPU.
         frame_lengths: (B,) int64, on the CPU.
         blank_id: the id of the blank.
 
     Returns:
-        (B,) float64, at most 0; minus infinity where a text does not fit its frames.
+        (B,) of the same type, at most 0; minus infinity where a text does not fit its frames.
     """
     lengths = torch.tensor([len(text) for text in texts])
     targets = torch.tensor([i for text in texts for i in text], dtype=torch.int64)

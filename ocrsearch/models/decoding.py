@@ -61,7 +61,7 @@ def ctc_log_probs(texts: Sequence[Sequence[int]], output: CtcOutput, blank_id: i
     columns = output.log_probs[..., torch.from_numpy(symbols).to(output.log_probs.device)]
     places = [np.searchsorted(symbols, text).tolist() for text in texts]
     lengths = output.frame_lengths
-    return text_log_probs(places, columns.cpu().double(), lengths, len(symbols) - 1)
+    return text_log_probs(places, columns.cpu(), lengths, len(symbols) - 1)
 
 
 def ctc_confidences(
