@@ -1,8 +1,8 @@
-"""Reading many lines with a network: the same for validation, evaluation and prediction."""
+"""Reading many lines with a network: the same batches for validation and for recognition."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,6 @@ from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import Architecture
 
 MAX_BATCH_SIZE = 64
-
-Decode = Callable[[Any, Any], list[Hypothesis]]
-"""From a module and its output to what was read."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +33,8 @@ def read_lines(
     device: torch.device,
     *,
     with_loss: bool = False,
-    decode: Decode | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> Reading:
-    """Read lines in batches of similar width; the module is left in evaluation mode.
+    """Read lines greedily in batches of similar width; the module is left in evaluation mode.
 
     Args:
         network: built for this architecture, on the device.
@@ -47,21 +42,14 @@ def read_lines(
         lines: pictures, and labels if the loss is wanted.
         device: where to compute.
         with_loss: whether the labels are compared with the output; otherwise loss is NaN.
-        decode: how to read the output; greedily if nothing is given.
-        progress: told of the number of lines read and of those in all.
     """
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
-    total, n_read = 0.0, 0
-    decode = decode or architecture.greedy
+    total = 0.0
     for ids, batch, output in encode_lines(network, architecture, lines, device):
-        read = decode(network, output)
-        for i, hypothesis in zip(ids, read, strict=True):
+        for i, hypothesis in zip(ids, architecture.greedy(network, output), strict=True):
             hypotheses[i] = hypothesis
         if with_loss:
             total += float(architecture.loss(network, output, batch, 0)) * len(ids)
-        n_read += len(ids)
-        if progress:
-            progress(n_read, len(lines))
     loss = total / len(lines) if with_loss and lines else float("nan")
     return Reading([h for h in hypotheses if h is not None], loss)
 

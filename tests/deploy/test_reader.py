@@ -212,6 +212,15 @@ def test_views_are_pictures_of_another_width(three: list[Bundle]) -> None:
     assert [p.text for p in read] != [p.text for p in Predictor(three[0]).predict_many(pictures)]
 
 
+def test_progress_of_one_network_is_told_to_the_end(three: list[Bundle]) -> None:
+    told: list[tuple[int, int]] = []
+    pictures = [*random_pictures(3), *blank_pictures(100)]  # more than a batch
+    read_together([Reader(three[0], CPU, None)], pictures, lambda done, n: told.append((done, n)))
+    assert told[-1] == (103, 103)
+    assert len(told) > 1
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
 def test_many_pictures_are_read_as_few(
     three: list[Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,17 +136,3 @@ def test_each_picture_is_encoded_once(model: ModelConfig, lines: list[Line]) -> 
 
     read_lines(untrained(model), replace(architecture, encode=encode), lines, CPU, with_loss=True)
     assert sorted(widths) == sorted(line.image.shape[1] for line in lines)
-
-
-def test_progress_is_told_to_the_end(lines: list[Line]) -> None:
-    told: list[tuple[int, int]] = []
-    model = MODELS[0]
-    read_lines(
-        untrained(model),
-        ARCHITECTURES[model.architecture],
-        lines,
-        CPU,
-        progress=lambda n_read, n: told.append((n_read, n)),
-    )
-    assert told[-1] == (len(lines), len(lines))
-    assert [n_read for n_read, _ in told] == sorted({n_read for n_read, _ in told})
