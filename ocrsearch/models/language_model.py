@@ -1,13 +1,15 @@
 """A language model of symbols: how probable each symbol is behind those before it.
 
-Interpolated n-grams after Witten and Bell, 1991 (IEEE Trans. Information Theory 37(4)), in the
-form of Chen and Goodman, 1998 (TR-10-98, section 2.5): of a context h, its number of occurrences
-N, of different symbols behind it T, and the context h' without its first symbol,
+Interpolated n-grams with the modified smoothing of Kneser and Ney, after Chen and Goodman, 1998
+(TR-10-98, section 3). Of a context h, the numbers a(h, c) of the symbols c behind it, their sum
+N(h), the context h' without its first symbol, and discounts D of numbers 1, 2, and more,
 
-    p(c | h) = (count(h, c) + T * p(c | h')) / (N + T)
+    p(c | h) = (a(h, c) - D(a(h, c)) + sum of all D(a(h, .)) * p(c | h')) / N(h)
 
-and behind the empty context stands the uniform distribution of all symbols and the end. Unlike
-Kneser-Ney it needs no counts of counts, which few symbols and few texts give badly.
+and behind the empty context stands the uniform distribution of all symbols and the end. The number
+of a symbol is how often it stands there where a context is as long as contexts get, or reaches to
+the begin; in shorter ones it is how many different symbols, or the begin, stand before the two: a
+symbol that follows in one place only, however often, is no candidate for others.
 """
 
 from __future__ import annotations
@@ -42,13 +44,24 @@ class LanguageModel(Automaton):
         own = [numbers.get(symbol, -1) for symbol in ngrams.charset.symbols]
         ids = np.array([*own, n_symbols])[ngrams.ids]
         states = np.repeat(np.arange(n_states), np.diff(ngrams.offsets))
-        known = ids >= 0
-        self._ids, self._counts = ids[known], ngrams.counts[known]
-        self._children = ngrams.children[known]
-        self._n_kinds = np.bincount(states[known], minlength=n_states)
-        self._n_all = self._n_kinds + np.bincount(states[known], self._counts, n_states)
+        keys = np.where(ids >= 0, states * (n_symbols + 1) + ids, -1)
+        order = np.argsort(keys, kind="stable")[np.count_nonzero(ids < 0) :]
+        states, self._ids, keys = states[order], ids[order], keys[order]
+        self._children, self._backoff = ngrams.children[order], ngrams.backoff
+        inner = states > 0
+        shorter = self._backoff[states[inner]] * (n_symbols + 1) + self._ids[inner]
+        counts = _kneser_ney_counts(ngrams.counts[order], keys, shorter)
+        discounts = _discount(counts, _context_lengths(ngrams)[states])
+        totals = np.bincount(states, counts, n_states)
+        self._own = (counts - discounts) / totals[states]
+        self._passed_on = np.divide(
+            np.bincount(states, discounts, n_states),
+            totals,
+            out=np.ones(n_states),
+            where=totals > 0,
+        )
+        self._n_kinds = np.bincount(states, minlength=n_states)
         self._offsets = np.concatenate([[0], np.cumsum(self._n_kinds)])
-        self._backoff = ngrams.backoff
 
     def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(states), self.n_symbols + 1)
@@ -58,9 +71,8 @@ class LanguageModel(Automaton):
             log_probs, following[inner] = self._inner_rows(self._backoff[states[inner]])
             lower[inner] = np.exp(log_probs, dtype=np.float64)
         rows, entries = self._entries(states)
-        n_kinds, n_all = self._n_kinds[states], np.maximum(1, self._n_all[states])
-        probs = np.where(n_kinds > 0, n_kinds / n_all, 1.0)[:, None] * lower
-        probs[rows, self._ids[entries]] += self._counts[entries] / n_all[rows]
+        probs = self._passed_on[states][:, None] * lower
+        probs[rows, self._ids[entries]] += self._own[entries]
         longer = self._children[entries] >= 0
         rows, entries = rows[longer], entries[longer]
         following[rows, self._ids[entries]] = self._children[entries]
@@ -72,6 +84,57 @@ class LanguageModel(Automaton):
         rows = np.repeat(np.arange(len(states)), n)
         within = np.arange(len(rows)) - np.repeat(np.cumsum(n) - n, n)
         return rows, self._offsets[states][rows] + within
+
+
+def _kneser_ney_counts(counts: Ints, keys: Ints, shorter: Ints) -> Ints:
+    """Return how many entries are those of a longer context with the same symbol.
+
+    Args:
+        counts: (n,) how often each was met; what is returned where no longer context has it.
+        keys: (n,) context and symbol of each as one number, rising.
+        shorter: (m,) key of the entry without the first symbol, of each that has one.
+    """
+    place = np.minimum(np.searchsorted(keys, shorter), len(keys) - 1)
+    n_longer = np.bincount(place[keys[place] == shorter], minlength=len(keys))
+    return np.where(n_longer > 0, n_longer, counts)
+
+
+def _context_lengths(ngrams: NgramCounts) -> Ints:
+    """Return the length of each context: (n_states,), at most ``order - 1``."""
+    lengths, reached = np.zeros_like(ngrams.backoff), np.arange(len(ngrams.backoff))
+    for _ in range(ngrams.order):
+        lengths += reached > 0
+        reached = ngrams.backoff[reached]
+    return lengths
+
+
+def _discount(counts: Ints, lengths: Ints) -> np.ndarray:
+    """Return what is taken from each count for the symbols that were not met in its context.
+
+    Args:
+        counts: (n,), at least 1.
+        lengths: (n,) of the contexts; each length has discounts of its own.
+    """
+    discounts = np.zeros(len(counts))
+    for length in np.unique(lengths):
+        here = lengths == length
+        taken = _estimate_discounts(np.bincount(np.minimum(counts[here], 5), minlength=6))
+        discounts[here] = np.array(taken)[np.minimum(counts[here], 3) - 1]
+    return discounts
+
+
+def _estimate_discounts(n: Ints) -> tuple[float, float, float]:
+    """Return the discounts of counts of 1, 2, and more.
+
+    Args:
+        n: (6,) how many counts there are of 0 to 4, and of more.
+    """
+    if n[1:4].min() > 0:
+        share = n[1] / (n[1] + 2 * n[2])
+        found = (share, 2 - 3 * share * n[3] / n[2], 3 - 4 * share * n[4] / n[3])
+        if min(found) > 0:
+            return found
+    return 0.5, 1.0, 1.5  # too few counts to estimate from
 
 
 def perplexity(model: LanguageModel, texts: Iterable[str], charset: Charset) -> tuple[float, int]:

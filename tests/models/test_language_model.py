@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,22 +27,53 @@ def counted(order: int = 3, texts: tuple[str, ...] = TEXTS) -> NgramCounts:
     return count_ngrams(texts, CHARSET, order)[0]
 
 
-def reference(texts: tuple[str, ...], context: str, symbol: str, order: int, n_kinds: int) -> float:
-    """Return p(symbol | context) by the formula, from counts of substrings."""
+def counts_behind(texts: Sequence[str], context: str, order: int) -> Counter[str]:
+    """Return the number of each symbol behind a context, as the formula wants it."""
+    whole = [BEGIN + text + END for text in texts]
+    ngrams = {
+        text[i : i + n] for text in whole for n in range(1, order + 1) for i in range(n_of(text, n))
+    }
+    if len(context) == order - 1 or context.startswith(BEGIN):
+        met = Counter(
+            text[i : i + len(context) + 1]
+            for text in whole
+            for i in range(n_of(text, len(context) + 1))
+        )
+        return Counter({n[-1]: k for n, k in met.items() if n[:-1] == context and n != BEGIN})
+    return Counter(n[-1] for n in ngrams if len(n) == len(context) + 2 and n[1:-1] == context)
+
+
+def discounts(texts: Sequence[str], length: int, order: int) -> tuple[float, float, float]:
+    """Return D1, D2 and D3+ of the contexts of a length."""
+    whole = [BEGIN + text + END for text in texts]
+    contexts = {text[i : i + length] for text in whole for i in range(n_of(text, length))}
+    n = Counter(k for c in contexts for k in counts_behind(texts, c, order).values())
+    if n[1] and n[2] and n[3]:
+        y = n[1] / (n[1] + 2 * n[2])
+        found = (1 - 2 * y * n[2] / n[1], 2 - 3 * y * n[3] / n[2], 3 - 4 * y * n[4] / n[3])
+        if min(found) > 0:
+            return found
+    return 0.5, 1.0, 1.5
+
+
+def n_of(text: str, n: int) -> int:
+    return max(0, len(text) - n + 1)
+
+
+def reference(texts: Sequence[str], context: str, symbol: str, order: int, n_kinds: int) -> float:
+    """Return p(symbol | context) by the formula, from sets of substrings."""
 
     def p(context: str | None) -> float:
         if context is None:
             return 1.0 / n_kinds
-        behind = Counter(
-            text[i + len(context)]
-            for text in (BEGIN + t + END for t in texts)
-            for i in range(len(text) - len(context))
-            if text[i : i + len(context)] == context and text[i + len(context)] != BEGIN
-        )
+        behind = counts_behind(texts, context, order)
         lower = p(context[1:] if context else None)
         if not behind:
             return lower
-        return (behind[symbol] + len(behind) * lower) / (behind.total() + len(behind))
+        d = (0.0, *discounts(texts, len(context), order))
+        taken = {s: d[min(k, 3)] for s, k in behind.items()}
+        own = behind[symbol] - taken.get(symbol, 0.0)
+        return (own + sum(taken.values()) * lower) / behind.total()
 
     context = BEGIN + context
     return p(context[len(context) - min(order - 1, len(context)) :])
