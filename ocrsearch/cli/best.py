@@ -13,6 +13,7 @@ from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, pri
 from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
+    from ocrsearch.deploy.bundle import Bundle
     from ocrsearch.deploy.confirmation import Confirmation
     from ocrsearch.deploy.ensemble import Ensemble
     from ocrsearch.results.query import BestTrial
@@ -27,8 +28,12 @@ def best(
         float | None, typer.Option(min=0.0, help="Milliseconds that its network may take.")
     ] = None,
     max_size: Annotated[
-        float | None, typer.Option(min=0.0, help="Megabytes that its weights may take.")
+        float | None, typer.Option(min=0.0, help="Megabytes that its weights may take in 32 bits.")
     ] = None,
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Export weights of 16 bits: half the file, as good a reader."),
+    ] = False,
     confirm: Annotated[
         int | None,
         typer.Option(
@@ -57,23 +62,31 @@ def best(
     limits = {name: value for name, value in wanted.items() if value is not None}
     if confirm is not None and ensemble is not None:
         raise OptionError("--confirm and --ensemble: only one of them at a time")
+    if half and export is None:
+        raise OptionError("--half: says how a model is exported; give --export FILE too")
     if confirm is not None:
-        _confirm(storage, study, confirm, limits, export, as_json=as_json)
+        _confirm(storage, study, confirm, limits, export, half=half, as_json=as_json)
         return
     found = best_trial(storage, study, limits)
     searched = load_study(storage, found.study)
     facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
     joined = None if ensemble is None else _join(storage, found.study, ensemble, limits)
     if export is not None:
-        from ocrsearch.deploy.bundle import bundle_trial, save_bundle
+        from ocrsearch.deploy.bundle import bundle_trial
 
-        save_bundle(joined.bundle if joined else bundle_trial(found, facts), export)
+        _export(joined.bundle if joined else bundle_trial(found, facts), export, half=half)
     if as_json:
         extra = {"pareto": pareto} if pareto else {}
         print_json({**_content(found, export), **extra, **_ensemble_content(joined)})
     else:
         _print(found, joined, export)
         _print_pareto(pareto, facts.get("objective", []))
+
+
+def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
+    from ocrsearch.deploy.bundle import halve, save_bundle
+
+    save_bundle(halve(bundle) if half else bundle, path)
 
 
 def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
@@ -111,9 +124,9 @@ def _confirm(
     limits: dict[str, float],
     export: Path | None,
     *,
+    half: bool,
     as_json: bool,
 ) -> None:
-    from ocrsearch.deploy.bundle import save_bundle
     from ocrsearch.deploy.confirmation import confirm
 
     def say(line: str) -> None:
@@ -121,7 +134,7 @@ def _confirm(
 
     done = confirm(storage, study, n_seeds, limits, say)
     if export is not None:
-        save_bundle(done.bundle, export)
+        _export(done.bundle, export, half=half)
     if as_json:
         configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
         chosen = {"study": done.study, "trial": done.configurations[0].trial}

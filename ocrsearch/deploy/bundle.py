@@ -20,7 +20,7 @@ from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import BestTrial
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file
+from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file, widen
 
 EPOCH_FIGURES = ("epoch", "cer", "train_loss", "val_loss")
 """What learning curves are drawn of."""
@@ -110,6 +110,21 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
     return bundle
 
 
+def halve(bundle: Bundle) -> Bundle:
+    """Return the bundle with its matrices and kernels in 16 bits, which halves its file.
+
+    Vectors are left as they are: they take little, and the variances of norms may be beyond 16
+    bits. So is a matrix with a number that is.
+    """
+    weights = {name: _half(tensor) for name, tensor in bundle.weights.items()}
+    return replace(bundle, weights=weights, others=tuple(map(halve, bundle.others)))
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    half = tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+    return half if half.isfinite().all() else tensor
+
+
 def save_bundle(bundle: Bundle, path: Path) -> None:
     """Write a bundle; the file appears whole or not at all.
 
@@ -158,7 +173,8 @@ def _content(bundle: Bundle) -> dict[str, Any]:
 def _bundle(content: dict[str, Any], charset: Charset) -> Bundle:
     """Return one network; any exception says that something in it is wrong."""
     config = Config.model_validate(content["config"])
-    bundle = Bundle(config, charset, content["weights"], content["metrics"], content["provenance"])
+    weights = widen(content["weights"])
+    bundle = Bundle(config, charset, weights, content["metrics"], content["provenance"])
     bundle.build_network()
     bundle.metrics.items()
     bundle.data_options()

@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
@@ -50,3 +52,11 @@ def read_model_file(path: Path) -> dict[str, Any]:
             f"{' and '.join(map(str, READABLE))}; use the ocrsearch that made it, or make it again"
         )
     return content
+
+
+def widen(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights in 32 bits, in which networks are built, of which some were stored in 16."""
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in weights.items()
+    }

@@ -20,7 +20,7 @@ from ocrsearch.config import Config, flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import symbol_rows
-from ocrsearch.training.model_file import read_model_file
+from ocrsearch.training.model_file import read_model_file, widen
 
 SHARED_PREFIX = "encoder."
 """Between different architectures only weights of this name are kept."""
@@ -106,7 +106,7 @@ def read_start_weights(path: Path) -> StartWeights:
     try:
         config = Config.model_validate(content["config"])
         charset = Charset(content["symbols"])
-        tensors: dict[str, Tensor] = content["weights"]
+        tensors = widen(content["weights"])
         digest = _digest(tensors, charset)
     except Exception as error:  # any part may be of any kind
         raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None

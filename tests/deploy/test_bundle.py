@@ -19,6 +19,7 @@ from torch import nn
 from ocrsearch.deploy.bundle import (
     Bundle,
     bundle_trial,
+    halve,
     load_bundle,
     save_bundle,
 )
@@ -116,6 +117,25 @@ def test_an_ensemble_reads_as_before(make_bundle: MakeBundle, tmp_path: Path) ->
         assert all(torch.equal(found.weights[k], expected.weights[k]) for k in expected.weights)
     picture = np.random.default_rng(0).integers(0, 256, (20, 75), dtype=np.uint8)
     assert Predictor(loaded).predict(picture) == Predictor(bundle).predict(picture)
+
+
+def test_halved_weights_read_as_before(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    first, second = make_bundle(), make_bundle("seq2seq")
+    name = next(n for n, w in first.weights.items() if w.ndim > 1)
+    first.weights[name].view(-1)[0] = 1e6  # beyond 16 bits
+    bundle = replace(first, others=(second,))
+    sizes = {}
+    for kind, b in {"whole": bundle, "half": halve(bundle)}.items():
+        save_bundle(b, tmp_path / kind)
+        sizes[kind] = (tmp_path / kind).stat().st_size
+    assert sizes["half"] < 0.8 * sizes["whole"]
+    loaded = load_bundle(tmp_path / "half")
+    assert torch.equal(loaded.weights[name], first.weights[name])
+    for before, after in zip(bundle.members, loaded.members, strict=True):
+        assert all(w.dtype == before.weights[n].dtype for n, w in after.weights.items())
+        for n, w in after.weights.items():
+            assert torch.allclose(w, before.weights[n], rtol=1e-3, atol=1e-7)
+            assert w.ndim > 1 or torch.equal(w, before.weights[n])
 
 
 def test_models_of_before_ensembles_are_one_network(

@@ -105,6 +105,11 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     assert len(ensemble["trials"]) == len(load_bundle(path).members) == 2
     evaluated = command("evaluate", path, "--data", "digits", "--split", "val", "--json").json()
     assert evaluated["cer"] == pytest.approx(ensemble["metrics"]["cer"])
+    half = tmp_path / "half.pt"
+    assert command(*arguments[:-1], half, "--half").code == 0
+    assert half.stat().st_size < 0.8 * path.stat().st_size
+    halved = command("evaluate", half, "--data", "digits", "--split", "val", "--json").json()
+    assert halved["cer"] == pytest.approx(evaluated["cer"], abs=0.01)
     inspected = command("inspect", path, "--json").json()
     assert inspected["n_networks"] == 2
     assert inspected["n_parameters_in_all"] > inspected["n_parameters"]
@@ -122,6 +127,7 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     ("arguments", "code", "said"),
     [
         (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: only one of them"),
+        (["--half"], 2, "--half: says how a model is exported; give --export FILE too"),
         (["--ensemble", 2, "--max-size", 0.0001], 1, "has size_mb of at most 0.0001"),
     ],
 )

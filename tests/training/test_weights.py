@@ -16,7 +16,7 @@ from torch import nn
 from ocrsearch.config import AugmentConfig, Config, TrainingConfig
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
-from ocrsearch.deploy.bundle import save_bundle
+from ocrsearch.deploy.bundle import halve, save_bundle
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters, symbol_rows
 from ocrsearch.models.losses import BLANK_OFFSET_STEPS
@@ -219,6 +219,15 @@ def test_a_model_file(make_bundle: Callable[..., Bundle], tmp_path: Path) -> Non
     torch.testing.assert_close(a.tensors, bundle.weights, rtol=0, atol=0)
     assert a.digest == b.digest  # figures are no part of it
     assert len({a.digest, c.digest, d.digest}) == 3
+
+
+def test_halved_weights_are_widened(make_bundle: Callable[..., Bundle], tmp_path: Path) -> None:
+    bundle = make_bundle()
+    save_bundle(halve(bundle), tmp_path / "half.pt")
+    start = read_start_weights(tmp_path / "half.pt")
+    assert {t.dtype for t in start.tensors.values()} == {torch.float32, torch.int64}
+    network = build_network(bundle.config, len(bundle.charset), seed=2)
+    assert transfer_weights(start, network, bundle.config, bundle.charset).n_fresh == 0
 
 
 @pytest.mark.parametrize("part", ["config", "symbols", "weights"])
