@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrsearch.cli.options import Json, OptionalData, print_json, takes_data_options
+
+if TYPE_CHECKING:
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.deploy.fusion_weights import FusionWeights
 
 
 @takes_data_options
@@ -21,7 +26,11 @@ def language_model(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Split the data as for this model, as 'evaluate' does."),
+        typer.Option(
+            metavar="FILE",
+            help="Split the data as for this model, and choose the weights that read the "
+            "validation split best with it.",
+        ),
     ] = None,
     order: Annotated[int, typer.Option(help="Symbols of the longest n-gram, 1 to 8.")] = 6,
     as_json: Json = False,
@@ -30,21 +39,29 @@ def language_model(
 ) -> None:
     """Learn a language model for --beam from the training labels of --data and from texts.
 
-    The data is split as by a search with the same options, or that found --model. Validation
-    labels are only measured.
+    The data is split as by a search with the same options, or that found --model. No text of the
+    validation split is learnt from.
     """
     from ocrsearch.data.options import DataOptions
     from ocrsearch.models.ngrams import save_ngrams
     from ocrsearch.training.language_model import learn_language_model
 
-    options = DataOptions()
+    options, bundle = DataOptions(), None
     if model is not None:
         from ocrsearch.deploy.bundle import load_bundle
 
-        options = load_bundle(model).data_options()
-    learnt = learn_language_model(data, corpus or [], order, replace(options, **given))
+        bundle = load_bundle(model)
+        options = bundle.data_options()
+    options = replace(options, **given)
+    learnt = learn_language_model(data, corpus or [], order, options)
     ngrams = learnt.ngrams
     save_ngrams(ngrams, export)
+    chosen = None
+    if bundle is not None and data is not None and learnt.n_val:
+        chosen = _choose(bundle, export, data, options)
+    if chosen is not None:
+        ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
+        save_ngrams(ngrams, export)
     content = {
         "data": data,
         "corpora": corpus or [],
@@ -56,6 +73,7 @@ def language_model(
         "perplexity": learnt.perplexity,
         "n_val": learnt.n_val,
         "n_val_left_out": learnt.n_val_left_out,
+        "chosen": asdict(chosen) if chosen else None,
         "export": str(export),
     }
     if as_json:
@@ -68,4 +86,23 @@ def language_model(
         typer.echo(f"perplexity {learnt.perplexity:.2f} on {learnt.n_val} validation labels")
     if learnt.n_val_left_out:
         typer.echo(f"{learnt.n_val_left_out} of them have unknown symbols and are left out")
+    if chosen is not None:
+        bonus = "" if chosen.length_bonus is None else f", length bonus {chosen.length_bonus:g}"
+        typer.echo(
+            f"weight {chosen.lm_weight:g}{bonus}: CER of {chosen.n} validation pictures "
+            f"{chosen.cer:.4f}, greedy {chosen.greedy_cer:.4f}"
+        )
     typer.echo(f"language model written to {export}")
+
+
+def _choose(bundle: Bundle, path: Path, data: str, options: DataOptions) -> FusionWeights | None:
+    from ocrsearch.cli.progress import reading_bar
+    from ocrsearch.data.dataset import load_split
+    from ocrsearch.deploy.fusion_weights import can_fuse, choose_weights
+
+    if not can_fuse(bundle):
+        return None
+    with reading_bar() as progress:
+        validation, _ = load_split(data, "val", options, progress)
+    with reading_bar("choosing weights") as progress:
+        return choose_weights(bundle, path, validation, progress)

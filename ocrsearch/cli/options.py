@@ -125,14 +125,15 @@ _DECODING_OPTIONS: dict[str, Any] = {
     "lm_weight": Annotated[
         float | None,
         typer.Option(
-            help="Of the language model's log probability; default: 0.5.",
+            help="Of the language model's log probability; default: as chosen for it, or 0.6.",
             rich_help_panel=_DECODING_PANEL,
         ),
     ],
     "length_bonus": Annotated[
         float | None,
         typer.Option(
-            help="For each symbol, in nats; default: 1 for a CRNN with a language model, else 0.",
+            help="For each symbol, in nats; default: as chosen for the language model, or 1 for a "
+            "CRNN with one, else 0.",
             rich_help_panel=_DECODING_PANEL,
         ),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.factory import ARCHITECTURES
 from ocrsearch.models.language_model import LanguageModel
 from ocrsearch.models.lexicon import Lexicon
-from ocrsearch.models.ngrams import load_ngrams
+from ocrsearch.models.ngrams import NgramCounts, load_ngrams
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ MAX_BEAM = 1000
 WIDTHS = (1.0, 0.94, 1.06, 0.97, 1.03)
 """Of the views of a picture, as a share of its own."""
 
-LM_WEIGHT = 0.5
+LM_WEIGHT = 0.6
 LENGTH_BONUS = 1.0
 LEXICON_WEIGHT = 2.0
 CTC_WEIGHT = 0.3
@@ -40,9 +40,9 @@ class DecodingOptions:
         beam: texts that are kept for each line, up to MAX_BEAM; 0 decodes greedily, and then
             nothing else can be given.
         language_model: file from ``ocrsearch language-model``.
-        lm_weight: of its log probability, 0 or more; default LM_WEIGHT.
-        length_bonus: for each symbol, in nats; default LENGTH_BONUS for CTC with a language
-            model, otherwise 0.
+        lm_weight: of its log probability, 0 or more; default what was chosen for it, or LM_WEIGHT.
+        length_bonus: for each symbol, in nats; default what was chosen for the language model, or
+            LENGTH_BONUS for CTC with a language model, otherwise 0.
         lexicon: file of words, UTF-8, an entry a line.
         lexicon_weight: what each word that is not in it costs, in nats, 0 or more; default
             LEXICON_WEIGHT; 1000 forbids other words.
@@ -135,8 +135,11 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
         path = Path(options.language_model)
-        weight = _or_default(options.lm_weight, LM_WEIGHT)
-        weighted.append((_read_language_model(path, bundle.charset), weight))
+        ngrams = _read_ngrams(path, bundle.charset)
+        weight = _or_default(options.lm_weight, _or_default(ngrams.lm_weight, LM_WEIGHT))
+        weighted.append((LanguageModel(ngrams, bundle.charset), weight))
+        if options.length_bonus is None:
+            options = replace(options, length_bonus=ngrams.length_bonus)
         about |= {"language_model": str(path), "lm_weight": weight}
     if options.lexicon is not None:
         path = Path(options.lexicon)
@@ -161,14 +164,14 @@ def _search(
     return BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
 
 
-def _read_language_model(path: Path, charset: Charset) -> LanguageModel:
+def _read_ngrams(path: Path, charset: Charset) -> NgramCounts:
     ngrams = load_ngrams(path)
     lacking = charset.missing(ngrams.charset.symbols)
     if lacking:
         logger.warning(
             "%s: the model does not know %s, which the language model has", path, " ".join(lacking)
         )
-    return LanguageModel(ngrams, charset)
+    return ngrams
 
 
 def _read_lexicon(path: Path, charset: Charset) -> Lexicon:

@@ -5,6 +5,7 @@ The file is NumPy's npz; reading it runs no code from it.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class NgramCounts:
         ids: (n_entries,) symbols, rising within a state.
         counts: (n_entries,) at least 1.
         children: (n_entries,) state of the context with its symbol; -1 where it is none.
+        lm_weight: of their log probability beside a recogniser's, where it was chosen.
+        length_bonus: for each symbol, in nats, where it was chosen.
     """
 
     charset: Charset
@@ -51,6 +54,8 @@ class NgramCounts:
     ids: Ints
     counts: Ints
     children: Ints
+    lm_weight: float | None = None
+    length_bonus: float | None = None
 
 
 class Level(NamedTuple):
@@ -188,12 +193,14 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
 def _write(ngrams: NgramCounts, path: Path) -> None:
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     numbers = (VERSION, ngrams.order, ngrams.n_texts, ngrams.start)
+    chosen = (ngrams.lm_weight, ngrams.length_bonus)
     try:
         with temporary.open("wb") as file:
             np.savez_compressed(
                 file,
                 format=np.array(FORMAT),
                 numbers=np.array(numbers),
+                chosen=np.array([math.nan if value is None else value for value in chosen]),
                 symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
                 **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
             )
@@ -234,7 +241,7 @@ def load_ngrams(path: Path) -> NgramCounts:
         )
     try:
         ngrams = _restore(content)
-    except (ValueError, OverflowError, IndexError):
+    except (ValueError, OverflowError, IndexError, TypeError):
         raise LanguageModelError(f"{path}: damaged language model; make it again") from None
     return ngrams
 
@@ -244,14 +251,22 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         archive = np.load(file, allow_pickle=False)
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise ValueError("one array")
-        return {name: archive[name] for name in ("format", "numbers", "symbols", *_ARRAYS)}
+        content = {name: archive[name] for name in ("format", "numbers", "symbols", *_ARRAYS)}
+        nothing = np.full(2, math.nan)  # older files have nothing chosen
+        return content | {"chosen": archive.get("chosen", nothing)}
 
 
 def _restore(content: dict[str, np.ndarray]) -> NgramCounts:
     _, order, n_texts, start = content["numbers"].tolist()
     charset = Charset([chr(code) for code in content["symbols"].tolist()])
-    arrays = {name: content[name].astype(np.int64) for name in _ARRAYS}
-    ngrams = NgramCounts(charset, order, n_texts, start, **arrays)
+    backoff, offsets, ids, counts, children = (content[n].astype(np.int64) for n in _ARRAYS)
+    chosen = content["chosen"].astype(float).tolist()
+    weight, bonus = (None if math.isnan(value) else value for value in chosen)
+    ngrams = NgramCounts(
+        *(charset, order, n_texts, start),
+        *(backoff, offsets, ids, counts, children),
+        *(weight, bonus),
+    )
     if not _is_sound(ngrams):
         raise ValueError("numbers that do not fit each other")
     return ngrams
@@ -278,4 +293,7 @@ def _is_sound(ngrams: NgramCounts) -> bool:
         and (ngrams.counts >= 1).all()
         and (ngrams.children >= -1).all()
         and (ngrams.children < n_states).all()
+        and math.isfinite(ngrams.lm_weight or 0.0)
+        and math.isfinite(ngrams.length_bonus or 0.0)
+        and (ngrams.lm_weight or 0.0) >= 0
     )

@@ -66,9 +66,30 @@ def test_data_is_split_as_for_a_model(
 ) -> None:
     arguments = ("language-model", "--data", number_folder, "--export", tmp_path / "lm.npz")
     plain = command(*arguments, "--json").json()
-    assert command(*arguments, "--model", model_file, "--json").json() == plain
+    assert plain.pop("chosen") is None
+    own = command(*arguments, "--model", model_file, "--json").json()
+    assert {**own, "chosen": None} == {**plain, "chosen": None}
     other = command(*arguments, "--model", model_file, "--split-seed", 5, "--json").json()
     assert not math.isclose(other["perplexity"], plain["perplexity"])
+
+
+def test_weights_are_chosen_with_a_model(
+    command: Command, number_folder: Path, tmp_path: Path, model_file: Path
+) -> None:
+    path = tmp_path / "lm.npz"
+    arguments = ("language-model", "--data", number_folder, "--export", path, "--model", model_file)
+    chosen = command(*arguments, "--json").json()["chosen"]
+    ngrams = load_ngrams(path)
+    assert (ngrams.lm_weight, ngrams.length_bonus) == (chosen["lm_weight"], chosen["length_bonus"])
+    read = ("evaluate", model_file, "--data", number_folder, "--split", "val", "--json")
+    beam = (*read, "--beam", 10, "--language-model", path)
+    found = command(*beam).json()
+    assert found["decoder"]["lm_weight"] == chosen["lm_weight"]
+    assert found["cer"] == chosen["cer"] <= command(*beam, "--lm-weight", 0.6).json()["cer"]
+    assert command(*read).json()["cer"] == chosen["greedy_cer"]
+    shown = command(*arguments).out
+    assert f"weight {chosen['lm_weight']:g}" in shown
+    assert f"validation pictures {chosen['cer']:.4f}, greedy {chosen['greedy_cer']:.4f}" in shown
 
 
 @pytest.mark.parametrize(
@@ -110,7 +131,7 @@ def test_predict_by_beam_search(
         "name": "beam",
         "beam": 4,
         "language_model": str(language_model),
-        "lm_weight": 0.5,
+        "lm_weight": 0.6,
         "lexicon": str(lexicon),
         "lexicon_weight": 2.0,
         "length_bonus": 1.0,

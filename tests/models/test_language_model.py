@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,9 +158,39 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     counts, path = counted(5), tmp_path / "new" / "lm.npz"
     save_ngrams(counts, path)
     loaded = load_ngrams(path)
+    assert (loaded.lm_weight, loaded.length_bonus) == (None, None)
     for name in NgramCounts.__dataclass_fields__:
         assert np.array_equal(getattr(loaded, name), getattr(counts, name)), name
     assert [p.name for p in path.parent.iterdir()] == ["lm.npz"]
+
+
+@pytest.mark.parametrize("chosen", [(0.8, 2.0), (0.4, None), (0.0, -1.0)])
+def test_chosen_weights_are_kept(tmp_path: Path, chosen: tuple[float, float | None]) -> None:
+    path = tmp_path / "lm.npz"
+    weight, bonus = chosen
+    save_ngrams(replace(counted(), lm_weight=weight, length_bonus=bonus), path)
+    loaded = load_ngrams(path)
+    assert (loaded.lm_weight, loaded.length_bonus) == chosen
+
+
+def test_files_of_before_weights_were_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "lm.npz"
+    save_ngrams(counted(), path)
+    with np.load(path) as archive:
+        content = {name: archive[name] for name in archive if name != "chosen"}
+    np.savez(path, **content)
+    assert load_ngrams(path).lm_weight is None
+
+
+@pytest.mark.parametrize("chosen", [[-1.0, 0.0], [np.inf, 0.0], [0.5, np.inf], [0.5], ["a", "b"]])
+def test_weights_that_are_none(tmp_path: Path, chosen: list[object]) -> None:
+    path = tmp_path / "lm.npz"
+    save_ngrams(counted(), path)
+    with np.load(path) as archive:
+        content = {**archive, "chosen": np.array(chosen)}
+    np.savez(path, **content)
+    with pytest.raises(LanguageModelError, match="damaged language model"):
+        load_ngrams(path)
 
 
 def test_each_damaged_byte_is_one_line_or_without_effect(tmp_path: Path) -> None:
