@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import Json, OptionalData, print_json, takes_data_options
+from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
     from ocrsearch.data.options import DataOptions
     from ocrsearch.deploy.bundle import Bundle
     from ocrsearch.deploy.fusion_weights import FusionWeights
+    from ocrsearch.models.ngrams import NgramCounts
 
 
 @takes_data_options
@@ -39,8 +41,8 @@ def language_model(
 ) -> None:
     """Learn a language model for --beam from the training labels of --data and from texts.
 
-    The data is split as by a search with the same options, or that found --model. No text of the
-    validation split is learnt from.
+    The data is split as by a search with the same options, or that found --model. No label of the
+    validation split is learnt from; keep its texts out of --corpus too.
     """
     from ocrsearch.data.options import DataOptions
     from ocrsearch.models.ngrams import save_ngrams
@@ -51,17 +53,18 @@ def language_model(
         from ocrsearch.deploy.bundle import load_bundle
 
         bundle = load_bundle(model)
+        if data is None:
+            raise OptionError("--model: weights are chosen on pictures; give --data SPEC too")
+        if bundle.config.model.architecture == "classifier":
+            raise OptionError(f"--model {model}: a classifier reads one symbol, alone")
         options = bundle.data_options()
     options = replace(options, **given)
     learnt = learn_language_model(data, corpus or [], order, options)
-    ngrams = learnt.ngrams
-    save_ngrams(ngrams, export)
-    chosen = None
-    if bundle is not None and data is not None and learnt.n_val:
-        chosen = _choose(bundle, export, data, options)
-    if chosen is not None:
+    ngrams, chosen = learnt.ngrams, None
+    if bundle is not None and data is not None:
+        chosen = _choose(bundle, ngrams, data, options)
         ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
-        save_ngrams(ngrams, export)
+    save_ngrams(ngrams, export)
     content = {
         "data": data,
         "corpora": corpus or [],
@@ -92,17 +95,17 @@ def language_model(
             f"weight {chosen.lm_weight:g}{bonus}: CER of {chosen.n} validation pictures "
             f"{chosen.cer:.4f}, greedy {chosen.greedy_cer:.4f}"
         )
+        if chosen.cer > chosen.greedy_cer:
+            typer.echo("with the language model it reads worse: leave it out")
     typer.echo(f"language model written to {export}")
 
 
-def _choose(bundle: Bundle, path: Path, data: str, options: DataOptions) -> FusionWeights | None:
+def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
     from ocrsearch.cli.progress import reading_bar
     from ocrsearch.data.dataset import load_split
-    from ocrsearch.deploy.fusion_weights import can_fuse, choose_weights
+    from ocrsearch.deploy.fusion_weights import choose_weights
 
-    if not can_fuse(bundle):
-        return None
     with reading_bar() as progress:
         validation, _ = load_split(data, "val", options, progress)
     with reading_bar("choosing weights") as progress:
-        return choose_weights(bundle, path, validation, progress)
+        return choose_weights(bundle, ngrams, validation, progress)

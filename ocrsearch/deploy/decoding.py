@@ -39,10 +39,10 @@ class DecodingOptions:
     Attributes:
         beam: texts that are kept for each line, up to MAX_BEAM; 0 decodes greedily, and then
             nothing else can be given.
-        language_model: file from ``ocrsearch language-model``.
+        language_model: file from ``ocrsearch language-model``, or its counts.
         lm_weight: of its log probability, 0 or more; default what was chosen for it, or LM_WEIGHT.
-        length_bonus: for each symbol, in nats; default what was chosen for the language model, or
-            LENGTH_BONUS for CTC with a language model, otherwise 0.
+        length_bonus: for each symbol, in nats; default what was chosen with the weight where that
+            is not given either, or LENGTH_BONUS for CTC with a language model, otherwise 0.
         lexicon: file of words, UTF-8, an entry a line.
         lexicon_weight: what each word that is not in it costs, in nats, 0 or more; default
             LEXICON_WEIGHT; 1000 forbids other words.
@@ -56,7 +56,7 @@ class DecodingOptions:
     """
 
     beam: int = 0
-    language_model: str | Path | None = None
+    language_model: str | Path | NgramCounts | None = None
     lm_weight: float | None = None
     length_bonus: float | None = None
     lexicon: str | Path | None = None
@@ -134,13 +134,14 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
-        path = Path(options.language_model)
-        ngrams = _read_ngrams(path, bundle.charset)
-        weight = _or_default(options.lm_weight, _or_default(ngrams.lm_weight, LM_WEIGHT))
+        ngrams, told = _read_ngrams(options.language_model, bundle.charset)
+        if options.lm_weight is None:
+            given = options.length_bonus
+            bonus = ngrams.length_bonus if given is None else given
+            options = replace(options, lm_weight=ngrams.lm_weight, length_bonus=bonus)
+        weight = _or_default(options.lm_weight, LM_WEIGHT)
         weighted.append((LanguageModel(ngrams, bundle.charset), weight))
-        if options.length_bonus is None:
-            options = replace(options, length_bonus=ngrams.length_bonus)
-        about |= {"language_model": str(path), "lm_weight": weight}
+        about |= {"language_model": told, "lm_weight": weight}
     if options.lexicon is not None:
         path = Path(options.lexicon)
         weight = _or_default(options.lexicon_weight, LEXICON_WEIGHT)
@@ -164,14 +165,20 @@ def _search(
     return BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
 
 
-def _read_ngrams(path: Path, charset: Charset) -> NgramCounts:
-    ngrams = load_ngrams(path)
+def _read_ngrams(
+    language_model: str | Path | NgramCounts, charset: Charset
+) -> tuple[NgramCounts, str]:
+    """Return counts and what they are called."""
+    if isinstance(language_model, NgramCounts):
+        return language_model, "language model"
+    ngrams = load_ngrams(Path(language_model))
     lacking = charset.missing(ngrams.charset.symbols)
     if lacking:
         logger.warning(
-            "%s: the model does not know %s, which the language model has", path, " ".join(lacking)
+            "%s: the model does not know %s, which the language model has",
+            *(language_model, " ".join(lacking)),
         )
-    return ngrams
+    return ngrams, str(language_model)
 
 
 def _read_lexicon(path: Path, charset: Charset) -> Lexicon:

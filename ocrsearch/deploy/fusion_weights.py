@@ -6,24 +6,24 @@ weigh; so the weights are those that read the validation split best.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+
+import numpy as np
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle
 from ocrsearch.deploy.decoding import LENGTH_BONUS, LM_WEIGHT, DecodingOptions
 from ocrsearch.deploy.predictor import Predictor
-from ocrsearch.models.factory import ARCHITECTURES
+from ocrsearch.models.ngrams import NgramCounts
 from ocrsearch.training.metrics import compute_metrics
 
 BEAM = 10
 MAX_PICTURES = 300
 WEIGHTS = (LM_WEIGHT, 0.2, 0.4, 0.8, 1.0)
-BONUSES = (0.0, 2 * LENGTH_BONUS)
-"""Tried besides the default with the best weight."""
+BONUSES = (0.0, LENGTH_BONUS, 2 * LENGTH_BONUS)
+"""With the best weight; one of them is mostly the default, with which the weights are tried."""
 
 
 @dataclass(frozen=True)
@@ -45,38 +45,39 @@ class FusionWeights:
     n: int
 
 
-def can_fuse(bundle: Bundle) -> bool:
-    """Whether all of a bundle's networks decode by beam search."""
-    names = {member.config.model.architecture for member in bundle.members}
-    return all(ARCHITECTURES[name].beam is not None for name in names)
-
-
 def choose_weights(
-    bundle: Bundle, language_model: Path, data: LabelledImages, progress: Progress | None = None
+    bundle: Bundle, ngrams: NgramCounts, data: LabelledImages, progress: Progress | None = None
 ) -> FusionWeights:
     """Read pictures with several weights, then with several bonuses, and keep the best.
 
     Args:
-        bundle: a recogniser that decodes by beam search.
-        language_model: its file.
-        data: at most MAX_PICTURES of it are read, evenly spread.
+        bundle: the recogniser.
+        ngrams: of the language model, of which nothing is chosen yet.
+        data: of its pictures at most MAX_PICTURES are read, evenly spread.
         progress: told how many of the readings are done.
+
+    Raises:
+        OptionError: a recogniser that does not decode by beam search.
     """
-    some = range(0, len(data), math.ceil(len(data) / MAX_PICTURES))
+    some = np.linspace(0, len(data) - 1, min(len(data), MAX_PICTURES)).astype(int).tolist()
     images, texts = [data.images[i] for i in some], [data.texts[i] for i in some]
-    cers: dict[DecodingOptions, float] = {}
+    cers: dict[tuple[float, float | None], float] = {}
 
-    def best_of(tried: Iterable[DecodingOptions]) -> DecodingOptions:
-        for options in tried:
-            read = Predictor(bundle, decoding=options).predict_many(images)
-            cers[options] = compute_metrics(texts, [prediction.text for prediction in read]).cer
+    default = Predictor(bundle, decoding=DecodingOptions(BEAM, ngrams)).decoder.about
+    bonuses = [bonus for bonus in BONUSES if bonus != default["length_bonus"]]
+
+    def read(options: DecodingOptions) -> float:
+        found = Predictor(bundle, decoding=options).predict_many(images)
+        return compute_metrics(texts, [prediction.text for prediction in found]).cer
+
+    def best_of(pairs: Iterable[tuple[float, float | None]]) -> tuple[float, float | None]:
+        for weight, bonus in pairs:
+            cers[weight, bonus] = read(DecodingOptions(BEAM, ngrams, weight, bonus))
             if progress:
-                progress(len(cers), 1 + len(WEIGHTS) + len(BONUSES))
-        return min((o for o in cers if o.language_model), key=lambda options: cers[options])
+                progress(1 + len(cers), 1 + len(WEIGHTS) + len(bonuses))
+        return min(cers, key=lambda pair: cers[pair])
 
-    greedy, default = DecodingOptions(), DecodingOptions(BEAM, language_model, WEIGHTS[0])
-    best_of([greedy, default])
-    best = best_of(replace(default, lm_weight=weight) for weight in WEIGHTS[1:])
-    best = best_of(replace(best, length_bonus=bonus) for bonus in BONUSES)
-    weight = best.lm_weight or 0.0
-    return FusionWeights(weight, best.length_bonus, cers[best], cers[greedy], len(images))
+    greedy_cer = read(DecodingOptions())
+    weight, _ = best_of((weight, None) for weight in WEIGHTS)
+    weight, bonus = best_of((weight, bonus) for bonus in bonuses)
+    return FusionWeights(weight, bonus, cers[weight, bonus], greedy_cer, len(images))

@@ -20,7 +20,7 @@ import numpy as np
 
 from ocrsearch.data.charset import Charset
 from ocrsearch.models.automaton import Automaton, Ints
-from ocrsearch.models.ngrams import NgramCounts, encode_known
+from ocrsearch.models.ngrams import NgramCounts, context_lengths, encode_known
 
 
 class LanguageModel(Automaton):
@@ -51,7 +51,7 @@ class LanguageModel(Automaton):
         inner = states > 0
         shorter = self._backoff[states[inner]] * (n_symbols + 1) + self._ids[inner]
         counts = _kneser_ney_counts(ngrams.counts[order], keys, shorter)
-        discounts = _discount(counts, _context_lengths(ngrams)[states])
+        discounts = _discount(counts, context_lengths(ngrams)[states])
         totals = np.bincount(states, counts, n_states)
         self._own = (counts - discounts) / totals[states]
         self._passed_on = np.divide(
@@ -97,15 +97,6 @@ def _kneser_ney_counts(counts: Ints, keys: Ints, shorter: Ints) -> Ints:
     place = np.minimum(np.searchsorted(keys, shorter), len(keys) - 1)
     n_longer = np.bincount(place[keys[place] == shorter], minlength=len(keys))
     return np.where(n_longer > 0, n_longer, counts)
-
-
-def _context_lengths(ngrams: NgramCounts) -> Ints:
-    """Return the length of each context: (n_states,), at most ``order - 1``."""
-    lengths, reached = np.zeros_like(ngrams.backoff), np.arange(len(ngrams.backoff))
-    for _ in range(ngrams.order):
-        lengths += reached > 0
-        reached = ngrams.backoff[reached]
-    return lengths
 
 
 def _discount(counts: Ints, lengths: Ints) -> np.ndarray:

@@ -177,6 +177,15 @@ def _count_level(
     return Level(states, ids, counts, children, contexts[longer[first]], start), following
 
 
+def context_lengths(ngrams: NgramCounts) -> Ints:
+    """Return how often each context can be shortened: (n_states,), at most the order."""
+    lengths, reached = np.zeros_like(ngrams.backoff), np.arange(len(ngrams.backoff))
+    for _ in range(ngrams.order):
+        lengths += reached > 0
+        reached = ngrams.backoff[reached]
+    return lengths
+
+
 def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
     """Write counts; the file appears whole or not at all.
 
@@ -233,16 +242,16 @@ def load_ngrams(path: Path) -> NgramCounts:
         ) from None
     if content["format"].shape != () or str(content["format"]) != FORMAT:
         raise LanguageModelError(f"{path}: a file of arrays, but not a language model")
-    version = int(content["numbers"].flat[0])
-    if version != VERSION:
+    try:
+        version, *numbers = content["numbers"].astype(np.int64, casting="safe").tolist()
+        ngrams = _restore(content, *numbers) if version == VERSION else None
+    except (ValueError, OverflowError, IndexError, TypeError):
+        raise LanguageModelError(f"{path}: damaged language model; make it again") from None
+    if ngrams is None:
         raise LanguageModelError(
             f"{path}: language model of version {version}, this program reads {VERSION}; "
             "make it again"
         )
-    try:
-        ngrams = _restore(content)
-    except (ValueError, OverflowError, IndexError, TypeError):
-        raise LanguageModelError(f"{path}: damaged language model; make it again") from None
     return ngrams
 
 
@@ -256,11 +265,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         return content | {"chosen": archive.get("chosen", nothing)}
 
 
-def _restore(content: dict[str, np.ndarray]) -> NgramCounts:
-    _, order, n_texts, start = content["numbers"].tolist()
+def _restore(content: dict[str, np.ndarray], order: int, n_texts: int, start: int) -> NgramCounts:
     charset = Charset([chr(code) for code in content["symbols"].tolist()])
     backoff, offsets, ids, counts, children = (content[n].astype(np.int64) for n in _ARRAYS)
-    chosen = content["chosen"].astype(float).tolist()
+    chosen = content["chosen"].astype(float, casting="safe").tolist()
     weight, bonus = (None if math.isnan(value) else value for value in chosen)
     ngrams = NgramCounts(
         *(charset, order, n_texts, start),
@@ -276,6 +284,9 @@ def _is_sound(ngrams: NgramCounts) -> bool:
     """Whether each number points to something that is there, and backing off comes to an end."""
     n_states, n_entries = len(ngrams.backoff), len(ngrams.ids)
     later = np.arange(1, n_states)
+    rises = np.diff(ngrams.ids) > 0
+    begins = ngrams.offsets[(ngrams.offsets > 0) & (ngrams.offsets < n_entries)]
+    rises[begins - 1] = True
     return bool(
         1 <= ngrams.order <= MAX_ORDER
         and all(getattr(ngrams, name).ndim == 1 for name in _ARRAYS)
@@ -288,6 +299,8 @@ def _is_sound(ngrams: NgramCounts) -> bool:
         and ngrams.backoff[0] == 0
         and (ngrams.backoff[1:] >= 0).all()
         and (ngrams.backoff[1:] < later).all()
+        and (context_lengths(ngrams) < ngrams.order).all()
+        and rises.all()
         and (ngrams.ids >= 0).all()
         and (ngrams.ids <= len(ngrams.charset)).all()
         and (ngrams.counts >= 1).all()

@@ -13,11 +13,11 @@ from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
-VERSION = 4
+VERSION = 5
 """1: both directions of a recurrent layer in one, augmentation as a number. 2: norms before the
-pooling. 3: one network."""
+pooling. 3: one network. 4: weights of 32 bits."""
 
-READABLE = (3, VERSION)
+READABLE = (3, 4, VERSION)
 """What is missing in these is nothing but the others of an ensemble."""
 
 
@@ -49,7 +49,7 @@ def read_model_file(path: Path) -> dict[str, Any]:
     if content.get("version") not in READABLE:
         raise BundleError(
             f"{path}: model of version {content.get('version')}, this program reads "
-            f"{' and '.join(map(str, READABLE))}; use the ocrsearch that made it, or make it again"
+            f"{', '.join(map(str, READABLE))}; use the ocrsearch that made it, or make it again"
         )
     return content
 

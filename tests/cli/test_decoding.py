@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrsearch.deploy import fusion_weights
+from ocrsearch.deploy.bundle import save_bundle
+from ocrsearch.deploy.fusion_weights import FusionWeights
 from ocrsearch.models.ngrams import load_ngrams
 
 if TYPE_CHECKING:
+    from ocrsearch.deploy.bundle import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]
@@ -74,7 +79,11 @@ def test_data_is_split_as_for_a_model(
 
 
 def test_weights_are_chosen_with_a_model(
-    command: Command, number_folder: Path, tmp_path: Path, model_file: Path
+    command: Command,
+    number_folder: Path,
+    tmp_path: Path,
+    model_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "lm.npz"
     arguments = ("language-model", "--data", number_folder, "--export", path, "--model", model_file)
@@ -83,13 +92,33 @@ def test_weights_are_chosen_with_a_model(
     assert (ngrams.lm_weight, ngrams.length_bonus) == (chosen["lm_weight"], chosen["length_bonus"])
     read = ("evaluate", model_file, "--data", number_folder, "--split", "val", "--json")
     beam = (*read, "--beam", 10, "--language-model", path)
-    found = command(*beam).json()
-    assert found["decoder"]["lm_weight"] == chosen["lm_weight"]
-    assert found["cer"] == chosen["cer"] <= command(*beam, "--lm-weight", 0.6).json()["cer"]
+    assert command(*beam).json()["cer"] == chosen["cer"]
     assert command(*read).json()["cer"] == chosen["greedy_cer"]
+
+    def choose(*_: object) -> FusionWeights:
+        return FusionWeights(0.8, 2.0, 0.5, 0.25, 4)
+
+    monkeypatch.setattr(fusion_weights, "choose_weights", choose)
     shown = command(*arguments).out
-    assert f"weight {chosen['lm_weight']:g}" in shown
-    assert f"validation pictures {chosen['cer']:.4f}, greedy {chosen['greedy_cer']:.4f}" in shown
+    assert "weight 0.8, length bonus 2: CER of 4 validation pictures 0.5000, greedy 0.25" in shown
+    assert "it reads worse: leave it out" in shown
+    decoder = command(*beam).json()["decoder"]
+    assert (decoder["lm_weight"], decoder["length_bonus"]) == (0.8, 2.0)
+
+
+def test_a_choice_that_fails_leaves_the_old_file(
+    command: Command, number_folder: Path, tmp_path: Path, model_file: Path, language_model: Path
+) -> None:
+    before = language_model.read_bytes()
+    data = tmp_path / "data"
+    shutil.copytree(number_folder, data)
+    for picture in data.iterdir():
+        picture.write_bytes(b"")
+    arguments = ("language-model", "--data", data, "--export", language_model)
+    result = command(*arguments, "--model", model_file)
+    assert result.code == 1
+    assert "samples cannot be used" in result.err
+    assert language_model.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -116,6 +145,34 @@ def test_a_language_model_that_cannot_be_made(
     assert result.err.startswith("ocrsearch: ")
     assert said in result.err
     assert len(result.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("architecture", "with_data", "said"),
+    [
+        ("crnn", False, "--model: weights are chosen on pictures; give --data SPEC too"),
+        ("classifier", True, "a classifier reads one symbol, alone"),
+    ],
+)
+def test_a_model_that_weights_cannot_be_chosen_for(
+    command: Command,
+    make_bundle: Callable[..., Bundle],
+    number_folder: Path,
+    tmp_path: Path,
+    architecture: str,
+    with_data: bool,
+    said: str,
+) -> None:
+    model, corpus = tmp_path / "model.pt", tmp_path / "corpus.txt"
+    save_bundle(make_bundle(architecture), model)
+    corpus.write_text("12\n")
+    data = ("--data", number_folder) if with_data else ()
+    export = tmp_path / "lm.npz"
+    arguments = ("language-model", "--model", model, "--corpus", corpus, "--export", export)
+    result = command(*arguments, *data)
+    assert (result.code, len(result.err.splitlines())) == (2, 1)
+    assert said in result.err
+    assert not export.exists()
 
 
 def test_predict_by_beam_search(

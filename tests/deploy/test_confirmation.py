@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from ocrsearch.deploy.confirmation import RESULT, confirm
 from ocrsearch.errors import StudyError
+from ocrsearch.training.model_file import read_model_file
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult
 
 
 def test_the_mean_over_fresh_seeds_chooses_and_nothing_is_trained_twice(searched_url: str) -> None:
@@ -45,3 +52,19 @@ def test_an_interrupted_confirmation_goes_on(searched_url: str) -> None:
 def test_limits_hold_for_what_is_confirmed(searched_url: str) -> None:
     with pytest.raises(StudyError, match="has latency_ms of at most 0"):
         confirm(searched_url, "s", 1, {"latency_ms": 0.0})
+
+
+def test_best_confirms_and_exports(
+    command: Callable[..., CommandResult], searched_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pt"
+    arguments = ["best", "--storage", searched_url, "--confirm", 1, "--export", path]
+    result = command(*arguments, "--half", "--json").json()
+    done = confirm(searched_url, "s", 1)
+    assert result["trial"] == done.configurations[0].trial
+    assert result["test"] == done.test
+    stored = read_model_file(path)["weights"]
+    assert {w.dtype for w in stored.values() if w.ndim > 1} == {torch.float16}
+    shown = command(*arguments).out
+    assert f"trial {result['trial']} is chosen by its mean" in shown
+    assert f"model written to {path}" in shown

@@ -13,10 +13,10 @@ import pytest
 from ocrsearch.config import Config
 from ocrsearch.data.charset import Charset
 from ocrsearch.deploy.bundle import Bundle
-from ocrsearch.deploy.decoding import DecodingOptions, build_decoder
+from ocrsearch.deploy.decoding import LENGTH_BONUS, LM_WEIGHT, DecodingOptions, build_decoder
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import DataError, LanguageModelError, OptionError
-from ocrsearch.models.ngrams import count_ngrams, save_ngrams
+from ocrsearch.models.ngrams import count_ngrams, load_ngrams, save_ngrams
 from tests.conftest import draw_text
 
 MakeBundle = Callable[..., Bundle]
@@ -99,6 +99,33 @@ def test_symbols_that_the_model_lacks_are_only_told(
     assert "the model does not know x y, which the language model has" in caplog.text
     assert "3 of 3 words have symbols that the model does not know" in caplog.text
     predictor.predict(draw_text("12"))
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (0.8, 3.0)),
+        ({"lm_weight": 0.2}, (0.2, LENGTH_BONUS)),  # what was chosen with another weight is none
+        ({"length_bonus": 0.5}, (0.8, 0.5)),
+        ({"lm_weight": 0.2, "length_bonus": 0.5}, (0.2, 0.5)),
+    ],
+)
+def test_chosen_weights_are_used_unless_others_are_given(
+    make_bundle: MakeBundle,
+    language_model: Path,
+    given: dict[str, float],
+    expected: tuple[float, float],
+) -> None:
+    ngrams = load_ngrams(language_model)
+    bundle = make_bundle()
+    plain = build_decoder(DecodingOptions(5, ngrams), bundle).about
+    assert (plain["lm_weight"], plain["length_bonus"]) == (LM_WEIGHT, LENGTH_BONUS)
+    save_ngrams(replace(ngrams, lm_weight=0.8, length_bonus=3.0), language_model)
+    decoder = build_decoder(DecodingOptions(5, language_model, **given), bundle)
+    assert (decoder.about["lm_weight"], decoder.about["length_bonus"]) == expected
+    (search,) = decoder.searches
+    assert search is not None
+    assert search.fusion.length_bonus == expected[1]
 
 
 @pytest.mark.parametrize("architecture", ["crnn", "seq2seq"])

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.deploy import fusion_weights
-from ocrsearch.deploy.decoding import LM_WEIGHT, DecodingOptions
-from ocrsearch.deploy.fusion_weights import BONUSES, WEIGHTS, can_fuse, choose_weights
+from ocrsearch.deploy.decoding import LM_WEIGHT, DecodingOptions, build_decoder
+from ocrsearch.deploy.fusion_weights import WEIGHTS, choose_weights
+from ocrsearch.errors import OptionError
+from ocrsearch.models.ngrams import count_ngrams
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.bundle import Bundle
 
 LENGTH = 20
+NGRAMS, _ = count_ngrams(["123", "45"], Charset("0123456789"), 3)
 Errors = Callable[[DecodingOptions], int]
 
 
@@ -36,7 +39,8 @@ def patch_reader(monkeypatch: pytest.MonkeyPatch) -> Callable[[Errors], list[int
         read: list[int] = []
 
         class Reads:
-            def __init__(self, _: Any, decoding: DecodingOptions) -> None:
+            def __init__(self, bundle: Bundle, decoding: DecodingOptions) -> None:
+                self.decoder = build_decoder(decoding, bundle)
                 self._n = errors(decoding)
 
             def predict_many(self, images: list[np.ndarray]) -> list[Any]:
@@ -51,11 +55,15 @@ def patch_reader(monkeypatch: pytest.MonkeyPatch) -> Callable[[Errors], list[int
 
 
 @pytest.mark.parametrize("weight", WEIGHTS)
-@pytest.mark.parametrize("bonus", [None, *BONUSES])
+@pytest.mark.parametrize(
+    ("architecture", "bonus"),
+    [("crnn", None), ("crnn", 0.0), ("crnn", 2.0), ("seq2seq", None), ("seq2seq", 1.0)],
+)
 def test_the_best_are_chosen(
     patch_reader: Callable[[Errors], list[int]],
     make_bundle: Callable[..., Bundle],
     weight: float,
+    architecture: str,
     bonus: float | None,
 ) -> None:
     def errors(options: DecodingOptions) -> int:
@@ -63,21 +71,22 @@ def test_the_best_are_chosen(
             return 9
         return 2 + 4 * (options.lm_weight != weight) + 2 * (options.length_bonus != bonus)
 
-    patch_reader(errors)
-    chosen = choose_weights(make_bundle(), Path("lm.npz"), labelled(3))
+    read = patch_reader(errors)
+    chosen = choose_weights(make_bundle(architecture), NGRAMS, labelled(3))
     assert (chosen.lm_weight, chosen.length_bonus) == (weight, bonus)
     assert (chosen.cer, chosen.greedy_cer, chosen.n) == (2 / LENGTH, 9 / LENGTH, 3)
+    assert len(read) == 1 + len(WEIGHTS) + 2  # none with the default bonus twice
 
 
 def test_the_default_where_nothing_is_better(
     patch_reader: Callable[[Errors], list[int]], make_bundle: Callable[..., Bundle]
 ) -> None:
     patch_reader(lambda _: 1)
-    chosen = choose_weights(make_bundle(), Path("lm.npz"), labelled(3))
+    chosen = choose_weights(make_bundle(), NGRAMS, labelled(3))
     assert (chosen.lm_weight, chosen.length_bonus) == (LM_WEIGHT, None)
 
 
-@pytest.mark.parametrize(("n", "n_read"), [(1, 1), (300, 300), (301, 151), (1000, 250)])
+@pytest.mark.parametrize(("n", "n_read"), [(1, 1), (300, 300), (301, 300), (1000, 300)])
 def test_pictures_are_evenly_spread(
     patch_reader: Callable[[Errors], list[int]],
     make_bundle: Callable[..., Bundle],
@@ -86,13 +95,12 @@ def test_pictures_are_evenly_spread(
 ) -> None:
     read, told = patch_reader(lambda _: 1), []
     chosen = choose_weights(
-        make_bundle(), Path("lm.npz"), labelled(n), lambda done, of: told.append((done, of))
+        make_bundle(), NGRAMS, labelled(n), lambda done, of: told.append((done, of))
     )
     assert set(read) == {chosen.n} == {n_read}
-    assert told == [(i + 1, len(read)) for i in range(len(read))]
+    assert told == [(i, len(read)) for i in range(2, len(read) + 1)]
 
 
-def test_what_can_be_fused(make_bundle: Callable[..., Bundle]) -> None:
-    assert can_fuse(make_bundle())
-    assert can_fuse(make_bundle("seq2seq"))
-    assert not can_fuse(make_bundle("classifier"))
+def test_a_classifier_has_no_use_for_it(make_bundle: Callable[..., Bundle]) -> None:
+    with pytest.raises(OptionError, match="a classifier reads one symbol"):
+        choose_weights(make_bundle("classifier"), NGRAMS, labelled(3))

@@ -93,6 +93,53 @@ def test_probabilities_are_those_of_the_formula(order: int, text: str) -> None:
             state = model.follow(state, np.array(CHARSET.encode(text[i])))
 
 
+NEGATIVE = (
+    "cb b",
+    " a a ",
+    "ba",
+    "",
+    " abccc",
+    " ac a a ",
+    "b a  a a",
+    "c",
+    "bacaaca",
+    "ccbcbc",
+    "bb",
+)
+"""Texts of which a discount would come out below 0."""
+
+OFTEN = (
+    "abc",
+    "abc",
+    "abc",
+    "abc",
+    "abc",
+    "ab",
+    "a",
+    "cab",
+    "cabab",
+    "cc",
+    "cc",
+    "bb",
+    "bb",
+    "bb ",
+)
+"""Texts with n-grams that are met once, twice, three, four, and more times."""
+
+
+@pytest.mark.parametrize("texts", [NEGATIVE, OFTEN, ("",), ("", "", "a")])
+@pytest.mark.parametrize("order", [2, 4])
+def test_probabilities_of_other_texts(texts: tuple[str, ...], order: int) -> None:
+    model = LanguageModel(counted(order, texts), CHARSET)
+    for text in ("", "a", "cc b", "abcab"):
+        states = np.array([model.start])
+        for id_ in CHARSET.encode(text):
+            states = model.follow(states, np.array([id_]))
+        row = np.exp(model.rows(states)[0].astype(float))
+        expected = [reference(texts, text, s, order, 5) for s in (*CHARSET.symbols, END)]
+        assert row == pytest.approx(expected, rel=1e-5)
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.text("abc ", max_size=8), min_size=1, max_size=6),
@@ -180,6 +227,47 @@ def test_files_of_before_weights_were_chosen(tmp_path: Path) -> None:
         content = {name: archive[name] for name in archive if name != "chosen"}
     np.savez(path, **content)
     assert load_ngrams(path).lm_weight is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("numbers", np.array([1.0, 3.0, 6.0, 1.0])),
+        ("numbers", np.array([1, 3, 6])),
+        ("numbers", np.array(1)),
+        ("numbers", np.array(["1", "3", "6", "1"])),
+        ("chosen", np.array([1j, 0])),
+        ("chosen", np.array(0.5)),
+        ("chosen", np.zeros((2, 2))),
+    ],
+)
+def test_numbers_of_another_kind(tmp_path: Path, name: str, value: np.ndarray) -> None:
+    path = tmp_path / "lm.npz"
+    save_ngrams(counted(), path)
+    with np.load(path) as archive:
+        content = {**archive, name: value}
+    np.savez(path, **content)
+    with pytest.raises(LanguageModelError, match="damaged language model"):
+        load_ngrams(path)
+
+
+def test_a_backing_off_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "lm.npz"
+    counts = counted()
+    chain = np.maximum(0, np.arange(len(counts.backoff)) - 1)
+    save_ngrams(replace(counts, backoff=chain), path)
+    with pytest.raises(LanguageModelError, match="damaged language model"):
+        load_ngrams(path)
+
+
+def test_a_symbol_twice_behind_a_context(tmp_path: Path) -> None:
+    path = tmp_path / "lm.npz"
+    counts = counted()
+    ids = counts.ids.copy()
+    ids[1] = ids[0]
+    save_ngrams(replace(counts, ids=ids), path)
+    with pytest.raises(LanguageModelError, match="damaged language model"):
+        load_ngrams(path)
 
 
 @pytest.mark.parametrize("chosen", [[-1.0, 0.0], [np.inf, 0.0], [0.5, np.inf], [0.5], ["a", "b"]])
