@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ocrsearch.deploy.bundle import Bundle
     from ocrsearch.deploy.fusion_weights import FusionWeights
     from ocrsearch.models.ngrams import NgramCounts
+    from ocrsearch.training.language_model import LearntModel
 
 
 @takes_data_options
@@ -48,16 +49,8 @@ def language_model(
     from ocrsearch.models.ngrams import save_ngrams
     from ocrsearch.training.language_model import learn_language_model
 
-    options, bundle = DataOptions(), None
-    if model is not None:
-        from ocrsearch.deploy.bundle import load_bundle
-
-        bundle = load_bundle(model)
-        if data is None:
-            raise OptionError("--model: weights are chosen on pictures; give --data SPEC too")
-        if bundle.config.model.architecture == "classifier":
-            raise OptionError(f"--model {model}: a classifier reads one symbol, alone")
-        options = bundle.data_options()
+    bundle = None if model is None else _load(model, data)
+    options = DataOptions() if bundle is None else bundle.data_options()
     options = replace(options, **given)
     learnt = learn_language_model(data, corpus or [], order, options)
     ngrams, chosen = learnt.ngrams, None
@@ -82,7 +75,35 @@ def language_model(
     if as_json:
         print_json(content)
         return
-    typer.echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} symbols, order {order}")
+    _print(learnt, chosen)
+    typer.echo(f"language model written to {export}")
+
+
+def _load(model: Path, data: str | None) -> Bundle:
+    from ocrsearch.deploy.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    if data is None:
+        raise OptionError("--model: weights are chosen on pictures; give --data SPEC too")
+    if bundle.config.model.architecture == "classifier":
+        raise OptionError(f"--model {model}: a classifier reads one symbol, alone")
+    return bundle
+
+
+def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
+    from ocrsearch.cli.progress import reading_bar
+    from ocrsearch.data.dataset import load_split
+    from ocrsearch.deploy.fusion_weights import choose_weights
+
+    with reading_bar() as progress:
+        validation, _ = load_split(data, "val", options, progress)
+    with reading_bar("choosing weights") as progress:
+        return choose_weights(bundle, ngrams, validation, progress)
+
+
+def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
+    ngrams = learnt.ngrams
+    typer.echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} symbols, order {ngrams.order}")
     if learnt.n_left_out:
         typer.echo(f"{learnt.n_left_out} texts have symbols that no label has and are left out")
     if learnt.perplexity is not None:
@@ -97,15 +118,3 @@ def language_model(
         )
         if chosen.cer > chosen.greedy_cer:
             typer.echo("with the language model it reads worse: leave it out")
-    typer.echo(f"language model written to {export}")
-
-
-def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
-    from ocrsearch.cli.progress import reading_bar
-    from ocrsearch.data.dataset import load_split
-    from ocrsearch.deploy.fusion_weights import choose_weights
-
-    with reading_bar() as progress:
-        validation, _ = load_split(data, "val", options, progress)
-    with reading_bar("choosing weights") as progress:
-        return choose_weights(bundle, ngrams, validation, progress)
