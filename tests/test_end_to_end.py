@@ -187,7 +187,8 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     """A model trained by one command is what all trials of a search start from."""
     config = place / "config.yaml"
     fixed = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").split("  decoder:")[0]
-    config.write_text(f"{fixed}training: {{batch_size: 8, epochs: 80}}\n", encoding="utf-8")
+    training = "training: {learning_rate: 0.004, batch_size: 8, epochs: 80}"
+    config.write_text(f"{fixed}{training}\n", encoding="utf-8")
     data = f"captcha:{place / 'pictures'}"
     arguments = command("train", "--config", str(config), "--data", data, "--export", "m.pt")
     with subprocess.Popen(arguments, cwd=place, stderr=subprocess.PIPE, text=True) as process:
@@ -203,12 +204,12 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     space = place / "further.yaml"
     text = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").replace("EPOCHS", "1")
     start, rest = text.split("  decoder:")
-    space.write_text(f"init: m.pt\n{start}{rest[rest.index('training:') :]}", encoding="utf-8")
-    arguments = command(
-        "run", "--space", str(space), "--data", data, "--trials", "1", "--workers", "1"
-    )
+    space.write_text(f"{start}{rest[rest.index('training:') :]}", encoding="utf-8")
+    search = ["run", "--space", str(space), "--data", data, "--init", "m.pt"]
+    arguments = command(*search, "--trials", "1", "--workers", "1")
     done = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=True)
-    assert "starts from m.pt: 100% of the weights kept" in done.stderr.replace(f"{place}/", "")
+    assert "starts from m.pt: 100% of the weights kept" in done.stderr
     found = "SELECT value_json FROM trial_user_attributes WHERE key = 'origin'"
     ((origin,),) = rows(place, found)
     assert json.loads(origin)["transfer"]["n_fresh"] == 0
+    assert rows(place, "SELECT param_value FROM trial_params") == [(0.004,)]  # that of the model

@@ -81,6 +81,14 @@ def run(
         str | None,
         typer.Option(metavar="STUDY", help="Begin with the best of an earlier study."),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start all configurations from its weights, as far as they fit, and try its own "
+            "network first.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
     device: DeviceOption = Device.auto,
     engine: Annotated[
@@ -115,6 +123,7 @@ def run(
         patience=patience,
         disk_mb=max_disk,
         warm_start=warm_start,
+        init=init,
         seed=seed,
         device=device.value,
         engine=engine.value,

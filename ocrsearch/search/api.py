@@ -66,6 +66,7 @@ class SearchOptions:
         patience: it ends when so many configurations in a row bring no lower validation CER.
         disk_mb: what weights and checkpoints may take.
         warm_start: an earlier study, whose best configurations a new one begins with.
+        init: model whose weights all configurations start from, in place of the space's.
         seed: of sampler, weights and data order.
         device: "auto", "cpu" or "cuda".
         engine: "local" for processes, "ray" for actors of Ray.
@@ -84,6 +85,7 @@ class SearchOptions:
     patience: int | None = None
     disk_mb: float | None = None
     warm_start: str | None = None
+    init: Path | None = None
     seed: int = 0
     device: str = "auto"
     engine: Literal["local", "ray"] = "local"
@@ -137,6 +139,8 @@ def search(
     """
     options = options or SearchOptions()
     space = space if isinstance(space, Space) else load_space(Path(space))
+    if options.init is not None:
+        space = replace(space, init=options.init)
     _check(options)
     name = check_study_name(options.study) if options.study else default_name(space, data)
     folder = study_folder(options.storage, name)
@@ -146,7 +150,7 @@ def search(
             own = sharing.folder(folder)
             engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)
-            init, start_line = _start_from(space, dataset, own / START)
+            space, init, start_line = _start_from(space, dataset, own / START)
             known = options.warm_start
             earlier = earlier_trials(storage, known, space) if known else []
             facts = _facts(space, dataset, options, init)
@@ -219,6 +223,8 @@ def _check(options: SearchOptions) -> None:
         raise OptionError(f"--max-disk {options.disk_mb:g}: must be megabytes, more than 0")
     _check_engine(options)
     check_seed(options.seed)
+    if options.init is not None and not options.init.is_file():
+        raise OptionError(f"--init {options.init}: no such model file")
     if options.target is not None and not options.target >= 0:
         raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
 
@@ -246,20 +252,22 @@ def check_seed(seed: int) -> None:
         raise OptionError(f"--seed {seed}: must be from 0 to {2**31 - 1}")
 
 
-def _start_from(space: Space, dataset: Dataset, copy: Path) -> tuple[str | None, str | None]:
+def _start_from(space: Space, dataset: Dataset, copy: Path) -> tuple[Space, str | None, str | None]:
     """Copy the model that the space starts from to where the workers read it.
 
     Returns:
-        The hash of its weights and a line on what will be kept; nothing if there is no model.
+        The space with the model's network first, the hash of its weights and a line on what
+        will be kept; the space alone if there is no model.
     """
     if space.init is None:
-        return None, None
-    from ocrsearch.search.initial import check_start
+        return space, None, None
+    from ocrsearch.search.initial import check_start, with_own_network_first
     from ocrsearch.training.weights import read_start_weights
 
     shutil.copyfile(space.init, copy)
     start = replace(read_start_weights(copy), name=str(space.init))
-    return start.digest, check_start(space, start, dataset.charset)
+    line = check_start(space, start, dataset.charset)
+    return with_own_network_first(space, start), start.digest, line
 
 
 def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | None) -> StudyFacts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from ocrsearch.config import flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.models.factory import build_network
 from ocrsearch.search.configuration import random_config
@@ -40,3 +43,20 @@ def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
         f"starts from {start.name}: {shares} of the weights kept, {best.describe_symbols()} "
         f"({N_DRAWN} configurations drawn)"
     )
+
+
+def with_own_network_first(space: Space, start: StartWeights) -> Space:
+    """Return a space that first tries the configuration of the model from which it starts.
+
+    Of the model's training what the space allows; the space as it is where it allows not all of
+    the network, which then would not keep the weights.
+    """
+    config = start.config
+    network = flatten({"images": config.images.model_dump(), "model": config.model.model_dump()})
+    first = space.values_within(flatten(config.model_dump()))
+    outside = [p.path for p in space.parameters if p.path in network.keys() - first.keys()]
+    outside += [f.path for f in space.fixed if network.get(f.path, f.value) != f.value]
+    if outside or not first:
+        return space
+    try_first = (first, *space.settings.try_first)
+    return replace(space, settings=space.settings.model_copy(update={"try_first": try_first}))

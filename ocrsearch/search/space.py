@@ -120,6 +120,14 @@ class Space:
                 most += [int(value) for value in p.distribution.examples()]
         return max(most, default=TrainingConfig().epochs)
 
+    def values_within(self, values: Mapping[str, Any]) -> Values:
+        """Return those of some values by path that are allowed to a searched parameter."""
+        return {
+            p.path: values[p.path]
+            for p in self.parameters
+            if p.path in values and p.distribution.contains(values[p.path])
+        }
+
     def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
         """Return a point of the space in which a leaf is in force and has the given value."""
         wanted = {path: allowed[0] for path, allowed in leaf.condition.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 
 from ocrsearch.errors import StudyError
-from ocrsearch.search.space import Space, Values
+from ocrsearch.search.space import Space
 from ocrsearch.search.study import EARLIER, ConfigurationStudy, EarlierTrial, rank
 
 N_EARLIER = 5
@@ -35,7 +35,7 @@ def earlier_trials(
     trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
     found: list[EarlierTrial] = []
     for trial in sorted((t for t in trials if t.user_attrs.get("epochs")), key=rank):
-        values = _in_space(trial.params, space)
+        values = space.values_within(trial.params)
         if values and values not in [other.values for other in found]:
             origin = {"study": name, "trial": trial.number, "cer": rank(trial)[0]}
             found.append(EarlierTrial(values, origin))
@@ -57,14 +57,6 @@ def how_they_did(study: optuna.Study) -> list[str]:
         for place, trial in enumerate(ranked, start=1)
         if EARLIER in trial.user_attrs
     ]
-
-
-def _in_space(values: dict[str, Any], space: Space) -> Values:
-    return {
-        p.path: values[p.path]
-        for p in space.parameters
-        if p.path in values and p.distribution.contains(values[p.path])
-    }
 
 
 def _place(origin: dict[str, Any]) -> str:

@@ -253,6 +253,7 @@ def test_a_space_file_that_cannot_be_read(command: Command, tmp_path: Path, name
         ("--max-bad", "nan"),
         ("--seed", "-1"),
         ("--seed", str(2**32)),
+        ("--init", "missing.pt"),
         ("--storage", "not-a-url"),
         ("--storage", "sqlite://"),
         ("--storage", "postgresql://host:port/db"),

@@ -14,7 +14,7 @@ from ocrsearch.data.dataset import Dataset
 from ocrsearch.errors import BundleError, SpaceError, StudyError
 from ocrsearch.search.engines.events import Job, TrialDone
 from ocrsearch.search.engines.worker import train_job
-from ocrsearch.search.initial import check_start
+from ocrsearch.search.initial import check_start, with_own_network_first
 from ocrsearch.search.schema import space_schema
 from ocrsearch.search.space import load_space, parse_space
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
@@ -71,6 +71,30 @@ def test_a_space_of_which_no_network_fits_is_refused(model_file: Path) -> None:
     space = parse_space(text.replace("hidden_size: 16", "hidden_size: 24"), "s")
     with pytest.raises(BundleError, match=r"none of its weights fit this network; .*conv_base"):
         check_start(space, read_start_weights(model_file), Charset("0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({}, {"model.encoder.linear_width": 16, "training.learning_rate": 0.002}),
+        ({"0.001": "0.005"}, {"model.encoder.linear_width": 16}),  # its learning rate is too low
+        ({"[16, 64]": "[24, 64]"}, None),
+        ({"conv_base: 8": "conv_base: 32"}, None),
+    ],
+)
+def test_the_network_of_the_model_is_tried_first(
+    model_file: Path, changes: dict[str, str], first: dict[str, float] | None
+) -> None:
+    text = SPACE.replace("WIDTH", "{choice: [16, 64]}")
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    first_of_space = "[{training: {learning_rate: 0.01}}]"
+    space = parse_space(f"{text}search: {{try_first: {first_of_space}}}", "s")
+    start = read_start_weights(model_file)
+    assert start.config.training.learning_rate == 0.002
+    found = with_own_network_first(space, start)
+    before = space.settings.try_first
+    assert found.settings.try_first == ((first, *before) if first else before)
 
 
 def test_a_worker_starts_from_the_weights(
