@@ -93,6 +93,18 @@ _DATA_OPTIONS: dict[str, Any] = {
         ),
     ],
 }
+_TRAINING_DATA_OPTIONS: dict[str, Any] = {
+    **_DATA_OPTIONS,
+    "add": Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="More pictures to train on: another data set, or a recipe, which makes new ones "
+            "for each epoch. None goes to validation or test.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+}
 """The fields of ``DataOptions``; None where an option is not given."""
 
 
@@ -164,8 +176,13 @@ _DECODING_OPTIONS: dict[str, Any] = {
 
 
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``DataOptions``; it gets those given as a dict ``given``."""
+    """Give a command the options by which data is split; those given are a dict ``given``."""
     return _with_options(command, _DATA_OPTIONS, "given")
+
+
+def takes_training_data_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of ``DataOptions``; it gets those given as a dict ``given``."""
+    return _with_options(command, _TRAINING_DATA_OPTIONS, "given")
 
 
 def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:

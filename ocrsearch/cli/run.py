@@ -18,7 +18,7 @@ from ocrsearch.cli.options import (
     parse_duration,
     parse_workers,
     print_json,
-    takes_data_options,
+    takes_training_data_options,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ ENDINGS = {
 }
 
 
-@takes_data_options
+@takes_training_data_options
 def run(
     space: Annotated[Path, typer.Option(help="Search space, a YAML file.")],
     trials: Annotated[

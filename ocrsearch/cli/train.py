@@ -15,14 +15,14 @@ from ocrsearch.cli.options import (
     Json,
     SetValues,
     print_json,
-    takes_data_options,
+    takes_training_data_options,
 )
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.single_training import TrainResult
 
 
-@takes_data_options
+@takes_training_data_options
 def train(
     config: Annotated[
         Path,

@@ -16,10 +16,11 @@ from typing import Any, overload
 
 import numpy as np
 
+from ocrsearch.data.added import read_added
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.leaks import describe_leaks
 from ocrsearch.data.options import DataOptions
-from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
+from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.split_file import apply_splits
 from ocrsearch.data.splits import (
@@ -86,6 +87,11 @@ class LabelledImages:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def first(self, n: int) -> LabelledImages:
+        """Return the first so many; their pixels are shared, not copied."""
+        images = PackedImages(self.images.pixels, self.images.shapes[:n])
+        return LabelledImages(self.names[:n], self.texts[:n], images)
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -99,6 +105,8 @@ class Dataset:
         bad: the samples that were left out.
         fresh: the recipe, as plain data, by which each training epoch gets new pictures; None if
             it has those of the training split.
+        n_fixed: pictures of the training split, its first ones, that are in each epoch beside
+            the new ones.
     """
 
     spec: str
@@ -107,6 +115,7 @@ class Dataset:
     fingerprint: str
     bad: list[BadSample]
     fresh: dict[str, Any] | None = None
+    n_fixed: int = 0
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
@@ -154,14 +163,25 @@ def load_dataset(
 
     Raises:
         DataError: nothing to train or validate on, or too many unusable samples.
-        OptionError: a share of a training split that is drawn anew in each epoch.
+        OptionError: a share of a training split that is drawn anew in each epoch, or something
+            added to one.
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
+    own_fresh = fresh_recipe(samples)
+    if own_fresh is not None:
+        _check_fresh(spec, options)
     usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
-    charset = Charset.from_texts(s.text for s, _ in usable if s.split == "train")
+    added = read_added(options, [(s, im) for s, im in usable if s.split != "train"], progress)
+    for_charset = [*usable, *added.usable]
+    charset = Charset.from_texts(s.text for s, _ in for_charset if s.split == "train")
     usable, unknown = without_unknown(spec, usable, charset)
-    bad += unknown
+    bad += [*unknown, *added.bad]
+    leaks = describe_leaks(usable)
+    if leaks:
+        logger.warning("%s: %s", spec, leaks)
+    n_fixed = sum(s.split == "train" for s, _ in usable) if added.fresh is not None else 0
+    usable += added.usable
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
     splits = {split: _labelled(part) for split, part in parts.items()}
     needed: tuple[Split, ...] = ("train", "val")
@@ -173,16 +193,23 @@ def load_dataset(
                 f"{spec}: no samples in the {split} split (of {n} in {n_groups} groups){why}; "
                 "give more data"
             )
-    fresh = _fresh_recipe(samples)
-    if fresh is not None and options.train_share < 1:
+    fresh = own_fresh or added.fresh
+    fingerprint = _fingerprint(splits, fresh is not None)
+    return Dataset(spec, splits, charset, fingerprint, bad, fresh, n_fixed)
+
+
+def _check_fresh(spec: str, options: DataOptions) -> None:
+    """Refuse options that data made anew in each epoch cannot have."""
+    if options.train_share < 1:
         raise OptionError(
             f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
             "which there is no share; set the counts of the recipe"
         )
-    leaks = describe_leaks(usable)
-    if leaks:
-        logger.warning("%s: %s", spec, leaks)
-    return Dataset(spec, splits, charset, _fingerprint(splits, fresh is not None), bad, fresh)
+    if options.add:
+        raise OptionError(
+            f"--add {options.add}: {spec} draws new pictures in each epoch, to which nothing can "
+            "be added; give labelled pictures as --data, and the recipe as --add"
+        )
 
 
 def load_split(
@@ -251,6 +278,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "bad": [asdict(b) for b in dataset.bad],
         "fresh": dataset.fresh,
+        "n_fixed": dataset.n_fixed,
         "splits": {
             split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
             for split, part in dataset.splits.items()
@@ -280,12 +308,8 @@ def open_dataset(folder: Path) -> Dataset:
         index["fingerprint"],
         bad,
         index["fresh"],
+        index["n_fixed"],
     )
-
-
-def _fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
-    image = samples[0].image if samples else None
-    return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe
 
 
 def write_left_out(dataset: Dataset, path: Path) -> Path | None:

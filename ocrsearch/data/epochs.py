@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+
+import numpy as np
 
 from ocrsearch.config import ImageConfig
 from ocrsearch.data.charset import Charset
@@ -34,11 +37,14 @@ class Epochs(Protocol):
 
 def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
     """Return the lines to train on, as the data set says."""
+    train, charset = dataset.splits["train"], dataset.charset
     if dataset.fresh is None:
-        lines = scaled_lines(dataset.splits["train"], dataset.charset, config)
-        return FixedEpochs(lines)
+        return FixedEpochs(scaled_lines(train, charset, config))
     recipe = json.dumps(dataset.fresh, sort_keys=True)
-    return FreshEpochs(_opened(dataset.spec, recipe), dataset.charset, config)
+    fresh = FreshEpochs(_opened(dataset.spec, recipe), charset, config)
+    if not dataset.n_fixed:
+        return fresh
+    return MixedEpochs(scaled_lines(train.first(dataset.n_fixed), charset, config), fresh)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,27 @@ class FreshEpochs:
             images = PackedImages.pack([image for image, _ in made])
             texts = [text for _, text in made]
             yield scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)
+
+
+@dataclass(frozen=True)
+class MixedEpochs:
+    """The same lines in each epoch, and new ones among them."""
+
+    lines: list[Line]
+    fresh: FreshEpochs
+
+    def __len__(self) -> int:
+        return len(self.lines) + len(self.fresh)
+
+    def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
+        """Yield parts of about that size, each with its share of both."""
+        n_parts = math.ceil(len(self) / size)
+        order = np.random.default_rng(epoch).permutation(len(self.lines))
+        fresh = self.fresh.parts(epoch, math.ceil(len(self.fresh) / n_parts))
+        for chosen in np.array_split(order, n_parts):
+            part = [*(self.lines[i] for i in chosen), *next(fresh, [])]
+            if part:
+                yield part
 
 
 @lru_cache(maxsize=1)

@@ -26,6 +26,7 @@ class DataOptions:
         train_share: share of the training split that is used, over 0 to 1.
         keep_err: whether samples are used that the data set itself marks as doubtful.
         max_bad: share of samples that may be unusable, 0 to 1.
+        add: specification of more pictures to train on, see ``read_added``; empty for none.
 
     Raises:
         OptionError: a value out of its range, or not a regular expression.
@@ -37,6 +38,7 @@ class DataOptions:
     train_share: float = 1.0
     keep_err: bool = False
     max_bad: float = 0.01
+    add: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_bad <= 1:
@@ -53,9 +55,12 @@ class DataOptions:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values that mean the same in any working folder."""
+        """Return plain values; what is added is named as the data is, as the user wrote it."""
         splits = str(Path(self.splits).expanduser().resolve()) if self.splits else ""
-        return {**asdict(self), "splits": splits}
+        values = {**asdict(self), "splits": splits}
+        if not self.add:
+            del values["add"]  # which older programs do not know
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataOptions:

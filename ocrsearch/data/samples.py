@@ -6,6 +6,7 @@ A label format gives samples; everything behind it sees nothing else of a data s
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeGuard
@@ -62,3 +63,12 @@ def normalize_label(text: str) -> str:
 def is_split(value: object) -> TypeGuard[Split]:
     """Whether a value read from a file names a split."""
     return value in SPLITS
+
+
+def fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
+    """Return the recipe, as plain data, by which each training epoch gets new pictures.
+
+    None if they are those of the samples.
+    """
+    image = samples[0].image if samples else None
+    return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe

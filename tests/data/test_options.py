@@ -38,6 +38,7 @@ def test_values_out_of_range_are_refused(values: dict[str, Any], said: str) -> N
     [
         DataOptions(),
         DataOptions(group=r"^\d+", split_seed=7, train_share=0.1, keep_err=True, max_bad=1.0),
+        DataOptions(add="synth:more.yaml"),
     ],
 )
 def test_options_are_the_same_after_json(options: DataOptions) -> None:

@@ -1,0 +1,150 @@
+"""Pictures that the training split gets in addition, and no other."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrsearch.config import ImageConfig
+from ocrsearch.data.dataset import Dataset, load_dataset, load_split, open_dataset, save_dataset
+from ocrsearch.data.epochs import Epochs, training_epochs
+from ocrsearch.data.lines import Line, scaled_lines
+from ocrsearch.data.options import DataOptions
+from ocrsearch.errors import DataError, OptionError
+
+IMAGES = ImageConfig(height=20)
+N_OWN = 30
+N_FRESH = 12
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> str:
+    """Forty pictures of noise; thirty are trained on."""
+    return str(noise(tmp_path / "own", [f"{i}{i % 7}" for i in range(10, 50)], seed=0))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"{{kind: digits, max_length: 3, counts: {{train: {N_FRESH}, val: 5}}}}")
+    return f"synth:{path}"
+
+
+def noise(folder: Path, texts: list[str], seed: int) -> Path:
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for text in texts:
+        pixels = rng.integers(0, 256, (20, 24), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{text}.png")
+    return folder
+
+
+def load(spec: str, add: str = "", **values: float) -> Dataset:
+    return load_dataset(spec, DataOptions(add=add, train_share=0.95, **values))
+
+
+def keys(lines: list[Line]) -> list[tuple[bytes, tuple[int, ...]]]:
+    return [(line.image.tobytes(), tuple(line.target)) for line in lines]
+
+
+def lines_of(epochs: Epochs, epoch: int, size: int = 8) -> list[Line]:
+    return [line for part in epochs.parts(epoch, size) for line in part]
+
+
+def test_another_set_is_for_training_alone(own: str, tmp_path: Path) -> None:
+    more = str(noise(tmp_path / "more", ["ab", "bc"], seed=1))
+    alone, both = load(own), load(own, more)
+
+    n = len(alone.splits["train"])
+    train = both.splits["train"]
+    assert n == N_OWN
+    assert train.names == [*alone.splits["train"].names, "added/ab.png", "added/bc.png"]
+    assert (both.fresh, both.n_fixed) == (None, 0)
+    for split in ("val", "test"):
+        assert both.splits[split].names == alone.splits[split].names
+        assert load_split(own, split, DataOptions(add=more))[0].names == both.splits[split].names
+    assert list(both.charset.symbols) == [*alone.charset.symbols, "a", "b", "c"]
+    assert both.fingerprint != alone.fingerprint
+    assert len(training_epochs(both, IMAGES)) == n + 2
+
+
+def test_what_is_held_out_is_not_added(own: str, tmp_path: Path) -> None:
+    held_out = load(own).splits["test"].names[0]
+    more = noise(tmp_path / "more", ["ab"], seed=1)
+    shutil.copy(Path(own) / held_out, more / "x9.png")
+
+    both = load(own, str(more), max_bad=0)
+
+    assert both.splits["train"].names[-1] == "added/ab.png"
+    (left_out,) = both.bad
+    assert left_out.reason == f"added/x9.png: the picture of {held_out} in the test split"
+
+
+def test_its_own_held_out_splits_are_not_added(own: str, tmp_path: Path) -> None:
+    more = noise(tmp_path / "more", ["ab", "bc", "cd"], seed=1)
+    (more / "labels.csv").write_text(
+        "image,text,split\nab.png,ab,train\nbc.png,bc,val\ncd.png,cd,test\n"
+    )
+    names = load(own, f"csv:{more / 'labels.csv'}").splits["train"].names
+    assert [name for name in names if name.startswith("added/")] == ["added/ab.png"]
+
+
+def test_a_recipe_makes_new_ones_among_the_same(own: str, recipe: str) -> None:
+    alone, both = load(own), load(own, recipe)
+    epochs = training_epochs(both, IMAGES)
+    same = Counter(keys(scaled_lines(alone.splits["train"], both.charset, IMAGES)))
+
+    assert len(epochs) == len(both.splits["train"]) == N_OWN + N_FRESH
+    made = []
+    for epoch in range(3):
+        seen = Counter(keys(lines_of(epochs, epoch)))
+        assert seen >= same
+        assert (seen - same).total() == N_FRESH
+        made += list(seen - same)
+        assert Counter(keys(lines_of(epochs, epoch))) == seen
+    assert len(set(made)) == 3 * N_FRESH
+    # epoch 0 is what the training split says
+    whole = scaled_lines(both.splits["train"], both.charset, IMAGES)
+    assert Counter(keys(lines_of(epochs, 0))) == Counter(keys(whole))
+
+
+@pytest.mark.parametrize("size", [1, 4, 9, 1000])
+def test_each_part_has_its_share_of_both(own: str, recipe: str, size: int) -> None:
+    both = load(own, recipe)
+    same = set(keys(scaled_lines(load(own).splits["train"], both.charset, IMAGES)))
+    parts = list(training_epochs(both, IMAGES).parts(1, size))
+
+    assert sum(map(len, parts)) == N_OWN + N_FRESH
+    assert all(parts)
+    if size == 9:
+        shares = [sum(key in same for key in keys(part)) for part in parts]
+        assert max(shares) - min(shares) <= 1
+
+
+def test_the_way_to_disk_and_back(own: str, recipe: str, tmp_path: Path) -> None:
+    both = load(own, recipe)
+    save_dataset(both, tmp_path / "saved")
+    opened = open_dataset(tmp_path / "saved")
+
+    assert (opened.n_fixed, opened.fresh) == (N_OWN, both.fresh)
+    first, second = (lines_of(training_epochs(one, IMAGES), 2) for one in (both, opened))
+    assert keys(first) == keys(second)
+
+
+def test_what_cannot_be_added_is_said(own: str, recipe: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match=r"--add .*draws new pictures .*the recipe as --add"):
+        load_dataset(recipe, DataOptions(add=own))
+    with pytest.raises(DataError, match="nowhere: no such file, folder or built-in set"):
+        load(own, str(tmp_path / "nowhere"))
+    more = noise(tmp_path / "more", ["ab"], seed=1)
+    (more / "labels.csv").write_text("image,text,split\nab.png,ab,val\n")
+    with pytest.raises(DataError, match=r"--add csv:.*: of 0 samples none is left to train on"):
+        load(own, f"csv:{more / 'labels.csv'}")
+    (more / "ab.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"--add .*more: 1 of 1 samples cannot be used"):
+        load(own, f"captcha:{more}")
