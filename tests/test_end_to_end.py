@@ -205,11 +205,17 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     text = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").replace("EPOCHS", "1")
     start, rest = text.split("  decoder:")
     space.write_text(f"{start}{rest[rest.index('training:') :]}", encoding="utf-8")
+    (place / "more.yaml").write_text("{kind: digits, counts: {train: 10, val: 0, test: 0}}")
     search = ["run", "--space", str(space), "--data", data, "--init", "m.pt"]
-    arguments = command(*search, "--trials", "1", "--workers", "1")
+    arguments = command(*search, "--add", "synth:more.yaml", "--trials", "1", "--workers", "1")
     done = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=True)
     assert "starts from m.pt: 100% of the weights kept" in done.stderr
     found = "SELECT value_json FROM trial_user_attributes WHERE key = 'origin'"
     ((origin,),) = rows(place, found)
     assert json.loads(origin)["transfer"]["n_fresh"] == 0
     assert rows(place, "SELECT param_value FROM trial_params") == [(0.004,)]  # that of the model
+    again = command(*search, "--trials", "2")
+    refused = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "began with other data" in refused.stderr
+    assert "and add 'synth:more.yaml', fingerprint" in refused.stderr
