@@ -59,15 +59,17 @@ def train(
     )
     from ocrsearch.search.configuration import with_values
 
-    settings, init_of_file = load_config(config)
+    file = load_config(config)
+    init = init or file.init
     own = [] if epochs is None else [f"training.epochs={epochs}"]
-    settings = with_values(settings, [*(values or []), *own])
+    settings = with_values(file.config, [*(values or []), *own])
+    inherited = inherited_options(data, init, config)
     options = TrainOptions(
-        init=init or init_of_file,
+        init=init,
         seed=seed,
         device=device.value,
         tensorboard=tensorboard,
-        data=replace(inherited_options(data, init or init_of_file, config), **given),
+        data=replace(inherited, **given).or_add(file.add),
     )
     with train_display(quiet=as_json) as display:
         try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ocrsearch.data.images import digest_image
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.options import ADD_NONE, DataOptions
 from ocrsearch.data.samples import GrayImage, Sample, fresh_recipe
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.usable import BadSample, Progress, read_usable
@@ -47,7 +47,7 @@ def read_added(
     Raises:
         DataError: see ``read_samples`` and ``read_usable``; or nothing is left to train on.
     """
-    if not options.add:
+    if options.add in ("", ADD_NONE):
         return Added([], [], None)
     where = f"--add {options.add}"
     samples = [

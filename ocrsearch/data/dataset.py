@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,7 +19,7 @@ import numpy as np
 from ocrsearch.data.added import read_added
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.leaks import describe_leaks
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.options import ADD_NONE, DataOptions
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.split_file import apply_splits
@@ -103,10 +103,10 @@ class Dataset:
         charset: the symbols of the training split.
         fingerprint: a hash of all usable labels, splits and pixels.
         bad: the samples that were left out.
-        fresh: the recipe, as plain data, by which each training epoch gets new pictures; None if
-            it has those of the training split.
-        n_fixed: pictures of the training split, its first ones, that are in each epoch beside
-            the new ones.
+        fresh: the recipe, as plain data, by which each training epoch gets new pictures, in place
+            of those that were added or, where nothing was, of all; None if it has those of the
+            training split.
+        n_added: pictures of the training split, its last ones, that were added to it.
     """
 
     spec: str
@@ -115,7 +115,7 @@ class Dataset:
     fingerprint: str
     bad: list[BadSample]
     fresh: dict[str, Any] | None = None
-    n_fixed: int = 0
+    n_added: int = 0
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
@@ -163,14 +163,13 @@ def load_dataset(
 
     Raises:
         DataError: nothing to train or validate on, or too many unusable samples.
-        OptionError: a share of a training split that is drawn anew in each epoch, or something
-            added to one.
+        OptionError: a share of a training split that is drawn anew in each epoch.
     """
     options = options or DataOptions()
     samples = split_samples(spec, options)
     own_fresh = fresh_recipe(samples)
     if own_fresh is not None:
-        _check_fresh(spec, options)
+        options = _for_fresh(spec, options)
     usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
     added = read_added(options, [(s, im) for s, im in usable if s.split != "train"], progress)
     for_charset = [*usable, *added.usable]
@@ -180,7 +179,6 @@ def load_dataset(
     leaks = describe_leaks(usable)
     if leaks:
         logger.warning("%s: %s", spec, leaks)
-    n_fixed = sum(s.split == "train" for s, _ in usable) if added.fresh is not None else 0
     usable += added.usable
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
     splits = {split: _labelled(part) for split, part in parts.items()}
@@ -195,21 +193,21 @@ def load_dataset(
             )
     fresh = own_fresh or added.fresh
     fingerprint = _fingerprint(splits, fresh is not None)
-    return Dataset(spec, splits, charset, fingerprint, bad, fresh, n_fixed)
+    return Dataset(spec, splits, charset, fingerprint, bad, fresh, len(added.usable))
 
 
-def _check_fresh(spec: str, options: DataOptions) -> None:
-    """Refuse options that data made anew in each epoch cannot have."""
+def _for_fresh(spec: str, options: DataOptions) -> DataOptions:
+    """Return the options that data made anew in each epoch can have; nothing is added to it."""
     if options.train_share < 1:
         raise OptionError(
             f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
             "which there is no share; set the counts of the recipe"
         )
-    if options.add:
-        raise OptionError(
-            f"--add {options.add}: {spec} draws new pictures in each epoch, to which nothing can "
-            "be added; give labelled pictures as --data, and the recipe as --add"
+    if options.add not in ("", ADD_NONE):
+        logger.warning(
+            "%s draws new pictures in each epoch; %s is not added to it", spec, options.add
         )
+    return replace(options, add="")
 
 
 def load_split(
@@ -278,7 +276,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "bad": [asdict(b) for b in dataset.bad],
         "fresh": dataset.fresh,
-        "n_fixed": dataset.n_fixed,
+        "n_added": dataset.n_added,
         "splits": {
             split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
             for split, part in dataset.splits.items()
@@ -308,7 +306,7 @@ def open_dataset(folder: Path) -> Dataset:
         index["fingerprint"],
         bad,
         index["fresh"],
-        index["n_fixed"],
+        index["n_added"],
     )
 
 

@@ -35,16 +35,23 @@ class Epochs(Protocol):
         ...
 
 
-def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
-    """Return the lines to train on, as the data set says."""
+def training_epochs(dataset: Dataset, config: ImageConfig, added: float = 1.0) -> Epochs:
+    """Return the lines to train on, as the data set says.
+
+    Args:
+        dataset: what to train on.
+        config: how its pictures are scaled.
+        added: share, from 0 to 1, of the added pictures that an epoch has.
+    """
     train, charset = dataset.splits["train"], dataset.charset
-    if dataset.fresh is None:
-        return FixedEpochs(scaled_lines(train, charset, config))
-    recipe = json.dumps(dataset.fresh, sort_keys=True)
-    fresh = FreshEpochs(_opened(dataset.spec, recipe), charset, config)
-    if not dataset.n_fixed:
-        return fresh
-    return MixedEpochs(scaled_lines(train.first(dataset.n_fixed), charset, config), fresh)
+    n_own, n_added = len(train) - dataset.n_added, round(added * dataset.n_added)
+    if dataset.fresh is None or (dataset.n_added and not n_added):
+        return FixedEpochs(scaled_lines(train.first(n_own + n_added), charset, config))
+    synthesizer = _opened(dataset.spec, json.dumps(dataset.fresh, sort_keys=True))
+    if not dataset.n_added:
+        return FreshEpochs(synthesizer, charset, config, n_own)
+    own = scaled_lines(train.first(n_own), charset, config)
+    return MixedEpochs(own, FreshEpochs(synthesizer, charset, config, n_added))
 
 
 @dataclass(frozen=True)
@@ -68,9 +75,10 @@ class FreshEpochs:
     synthesizer: Synthesizer
     charset: Charset
     config: ImageConfig
+    n: int
 
     def __len__(self) -> int:
-        return self.synthesizer.recipe.counts.train
+        return self.n
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
         """Make the lines of an epoch; in epoch 0 they are those of the training split."""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ocrsearch.errors import OptionError
+
+ADD_NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class DataOptions:
         train_share: share of the training split that is used, over 0 to 1.
         keep_err: whether samples are used that the data set itself marks as doubtful.
         max_bad: share of samples that may be unusable, 0 to 1.
-        add: specification of more pictures to train on, see ``read_added``; empty for none.
+        add: specification of more pictures to train on, see ``read_added``; ``none`` for none,
+            empty for what the space says.
 
     Raises:
         OptionError: a value out of its range, or not a regular expression.
@@ -57,10 +60,11 @@ class DataOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; what is added is named as the data is, as the user wrote it."""
         splits = str(Path(self.splits).expanduser().resolve()) if self.splits else ""
-        values = {**asdict(self), "splits": splits}
-        if not self.add:
-            del values["add"]  # which older programs do not know
-        return values
+        return {**asdict(self), "splits": splits}
+
+    def or_add(self, spec: str | None) -> DataOptions:
+        """Return options that add what a space names, unless they say what to add, or nothing."""
+        return replace(self, add=spec) if spec and not self.add else self
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataOptions:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import torch
@@ -96,8 +96,22 @@ def training_folder(export: Path) -> Path:
     return export.with_name(f"{export.name}.training")
 
 
-def load_config(path: Path) -> tuple[Config, Path | None]:
-    """Read one configuration, and the model that it says to start from.
+class ConfigFile(NamedTuple):
+    """A configuration as a file gives it.
+
+    Attributes:
+        config: the configuration.
+        init: model whose weights are kept, if the file names one.
+        add: specification of pictures to train on in addition, if the file names any.
+    """
+
+    config: Config
+    init: Path | None = None
+    add: str | None = None
+
+
+def load_config(path: Path) -> ConfigFile:
+    """Read one configuration, and what it says to start from and to add.
 
     Args:
         path: a model file, or a YAML or JSON file in the shape of a configuration: a space in
@@ -107,7 +121,7 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
         OcrSearchError: not such a file, or not one configuration.
     """
     if path.suffix == ".pt":
-        return load_bundle(path).config, None
+        return ConfigFile(load_bundle(path).config)
     space = load_space(path)
     if space.parameters:
         first = space.parameters[0]
@@ -115,7 +129,7 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
             f"{path}: {first.path}: can be {first.distribution.describe()}; 'ocrsearch train' "
             "takes one value for each key, 'ocrsearch run' searches"
         )
-    return space.resolve({}), space.init
+    return ConfigFile(space.resolve({}), space.init, space.add)
 
 
 def inherited_options(data: str, *models: Path | None) -> DataOptions:

@@ -141,6 +141,7 @@ def search(
     space = space if isinstance(space, Space) else load_space(Path(space))
     if options.init is not None:
         space = replace(space, init=options.init)
+    options = replace(options, data=options.data.or_add(space.add))
     _check(options)
     name = check_study_name(options.study) if options.study else default_name(space, data)
     folder = study_folder(options.storage, name)

@@ -2,8 +2,9 @@
 
 A leaf is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or ``{float: [low, high]}``
 with ``step`` or ``log: true``. Any part may carry ``when:`` with the value of another parameter
-on which it depends. ``init`` names a model whose weights every configuration starts from. The
-file is checked whole before anything is read or trained.
+on which it depends. ``init`` names a model whose weights every configuration starts from, ``add``
+pictures that the training split gets in addition. The file is checked whole before anything is
+read or trained.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ocrsearch.config import Config, TrainingConfig, flatten
+from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.distributions import (
@@ -78,6 +80,7 @@ class Space:
         settings: of the search.
         content: the configuration part of the file, to compare spaces by.
         init: model file whose weights all configurations start from, if there is one.
+        add: specification of pictures that the training split gets in addition, if it does.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Space:
     settings: SearchSettings
     content: dict[str, Any]
     init: Path | None = None
+    add: str | None = None
 
     def suggest(self, trial: Suggester) -> Values:
         """Ask an Optuna trial for a value of each parameter whose condition holds."""
@@ -160,6 +164,7 @@ def parse_space(text: str, name: str) -> Space:
 def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Space:
     content = dict(content)
     init = _init(content.pop("init", None), where, folder)
+    add = _add(content.pop("add", None), where, folder)
     try:
         search = content.pop("search", None)
         settings = SearchSettings.model_validate({} if search is None else search)
@@ -172,7 +177,7 @@ def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Spac
     settings = _with_numbers(settings, leaves)
     parameters = [leaf for leaf in leaves if isinstance(leaf, Parameter)]
     fixed = tuple(leaf for leaf in leaves if isinstance(leaf, FixedValue))
-    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, init)
+    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, init, add)
     _check_values(space, where)
     _check_first(space, where)
     return space
@@ -189,6 +194,17 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
             "folder of the space"
         )
     return folder / value
+
+
+def _add(value: Any, where: str, folder: Path) -> str | None:
+    """Return a specification whose path, which counts from the folder, is the space's."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise SpaceError(
+            f"{where}: add: found {value!r}, must be written as --data is, as synth:recipe.yaml"
+        )
+    return change_path(value, lambda path: str(folder / Path(path).expanduser()))
 
 
 def _leaves(

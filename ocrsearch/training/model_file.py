@@ -13,12 +13,12 @@ from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
-VERSION = 5
+VERSION = 6
 """1: both directions of a recurrent layer in one, augmentation as a number. 2: norms before the
-pooling. 3: one network. 4: weights of 32 bits."""
+pooling. 3: one network. 4: weights of 32 bits. 5: nothing added to the training split."""
 
-READABLE = (3, 4, VERSION)
-"""What is missing in these is nothing but the others of an ensemble."""
+READABLE = (3, 4, 5, VERSION)
+"""What is missing in these is as by default."""
 
 
 def read_model_file(path: Path) -> dict[str, Any]:

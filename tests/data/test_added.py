@@ -15,7 +15,7 @@ from ocrsearch.data.dataset import Dataset, load_dataset, load_split, open_datas
 from ocrsearch.data.epochs import Epochs, training_epochs
 from ocrsearch.data.lines import Line, scaled_lines
 from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import DataError, OptionError
+from ocrsearch.errors import DataError
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30
@@ -64,13 +64,14 @@ def test_another_set_is_for_training_alone(own: str, tmp_path: Path) -> None:
     train = both.splits["train"]
     assert n == N_OWN
     assert train.names == [*alone.splits["train"].names, "added/ab.png", "added/bc.png"]
-    assert (both.fresh, both.n_fixed) == (None, 0)
+    assert (both.fresh, both.n_added) == (None, 2)
     for split in ("val", "test"):
         assert both.splits[split].names == alone.splits[split].names
         assert load_split(own, split, DataOptions(add=more))[0].names == both.splits[split].names
     assert list(both.charset.symbols) == [*alone.charset.symbols, "a", "b", "c"]
     assert both.fingerprint != alone.fingerprint
-    assert len(training_epochs(both, IMAGES)) == n + 2
+    sizes = [len(training_epochs(both, IMAGES, share)) for share in (0, 0.5, 1)]
+    assert sizes == [n, n + 1, n + 2]
 
 
 def test_what_is_held_out_is_not_added(own: str, tmp_path: Path) -> None:
@@ -113,6 +114,17 @@ def test_a_recipe_makes_new_ones_among_the_same(own: str, recipe: str) -> None:
     assert Counter(keys(lines_of(epochs, 0))) == Counter(keys(whole))
 
 
+@pytest.mark.parametrize(("share", "n"), [(0, 0), (0.25, 3), (1, N_FRESH)])
+def test_an_epoch_has_a_share_of_the_added(own: str, recipe: str, share: float, n: int) -> None:
+    both = load(own, recipe)
+    same = set(keys(scaled_lines(load(own).splits["train"], both.charset, IMAGES)))
+    epochs = training_epochs(both, IMAGES, share)
+
+    lines = keys(lines_of(epochs, 1))
+    assert len(lines) == len(epochs) == N_OWN + n
+    assert sum(key not in same for key in lines) == n
+
+
 @pytest.mark.parametrize("size", [1, 4, 9, 1000])
 def test_each_part_has_its_share_of_both(own: str, recipe: str, size: int) -> None:
     both = load(own, recipe)
@@ -126,19 +138,36 @@ def test_each_part_has_its_share_of_both(own: str, recipe: str, size: int) -> No
         assert max(shares) - min(shares) <= 1
 
 
+def test_nothing_is_added_to_a_recipe(
+    own: str, recipe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = load_dataset(recipe)
+    caplog.clear()
+    both = load_dataset(recipe, DataOptions(add=own))
+    assert (both.fingerprint, both.n_added) == (alone.fingerprint, 0)
+    assert f"{recipe} draws new pictures in each epoch; {own} is not added" in caplog.text
+
+
+def test_the_word_none_adds_nothing_whatever_the_space_says(own: str, recipe: str) -> None:
+    options = DataOptions(add="none")
+    assert options.or_add(recipe) == options
+    assert load_dataset(own, options).fingerprint == load_dataset(own).fingerprint
+    assert DataOptions().or_add(recipe).add == recipe
+    assert DataOptions(add=own).or_add(recipe).add == own
+    assert DataOptions().or_add(None) == DataOptions()
+
+
 def test_the_way_to_disk_and_back(own: str, recipe: str, tmp_path: Path) -> None:
     both = load(own, recipe)
     save_dataset(both, tmp_path / "saved")
     opened = open_dataset(tmp_path / "saved")
 
-    assert (opened.n_fixed, opened.fresh) == (N_OWN, both.fresh)
+    assert (opened.n_added, opened.fresh) == (N_FRESH, both.fresh)
     first, second = (lines_of(training_epochs(one, IMAGES), 2) for one in (both, opened))
     assert keys(first) == keys(second)
 
 
-def test_what_cannot_be_added_is_said(own: str, recipe: str, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match=r"--add .*draws new pictures .*the recipe as --add"):
-        load_dataset(recipe, DataOptions(add=own))
+def test_what_cannot_be_added_is_said(own: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such file, folder or built-in set"):
         load(own, str(tmp_path / "nowhere"))
     more = noise(tmp_path / "more", ["ab"], seed=1)

@@ -102,7 +102,7 @@ class Recipe(Frozen):
 
     def with_paths(self, change: Callable[[str], str]) -> Self:
         """Return a copy with its paths changed."""
-        values = {name: _change_path(getattr(self, name), change) for name in self.paths}
+        values = {name: change_path(getattr(self, name), change) for name in self.paths}
         return self.model_copy(update=values)
 
     def relative_to(self, folder: Path) -> Self:
@@ -224,7 +224,7 @@ def save_recipe(recipe: AnyRecipe, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _change_path(spec: str, change: Callable[[str], str]) -> str:
+def change_path(spec: str, change: Callable[[str], str]) -> str:
     """Change the path within a specification, which may begin with the name of a format."""
     if spec == SKLEARN_DIGITS:
         return spec
