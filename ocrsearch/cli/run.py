@@ -85,8 +85,8 @@ def run(
         Path | None,
         typer.Option(
             metavar="MODEL",
-            help="Start all configurations from its weights, as far as they fit, and try its own "
-            "network first.",
+            help="Start all configurations from its weights, as far as they fit; the first have "
+            "its network.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,

@@ -46,17 +46,20 @@ def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
 
 
 def with_own_network_first(space: Space, start: StartWeights) -> Space:
-    """Return a space that first tries the configuration of the model from which it starts.
+    """Return a space whose first configurations have the network of the model it starts from.
 
-    Of the model's training what the space allows; the space as it is where it allows not all of
-    the network, which then would not keep the weights.
+    The first is trained as the model was, as far as the space allows; the others as those that
+    the space would have tried first. The space as it is where it does not allow the whole network,
+    which then would not keep the weights.
     """
     config = start.config
     network = flatten({"images": config.images.model_dump(), "model": config.model.model_dump()})
-    first = space.values_within(flatten(config.model_dump()))
-    outside = [p.path for p in space.parameters if p.path in network.keys() - first.keys()]
+    own = space.values_within(flatten(config.model_dump()))
+    outside = [p.path for p in space.parameters if p.path in network.keys() - own.keys()]
     outside += [f.path for f in space.fixed if network.get(f.path, f.value) != f.value]
-    if outside or not first:
+    if outside or not own:
         return space
-    try_first = (first, *space.settings.try_first)
-    return replace(space, settings=space.settings.model_copy(update={"try_first": try_first}))
+    own_network = {path: value for path, value in own.items() if path in network}
+    others = [{**flatten(first), **own_network} for first in space.settings.try_first]
+    settings = space.settings.model_copy(update={"try_first": (own, *others)})
+    return replace(space, settings=settings)

@@ -94,7 +94,8 @@ def test_the_network_of_the_model_is_tried_first(
     assert start.config.training.learning_rate == 0.002
     found = with_own_network_first(space, start)
     before = space.settings.try_first
-    assert found.settings.try_first == ((first, *before) if first else before)
+    second = {"model.encoder.linear_width": 16, "training.learning_rate": 0.01}
+    assert found.settings.try_first == ((first, second) if first else before)
 
 
 def test_a_worker_starts_from_the_weights(
