@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ocrsearch.deploy.bundle import load_bundle
+
 SPACE = """
 images: {height: 16}
 model:
@@ -188,7 +190,9 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     config = place / "config.yaml"
     fixed = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").split("  decoder:")[0]
     training = "training: {learning_rate: 0.004, batch_size: 8, epochs: 80}"
-    config.write_text(f"{fixed}{training}\n", encoding="utf-8")
+    more = "add: synth:more.yaml"
+    (place / "more.yaml").write_text("{kind: digits, counts: {train: 10, val: 0, test: 0}}")
+    config.write_text(f"{more}{fixed}{training}\n", encoding="utf-8")
     data = f"captcha:{place / 'pictures'}"
     arguments = command("train", "--config", str(config), "--data", data, "--export", "m.pt")
     with subprocess.Popen(arguments, cwd=place, stderr=subprocess.PIPE, text=True) as process:
@@ -204,18 +208,26 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     space = place / "further.yaml"
     text = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").replace("EPOCHS", "1")
     start, rest = text.split("  decoder:")
-    space.write_text(f"{start}{rest[rest.index('training:') :]}", encoding="utf-8")
-    (place / "more.yaml").write_text("{kind: digits, counts: {train: 10, val: 0, test: 0}}")
+    space.write_text(f"{more}{start}{rest[rest.index('training:') :]}", encoding="utf-8")
+    assert load_bundle(place / "m.pt").data_options().add == f"synth:{place / 'more.yaml'}"
     search = ["run", "--space", str(space), "--data", data, "--init", "m.pt"]
-    arguments = command(*search, "--add", "synth:more.yaml", "--trials", "1", "--workers", "1")
+    arguments = command(*search, "--trials", "1", "--workers", "1")
     done = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=True)
     assert "starts from m.pt: 100% of the weights kept" in done.stderr
     found = "SELECT value_json FROM trial_user_attributes WHERE key = 'origin'"
     ((origin,),) = rows(place, found)
     assert json.loads(origin)["transfer"]["n_fresh"] == 0
     assert rows(place, "SELECT param_value FROM trial_params") == [(0.004,)]  # that of the model
-    again = command(*search, "--trials", "2")
+    again = command(*search, "--trials", "2", "--add", "none")
     refused = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "began with other data" in refused.stderr
-    assert "and add 'synth:more.yaml', fingerprint" in refused.stderr
+    assert f"and add 'synth:{place / 'more.yaml'}', fingerprint" in refused.stderr
+    (place / "other.pt").write_bytes(b"no model")
+    before = (place / "studies" / "ocrsearch" / "further-pictures" / "start.pt").read_bytes()
+    refused = subprocess.run(
+        [*arguments, "--init", "other.pt"], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert "other.pt: not an ocrsearch model" in refused.stderr
+    after = (place / "studies" / "ocrsearch" / "further-pictures" / "start.pt").read_bytes()
+    assert after == before == (place / "m.pt").read_bytes()

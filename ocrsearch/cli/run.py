@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +23,7 @@ from ocrsearch.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from ocrsearch.data.options import DataOptions
     from ocrsearch.search.api import SearchResult
 
 
@@ -86,7 +88,7 @@ def run(
         typer.Option(
             metavar="MODEL",
             help="Start all configurations from its weights, as far as they fit; the first have "
-            "its network.",
+            "its network. Data that it was trained on is split as it was then.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
@@ -109,7 +111,6 @@ def run(
     seconds = parse_duration(timeout) if timeout is not None else None
 
     from ocrsearch.cli.display import search_display
-    from ocrsearch.data.options import DataOptions
     from ocrsearch.search.api import SearchOptions, search
 
     options = SearchOptions(
@@ -129,7 +130,7 @@ def run(
         engine=engine.value,
         address=address,
         gpus_per_worker=gpus_per_worker,
-        data=DataOptions(**given),
+        data=_data_options(space, data, init, given),
     )
     with search_display(quiet=as_json) as display:
         result = search(space, data, options, observer=display.update, progress=display.reading)
@@ -139,6 +140,19 @@ def run(
         typer.echo(_summary(result))
     if result.ending == "interrupted":
         raise typer.Exit(130)
+
+
+def _data_options(space: Path, data: str, init: Path | None, given: dict[str, Any]) -> DataOptions:
+    """Return the options given, and for what is not given those of the model to start from."""
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.search.space import load_space
+
+    start = init or load_space(space).init
+    if start is None or not start.is_file():
+        return DataOptions(**given)
+    from ocrsearch.deploy.single_training import inherited_options
+
+    return replace(inherited_options(data, start), **{"add": "", **given})
 
 
 def _content(result: SearchResult) -> dict[str, Any]:

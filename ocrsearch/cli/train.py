@@ -69,7 +69,7 @@ def train(
         seed=seed,
         device=device.value,
         tensorboard=tensorboard,
-        data=replace(inherited, **given).or_add(file.add),
+        data=replace(inherited, **{"add": "", **given}).or_add(file.add).or_add(inherited.add),
     )
     with train_display(quiet=as_json) as display:
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ocrsearch.data.images import digest_image
@@ -30,6 +31,7 @@ class Added:
 
 
 def read_added(
+    spec: str,
     options: DataOptions,
     held_out: Sequence[tuple[Sample, GrayImage]],
     progress: Progress | None = None,
@@ -40,12 +42,14 @@ def read_added(
     those of the data that it is added to.
 
     Args:
-        options: of the data that it is added to.
+        spec: of the data that it is added to.
+        options: of that data.
         held_out: validation and test samples of that data.
         progress: told how many pictures are read.
 
     Raises:
-        DataError: see ``read_samples`` and ``read_usable``; or nothing is left to train on.
+        DataError: see ``read_samples`` and ``read_usable``; nothing is left to train on, or it is
+            made of the data itself, parted in another way.
     """
     if options.add in ("", ADD_NONE):
         return Added([], [], None)
@@ -55,14 +59,32 @@ def read_added(
         for sample in read_samples(options.add)
         if sample.split in (None, "train") and (options.keep_err or not sample.doubtful)
     ]
-    usable, bad = read_usable(where, samples, options.max_bad, progress, len(samples))
+    recipe = fresh_recipe(samples)
+    _check_source(where, recipe or {}, spec, options)
+    readable, bad = read_usable(where, samples, options.max_bad, progress, len(samples))
     held = {digest_image(image): sample for sample, image in held_out}
-    for sample, image in usable:
+    usable = []
+    for sample, image in readable:
         if twin := held.get(digest_image(image)):
             reason = f"{sample.name}: the picture of {twin.name} in the {twin.split} split"
             bad.append(BadSample(sample.name, reason))
-    left_out = {b.name for b in bad}
-    usable = [(sample, image) for sample, image in usable if sample.name not in left_out]
+        else:
+            usable.append((sample, image))
     if not usable:
         raise DataError(f"{where}: of {len(samples)} samples none is left to train on")
-    return Added(usable, bad, fresh_recipe(samples))
+    return Added(usable, bad, recipe)
+
+
+def _check_source(where: str, recipe: Mapping[str, Any], spec: str, options: DataOptions) -> None:
+    """Refuse to make pictures of the data's own ones where other ones of them are held out."""
+    if _path(str(recipe.get("source", ""))) != _path(spec):
+        return
+    if options.splits or options.group or recipe["seed"] != options.split_seed:
+        raise DataError(
+            f"{where}: made of the pictures of {spec}, of which it must hold out the same: write "
+            f"seed: {options.split_seed} into the recipe, and give neither --splits nor --group"
+        )
+
+
+def _path(spec: str) -> Path:
+    return Path(spec.rpartition(":")[2]).expanduser().resolve()

@@ -78,14 +78,19 @@ class PackedImages(Sequence[GrayImage]):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The usable samples of one split."""
+    """The usable samples of one split, of which the last ``n_added`` were added to it."""
 
     names: list[str]
     texts: list[str]
     images: PackedImages
+    n_added: int = 0
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def n_used(self, added: float) -> int:
+        """Return how many of the first are used with a share, from 0 to 1, of the added ones."""
+        return len(self) - self.n_added + round(added * self.n_added)
 
     def first(self, n: int) -> LabelledImages:
         """Return the first so many; their pixels are shared, not copied."""
@@ -106,7 +111,6 @@ class Dataset:
         fresh: the recipe, as plain data, by which each training epoch gets new pictures, in place
             of those that were added or, where nothing was, of all; None if it has those of the
             training split.
-        n_added: pictures of the training split, its last ones, that were added to it.
     """
 
     spec: str
@@ -115,7 +119,6 @@ class Dataset:
     fingerprint: str
     bad: list[BadSample]
     fresh: dict[str, Any] | None = None
-    n_added: int = 0
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
@@ -171,7 +174,8 @@ def load_dataset(
     if own_fresh is not None:
         options = _for_fresh(spec, options)
     usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
-    added = read_added(options, [(s, im) for s, im in usable if s.split != "train"], progress)
+    held_out = [(s, image) for s, image in usable if s.split != "train"]
+    added = read_added(spec, options, held_out, progress)
     for_charset = [*usable, *added.usable]
     charset = Charset.from_texts(s.text for s, _ in for_charset if s.split == "train")
     usable, unknown = without_unknown(spec, usable, charset)
@@ -182,6 +186,7 @@ def load_dataset(
     usable += added.usable
     parts = {split: [(s, image) for s, image in usable if s.split == split] for split in SPLITS}
     splits = {split: _labelled(part) for split, part in parts.items()}
+    splits["train"] = replace(splits["train"], n_added=len(added.usable))
     needed: tuple[Split, ...] = ("train", "val")
     for split in needed:
         if not splits[split]:
@@ -193,7 +198,7 @@ def load_dataset(
             )
     fresh = own_fresh or added.fresh
     fingerprint = _fingerprint(splits, fresh is not None)
-    return Dataset(spec, splits, charset, fingerprint, bad, fresh, len(added.usable))
+    return Dataset(spec, splits, charset, fingerprint, bad, fresh)
 
 
 def _for_fresh(spec: str, options: DataOptions) -> DataOptions:
@@ -276,7 +281,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "fingerprint": dataset.fingerprint,
         "bad": [asdict(b) for b in dataset.bad],
         "fresh": dataset.fresh,
-        "n_added": dataset.n_added,
+        "n_added": dataset.splits["train"].n_added,
         "splits": {
             split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
             for split, part in dataset.splits.items()
@@ -298,6 +303,7 @@ def open_dataset(folder: Path) -> Dataset:
         pixels = np.load(folder / f"{split}.npy", mmap_mode="r" if part["names"] else None)
         images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
         splits[split] = LabelledImages(part["names"], part["texts"], images)
+    splits["train"] = replace(splits["train"], n_added=index["n_added"])
     bad = [BadSample(**b) for b in index["bad"]]
     return Dataset(
         index["spec"],
@@ -306,7 +312,6 @@ def open_dataset(folder: Path) -> Dataset:
         index["fingerprint"],
         bad,
         index["fresh"],
-        index["n_added"],
     )
 
 

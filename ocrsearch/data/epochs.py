@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,14 +43,14 @@ def training_epochs(dataset: Dataset, config: ImageConfig, added: float = 1.0) -
         added: share, from 0 to 1, of the added pictures that an epoch has.
     """
     train, charset = dataset.splits["train"], dataset.charset
-    n_own, n_added = len(train) - dataset.n_added, round(added * dataset.n_added)
-    if dataset.fresh is None or (dataset.n_added and not n_added):
-        return FixedEpochs(scaled_lines(train.first(n_own + n_added), charset, config))
+    n, n_own = train.n_used(added), train.n_used(0)
+    if dataset.fresh is None or (train.n_added and n == n_own):
+        return FixedEpochs(scaled_lines(train.first(n), charset, config))
     synthesizer = _opened(dataset.spec, json.dumps(dataset.fresh, sort_keys=True))
-    if not dataset.n_added:
-        return FreshEpochs(synthesizer, charset, config, n_own)
+    if not train.n_added:
+        return FreshEpochs(synthesizer, charset, config, n)
     own = scaled_lines(train.first(n_own), charset, config)
-    return MixedEpochs(own, FreshEpochs(synthesizer, charset, config, n_added))
+    return MixedEpochs(own, FreshEpochs(synthesizer, charset, config, n - n_own))
 
 
 @dataclass(frozen=True)
@@ -82,33 +81,38 @@ class FreshEpochs:
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
         """Make the lines of an epoch; in epoch 0 they are those of the training split."""
-        for start in range(0, len(self), size):
-            indices = range(start, min(start + size, len(self)))
-            made = [self.synthesizer.picture("train", i, epoch) for i in indices]
-            images = PackedImages.pack([image for image, _ in made])
-            texts = [text for _, text in made]
-            yield scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)
+        for start in range(0, self.n, size):
+            yield self.lines(epoch, start, min(start + size, self.n))
+
+    def lines(self, epoch: int, start: int, end: int) -> list[Line]:
+        """Make some of the lines of an epoch, from one to before another."""
+        made = [self.synthesizer.picture("train", i, epoch) for i in range(start, end)]
+        images = PackedImages.pack([image for image, _ in made])
+        texts = [text for _, text in made]
+        return scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)
 
 
 @dataclass(frozen=True)
 class MixedEpochs:
     """The same lines in each epoch, and new ones among them."""
 
-    lines: list[Line]
+    own: list[Line]
     fresh: FreshEpochs
 
     def __len__(self) -> int:
-        return len(self.lines) + len(self.fresh)
+        return len(self.own) + len(self.fresh)
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
-        """Yield parts of about that size, each with its share of both."""
-        n_parts = math.ceil(len(self) / size)
-        order = np.random.default_rng(epoch).permutation(len(self.lines))
-        fresh = self.fresh.parts(epoch, math.ceil(len(self.fresh) / n_parts))
-        for chosen in np.array_split(order, n_parts):
-            part = [*(self.lines[i] for i in chosen), *next(fresh, [])]
-            if part:
-                yield part
+        """Yield parts of that size, each with its share of both; the last may be smaller."""
+        order = np.random.default_rng(epoch).permutation(len(self.own))
+        n = len(self)
+        ends = [min(start + size, n) for start in range(0, n, size)]
+        own_start = start = 0
+        for end in ends:
+            own_end = round(end * len(self.own) / n)
+            own = [self.own[i] for i in order[own_start:own_end]]
+            yield [*own, *self.fresh.lines(epoch, start - own_start, end - own_end)]
+            own_start, start = own_end, end
 
 
 @lru_cache(maxsize=1)

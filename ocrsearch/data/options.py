@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
 
 ADD_NONE = "none"
@@ -58,9 +59,10 @@ class DataOptions:
             ) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values; what is added is named as the data is, as the user wrote it."""
-        splits = str(Path(self.splits).expanduser().resolve()) if self.splits else ""
-        return {**asdict(self), "splits": splits}
+        """Return plain values that mean the same in any working folder."""
+        splits = _absolute(self.splits) if self.splits else ""
+        add = self.add if self.add in ("", ADD_NONE) else change_path(self.add, _absolute)
+        return {**asdict(self), "splits": splits, "add": add}
 
     def or_add(self, spec: str | None) -> DataOptions:
         """Return options that add what a space names, unless they say what to add, or nothing."""
@@ -70,3 +72,7 @@ class DataOptions:
     def from_dict(cls, values: Mapping[str, Any]) -> DataOptions:
         """Return the options of which ``to_dict`` gave the values; what lacks is as by default."""
         return cls(**values)
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).expanduser().resolve())

@@ -266,7 +266,9 @@ def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> d
 def _read_record(folder: Path) -> dict[str, Any] | None:
     try:
         record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        flatten(record["facts"])
+        facts = record["facts"]
+        flatten(facts)
+        facts["config"] = Config.model_validate(facts["config"]).model_dump(mode="json")
     except FileNotFoundError:
         return None
     except Exception as error:  # any part may be of any kind

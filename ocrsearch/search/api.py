@@ -151,13 +151,15 @@ def search(
             own = sharing.folder(folder)
             engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)
-            space, init, start_line = _start_from(space, dataset, own / START)
+            if not dataset.splits["train"].n_added:
+                space = space.fixed_at("training.added", 0.0)
+            space, init, start_line = _start_from(space, dataset)
             known = options.warm_start
             earlier = earlier_trials(storage, known, space) if known else []
             facts = _facts(space, dataset, options, init)
             with sharing.turn():
                 study = open_study(storage, name, space, facts, earlier, sharing.slot)
-            left_out = _prepare_folder(dataset, folder, own)
+            left_out = _prepare_folder(dataset, folder, own, space.init)
             limits = _limits(options)
             coordinator = Coordinator(
                 study,
@@ -253,22 +255,20 @@ def check_seed(seed: int) -> None:
         raise OptionError(f"--seed {seed}: must be from 0 to {2**31 - 1}")
 
 
-def _start_from(space: Space, dataset: Dataset, copy: Path) -> tuple[Space, str | None, str | None]:
-    """Copy the model that the space starts from to where the workers read it.
+def _start_from(space: Space, dataset: Dataset) -> tuple[Space, str | None, str | None]:
+    """Read the model that the space starts from, if there is one.
 
     Returns:
-        The space with the model's network first, the hash of its weights and a line on what
-        will be kept; the space alone if there is no model.
+        The space, the hash of the weights and a line on what will be kept; see ``prepare_start``.
     """
     if space.init is None:
         return space, None, None
-    from ocrsearch.search.initial import check_start, with_own_network_first
+    from ocrsearch.search.initial import prepare_start
     from ocrsearch.training.weights import read_start_weights
 
-    shutil.copyfile(space.init, copy)
-    start = replace(read_start_weights(copy), name=str(space.init))
-    line = check_start(space, start, dataset.charset)
-    return with_own_network_first(space, start), start.digest, line
+    start = read_start_weights(space.init)
+    prepared, line = prepare_start(space, start, dataset.charset)
+    return prepared, start.digest, line
 
 
 def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | None) -> StudyFacts:
@@ -285,9 +285,13 @@ def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | N
     )
 
 
-def _prepare_folder(dataset: Dataset, folder: Path, own: Path) -> Path | None:
-    """Write the pictures for the workers; return the list of what was left out, if any was."""
+def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None) -> Path | None:
+    """Write what the workers read; return the list of the samples left out, if any was."""
     save_dataset(dataset, own / "data")
+    if init and init.resolve() != (own / START).resolve():
+        temporary = own / f"{START}.part"
+        shutil.copyfile(init, temporary)
+        temporary.replace(own / START)
     return write_left_out(dataset, folder / LEFT_OUT)
 
 

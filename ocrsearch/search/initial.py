@@ -8,15 +8,17 @@ from ocrsearch.config import flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.models.factory import build_network
 from ocrsearch.search.configuration import random_config
-from ocrsearch.search.space import Space
+from ocrsearch.search.space import Space, Values
 from ocrsearch.training.weights import StartWeights, check_something_kept, transfer_weights
 
 N_DRAWN = 16
 """Configurations that are drawn to see what they keep."""
 
 
-def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
-    """Refuse weights that fit none of a space's networks, as far as a random draw tells.
+def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[Space, str]:
+    """Let a space begin with the network of a model, as far as it has that.
+
+    Weights that fit none of the space's networks are refused, as far as a random draw tells.
 
     Args:
         space: what will be searched.
@@ -24,11 +26,36 @@ def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
         charset: of the data.
 
     Returns:
-        A line on what will be kept.
+        The space, and a line on what will be kept. Where the space has a network that keeps all
+        weights, it is the first, trained as the model was, as far as the space allows; behind it
+        come those that the space would have tried first, with that network.
 
     Raises:
         BundleError: nothing fits.
     """
+    line = _check_start(space, start, charset)
+    network = _own_network(space, start, charset)
+    if network is None:
+        return space, line
+    own = space.values_within(flatten(start.config.model_dump()))
+    others = [{**flatten(first), **network} for first in space.settings.try_first]
+    first = [own, *others] if own else others
+    settings = space.settings.model_copy(update={"try_first": tuple(first)})
+    return replace(space, settings=settings), f"{line}; the first have its network"
+
+
+def _own_network(space: Space, start: StartWeights, charset: Charset) -> Values | None:
+    """Return the values with which a network of the space keeps all weights, None if none does."""
+    own = space.values_within(flatten(start.config.model_dump()))
+    config = space.resolve(space.complete(own))
+    network = build_network(config, len(charset), seed=0)
+    if transfer_weights(start, network, config, charset).fresh_layers:
+        return None
+    return {path: v for path, v in own.items() if path.startswith(("images.", "model."))}
+
+
+def _check_start(space: Space, start: StartWeights, charset: Charset) -> str:
+    """Return a line on what random networks of a space keep; refuse weights that fit none."""
     configs = [random_config(space, seed) for seed in range(N_DRAWN)]
     networks = [build_network(config, len(charset), seed=0) for config in configs]
     transfers = [
@@ -43,23 +70,3 @@ def check_start(space: Space, start: StartWeights, charset: Charset) -> str:
         f"starts from {start.name}: {shares} of the weights kept, {best.describe_symbols()} "
         f"({N_DRAWN} configurations drawn)"
     )
-
-
-def with_own_network_first(space: Space, start: StartWeights) -> Space:
-    """Return a space whose first configurations have the network of the model it starts from.
-
-    The first is trained as the model was, as far as the space allows; the others as those that
-    the space would have tried first. The space as it is where it does not allow the whole network,
-    which then would not keep the weights.
-    """
-    config = start.config
-    network = flatten({"images": config.images.model_dump(), "model": config.model.model_dump()})
-    own = space.values_within(flatten(config.model_dump()))
-    outside = [p.path for p in space.parameters if p.path in network.keys() - own.keys()]
-    outside += [f.path for f in space.fixed if network.get(f.path, f.value) != f.value]
-    if outside or not own:
-        return space
-    own_network = {path: value for path, value in own.items() if path in network}
-    others = [{**flatten(first), **own_network} for first in space.settings.try_first]
-    settings = space.settings.model_copy(update={"try_first": (own, *others)})
-    return replace(space, settings=settings)

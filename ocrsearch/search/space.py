@@ -132,10 +132,27 @@ class Space:
             if p.path in values and p.distribution.contains(values[p.path])
         }
 
+    def fixed_at(self, path: str, value: Scalar) -> Space:
+        """Return a space in which a parameter is searched no more; the same if none is there."""
+        searched = [p for p in self.parameters if p.path == path]
+        first = [
+            {key: v for key, v in flatten(values).items() if key != path}
+            for values in self.settings.try_first
+        ]
+        return replace(
+            self,
+            parameters=tuple(p for p in self.parameters if p.path != path),
+            fixed=(*self.fixed, *(FixedValue(path, value, p.condition) for p in searched)),
+            settings=self.settings.model_copy(update={"try_first": tuple(first)}),
+        )
+
     def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
         """Return a point of the space in which a leaf is in force and has the given value."""
         wanted = {path: allowed[0] for path, allowed in leaf.condition.items()}
-        wanted[leaf.path] = value
+        return self.complete({**wanted, leaf.path: value})
+
+    def complete(self, wanted: Values) -> Values:
+        """Return a point of the space that has some values, as far as they are in force."""
         values: Values = {}
         for p in self.parameters:
             if self._holds(p.condition, values):
@@ -200,11 +217,14 @@ def _add(value: Any, where: str, folder: Path) -> str | None:
     """Return a specification whose path, which counts from the folder, is the space's."""
     if value is None:
         return None
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         raise SpaceError(
             f"{where}: add: found {value!r}, must be written as --data is, as synth:recipe.yaml"
         )
-    return change_path(value, lambda path: str(folder / Path(path).expanduser()))
+    try:
+        return change_path(value, lambda path: str(folder / Path(path).expanduser()))
+    except RuntimeError as error:
+        raise SpaceError(f"{where}: add: found {value!r}: {error}") from None
 
 
 def _leaves(

@@ -327,9 +327,9 @@ def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
     now = json.loads(json.dumps(facts.__dict__))
     advice = "continue it with what it began with, or give --study a new name"
     if stored["data_fingerprint"] != now["data_fingerprint"]:
-        before, after = stored.get("data_options", {}), now["data_options"]
-        keys = dict.fromkeys([*before, *after])
-        differ = [f"{k} {before.get(k, '')!r}" for k in keys if before.get(k) != after.get(k)]
+        before = {"add": "", **stored.get("data_options", {})}  # which older studies lack
+        after = {"add": "", **now["data_options"]}
+        differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
         options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(
             f"study {name!r}: began with other data ({stored['data_spec']}{options}, fingerprint "

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from ocrsearch.config import ImageConfig
+from ocrsearch.config import Config, ImageConfig
 from ocrsearch.data.dataset import Dataset, load_dataset, load_split, open_dataset, save_dataset
 from ocrsearch.data.epochs import Epochs, training_epochs
 from ocrsearch.data.lines import Line, scaled_lines
 from ocrsearch.data.options import DataOptions
+from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
+from ocrsearch.training.trainer import Trainer
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30
@@ -64,7 +67,7 @@ def test_another_set_is_for_training_alone(own: str, tmp_path: Path) -> None:
     train = both.splits["train"]
     assert n == N_OWN
     assert train.names == [*alone.splits["train"].names, "added/ab.png", "added/bc.png"]
-    assert (both.fresh, both.n_added) == (None, 2)
+    assert (both.fresh, train.n_added) == (None, 2)
     for split in ("val", "test"):
         assert both.splits[split].names == alone.splits[split].names
         assert load_split(own, split, DataOptions(add=more))[0].names == both.splits[split].names
@@ -131,11 +134,66 @@ def test_each_part_has_its_share_of_both(own: str, recipe: str, size: int) -> No
     same = set(keys(scaled_lines(load(own).splits["train"], both.charset, IMAGES)))
     parts = list(training_epochs(both, IMAGES).parts(1, size))
 
-    assert sum(map(len, parts)) == N_OWN + N_FRESH
-    assert all(parts)
-    if size == 9:
-        shares = [sum(key in same for key in keys(part)) for part in parts]
-        assert max(shares) - min(shares) <= 1
+    n = N_OWN + N_FRESH
+    assert [len(part) for part in parts] == [min(size, n - i) for i in range(0, n, size)]
+    whole = parts[: n // size]
+    shares = [sum(key in same for key in keys(part)) for part in whole]
+    assert max(shares, default=0) - min(shares, default=0) <= 1
+
+
+def test_the_same_ones_are_in_another_order(own: str, recipe: str) -> None:
+    both = load(own, recipe)
+    same = set(keys(scaled_lines(load(own).splits["train"], both.charset, IMAGES)))
+    epochs = training_epochs(both, IMAGES)
+    first, second = ([k for k in keys(lines_of(epochs, e)) if k in same] for e in (0, 1))
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
+def test_a_trial_trains_on_its_share(own: str, recipe: str) -> None:
+    both = load(own, recipe)
+    for share, n in ((0.0, 0), (0.5, N_FRESH // 2)):
+        config = Config.model_validate({"training": {"added": share}})
+        trainer = Trainer(config, both, 0, torch.device("cpu"), "fp32")
+        assert len(trainer.epochs) == N_OWN + n
+
+
+def test_what_is_marked_as_wrong_is_not_added(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((20, 24), np.uint8)
+    samples = [Sample(f"{i}", image + i, "1", doubtful=i == 0) for i in range(3)]
+    monkeypatch.setattr("ocrsearch.data.added.read_samples", lambda spec: samples)
+    names = [load(own, "more", keep_err=keep).splits["train"].names[N_OWN:] for keep in (0, 1)]
+    assert names == [["added/1", "added/2"], ["added/0", "added/1", "added/2"]]
+
+
+def test_a_good_one_that_has_the_name_of_a_bad_one_is_added(own: str, tmp_path: Path) -> None:
+    more = noise(tmp_path / "more", ["ab", "bc"], seed=1)
+    (more / "labels.csv").write_text("image,text\nab.png,ab\nab.png,\nbc.png,bc\n")
+    both = load(own, f"csv:{more / 'labels.csv'}", max_bad=0.5)
+    assert both.splits["train"].names[N_OWN:] == ["added/ab.png", "added/bc.png"]
+    assert [b.name for b in both.bad] == ["added/ab.png"]
+
+
+@pytest.mark.parametrize(("seed", "refused"), [(0, False), (1, True)])
+def test_made_of_the_data_itself_it_holds_out_the_same(
+    tmp_path: Path, seed: int, refused: bool
+) -> None:
+    image = Image.fromarray(np.pad(np.zeros((12, 6), np.uint8), 4, constant_values=255))
+    single = tmp_path / "single"
+    single.mkdir()
+    names = [f"{i}.png" for i in range(60)]
+    for name in names:
+        image.save(single / name)
+    rows = [f"{name},{i % 3}" for i, name in enumerate(names)]
+    (single / "labels.csv").write_text("\n".join(["image,text", *rows]))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{{kind: digits, source: single/labels.csv, seed: {seed}}}")
+    options = DataOptions(add=f"synth:{recipe}")
+    if refused:
+        with pytest.raises(DataError, match=r"made of the pictures of csv:.*write seed: 0 into"):
+            load_dataset(f"csv:{single / 'labels.csv'}", options)
+    else:
+        load_dataset(f"csv:{single / 'labels.csv'}", options)
 
 
 def test_nothing_is_added_to_a_recipe(
@@ -144,7 +202,7 @@ def test_nothing_is_added_to_a_recipe(
     alone = load_dataset(recipe)
     caplog.clear()
     both = load_dataset(recipe, DataOptions(add=own))
-    assert (both.fingerprint, both.n_added) == (alone.fingerprint, 0)
+    assert (both.fingerprint, both.splits["train"].n_added) == (alone.fingerprint, 0)
     assert f"{recipe} draws new pictures in each epoch; {own} is not added" in caplog.text
 
 
@@ -162,7 +220,7 @@ def test_the_way_to_disk_and_back(own: str, recipe: str, tmp_path: Path) -> None
     save_dataset(both, tmp_path / "saved")
     opened = open_dataset(tmp_path / "saved")
 
-    assert (opened.n_added, opened.fresh) == (N_FRESH, both.fresh)
+    assert (opened.splits["train"].n_added, opened.fresh) == (N_FRESH, both.fresh)
     first, second = (lines_of(training_epochs(one, IMAGES), 2) for one in (both, opened))
     assert keys(first) == keys(second)
 

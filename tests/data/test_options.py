@@ -38,7 +38,9 @@ def test_values_out_of_range_are_refused(values: dict[str, Any], said: str) -> N
     [
         DataOptions(),
         DataOptions(group=r"^\d+", split_seed=7, train_share=0.1, keep_err=True, max_bad=1.0),
-        DataOptions(add="synth:more.yaml"),
+        DataOptions(add="synth:/more.yaml"),
+        DataOptions(add="none"),
+        DataOptions(add="digits"),
     ],
 )
 def test_options_are_the_same_after_json(options: DataOptions) -> None:
@@ -55,3 +57,4 @@ def test_stored_file_is_found_from_another_folder(
     monkeypatch.chdir(tmp_path)
 
     assert DataOptions(splits="splits.csv").to_dict()["splits"] == str(tmp_path / "splits.csv")
+    assert DataOptions(add="csv:more.csv").to_dict()["add"] == f"csv:{tmp_path / 'more.csv'}"

@@ -14,7 +14,7 @@ from ocrsearch.data.dataset import Dataset
 from ocrsearch.errors import BundleError, SpaceError, StudyError
 from ocrsearch.search.engines.events import Job, TrialDone
 from ocrsearch.search.engines.worker import train_job
-from ocrsearch.search.initial import check_start, with_own_network_first
+from ocrsearch.search.initial import prepare_start
 from ocrsearch.search.schema import space_schema
 from ocrsearch.search.space import load_space, parse_space
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
@@ -61,7 +61,7 @@ def test_the_schema_knows_it() -> None:
 )
 def test_what_will_be_kept_is_said(model_file: Path, width: str, said: str) -> None:
     space = parse_space(SPACE.replace("WIDTH", width), "s")
-    line = check_start(space, read_start_weights(model_file), Charset("0123456789"))
+    _, line = prepare_start(space, read_start_weights(model_file), Charset("0123456789"))
     assert line.startswith(f"starts from {model_file}: ")
     assert said in line
 
@@ -70,7 +70,7 @@ def test_a_space_of_which_no_network_fits_is_refused(model_file: Path) -> None:
     text = SPACE.replace("WIDTH", "{choice: [24, 40]}").replace("conv_base: 8", "conv_base: 32")
     space = parse_space(text.replace("hidden_size: 16", "hidden_size: 24"), "s")
     with pytest.raises(BundleError, match=r"none of its weights fit this network; .*conv_base"):
-        check_start(space, read_start_weights(model_file), Charset("0123456789"))
+        prepare_start(space, read_start_weights(model_file), Charset("0123456789"))
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,11 @@ def test_the_network_of_the_model_is_tried_first(
     space = parse_space(f"{text}search: {{try_first: {first_of_space}}}", "s")
     start = read_start_weights(model_file)
     assert start.config.training.learning_rate == 0.002
-    found = with_own_network_first(space, start)
+    found, line = prepare_start(space, start, Charset("0123456789"))
     before = space.settings.try_first
     second = {"model.encoder.linear_width": 16, "training.learning_rate": 0.01}
     assert found.settings.try_first == ((first, second) if first else before)
+    assert line.endswith("; the first have its network") == (first is not None)
 
 
 def test_a_worker_starts_from_the_weights(
