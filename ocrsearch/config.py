@@ -204,9 +204,6 @@ class TrainingConfig(Frozen):
         8, ge=1, description="Epochs without gain after which the final decay begins early."
     )
     clip_norm: float = Field(5.0, gt=0.0, description="Largest norm of the gradient.")
-    added: float = Field(
-        1.0, ge=0.0, le=1.0, description="Share of the pictures of --add that an epoch has."
-    )
     augment: AugmentConfig = AugmentConfig()
 
 

@@ -218,8 +218,7 @@ def main(
         for seed in range(seeds)
     ]
     spawn = multiprocessing.get_context("spawn")
-    opened = (data, checked.add or "")
-    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=opened) as pool:
+    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
     measured = "CER" if cer else "exact match"
@@ -263,16 +262,15 @@ _recipe = {
 }
 
 
-def _open(data: str, add: str) -> None:
+def _open(data: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    _specs.extend([data, add])
+    _specs.append(data)
 
 
 def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
     if split_seed not in _data:
-        data, add = _specs
-        _data[split_seed] = load_dataset(data, DataOptions(split_seed=split_seed, add=add))
+        _data[split_seed] = load_dataset(_specs[0], DataOptions(split_seed=split_seed))
     for (module, name_of_constant), value in _recipe.items():
         setattr(module, name_of_constant, value)
     lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]

@@ -100,7 +100,7 @@ _TRAINING_DATA_OPTIONS: dict[str, Any] = {
         typer.Option(
             metavar="SPEC",
             help="More pictures to train on: another data set, or a recipe, which makes new ones "
-            "for each epoch; in place of what the space adds. 'none' adds nothing.",
+            "for each epoch. None goes to validation or test.",
             rich_help_panel=_PANEL,
         ),
     ],

@@ -152,7 +152,7 @@ def _data_options(space: Path, data: str, init: Path | None, given: dict[str, An
         return DataOptions(**given)
     from ocrsearch.deploy.single_training import inherited_options
 
-    return replace(inherited_options(data, start), **{"add": "", **given})
+    return replace(inherited_options(data, start), **given)
 
 
 def _content(result: SearchResult) -> dict[str, Any]:

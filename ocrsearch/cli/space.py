@@ -48,7 +48,6 @@ def _content(space: Space) -> dict[str, Any]:
         ],
         "fixed": {f.path: f.value for f in space.fixed},
         "init": str(space.init) if space.init else None,
-        "add": space.add,
     }
 
 
@@ -69,9 +68,8 @@ def _print(space: Space, file: Path) -> None:
         table.add_section()
     for f in space.fixed:
         table.add_row(f.path, f"{f.value} (fixed)", _when(f.condition), style="dim")
-    for name, value in {"init": space.init, "add": space.add}.items():
-        if value:
-            table.add_row(name, Text(str(value)), "", style="dim")
+    if space.init:
+        table.add_row("init", Text(str(space.init)), "", style="dim")
     Console().print(table)
     typer.echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
 

@@ -59,17 +59,16 @@ def train(
     )
     from ocrsearch.search.configuration import with_values
 
-    file = load_config(config)
-    init = init or file.init
+    settings, init_of_file = load_config(config)
+    init = init or init_of_file
     own = [] if epochs is None else [f"training.epochs={epochs}"]
-    settings = with_values(file.config, [*(values or []), *own])
-    inherited = inherited_options(data, init, config)
+    settings = with_values(settings, [*(values or []), *own])
     options = TrainOptions(
         init=init,
         seed=seed,
         device=device.value,
         tensorboard=tensorboard,
-        data=replace(inherited, **{"add": "", **given}).or_add(file.add).or_add(inherited.add),
+        data=replace(inherited_options(data, init, config), **given),
     )
     with train_display(quiet=as_json) as display:
         try:

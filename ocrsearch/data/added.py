@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.data.digits import RECIPE as BUILT_IN_STRINGS
 from ocrsearch.data.images import digest_image
-from ocrsearch.data.options import ADD_NONE, DataOptions
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import GrayImage, Sample, fresh_recipe
 from ocrsearch.data.specs import read_samples
+from ocrsearch.data.synthesis.recipe import SKLEARN_DIGITS, DigitsRecipe
+from ocrsearch.data.synthesis.synthesizer import Drawing
 from ocrsearch.data.usable import BadSample, Progress, read_usable
 from ocrsearch.errors import DataError
 
@@ -51,7 +54,7 @@ def read_added(
         DataError: see ``read_samples`` and ``read_usable``; nothing is left to train on, or it is
             made of the data itself, parted in another way.
     """
-    if options.add in ("", ADD_NONE):
+    if not options.add:
         return Added([], [], None)
     where = f"--add {options.add}"
     samples = [
@@ -59,8 +62,7 @@ def read_added(
         for sample in read_samples(options.add)
         if sample.split in (None, "train") and (options.keep_err or not sample.doubtful)
     ]
-    recipe = fresh_recipe(samples)
-    _check_source(where, recipe or {}, spec, options)
+    _check_source(where, samples, spec, options)
     readable, bad = read_usable(where, samples, options.max_bad, progress, len(samples))
     held = {digest_image(image): sample for sample, image in held_out}
     usable = []
@@ -72,17 +74,20 @@ def read_added(
             usable.append((sample, image))
     if not usable:
         raise DataError(f"{where}: of {len(samples)} samples none is left to train on")
-    return Added(usable, bad, recipe)
+    return Added(usable, bad, fresh_recipe(samples))
 
 
-def _check_source(where: str, recipe: Mapping[str, Any], spec: str, options: DataOptions) -> None:
+def _check_source(where: str, samples: Sequence[Sample], spec: str, options: DataOptions) -> None:
     """Refuse to make pictures of the data's own ones where other ones of them are held out."""
-    if _path(str(recipe.get("source", ""))) != _path(spec):
+    image = samples[0].image if samples else None
+    recipe = image.synthesizer.recipe if isinstance(image, Drawing) else None
+    if not isinstance(recipe, DigitsRecipe) or _path(recipe.source) != _path(spec):
         return
-    if options.splits or options.group or recipe["seed"] != options.split_seed:
+    seed = BUILT_IN_STRINGS.seed if spec == SKLEARN_DIGITS else options.split_seed
+    if options.splits or options.group or recipe.seed != seed:
         raise DataError(
             f"{where}: made of the pictures of {spec}, of which it must hold out the same: write "
-            f"seed: {options.split_seed} into the recipe, and give neither --splits nor --group"
+            f"seed: {seed} into the recipe, and give neither --splits nor --group"
         )
 
 

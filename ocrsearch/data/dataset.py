@@ -19,7 +19,7 @@ import numpy as np
 from ocrsearch.data.added import read_added
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.leaks import describe_leaks
-from ocrsearch.data.options import ADD_NONE, DataOptions
+from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.split_file import apply_splits
@@ -87,10 +87,6 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.texts)
-
-    def n_used(self, added: float) -> int:
-        """Return how many of the first are used with a share, from 0 to 1, of the added ones."""
-        return len(self) - self.n_added + round(added * self.n_added)
 
     def first(self, n: int) -> LabelledImages:
         """Return the first so many; their pixels are shared, not copied."""
@@ -208,7 +204,7 @@ def _for_fresh(spec: str, options: DataOptions) -> DataOptions:
             f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
             "which there is no share; set the counts of the recipe"
         )
-    if options.add not in ("", ADD_NONE):
+    if options.add:
         logger.warning(
             "%s draws new pictures in each epoch; %s is not added to it", spec, options.add
         )

@@ -34,23 +34,17 @@ class Epochs(Protocol):
         ...
 
 
-def training_epochs(dataset: Dataset, config: ImageConfig, added: float = 1.0) -> Epochs:
-    """Return the lines to train on, as the data set says.
-
-    Args:
-        dataset: what to train on.
-        config: how its pictures are scaled.
-        added: share, from 0 to 1, of the added pictures that an epoch has.
-    """
+def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
+    """Return the lines to train on, as the data set says."""
     train, charset = dataset.splits["train"], dataset.charset
-    n, n_own = train.n_used(added), train.n_used(0)
-    if dataset.fresh is None or (train.n_added and n == n_own):
-        return FixedEpochs(scaled_lines(train.first(n), charset, config))
+    if dataset.fresh is None:
+        return FixedEpochs(scaled_lines(train, charset, config))
     synthesizer = _opened(dataset.spec, json.dumps(dataset.fresh, sort_keys=True))
     if not train.n_added:
-        return FreshEpochs(synthesizer, charset, config, n)
-    own = scaled_lines(train.first(n_own), charset, config)
-    return MixedEpochs(own, FreshEpochs(synthesizer, charset, config, n - n_own))
+        return FreshEpochs(synthesizer, charset, config)
+    own = train.first(len(train) - train.n_added)
+    fresh = FreshEpochs(synthesizer, charset, config)
+    return MixedEpochs(scaled_lines(own, charset, config), fresh)
 
 
 @dataclass(frozen=True)
@@ -74,15 +68,14 @@ class FreshEpochs:
     synthesizer: Synthesizer
     charset: Charset
     config: ImageConfig
-    n: int
 
     def __len__(self) -> int:
-        return self.n
+        return self.synthesizer.recipe.counts.train
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
         """Make the lines of an epoch; in epoch 0 they are those of the training split."""
-        for start in range(0, self.n, size):
-            yield self.lines(epoch, start, min(start + size, self.n))
+        for start in range(0, len(self), size):
+            yield self.lines(epoch, start, min(start + size, len(self)))
 
     def lines(self, epoch: int, start: int, end: int) -> list[Line]:
         """Make some of the lines of an epoch, from one to before another."""

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
-
-ADD_NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,7 @@ class DataOptions:
         train_share: share of the training split that is used, over 0 to 1.
         keep_err: whether samples are used that the data set itself marks as doubtful.
         max_bad: share of samples that may be unusable, 0 to 1.
-        add: specification of more pictures to train on, see ``read_added``; ``none`` for none,
-            empty for what the space says.
+        add: specification of more pictures to train on, see ``read_added``; empty for none.
 
     Raises:
         OptionError: a value out of its range, or not a regular expression.
@@ -61,12 +58,8 @@ class DataOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that mean the same in any working folder."""
         splits = _absolute(self.splits) if self.splits else ""
-        add = self.add if self.add in ("", ADD_NONE) else change_path(self.add, _absolute)
+        add = change_path(self.add, _absolute) if self.add else ""
         return {**asdict(self), "splits": splits, "add": add}
-
-    def or_add(self, spec: str | None) -> DataOptions:
-        """Return options that add what a space names, unless they say what to add, or nothing."""
-        return replace(self, add=spec) if spec and not self.add else self
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataOptions:

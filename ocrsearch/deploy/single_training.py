@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import torch
@@ -96,22 +96,8 @@ def training_folder(export: Path) -> Path:
     return export.with_name(f"{export.name}.training")
 
 
-class ConfigFile(NamedTuple):
-    """A configuration as a file gives it.
-
-    Attributes:
-        config: the configuration.
-        init: model whose weights are kept, if the file names one.
-        add: specification of pictures to train on in addition, if the file names any.
-    """
-
-    config: Config
-    init: Path | None = None
-    add: str | None = None
-
-
-def load_config(path: Path) -> ConfigFile:
-    """Read one configuration, and what it says to start from and to add.
+def load_config(path: Path) -> tuple[Config, Path | None]:
+    """Read one configuration, and the model that it says to start from.
 
     Args:
         path: a model file, or a YAML or JSON file in the shape of a configuration: a space in
@@ -121,7 +107,7 @@ def load_config(path: Path) -> ConfigFile:
         OcrSearchError: not such a file, or not one configuration.
     """
     if path.suffix == ".pt":
-        return ConfigFile(load_bundle(path).config)
+        return load_bundle(path).config, None
     space = load_space(path)
     if space.parameters:
         first = space.parameters[0]
@@ -129,7 +115,7 @@ def load_config(path: Path) -> ConfigFile:
             f"{path}: {first.path}: can be {first.distribution.describe()}; 'ocrsearch train' "
             "takes one value for each key, 'ocrsearch run' searches"
         )
-    return ConfigFile(space.resolve({}), space.init, space.add)
+    return space.resolve({}), space.init
 
 
 def inherited_options(data: str, *models: Path | None) -> DataOptions:

@@ -141,7 +141,6 @@ def search(
     space = space if isinstance(space, Space) else load_space(Path(space))
     if options.init is not None:
         space = replace(space, init=options.init)
-    options = replace(options, data=options.data.or_add(space.add))
     _check(options)
     name = check_study_name(options.study) if options.study else default_name(space, data)
     folder = study_folder(options.storage, name)
@@ -151,8 +150,6 @@ def search(
             own = sharing.folder(folder)
             engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)
-            if not dataset.splits["train"].n_added:
-                space = space.fixed_at("training.added", 0.0)
             space, init, start_line = _start_from(space, dataset)
             known = options.warm_start
             earlier = earlier_trials(storage, known, space) if known else []

@@ -6,7 +6,6 @@ symbol a frame, which bounds its output; a classifier writes one symbol.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -95,22 +94,21 @@ def scaled_widths(config: Config, images: PackedImages) -> list[int]:
 
 
 def check_feasible(config: Config, train: LabelledImages) -> None:
-    """Refuse a configuration that cannot learn what it would be trained on.
+    """Refuse a configuration that cannot learn its training split.
 
     Raises:
         InfeasibleError: too many labels do not fit.
     """
-    n = train.n_used(config.training.added)
     if config.model.architecture == "classifier":
-        _check_single(train.texts[:n])
+        _check_single(train)
         return
     need = frames_needed if config.model.architecture == "crnn" else len
     n_frames = [width // FRAME_STRIDE for width in scaled_widths(config, train.images)]
-    pairs = zip(train.texts[:n], n_frames[:n], strict=True)
+    pairs = zip(train.texts, n_frames, strict=True)
     unfit = sum(need(text) > available for text, available in pairs)
-    if unfit > MAX_UNFIT_SHARE * n:
+    if unfit > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
-            f"{unfit} of {n} labels need more frames than their pictures give at "
+            f"{unfit} of {len(train)} labels need more frames than their pictures give at "
             f"height {config.images.height} and width_scale {config.images.width_scale:g}"
         )
 
@@ -123,10 +121,10 @@ def _preprocessed_shapes(
     return tuple(preprocessed_shape(image, config) for image in images)
 
 
-def _check_single(texts: Sequence[str]) -> None:
-    longer = [text for text in texts if len(text) != 1]
-    if len(longer) > MAX_UNFIT_SHARE * len(texts):
+def _check_single(train: LabelledImages) -> None:
+    longer = [text for text in train.texts if len(text) != 1]
+    if len(longer) > MAX_UNFIT_SHARE * len(train):
         raise InfeasibleError(
-            f"{len(longer)} of {len(texts)} labels have more than one symbol, as {longer[0]!r}, "
+            f"{len(longer)} of {len(train)} labels have more than one symbol, as {longer[0]!r}, "
             "and a classifier reads one; search crnn or seq2seq"
         )

@@ -30,11 +30,6 @@ def space_schema() -> dict[str, Any]:
         "description": "Model file to start from; its path counts from this file's folder.",
         "type": "string",
     }
-    root["properties"]["add"] = {
-        "description": "Pictures to train on in addition, as --add; the path counts from this "
-        "file's folder.",
-        "type": "string",
-    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "ocrsearch space",

@@ -2,9 +2,8 @@
 
 A leaf is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or ``{float: [low, high]}``
 with ``step`` or ``log: true``. Any part may carry ``when:`` with the value of another parameter
-on which it depends. ``init`` names a model whose weights every configuration starts from, ``add``
-pictures that the training split gets in addition. The file is checked whole before anything is
-read or trained.
+on which it depends. ``init`` names a model whose weights every configuration starts from. The
+file is checked whole before anything is read or trained.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ocrsearch.config import Config, TrainingConfig, flatten
-from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, explain_validation_error, suggestion
 from ocrsearch.search.distributions import (
@@ -80,7 +78,6 @@ class Space:
         settings: of the search.
         content: the configuration part of the file, to compare spaces by.
         init: model file whose weights all configurations start from, if there is one.
-        add: specification of pictures that the training split gets in addition, if it does.
     """
 
     name: str
@@ -89,7 +86,6 @@ class Space:
     settings: SearchSettings
     content: dict[str, Any]
     init: Path | None = None
-    add: str | None = None
 
     def suggest(self, trial: Suggester) -> Values:
         """Ask an Optuna trial for a value of each parameter whose condition holds."""
@@ -132,20 +128,6 @@ class Space:
             if p.path in values and p.distribution.contains(values[p.path])
         }
 
-    def fixed_at(self, path: str, value: Scalar) -> Space:
-        """Return a space in which a parameter is searched no more; the same if none is there."""
-        searched = [p for p in self.parameters if p.path == path]
-        first = [
-            {key: v for key, v in flatten(values).items() if key != path}
-            for values in self.settings.try_first
-        ]
-        return replace(
-            self,
-            parameters=tuple(p for p in self.parameters if p.path != path),
-            fixed=(*self.fixed, *(FixedValue(path, value, p.condition) for p in searched)),
-            settings=self.settings.model_copy(update={"try_first": tuple(first)}),
-        )
-
     def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
         """Return a point of the space in which a leaf is in force and has the given value."""
         wanted = {path: allowed[0] for path, allowed in leaf.condition.items()}
@@ -181,7 +163,6 @@ def parse_space(text: str, name: str) -> Space:
 def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Space:
     content = dict(content)
     init = _init(content.pop("init", None), where, folder)
-    add = _add(content.pop("add", None), where, folder)
     try:
         search = content.pop("search", None)
         settings = SearchSettings.model_validate({} if search is None else search)
@@ -194,7 +175,7 @@ def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Spac
     settings = _with_numbers(settings, leaves)
     parameters = [leaf for leaf in leaves if isinstance(leaf, Parameter)]
     fixed = tuple(leaf for leaf in leaves if isinstance(leaf, FixedValue))
-    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, init, add)
+    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, init)
     _check_values(space, where)
     _check_first(space, where)
     return space
@@ -211,20 +192,6 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
             "folder of the space"
         )
     return folder / value
-
-
-def _add(value: Any, where: str, folder: Path) -> str | None:
-    """Return a specification whose path, which counts from the folder, is the space's."""
-    if value is None:
-        return None
-    if not isinstance(value, str) or not value:
-        raise SpaceError(
-            f"{where}: add: found {value!r}, must be written as --data is, as synth:recipe.yaml"
-        )
-    try:
-        return change_path(value, lambda path: str(folder / Path(path).expanduser()))
-    except RuntimeError as error:
-        raise SpaceError(f"{where}: add: found {value!r}: {error}") from None
 
 
 def _leaves(

@@ -100,7 +100,7 @@ class Trainer:
         self.charset = dataset.charset
         self.device = device
         val = dataset.splits["val"]
-        self.epochs = training_epochs(dataset, config.images, config.training.added)
+        self.epochs = training_epochs(dataset, config.images)
         self.val_lines = scaled_lines(val, dataset.charset, config.images)
         self.val_texts = val.texts
         self.architecture = ARCHITECTURES[config.model.architecture]

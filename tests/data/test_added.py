@@ -8,17 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from ocrsearch.config import Config, ImageConfig
+from ocrsearch.config import ImageConfig
 from ocrsearch.data.dataset import Dataset, load_dataset, load_split, open_dataset, save_dataset
 from ocrsearch.data.epochs import Epochs, training_epochs
 from ocrsearch.data.lines import Line, scaled_lines
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
-from ocrsearch.training.trainer import Trainer
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30
@@ -73,8 +71,7 @@ def test_another_set_is_for_training_alone(own: str, tmp_path: Path) -> None:
         assert load_split(own, split, DataOptions(add=more))[0].names == both.splits[split].names
     assert list(both.charset.symbols) == [*alone.charset.symbols, "a", "b", "c"]
     assert both.fingerprint != alone.fingerprint
-    sizes = [len(training_epochs(both, IMAGES, share)) for share in (0, 0.5, 1)]
-    assert sizes == [n, n + 1, n + 2]
+    assert len(training_epochs(both, IMAGES)) == n + 2
 
 
 def test_what_is_held_out_is_not_added(own: str, tmp_path: Path) -> None:
@@ -117,17 +114,6 @@ def test_a_recipe_makes_new_ones_among_the_same(own: str, recipe: str) -> None:
     assert Counter(keys(lines_of(epochs, 0))) == Counter(keys(whole))
 
 
-@pytest.mark.parametrize(("share", "n"), [(0, 0), (0.25, 3), (1, N_FRESH)])
-def test_an_epoch_has_a_share_of_the_added(own: str, recipe: str, share: float, n: int) -> None:
-    both = load(own, recipe)
-    same = set(keys(scaled_lines(load(own).splits["train"], both.charset, IMAGES)))
-    epochs = training_epochs(both, IMAGES, share)
-
-    lines = keys(lines_of(epochs, 1))
-    assert len(lines) == len(epochs) == N_OWN + n
-    assert sum(key not in same for key in lines) == n
-
-
 @pytest.mark.parametrize("size", [1, 4, 9, 1000])
 def test_each_part_has_its_share_of_both(own: str, recipe: str, size: int) -> None:
     both = load(own, recipe)
@@ -150,14 +136,6 @@ def test_the_same_ones_are_in_another_order(own: str, recipe: str) -> None:
     assert sorted(first) == sorted(second)
 
 
-def test_a_trial_trains_on_its_share(own: str, recipe: str) -> None:
-    both = load(own, recipe)
-    for share, n in ((0.0, 0), (0.5, N_FRESH // 2)):
-        config = Config.model_validate({"training": {"added": share}})
-        trainer = Trainer(config, both, 0, torch.device("cpu"), "fp32")
-        assert len(trainer.epochs) == N_OWN + n
-
-
 def test_what_is_marked_as_wrong_is_not_added(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.zeros((20, 24), np.uint8)
     samples = [Sample(f"{i}", image + i, "1", doubtful=i == 0) for i in range(3)]
@@ -174,9 +152,10 @@ def test_a_good_one_that_has_the_name_of_a_bad_one_is_added(own: str, tmp_path: 
     assert [b.name for b in both.bad] == ["added/ab.png"]
 
 
+@pytest.mark.parametrize("fresh", ["true", "false"])
 @pytest.mark.parametrize(("seed", "refused"), [(0, False), (1, True)])
 def test_made_of_the_data_itself_it_holds_out_the_same(
-    tmp_path: Path, seed: int, refused: bool
+    tmp_path: Path, seed: int, refused: bool, fresh: str
 ) -> None:
     image = Image.fromarray(np.pad(np.zeros((12, 6), np.uint8), 4, constant_values=255))
     single = tmp_path / "single"
@@ -187,13 +166,23 @@ def test_made_of_the_data_itself_it_holds_out_the_same(
     rows = [f"{name},{i % 3}" for i, name in enumerate(names)]
     (single / "labels.csv").write_text("\n".join(["image,text", *rows]))
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(f"{{kind: digits, source: single/labels.csv, seed: {seed}}}")
+    source = "source: single/labels.csv"
+    recipe.write_text(f"{{kind: digits, {source}, seed: {seed}, fresh: {fresh}}}")
     options = DataOptions(add=f"synth:{recipe}")
     if refused:
         with pytest.raises(DataError, match=r"made of the pictures of csv:.*write seed: 0 into"):
             load_dataset(f"csv:{single / 'labels.csv'}", options)
     else:
         load_dataset(f"csv:{single / 'labels.csv'}", options)
+
+
+def test_the_built_in_strings_hold_out_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("{kind: digits, counts: {train: 10}}")
+    with pytest.raises(DataError, match=r"made of the pictures of digits.*write seed: 20240101"):
+        load_dataset("digits", DataOptions(add=f"synth:{path}"))
+    path.write_text("{kind: digits, seed: 20240101, counts: {train: 10}}")
+    assert load_dataset("digits", DataOptions(add=f"synth:{path}")).splits["train"].n_added == 10
 
 
 def test_nothing_is_added_to_a_recipe(
@@ -204,15 +193,6 @@ def test_nothing_is_added_to_a_recipe(
     both = load_dataset(recipe, DataOptions(add=own))
     assert (both.fingerprint, both.splits["train"].n_added) == (alone.fingerprint, 0)
     assert f"{recipe} draws new pictures in each epoch; {own} is not added" in caplog.text
-
-
-def test_the_word_none_adds_nothing_whatever_the_space_says(own: str, recipe: str) -> None:
-    options = DataOptions(add="none")
-    assert options.or_add(recipe) == options
-    assert load_dataset(own, options).fingerprint == load_dataset(own).fingerprint
-    assert DataOptions().or_add(recipe).add == recipe
-    assert DataOptions(add=own).or_add(recipe).add == own
-    assert DataOptions().or_add(None) == DataOptions()
 
 
 def test_the_way_to_disk_and_back(own: str, recipe: str, tmp_path: Path) -> None:

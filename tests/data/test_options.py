@@ -39,7 +39,6 @@ def test_values_out_of_range_are_refused(values: dict[str, Any], said: str) -> N
         DataOptions(),
         DataOptions(group=r"^\d+", split_seed=7, train_share=0.1, keep_err=True, max_bad=1.0),
         DataOptions(add="synth:/more.yaml"),
-        DataOptions(add="none"),
         DataOptions(add="digits"),
     ],
 )

@@ -331,11 +331,11 @@ def test_without_an_observer(number_folder: Path, export: Path) -> None:
 def test_a_configuration_from_a_file(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"config{suffix}"
     path.write_text(json.dumps(CONTENT))
-    assert load_config(path) == (CONFIG, None, None)
+    assert load_config(path) == (CONFIG, None)
 
 
 def test_a_configuration_from_a_model(model_file: Path) -> None:
-    assert load_config(model_file) == (load_bundle(model_file).config, None, None)
+    assert load_config(model_file) == (load_bundle(model_file).config, None)
 
 
 def test_a_configuration_that_names_a_model(
@@ -344,11 +344,11 @@ def test_a_configuration_that_names_a_model(
     (tmp_path / "configs").mkdir()
     path = tmp_path / "configs" / "config.yaml"
     (tmp_path / "configs" / "model.pt").write_bytes(model_file.read_bytes())
-    path.write_text("init: model.pt\nadd: synth:more.yaml\nimages: {height: 32}\n")
+    path.write_text("init: model.pt\nimages: {height: 32}\n")
     monkeypatch.chdir(tmp_path)
-    config, init, add = load_config(Path("configs") / "config.yaml")
+    config, init = load_config(Path("configs") / "config.yaml")
     assert config.images.height == 32
-    assert (init, add) == (Path("configs") / "model.pt", f"synth:{Path('configs') / 'more.yaml'}")
+    assert init == Path("configs") / "model.pt"
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,6 @@ def test_a_configuration_that_names_a_model(
         ("images: {height: 4}", SpaceError, "greater than or equal to 16"),
         ("init: nowhere.pt", SpaceError, "init: .*nowhere.pt: no such model file"),
         ("init: 3", SpaceError, "must be the path of a model file"),
-        ("add: {kind: digits}", SpaceError, "add: .*must be written as --data is"),
         ("- 1", SpaceError, "must be a mapping"),
     ],
 )

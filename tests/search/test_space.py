@@ -9,7 +9,6 @@ import optuna
 import pytest
 
 from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, Seq2SeqConfig
-from ocrsearch.data.specs import read_samples
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, suggestion
 from ocrsearch.search.space import (
@@ -55,15 +54,6 @@ def active(leaf: Parameter | FixedValue, space: Space, values: Values) -> bool:
 
 def test_spaces_are_shipped() -> None:
     assert {path.stem for path in SHIPPED} >= {"classifier", "crnn", "quick", "seq2seq"}
-
-
-@each_shipped_space
-def test_what_a_shipped_space_adds_is_there(path: Path) -> None:
-    space = load_space(path)
-    if space.add:
-        texts = [sample.text for sample in read_samples(space.add)]
-        assert set("".join(texts)) == set("0123456789")
-        assert "training.added" in {p.path for p in space.parameters}
 
 
 @each_shipped_space
