@@ -189,6 +189,7 @@ def main(
     cer: Annotated[
         bool, typer.Option("--cer", help="CER, not exact match: for long lines.")
     ] = False,
+    add: Annotated[str, typer.Option(help="SPEC of more pictures to train on.")] = "",
     processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
 ) -> None:
     """Print a table of the variants."""
@@ -208,7 +209,7 @@ def main(
         ]
         for name, base in itertools.product(names, bases):
             with_variant(base, name)  # nothing is trained if one cannot be
-        n_val = len(load_dataset(data).splits["val"])
+        n_val = len(load_dataset(data, DataOptions(add=add)).splits["val"])
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -218,7 +219,7 @@ def main(
         for seed in range(seeds)
     ]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
+    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data, add)) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
     measured = "CER" if cer else "exact match"
@@ -262,15 +263,16 @@ _recipe = {
 }
 
 
-def _open(data: str) -> None:
+def _open(data: str, add: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    _specs.append(data)
+    _specs.extend([data, add])
 
 
 def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
     if split_seed not in _data:
-        _data[split_seed] = load_dataset(_specs[0], DataOptions(split_seed=split_seed))
+        data, add = _specs
+        _data[split_seed] = load_dataset(data, DataOptions(split_seed=split_seed, add=add))
     for (module, name_of_constant), value in _recipe.items():
         setattr(module, name_of_constant, value)
     lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]

@@ -93,6 +93,8 @@ _DATA_OPTIONS: dict[str, Any] = {
         ),
     ],
 }
+"""The fields of ``DataOptions`` that say what is read and how it is split."""
+
 _TRAINING_DATA_OPTIONS: dict[str, Any] = {
     **_DATA_OPTIONS,
     "add": Annotated[

@@ -35,7 +35,7 @@ from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.gpu_room import trials_at_once
 from ocrsearch.search.postgresql import database_reason
-from ocrsearch.search.sharing import hold_study
+from ocrsearch.search.sharing import Sharing, hold_study
 from ocrsearch.search.space import Space, load_space
 from ocrsearch.search.status import Ending, Limits, Observer, Status
 from ocrsearch.search.study import (
@@ -138,9 +138,7 @@ def search(
         OcrSearchError: the space, the data, the study or an option is wrong.
     """
     options = options or SearchOptions()
-    space = space if isinstance(space, Space) else load_space(Path(space))
-    if options.init is not None:
-        space = replace(space, init=options.init)
+    space = _space(space, options.init)
     _check(options)
     name = check_study_name(options.study) if options.study else default_name(space, data)
     folder = study_folder(options.storage, name)
@@ -151,19 +149,15 @@ def search(
             engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)
             space, init, start_line = _start_from(space, dataset)
-            known = options.warm_start
-            earlier = earlier_trials(storage, known, space) if known else []
             facts = _facts(space, dataset, options, init)
-            with sharing.turn():
-                study = open_study(storage, name, space, facts, earlier, sharing.slot)
+            study = _study(storage, name, space, facts, options.warm_start, sharing)
             left_out = _prepare_folder(dataset, folder, own, space.init)
-            limits = _limits(options)
             coordinator = Coordinator(
                 study,
                 space,
                 dataset.splits["train"],
                 engine,
-                limits,
+                _limits(options),
                 folder,
                 observer or _silent,
                 sharing,
@@ -179,6 +173,26 @@ def search(
             did = how_they_did(study)
     n_bad = len(dataset.bad)
     return SearchResult(name, options.storage, ending, coordinator.status, n_bad, left_out, did)
+
+
+def _space(space: Space | str | Path, init: Path | None) -> Space:
+    """Return a checked space, which starts from a model of its own or from the one given."""
+    space = space if isinstance(space, Space) else load_space(Path(space))
+    return space if init is None else replace(space, init=init)
+
+
+def _study(
+    storage: optuna.storages.RDBStorage,
+    name: str,
+    space: Space,
+    facts: StudyFacts,
+    warm_start: str | None,
+    sharing: Sharing,
+) -> optuna.Study:
+    """Open the study; a new one begins with the best of an earlier one, if that is wanted."""
+    earlier = earlier_trials(storage, warm_start, space) if warm_start else []
+    with sharing.turn():
+        return open_study(storage, name, space, facts, earlier, sharing.slot)
 
 
 def default_name(space: Space, data: str) -> str:
