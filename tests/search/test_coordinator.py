@@ -579,7 +579,7 @@ def test_an_older_study_of_that_name_leaves_nothing_to_go_on_from(setting: Setti
     stale = trial_folder(setting.folder / "s", 0) / "last.pt"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of another study")
-    setting.coordinator(ScriptedEngine(falling), Limits(1))._ask()
+    setting.coordinator(ScriptedEngine(falling), Limits(1))._chooser.next()
     assert not stale.exists()
 
 
@@ -592,18 +592,19 @@ def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
 
 
 def test_progress_renews_the_attempts(setting: Setting) -> None:
-    running = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    trial = running._ask()
+    coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
+    trial = coordinator._chooser.next()
+    assert trial is not None
     trial.attempts = 2
-    running._report(trial, [epoch(1, 0.5)])
+    coordinator.ledger.note_epochs(trial, [epoch(1, 0.5)])
     assert trial.attempts == 1
 
 
 def test_ties_go_to_the_lower_loss(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    coordinator._note_best((0.0, 0.3, 5), 1.0, {})
-    coordinator._note_best((0.0, 0.2, 6), 1.0, {})
-    coordinator._note_best((0.0, 0.4, 7), 1.0, {})
+    coordinator.ledger._note_best((0.0, 0.3, 5), 1.0, {})
+    coordinator.ledger._note_best((0.0, 0.2, 6), 1.0, {})
+    coordinator.ledger._note_best((0.0, 0.4, 7), 1.0, {})
     assert coordinator.status.best_number == 6
 
 
@@ -670,7 +671,7 @@ def test_an_interrupted_trial_keeps_its_half_batch(setting: Setting) -> None:
     for event in engine.poll(0):
         first._handle(event)
     again = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    assert again._queue[0].config.training.batch_size == 8
+    assert again._chooser._queue[0].config.training.batch_size == 8
 
 
 def test_what_took_too_much_memory_is_the_limit_from_then_on(tmp_path: Path) -> None:

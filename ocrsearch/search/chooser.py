@@ -1,0 +1,159 @@
+"""What is trained next: what was left, what is promoted, or what the sampler suggests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+
+from ocrsearch.search.failures import HALVED, with_half_batch
+from ocrsearch.search.ledger import Ledger, tried_key
+from ocrsearch.search.sharing import Sharing
+from ocrsearch.search.space import Space
+from ocrsearch.search.status import Observer, Running
+from ocrsearch.search.study import REPEATED, unfinished_trials
+from ocrsearch.training.trial_files import remove_folder, trial_folder
+
+MAX_REPEATS = 50
+"""So often in a row the sampler may suggest what was tried; then the space is taken as used up."""
+
+
+class Chooser:
+    """Finds work for idle workers.
+
+    Attributes:
+        exhausted: the sampler knows no configuration that was not tried.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Space,
+        ledger: Ledger,
+        folder: Path,
+        observer: Observer,
+        sharing: Sharing,
+    ) -> None:
+        """Begin with what an earlier coordinator left, where no other may take it up."""
+        self._study, self._space, self._folder = study, space, folder
+        self._ledger, self._observer, self._sharing = ledger, observer, sharing
+        self.exhausted = False
+        self._queue = [] if sharing.several else self._left()
+
+    def next(self) -> Running | None:
+        """Return what can be trained, None if there is nothing for now.
+
+        What was left comes first, then what is promoted, then something new if there is room.
+        """
+        if self._queue:
+            return self._queue.pop(0)
+        if not (self._candidates() or self._room or self._sharing.is_time_to_take_over()):
+            return None
+        with self._ledger.turn():
+            if left := self._sharing.left_behind(self._study):
+                return self._take_over(*left[0])
+            if candidates := self._candidates():
+                return self._promote(candidates[0])
+            return self._ask() if self._room else None
+
+    def try_again(self, running: Running) -> None:
+        """Let a trial that broke off be the next."""
+        self._queue.insert(0, running)
+
+    def has_candidates(self) -> bool:
+        """Whether a paused trial may go on now."""
+        return bool(self._candidates())
+
+    @property
+    def _room(self) -> int:
+        """How many new configurations may be begun."""
+        status = self._ledger.status
+        begun = status.n_finished + len(status.running) + len(self._ledger.elsewhere)
+        return 0 if self.exhausted else max(0, status.limits.trials - begun)
+
+    def _candidates(self) -> list[int]:
+        promotion, paused = self._ledger.promotion, self._ledger.paused
+        if promotion is None:
+            return []
+        found = promotion.candidates(paused)
+        if not found and not self._room and self._ledger.nobody_trains:
+            return promotion.finalist(paused)
+        if self._room and self._ledger.status.limits.timeout_s is not None:
+            return promotion.last_chances(paused, self._has_time) or found
+        return found
+
+    def _has_time(self, number: int, n_more: int) -> bool:
+        """Whether the time lasts for what is left of a paused trial and some epochs before it."""
+        status = self._ledger.status
+        assert status.limits.timeout_s is not None
+        epochs = optuna.Trial(self._study, self._ledger.paused[number]).user_attrs["epochs"]
+        n_left = self._space.max_epochs - len(epochs) + n_more
+        seconds: float = sum(record["seconds"] for record in epochs) / len(epochs) * n_left
+        return status.elapsed_s + seconds < status.limits.timeout_s
+
+    def _promote(self, number: int) -> Running:
+        assert self._ledger.promotion is not None
+        self._ledger.promotion.promote(number)
+        trial = optuna.Trial(self._study, self._ledger.paused.pop(number))
+        running = self._take_up(trial, len(trial.user_attrs["epochs"]))
+        self._ledger.note_promoted(running)
+        line = f"trial {number} goes on from epoch {len(running.epochs)}"
+        self._observer(self._ledger.status, line)
+        return running
+
+    def _take_over(self, trial: optuna.Trial, n_reported: int) -> Running:
+        running = self._take_up(trial, n_reported)
+        self._ledger.elsewhere.discard(trial.number)
+        line = f"trial {trial.number} goes on from epoch {n_reported}: its coordinator is gone"
+        self._observer(self._ledger.status, line)
+        return running
+
+    def _ask(self) -> Running | None:
+        """Return a configuration that was not tried, None if the sampler knows no other."""
+        for _ in range(MAX_REPEATS):
+            trial = self._study.ask()
+            running = self._take_up(trial, 0)
+            key = tried_key(running.values)
+            if key not in self._ledger.tried:
+                self._ledger.tried.add(key)
+                # what lies there is of an older study of that name, whose database is gone
+                remove_folder(trial_folder(self._folder, trial.number))
+                return running
+            self._tell_repeated(trial)
+        self.exhausted = True
+        return None
+
+    def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
+        """Return a trial with its values; those that were not yet suggested are, now."""
+        self._sharing.claim(trial)
+        values = self._space.suggest(trial)
+        known = trial.user_attrs.get("epochs", [])
+        config = self._space.resolve(values)
+        if HALVED in trial.user_attrs:
+            config = with_half_batch(config)
+        return Running(trial, values, config, known, n_reported)
+
+    def _left(self) -> list[Running]:
+        """Return what an earlier coordinator left in training, without what it had only asked.
+
+        It may have been killed between asking and noting that the configuration was tried.
+        """
+        left = unfinished_trials(self._study)
+        numbers = {trial.number for trial, _ in left}
+        others = [t for t in self._study.get_trials(deepcopy=False) if t.number not in numbers]
+        tried = {tried_key(t.params) for t in others}
+        queue = []
+        for trial, n_reported in left:
+            running = self._take_up(trial, n_reported)
+            key = tried_key(running.values)
+            if key in tried and not running.epochs:
+                self._tell_repeated(trial)
+            else:
+                tried.add(key)
+                queue.append(running)
+        return queue
+
+    def _tell_repeated(self, trial: optuna.Trial) -> None:
+        trial.set_user_attr(REPEATED, value=True)
+        self._study.tell(trial, state=TrialState.PRUNED)
