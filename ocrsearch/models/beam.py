@@ -32,11 +32,13 @@ class BeamSearch:
         beam: texts kept for each line, 1 or more.
         fusion: language model, lexicon and bonus.
         ctc_weight: of the CTC head's log probability in an encoder-decoder, 0 or more.
+        margin: in nats; an encoder-decoder gives up what is worse by more than this.
     """
 
     beam: int = 10
     fusion: Fusion = field(default_factory=Fusion)
     ctc_weight: float = 0.0
+    margin: float = 10.0
 
 
 class _Texts(NamedTuple):

@@ -4,6 +4,8 @@ The score of a text is ``log P_attention(text) + ctc_weight * log P_ctc(text) + 
 Watanabe et al., 2017 (IEEE JSTSP 11(8)); before its end, the CTC part is the probability that the
 line begins like this. Attention alone may repeat or leave out parts of a line; what CTC finds
 impossible in that many frames is never written.
+
+A step of the decoder costs more than all else, so only texts that may still win take it.
 """
 
 from __future__ import annotations
@@ -19,38 +21,31 @@ from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.ctc_prefix import CtcPrefixes
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.encoder import Encoded
-from ocrsearch.models.seq2seq import Seq2Seq, State
+from ocrsearch.models.rows import Rows
+from ocrsearch.models.seq2seq import Seq2Seq
 
-CPU_ROWS = 128
-"""Texts of all lines that are prolonged at a time on a CPU."""
-
-
-class _Step(NamedTuple):
-    """What was chosen in a step: (B, K) parents in the step before, symbols or the end, log P."""
-
-    parents: np.ndarray
-    ids: np.ndarray
-    log_probs: np.ndarray
+CPU_LINES = 32
+"""Lines that are read at a time on a CPU."""
 
 
 def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
     """Read a batch by the text that scores best.
 
     A text has at most as many symbols as its picture has frames. A text that is at its end keeps
-    its place in the beam; a line is done when none of its others can become better.
+    its place in the beam. One that goes on is given up when it cannot become better than one at
+    its end, or when it is worse by the margin than the best that goes on.
 
     Args:
         model: in evaluation mode.
         encoded: its encoder's output.
-        search: beam, fusion and weight of the CTC head.
+        search: beam, margin, fusion and weight of the CTC head.
 
     Returns:
         The best text of each line. Confidences are the decoder's own, as of ``seq2seq_greedy``;
         neither CTC nor fusion is in them.
     """
-    if encoded.features.device.type == "cpu":  # what fits its cache is read twice as fast
-        n_lines = max(1, CPU_ROWS // search.beam)
-        parts = zip(*(torch.split(part, n_lines) for part in encoded), strict=True)
+    if encoded.features.device.type == "cpu":  # what fits its cache is read faster
+        parts = zip(*(torch.split(part, CPU_LINES) for part in encoded), strict=True)
         return [found for part in parts for found in _search(model, Encoded(*part), search)]
     return _search(model, encoded, search)
 
@@ -58,108 +53,135 @@ def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) ->
 def _search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
     memory, state, ids = model.start(encoded)
     texts = _Texts(model, encoded, search)
-    every = torch.arange(len(ids), device=ids.device).repeat_interleave(search.beam)
-    memory = Memory(*(part[every] for part in memory))
-    state, ids = _take(state, every), ids[every]
-    firsts = torch.arange(len(encoded.features), device=ids.device)[:, None] * search.beam
-    steps: list[_Step] = []
     for n_written in range(int(encoded.frame_lengths.max()) + 1):
-        log_probs, state = model.step(ids, state, memory)
-        parents, chosen, added = texts.grow(log_probs, n_written)
-        steps.append(_Step(*(part.cpu().numpy() for part in (parents, chosen, added))))
-        if texts.are_decided(n_written):
+        read = Memory(*(part[texts.rows.lines] for part in memory))
+        log_probs, (hidden, cell, past) = model.step(ids, state, read)
+        parents, ids = texts.grow(log_probs, n_written)
+        if not len(ids):
             break
-        rows = (firsts + parents).flatten()
-        state, ids = _take(state, rows), chosen.flatten()
-    return _write_out(steps, texts.best(), model.eos_id)
+        state = hidden[parents], cell[parents], past[parents]
+    return texts.write_out()
 
 
-def _take(state: State, rows: Tensor) -> State:
-    hidden, cell, past = state
-    return hidden[rows], cell[rows], past[rows]
+class _Chosen(NamedTuple):
+    """What is in the beam after a step, (B, K) each, the best first.
+
+    Attributes:
+        scores: minus infinity in an unused place.
+        ended: place among the texts that had ended before; -1 for one that is prolonged.
+        parents: row of the text that is prolonged.
+        ids: what is added to it, a symbol or the end.
+    """
+
+    scores: Tensor
+    ended: Tensor
+    parents: Tensor
+    ids: Tensor
 
 
 class _Texts:
-    """The K texts that are kept for each of B lines, the best first."""
+    """The texts that are kept: N that go on, and up to K of each of B lines that have ended.
+
+    A text is a node: a symbol or the end, and the node of the text before it.
+    """
 
     def __init__(self, model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> None:
-        shape, device = (len(encoded.features), search.beam), encoded.features.device
+        n_lines, device = len(encoded.features), encoded.features.device
         self._end, self._search = model.eos_id, search
         self._limits = encoded.frame_lengths.to(device)
-        self._states = search.fusion.start(shape)
-        self._own = torch.full(shape, -torch.inf, dtype=torch.float64, device=device)
-        self._own[:, 0] = 0.0  # the empty text; the other places are unused
-        self._extra, self._scores = torch.zeros_like(self._own), self._own
-        self._done = torch.zeros_like(self._own, dtype=torch.bool)
+        self.rows = Rows(torch.arange(n_lines, device=device), n_lines)  # an empty text each
+        self._own = torch.zeros(n_lines, dtype=torch.float64, device=device)
+        self._extra = torch.zeros_like(self._own)
+        self._nodes = torch.full_like(self.rows.lines, -1)
+        self._states = search.fusion.start((1, n_lines))
+        self._ended = self._own.new_full((n_lines, search.beam), -torch.inf)
+        self._ended_nodes = self._nodes.new_full((n_lines, search.beam), -1)
+        self._history: list[tuple[Tensor, Tensor, Tensor]] = []
         self._ctc: CtcPrefixes | None = None
         if search.ctc_weight > 0:
             log_probs = model.column_head(encoded.columns)
-            self._ctc = CtcPrefixes(log_probs, encoded.frame_lengths, search.beam)
+            self._ctc = CtcPrefixes(log_probs, encoded.frame_lengths)
 
-    def grow(self, log_probs: Tensor, n_written: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Add a symbol, or the end, to each text, and keep the best.
+    def grow(self, log_probs: Tensor, n_written: int) -> tuple[Tensor, Tensor]:
+        """Add a symbol, or the end, to each text that goes on, and keep the best.
 
         Args:
-            log_probs: (B * K, V) of what follows each text; changed.
-            n_written: length of the texts that are not at their end.
+            log_probs: (N, V) of what follows each text; changed.
+            n_written: their length.
 
         Returns:
-            (B, K) each: which text it was, what was added, and the log probability of that.
+            The rows of those that go on from here, and the symbol that each adds.
         """
-        log_probs = log_probs.double().view(*self._own.shape, -1)
-        is_full = (self._limits <= n_written)[:, None, None]
-        log_probs[..., : self._end].masked_fill_(is_full, -torch.inf)
-        log_probs.masked_fill_(self._done[..., None], 0.0)
-        gains = self._search.fusion.all_gains(self._states, self._end)
-        extra = self._extra[..., None] + torch.from_numpy(gains).to(log_probs.device)
-        total = self._own[..., None] + log_probs + extra
+        log_probs = log_probs.double()
+        is_full = self._limits[self.rows.lines] <= n_written
+        log_probs[:, : self._end].masked_fill_(is_full[:, None], -torch.inf)
+        gains = self._search.fusion.all_gains(self._states, self._end)[0]
+        extra = self._extra[:, None] + torch.from_numpy(gains).to(log_probs.device)
+        total = self._own[:, None] + log_probs + extra
         if self._ctc is not None:
-            total += self._search.ctc_weight * self._ctc.scores()
-        total.masked_fill_(self._done[..., None], -torch.inf)
-        total[..., self._end] = torch.where(self._done, self._scores, total[..., self._end])
-        self._scores, chosen = total.flatten(1).topk(self._search.beam, dim=1)
-        parents, ids = chosen // total.shape[2], chosen % total.shape[2]
-        added = log_probs.flatten(1).gather(1, chosen)
-        self._own = self._own.gather(1, parents) + added
-        self._extra = extra.flatten(1).gather(1, chosen)  # of no more use where a text has ended
-        is_end = (ids == self._end) & self._scores.isfinite()
-        self._done = self._done.gather(1, parents) | is_end
-        following = torch.where(ids == self._end, -1, ids).cpu().numpy()
-        places = parents.cpu().numpy()
-        self._states = self._search.fusion.follow(self._states, places, following)
+            total += self._search.ctc_weight * self._ctc.scores(self.rows)
+        chosen = self._choose(total)
+        added = log_probs[chosen.parents, chosen.ids]
+        nodes = self._note(chosen, added)
+        has_ended = (chosen.ended >= 0) | (chosen.ids == self._end)
+        self._ended = chosen.scores.masked_fill(~has_ended, -torch.inf)
+        self._ended_nodes = nodes
+        lines, places = self._that_may_win(chosen.scores, has_ended, n_written)
+        parents, ids = chosen.parents[lines, places], chosen.ids[lines, places]
+        self.rows = Rows(lines, len(self._limits))
+        self._own = self._own[parents] + added[lines, places]
+        self._extra, self._nodes = extra[parents, ids], nodes[lines, places]
+        self._states = self._search.fusion.follow(
+            self._states, parents.cpu().numpy()[None], ids.cpu().numpy()[None]
+        )
         if self._ctc is not None:
-            self._ctc.follow(parents, ids)
-        return parents, ids, added
+            self._ctc.follow(parents, ids, lines)
+        return parents, ids
 
-    def are_decided(self, n_written: int) -> bool:
-        """Whether no text that goes on can become better than the best that ended.
+    def _choose(self, total: Tensor) -> _Chosen:
+        """Return the best of what (N, V) texts may become and of what has ended."""
+        beam, n_added = self._search.beam, total.shape[1]
+        prolonged = self.rows.pad(total, -torch.inf).flatten(1)
+        scores, chosen = torch.cat([self._ended, prolonged], dim=1).topk(beam, dim=1)
+        ended = torch.where(chosen < beam, chosen, -1)
+        place = (chosen - beam).clamp(min=0)
+        rows = self.rows.pad(torch.arange(len(total), device=total.device), 0)
+        return _Chosen(scores, ended, rows.gather(1, place // n_added), place % n_added)
 
-        Nothing but the bonus can raise a score.
-        """
-        room = (self._limits - n_written).clamp(min=0)
+    def _note(self, chosen: _Chosen, added: Tensor) -> Tensor:
+        """Return (B, K) nodes, new ones for texts that were prolonged."""
+        first = len(self._history) * chosen.ids.numel()
+        new = torch.arange(first, first + chosen.ids.numel(), device=added.device)
+        self._history.append((chosen.ids, added, self._nodes[chosen.parents]))
+        before = self._ended_nodes.gather(1, chosen.ended.clamp(min=0))
+        return torch.where(chosen.ended >= 0, before, new.view_as(before))
+
+    def _that_may_win(
+        self, scores: Tensor, has_ended: Tensor, n_written: int
+    ) -> tuple[Tensor, ...]:
+        """Return line and place of the texts to go on with; only the bonus can raise a score."""
+        scores = scores.masked_fill(has_ended, -torch.inf)
+        room = (self._limits - n_written - 1).clamp(min=0)
         most = room * max(0.0, self._search.fusion.length_bonus)
-        best_done = self._scores.masked_fill(~self._done, -torch.inf).amax(1)
-        best_open = self._scores.masked_fill(self._done, -torch.inf).amax(1)
-        return bool((best_done >= best_open + most).all())
+        may_win = scores > (self._ended.amax(1) - most)[:, None]
+        is_near = scores >= scores.amax(1, keepdim=True) - self._search.margin
+        return (may_win & is_near).nonzero().unbind(1)
 
-    def best(self) -> np.ndarray:
-        """Return which text of each line scores best, among those at their end."""
-        return self._scores.masked_fill(~self._done, -torch.inf).argmax(1).cpu().numpy()
-
-
-def _write_out(steps: list[_Step], best: np.ndarray, eos_id: int) -> list[Hypothesis]:
-    """Follow the chosen texts (B,) of the last step back to their beginning."""
-    lines = np.arange(len(best))
-    ids, log_probs = [], []
-    for step in reversed(steps):
-        ids.append(step.ids[lines, best])
-        log_probs.append(step.log_probs[lines, best])
-        best = step.parents[lines, best]
-    all_ids, all_log_probs = np.array(ids[::-1]).T, np.array(log_probs[::-1]).T
-    found = []
-    for row, values in zip(all_ids.tolist(), all_log_probs, strict=True):
-        length = row.index(eos_id)
-        confidences = np.exp(values[: length + 1])
-        symbols = tuple(confidences[:length].tolist())
-        found.append(Hypothesis(tuple(row[:length]), float(np.prod(confidences)), symbols))
-    return found
+    def write_out(self) -> list[Hypothesis]:
+        """Return the best text of each line among those that have ended."""
+        ids, log_probs, before = (
+            torch.cat([part.flatten() for part in parts]).cpu().numpy()
+            for parts in zip(*self._history, strict=True)
+        )
+        best = self._ended_nodes.gather(1, self._ended.argmax(1, keepdim=True))[:, 0]
+        found = []
+        for node in best.tolist():
+            path = [node]
+            while (node := int(before[node])) >= 0:
+                path.append(node)
+            path = path[::-1]
+            confidences = np.exp(log_probs[path])
+            symbols = tuple(confidences[:-1].tolist())
+            text = tuple(ids[path[:-1]].tolist())
+            found.append(Hypothesis(text, float(np.prod(confidences)), symbols))
+        return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from ocrsearch.models.ctc_prefix import CtcPrefixes
 from ocrsearch.models.decoding import seq2seq_greedy
 from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.factory import build_network
+from ocrsearch.models.rows import Rows
 from ocrsearch.models.seq2seq import Seq2Seq
 from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
 from tests.models.decoding_references import (
@@ -77,7 +80,7 @@ def test_a_wide_beam_finds_the_best_of_all_texts(
     widths = [12, 4, 8, 12, 12]
     encoded = encode(model, widths)
     found = seq2seq_beam_search(
-        model, encoded, BeamSearch(100, Fusion(weighted, bonus), ctc_weight)
+        model, encoded, BeamSearch(100, Fusion(weighted, bonus), ctc_weight, math.inf)
     )
     for b, width in enumerate(widths):
         n_frames = width // STRIDE
@@ -155,16 +158,20 @@ def test_prefix_scores_are_sums_over_all_texts(seed: int) -> None:
         ctc_probabilities(log_probs[:n], N_SYMBOLS)
         for log_probs, n in zip(output.log_probs, lengths, strict=True)
     ]
+    rows = Rows(torch.tensor([0, 1, 1, 2]), 3)
     for text in all_texts(N_SYMBOLS, 3):
-        prefixes = CtcPrefixes(output.log_probs, output.frame_lengths, beam=2)
-        for symbol in (*text, N_SYMBOLS, N_SYMBOLS):  # what is at its end stays
-            prefixes.follow(torch.ones(3, 2, dtype=torch.int64), torch.full((3, 2), symbol))
-        scores = prefixes.scores()
-        for b, total in enumerate(totals):
-            for k in range(2):
-                assert_log(scores[b, k, N_SYMBOLS], total.get(text, 0.0))
-                for symbol in range(N_SYMBOLS):
-                    assert_log(scores[b, k, symbol], prefix_probability(total, (*text, symbol)))
+        prefixes = CtcPrefixes(output.log_probs, output.frame_lengths)
+        parents = rows.lines
+        for symbol in text:
+            prefixes.follow(parents, torch.full((4,), symbol), rows.lines)
+            parents = torch.arange(4)
+        is_grown = len(text) > 0
+        used = rows if is_grown else Rows(torch.arange(3), 3)
+        scores = prefixes.scores(used)
+        for row, line in zip(scores, used.lines.tolist(), strict=True):
+            assert_log(row[N_SYMBOLS], totals[line].get(text, 0.0))
+            for symbol in range(N_SYMBOLS):
+                assert_log(row[symbol], prefix_probability(totals[line], (*text, symbol)))
 
 
 def assert_log(found: Tensor, p: float) -> None:
@@ -174,8 +181,8 @@ def assert_log(found: Tensor, p: float) -> None:
 def test_prefix_scores_of_impossible_symbols_are_finite() -> None:
     log_probs = torch.full((1, 200, N_SYMBOLS + 1), -torch.inf)
     log_probs[..., 0] = 0.0
-    prefixes = CtcPrefixes(log_probs, torch.tensor([200]), beam=1)
+    prefixes, zero = CtcPrefixes(log_probs, torch.tensor([200])), torch.tensor([0])
     for symbol in (0, 1, 1):
-        assert prefixes.scores().isfinite().all()
-        prefixes.follow(torch.zeros(1, 1, dtype=torch.int64), torch.full((1, 1), symbol))
-    assert prefixes.scores().isfinite().all()
+        assert prefixes.scores(Rows(zero, 1)).isfinite().all()
+        prefixes.follow(zero, torch.tensor([symbol]), zero)
+    assert prefixes.scores(Rows(zero, 1)).isfinite().all()
