@@ -233,7 +233,8 @@ def main(
 
 def with_variant(base: Config, name: str) -> Config:
     """Return the configuration of a variant, by its name or by the values that it is given as."""
-    return with_values(base, VARIANTS[name][1] if name in VARIANTS else name.split())
+    assignments = VARIANTS[name][1] if name in VARIANTS else name.split()
+    return with_values(base, assignments, option="--variant")
 
 
 def first_configuration(space: Space) -> Config:

@@ -22,12 +22,13 @@ def random_config(space: Space, seed: int) -> Config:
     return space.resolve(space.suggest(study.ask()))
 
 
-def with_values(config: Config, assignments: Sequence[str]) -> Config:
+def with_values(config: Config, assignments: Sequence[str], option: str = "--set") -> Config:
     """Return a configuration with some values changed.
 
     Args:
         config: what to change.
         assignments: each ``path=value``, as ``training.augment.elastic=1``.
+        option: where they were given, for what is said of a wrong one.
 
     Raises:
         OptionError: an assignment that is none, no such key, or a value that it cannot have.
@@ -35,26 +36,27 @@ def with_values(config: Config, assignments: Sequence[str]) -> Config:
     content = config.model_dump()
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
+        where = f"{option} {assignment}"
         if not equals:
-            raise OptionError(f"--set {assignment}: write it as training.augment.elastic=1")
-        _put(content, path.strip().split("."), _value(assignment, text), assignment)
+            raise OptionError(f"{where}: write it as training.augment.elastic=1")
+        _put(content, path.strip().split("."), _value(text, where), where)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        raise OptionError(explain_validation_error("--set", error)) from None
+        raise OptionError(explain_validation_error(option, error)) from None
 
 
-def _value(assignment: str, text: str) -> Any:
+def _value(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise OptionError(f"--set {assignment}: not a value") from None
+        raise OptionError(f"{where}: not a value") from None
 
 
-def _put(content: dict[str, Any], path: Sequence[str], value: Any, assignment: str) -> None:
+def _put(content: dict[str, Any], path: Sequence[str], value: Any, where: str) -> None:
     *sections, key = path
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
-            raise OptionError(f"--set {assignment}: {section!r} is a value and has no parts")
+            raise OptionError(f"{where}: {section!r} is a value and has no parts")
     content[key] = value
