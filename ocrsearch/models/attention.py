@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrsearch.models.layers import LOCATION_FILTERS, LOCATION_WIDTH
+from ocrsearch.models.rows import Rows
 
 
 class Memory(NamedTuple):
@@ -25,11 +26,25 @@ class Memory(NamedTuple):
         values: (B, T, D) with attention, (B, 1, D) without.
         keys: (B, T, hidden_size) projected values; unused without attention.
         mask: (B, T) bool, True where a frame belongs to the picture.
+        rows: of N decoders, perhaps several for a picture; keys and mask are then those of the
+            rows, the values still those of the pictures. None: a decoder for each picture.
     """
 
     values: Tensor
     keys: Tensor
     mask: Tensor
+    rows: Rows | None = None
+
+    def for_rows(self, rows: Rows) -> Memory:
+        """Return what rows of decoders read of these pictures."""
+        return Memory(self.values, self.keys[rows.lines], self.mask[rows.lines], rows)
+
+    def read(self, weights: Tensor) -> Tensor:
+        """Return the (N, D) means of the values under (N, T) weights."""
+        if self.rows is None:
+            return torch.bmm(weights[:, None], self.values)[:, 0]
+        means = torch.bmm(self.rows.pad(weights, 0.0), self.values)
+        return means[self.rows.lines, self.rows.places]
 
 
 class AdditiveAttention(nn.Module):
@@ -56,7 +71,7 @@ class AdditiveAttention(nn.Module):
             least 0, 1 in all for each picture, 0 in its padding.
         """
         weights = self._weights(self.query(hidden)[:, None] + memory.keys, memory)
-        return _context(weights, memory), weights[:, None]
+        return memory.read(weights), weights[:, None]
 
     def _weights(self, sums: Tensor, memory: Memory) -> Tensor:
         """Return (B, T) weights for the (B, T, hidden_size) sums, which are overwritten.
@@ -86,7 +101,7 @@ class LocationAttention(AdditiveAttention):
         located = self.location(self.filters(past).transpose(1, 2))  # (B, T, hidden_size)
         sums = located.add_(self.query(hidden)[:, None]).add_(memory.keys)  # in place: a sixth less
         weights = self._weights(sums, memory)
-        return _context(weights, memory), torch.stack([weights, past[:, 1] + weights], dim=1)
+        return memory.read(weights), torch.stack([weights, past[:, 1] + weights], dim=1)
 
 
 class LastState(nn.Module):
@@ -96,11 +111,8 @@ class LastState(nn.Module):
 
     def forward(self, hidden: Tensor, past: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Return the one value (B, D) in memory, and the past as it is."""
-        return memory.values[:, 0], past
-
-
-def _context(weights: Tensor, memory: Memory) -> Tensor:
-    return torch.bmm(weights[:, None], memory.values)[:, 0]
+        values = memory.values[:, 0]
+        return (values if memory.rows is None else values[memory.rows.lines]), past
 
 
 ATTENTIONS: dict[str, type[AdditiveAttention]] = {

@@ -38,7 +38,7 @@ class BeamSearch:
     beam: int = 10
     fusion: Fusion = field(default_factory=Fusion)
     ctc_weight: float = 0.0
-    margin: float = 10.0
+    margin: float = 7.0
 
 
 class _Texts(NamedTuple):

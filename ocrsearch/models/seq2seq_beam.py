@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocrsearch.models.attention import Memory
 from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.ctc_prefix import CtcPrefixes
 from ocrsearch.models.decoding import Hypothesis
@@ -54,8 +53,7 @@ def _search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypoth
     memory, state, ids = model.start(encoded)
     texts = _Texts(model, encoded, search)
     for n_written in range(int(encoded.frame_lengths.max()) + 1):
-        read = Memory(*(part[texts.rows.lines] for part in memory))
-        log_probs, (hidden, cell, past) = model.step(ids, state, read)
+        log_probs, (hidden, cell, past) = model.step(ids, state, memory.for_rows(texts.rows))
         parents, ids = texts.grow(log_probs, n_written)
         if not len(ids):
             break
