@@ -1,12 +1,17 @@
 """Measure how long decoding takes a line, without the network.
 
 Random CTC output that is as sure as a trained network mostly is, and a language model of random
-texts; the seconds are of one thread, the best of several runs.
+texts; of an encoder-decoder one that is not trained, whose texts are all as likely, so that none
+is given up. Or, with ``--model``, what a trained network makes of validation pictures, and a
+language model of the training labels. The seconds are of one thread, the best of several runs.
 """
 
+import math
 import time
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,16 +19,21 @@ import typer
 
 from ocrsearch.config import Config, Seq2SeqConfig
 from ocrsearch.data.charset import Charset
+from ocrsearch.data.dataset import load_dataset
+from ocrsearch.data.lines import Line
+from ocrsearch.data.preprocess import prepare_image
+from ocrsearch.deploy.bundle import load_bundle
 from ocrsearch.models.automaton import Fusion
 from ocrsearch.models.beam import BeamSearch, ctc_beam_search
 from ocrsearch.models.crnn import CtcOutput
 from ocrsearch.models.decoding import ctc_best_path, seq2seq_greedy
 from ocrsearch.models.encoder import Encoded
-from ocrsearch.models.factory import build_network
+from ocrsearch.models.factory import ARCHITECTURES, build_network
 from ocrsearch.models.language_model import LanguageModel
 from ocrsearch.models.lexicon import Lexicon
 from ocrsearch.models.ngrams import count_ngrams
 from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
+from ocrsearch.training.evaluation import encode_lines
 
 FIRST_SYMBOL = 0x3B1
 TEXT_LENGTH = 40
@@ -68,9 +78,14 @@ def main(
     beam: Annotated[int, typer.Option(min=1, help="Texts kept for a line.")] = 10,
     sharpness: Annotated[float, typer.Option(help="Logit of what is shown, over noise.")] = 8.0,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of each, the best counts.")] = 5,
+    model: Annotated[Path | None, typer.Option(help="A trained CRNN or seq2seq.")] = None,
+    data: Annotated[str, typer.Option(help="What it reads; see 'ocrsearch run'.")] = "digits",
 ) -> None:
     """Print the milliseconds that each way of decoding takes a line."""
     torch.set_num_threads(1)
+    if model is not None:
+        _bench_model(model, data, beam, repeats)
+        return
     rng = np.random.default_rng(0)
     charset = Charset([chr(FIRST_SYMBOL + i) for i in range(symbols)])
     texts = _random_texts(rng, charset, 2000 + lines)
@@ -115,6 +130,40 @@ def _bench_seq2seq(
         ("seq2seq beam, language model, CTC", both),
     ):
         _report(name, lines, repeats, lambda s=search: seq2seq_beam_search(model, encoded, s))
+
+
+@torch.inference_mode()
+def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
+    """Print those of a trained network, and what becomes of its texts without the margin."""
+    bundle = load_bundle(path)
+    dataset = load_dataset(data)
+    config, part = bundle.members[0].config, dataset.splits["val"]
+    architecture = ARCHITECTURES[config.model.architecture]
+    network = bundle.members[0].build_network().eval()
+    lines = [Line(prepare_image(image, config.images)) for image in part.images]
+    encoded = encode_lines(network, architecture, lines, torch.device("cpu"))
+    outputs = [output for _, _, output in encoded]
+    ngrams, _ = count_ngrams(dataset.splits["train"].texts, bundle.charset, order=6)
+    fusion = Fusion([(LanguageModel(ngrams, bundle.charset), 0.4)], 0.0)
+    typer.echo(f"{path.name}, {len(lines)} lines of {data}, beam {beam}")
+
+    def read(search: BeamSearch | None) -> list[Any]:
+        if search is None or architecture.beam is None:
+            return [h for output in outputs for h in architecture.greedy(network, output)]
+        return [h for output in outputs for h in architecture.beam(network, output, search)]
+
+    searches = {
+        "greedy": None,
+        "beam": BeamSearch(beam),
+        "beam, language model": BeamSearch(beam, fusion),
+        "beam, language model, CTC": BeamSearch(beam, fusion, ctc_weight=0.3),
+    }
+    for name, search in searches.items():
+        _report(name, len(lines), repeats, lambda s=search: read(s))
+        if search is not None:
+            kept, every = read(search), read(replace(search, margin=math.inf))
+            n = sum(a.ids != b.ids for a, b in zip(kept, every, strict=True))
+            typer.echo(f"  without the margin {n} texts are others")
 
 
 if __name__ == "__main__":

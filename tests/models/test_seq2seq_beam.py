@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ocrsearch.config import Config, DecoderConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.models.attention import Memory
 from ocrsearch.models.automaton import Fusion
 from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.ctc_prefix import CtcPrefixes
@@ -16,8 +17,8 @@ from ocrsearch.models.decoding import seq2seq_greedy
 from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.factory import build_network
 from ocrsearch.models.rows import Rows
-from ocrsearch.models.seq2seq import Seq2Seq
-from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
+from ocrsearch.models.seq2seq import Seq2Seq, State
+from ocrsearch.models.seq2seq_beam import CPU_LINES, seq2seq_beam_search
 from tests.models.decoding_references import (
     CHARSET,
     Text,
@@ -108,6 +109,25 @@ def test_a_batch_is_read_as_each_line_alone(beam: int) -> None:
         (alone,) = seq2seq_beam_search(model, one(encoded, b), search)
         assert alone.ids == hypothesis.ids
         assert alone.confidence == pytest.approx(hypothesis.confidence, rel=1e-3)
+
+
+@pytest.mark.parametrize("margin", [0.0, math.inf])
+@torch.no_grad()
+def test_only_texts_within_the_margin_are_prolonged(
+    margin: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, n_lines, most = network(eos_bias=-2.0), 2 * CPU_LINES + 3, []
+    step = model.step
+
+    def counting(ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        assert memory.rows is not None
+        most.append(int(memory.rows.places.max()) + 1)
+        return step(ids, state, memory)
+
+    monkeypatch.setattr(model, "step", counting)
+    found = seq2seq_beam_search(model, encode(model, [24] * n_lines), BeamSearch(4, margin=margin))
+    assert len(found) == n_lines
+    assert max(most) == (1 if margin == 0.0 else 4)
 
 
 @pytest.mark.parametrize("attention", ["additive", "location"])

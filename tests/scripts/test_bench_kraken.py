@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,7 +51,10 @@ def test_what_kraken_says_when_it_fails(number_folder: Path, tmp_path: Path) -> 
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--ketos", tmp_path / "ketos"], capture_output=True, text=True
+        [sys.executable, SCRIPT, "--ketos", tmp_path / "ketos"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "500"},  # so that a long path breaks no line
     )
     assert done.returncode == 2
     assert "does not exist" in done.stderr
