@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -23,10 +23,11 @@ from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.lines import Line
 from ocrsearch.data.preprocess import prepare_image
 from ocrsearch.deploy.bundle import load_bundle
+from ocrsearch.errors import OcrSearchError, OptionError
 from ocrsearch.models.automaton import Fusion
 from ocrsearch.models.beam import BeamSearch, ctc_beam_search
 from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.decoding import ctc_best_path, seq2seq_greedy
+from ocrsearch.models.decoding import Hypothesis, ctc_best_path, seq2seq_greedy
 from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.factory import ARCHITECTURES, build_network
 from ocrsearch.models.language_model import LanguageModel
@@ -84,7 +85,11 @@ def main(
     """Print the milliseconds that each way of decoding takes a line."""
     torch.set_num_threads(1)
     if model is not None:
-        _bench_model(model, data, beam, repeats)
+        try:
+            _bench_model(model, data, beam, repeats)
+        except OcrSearchError as error:
+            typer.echo(f"bench_decoding: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
         return
     rng = np.random.default_rng(0)
     charset = Charset([chr(FIRST_SYMBOL + i) for i in range(symbols)])
@@ -139,6 +144,9 @@ def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
     dataset = load_dataset(data)
     config, part = bundle.members[0].config, dataset.splits["val"]
     architecture = ARCHITECTURES[config.model.architecture]
+    beam_search = architecture.beam
+    if beam_search is None:
+        raise OptionError(f"--model {path}: it reads one symbol and needs no beam search")
     network = bundle.members[0].build_network().eval()
     lines = [Line(prepare_image(image, config.images)) for image in part.images]
     encoded = encode_lines(network, architecture, lines, torch.device("cpu"))
@@ -147,17 +155,18 @@ def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
     fusion = Fusion([(LanguageModel(ngrams, bundle.charset), 0.4)], 0.0)
     typer.echo(f"{path.name}, {len(lines)} lines of {data}, beam {beam}")
 
-    def read(search: BeamSearch | None) -> list[Any]:
-        if search is None or architecture.beam is None:
+    def read(search: BeamSearch | None) -> list[Hypothesis]:
+        if search is None:
             return [h for output in outputs for h in architecture.greedy(network, output)]
-        return [h for output in outputs for h in architecture.beam(network, output, search)]
+        return [h for output in outputs for h in beam_search(network, output, search)]
 
     searches = {
         "greedy": None,
         "beam": BeamSearch(beam),
         "beam, language model": BeamSearch(beam, fusion),
-        "beam, language model, CTC": BeamSearch(beam, fusion, ctc_weight=0.3),
     }
+    if config.model.architecture == "seq2seq":
+        searches["beam, language model, CTC"] = BeamSearch(beam, fusion, ctc_weight=0.3)
     for name, search in searches.items():
         _report(name, len(lines), repeats, lambda s=search: read(s))
         if search is not None:

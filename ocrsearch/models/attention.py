@@ -59,7 +59,7 @@ class AdditiveAttention(nn.Module):
         self.score = nn.Linear(hidden_size, 1, bias=False)
 
     def forward(self, hidden: Tensor, past: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        """Read the frames that a hidden state asks for.
+        """Read the frames that a hidden state asks for; B are the rows where the memory has some.
 
         Args:
             hidden: (B, hidden_size).

@@ -26,7 +26,7 @@ State = tuple[Tensor, Tensor, Tensor]
 """Hidden and cell state, (B, hidden_size) each, a GRU leaves the second alone; and what attention
 keeps of its past, (B, n_past, T), in the first row the weights of the last step.
 
-Pictures are the first dimension of all three, as of all that is in memory.
+The first dimension of all three are the pictures, or the rows of a beam search: a text in each.
 """
 
 

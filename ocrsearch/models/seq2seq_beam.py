@@ -23,8 +23,8 @@ from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.rows import Rows
 from ocrsearch.models.seq2seq import Seq2Seq
 
-CPU_LINES = 32
-"""Lines that are read at a time on a CPU."""
+CPU_ROWS = 320
+"""Texts of all lines that may be prolonged at a time on a CPU."""
 
 
 def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
@@ -44,7 +44,8 @@ def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) ->
         neither CTC nor fusion is in them.
     """
     if encoded.features.device.type == "cpu":  # what fits its cache is read faster
-        parts = zip(*(torch.split(part, CPU_LINES) for part in encoded), strict=True)
+        n_lines = max(1, CPU_ROWS // search.beam)
+        parts = zip(*(torch.split(part, n_lines) for part in encoded), strict=True)
         return [found for part in parts for found in _search(model, Encoded(*part), search)]
     return _search(model, encoded, search)
 

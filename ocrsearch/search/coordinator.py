@@ -212,7 +212,7 @@ class Coordinator:
         else:
             self.ledger.note_pruned(running)
         with self.ledger.turn():
-            self.ledger.save_disk()
+            self.ledger.free_disk()
         self._finish(running)
 
     def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:

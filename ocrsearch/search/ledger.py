@@ -59,8 +59,8 @@ class Ledger:
             sharing: with other coordinators.
             artifacts: where what is to be looked at of a trial is stored; None: nowhere.
         """
-        self._study, self._space, self._limits = study, space, limits
-        self._folder, self._sharing, self._artifacts = folder, sharing, artifacts
+        self._study, self._space, self._folder = study, space, folder
+        self._sharing, self._artifacts = sharing, artifacts
         self.status = Status(limits)
         self.promotion = build_promotion(space)
         self.paused: dict[int, int] = {}
@@ -205,14 +205,14 @@ class Ledger:
             self.status.best_value, _, self.status.best_number = key
             self.status.best_exact, self.status.best_values = exact, values
 
-    def save_disk(self) -> None:
+    def free_disk(self) -> None:
         """Give up who will not go on; then keep to the limit of the disk.
 
         Weights are deleted from the worst on, then goes who waits longest.
         """
         if self.promotion:
-            self.give_up(self.promotion.hopeless(self.paused, self._limits.trials))
-        limit = self._limits.disk_bytes
+            self.give_up(self.promotion.hopeless(self.paused, self.status.limits.trials))
+        limit = self.status.limits.disk_bytes
         while limit is not None and self._weights.n_bytes() > limit:
             if not self._weights.spare_worst(self._may_go_on):
                 waiting = self._weights.worst_of(self.paused)

@@ -18,7 +18,7 @@ from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.factory import build_network
 from ocrsearch.models.rows import Rows
 from ocrsearch.models.seq2seq import Seq2Seq, State
-from ocrsearch.models.seq2seq_beam import CPU_LINES, seq2seq_beam_search
+from ocrsearch.models.seq2seq_beam import CPU_ROWS, seq2seq_beam_search
 from tests.models.decoding_references import (
     CHARSET,
     Text,
@@ -116,7 +116,7 @@ def test_a_batch_is_read_as_each_line_alone(beam: int) -> None:
 def test_only_texts_within_the_margin_are_prolonged(
     margin: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, n_lines, most = network(eos_bias=-2.0), 2 * CPU_LINES + 3, []
+    model, n_lines, most = network(eos_bias=-2.0), CPU_ROWS // 2 + 3, []
     step = model.step
 
     def counting(ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
