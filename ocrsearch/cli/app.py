@@ -26,6 +26,7 @@ from ocrsearch.cli import (
     studies,
     train,
 )
+from ocrsearch.cli.output import error_line
 from ocrsearch.errors import OcrSearchError
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
@@ -76,6 +77,5 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    one_line = " ".join(message.splitlines())  # a file's name may hold a line end
-    sys.stderr.write(f"ocrsearch: {one_line}\n")
+    error_line(message)
     sys.exit(code)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, print_json
+from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
+from ocrsearch.cli.output import echo, note, print_json, show
 from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _confirm(
     from ocrsearch.deploy.confirmation import confirm
 
     def say(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
+        note(line)
 
     done = confirm(storage, study, n_seeds, limits, say)
     if export is not None:
@@ -146,7 +146,6 @@ def _confirm(
 
 def _print_confirmation(done: Confirmation, export: Path | None) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -157,26 +156,25 @@ def _print_confirmation(done: Confirmation, export: Path | None) -> None:
     for c in done.configurations:
         seeds = ", ".join(f"{cer:.4f}" for cer in c.cers)
         table.add_row(str(c.trial), f"{c.value:.4f}", f"{c.mean:.4f}", seeds)
-    Console().print(table)
-    typer.echo(f"trial {done.configurations[0].trial} is chosen by its mean")
+    show(table)
+    echo(f"trial {done.configurations[0].trial} is chosen by its mean")
     if done.test is None:
-        typer.echo("the data has no test split to read")
+        echo("the data has no test split to read")
     else:
         test = done.test
-        typer.echo(
+        echo(
             f"its model on the test split, {test['n']} pictures: "
             f"exact {test['exact']:.4f} ({test['exact_low']:.4f} to {test['exact_high']:.4f}), "
             f"CER {test['cer']:.4f} ({test['cer_low']:.4f} to {test['cer_high']:.4f})"
         )
     if export:
-        typer.echo(f"model written to {export}")
+        echo(f"model written to {export}")
 
 
 def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
     if not pareto:
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title="beaten by none in all", title_justify="left")
@@ -184,13 +182,12 @@ def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
         table.add_column(heading, justify="right")
     for entry in pareto:
         table.add_row(str(entry["trial"]), *(f"{value:.4g}" for value in entry["values"]))
-    Console().print(table)
-    typer.echo("take one of these with --max-latency or --max-size")
+    show(table)
+    echo("take one of these with --max-latency or --max-size")
 
 
 def _print(found: BestTrial, joined: Ensemble | None, export: Path | None) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -204,29 +201,29 @@ def _print(found: BestTrial, joined: Ensemble | None, export: Path | None) -> No
     for name, value in found.metrics.items():
         if not isinstance(value, dict):
             table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
-    Console().print(table)
+    show(table)
     if found.state != "finished":
         n_epochs = found.metrics["n_epochs"]
-        typer.echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
-    typer.echo("cer, wer and exact are of the validation split, on which it was chosen:")
-    typer.echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
+        echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
+    echo("cer, wer and exact are of the validation split, on which it was chosen:")
+    echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
     if joined is not None:
         _print_ensemble(joined)
     if export:
         size_mb = export.stat().st_size / 1e6
-        typer.echo(f"model written to {export} ({size_mb:.1f} MB)")
+        echo(f"model written to {export} ({size_mb:.1f} MB)")
 
 
 def _print_ensemble(joined: Ensemble) -> None:
     trials = ", ".join(str(member.trial) for member in joined.members)
     alone, together = joined.alone, joined.together
-    typer.echo(
+    echo(
         f"trials {trials} together: validation CER {together.cer:.4f}, exact {together.exact:.4f} "
         f"(the best of them alone {alone.cer:.4f}, {alone.exact:.4f}; n = {alone.n})"
     )
-    typer.echo("which flatters the best alone: of all it is the one that this split chose.")
+    echo("which flatters the best alone: of all it is the one that this split chose.")
     if len(joined.members) < joined.n_asked:
-        typer.echo(
+        echo(
             f"{len(joined.members)} of the {joined.n_asked} asked for: the others' weights are not "
             "kept, they are much worse, or there is no room for them within the limits"
         )

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Storage
+from ocrsearch.cli.output import echo
 from ocrsearch.errors import OptionError
 
 LOOPBACK = "127.0.0.1"
@@ -31,7 +32,7 @@ def dashboard(
 
     study_storage = open_storage(storage)
     artifacts = open_artifacts(study_folder(storage, "any").parent)
-    typer.echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
+    echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
     try:
         run_server(study_storage, host=host, port=port, artifact_store=artifacts)
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, Spec, print_json, takes_data_options
+from ocrsearch.cli.options import Json, Spec, takes_data_options
+from ocrsearch.cli.output import echo, note, print_json, show
 from ocrsearch.cli.progress import reading_bar
 from ocrsearch.errors import DataError, OptionError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ocrsearch.data.inspection import Copies, Inspection, Measured, Unusable
     from ocrsearch.data.samples import Sample
 
@@ -60,7 +58,7 @@ def inspect(
     else:
         _print(spec, inspection)
         if refused:
-            typer.echo(
+            echo(
                 f"'run' refuses this data: {inspection.n_bad} of {inspection.n + inspection.n_bad} "
                 f"samples cannot be used, at most {100 * max_bad:g} % may (--max-bad)"
             )
@@ -92,7 +90,7 @@ def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     images = [picture_of(sample.image) for sample in samples]
     texts = [s.text for s in samples]
     write_sheet(contact_sheet(list(zip(images, texts, strict=True))), path)
-    sys.stderr.write(f"{len(samples)} pictures drawn to {path}\n")
+    note(f"{len(samples)} pictures drawn to {path}")
 
 
 def _content(inspection: Inspection) -> dict[str, Any]:
@@ -125,22 +123,19 @@ def _conflicts(copies: Sequence[Copies]) -> list[Copies]:
 
 
 def _print(spec: str, inspection: Inspection) -> None:
-    from rich.console import Console
-
-    console = Console()
-    typer.echo(f"{spec}: {inspection.n} samples can be used, {inspection.n_bad} cannot")
-    _print_splits(console, inspection)
+    echo(f"{spec}: {inspection.n} samples can be used, {inspection.n_bad} cannot")
+    _print_splits(inspection)
     if inspection.n:
-        _print_sizes(console, inspection)
+        _print_sizes(inspection)
         _print_symbols(inspection)
-        _print_lengths(console, inspection)
-        _print_unfit(console, inspection)
+        _print_lengths(inspection)
+        _print_unfit(inspection)
     _print_copies(inspection)
     if inspection.bad:
-        _print_problems(console, inspection)
+        _print_problems(inspection)
 
 
-def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -150,55 +145,55 @@ def _table(console: Console, headings: Sequence[str], rows: Sequence[Sequence[ob
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(Text(str(value)) for value in row))
-    console.print(table)
+    show(table)
 
 
-def _print_splits(console: Console, inspection: Inspection) -> None:
+def _print_splits(inspection: Inspection) -> None:
     rows = [
         (split, n, n_bad, _symbols(inspection.only_in.get(split, [])) or "-")
         for split, (n, n_bad) in inspection.splits.items()
     ]
-    _table(console, ("split", "usable", "left out", "symbols only here"), rows)
+    _table(("split", "usable", "left out", "symbols only here"), rows)
 
 
-def _print_sizes(console: Console, inspection: Inspection) -> None:
+def _print_sizes(inspection: Inspection) -> None:
     spreads = {
         "width, px": inspection.width,
         "height, px": inspection.height,
         "label, symbols": inspection.label_length,
     }
     rows = [(name, f"{s.min:g}", f"{s.median:g}", f"{s.max:g}") for name, s in spreads.items() if s]
-    _table(console, ("", "min", "median", "max"), rows)
+    _table(("", "min", "median", "max"), rows)
     modes = ", ".join(
         f"{mode} {100 * n / inspection.n:.3g} %" for mode, n in inspection.modes.items()
     )
-    typer.echo(f"pixel formats: {modes}")
+    echo(f"pixel formats: {modes}")
 
 
 def _print_symbols(inspection: Inspection) -> None:
     counts = "  ".join(f"{_symbols([s])} {n}" for s, n in inspection.symbol_counts.items())
-    typer.echo(f"{len(inspection.symbols)} symbols: {counts}")
+    echo(f"{len(inspection.symbols)} symbols: {counts}")
 
 
-def _print_lengths(console: Console, inspection: Inspection) -> None:
+def _print_lengths(inspection: Inspection) -> None:
     bins = _bins(inspection.label_lengths)
     top = max(bins.values())
     rows = [(name, n, "█" * -(-BAR_WIDTH * n // top)) for name, n in bins.items()]
-    _table(console, ("label length", "samples", ""), rows)
+    _table(("label length", "samples", ""), rows)
 
 
-def _print_unfit(console: Console, inspection: Inspection) -> None:
+def _print_unfit(inspection: Inspection) -> None:
     row = ("labels with too few frames for CTC", *inspection.unfit.values())
-    _table(console, ("input height", *map(str, inspection.unfit)), [row])
+    _table(("input height", *map(str, inspection.unfit)), [row])
 
 
 def _print_copies(inspection: Inspection) -> None:
     copies = inspection.copies
     if not copies:
-        typer.echo("no two pictures are the same")
+        echo("no two pictures are the same")
         return
     counts = _duplicate_counts(copies)
-    typer.echo(
+    echo(
         f"{counts['n_pictures']} pictures are copies of another; "
         f"{counts['n_with_different_labels']} pictures have different labels, "
         f"{counts['n_across_splits']} are in more than one split"
@@ -206,15 +201,15 @@ def _print_copies(inspection: Inspection) -> None:
     for group in (_conflicts(copies) or copies)[:N_NAMED]:
         pairs = zip(group.names[:N_NAMED], group.texts[:N_NAMED], strict=True)
         named = ", ".join(f"{name} {text!r}" for name, text in pairs)
-        typer.echo(f"  the same: {_one_line(named)}{_more(len(group.names))}")
+        echo(f"  the same: {_one_line(named)}{_more(len(group.names))}")
 
 
-def _print_problems(console: Console, inspection: Inspection) -> None:
+def _print_problems(inspection: Inspection) -> None:
     rows = [
         (problem, len(names), _one_line(", ".join(names[:N_NAMED])) + _more(len(names)))
         for problem, names in inspection.problems.items()
     ]
-    _table(console, ("left out because", "samples", "first"), rows)
+    _table(("left out because", "samples", "first"), rows)
 
 
 def _bins(lengths: dict[int, int]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ocrsearch.cli.options import SetValues
+from ocrsearch.cli.output import echo
 
 
 def preview(
@@ -45,7 +46,7 @@ def preview(
     chosen = flatten(
         config.model_dump(include={"images": True, "training": {"augment"}}, exclude_defaults=True)
     )
-    typer.echo(f"{len(pictures)} pictures written to {output}, with {_text(chosen)}")
+    echo(f"{len(pictures)} pictures written to {output}, with {_text(chosen)}")
 
 
 def _text(chosen: dict[str, Any]) -> str:

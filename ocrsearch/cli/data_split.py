@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, Spec, print_json, takes_data_options
+from ocrsearch.cli.options import Json, Spec, takes_data_options
+from ocrsearch.cli.output import echo, print_json
 from ocrsearch.cli.progress import reading_bar
 
 
@@ -54,4 +55,4 @@ def split(
         print_json(content)
         return
     for name, part in parts.items():
-        typer.echo(f"{name}: {len(part)} samples, {n_groups[name]} groups")
+        echo(f"{name}: {len(part)} samples, {n_groups[name]} groups")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, print_json
+from ocrsearch.cli.options import Json
+from ocrsearch.cli.output import echo, make_console, note, print_json
 from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
     from ocrsearch.data.synthesis.sources import open_synthesizer
 
     synthesizer = open_synthesizer(recipe)
-    for note in synthesizer.notes:
-        sys.stderr.write(f"note: {note}\n")
+    for line in synthesizer.notes:
+        note(f"note: {line}")
     counts: dict[str, int] = {split: recipe.counts.of(split) for split in SPLITS}
     n = sum(counts.values())
     start = time.perf_counter()
@@ -121,8 +121,8 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
         print_json({"folder": str(output), "n": n, **counts, "seconds": seconds, "notes": notes})
         return
     parts = ", ".join(f"{split} {count}" for split, count in counts.items())
-    typer.echo(f"{n} pictures ({parts}) in {output}, {n / seconds:.0f} a second")
-    typer.echo(f"use them as: --data csv:{output / 'labels.csv'}")
+    echo(f"{n} pictures ({parts}) in {output}, {n / seconds:.0f} a second")
+    echo(f"use them as: --data csv:{output / 'labels.csv'}")
 
 
 def _worth_it(n: int) -> int:
@@ -133,10 +133,9 @@ def _worth_it(n: int) -> int:
 
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     with Progress(console=console, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("drawing", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ocrsearch.cli.output import Harmless, make_console, note
 from ocrsearch.search.status import Status, describe
 
 SILENCE_S = 60.0
@@ -39,13 +40,13 @@ class PlainDisplay:
         if line:
             self._shown_s = status.elapsed_s
             done = f"[{status.n_finished}/{status.limits.trials}]"
-            sys.stderr.write(f"{done} {line}\n")
+            note(f"{done} {line}")
             sys.stderr.flush()
 
     def reading(self, n_read: int, n: int) -> None:
         """Print when all pictures are read."""
         if n_read == n:
-            sys.stderr.write(f"{n} pictures read\n")
+            note(f"{n} pictures read")
             sys.stderr.flush()
 
 
@@ -68,8 +69,8 @@ class LiveDisplay:
     def update(self, status: Status, line: str | None) -> None:
         """Redraw, and print the line above."""
         if line:
-            self._live.console.print(Text(line), soft_wrap=True)
-        self._live.update(render(status))
+            self._live.console.print(Harmless(Text(line)), soft_wrap=True)
+        self._live.update(Harmless(render(status)))
 
     def reading(self, n_read: int, n: int) -> None:
         """Show how many pictures are read."""
@@ -80,7 +81,7 @@ class LiveDisplay:
 @contextmanager
 def search_display(*, quiet: bool) -> Iterator[Display]:
     """Choose the display for standard error as it is, and clear it up at the end."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if quiet:
         yield QuietDisplay()
     elif not console.is_terminal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,10 +14,10 @@ from ocrsearch.cli.options import (
     Device,
     DeviceOption,
     Json,
-    print_json,
     takes_data_options,
     takes_decoding_options,
 )
+from ocrsearch.cli.output import echo, note, print_json, show
 from ocrsearch.cli.progress import reading_bar
 
 if TYPE_CHECKING:
@@ -81,9 +80,7 @@ def evaluate(
         labelled, bad = load_split(data, name, options, progress)
     unknown = predictor.bundle.charset.missing(labelled.texts)
     if unknown:
-        sys.stderr.write(
-            f"warning: the model does not know {' '.join(unknown)}; these count as errors\n"
-        )
+        note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")
     with reading_bar("recognising") as progress:
         evaluation = predictor.evaluate(labelled, progress)
     if page is not None:
@@ -108,7 +105,7 @@ def evaluate(
         title = f"{split.value}: {evaluation.metrics.n} pictures, {predictor.decoder}"
         _print(evaluation, title, len(bad), errors)
         if page is not None:
-            typer.echo(f"page written to {page}")
+            echo(f"page written to {page}")
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
@@ -127,7 +124,6 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
 
 def _print(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
@@ -138,13 +134,13 @@ def _print(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> Non
         table.add_row(
             meaning, f"{getattr(evaluation.metrics, name):.4f}", f"{low:.4f} to {high:.4f}"
         )
-    Console().print(table)
+    show(table)
     if n_bad:
-        typer.echo(f"{n_bad} samples could not be used and were left out")
+        echo(f"{n_bad} samples could not be used and were left out")
     _print_confusions(evaluation)
     for i in evaluation.worst()[:n_errors]:
         prediction = evaluation.predictions[i]
-        typer.echo(
+        echo(
             f"{evaluation.names[i]}: {evaluation.references[i]!r} read as {prediction.text!r} "
             f"(confidence {prediction.confidence:.2f})"
         )
@@ -152,11 +148,9 @@ def _print(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> Non
 
 def _print_confusions(evaluation: Evaluation) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
     matrix = evaluation.matrix
     if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
         table = Table("label", box=box.SIMPLE_HEAD, title="read as")
@@ -164,12 +158,12 @@ def _print_confusions(evaluation: Evaluation) -> None:
             table.add_column(Text(symbol), justify="right")
         for symbol, counts in zip(matrix.symbols, matrix.counts, strict=True):
             table.add_row(Text(symbol), *(str(n) if n else "" for n in counts))
-        console.print(table)
+        show(table)
     elif evaluation.confusions:
         table = Table("label", "read as", "times", box=box.SIMPLE_HEAD)
         for confusion in evaluation.confusions[:N_CONFUSIONS]:
             cells = (confusion.expected, confusion.read)
             table.add_row(*(Text(repr(c) if c else "nothing") for c in cells), str(confusion.n))
-        console.print(table)
+        show(table)
     if matrix:
-        typer.echo(matrix.report)
+        echo(matrix.report)

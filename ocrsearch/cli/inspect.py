@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, print_json
+from ocrsearch.cli.options import Json
+from ocrsearch.cli.output import echo, print_json, show
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.bundle import Bundle
@@ -73,12 +74,11 @@ def inspect(
     else:
         _print(bundle, layers, content)
         if svg is not None:
-            typer.echo(f"drawing written to {svg}")
+            echo(f"drawing written to {svg}")
 
 
 def _print(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -101,14 +101,14 @@ def _print(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None
             shape = format_shape(layer.output)
             kind = f"{layer.kind}; training only"
             table.add_row(_short(layer), kind, shape, f"{layer.n_parameters:,}", "-", style="dim")
-    Console().print(table)
-    typer.echo(_picture(content))
+    show(table)
+    echo(_picture(content))
     if bundle.others:
-        typer.echo(
+        echo(
             f"the first of {content['n_networks']} networks that read together, "
             f"{content['n_parameters_in_all']:,} weights"
         )
-    typer.echo(f"symbols: {' '.join(bundle.charset.symbols)}")
+    echo(f"symbols: {' '.join(bundle.charset.symbols)}")
 
 
 def _short(layer: Layer) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, OptionalData, print_json, takes_data_options
+from ocrsearch.cli.options import Json, OptionalData, takes_data_options
+from ocrsearch.cli.output import echo, print_json
 from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def language_model(
         print_json(content)
         return
     _print(learnt, chosen)
-    typer.echo(f"language model written to {export}")
+    echo(f"language model written to {export}")
 
 
 def _load(model: Path, data: str | None) -> Bundle:
@@ -103,18 +104,18 @@ def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions
 
 def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
     ngrams = learnt.ngrams
-    typer.echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} symbols, order {ngrams.order}")
+    echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} symbols, order {ngrams.order}")
     if learnt.n_left_out:
-        typer.echo(f"{learnt.n_left_out} texts have symbols that no label has and are left out")
+        echo(f"{learnt.n_left_out} texts have symbols that no label has and are left out")
     if learnt.perplexity is not None:
-        typer.echo(f"perplexity {learnt.perplexity:.2f} on {learnt.n_val} validation labels")
+        echo(f"perplexity {learnt.perplexity:.2f} on {learnt.n_val} validation labels")
     if learnt.n_val_left_out:
-        typer.echo(f"{learnt.n_val_left_out} of them have unknown symbols and are left out")
+        echo(f"{learnt.n_val_left_out} of them have unknown symbols and are left out")
     if chosen is not None:
         bonus = "" if chosen.length_bonus is None else f", length bonus {chosen.length_bonus:g}"
-        typer.echo(
+        echo(
             f"weight {chosen.lm_weight:g}{bonus}: CER of {chosen.n} validation pictures "
             f"{chosen.cer:.4f}, greedy {chosen.greedy_cer:.4f}"
         )
         if chosen.cer > chosen.greedy_cer:
-            typer.echo("with the language model it reads worse: leave it out")
+            echo("with the language model it reads worse: leave it out")

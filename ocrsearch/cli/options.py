@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import re
-import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -247,8 +245,3 @@ def parse_duration(text: str) -> float:
     if seconds <= 0:
         raise OptionError(f"--timeout {text!r}: write it as 90s, 30m, 2h or 1h30m")
     return seconds
-
-
-def print_json(content: dict[str, Any]) -> None:
-    """Print one JSON object on standard output."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n")

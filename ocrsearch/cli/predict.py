@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, print_json, takes_decoding_options
+from ocrsearch.cli.options import Device, DeviceOption, Json, takes_decoding_options
+from ocrsearch.cli.output import echo, error_line, print_json
 from ocrsearch.errors import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def predict(
         for row in rows:
             _print_lines(row)
     for failure in failures:
-        sys.stderr.write(f"ocrsearch: {' '.join(failure['reason'].splitlines())}\n")
+        error_line(failure["reason"])
     if failures:
         raise typer.Exit(1)
 
@@ -172,4 +173,4 @@ def _print_lines(row: Row) -> None:
     several = any(line["page"] > 1 for line in row["lines"])
     for line in row["lines"]:
         page = f"#page={line['page']}" if several else ""
-        typer.echo(f"{file}{page}\t{line['text']}\t{line['confidence']:.3f}")
+        echo(f"{file}{page}\t{line['text']}\t{line['confidence']:.3f}")

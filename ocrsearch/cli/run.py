@@ -18,9 +18,9 @@ from ocrsearch.cli.options import (
     Storage,
     parse_duration,
     parse_workers,
-    print_json,
     takes_training_data_options,
 )
+from ocrsearch.cli.output import echo, print_json
 
 if TYPE_CHECKING:
     from ocrsearch.data.options import DataOptions
@@ -137,7 +137,7 @@ def run(
     if as_json:
         print_json(_content(result))
     else:
-        typer.echo(_summary(result))
+        echo(_summary(result))
     if result.ending == "interrupted":
         raise typer.Exit(130)
 

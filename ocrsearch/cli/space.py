@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, print_json
+from ocrsearch.cli.options import Json
+from ocrsearch.cli.output import echo, print_json, show
 
 if TYPE_CHECKING:
     from ocrsearch.search.space import Condition, Space
@@ -53,7 +54,6 @@ def _content(space: Space) -> dict[str, Any]:
 
 def _print(space: Space, file: Path) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -70,8 +70,8 @@ def _print(space: Space, file: Path) -> None:
         table.add_row(f.path, f"{f.value} (fixed)", _when(f.condition), style="dim")
     if space.init:
         table.add_row("init", Text(str(space.init)), "", style="dim")
-    Console().print(table)
-    typer.echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
+    show(table)
+    echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
 
 
 def _when(condition: Condition) -> str:

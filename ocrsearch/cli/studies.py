@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, print_json
+from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
+from ocrsearch.cli.output import echo, print_json, show
 
 app = typer.Typer(help="List studies, or export one as a table.")
 
@@ -24,7 +25,6 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
         print_json({"studies": [asdict(summary) for summary in found]})
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -43,7 +43,7 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
             unfinished if s.n_unfinished else "0",
             s.last_change[:16],
         )
-    Console().print(table)
+    show(table)
 
 
 @app.command("export")
@@ -67,4 +67,4 @@ def export(
         frame.to_csv(output, index=False)
     except OSError as error:
         raise StudyError(f"{output}: cannot be written ({error.strerror or error})") from None
-    typer.echo(f"{len(frame)} trials written to {output}")
+    echo(f"{len(frame)} trials written to {output}")

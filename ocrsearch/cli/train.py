@@ -14,9 +14,9 @@ from ocrsearch.cli.options import (
     DeviceOption,
     Json,
     SetValues,
-    print_json,
     takes_training_data_options,
 )
+from ocrsearch.cli.output import echo, print_json
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.single_training import TrainResult
@@ -82,7 +82,7 @@ def train(
     if as_json:
         print_json(_content(result, export))
     else:
-        typer.echo(_summary(result, export))
+        echo(_summary(result, export))
 
 
 def _interrupted(n_done: int, folder: Path) -> str:

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from ocrsearch.cli.display import format_seconds
+from ocrsearch.cli.output import Harmless, make_console, note
 from ocrsearch.deploy.single_training import Observer
 from ocrsearch.training.epochs import Epochs, best_epoch
 
@@ -35,7 +35,7 @@ class PlainDisplay(QuietDisplay):
 
     def note(self, line: str) -> None:
         """Print the line."""
-        sys.stderr.write(f"{line}\n")
+        note(line)
         sys.stderr.flush()
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
@@ -61,7 +61,7 @@ class LiveDisplay(QuietDisplay):
 
     def note(self, line: str) -> None:
         """Print the line above the bar."""
-        self._progress.console.print(Text(line), soft_wrap=True)
+        self._progress.console.print(Harmless(Text(line)), soft_wrap=True)
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
         """Print the last one above the bar, and redraw it."""
@@ -79,7 +79,7 @@ class LiveDisplay(QuietDisplay):
 @contextmanager
 def train_display(*, quiet: bool) -> Iterator[QuietDisplay]:
     """Choose the display for standard error as it is, and clear it up at the end."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if quiet:
         yield QuietDisplay()
     elif not console.is_terminal:

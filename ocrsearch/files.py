@@ -1,0 +1,123 @@
+"""Files read and written with care: text of a limited size, and outputs replaced atomically.
+
+Every text file that a user names, or that a dataset brings with it, is read here: a pipe, a
+device or a file of gigabytes is refused before it is opened. Every output goes through
+``replacing``, so that a full disk or a crash leaves the old file in place.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ocrsearch.errors import OcrSearchError
+
+MAX_TEXT_BYTES = 256_000_000
+"""Largest text file that is read, in bytes: label files, corpora, lexicons."""
+
+MAX_YAML_BYTES = 1_000_000
+"""Largest YAML file that is read, in bytes."""
+
+
+def file_problem(path: Path, max_bytes: int) -> str | None:
+    """Return the reason why a path cannot be read as a file, or None if it can.
+
+    Args:
+        path: file to be read; symbolic links are followed.
+        max_bytes: largest size that is allowed.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return "no such file"
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return f"cannot be read ({reason or error})"
+    if stat.S_ISDIR(status.st_mode):
+        return "a folder, not a file"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a file (a pipe, socket or device)"
+    if status.st_size > max_bytes:
+        size, limit = status.st_size / 1e6, max_bytes / 1e6
+        return f"too large: {size:,.0f} MB, at most {limit:,.0f} MB"
+    return None
+
+
+def read_text_file(
+    path: Path,
+    where: str,
+    error_class: type[OcrSearchError],
+    *,
+    max_bytes: int = MAX_TEXT_BYTES,
+    errors: str = "strict",
+) -> str:
+    """Return the text of a UTF-8 file, with or without a byte order mark.
+
+    Args:
+        path: file to read.
+        where: name of the file in messages.
+        error_class: class of the error to raise.
+        max_bytes: largest size that is read.
+        errors: handling of bytes that are not UTF-8, as for ``bytes.decode``.
+
+    Raises:
+        error_class: no such file, not a regular file, too large, or not UTF-8.
+    """
+    if problem := file_problem(path, max_bytes):
+        raise error_class(f"{where}: {problem}")
+    try:
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)  # it may have grown since
+    except OSError as error:
+        raise error_class(f"{where}: cannot be read ({error.strerror or error})") from None
+    if len(content) > max_bytes:
+        raise error_class(f"{where}: too large: over {max_bytes / 1e6:,.0f} MB")
+    try:
+        text = content.decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        raise error_class(f"{where}: not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside an output, which replaces the output at the end.
+
+    The output appears whole or not at all. If the body fails, the old file stays and the
+    temporary one is removed. Missing parent folders are made.
+
+    Args:
+        path: file to write.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        OSError: the file cannot be written; ``filename`` is the output's.
+    """
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        named = OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
+        raise named from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_file(path: Path, text: str) -> None:
+    """Write text as UTF-8, whole or not at all; parts that are not Unicode become escapes.
+
+    Raises:
+        OSError: it cannot be written; see ``replacing``.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
