@@ -11,10 +11,24 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 FRAME_STRIDE = 4
 """Columns of the scaled picture for each frame of the encoder."""
+
+
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean", "must be a number, not true or false")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_not_boolean)]
+"""An integer; text that is one is converted, a boolean is refused."""
+
+Number = Annotated[float, BeforeValidator(_not_boolean)]
+"""A real number; text that is one is converted, since YAML takes 1e-3 for text."""
 
 
 class Frozen(BaseModel):
@@ -39,13 +53,13 @@ class PreprocessConfig(Frozen):
     contrast: Literal["none", "stretch", "clahe"] = Field(
         "none", description="Stretch grey levels to the full range, in all or locally (CLAHE)."
     )
-    threshold: float = Field(
+    threshold: Number = Field(
         0.0,
         ge=0.0,
         le=1.0,
         description="Share of Sauvola's black and white in the picture; 1 leaves no grey.",
     )
-    margin: float = Field(
+    margin: Number = Field(
         0.0, ge=0.0, le=1.0, description="Border left and right, as a share of the height."
     )
 
@@ -53,8 +67,8 @@ class PreprocessConfig(Frozen):
 class ImageConfig(Frozen):
     """How a picture is prepared before the network sees it."""
 
-    height: int = Field(32, ge=16, le=128, description="Height in pixels.")
-    width_scale: float = Field(
+    height: Integer = Field(32, ge=16, le=128, description="Height in pixels.")
+    width_scale: Number = Field(
         1.0,
         ge=0.25,
         le=4.0,
@@ -66,9 +80,9 @@ class ImageConfig(Frozen):
 class TowerConfig(Frozen):
     """Conv tower and linear layer, shared by all architectures."""
 
-    conv_depth: int = Field(5, ge=2, le=12, description="Number of 3 x 3 convolutions.")
-    conv_base: int = Field(32, ge=8, le=256, description="Channels of the first convolution.")
-    conv_growth: float = Field(
+    conv_depth: Integer = Field(5, ge=2, le=12, description="Number of 3 x 3 convolutions.")
+    conv_base: Integer = Field(32, ge=8, le=256, description="Channels of the first convolution.")
+    conv_growth: Number = Field(
         1.5,
         ge=1.0,
         le=3.0,
@@ -79,16 +93,16 @@ class TowerConfig(Frozen):
         description="Where the picture is halved: behind each of the first convolutions, or behind "
         "every other one, as far as the depth allows.",
     )
-    conv_dropout: float = Field(
+    conv_dropout: Number = Field(
         0.0,
         ge=0.0,
         lt=1.0,
         description="Dropout of whole channels between convolutions, once the network reads.",
     )
-    linear_width: int = Field(
+    linear_width: Integer = Field(
         128, ge=8, le=2048, description="Width of the layer behind the convolutions."
     )
-    dropout: float = Field(
+    dropout: Number = Field(
         0.1, ge=0.0, lt=1.0, description="Dropout behind the linear and the recurrent layers."
     )
 
@@ -97,8 +111,8 @@ class EncoderConfig(TowerConfig):
     """Conv tower, linear layer and recurrent layers, of the architectures that read lines."""
 
     rnn_cell: Literal["lstm", "gru"] = Field("lstm", description="Recurrent cell.")
-    rnn_layers: int = Field(1, ge=1, le=6, description="Bidirectional recurrent layers.")
-    hidden_size: int = Field(
+    rnn_layers: Integer = Field(1, ge=1, le=6, description="Bidirectional recurrent layers.")
+    hidden_size: Integer = Field(
         128, ge=8, le=1024, description="Hidden size of each direction of the RNN."
     )
     rnn_norm: bool = Field(
@@ -114,10 +128,10 @@ class DecoderConfig(Frozen):
         description="'location' also sees where it has looked before; 'none' is the plain "
         "encoder-decoder that hands over its last state.",
     )
-    ctc_weight: float = Field(
+    ctc_weight: Number = Field(
         0.1, ge=0.0, le=1.0, description="Weight of the CTC loss on the encoder, in training."
     )
-    sampling: float = Field(
+    sampling: Number = Field(
         0.0,
         ge=0.0,
         le=0.5,
@@ -162,22 +176,22 @@ OptimizerName = Literal["adamw", "adam", "nadam", "radam", "rmsprop", "sgd"]
 class AugmentConfig(Frozen):
     """How training pictures are changed at random: a strength for each kind, and one for all."""
 
-    strength: float = Field(
+    strength: Number = Field(
         0.5, ge=0.0, le=1.0, description="Multiplies all kinds but join; 0 is no augmentation."
     )
-    shear: float = Field(1.0, ge=0.0, le=1.0, description="Slant.")
-    scale: float = Field(1.0, ge=0.0, le=1.0, description="Size, of width and height apart.")
-    rotation: float = Field(1.0, ge=0.0, le=1.0, description="Tilt of the line.")
-    shift: float = Field(1.0, ge=0.0, le=1.0, description="Place in the picture.")
-    elastic: float = Field(0.0, ge=0.0, le=1.0, description="Smooth random distortion.")
-    stroke: float = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
-    blots: float = Field(0.0, ge=0.0, le=1.0, description="Spots of ink or paper.")
-    brightness: float = Field(
+    shear: Number = Field(1.0, ge=0.0, le=1.0, description="Slant.")
+    scale: Number = Field(1.0, ge=0.0, le=1.0, description="Size, of width and height apart.")
+    rotation: Number = Field(1.0, ge=0.0, le=1.0, description="Tilt of the line.")
+    shift: Number = Field(1.0, ge=0.0, le=1.0, description="Place in the picture.")
+    elastic: Number = Field(0.0, ge=0.0, le=1.0, description="Smooth random distortion.")
+    stroke: Number = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
+    blots: Number = Field(0.0, ge=0.0, le=1.0, description="Spots of ink or paper.")
+    brightness: Number = Field(
         0.0, ge=0.0, le=1.0, description="Contrast, gamma, and a gradient of brightness."
     )
-    blur: float = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
-    noise: float = Field(1.0, ge=0.0, le=1.0, description="Gaussian noise of each pixel.")
-    join: float = Field(
+    blur: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
+    noise: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian noise of each pixel.")
+    join: Number = Field(
         0.0,
         ge=0.0,
         le=1.0,
@@ -190,20 +204,25 @@ class TrainingConfig(Frozen):
     """How a network is trained. Epochs are the unit of fidelity."""
 
     optimizer: OptimizerName = Field("adamw", description="Optimiser, by name.")
-    learning_rate: float = Field(
+    learning_rate: Number = Field(
         2e-3, gt=0.0, le=1.0, description="Constant rate between warm-up and decay."
     )
-    weight_decay: float = Field(1e-4, ge=0.0, le=1.0, description="Decoupled where it can be.")
-    batch_size: int = Field(16, ge=1, le=4096, description="Pictures in a batch.")
-    epochs: int = Field(20, ge=1, le=10_000, description="Most epochs of a trial.")
-    warmup_steps: int = Field(50, ge=0, description="Batches over which the rate rises from 0.")
-    decay_share: float = Field(
+    weight_decay: Number = Field(1e-4, ge=0.0, le=1.0, description="Decoupled where it can be.")
+    batch_size: Integer = Field(16, ge=1, le=4096, description="Pictures in a batch.")
+    epochs: Integer = Field(20, ge=1, le=10_000, description="Most epochs of a trial.")
+    warmup_steps: Integer = Field(
+        50, ge=0, le=10_000_000, description="Batches over which the rate rises from 0."
+    )
+    decay_share: Number = Field(
         0.25, ge=0.0, le=1.0, description="Share of the epochs, at the end, in which it falls."
     )
-    patience: int = Field(
-        8, ge=1, description="Epochs without gain after which the final decay begins early."
+    patience: Integer = Field(
+        8,
+        ge=1,
+        le=10_000,
+        description="Epochs without gain after which the final decay begins early.",
     )
-    clip_norm: float = Field(5.0, gt=0.0, description="Largest norm of the gradient.")
+    clip_norm: Number = Field(5.0, gt=0.0, description="Largest norm of the gradient.")
     augment: AugmentConfig = AugmentConfig()
 
 

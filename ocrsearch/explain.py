@@ -4,11 +4,39 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from ocrsearch.config import ARCHITECTURE_NAMES, Config
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+MAX_SHOWN = 200
+"""Longest value that a message repeats, in characters."""
+
+ALLOWED = {
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "int_parsing_size": "must be a smaller integer",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a section",
+    "model_attributes_type": "must be a section",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be more than {gt:.12g}",
+    "greater_than_equal": "must be at least {ge:.12g}",
+    "less_than": "must be less than {lt:.12g}",
+    "less_than_equal": "must be at most {le:.12g}",
+}
+"""Allowed values for the types of pydantic's findings, with places for its limits."""
 
 
 def explain_validation_error(
@@ -27,9 +55,12 @@ def explain_validation_error(
     more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
     location = f"{where}: {path}" if path else where
     if finding["type"] == "model_type":
-        keys = [p.removeprefix(f"{path}.") for p in paths if p.startswith(f"{path}.")]
+        prefix = f"{path}." if path else ""
+        keys = [p.removeprefix(prefix) for p in paths if p.startswith(prefix)]
         allowed = ", ".join(key for key in keys if "." not in key)
-        return f"{location}: found {finding['input']!r}, must be a section with {allowed}{more}"
+        return (
+            f"{location}: found {shown(finding['input'])}, must be a section with {allowed}{more}"
+        )
     if finding["type"] == "extra_forbidden":
         tags = [part for part in finding["loc"] if part not in path.split(".")]
         if path in paths and tags and tags[0] in ARCHITECTURE_NAMES:
@@ -46,12 +77,27 @@ def explain_validation_error(
         key = context["discriminator"].strip("'")
         allowed = context.get("expected_tags") or ", ".join(map(repr, sorted(ARCHITECTURE_NAMES)))
         return f"{location}.{key}: {found}must be one of {allowed}"
-    message = finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
-    if finding["type"] in ("bool_parsing", "bool_type"):
-        message = "must be true or false"
     if not path:
-        return f"{where}: {message}{more}"
-    return f"{location}: found {finding['input']!r}, {message}{more}"
+        return f"{where}: {allowed_values(finding)}{more}"
+    return f"{location}: found {shown(finding['input'])}, {allowed_values(finding)}{more}"
+
+
+def allowed_values(finding: ErrorDetails) -> str:
+    """Return the allowed values of a finding, such as ``must be at least 1``."""
+    if finding["type"] in ALLOWED:
+        return ALLOWED[finding["type"]].format(**finding.get("ctx", {}))
+    return finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
+
+
+def shown(value: Any) -> str:
+    """Return a value as YAML has it, for a message; a long value is cut."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return "a huge integer"
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:

@@ -49,7 +49,7 @@ def with_values(config: Config, assignments: Sequence[str], option: str = "--set
 def _value(text: str, where: str) -> Any:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: too many digits, no date
         raise OptionError(f"{where}: not a value") from None
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ocrsearch.config import Frozen
+from ocrsearch.config import Frozen, Integer, Number
 from ocrsearch.errors import SpaceError
+from ocrsearch.explain import allowed_values, shown
 
 if TYPE_CHECKING:
     from ocrsearch.search.space import Suggester
 
 Scalar = bool | int | float | str
 KINDS = ("choice", "int", "float")
+NOT_A_PAIR = ("missing", "too_long", "tuple_type")
+"""Types of pydantic's findings about a value that is not two numbers."""
 
 
 class Choice(Frozen):
@@ -22,10 +26,26 @@ class Choice(Frozen):
 
     choice: tuple[Scalar, ...] = Field(min_length=1)
 
+    @field_validator("choice", mode="before")
+    @classmethod
+    def _list_of_scalars(cls, values: Any) -> Any:
+        if not isinstance(values, list | tuple) or not values:
+            raise ValueError(f"choice: found {shown(values)}, must be a list of 1 or more values")
+        for i, value in enumerate(values):
+            if not isinstance(value, bool | int | float | str):
+                allowed = "must be a number, a text, true or false"
+                raise ValueError(f"choice[{i}]: found {shown(value)}, {allowed}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"choice[{i}]: found {value}, must be a finite number")
+        return values
+
     @model_validator(mode="after")
     def _no_value_twice(self) -> Choice:
-        if len({repr(value) for value in self.choice}) < len(self.choice):
-            raise ValueError(f"a value is listed twice in {list(self.choice)}")
+        first: dict[Scalar, Scalar] = {}
+        for value in self.choice:
+            if value in first:
+                raise ValueError(equal_values(first[value], value))
+            first[value] = value
         return self
 
     def suggest(self, trial: Suggester, name: str) -> Scalar:
@@ -35,7 +55,9 @@ class Choice(Frozen):
 
     def contains(self, value: Any) -> bool:
         """Whether a value is listed."""
-        return value in self.choice
+        return any(
+            value == v and isinstance(value, bool) == isinstance(v, bool) for v in self.choice
+        )
 
     def examples(self) -> Sequence[Scalar]:
         """Return values that show all that can be wrong with the distribution."""
@@ -90,8 +112,8 @@ class Range(Frozen):
 class IntRange(Range):
     """An integer between two bounds, both included."""
 
-    int_: Annotated[tuple[int, int], Field(alias="int")]
-    step: int = Field(1, ge=1)
+    int_: Annotated[tuple[Integer, Integer], Field(alias="int")]
+    step: Integer = Field(1, ge=1)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -117,8 +139,8 @@ class IntRange(Range):
 class FloatRange(Range):
     """A real number between two bounds, both included."""
 
-    float_: Annotated[tuple[float, float], Field(alias="float")]
-    step: float | None = Field(None, gt=0)
+    float_: Annotated[tuple[Number, Number], Field(alias="float")]
+    step: Number | None = Field(None, gt=0)
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -147,6 +169,13 @@ class FloatRange(Range):
         return low, high, low + 0.3719 * (high - low)
 
 
+def equal_values(a: Scalar, b: Scalar) -> str:
+    """Return the complaint about two listed values that are the same."""
+    if repr(a) == repr(b):
+        return f"choice: {shown(a)} is listed twice; list each value once"
+    return f"choice: {shown(a)} and {shown(b)} are the same value here; list only one of them"
+
+
 Distribution = Choice | IntRange | FloatRange
 
 
@@ -163,7 +192,7 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
     """
     kinds = [kind for kind in KINDS if kind in value]
     if len(kinds) > 1:
-        raise SpaceError(f"{where}: found {' and '.join(kinds)}, must be one of {KINDS}")
+        raise SpaceError(f"{where}: found {' and '.join(kinds)}, must be only one of them")
     classes: dict[str, type[Distribution]] = {
         "choice": Choice,
         "int": IntRange,
@@ -178,5 +207,10 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
             raise SpaceError(f"{where}: unknown key {keys[1:]!r} in a {kinds[0]}") from None
         if finding["type"] == "value_error":  # said by a validator of ours
             raise SpaceError(f"{where}: {finding['ctx']['error']}") from None
-        message = finding["msg"].replace("Input should", "must")
-        raise SpaceError(f"{where}{keys}: found {finding['input']!r}, {message}") from None
+        if finding["type"] in NOT_A_PAIR:
+            raise SpaceError(
+                f"{where}.{kinds[0]}: found {shown(value[kinds[0]])}, must be a list of two "
+                "numbers, the lowest and the highest"
+            ) from None
+        found = f"found {shown(finding['input'])}, {allowed_values(finding)}"
+        raise SpaceError(f"{where}{keys}: {found}") from None

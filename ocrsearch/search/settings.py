@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ocrsearch.config import Frozen
+from ocrsearch.config import Frozen, Integer, Number
 
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"]
 
@@ -16,7 +16,7 @@ class SamplerSettings(Frozen):
     """Who suggests configurations."""
 
     name: SamplerName = Field("tpe", description="Optuna's sampler.")
-    startup_trials: int = Field(
+    startup_trials: Integer = Field(
         10, ge=1, description="Random configurations before TPE, GP or CMA-ES begin."
     )
 
@@ -28,7 +28,7 @@ class PromotionSettings(Frozen):
     """
 
     name: Literal["promotion"] = "promotion"
-    rungs: tuple[int, ...] = Field(
+    rungs: tuple[Integer, ...] = Field(
         (), description="Epochs, rising; by default a third of the most, and a third of that."
     )
 
@@ -44,33 +44,35 @@ class MedianSettings(Frozen):
     """Stop what is worse than the median of the others at the same epoch."""
 
     name: Literal["median"] = "median"
-    startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+    startup_trials: Integer = Field(5, ge=0, description="Trials that are never stopped, at first.")
+    warmup_epochs: Integer = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
 
 
 class PercentileSettings(Frozen):
     """Stop what is not among the best share of the others at the same epoch."""
 
     name: Literal["percentile"] = "percentile"
-    keep_percent: float = Field(25.0, ge=0.0, le=100.0, description="Share that goes on.")
-    startup_trials: int = Field(5, ge=0, description="Trials that are never stopped, at first.")
-    warmup_epochs: int = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+    keep_percent: Number = Field(25.0, ge=0.0, le=100.0, description="Share that goes on.")
+    startup_trials: Integer = Field(5, ge=0, description="Trials that are never stopped, at first.")
+    warmup_epochs: Integer = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
 
 
 class HalvingSettings(Frozen):
     """Optuna's successive halving: stop at rungs all but the best share, for good."""
 
     name: Literal["successive_halving"] = "successive_halving"
-    min_epochs: int = Field(5, ge=1, description="First rung; each is reduction times the last.")
-    reduction: int = Field(3, ge=2, description="One in so many goes on.")
+    min_epochs: Integer = Field(
+        5, ge=1, description="First rung; each is reduction times the last."
+    )
+    reduction: Integer = Field(3, ge=2, description="One in so many goes on.")
 
 
 class HyperbandSettings(Frozen):
     """Optuna's hyperband: successive halving with several first rungs."""
 
     name: Literal["hyperband"] = "hyperband"
-    min_epochs: int = Field(5, ge=1, description="First rung of the first bracket.")
-    reduction: int = Field(3, ge=2, description="One in so many goes on.")
+    min_epochs: Integer = Field(5, ge=1, description="First rung of the first bracket.")
+    reduction: Integer = Field(3, ge=2, description="One in so many goes on.")
 
 
 class NoPruner(Frozen):
@@ -93,15 +95,15 @@ PrunerSettings = Annotated[
 class ConstraintSettings(Frozen):
     """Limits of a network; what is over one is never trained, and the sampler learns of it."""
 
-    size_mb: float | None = Field(None, gt=0.0, description="Weights of 4 bytes, in megabytes.")
-    parameters: int | None = Field(None, ge=1, description="Number of weights.")
-    multiply_adds: float | None = Field(
+    size_mb: Number | None = Field(None, gt=0.0, description="Weights of 4 bytes, in megabytes.")
+    parameters: Integer | None = Field(None, ge=1, description="Number of weights.")
+    multiply_adds: Number | None = Field(
         None, gt=0.0, description="Of the network, for a picture of median width."
     )
-    memory_mb: float | None = Field(
+    memory_mb: Number | None = Field(
         None, gt=0.0, description="Estimate of what training takes, in megabytes."
     )
-    latency_ms: float | None = Field(
+    latency_ms: Number | None = Field(
         None,
         gt=0.0,
         description="Time of the network for a picture of median width, alone and in one thread, "

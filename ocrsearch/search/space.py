@@ -17,11 +17,13 @@ from pydantic import ValidationError
 
 from ocrsearch.config import Config, TrainingConfig, flatten
 from ocrsearch.errors import SpaceError
-from ocrsearch.explain import config_paths, explain_validation_error, suggestion
+from ocrsearch.explain import config_paths, explain_validation_error, shown, suggestion
 from ocrsearch.search.distributions import (
+    Choice,
     Distribution,
     FloatRange,
     Scalar,
+    equal_values,
     is_distribution,
     parse_distribution,
 )
@@ -185,7 +187,7 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise SpaceError(f"{where}: init: found {value!r}, must be the path of a model file")
+        raise SpaceError(f"{where}: init: found {shown(value)}, must be the path of a model file")
     if not (folder / value).is_file():
         raise SpaceError(
             f"{where}: init: {folder / value}: no such model file; its path counts from the "
@@ -235,7 +237,7 @@ def _both(outer: Condition, own: Condition, place: str) -> Condition:
 def _condition(value: Any, path: str, where: str) -> Condition:
     if not isinstance(value, dict):
         raise SpaceError(
-            f"{where}: {path}: when: found {value!r}, must be a parameter and its value, "
+            f"{where}: {path}: when: found {shown(value)}, must be a parameter and its value, "
             "as {model.architecture: seq2seq}"
         )
     return {
@@ -302,11 +304,17 @@ def _check_values(space: Space, where: str) -> None:
     """Build a configuration for each end of each distribution: what it refuses is an error."""
     points: list[tuple[Parameter | FixedValue, Any]] = [(f, f.value) for f in space.fixed]
     points += [(p, value) for p in space.parameters for value in p.distribution.examples()]
+    seen: dict[tuple[str, Any], Any] = {}
     for leaf, value in points:
         try:
-            space.resolve(space.covering_values(leaf, value))
+            config = space.resolve(space.covering_values(leaf, value))
         except ValidationError as error:
             raise SpaceError(explain_validation_error(where, error)) from None
+        if isinstance(leaf, Parameter) and isinstance(leaf.distribution, Choice):
+            key = leaf.path, flatten(config.model_dump()).get(leaf.path)
+            if key in seen:  # "8" and 8 are two choices, and one configuration
+                raise SpaceError(f"{where}: {leaf.path}: {equal_values(seen[key], value)}")
+            seen[key] = value
 
 
 def _with_numbers(
@@ -349,7 +357,7 @@ def _check_first(space: Space, where: str) -> None:
                 raise SpaceError(f"{place}: not a searched parameter{suggestion(path, by_path)}")
             distribution = by_path[path].distribution
             if not distribution.contains(value):
-                raise SpaceError(f"{place}: found {value!r}, can be {distribution.describe()}")
+                raise SpaceError(f"{place}: found {shown(value)}, can be {distribution.describe()}")
 
 
 def _put(nested: dict[str, Any], path: str, value: Any) -> None:

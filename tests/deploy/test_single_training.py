@@ -356,7 +356,7 @@ def test_a_configuration_that_names_a_model(
     [
         ("images: {height: {choice: [16, 32]}}", TrainingError, "can be 16, 32; .* takes one"),
         ("images: {hight: 16}", SpaceError, "did you mean 'images.height'"),
-        ("images: {height: 4}", SpaceError, "greater than or equal to 16"),
+        ("images: {height: 4}", SpaceError, "at least 16"),
         ("init: nowhere.pt", SpaceError, "init: .*nowhere.pt: no such model file"),
         ("init: 3", SpaceError, "must be the path of a model file"),
         ("- 1", SpaceError, "must be a mapping"),

@@ -278,7 +278,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param("search: 3", ["search", "found 3"], id="search is a number"),
         pytest.param("search: []", ["search", "found []"], id="search is a list"),
-        pytest.param("search: false", ["search", "found False"], id="search is false"),
+        pytest.param("search: false", ["search", "found false"], id="search is false"),
         pytest.param(
             "search: {sampler: {name: grid}}",
             ["search", "sampler.name", "found 'grid'"],
@@ -363,7 +363,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "training: {when: null, epochs: {int: [1, 2]}}",
-            ["training", "when", "found None"],
+            ["training", "when", "found null"],
             id="when is empty",
         ),
         pytest.param(
@@ -400,12 +400,12 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "model: {architecture: crnn, encoder: {conv_depth: {int: [3, 60]}}}",
-            ["model.encoder.conv_depth", "found 60", "less than or equal to 12"],
+            ["model.encoder.conv_depth", "found 60", "at most 12"],
             id="high bound out of range",
         ),
         pytest.param(
             "images: {height: {choice: [32, 8]}}",
-            ["images.height", "found 8", "greater than or equal to 16"],
+            ["images.height", "found 8", "at least 16"],
             id="choice out of range",
         ),
         pytest.param(
@@ -459,8 +459,44 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
             ["model.architecture", "'crnn'", "'seq2seq'"],
             id="no architecture",
         ),
-        pytest.param("training: {epochs: }", ["training.epochs", "found None"], id="no value"),
-        pytest.param("training: ", ["training", "found None"], id="no section"),
+        pytest.param(
+            "training: {batch_size: {choice: [8, '8']}}",
+            ["training.batch_size: choice", "8 and '8' are the same value here"],
+            id="number and its text",
+        ),
+        pytest.param(
+            "training: {learning_rate: {choice: [1e-3, 0.001]}}",
+            ["training.learning_rate", "'1e-3' and 0.001 are the same value"],
+            id="number that YAML takes for text",
+        ),
+        pytest.param(
+            "training: {batch_size: true}",
+            ["training.batch_size: found true, must be a number, not true or false"],
+            id="boolean for a number",
+        ),
+        pytest.param(
+            "training: {batch_size: {choice: [8, 16]}}\n"
+            "search: {try_first: [{training: {batch_size: true}}]}",
+            ["search.try_first[0]: training.batch_size: found true"],
+            id="boolean to try first",
+        ),
+        pytest.param(
+            "search: {constraints: {parameters: true}}",
+            ["search: constraints.parameters: found true, must be a number"],
+            id="boolean for a limit",
+        ),
+        pytest.param(
+            "search: {pruner: {name: promotion, rungs: [true, 3]}}",
+            ["pruner.rungs.0: found true"],
+            id="boolean for a rung",
+        ),
+        pytest.param(
+            "training: {warmup_steps: {int: [0, 1000000000000000000000000000000]}}",
+            ["training.warmup_steps", "must be at most 10000000"],
+            id="more than a machine counts",
+        ),
+        pytest.param("training: {epochs: }", ["training.epochs", "found null"], id="no value"),
+        pytest.param("training: ", ["training", "found null"], id="no section"),
         pytest.param("training: {batch_size: {}}", ["training.batch_size"], id="empty leaf"),
         pytest.param(
             "training: {optimizer: adam, epochs: {when: {training.optimizer: adam}}}",

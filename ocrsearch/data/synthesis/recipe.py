@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
-from ocrsearch.config import Frozen
+from ocrsearch.config import Frozen, Integer, Number
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.errors import DataError
 from ocrsearch.explain import config_paths, explain_validation_error
@@ -40,9 +40,9 @@ def _rising(low: float, high: float) -> AfterValidator:
 class Counts(Frozen):
     """Pictures of each split; with ``fresh``, those of train are of one epoch."""
 
-    train: int = Field(8000, ge=1, le=10_000_000)
-    val: int = Field(1000, ge=0, le=1_000_000)
-    test: int = Field(1000, ge=0, le=1_000_000)
+    train: Integer = Field(8000, ge=1, le=10_000_000)
+    val: Integer = Field(1000, ge=0, le=1_000_000)
+    test: Integer = Field(1000, ge=0, le=1_000_000)
 
     @classmethod
     def of_total(cls, n: int) -> Counts:
@@ -72,8 +72,8 @@ class Paper(Frozen):
     texture: Annotated[Range, _rising(0, 100)] = Field(
         (2, 12), description="Deviation of grain, waves and hatching."
     )
-    rules: float = Field(0.2, ge=0, le=1, description="Share of pictures with ruled lines.")
-    light_on_dark: float = Field(0.1, ge=0, le=1, description="Share of negatives.")
+    rules: Number = Field(0.2, ge=0, le=1, description="Share of pictures with ruled lines.")
+    light_on_dark: Number = Field(0.1, ge=0, le=1, description="Share of negatives.")
     blur: Annotated[Range, _rising(0, 5)] = Field((0.3, 1.1), description="Deviation, in pixels.")
     noise: Annotated[Range, _rising(0, 100)] = Field((0, 8), description="Deviation.")
     speckles: Annotated[Range, _rising(0, 0.2)] = Field(
@@ -88,9 +88,9 @@ class Recipe(Frozen):
     """Names of the fields that are paths, relative to the recipe's file."""
 
     counts: Counts = Counts()
-    seed: int = Field(0, ge=0, lt=2**31)
+    seed: Integer = Field(0, ge=0, lt=2**31)
     fresh: bool = Field(True, description="Whether each training epoch has new pictures.")
-    height: int = Field(48, ge=16, le=128, description="Of the pictures, in pixels.")
+    height: Integer = Field(48, ge=16, le=128, description="Of the pictures, in pixels.")
     margin: Annotated[Range, _rising(0, 2)] = Field(
         (0.08, 0.4), description="Left and right, share of the height."
     )
@@ -119,8 +119,8 @@ class DigitsRecipe(Recipe):
     source: str = Field(
         "digits", description="Specification of single symbols; 'digits' are scikit-learn's."
     )
-    min_length: int = Field(1, ge=1, le=100)
-    max_length: int = Field(10, ge=1, le=100)
+    min_length: Integer = Field(1, ge=1, le=100)
+    max_length: Integer = Field(10, ge=1, le=100)
     scale: Annotated[Range, _rising(0.1, 1)] = Field(
         (0.45, 0.85), description="Height of a usual digit, one for a string; share of the height."
     )
@@ -132,9 +132,9 @@ class DigitsRecipe(Recipe):
     )
     slant: Annotated[Range, _rising(-1, 1)] = Field((-0.15, 0.35), description="Of a string.")
     brightness: Annotated[Range, _rising(0.1, 1)] = Field((0.75, 1), description="Ink of a digit.")
-    digit_scale: float = Field(0.08, ge=0, le=0.5, description="Each digit differs by up to this.")
-    digit_shift: float = Field(0.06, ge=0, le=0.5, description="Up, down and sideways.")
-    digit_slant: float = Field(0.1, ge=0, le=0.5)
+    digit_scale: Number = Field(0.08, ge=0, le=0.5, description="Each digit differs by up to this.")
+    digit_shift: Number = Field(0.06, ge=0, le=0.5, description="Up, down and sideways.")
+    digit_slant: Number = Field(0.1, ge=0, le=0.5)
 
 
 class TextRecipe(Recipe):
@@ -145,9 +145,9 @@ class TextRecipe(Recipe):
     kind: Literal["text"] = "text"
     fonts: str = Field(description="A folder of .ttf and .otf files, or one such file.")
     corpus: str = Field(description="UTF-8 text, an entry a line.")
-    min_length: int = Field(1, ge=1, le=1000, description="Symbols of a line.")
-    max_length: int = Field(80, ge=1, le=1000)
-    max_entries: int = Field(
+    min_length: Integer = Field(1, ge=1, le=1000, description="Symbols of a line.")
+    max_length: Integer = Field(80, ge=1, le=1000)
+    max_entries: Integer = Field(
         1, ge=1, le=100, description="Most entries that are joined to a line, if they fit."
     )
     joiners: tuple[str, ...] = Field((" ", ", "), min_length=1, description="Between entries.")
@@ -171,7 +171,7 @@ class TextRecipe(Recipe):
     word_space: Annotated[Range, _rising(0, 3)] = Field(
         (0.12, 0.5), description="Between words, one for a line; share of the font's height."
     )
-    word_shift: float = Field(0.04, ge=0, le=0.3, description="Of each word, up and down.")
+    word_shift: Number = Field(0.04, ge=0, le=0.3, description="Of each word, up and down.")
     brightness: Annotated[Range, _rising(0.1, 1)] = Field(
         (0.75, 1), description="Of the ink, along a line."
     )

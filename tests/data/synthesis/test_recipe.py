@@ -55,7 +55,7 @@ def test_defaults_are_allowed(recipe: DigitsRecipe | TextRecipe) -> None:
         ("{kind: digits, min_length: 4, max_length: 3}", "min_length: found 4, must be at most"),
         (
             "{kind: digits, min_length: 0}",
-            "min_length: found 0, must be greater than or equal to 1",
+            "min_length: found 0, must be at least 1",
         ),
         ("{kind: digits, scale: [0.9, 0.5]}", "scale: found [0.9, 0.5], must be two numbers from"),
         ("{kind: digits, scale: [0.5, 1.5]}", "from 0.1 to 1, the lower one first"),
