@@ -28,6 +28,7 @@ from ocrsearch.cli import (
 )
 from ocrsearch.cli.output import error_line
 from ocrsearch.errors import OcrSearchError
+from ocrsearch.memory import is_out_of_memory
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
 
@@ -66,14 +67,26 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except OSError as error:  # a full disk, a folder that must not be written
+        if is_out_of_memory(error):
+            _fail(_too_little_memory(error), 1)
         path = error.filename2 or error.filename  # a file that is renamed has two names
         where = f"{path}: " if path else ""
         _fail(f"{where}{error.strerror or error}", 1)
     except Exception as error:
+        if is_out_of_memory(error):
+            _fail(_too_little_memory(error), 1)
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        _fail(f"internal error: {reason} (set {TRACEBACK_VARIABLE}=1 to see where)", 1)
+        _fail(f"internal error: {_one_line(error)} (set {TRACEBACK_VARIABLE}=1 to see where)", 1)
+
+
+def _too_little_memory(error: Exception) -> str:
+    advice = "smaller images, smaller batches and fewer workers need less"
+    return f"too little memory ({_one_line(error)}); {advice}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 def _fail(message: str, code: int) -> None:

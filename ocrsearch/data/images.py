@@ -21,6 +21,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data.samples import Drawable, GrayImage
 from ocrsearch.errors import ImageError
+from ocrsearch.memory import is_out_of_memory
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded, in pixels."""
@@ -136,6 +137,8 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        if is_out_of_memory(error):
+            raise ImageError(f"{path}: too little memory to read it") from None
         unreachable = isinstance(error, OSError) and error.errno is not None
         problem = "cannot be opened" if unreachable else "damaged picture"
         raise ImageError(f"{path}: {problem} ({_one_line(error)})") from None

@@ -29,6 +29,7 @@ from ocrsearch.data.dataset import (
 from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError
+from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.api import check_seed
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.space import load_space
@@ -302,7 +303,9 @@ def _run(
             observer.epochs_done(epochs, trainer.schedule.end)
             if log:
                 log.write(epochs)
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         raise TrainingError(
             f"{trainer.device}: too little memory; a smaller training.batch_size needs less"
         ) from None

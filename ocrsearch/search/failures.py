@@ -6,9 +6,13 @@ from optuna.trial import TrialState
 
 from ocrsearch.config import Config
 
-MAX_ATTEMPTS = {"crash": 2, "died": 5}
+MAX_ATTEMPTS = {"crash": 2, "died": 5, "killed": 5}
 """A configuration whose training broke off is tried so many times in all, unless it gets on; a
 worker that dies may have been killed for what is not the configuration's fault."""
+
+NOT_ITS_FAULT = ("crash", "died")
+"""Failures that say nothing about a configuration. A worker that is killed again and again without
+finishing an epoch says that it needs too much memory."""
 
 HALVED = "halved_batch"
 """User attribute of a trial that is trained at half its batch size: the whole took too much."""
@@ -27,4 +31,4 @@ def failure_state(kind: str) -> TrialState:
     A loss that diverged or too little memory say something about the configuration, and TPE
     learns nothing from trials that FAILED; only what is not the configuration's fault fails.
     """
-    return TrialState.FAIL if kind in MAX_ATTEMPTS else TrialState.PRUNED
+    return TrialState.FAIL if kind in NOT_ITS_FAULT else TrialState.PRUNED

@@ -445,7 +445,7 @@ def test_a_broken_trial_is_tried_again_and_then_told_as_failed(
     assert coordinator.status.n_failed == 1
 
 
-@pytest.mark.parametrize("kind", ["diverged", "memory"])
+@pytest.mark.parametrize("kind", ["diverged", "memory", "killed"])
 def test_what_the_configuration_is_to_blame_for_teaches_the_sampler(
     setting: Setting, kind: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -268,11 +269,19 @@ def test_what_was_trained_before_is_not_refused_for_its_latency(
     assert len(done.epochs) > len(begun.epochs) == 2
 
 
-def test_too_little_memory_of_a_cpu_is_told(
-    job: Job, sixteen_lines: Dataset, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+        RuntimeError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_too_little_memory_in_other_words_is_told(
+    job: Job, sixteen_lines: Dataset, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    reason = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
-    fail_in_epoch(monkeypatch, 1, RuntimeError(reason))
+    fail_in_epoch(monkeypatch, 1, error)
     result = train_job(job, sixteen_lines, CPU, never)
     assert isinstance(result, TrialFailed)
     assert result.kind == "memory"

@@ -10,6 +10,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,8 @@ import cv2
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.data.synthesis.recipe import save_recipe
 from ocrsearch.data.synthesis.synthesizer import Synthesizer
-from ocrsearch.errors import OptionError
+from ocrsearch.errors import DataError, OptionError
+from ocrsearch.processes import caller_hidden
 
 PICTURES_A_FOLDER = 1000
 PICTURES_A_TASK = 50
@@ -113,9 +115,19 @@ def _writers(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_workers, context, _start_worker, (synthesizer, folder))
     try:
-        yield lambda tasks: pool.map(_write, tasks)
+        yield lambda tasks: _start_tasks(pool, tasks)
+    except BrokenProcessPool:
+        raise DataError(
+            f"{folder}: a process that draws was killed, perhaps for lack of memory; "
+            "fewer workers need less"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_tasks(pool: ProcessPoolExecutor, tasks: list[_Task]) -> Iterator[list[Row]]:
+    with caller_hidden():  # the pool starts its processes when it gets tasks
+        return pool.map(_write, tasks)
 
 
 _job: tuple[Synthesizer, Path]

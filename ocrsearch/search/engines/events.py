@@ -98,7 +98,8 @@ class TrialFailed:
     Attributes:
         number: of the trial.
         kind: "latency" if its network is too slow, "diverged", "memory", "crash" for an
-            exception, or "died" for the whole worker.
+            exception, "killed" for a worker that got SIGKILL, or "died" for one that ended
+            otherwise.
         reason: one line.
         traceback: of an exception; empty if none is known.
         latency_ms: of the network, if that is what it failed for.

@@ -6,13 +6,15 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
+from ocrsearch.errors import StudyError
+from ocrsearch.memory import count_memory_kills
+from ocrsearch.processes import HAS_FORK_SERVER, caller_hidden, load_fork_server
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -27,7 +29,6 @@ from ocrsearch.search.engines.worker import WorkerSetup, worker_main
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-HAS_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 PRELOADED = [
     "torch._dynamo",  # what optimisers import when they are first used: half of all that is loaded
     "ocrsearch.search.engines.worker",
@@ -39,7 +40,13 @@ PRELOADED = [
 
 STOP_SECONDS = 1.0
 MAX_STILLBORN = 3
-"""So many workers in a row may end before they are ready; it may have been somebody's kill."""
+"""So many workers in a row may end before they are ready. Kills of all workers count as one."""
+
+MAX_STARTS = 3
+"""So often the start of a worker is tried; the fork server may be killed meanwhile."""
+
+SERVER_LOST = 255
+"""Exit code of a worker whose fork server was killed, so that nobody knows its own."""
 
 
 @dataclass
@@ -60,7 +67,8 @@ class LocalEngine:
     def __init__(self, n_workers: int, setup: WorkerSetup) -> None:
         self.setup = setup
         self.machine: Machine | None = None
-        self._n_stillborn = 0
+        self._stillborn = 0.0
+        self._n_memory_kills = count_memory_kills()
         self._n_workers = n_workers
         self._workers: list[_Worker] = []
         self._context: ForkServerContext | SpawnContext = (
@@ -69,9 +77,7 @@ class LocalEngine:
             else multiprocessing.get_context("spawn")
         )
         if HAS_FORK_SERVER:
-            self._context.set_forkserver_preload(PRELOADED)
-            with _interrupts_blocked():
-                forkserver.ensure_running()
+            load_fork_server(PRELOADED)
 
     @property
     def n_idle(self) -> int:
@@ -126,7 +132,7 @@ class LocalEngine:
     def _received(self, worker: _Worker, event: Event) -> Event:
         if isinstance(event, WorkerReady):
             worker.ready = True
-            self._n_stillborn = 0
+            self._stillborn = 0.0
             self.machine = self.machine or event.machine
         elif not isinstance(event, EpochDone):
             worker.job = None
@@ -137,21 +143,50 @@ class LocalEngine:
         code = worker.process.exitcode
         self._stop(worker)
         self._workers.remove(worker)
-        self._n_stillborn += not worker.ready
-        if self._n_stillborn >= MAX_STILLBORN:
-            return [WorkerRefused(f"a worker ended before it was ready (exit code {code})")]
+        was_killed = code in (-signal.SIGKILL, -signal.SIGTERM, SERVER_LOST)
+        if not worker.ready:
+            self._stillborn += 1 / self._n_workers if was_killed else 1
+        if self._stillborn >= MAX_STILLBORN:
+            return [WorkerRefused(f"workers ended before they were ready ({_ending(code)})")]
         if worker.job is None:
             return []
-        reason = f"its worker process died (exit code {code})"
-        return [TrialFailed(worker.job.number, "died", reason, "")]
+        kind, reason = self._failure(code)
+        return [TrialFailed(worker.job.number, kind, reason, "")]
+
+    def _failure(self, code: int | None) -> tuple[str, str]:
+        """Return the kind of failure that the end of a worker is, and the reason."""
+        n_before, self._n_memory_kills = self._n_memory_kills, count_memory_kills()
+        if code == -signal.SIGKILL and self._n_memory_kills > n_before:
+            return "memory", "the system killed its worker process for lack of memory"
+        kind = "killed" if code == -signal.SIGKILL else "died"
+        return kind, f"its worker process died ({_ending(code)})"
 
     def _spawn(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=worker_main, args=(theirs, self.setup), daemon=True)
-        with _interrupts_blocked():
-            process.start()
-        theirs.close()
-        return _Worker(process, ours)
+        """Start a worker, again if the fork server is killed while it loads.
+
+        Raises:
+            StudyError: no process can be started.
+        """
+        for _ in range(MAX_STARTS):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(
+                target=worker_main, args=(theirs, self.setup), daemon=True
+            )
+            try:
+                with caller_hidden():
+                    process.start()
+                return _Worker(process, ours)
+            except (EOFError, ConnectionError):
+                ours.close()
+            except OSError as error:
+                reason = error.strerror or error
+                raise StudyError(f"a worker process cannot be started: {reason}") from None
+            finally:
+                theirs.close()
+        raise StudyError(
+            f"the process that starts the workers ended {MAX_STARTS} times while it loaded; "
+            "there may be too little memory"
+        )
 
     def _stop(self, worker: _Worker) -> None:
         if worker.process.is_alive():
@@ -166,14 +201,8 @@ def n_cores() -> int:
     return n or 1
 
 
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, not even before its first line has run."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _ending(code: int | None) -> str:
+    """Return an exit code in words."""
+    if code == -signal.SIGKILL:
+        return "killed, perhaps for lack of memory; fewer workers need less"
+    return f"exit code {code}"

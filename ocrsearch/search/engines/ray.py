@@ -224,7 +224,8 @@ class RayEngine:
         if worker.job is None:
             return []
         reason = f"its worker was lost ({type(error).__name__})"
-        return [TrialFailed(worker.job.number, "died", reason, "")]
+        of_memory = isinstance(error, self._ray.exceptions.OutOfMemoryError)
+        return [TrialFailed(worker.job.number, "memory" if of_memory else "died", reason, "")]
 
     def _follow_cluster(self) -> None:
         """Have as many workers as there is room for, or as were asked for."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ocrsearch.data.dataset import Dataset, open_dataset
 from ocrsearch.errors import DivergedError, OcrSearchError
+from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -32,9 +33,6 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.feasibility import scaled_widths
 from ocrsearch.training.epochs import Epochs
 from ocrsearch.training.trial_files import LAST
-
-NO_CPU_MEMORY = "can't allocate memory"
-"""What PyTorch says of a CPU's memory, in an error of no class of its own."""
 
 if TYPE_CHECKING:
     import torch
@@ -119,8 +117,6 @@ def train_job(
         How it ended. A disk that cannot be written is nobody's configuration's fault and
         comes back as WorkerRefused.
     """
-    import torch
-
     try:
         latency_ms = _latency(job, dataset, device)
         if reason := _too_slow(job, latency_ms):
@@ -128,15 +124,13 @@ def train_job(
         return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
     except DivergedError as error:
         return TrialFailed(job.number, "diverged", str(error), "")
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        return TrialFailed(job.number, "memory", _one_line(error), "")
     except ConnectionError:
         raise  # nobody is left to be told
-    except OSError as error:
-        return WorkerRefused(f"{job.folder}: cannot save the checkpoint: {_one_line(error)}")
     except Exception as error:
-        if NO_CPU_MEMORY in str(error):
+        if is_out_of_memory(error):
             return TrialFailed(job.number, "memory", _one_line(error), "")
+        if isinstance(error, OSError):
+            return WorkerRefused(f"{job.folder}: cannot save the checkpoint: {_one_line(error)}")
         return TrialFailed(job.number, "crash", _one_line(error), traceback.format_exc())
 
 

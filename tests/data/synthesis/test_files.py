@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,13 @@ def test_lines_with_commas_are_read_back(fonts: Path, corpus: Path, tmp_path: Pa
     texts = load_dataset(f"csv:{tmp_path / 'set' / 'labels.csv'}").splits["train"].texts
     assert texts == [synthesizer.text("train", i) for i in range(COUNTS.train)]
     assert any("," in text for text in texts)
+
+
+def test_a_script_that_cannot_be_run_again(
+    synthesizer: Synthesizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one on standard input."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "<stdin>"))
+    write_set(synthesizer, tmp_path / "set", 2)
+    assert (tmp_path / "set" / "labels.csv").exists()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ import pytest
 
 from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, TrainingConfig
 from ocrsearch.data.dataset import Dataset, save_dataset
+from ocrsearch.errors import StudyError
 from ocrsearch.search.coordinator import Engine
 from ocrsearch.search.engines.events import (
     EpochDone,
@@ -81,6 +87,11 @@ def started(
         engine.close()
 
 
+def kind_of_kill(engine: Engine) -> str:
+    """Return the failure that a kill is: Ray does not say how an actor ended."""
+    return "killed" if isinstance(engine, LocalEngine) else "died"
+
+
 def job(folder: Path) -> Job:
     return Job(number=7, config=CONFIG, seed=3, folder=folder / "trial-7", precision="fp32")
 
@@ -147,7 +158,7 @@ def test_a_worker_that_dies_is_replaced_and_its_job_goes_on(
         engine.answer(7, go_on=True)
         event = started.next_event()
     assert isinstance(event, TrialFailed)
-    assert (event.number, event.kind) == (7, "died")
+    assert (event.number, event.kind) == (7, kind_of_kill(engine))
     assert isinstance(started.next_event(), WorkerReady)
     engine.submit(job(tmp_path))
     event = started.next_event()
@@ -166,7 +177,7 @@ def test_an_idle_worker_that_dies_costs_no_trial(started: Started, tmp_path: Pat
         engine.submit(job(tmp_path))
         lost = started.next_event()
         assert isinstance(lost, TrialFailed)
-        assert lost.kind == "died"
+        assert lost.kind == kind_of_kill(engine)
     else:
         assert event == []
     assert isinstance(started.next_event(), WorkerReady)
@@ -199,3 +210,88 @@ def test_a_ray_worker_refuses_a_folder_that_it_does_not_share(
     assert isinstance(event, WorkerRefused)
     assert event.reason.startswith(f"{tmp_path / 'study'}: not seen from ")
     assert not (tmp_path / "trial-7").exists()
+
+
+def fork_server() -> int:
+    """Return the process id of the server of forks, which is running."""
+    pid: int = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    return pid
+
+
+def test_a_fork_server_that_is_killed_while_it_loads_is_started_again(tmp_path: Path) -> None:
+    engine = LocalEngine(1, WorkerSetup(tmp_path / "data", "cpu"))
+    try:
+        os.kill(fork_server(), signal.SIGKILL)
+        os.waitid(os.P_PID, fork_server(), os.WEXITED | os.WNOWAIT)
+        engine._workers.append(engine._spawn())  # a new one, which loads
+        os.kill(fork_server(), signal.SIGKILL)
+        event = Started(engine, lambda: None).next_event()
+        assert isinstance(event, WorkerReady)
+    finally:
+        engine.close()
+
+
+def test_a_fork_server_that_is_always_killed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = LocalEngine(1, WorkerSetup(tmp_path / "data", "cpu"))
+
+    def killed(process: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(engine._context.Process, "start", killed)
+    with pytest.raises(StudyError, match="ended 3 times while it loaded"):
+        engine.poll(0.0)
+
+
+def test_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = LocalEngine(1, WorkerSetup(tmp_path / "data", "cpu"))
+
+    def no_more(process: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(engine._context.Process, "start", no_more)
+    with pytest.raises(StudyError, match="worker process cannot be started: Resource"):
+        engine.poll(0.0)
+
+
+def test_kills_of_all_workers_at_the_start_are_not_taken_for_a_fault(tmp_path: Path) -> None:
+    engine = LocalEngine(4, WorkerSetup(tmp_path / "data", "cpu"))
+    try:
+        engine.poll(0.0)
+        for worker in engine._workers:
+            worker.process.kill()
+        ready = 0
+        while ready < 4:
+            events = engine.poll(1.0)
+            assert all(isinstance(event, WorkerReady) for event in events)
+            ready += len(events)
+    finally:
+        engine.close()
+
+
+def test_a_worker_that_the_system_kills_for_its_memory(
+    started: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(started.engine, LocalEngine):
+        pytest.skip("Ray says itself that a node has too little memory")
+    started.engine.submit(job(tmp_path))
+    monkeypatch.setattr("ocrsearch.search.engines.local.count_memory_kills", lambda: 10**6)
+    started.kill()
+    event = started.next_event()
+    while isinstance(event, EpochDone):
+        event = started.next_event()
+    assert isinstance(event, TrialFailed)
+    assert (event.kind, "lack of memory" in event.reason) == ("memory", True)
+    assert isinstance(started.next_event(), WorkerReady)
+
+
+def test_a_script_that_cannot_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one on standard input."""
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "<stdin>"))
+    engine = LocalEngine(1, WorkerSetup(tmp_path / "data", "cpu"))
+    try:
+        assert isinstance(Started(engine, lambda: None).next_event(), WorkerReady)
+    finally:
+        engine.close()
