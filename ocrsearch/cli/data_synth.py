@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 from ocrsearch.cli.options import Json
 from ocrsearch.cli.output import echo, make_console, note, print_json
 from ocrsearch.errors import OptionError
+from ocrsearch.machine import n_cores
 
 if TYPE_CHECKING:
     from ocrsearch.data.synthesis.recipe import AnyRecipe
@@ -127,8 +127,7 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
 
 def _worth_it(n: int) -> int:
     """Return the number of workers that is worth their start for so many pictures."""
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(n_cores or 1, 1 + n // PICTURES_WORTH_A_WORKER)
+    return min(n_cores(), 1 + n // PICTURES_WORTH_A_WORKER)
 
 
 @contextmanager

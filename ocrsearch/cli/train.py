@@ -47,7 +47,8 @@ def train(
     """Train one configuration; the same command again goes on where it was.
 
     Data that the model of --init or --config was trained on is read and split as it was then,
-    but for options given here.
+    but for options given here. Training uses one thread, as each worker of 'ocrsearch run' does;
+    set OMP_NUM_THREADS for more, for a large network on an idle machine.
     """
     from ocrsearch.cli.train_display import train_display
     from ocrsearch.deploy.single_training import (

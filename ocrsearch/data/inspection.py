@@ -19,6 +19,7 @@ from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
 from ocrsearch.data.usable import BadSample, Progress, label_problem
 from ocrsearch.errors import ImageError
+from ocrsearch.machine import n_reading_threads
 
 HEIGHTS = (24, 32, 40, 48, 64)
 """Input heights at which it is counted how many labels would not fit."""
@@ -119,7 +120,7 @@ def measure_samples(
     usable: list[Measured] = []
     bad: list[Unusable] = []
     from_files = any(isinstance(sample.image, Path) for sample in samples)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(n_reading_threads()) as pool:
         results = pool.map(_measure, samples) if from_files else map(_measure, samples)
         for i, found in enumerate(results, start=1):
             if isinstance(found, Measured):

@@ -13,6 +13,7 @@ from ocrsearch.data.charset import Charset
 from ocrsearch.data.images import picture_of
 from ocrsearch.data.samples import GrayImage, Sample
 from ocrsearch.errors import DataError, ImageError
+from ocrsearch.machine import n_reading_threads
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | s
     if all(isinstance(sample.image, np.ndarray) for sample in samples):
         yield from ((sample, picture_or_reason(sample)) for sample in samples)
         return
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without holding Python's lock
+    # Pillow decodes without holding Python's lock
+    with ThreadPoolExecutor(n_reading_threads()) as pool:
         yield from zip(samples, pool.map(picture_or_reason, samples), strict=True)
 
 

@@ -19,9 +19,10 @@ from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import load_study_data
 from ocrsearch.errors import StudyError
+from ocrsearch.machine import n_cores
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
-from ocrsearch.search.engines.local import LocalEngine, n_cores
+from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.study import study_folder, study_lock
 from ocrsearch.training.checkpoint import load_tensors

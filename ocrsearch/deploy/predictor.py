@@ -28,7 +28,7 @@ from ocrsearch.training.confusions import (
     build_confusion_matrix,
     count_confusions,
 )
-from ocrsearch.training.device import select_device
+from ocrsearch.training.device import limit_threads, select_device
 from ocrsearch.training.metrics import Metrics, bootstrap_intervals, compute_metrics
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -105,6 +105,7 @@ class Predictor:
         """
         self.bundle = bundle
         self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
+        limit_threads()
         place = select_device(device)
         readers = [
             Reader(member, place, search)

@@ -34,7 +34,7 @@ from ocrsearch.search.api import check_seed
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.space import load_space
 from ocrsearch.training.checkpoint import load_tensors
-from ocrsearch.training.device import installed_versions, select_device
+from ocrsearch.training.device import installed_versions, select_device, training_threads
 from ocrsearch.training.epochs import Epochs, training_result
 from ocrsearch.training.precision import Precision, faster_precision
 from ocrsearch.training.session import train_epochs
@@ -176,9 +176,11 @@ def train(
         if "epochs" in record:
             observer.note(f"{folder}: finished before; remove it to train anew")
         else:
-            trainer = _trainer(config, dataset, options.seed, device, record["precision"], start)
-            observer.note(_introduction(trainer, start, folder))
-            record |= _run(trainer, folder, log, observer)
+            with training_threads():
+                precision = record["precision"]
+                trainer = _trainer(config, dataset, options.seed, device, precision, start)
+                observer.note(_introduction(trainer, start, folder))
+                record |= _run(trainer, folder, log, observer)
             _write_record(record, folder)
         bundle = _bundle(folder, record, dataset, options.data)
         save_bundle(bundle, export)

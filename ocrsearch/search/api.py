@@ -27,10 +27,11 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name
 from ocrsearch.data.usable import Progress
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.machine import n_cores
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import WorkerRefused
-from ocrsearch.search.engines.local import LocalEngine, n_cores
+from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.gpu_room import trials_at_once

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from ocrsearch.errors import OptionError
+from ocrsearch.machine import n_cores
 
 
 def select_device(name: str) -> torch.device:
@@ -25,6 +29,32 @@ def select_device(name: str) -> torch.device:
     if name == "cuda" and not has_cuda:
         raise OptionError("--device cuda: PyTorch finds no GPU here; use --device cpu or auto")
     return torch.device(name)
+
+
+@contextmanager
+def training_threads() -> Iterator[None]:
+    """Compute with one thread, as a worker of a search does, unless OMP_NUM_THREADS is set.
+
+    These networks are small: threads wait for each other as soon as anything else runs.
+    """
+    if "OMP_NUM_THREADS" in os.environ:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def limit_threads() -> None:
+    """Let PyTorch have no more threads than cores that this process may use.
+
+    PyTorch does not know the CPU quota of a container.
+    """
+    if torch.get_num_threads() > n_cores():
+        torch.set_num_threads(n_cores())
 
 
 def free_memory_mb(device: torch.device) -> float | None:

@@ -76,6 +76,28 @@ def trained(
     return result, listener
 
 
+def test_training_uses_as_many_threads_as_a_worker(
+    number_folder: Path, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    n_threads = []
+    run_epoch = Trainer.run_epoch
+
+    def counted(trainer: Trainer) -> EpochReport:
+        n_threads.append(torch.get_num_threads())
+        return run_epoch(trainer)
+
+    monkeypatch.setattr(Trainer, "run_epoch", counted)
+    try:
+        trained(number_folder, export)
+        assert n_threads == [1] * N_EPOCHS
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def interrupt_in_epoch(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
     run_epoch = Trainer.run_epoch
 

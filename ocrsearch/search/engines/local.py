@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import time
 from contextlib import suppress
@@ -13,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from ocrsearch.errors import StudyError
+from ocrsearch.machine import n_cores as n_cores  # importable from here as before
 from ocrsearch.memory import count_memory_kills
 from ocrsearch.processes import HAS_FORK_SERVER, caller_hidden, load_fork_server
 from ocrsearch.search.engines.events import (
@@ -193,12 +193,6 @@ class LocalEngine:
             worker.process.kill()
             worker.process.join()
         worker.channel.close()
-
-
-def n_cores() -> int:
-    """Return how many cores this process may use."""
-    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return n or 1
 
 
 def _ending(code: int | None) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from ocrsearch.data.dataset import Dataset, open_dataset
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.machine import n_cores
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -28,7 +29,6 @@ from ocrsearch.search.engines.events import (
     WorkerReady,
     WorkerRefused,
 )
-from ocrsearch.search.engines.local import n_cores
 from ocrsearch.search.engines.worker import WorkerSetup, serve
 
 logger = logging.getLogger(__name__)
