@@ -1,7 +1,6 @@
 """The command line: options, one call, output.
 
 Nothing heavy is imported before a command needs it. Progress and errors go to standard error.
-Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import io
 import logging
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,18 +26,18 @@ from ocrsearch.cli import (
     studies,
     train,
 )
-from ocrsearch.cli.output import error_line
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.memory import is_out_of_memory
+from ocrsearch.cli.endings import Commands, one_line_errors
+from ocrsearch.cli.output import echo
 
-TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
+PROGRAM = "ocrsearch"
 
 app = typer.Typer(
-    name="ocrsearch",
+    name=PROGRAM,
+    cls=Commands,
     help="Search network and training for a small text recogniser that runs offline.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
 app.command("best")(best.best)
@@ -52,43 +52,43 @@ app.add_typer(studies.app, name="studies")
 app.command("dashboard")(dashboard.dashboard)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 def main() -> None:
     """Run the command line; what goes wrong is one line, not a traceback."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are told by us
     if logging.lastResort:  # what writes a log to standard error that nobody has set up
         logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
-    try:
-        app()
-    except OcrSearchError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except OSError as error:  # a full disk, a folder that must not be written
-        if is_out_of_memory(error):
-            _fail(_too_little_memory(error), 1)
-        path = error.filename2 or error.filename  # a file that is renamed has two names
-        where = f"{path}: " if path else ""
-        _fail(f"{where}{error.strerror or error}", 1)
-    except Exception as error:
-        if is_out_of_memory(error):
-            _fail(_too_little_memory(error), 1)
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        _fail(f"internal error: {_one_line(error)} (set {TRACEBACK_VARIABLE}=1 to see where)", 1)
+    with one_line_errors():
+        sys.exit(app(standalone_mode=False, prog_name=PROGRAM))
 
 
-def _too_little_memory(error: Exception) -> str:
-    advice = "smaller images, smaller batches and fewer workers need less"
-    return f"too little memory ({_one_line(error)}); {advice}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
-
-
-def _fail(message: str, code: int) -> None:
-    error_line(message)
-    sys.exit(code)
+def _open_closed_streams() -> None:
+    """Open what the caller closed, as ``>&-`` does: a database must not become the output."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_RDWR)
+            assert file == number, "the lowest number that is free"
+            setattr(sys, name, open(file, mode, encoding="utf-8"))  # noqa: SIM115, PTH123

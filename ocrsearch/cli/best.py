@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
-from ocrsearch.cli.output import echo, note, print_json, show
+from ocrsearch.cli.output import echo, note, print_json, show_table
 from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
@@ -145,18 +145,14 @@ def _confirm(
 
 
 def _print_confirmation(done: Confirmation, export: Path | None) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"study {done.study}, validation CER", title_justify="left"
+    show_table(
+        ("trial", "in the study", "mean", "fresh seeds"),
+        [
+            (c.trial, f"{c.value:.4f}", f"{c.mean:.4f}", ", ".join(f"{cer:.4f}" for cer in c.cers))
+            for c in done.configurations
+        ],
+        title=f"study {done.study}, validation CER",
     )
-    for heading in ("trial", "in the study", "mean", "fresh seeds"):
-        table.add_column(heading)
-    for c in done.configurations:
-        seeds = ", ".join(f"{cer:.4f}" for cer in c.cers)
-        table.add_row(str(c.trial), f"{c.value:.4f}", f"{c.mean:.4f}", seeds)
-    show(table)
     echo(f"trial {done.configurations[0].trial} is chosen by its mean")
     if done.test is None:
         echo("the data has no test split to read")
@@ -174,34 +170,18 @@ def _print_confirmation(done: Confirmation, export: Path | None) -> None:
 def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
     if not pareto:
         return
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title="beaten by none in all", title_justify="left")
-    for heading in ("trial", *names):
-        table.add_column(heading, justify="right")
-    for entry in pareto:
-        table.add_row(str(entry["trial"]), *(f"{value:.4g}" for value in entry["values"]))
-    show(table)
+    show_table(
+        ("trial", *names),
+        [(entry["trial"], *(f"{value:.4g}" for value in entry["values"])) for entry in pareto],
+        title="Pareto front",
+    )
     echo("take one of these with --max-latency or --max-size")
 
 
 def _print(found: BestTrial, joined: Ensemble | None, export: Path | None) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"study {found.study}, trial {found.trial}", title_justify="left"
-    )
-    table.add_column("parameter")
-    table.add_column("value")
-    for path, value in found.params.items():
-        table.add_row(path, f"{value:.4g}" if isinstance(value, float) else str(value))
-    table.add_section()
-    for name, value in found.metrics.items():
-        if not isinstance(value, dict):
-            table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
-    show(table)
+    params, metrics = _figures(found.params), _figures(found.metrics)
+    title = f"study {found.study}, trial {found.trial}"
+    show_table(("parameter", "value"), [*params, None, *metrics], title=title)
     if found.state != "finished":
         n_epochs = found.metrics["n_epochs"]
         echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
@@ -212,6 +192,14 @@ def _print(found: BestTrial, joined: Ensemble | None, export: Path | None) -> No
     if export:
         size_mb = export.stat().st_size / 1e6
         echo(f"model written to {export} ({size_mb:.1f} MB)")
+
+
+def _figures(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value))
+        for name, value in values.items()
+        if not isinstance(value, dict)
+    ]
 
 
 def _print_ensemble(joined: Ensemble) -> None:

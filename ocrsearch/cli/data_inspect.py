@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import Json, Spec, takes_data_options
-from ocrsearch.cli.output import echo, note, print_json, show
+from ocrsearch.cli.output import echo, note, print_json, show_table
 from ocrsearch.cli.progress import reading_bar
 from ocrsearch.errors import DataError, OptionError
 
@@ -135,25 +135,14 @@ def _print(spec: str, inspection: Inspection) -> None:
         _print_problems(inspection)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row))
-    show(table)
-
-
 def _print_splits(inspection: Inspection) -> None:
     rows = [
         (split, n, n_bad, _symbols(inspection.only_in.get(split, [])) or "-")
         for split, (n, n_bad) in inspection.splits.items()
     ]
-    _table(("split", "usable", "left out", "symbols only here"), rows)
+    show_table(
+        ("split", "usable", "left out", "symbols only here"), rows, optional=("symbols only here",)
+    )
 
 
 def _print_sizes(inspection: Inspection) -> None:
@@ -163,7 +152,7 @@ def _print_sizes(inspection: Inspection) -> None:
         "label, symbols": inspection.label_length,
     }
     rows = [(name, f"{s.min:g}", f"{s.median:g}", f"{s.max:g}") for name, s in spreads.items() if s]
-    _table(("", "min", "median", "max"), rows)
+    show_table(("", "min", "median", "max"), rows)
     modes = ", ".join(
         f"{mode} {100 * n / inspection.n:.3g} %" for mode, n in inspection.modes.items()
     )
@@ -179,12 +168,12 @@ def _print_lengths(inspection: Inspection) -> None:
     bins = _bins(inspection.label_lengths)
     top = max(bins.values())
     rows = [(name, n, "█" * -(-BAR_WIDTH * n // top)) for name, n in bins.items()]
-    _table(("label length", "samples", ""), rows)
+    show_table(("label length", "samples", "bar"), rows, optional=("bar",))
 
 
 def _print_unfit(inspection: Inspection) -> None:
     row = ("labels with too few frames for CTC", *inspection.unfit.values())
-    _table(("input height", *map(str, inspection.unfit)), [row])
+    show_table(("input height", *map(str, inspection.unfit)), [row])
 
 
 def _print_copies(inspection: Inspection) -> None:
@@ -209,7 +198,7 @@ def _print_problems(inspection: Inspection) -> None:
         (problem, len(names), _one_line(", ".join(names[:N_NAMED])) + _more(len(names)))
         for problem, names in inspection.problems.items()
     ]
-    _table(("left out because", "samples", "first"), rows)
+    show_table(("left out because", "samples", "first"), rows, optional=("first",))
 
 
 def _bins(lengths: dict[int, int]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from ocrsearch.cli.options import (
     takes_data_options,
     takes_decoding_options,
 )
-from ocrsearch.cli.output import echo, note, print_json, show
+from ocrsearch.cli.output import echo, note, print_json, show_table
 from ocrsearch.cli.progress import reading_bar
 
 if TYPE_CHECKING:
@@ -123,18 +123,12 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _print(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
-    for heading in ("", "", "95 % interval"):
-        table.add_column(heading)
+    rows = []
     for name, meaning in RATES.items():
         low, high = evaluation.intervals[name]
-        table.add_row(
-            meaning, f"{getattr(evaluation.metrics, name):.4f}", f"{low:.4f} to {high:.4f}"
-        )
-    show(table)
+        value = getattr(evaluation.metrics, name)
+        rows.append((meaning, f"{value:.4f}", f"{low:.4f} to {high:.4f}"))
+    show_table(("rate", "value", "95 % interval"), rows, title=title)
     if n_bad:
         echo(f"{n_bad} samples could not be used and were left out")
     _print_confusions(evaluation)
@@ -147,23 +141,23 @@ def _print(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> Non
 
 
 def _print_confusions(evaluation: Evaluation) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     matrix = evaluation.matrix
     if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
-        table = Table("label", box=box.SIMPLE_HEAD, title="read as")
-        for symbol in matrix.symbols:
-            table.add_column(Text(symbol), justify="right")
-        for symbol, counts in zip(matrix.symbols, matrix.counts, strict=True):
-            table.add_row(Text(symbol), *(str(n) if n else "" for n in counts))
-        show(table)
+        counts = [
+            (symbol, *(n or "" for n in row))
+            for symbol, row in zip(matrix.symbols, matrix.counts.tolist(), strict=True)
+        ]
+        show_table(("label", *matrix.symbols), counts, title="columns: read as")
     elif evaluation.confusions:
-        table = Table("label", "read as", "times", box=box.SIMPLE_HEAD)
-        for confusion in evaluation.confusions[:N_CONFUSIONS]:
-            cells = (confusion.expected, confusion.read)
-            table.add_row(*(Text(repr(c) if c else "nothing") for c in cells), str(confusion.n))
-        show(table)
+        most = evaluation.confusions[:N_CONFUSIONS]
+        rows = [
+            (
+                repr(c.expected) if c.expected else "nothing",
+                repr(c.read) if c.read else "nothing",
+                c.n,
+            )
+            for c in most
+        ]
+        show_table(("label", "read as", "times"), rows)
     if matrix:
         echo(matrix.report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import Json
-from ocrsearch.cli.output import echo, print_json, show
+from ocrsearch.cli.output import echo, print_json, show_table
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.bundle import Bundle
@@ -78,30 +78,26 @@ def inspect(
 
 
 def _print(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     from ocrsearch.results.drawing import format_shape
 
-    table = Table(box=box.SIMPLE_HEAD, title=Text(_title(content)), title_justify="left")
-    for heading in ("layer", "kind", "output"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("weights", "multiply-adds"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows: list[tuple[str, ...] | None] = []
     for layer in layers:
         if not layer.training_only:
             figures = f"{layer.n_parameters:,}", _millions(layer.n_multiply_adds)
-            table.add_row(_short(layer), layer.kind, format_shape(layer.output), *figures)
-    table.add_section()
+            rows.append((_short(layer), layer.kind, format_shape(layer.output), *figures))
     total = f"{content['n_parameters']:,}", _millions(content["multiply_adds"])
-    table.add_row("recognition", f"{content['size_mb']:.2f} MB in float32", "", *total)
+    rows += [None, ("recognition", f"{content['size_mb']:.2f} MB in float32", "", *total)]
     for layer in layers:
         if layer.training_only:
             shape = format_shape(layer.output)
             kind = f"{layer.kind}; training only"
-            table.add_row(_short(layer), kind, shape, f"{layer.n_parameters:,}", "-", style="dim")
-    show(table)
+            rows.append((_short(layer), kind, shape, f"{layer.n_parameters:,}", "-"))
+    show_table(
+        ("layer", "kind", "output", "weights", "multiply-adds"),
+        rows,
+        title=_title(content),
+        optional=("kind", "output"),
+    )
     echo(_picture(content))
     if bundle.others:
         echo(

@@ -6,13 +6,16 @@ command line writes to either stream; a test checks that.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ocrsearch.printable import printable
 
@@ -23,19 +26,44 @@ if TYPE_CHECKING:
 _ACTIVE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that JSON may hold as they are and a terminal acts upon."""
 
+_NUMBER = re.compile(r"[-+]?[\d.,]*\d([eE][-+]?\d+)?( M| %)?|-|nan|inf")
+"""A cell that is put to the right of its column."""
+
 MAX_MESSAGE = 1000
 """Longest error message, in characters."""
 
 
+class OutputClosedError(Exception):
+    """Nobody reads the output any more, as after ``ocrsearch studies list | head -1``."""
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write text to standard output or standard error at once.
+
+    Raises:
+        OutputClosedError: it is a pipe that was closed at its other end.
+        OSError: it cannot be written, as on a full disk; ``filename`` names the stream.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # what is left in the buffer must not fail again when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if error.errno == errno.EPIPE:
+            raise OutputClosedError from None
+        name = "standard output" if stream is sys.stdout else "standard error"
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), name) from None
+
+
 def echo(text: str) -> None:
     """Print lines on standard output."""
-    sys.stdout.write(printable(text, keep="\n\t") + "\n")
+    write(sys.stdout, printable(text, keep="\n\t") + "\n")
 
 
 def note(text: str) -> None:
     """Print lines on standard error."""
-    sys.stderr.write(printable(text, keep="\n\t") + "\n")
-    sys.stderr.flush()
+    write(sys.stderr, printable(text, keep="\n\t") + "\n")
 
 
 def error_line(text: str) -> None:
@@ -47,7 +75,7 @@ def error_line(text: str) -> None:
 def print_json(content: dict[str, Any]) -> None:
     """Print one JSON object on standard output; numbers that are not finite become null."""
     text = json.dumps(_finite(content), ensure_ascii=False, indent=2, default=str)
-    sys.stdout.write(_ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+    write(sys.stdout, _ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def _finite(value: Any) -> Any:
@@ -83,6 +111,63 @@ class Harmless:
             yield Segment(text if control else printable(text, keep="\n"), style, control)
 
 
-def show(renderable: RenderableType) -> None:
-    """Print a table, or anything else that rich draws, on standard output."""
-    make_console().print(Harmless(renderable))
+def show_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object] | None],
+    *,
+    title: str = "",
+    optional: Sequence[str] = (),
+) -> None:
+    """Print a table on standard output, a line for each row. Nothing in it is ever cut.
+
+    If a terminal is too narrow, optional columns are left out and a note says so. Where the
+    output is no terminal it has no width.
+
+    Args:
+        headings: heading of each column; the heading line is left out if all are empty.
+        rows: cells of each row; None draws a line.
+        title: line above the table.
+        optional: headings of columns that a narrow terminal can do without, the first to go first.
+    """
+    columns = [printable(heading) for heading in headings]
+    texts = [None if row is None else [printable(str(cell)) for cell in row] for row in rows]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    left_out = []
+    for heading in optional:
+        if width is None or sum(_widths(columns, texts)) + 2 * len(columns) - 2 <= width:
+            break
+        i = columns.index(heading)
+        left_out.append(columns.pop(i))
+        texts = [None if row is None else [*row[:i], *row[i + 1 :]] for row in texts]
+    widths = _widths(columns, texts)
+    numeric = [_is_numeric(row[i] for row in texts if row) for i in range(len(columns))]
+    rule = "  ".join("-" * n for n in widths)
+    lines = [printable(title)] if title else []
+    if any(columns):
+        lines += [_line(columns, widths, numeric), rule]
+    lines += [rule if row is None else _line(row, widths, numeric) for row in texts]
+    echo("\n".join(lines))
+    if left_out:
+        note(f"note: no room for {', '.join(left_out)}; a wider terminal or --json shows them")
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str] | None]) -> list[int]:
+    """Return the number of terminal cells that each column needs."""
+    from rich.cells import cell_len
+
+    cells = [columns, *(row for row in rows if row)]
+    return [max(cell_len(row[i]) for row in cells) for i in range(len(columns))]
+
+
+def _is_numeric(cells: Iterable[str]) -> bool:
+    return all(_NUMBER.fullmatch(cell) for cell in cells if cell)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    from rich.cells import cell_len
+
+    padded = []
+    for cell, width, right in zip(cells, widths, numeric, strict=True):
+        space = " " * (width - cell_len(cell))
+        padded.append(space + cell if right else cell + space)
+    return "  ".join(padded).rstrip()

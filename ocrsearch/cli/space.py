@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import Json
-from ocrsearch.cli.output import echo, print_json, show
+from ocrsearch.cli.output import echo, print_json, show_table
 
 if TYPE_CHECKING:
     from ocrsearch.search.space import Condition, Space
@@ -53,24 +53,11 @@ def _content(space: Space) -> dict[str, Any]:
 
 
 def _print(space: Space, file: Path) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, title=Text(str(file)), title_justify="left")
-    paths = [p.path for p in space.parameters] + [f.path for f in space.fixed]
-    table.add_column("parameter", min_width=max(map(len, paths), default=0))
-    table.add_column("values", overflow="fold")
-    table.add_column("when", overflow="fold")
-    for p in space.parameters:
-        table.add_row(p.path, p.distribution.describe(), _when(p.condition))
-    if space.fixed:
-        table.add_section()
-    for f in space.fixed:
-        table.add_row(f.path, f"{f.value} (fixed)", _when(f.condition), style="dim")
-    if space.init:
-        table.add_row("init", Text(str(space.init)), "", style="dim")
-    show(table)
+    searched = [(p.path, p.distribution.describe(), _when(p.condition)) for p in space.parameters]
+    fixed = [(f.path, f"{f.value} (fixed)", _when(f.condition)) for f in space.fixed]
+    init = [("init", space.init, "")] if space.init else []
+    rows = [*searched, *([None] if fixed else []), *fixed, *init]
+    show_table(("parameter", "values", "when"), rows, title=str(file), optional=("when",))
     echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
-from ocrsearch.cli.output import echo, print_json, show
+from ocrsearch.cli.output import echo, print_json, show_table
+
+if TYPE_CHECKING:
+    from ocrsearch.results.query import StudySummary
 
 app = typer.Typer(help="List studies, or export one as a table.")
+
+COLUMNS = (
+    *("study", "data", "best CER", "finished", "stopped", "failed"),
+    *("unfinished", "last change"),
+)
 
 
 @app.command("list")
@@ -24,26 +32,23 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     if as_json:
         print_json({"studies": [asdict(summary) for summary in found]})
         return
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    show_table(
+        COLUMNS,
+        map(_row, found),
+        optional=("failed", "stopped", "finished", "last change", "unfinished", "data"),
+    )
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for heading in ("study", "data", "best CER", "finished", "stopped", "failed", "unfinished"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("last change", overflow="fold")
-    for s in found:
-        counts = [str(n) for n in (s.n_complete, s.n_pruned, s.n_failed)]
-        unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'open'}"
-        table.add_row(
-            s.name,
-            Text(s.data),
-            "-" if s.best is None else f"{s.best:.4f}",
-            *counts,
-            unfinished if s.n_unfinished else "0",
-            s.last_change[:16],
-        )
-    show(table)
+
+def _row(s: StudySummary) -> tuple[str | int, ...]:
+    unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'open'}"
+    return (
+        s.name,
+        s.data,
+        "-" if s.best is None else f"{s.best:.4f}",
+        *(s.n_complete, s.n_pruned, s.n_failed),
+        unfinished if s.n_unfinished else "0",
+        s.last_change[:16],
+    )
 
 
 @app.command("export")

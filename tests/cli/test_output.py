@@ -7,16 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
-from rich.table import Table
 
 import ocrsearch.cli
-from ocrsearch.cli.output import echo, error_line, print_json, show
+from ocrsearch.cli.output import echo, error_line, print_json, show_table
+from ocrsearch.explain import config_paths
 
 
 def test_printed_lines_and_tables_are_harmless(capsys: pytest.CaptureFixture[str]) -> None:
-    table = Table("\x1b[31mheading", title="[bold]title")
-    table.add_row("[/nonsense]\x1b]0;pwn\x07")
-    show(table)
+    show_table(("\x1b[31mheading",), [("[/nonsense]\x1b]0;pwn\x07",)], title="[bold]title\x9b")
     echo("a\x1b[2J\tb")
     error_line("x\x1b[2Jy\nz" + "0" * 100_000)
     captured = capsys.readouterr()
@@ -25,6 +23,71 @@ def test_printed_lines_and_tables_are_harmless(capsys: pytest.CaptureFixture[str
     assert "[bold]title" in captured.out
     assert captured.err.count("\n") == 1
     assert len(captured.err) < 1100
+
+
+STUDIES = (("captcha-tiny-numbers-of-a-very-long-name", "captcha:/data/numbers", "0.8000", 4, 12),)
+HEADINGS = ("study", "data", "best CER", "finished", "failed")
+
+
+def show_studies(monkeypatch: pytest.MonkeyPatch, *, columns: int | None) -> None:
+    """Show a table on a terminal of a width, or on none."""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: columns is not None)
+    monkeypatch.setenv("COLUMNS", str(columns or 40))
+    show_table(HEADINGS, STUDIES, title="all", optional=("failed", "finished", "data"))
+
+
+@pytest.mark.parametrize("columns", [None, 120])
+def test_a_row_of_a_table_is_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int | None
+) -> None:
+    show_studies(monkeypatch, columns=columns)
+    out, err = capsys.readouterr()
+    title, heading, rule, row = out.splitlines()
+    assert (title, err) == ("all", "")
+    assert heading.split("  ")[0] == "study"
+    assert set(rule) == {"-", " "}
+    assert row.split() == [str(cell) for cell in STUDIES[0]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "n_cells", "gone"),
+    [(80, 3, "failed, finished"), (60, 2, "failed, finished, data"), (20, 2, "data")],
+)
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_names(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+    n_cells: int,
+    gone: str,
+) -> None:
+    show_studies(monkeypatch, columns=columns)
+    out, err = capsys.readouterr()
+    *_, row = out.splitlines()
+    assert len(row.split()) == n_cells
+    assert row.startswith(STUDIES[0][0])
+    assert gone in err
+
+
+def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("label", "times"), [("漢字", 5), None, ("e\u0301", 1234)])
+    heading, _, first, rule, second = capsys.readouterr().out.splitlines()
+    assert heading == "label  times"
+    assert first == "漢字       5"
+    assert rule == "-----  -----"
+    assert second == "e\u0301       1234"
+
+
+def test_empty_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("study", "data"), [])
+    show_table(("", ""), [("a", "b")])
+    assert capsys.readouterr().out == "study  data\n-----  ----\na  b\n"
+
+
+def test_the_last_part_of_a_name_tells_parameters_apart() -> None:
+    paths = config_paths()
+    leaves = [p for p in paths if not any(other.startswith(f"{p}.") for other in paths)]
+    names = [path.rpartition(".")[2] for path in leaves]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,123 @@
+"""How a command ends: errors as one line each, exit codes, Ctrl-C, a pipe that is closed.
+
+Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted, 141 the output's pipe
+was closed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from ocrsearch.cli.output import OutputClosedError, error_line, note
+from ocrsearch.errors import OcrSearchError, OptionError
+from ocrsearch.memory import is_out_of_memory
+
+TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
+
+MAY_BE_EMPTY = ("--group", "--splits", "--add")
+"""Options whose empty value takes back the one that a model was trained with."""
+
+
+class _InterruptError(Exception):
+    """Ctrl-C, as an exception that typer leaves alone."""
+
+
+class Commands(TyperGroup):
+    """All commands."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option without a value, as ``--study ""`` of an unset shell variable."""
+        _refuse_empty(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, and let Ctrl-C be told from a command that ends by itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _InterruptError from None
+
+
+def _refuse_empty(args: Sequence[str]) -> None:
+    for before, word in zip(("", *args), args, strict=False):
+        is_option = word.startswith("--") and word.endswith("=")
+        name = word[:-1] if is_option else before
+        if (is_option or not word) and name not in MAY_BE_EMPTY:
+            where = name if name.startswith("-") else "an argument"
+            raise OptionError(f"{where}: must not be empty; leave it out or give a value")
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line for whatever goes wrong, and not with a traceback."""
+    try:
+        yield
+    except typer.TyperException as error:
+        _wrong_usage(error)
+    except OcrSearchError as error:
+        _fail(str(error), error.exit_code)
+    except (_InterruptError, typer.Abort):
+        _fail("interrupted", 130)
+    except OutputClosedError:
+        sys.exit(141)
+    except OSError as error:  # a full disk, a folder that must not be written
+        if is_out_of_memory(error):
+            _fail(_too_little_memory(error), 1)
+        path = error.filename2 or error.filename  # a file that is renamed has two names
+        where = f"{path}: " if path else ""
+        _fail(f"{where}{error.strerror or error}", 1)
+    except Exception as error:
+        if is_out_of_memory(error):
+            _fail(_too_little_memory(error), 1)
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        _fail(f"internal error: {_one_line(error)} (set {TRACEBACK_VARIABLE}=1 to see where)", 1)
+
+
+def _too_little_memory(error: Exception) -> str:
+    advice = "smaller images, smaller batches and fewer workers need less"
+    return f"too little memory ({_one_line(error)}); {advice}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
+def _wrong_usage(error: typer.TyperException) -> NoReturn:
+    context = getattr(error, "ctx", None)
+    message = _message(error)
+    if context is not None and message:  # without one, the help was printed
+        note(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.")
+    if message:
+        error_line(message)
+    sys.exit(error.exit_code)
+
+
+def _message(error: typer.TyperException) -> str:
+    """Return what is wrong with an option, with the option's name and the value given."""
+    from pydantic import ValidationError
+
+    option, cause = getattr(error, "param", None), error.__cause__
+    if option is None or not error.message:
+        return error.format_message()
+    name = max(option.opts, key=len) if option.opts[0].startswith("-") else option.metavar
+    if isinstance(cause, ValidationError):
+        from ocrsearch.explain import ALLOWED, allowed_values
+
+        finding = cause.errors()[0]
+        if finding["type"] in ALLOWED:
+            return f"{name}: {allowed_values(finding)}, got {finding['input']}"
+    return f"{name}: {error.message.removeprefix('Value error, ').rstrip('.')}"
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    with suppress(OutputClosedError, OSError):  # there may be nowhere left to say it
+        error_line(message)
+    sys.exit(code)
