@@ -222,7 +222,7 @@ class TrainingConfig(Frozen):
         le=10_000,
         description="Epochs without gain after which the final decay begins early.",
     )
-    clip_norm: Number = Field(5.0, gt=0.0, description="Largest norm of the gradient.")
+    clip_norm: Number = Field(5.0, gt=0.0, le=1e12, description="Largest norm of the gradient.")
     augment: AugmentConfig = AugmentConfig()
 
 

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from ocrsearch.config import ARCHITECTURE_NAMES, Config
+from ocrsearch.printable import quoted, shortened
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-MAX_SHOWN = 200
-"""Longest value that a message repeats, in characters."""
 
 ALLOWED = {
     "int_type": "must be an integer",
@@ -49,11 +47,11 @@ def explain_validation_error(
         error: what pydantic found.
         known: paths to suggest for a misspelt key, those of a configuration if not given.
     """
-    finding = error.errors()[0]
+    finding, *others = error.errors()
     paths = config_paths() if known is None else list(known)
     path = _path(finding["loc"], paths, ends_in_key=finding["type"] == "extra_forbidden")
-    more = f" (and {len(error.errors()) - 1} more)" if len(error.errors()) > 1 else ""
-    location = f"{where}: {path}" if path else where
+    more = f" (and {len(others)} more)" if others else ""
+    location = f"{where}: {shortened(path)}" if path else where
     if finding["type"] == "model_type":
         prefix = f"{path}." if path else ""
         keys = [p.removeprefix(prefix) for p in paths if p.startswith(prefix)]
@@ -66,14 +64,14 @@ def explain_validation_error(
         if path in paths and tags and tags[0] in ARCHITECTURE_NAMES:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
         if path in paths and tags:
-            owner = f"{path.rpartition('.')[0]} {tags[0]!r}"
+            owner = f"{path.rpartition('.')[0]} {quoted(tags[0])}"
             return f"{location}: not a key of the {owner}; it goes with another name{more}"
         return f"{location}: unknown key{suggestion(path, paths)}{more}"
     if finding["type"] == "missing":
         return f"{location}: is missing{more}"
     if finding["type"] in ("union_tag_not_found", "union_tag_invalid"):
         context = finding["ctx"]
-        found = f"found {context['tag']!r}, " if "tag" in context else ""
+        found = f"found {quoted(context['tag'])}, " if "tag" in context else ""
         key = context["discriminator"].strip("'")
         allowed = context.get("expected_tags") or ", ".join(map(repr, sorted(ARCHITECTURE_NAMES)))
         return f"{location}.{key}: {found}must be one of {allowed}"
@@ -93,11 +91,7 @@ def shown(value: Any) -> str:
     """Return a value as YAML has it, for a message; a long value is cut."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    try:
-        text = repr(value)
-    except ValueError:  # an integer with more digits than Python writes
-        return "a huge integer"
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return quoted(value)
 
 
 def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:
@@ -115,7 +109,7 @@ def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) ->
 
 def suggestion(path: str, known: Iterable[str]) -> str:
     """Return ``; did you mean ...?`` if something known is close to a misspelt path."""
-    close = difflib.get_close_matches(path, list(known), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(shortened(path), list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from ocrsearch.errors import OcrSearchError
 
-MAX_TEXT_BYTES = 256_000_000
+MAX_TEXT_BYTES = 64_000_000
 """Largest text file that is read, in bytes: label files, corpora, lexicons."""
+
+MAX_JSON_BYTES = 32_000_000
+"""Largest JSON file that is read, in bytes: parsed, it takes many times its size."""
 
 MAX_YAML_BYTES = 1_000_000
 """Largest YAML file that is read, in bytes."""
+
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def file_problem(path: Path, max_bytes: int) -> str | None:
@@ -47,6 +54,35 @@ def file_problem(path: Path, max_bytes: int) -> str | None:
     return None
 
 
+@contextmanager
+def open_input(
+    path: Path, where: str, error_class: type[OcrSearchError], max_bytes: int
+) -> Iterator[BinaryIO]:
+    """Open a file for reading, if it is a regular one and not too large.
+
+    Args:
+        path: file to read.
+        where: name of the file in messages.
+        error_class: class of the error to raise.
+        max_bytes: largest size that is allowed.
+
+    Raises:
+        error_class: no such file, not a regular file, too large, or an error while it is read.
+    """
+    if problem := file_problem(path, max_bytes):
+        raise error_class(f"{where}: {problem}")
+    try:
+        with open(path, "rb", opener=_without_waiting) as file:
+            yield file
+    except OSError as error:
+        raise error_class(f"{where}: cannot be read ({error.strerror or error})") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file that may have become a pipe, or one of the system's that waits for messages."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_text_file(
     path: Path,
     where: str,
@@ -67,15 +103,12 @@ def read_text_file(
     Raises:
         error_class: no such file, not a regular file, too large, or not UTF-8.
     """
-    if problem := file_problem(path, max_bytes):
-        raise error_class(f"{where}: {problem}")
-    try:
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)  # it may have grown since
-    except OSError as error:
-        raise error_class(f"{where}: cannot be read ({error.strerror or error})") from None
+    with open_input(path, where, error_class, max_bytes) as file:
+        content = file.read(max_bytes + 1) or b""  # it may have grown since
     if len(content) > max_bytes:
         raise error_class(f"{where}: too large: over {max_bytes / 1e6:,.0f} MB")
+    if content.startswith(UTF_16_MARKS):
+        raise error_class(f"{where}: UTF-16 text; save it as UTF-8")
     try:
         text = content.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
@@ -99,18 +132,57 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; ``filename`` is the output's.
     """
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    target = Path(os.path.realpath(path))  # a link stays a link
+    temporary = _beside(target)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():
+            raise OSError(errno.EINVAL, "is not a file; give the name of a file")
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
-        named = OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
-        raise named from error
+        raise _named(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside an output folder, which replaces it at the end.
+
+    As ``replacing``; a folder that is there already is removed when the new one is complete.
+
+    Args:
+        folder: to write.
+
+    Yields:
+        The folder to write to, which is empty.
+
+    Raises:
+        OSError: the folder or a file in it cannot be written; ``filename`` is the folder's.
+    """
+    temporary = _beside(folder)
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with this number
+        temporary.mkdir(parents=True)
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except OSError as error:
+        raise _named(error, folder) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(path: Path) -> Path:
+    return path.parent / f".{path.name[:60]}.{os.getpid()}.tmp"  # a name has at most 255 bytes
+
+
+def _named(error: OSError, path: Path) -> OSError:
+    return OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
 
 
 def write_text_file(path: Path, text: str) -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 
+MAX_SHOWN = 200
+"""Longest value from a file that a message repeats, in characters."""
+
 _HARMLESS_FORMATS = frozenset("\u200c\u200d\u200e\u200f")
 """Joiners and direction marks: parts of ordinary Persian, Hindi, Arabic and Hebrew words."""
 
@@ -40,3 +43,19 @@ def _acts(character: str) -> bool:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def quoted(value: object) -> str:
+    """Return a value from a file as Python writes it, for a message; a long value is cut."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a huge integer"
+    except RecursionError:
+        return "a deeply nested value"
+    return shortened(text)
+
+
+def shortened(text: str) -> str:
+    """Return a name from a file for a message, cut after MAX_SHOWN characters."""
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."

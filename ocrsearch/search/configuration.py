@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from ocrsearch.config import Config
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import explain_validation_error
+from ocrsearch.printable import quoted, shortened
 from ocrsearch.search.space import Space
+from ocrsearch.yaml_file import parse_value
 
 
 def random_config(space: Space, seed: int) -> Config:
@@ -36,7 +38,7 @@ def with_values(config: Config, assignments: Sequence[str], option: str = "--set
     content = config.model_dump()
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        where = f"{option} {assignment}"
+        where = f"{option} {shortened(assignment)}"
         if not equals:
             raise OptionError(f"{where}: write it as training.augment.elastic=1")
         _put(content, path.strip().split("."), _value(text, where), where)
@@ -48,8 +50,8 @@ def with_values(config: Config, assignments: Sequence[str], option: str = "--set
 
 def _value(text: str, where: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: too many digits, no date
+        return parse_value(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: an impossible number
         raise OptionError(f"{where}: not a value") from None
 
 
@@ -58,5 +60,5 @@ def _put(content: dict[str, Any], path: Sequence[str], value: Any, where: str) -
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
-            raise OptionError(f"{where}: {section!r} is a value and has no parts")
+            raise OptionError(f"{where}: {quoted(section)} is a value and has no parts")
     content[key] = value

@@ -11,12 +11,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from ocrsearch.config import Frozen, Integer, Number
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import allowed_values, shown
+from ocrsearch.printable import quoted, shortened
 
 if TYPE_CHECKING:
     from ocrsearch.search.space import Suggester
 
 Scalar = bool | int | float | str
 KINDS = ("choice", "int", "float")
+MAX_CHOICES = 1000
+"""Most values of a choice: the sampler keeps a weight for each."""
+
+MAX_STEPS = 1_000_000
+"""Most values of a range with steps."""
+
 NOT_A_PAIR = ("missing", "too_long", "tuple_type")
 """Types of pydantic's findings about a value that is not two numbers."""
 
@@ -31,6 +38,8 @@ class Choice(Frozen):
     def _list_of_scalars(cls, values: Any) -> Any:
         if not isinstance(values, list | tuple) or not values:
             raise ValueError(f"choice: found {shown(values)}, must be a list of 1 or more values")
+        if len(values) > MAX_CHOICES:
+            raise ValueError(f"choice: found {len(values):,} values, at most {MAX_CHOICES:,}")
         for i, value in enumerate(values):
             if not isinstance(value, bool | int | float | str):
                 allowed = "must be a number, a text, true or false"
@@ -92,6 +101,11 @@ class Range(Frozen):
             raise ValueError(f"low bound {low}: must be above 0 with log: true")
         if self.log and "step" in self.model_fields_set:
             raise ValueError("step and log exclude each other; leave one out")
+        step = self.width if "step" in self.model_fields_set else None
+        if step and (high - low) / MAX_STEPS > step:
+            raise ValueError(
+                f"step: found {step:g}, allows at most {MAX_STEPS:,} steps in the range"
+            )
         return self
 
     def contains(self, value: Any) -> bool:
@@ -204,7 +218,8 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
         finding = error.errors()[0]
         keys = "".join(f".{part}" for part in finding["loc"])
         if finding["type"] == "extra_forbidden":
-            raise SpaceError(f"{where}: unknown key {keys[1:]!r} in a {kinds[0]}") from None
+            unknown = quoted(keys[1:])
+            raise SpaceError(f"{where}: unknown key {unknown} in a {kinds[0]}") from None
         if finding["type"] == "value_error":  # said by a validator of ours
             raise SpaceError(f"{where}: {finding['ctx']['error']}") from None
         if finding["type"] in NOT_A_PAIR:
@@ -213,4 +228,4 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
                 "numbers, the lowest and the highest"
             ) from None
         found = f"found {shown(finding['input'])}, {allowed_values(finding)}"
-        raise SpaceError(f"{where}{keys}: {found}") from None
+        raise SpaceError(f"{where}{shortened(keys)}: {found}") from None

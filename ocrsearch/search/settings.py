@@ -9,6 +9,12 @@ from pydantic import Field, field_validator, model_validator
 
 from ocrsearch.config import Frozen, Integer, Number
 
+MAX_COUNT = 1_000_000
+"""Most trials or epochs that a setting can speak of."""
+
+MAX_LIMIT = 1e15
+"""Highest limit of a network: bytes, weights or multiply-adds."""
+
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"]
 
 
@@ -17,7 +23,7 @@ class SamplerSettings(Frozen):
 
     name: SamplerName = Field("tpe", description="Optuna's sampler.")
     startup_trials: Integer = Field(
-        10, ge=1, description="Random configurations before TPE, GP or CMA-ES begin."
+        10, ge=1, le=MAX_COUNT, description="Random configurations before TPE, GP or CMA-ES begin."
     )
 
 
@@ -28,7 +34,7 @@ class PromotionSettings(Frozen):
     """
 
     name: Literal["promotion"] = "promotion"
-    rungs: tuple[Integer, ...] = Field(
+    rungs: tuple[Annotated[Integer, Field(le=MAX_COUNT)], ...] = Field(
         (), description="Epochs, rising; by default a third of the most, and a third of that."
     )
 
@@ -44,8 +50,12 @@ class MedianSettings(Frozen):
     """Stop what is worse than the median of the others at the same epoch."""
 
     name: Literal["median"] = "median"
-    startup_trials: Integer = Field(5, ge=0, description="Trials that are never stopped, at first.")
-    warmup_epochs: Integer = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+    startup_trials: Integer = Field(
+        5, ge=0, le=MAX_COUNT, description="Trials that are never stopped, at first."
+    )
+    warmup_epochs: Integer = Field(
+        5, ge=0, le=MAX_COUNT, description="Epochs in which a trial is never stopped."
+    )
 
 
 class PercentileSettings(Frozen):
@@ -53,8 +63,12 @@ class PercentileSettings(Frozen):
 
     name: Literal["percentile"] = "percentile"
     keep_percent: Number = Field(25.0, ge=0.0, le=100.0, description="Share that goes on.")
-    startup_trials: Integer = Field(5, ge=0, description="Trials that are never stopped, at first.")
-    warmup_epochs: Integer = Field(5, ge=0, description="Epochs in which a trial is never stopped.")
+    startup_trials: Integer = Field(
+        5, ge=0, le=MAX_COUNT, description="Trials that are never stopped, at first."
+    )
+    warmup_epochs: Integer = Field(
+        5, ge=0, le=MAX_COUNT, description="Epochs in which a trial is never stopped."
+    )
 
 
 class HalvingSettings(Frozen):
@@ -62,17 +76,19 @@ class HalvingSettings(Frozen):
 
     name: Literal["successive_halving"] = "successive_halving"
     min_epochs: Integer = Field(
-        5, ge=1, description="First rung; each is reduction times the last."
+        5, ge=1, le=MAX_COUNT, description="First rung; each is reduction times the last."
     )
-    reduction: Integer = Field(3, ge=2, description="One in so many goes on.")
+    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One in so many goes on.")
 
 
 class HyperbandSettings(Frozen):
     """Optuna's hyperband: successive halving with several first rungs."""
 
     name: Literal["hyperband"] = "hyperband"
-    min_epochs: Integer = Field(5, ge=1, description="First rung of the first bracket.")
-    reduction: Integer = Field(3, ge=2, description="One in so many goes on.")
+    min_epochs: Integer = Field(
+        5, ge=1, le=MAX_COUNT, description="First rung of the first bracket."
+    )
+    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One in so many goes on.")
 
 
 class NoPruner(Frozen):
@@ -95,17 +111,20 @@ PrunerSettings = Annotated[
 class ConstraintSettings(Frozen):
     """Limits of a network; what is over one is never trained, and the sampler learns of it."""
 
-    size_mb: Number | None = Field(None, gt=0.0, description="Weights of 4 bytes, in megabytes.")
-    parameters: Integer | None = Field(None, ge=1, description="Number of weights.")
+    size_mb: Number | None = Field(
+        None, gt=0.0, le=MAX_LIMIT, description="Weights of 4 bytes, in megabytes."
+    )
+    parameters: Integer | None = Field(None, ge=1, le=MAX_LIMIT, description="Number of weights.")
     multiply_adds: Number | None = Field(
-        None, gt=0.0, description="Of the network, for a picture of median width."
+        None, gt=0.0, le=MAX_LIMIT, description="Of the network, for a picture of median width."
     )
     memory_mb: Number | None = Field(
-        None, gt=0.0, description="Estimate of what training takes, in megabytes."
+        None, gt=0.0, le=MAX_LIMIT, description="Estimate of what training takes, in megabytes."
     )
     latency_ms: Number | None = Field(
         None,
         gt=0.0,
+        le=MAX_LIMIT,
         description="Time of the network for a picture of median width, alone and in one thread, "
         "measured once for each network before it is trained.",
     )

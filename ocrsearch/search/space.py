@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from ocrsearch.config import Config, TrainingConfig, flatten
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, explain_validation_error, shown, suggestion
+from ocrsearch.printable import quoted, shortened
 from ocrsearch.search.distributions import (
     Choice,
     Distribution,
@@ -144,6 +145,8 @@ class Space:
         return values
 
     def _holds(self, condition: Condition, values: Mapping[str, Scalar]) -> bool:
+        if not condition:
+            return True
         known = {f.path: f.value for f in self.fixed} | dict(values)
         return all(path in known and known[path] in allowed for path, allowed in condition.items())
 
@@ -189,9 +192,10 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
     if not isinstance(value, str):
         raise SpaceError(f"{where}: init: found {shown(value)}, must be the path of a model file")
     if not (folder / value).is_file():
+        path = shortened(str(folder / value))
         raise SpaceError(
-            f"{where}: init: {folder / value}: no such model file; its path counts from the "
-            "folder of the space"
+            f"{where}: init: {path}: no such model file; its path counts from the folder of the "
+            "space"
         )
     return folder / value
 
@@ -199,20 +203,21 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
 def _leaves(
     section: dict[str, Any], prefix: str, outer: Condition, where: str
 ) -> Iterator[Parameter | FixedValue]:
-    place = prefix.rstrip(".")
-    own = _condition(section.get("when", {}), place, where)
-    condition = _both(outer, own, f"{where}: {place}")
+    section_path = prefix.rstrip(".")
+    own = _condition(section.get("when", {}), section_path, where)
+    condition = _both(outer, own, f"{where}: {shortened(section_path)}")
     for key, value in section.items():
         path = f"{prefix}{key}"
         if key == "when":
             continue
         if not isinstance(key, str) or "." in key:
-            raise SpaceError(f"{where}: {prefix}{key}: a key must be text without a point")
+            raise SpaceError(f"{where}: {shortened(path)}: a key must be text without a point")
         if is_distribution(value):
             own = _condition(value.get("when", {}), path, where)
             rest = {k: v for k, v in value.items() if k != "when"}
-            distribution = parse_distribution(rest, f"{where}: {path}")
-            yield Parameter(path, distribution, _both(condition, own, f"{where}: {path}"))
+            place = f"{where}: {shortened(path)}"
+            distribution = parse_distribution(rest, place)
+            yield Parameter(path, distribution, _both(condition, own, place))
         elif isinstance(value, dict) and not value.keys() - {"when"}:
             yield FixedValue(path, {}, condition)
         elif isinstance(value, dict):
@@ -228,8 +233,8 @@ def _both(outer: Condition, own: Condition, place: str) -> Condition:
         joined[path] = tuple(value for value in own[path] if value in outer[path])
         if not joined[path] and own[path]:
             raise SpaceError(
-                f"{place}: when: {path} is {own[path]}, but {outer[path]} around it, "
-                "so it can never hold"
+                f"{place}: when: {shortened(path)} is {quoted(own[path])}, but "
+                f"{quoted(outer[path])} around it, so it can never hold"
             )
     return joined
 
@@ -237,8 +242,8 @@ def _both(outer: Condition, own: Condition, place: str) -> Condition:
 def _condition(value: Any, path: str, where: str) -> Condition:
     if not isinstance(value, dict):
         raise SpaceError(
-            f"{where}: {path}: when: found {shown(value)}, must be a parameter and its value, "
-            "as {model.architecture: seq2seq}"
+            f"{where}: {shortened(path)}: when: found {shown(value)}, must be a parameter and "
+            "its value, as {model.architecture: seq2seq}"
         )
     return {
         str(key): tuple(v) if isinstance(v, list) else (v,)  # one value or a list of them
@@ -250,10 +255,10 @@ def _check_conditions(leaves: Sequence[Parameter | FixedValue], where: str) -> N
     by_path = {leaf.path: leaf for leaf in leaves}
     for leaf in leaves:
         for path, allowed in leaf.condition.items():
-            place = f"{where}: {leaf.path}: when"
+            place = f"{where}: {shortened(leaf.path)}: when"
             if path not in by_path:
                 hint = suggestion(path, by_path)
-                raise SpaceError(f"{place}: no parameter {path!r} in this space{hint}")
+                raise SpaceError(f"{place}: no parameter {quoted(path)} in this space{hint}")
             _check_fulfillable(by_path[path], allowed, place)
 
 
@@ -268,7 +273,7 @@ def _with_whole_conditions(
         seen = set(waiting)
         while waiting:
             more = by_path[waiting.pop()].condition
-            condition = _both(condition, more, f"{where}: {leaf.path}")
+            condition = _both(condition, more, f"{where}: {shortened(leaf.path)}")
             waiting += more.keys() - seen
             seen |= more.keys()
         whole.append(replace(leaf, condition=condition))
@@ -279,13 +284,13 @@ def _check_fulfillable(
     target: Parameter | FixedValue, allowed: tuple[Scalar, ...], place: str
 ) -> None:
     if isinstance(target, FixedValue):
-        possible, found = target.value in allowed, f"is fixed at {target.value!r}"
+        possible, found = target.value in allowed, f"is fixed at {quoted(target.value)}"
     else:
         possible = all(target.distribution.contains(value) for value in allowed)
-        found = f"can be {target.distribution.describe()}"
+        found = f"can be {shortened(target.distribution.describe())}"
     if not possible or not allowed:
-        wanted = " or ".join(map(repr, allowed)) or "nothing"
-        raise SpaceError(f"{place}: {target.path} {found}, so it can never be {wanted}")
+        wanted = shortened(" or ".join(map(quoted, allowed)) or "nothing")
+        raise SpaceError(f"{place}: {shortened(target.path)} {found}, so it can never be {wanted}")
 
 
 def _ordered(parameters: Sequence[Parameter], where: str) -> Iterator[Parameter]:
@@ -293,7 +298,7 @@ def _ordered(parameters: Sequence[Parameter], where: str) -> Iterator[Parameter]
     while waiting:
         ready = [p for p in waiting if not (p.condition.keys() & paths) - done]
         if not ready:
-            loop = ", ".join(p.path for p in waiting)
+            loop = shortened(", ".join(p.path for p in waiting))
             raise SpaceError(f"{where}: when: these depend on each other in a circle: {loop}")
         yield from ready
         done.update(p.path for p in ready)
@@ -304,6 +309,8 @@ def _check_values(space: Space, where: str) -> None:
     """Build a configuration for each end of each distribution: what it refuses is an error."""
     points: list[tuple[Parameter | FixedValue, Any]] = [(f, f.value) for f in space.fixed]
     points += [(p, value) for p in space.parameters for value in p.distribution.examples()]
+    known = set(config_paths())
+    points.sort(key=lambda point: point[0].path in known)  # with many unknown keys, soon done
     seen: dict[tuple[str, Any], Any] = {}
     for leaf, value in points:
         try:
@@ -352,12 +359,13 @@ def _check_first(space: Space, where: str) -> None:
     by_path = {p.path: p for p in space.parameters}
     for i, first in enumerate(space.settings.try_first):
         for path, value in flatten(first).items():
-            place = f"{where}: search.try_first[{i}]: {path}"
+            place = f"{where}: search.try_first[{i}]: {shortened(path)}"
             if path not in by_path:
                 raise SpaceError(f"{place}: not a searched parameter{suggestion(path, by_path)}")
             distribution = by_path[path].distribution
             if not distribution.contains(value):
-                raise SpaceError(f"{place}: found {shown(value)}, can be {distribution.describe()}")
+                allowed = shortened(distribution.describe())
+                raise SpaceError(f"{place}: found {shown(value)}, can be {allowed}")
 
 
 def _put(nested: dict[str, Any], path: str, value: Any) -> None:

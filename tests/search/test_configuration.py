@@ -68,7 +68,12 @@ def test_values_are_set_and_the_others_kept() -> None:
         ("training.augment.elastic=yes", ["found true, must be a number"]),
         ("training.batch_size=nan", ["found 'nan', must be an integer"]),
         ("training.batch_size=" + 5000 * "1", ["not a value"]),
-        ("training.batch_size=0x" + 5000 * "f", ["found a huge integer"]),
+        ("training.batch_size=0x" + 5000 * "f", ["not a value"]),
+        (
+            "training.augment={a: &a [x, x], b: &b [" + "*a," * 5000 + "], c: [*b, *b]}",
+            ["not a value"],
+        ),
+        ("training." + "x" * 5000 + "=1", ["xxx...: unknown key"]),
         ("training.augment.elastic=7", ["found 7", "at most 1"]),
         ("training.augment.elastik=1", ["did you mean 'training.augment.elastic'"]),
         ("training.augment=1", ["must be a section with", "elastic"]),
