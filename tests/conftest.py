@@ -49,6 +49,10 @@ CHROME_OPTIONS = (
 def pytest_configure() -> None:
     """Let PyTorch use one thread: it reads this when it is first imported."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if os.environ.get("OCRSEARCH_TEST_ROUNDING"):
+        from tests.rounding import OtherRounding
+
+        OtherRounding().__enter__()
 
 
 def draw_text(text: str) -> GrayImage:

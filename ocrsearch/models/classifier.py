@@ -48,7 +48,7 @@ class Classifier(nn.Module):
     def forward(self, images: Tensor, widths: Tensor) -> Tensor:
         """Return (B, V) log probabilities of (B, 1, H, W) pictures of widths in pixels."""
         columns = self.tower(images, widths)  # (B, T, C * H)
-        weights = bin_weights(widths // FRAME_STRIDE, columns.shape[1]).to(columns.device)
+        weights = bin_weights(widths // FRAME_STRIDE, columns.shape[1]).to(columns)
         features = torch.bmm(weights, columns).flatten(1)  # (B, N_BINS * C * H)
         features = self.dropout(torch.relu(self.norm(self.linear(features))))
         return self.head(features).float().log_softmax(1)  # type: ignore[no-any-return]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,7 @@ from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import ARCHITECTURES, Architecture, build_network, n_parameters
 from ocrsearch.training.trainer import Trainer
+from tests.rounding import double_precision
 
 Cell = Literal["lstm", "gru"]
 
@@ -197,10 +199,16 @@ def _log_probs(network: nn.Module, batch: Batch) -> list[Tensor]:
     return [rows[:n] for rows, n in zip(log_probs, lengths.tolist(), strict=True)]
 
 
+def _in_double_precision(learned: Learned, batch: Batch) -> tuple[Architecture, nn.Module, Batch]:
+    images = batch.images.double()
+    double = Batch(images, batch.widths, batch.targets, batch.target_lengths)
+    return learned.architecture, deepcopy(learned.network).double(), double
+
+
 def _assert_same_reading(found: Hypothesis, expected: Hypothesis) -> None:
     assert found.ids == expected.ids
-    assert found.confidence == pytest.approx(expected.confidence, abs=1e-5)
-    assert found.symbol_confidences == pytest.approx(expected.symbol_confidences, abs=1e-5)
+    assert found.confidence == pytest.approx(expected.confidence, abs=1e-9)
+    assert found.symbol_confidences == pytest.approx(expected.symbol_confidences, abs=1e-9)
 
 
 def test_every_architecture_has_a_configuration_and_is_tested() -> None:
@@ -272,16 +280,17 @@ def test_learns_sixteen_lines_by_heart(
 def test_a_picture_is_read_alike_alone_and_among_others(
     config: Config, batch: Batch, learn: Callable[[Config], Learned]
 ) -> None:
-    learned = learn(config)
-    together = _log_probs(learned.network, batch)
-    read = _read(learned.architecture, learned.network, batch)
-    assert len({hypothesis.ids for hypothesis in read}) > 2
-    for i in range(len(batch.widths)):
-        alone = _alone(batch, i)
-        (expected,) = _log_probs(learned.network, alone)
-        torch.testing.assert_close(together[i], expected, atol=1e-5, rtol=1e-5)
-        (reading,) = _read(learned.architecture, learned.network, alone)
-        _assert_same_reading(read[i], reading)
+    architecture, network, batch = _in_double_precision(learn(config), batch)
+    with double_precision():
+        together = _log_probs(network, batch)
+        read = _read(architecture, network, batch)
+        assert len({hypothesis.ids for hypothesis in read}) > 2
+        for i in range(len(batch.widths)):
+            alone = _alone(batch, i)
+            (expected,) = _log_probs(network, alone)
+            torch.testing.assert_close(together[i], expected, atol=1e-9, rtol=1e-9)
+            (reading,) = _read(architecture, network, alone)
+            _assert_same_reading(read[i], reading)
 
 
 @every_case
@@ -290,17 +299,17 @@ def test_a_picture_is_read_alike_alone_and_among_others(
 def test_padding_changes_nothing(
     config: Config, n_px: int, batch: Batch, learn: Callable[[Config], Learned]
 ) -> None:
-    learned = learn(config)
-    network, architecture = learned.network, learned.architecture
+    architecture, network, batch = _in_double_precision(learn(config), batch)
     padded = _padded(batch, n_px)
-    pairs = zip(_log_probs(network, padded), _log_probs(network, batch), strict=True)
-    for found, expected in pairs:
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    loss, expected_loss = (_loss(architecture, network, b) for b in (padded, batch))
-    torch.testing.assert_close(loss, expected_loss, atol=1e-5, rtol=1e-5)
-    pairs_read = (_read(architecture, network, b) for b in (padded, batch))
-    for hypothesis, reading in zip(*pairs_read, strict=True):
-        _assert_same_reading(hypothesis, reading)
+    with double_precision():
+        pairs = zip(_log_probs(network, padded), _log_probs(network, batch), strict=True)
+        for found, expected in pairs:
+            torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
+        loss, expected_loss = (_loss(architecture, network, b) for b in (padded, batch))
+        torch.testing.assert_close(loss, expected_loss, atol=1e-9, rtol=1e-9)
+        pairs_read = (_read(architecture, network, b) for b in (padded, batch))
+        for hypothesis, reading in zip(*pairs_read, strict=True):
+            _assert_same_reading(hypothesis, reading)
 
 
 @every_case

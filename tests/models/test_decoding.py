@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Literal
 
@@ -38,6 +39,7 @@ from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.factory import ARCHITECTURES, build_network
 from ocrsearch.models.seq2seq import Seq2Seq
 from tests.models.decoding_references import ctc_probabilities, log_of
+from tests.rounding import double_precision
 
 Attention = Literal["additive", "location", "none"]
 Cell = Literal["lstm", "gru"]
@@ -152,6 +154,12 @@ def test_best_path_takes_no_confidence_from_the_padding() -> None:
     assert found.symbol_confidences == pytest.approx((0.7,))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _in_double_precision() -> Iterator[None]:
+    with double_precision():
+        yield
+
+
 def network(attention: Attention, cell: Cell, eos_bias: float = 0.0) -> Seq2Seq:
     """A network with large random weights, so that it reads each picture differently."""
     encoder = SMALL.model_copy(update={"rnn_cell": cell})
@@ -163,14 +171,14 @@ def network(attention: Attention, cell: Cell, eos_bias: float = 0.0) -> Seq2Seq:
         for parameter in built.parameters():
             parameter.mul_(4.0)
         built.head.bias[built.eos_id] += eos_bias
-    return built
+    return built.double()
 
 
 def random_pictures(widths: list[int]) -> Tensor:
     """Return (B, 1, H, W) pictures, zero behind their widths, with some padding for all."""
     generator = torch.Generator().manual_seed(5)
     images = torch.randn(len(widths), 1, HEIGHT, max(widths) + 8, generator=generator)
-    return zero_padding(images, torch.tensor(widths), dim=3)
+    return zero_padding(images.double(), torch.tensor(widths), dim=3)
 
 
 def greedy_reference(model: Seq2Seq, image: Tensor, width: int) -> Hypothesis:
@@ -205,7 +213,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
     for hypothesis, image, width in zip(found, images, widths, strict=True):
         expected = greedy_reference(model, image, width)
         if len(expected.ids) < width // FRAME_STRIDE:
-            assert_same(hypothesis, expected, tolerance=1e-5)
+            assert_same(hypothesis, expected, tolerance=1e-9)
             n_ended += 1
         assert hypothesis.ids == expected.ids
         assert 0.0 <= hypothesis.confidence <= 1.0
@@ -232,7 +240,7 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
     found = seq2seq_greedy(model, model.encoder(images, torch.tensor(widths)))
     for hypothesis, image, width in zip(found, images, widths, strict=True):
         assert len(hypothesis.ids) == width // FRAME_STRIDE
-        assert_same(hypothesis, greedy_reference(model, image, width), tolerance=1e-5)
+        assert_same(hypothesis, greedy_reference(model, image, width), tolerance=1e-9)
 
 
 @torch.no_grad()
@@ -260,7 +268,7 @@ def test_a_classifier_takes_the_best_symbol() -> None:
 def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
     images = ImageConfig(height=HEIGHT)
     config = Config.model_validate({"images": images, "model": {"architecture": architecture}})
-    model = build_network(config, N_SYMBOLS, seed=3).eval()
+    model = build_network(config, N_SYMBOLS, seed=3).double().eval()
     for parameter in model.parameters():
         parameter.mul_(2.0)
     functions = ARCHITECTURES[architecture]
@@ -270,7 +278,7 @@ def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
     assert any(h.ids for h in read)
     rated = functions.rate(model, output, [h.ids for h in read])
     for found, expected in zip(rated, read, strict=True):
-        assert_same(found, expected, tolerance=1e-5)
+        assert_same(found, expected, tolerance=1e-9)
     scores = functions.score(model, output, [h.ids for h in read], 0.0)
     assert scores == pytest.approx([log_of(h.confidence) for h in rated], rel=1e-4)
 
@@ -289,7 +297,7 @@ def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
         log_probs, state = model.step(ids, state, memory)
         steps.append(math.exp(log_probs[0, symbol]))
         ids = torch.tensor([symbol])
-    assert_same(found, Hypothesis(text, math.prod(steps), tuple(steps[:-1])), tolerance=1e-5)
+    assert_same(found, Hypothesis(text, math.prod(steps), tuple(steps[:-1])), tolerance=1e-9)
 
 
 def test_a_classifier_reads_one_symbol_and_nothing_else() -> None:
@@ -321,7 +329,7 @@ def test_a_score_is_no_less_exact_where_a_probability_is_too_small_for_a_float()
 @torch.no_grad()
 def test_the_score_of_a_seq2seq_has_its_ctc_head_in_it() -> None:
     config = Config(images=ImageConfig(height=HEIGHT), model=Seq2SeqConfig(encoder=SMALL))
-    model = build_network(config, N_SYMBOLS, seed=0).eval()
+    model = build_network(config, N_SYMBOLS, seed=0).double().eval()
     assert isinstance(model, Seq2Seq)
     widths, texts = [8, 20], [(0, 1), (2, 1, 0)]
     encoded = model.encoder(random_pictures(widths), torch.tensor(widths))

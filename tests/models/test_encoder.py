@@ -17,6 +17,7 @@ from ocrsearch.models.encoder import (
     zero_padding,
 )
 from ocrsearch.models.layers import CHANNEL_MULTIPLE, MIN_ROWS, conv_channels, pool_sizes
+from tests.rounding import double_precision
 
 SMALL = EncoderConfig(conv_depth=3, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)
 
@@ -143,13 +144,14 @@ def test_frame_norm_of_equal_lengths_is_plain_batch_norm() -> None:
 @pytest.mark.parametrize("normed", [False, True])
 def test_rnn_reads_no_padding(cell: Literal["lstm", "gru"], n_layers: int, normed: bool) -> None:
     config = SMALL.model_copy(update={"rnn_cell": cell, "rnn_layers": n_layers, "rnn_norm": normed})
-    rnn = BiRnn(config).eval()
-    frames, lengths = torch.randn(3, 6, 8), torch.tensor([2, 6, 1])
-    together = rnn(frames, lengths)
-    for b, length in enumerate(lengths.tolist()):
-        alone = rnn(frames[b : b + 1, :length], lengths[b : b + 1])
-        torch.testing.assert_close(together[b, :length], alone[0])
-        assert bool((together[b, length:] == 0).all())
+    rnn = BiRnn(config).double().eval()
+    frames, lengths = torch.randn(3, 6, 8).double(), torch.tensor([2, 6, 1])
+    with double_precision():
+        together = rnn(frames, lengths)
+        for b, length in enumerate(lengths.tolist()):
+            alone = rnn(frames[b : b + 1, :length], lengths[b : b + 1])
+            torch.testing.assert_close(together[b, :length], alone[0])
+            assert bool((together[b, length:] == 0).all())
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
@@ -165,10 +167,12 @@ def test_rnn_is_pytorchs_over_packed_sequences(cell: Literal["lstm", "gru"], n_l
         for i, layer in enumerate(layers):
             names = {name: name.replace("_l0", f"_l{i}{suffix}") for name in layer.state_dict()}
             layer.load_state_dict({name: weights[theirs] for name, theirs in names.items()})
-    frames, lengths = torch.randn(4, 7, 8, requires_grad=True), torch.tensor([3, 7, 1, 5])
+    rnn, reference = rnn.double(), reference.double()
+    frames, lengths = torch.randn(4, 7, 8).double().requires_grad_(), torch.tensor([3, 7, 1, 5])
     packed = nn.utils.rnn.pack_padded_sequence(frames, lengths, True, enforce_sorted=False)
     expected, _ = nn.utils.rnn.pad_packed_sequence(reference(packed)[0], batch_first=True)
-    result = rnn(frames, lengths)
+    with double_precision():
+        result = rnn(frames, lengths)
     torch.testing.assert_close(result, expected)
     slopes = [torch.autograd.grad(out.square().sum(), frames)[0] for out in (result, expected)]
     torch.testing.assert_close(*slopes)

@@ -48,7 +48,7 @@ def untrained(model: ModelConfig) -> nn.Module:
     network = build_network(Config(images=IMAGES, model=model), 10, seed=1)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter.mul_(4.0)
+            parameter.mul_(2.5)
     return network
 
 
@@ -60,11 +60,12 @@ def read(model: ModelConfig, lines: list[Line], *, with_loss: bool) -> Reading:
 @every_model
 def test_readings_are_in_the_order_of_the_lines(model: ModelConfig, lines: list[Line]) -> None:
     together = read(model, lines, with_loss=False).hypotheses
-    assert len({(h.ids, h.symbol_confidences) for h in together}) > 4
+    different = {(h.ids, tuple(round(c, 2) for c in h.symbol_confidences)) for h in together}
+    assert len(different) > 4  # by more than the tolerance
     for line, found in zip(lines, together, strict=True):
         (alone,) = read(model, [line], with_loss=False).hypotheses
         assert found.ids == alone.ids
-        assert found.symbol_confidences == pytest.approx(alone.symbol_confidences, abs=1e-5)
+        assert found.symbol_confidences == pytest.approx(alone.symbol_confidences, abs=1e-3)
 
 
 @every_model
