@@ -41,6 +41,7 @@ ENDINGS = {
     "epochs": "the epochs are used up",
     "patience": "the last trials brought nothing better",
     "exhausted": "the sampler finds no configuration that was not tried",
+    "infeasible": "no configuration that was tried can be trained",
     "interrupted": "interrupted",
 }
 
@@ -140,6 +141,8 @@ def run(
         echo(_summary(result))
     if result.ending == "interrupted":
         raise typer.Exit(130)
+    if result.problem is not None:
+        raise typer.Exit(1)
 
 
 def _data_options(space: Path, data: str, init: Path | None, given: dict[str, Any]) -> DataOptions:
@@ -173,6 +176,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "n_bad": result.n_bad,
         "left_out": result.left_out,
         "warm_start": result.earlier,
+        "problem": result.problem,
     }
 
 
@@ -189,8 +193,8 @@ def _summary(result: SearchResult) -> str:
     if status.running:
         n = len(status.running)
         lines.append(f"{n} in training were saved; the same command again continues them")
-    if status.best_value is None:
-        lines.append("no configuration has trained for an epoch yet: give more time")
+    if result.problem is not None:
+        lines.append(result.problem)
     else:
         lines.append(
             f"best so far: trial {status.best_number}, validation CER {status.best_value:.4f}, "

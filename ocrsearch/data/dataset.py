@@ -103,7 +103,7 @@ class Dataset:
         splits: train, val and test; test may be empty.
         charset: the symbols of the training split.
         fingerprint: a hash of all usable labels, splits and pixels.
-        bad: the samples that were left out.
+        bad: the samples that were left out, or whose label no network can learn.
         fresh: the recipe, as plain data, by which each training epoch gets new pictures, in place
             of those that were added or, where nothing was, of all; None if it has those of the
             training split.
@@ -323,9 +323,11 @@ def write_left_out(dataset: Dataset, path: Path) -> Path | None:
 
 def left_out_line(dataset: Dataset, path: Path) -> str:
     """Return how many samples were left out, and where they are listed."""
-    n_bad = len(dataset.bad)
-    n = n_bad + sum(len(part) for part in dataset.splits.values())
-    return f"{n_bad} of {n} samples cannot be used and are left out; why: {path}"
+    names = {bad.name for bad in dataset.bad}
+    for part in dataset.splits.values():
+        names.update(part.names)
+    counts = f"{len(dataset.bad)} of {len(names)} samples"
+    return f"{counts} cannot be used and are left out; why: {path}"
 
 
 def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:

@@ -12,6 +12,12 @@ from collections.abc import Sequence
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data.images import scaled_width
 
+STACKED = (
+    "most of these images are higher than wide, so their characters may stand under each other: "
+    "that cannot be read; turn the images, or cut them into single characters"
+)
+"""Advice if the labels of images that are not wide need more frames."""
+
 
 def frames_needed(label: Sequence[object]) -> int:
     """Return the least number of frames in which CTC can write a label, as text or as ids."""
@@ -33,3 +39,11 @@ def count_unfit(
         n_frames > scaled_width(height, width, config) // FRAME_STRIDE
         for (height, width), n_frames in zip(shapes, needed, strict=True)
     )
+
+
+def characters_may_be_stacked(shapes: Sequence[tuple[int, int]], texts: Sequence[str]) -> bool:
+    """Whether most images with two characters or more are higher than wide."""
+    several = [
+        height > width for (height, width), text in zip(shapes, texts, strict=True) if len(text) > 1
+    ]
+    return sum(several) > len(several) / 2

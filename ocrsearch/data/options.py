@@ -14,6 +14,9 @@ from typing import Any
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
 
+MAX_BAD = 0.01
+"""Share of samples that may be unusable, unless it is given."""
+
 
 @dataclass(frozen=True)
 class DataOptions:
@@ -38,7 +41,7 @@ class DataOptions:
     split_seed: int = 0
     train_share: float = 1.0
     keep_err: bool = False
-    max_bad: float = 0.01
+    max_bad: float = MAX_BAD
     add: str = ""
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,8 @@ def train(
     folder = training_folder(export)
     with _lock(folder):
         dataset = load_dataset(data, options.data, observer.reading)
-        check_feasible(config, dataset.splits["train"])
+        unfit = check_feasible(config, dataset.splits["train"], options.data.max_bad)
+        dataset = replace(dataset, bad=[*dataset.bad, *unfit])
         record = _open_record(folder, _facts(config, dataset, options.seed, start), device)
         if left_out := write_left_out(dataset, folder / LEFT_OUT):
             observer.note(left_out_line(dataset, left_out))

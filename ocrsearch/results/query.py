@@ -13,6 +13,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import StudyError
+from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.sharing import is_searched
 from ocrsearch.search.study import (
     ORIGIN,
@@ -164,10 +165,8 @@ def best_trials(
     """
     trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
     if not trained:
-        raise StudyError(
-            f"study {study.study_name!r}: no configuration has trained for an epoch yet; "
-            "run it again, with more time or trials, to continue it"
-        )
+        why = why_nothing_trained(study.get_trials(deepcopy=False))
+        raise StudyError(f"study {study.study_name!r}: {why}")
     for metric, limit in limits.items():
         least = min((t.user_attrs[metric] for t in trained if metric in t.user_attrs), default=None)
         trained = [t for t in trained if t.user_attrs.get(metric, math.inf) <= limit]

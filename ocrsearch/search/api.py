@@ -35,6 +35,8 @@ from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.gpu_room import trials_at_once
+from ocrsearch.search.labels_fit import unfit_in_space
+from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.postgresql import database_reason
 from ocrsearch.search.sharing import Sharing, hold_study
 from ocrsearch.search.space import Space, load_space
@@ -107,6 +109,7 @@ class SearchResult:
         n_bad: samples that could not be used and were left out.
         left_out: where these are listed with their reasons, if there are any.
         earlier: how the configurations of an earlier study did, a line each.
+        problem: why no configuration has weights; None if there is a best one.
     """
 
     study: str
@@ -116,6 +119,7 @@ class SearchResult:
     n_bad: int
     left_out: Path | None
     earlier: list[str] = field(default_factory=list)
+    problem: str | None = None
 
 
 def search(
@@ -150,6 +154,8 @@ def search(
             engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)
             space, init, start_line = _start_from(space, dataset)
+            unfit = unfit_in_space(space, dataset.splits["train"], options.data.max_bad)
+            dataset = replace(dataset, bad=[*dataset.bad, *unfit])
             facts = _facts(space, dataset, options, init)
             study = _study(storage, name, space, facts, options.warm_start, sharing)
             left_out = _prepare_folder(dataset, folder, own, space.init)
@@ -171,9 +177,11 @@ def search(
                 _await_workers(engine, options, space, dataset)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
-            did = how_they_did(study)
+            status, did = coordinator.status, how_they_did(study)
+            trained = status.best_value is not None
+            problem = None if trained else why_nothing_trained(study.get_trials(deepcopy=False))
     n_bad = len(dataset.bad)
-    return SearchResult(name, options.storage, ending, coordinator.status, n_bad, left_out, did)
+    return SearchResult(name, options.storage, ending, status, n_bad, left_out, did, problem)
 
 
 def _space(space: Space | str | Path, init: Path | None) -> Space:

@@ -10,7 +10,8 @@ import optuna
 
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.search.feasibility import examine, network_figures
+from ocrsearch.data.options import MAX_BAD
+from ocrsearch.search.feasibility import Finding, examine, network_figures, over_limit
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
 from ocrsearch.search.settings import ConstraintSettings
 from ocrsearch.search.space import Space
@@ -24,34 +25,39 @@ class Constraints:
 
     def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
         self._study, self._train = study, train
+        options = study.user_attrs["facts"]["data_options"]
+        self._max_bad: float = options.get("max_bad", MAX_BAD)
         self._limits = space.settings.constraints
         self._sampler_knows = space.settings.sampler.name in USE_CONSTRAINTS
         self._latencies: dict[str, float] = {}
 
-    def broken(self, trial: optuna.Trial, config: Config) -> str:
-        """Return which limits a configuration does not keep, empty if all; nothing is built."""
-        findings = examine(config, self._train, self._known_limits())
+    def broken(self, trial: optuna.Trial, config: Config) -> list[Finding]:
+        """Return the limits that a configuration does not keep; nothing is built."""
+        findings = examine(config, self._train, self._known_limits(), self._max_bad)
         for finding in findings:
             self._tell(trial, finding.name, finding.excess)
-        reasons = [finding.reason for finding in findings if finding.excess > 0.0]
+        broken = [finding for finding in findings if finding.excess > 0.0]
         latency_ms = self.latency_ms(config)
-        if latency_ms is not None and self.note_latency(trial, config, latency_ms):
-            limit = self._limits.latency_ms
-            reasons.append(f"latency_ms is {latency_ms:.3g}, the space allows {limit:.6g}")
-        return "; ".join(reasons)
+        if latency_ms is not None and (slow := self.note_latency(trial, config, latency_ms)):
+            broken.append(slow)
+        return broken
 
     def latency_ms(self, config: Config) -> float | None:
         """Return what a network was measured to take; None if it was not yet."""
         return self._latencies.get(_network_key(config))
 
-    def note_latency(self, trial: optuna.Trial, config: Config, latency_ms: float) -> bool:
-        """Remember what a network takes, and return whether that is too much."""
+    def note_latency(
+        self, trial: optuna.Trial, config: Config, latency_ms: float
+    ) -> Finding | None:
+        """Remember what a network takes, and return that it is too much, if it is."""
         self._latencies[_network_key(config)] = latency_ms
         limit = self._limits.latency_ms
         if limit is None:
-            return False
-        self._tell(trial, "latency_ms", latency_ms / limit - 1.0)
-        return latency_ms > limit
+            return None
+        excess = latency_ms / limit - 1.0
+        self._tell(trial, "latency_ms", excess)
+        reason = over_limit("latency_ms", latency_ms, limit)
+        return Finding("latency_ms", excess, reason) if excess > 0.0 else None
 
     def learn_memory(self, trial: optuna.Trial, config: Config) -> None:
         """Take what a configuration was estimated to need as too much for this machine."""

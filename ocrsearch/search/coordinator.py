@@ -8,6 +8,7 @@ same study; what it has to agree on with them is in ``sharing``.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.failures import HALVED, MAX_ATTEMPTS, with_half_batch
-from ocrsearch.search.feasibility import network_figures
+from ocrsearch.search.feasibility import Finding, network_figures
 from ocrsearch.search.ledger import Ledger
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
@@ -38,6 +39,9 @@ from ocrsearch.training.epochs import best_epoch, training_result
 from ocrsearch.training.trial_files import trial_folder
 
 MAX_FAILURES_IN_A_ROW = 10
+MAX_INFEASIBLE_IN_A_ROW = 50
+"""So many configurations may be infeasible before one is trained; then no other is tried."""
+
 POLL_SECONDS = 0.25
 
 
@@ -80,6 +84,7 @@ class Coordinator:
         self._chooser = Chooser(study, space, self.ledger, folder, observer, self.sharing)
         self._constraints = Constraints(study, space, train)
         self._failures_in_a_row = 0
+        self._n_infeasible_for: Counter[str] = Counter()
         self.ledger.look()
 
     def run(self) -> Ending:
@@ -98,9 +103,10 @@ class Coordinator:
             if self.sharing.is_time_to_look():
                 self.ledger.look()
             self.observer(self.status, None)
+        self._sum_up_infeasible()
         for running in self.status.running.values():
             self.ledger.note_unfinished(running)
-        if ending in ("trials", "target", "exhausted", "patience"):
+        if ending in ("trials", "target", "exhausted", "patience", "infeasible"):
             with self.ledger.turn():
                 if self.sharing.leave():
                     self.ledger.give_up(list(self.ledger.paused))
@@ -125,6 +131,8 @@ class Coordinator:
             return "trials"
         if self._is_used_up():
             return "exhausted"
+        if self._nothing_is_feasible():
+            return "infeasible"
         if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
             return "timeout"
         return None
@@ -132,6 +140,15 @@ class Coordinator:
     def _is_used_up(self) -> bool:
         chooser = self._chooser
         return chooser.exhausted and self.ledger.nobody_trains and not chooser.has_candidates()
+
+    def _nothing_is_feasible(self) -> bool:
+        """Whether this search tried many configurations and none was ever trained."""
+        status = self.status
+        return (
+            self._n_infeasible_for.total() >= MAX_INFEASIBLE_IN_A_ROW
+            and status.n_infeasible == status.n_finished
+            and self.ledger.nobody_trains
+        )
 
     def _fill(self) -> None:
         """Give every idle worker a configuration."""
@@ -146,14 +163,23 @@ class Coordinator:
         """Check a configuration before it is trained, and tell the study if it cannot work."""
         if running.n_reported:
             return True
-        reasons = self._constraints.broken(running.trial, running.config)
-        if reasons:
-            self._tell_infeasible(running, reasons)
-        return not reasons
+        broken = self._constraints.broken(running.trial, running.config)
+        if broken:
+            self._tell_infeasible(running, broken)
+        return not broken
 
-    def _tell_infeasible(self, running: Running, reasons: str) -> None:
-        self.ledger.note_infeasible(running, reasons)
-        self.observer(self.status, f"trial {running.trial.number} infeasible: {reasons}")
+    def _tell_infeasible(self, running: Running, broken: list[Finding]) -> None:
+        """Tell the study, and the observer too unless the same was told of another trial."""
+        reasons = self.ledger.note_infeasible(running, broken)
+        self._n_infeasible_for[reasons] += 1
+        is_new = self._n_infeasible_for[reasons] == 1
+        line = f"trial {running.trial.number} infeasible: {reasons}"
+        self.observer(self.status, line if is_new else None)
+
+    def _sum_up_infeasible(self) -> None:
+        for reasons, n in self._n_infeasible_for.items():
+            if n > 1:
+                self.observer(self.status, f"{n - 1} more trials infeasible: {reasons}")
 
     def _submit(self, running: Running) -> None:
         number = running.trial.number
@@ -261,8 +287,9 @@ class Coordinator:
         if event.kind == "latency":
             del self.status.running[event.number]
             assert event.latency_ms is not None, "it is what was too much"
-            self._constraints.note_latency(running.trial, running.config, event.latency_ms)
-            self._tell_infeasible(running, event.reason)
+            found = self._constraints.note_latency(running.trial, running.config, event.latency_ms)
+            assert found is not None, "it is over the limit"
+            self._tell_infeasible(running, [found])
             return
         retry = running.attempts < MAX_ATTEMPTS.get(event.kind, 1)
         del self.status.running[event.number]

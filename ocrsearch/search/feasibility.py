@@ -11,15 +11,29 @@ from functools import lru_cache
 
 from ocrsearch.config import FRAME_STRIDE, Config, PreprocessConfig
 from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.frames import frames_needed
+from ocrsearch.data.frames import STACKED, characters_may_be_stacked, frames_needed
 from ocrsearch.data.images import MAX_WIDTH_PX, scaled_width
+from ocrsearch.data.options import MAX_BAD
 from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
+from ocrsearch.data.usable import BadSample
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.models.layers import count_multiply_adds, list_layers, training_memory_mb
 from ocrsearch.search.settings import ConstraintSettings
 
-MAX_UNFIT_SHARE = 0.01
-"""Share of the training labels that may be more than a network can write."""
+FRAMES = "frames"
+"""Name of the finding on the labels."""
+
+UNITS = {
+    "size_mb": "MB of weights",
+    "parameters": "parameters",
+    "multiply_adds": "multiply-adds",
+    "memory_mb": "MB of memory",
+    "latency_ms": "ms",
+}
+"""What the limits of a space are counted in."""
+
+N_NAMED = 3
+"""So many of the samples that do not fit are named."""
 
 
 @dataclass(frozen=True)
@@ -37,23 +51,35 @@ class Finding:
     reason: str
 
 
-def examine(config: Config, train: LabelledImages, limits: ConstraintSettings) -> list[Finding]:
+def examine(
+    config: Config, train: LabelledImages, limits: ConstraintSettings, max_bad: float = MAX_BAD
+) -> list[Finding]:
     """Compare a configuration with the labels and with the limits that a space sets.
+
+    Args:
+        config: what would be trained.
+        train: the training split.
+        limits: of the space.
+        max_bad: share of the labels that need not fit.
 
     Returns:
         A finding for the frames and for each limit, whether it is kept or not.
     """
     try:
-        check_feasible(config, train)
-        findings = [Finding("frames", 0.0, "")]
+        check_feasible(config, train, max_bad)
+        findings = [Finding(FRAMES, 0.0, "")]
     except InfeasibleError as error:
-        findings = [Finding("frames", 1.0, str(error))]
+        findings = [Finding(FRAMES, 1.0, str(error))]
     for name, value in network_figures(config, train).items():
         limit = getattr(limits, name)
         if limit is not None:
-            reason = f"{name} would be {value:,.6g}, the space allows {limit:,.6g}"
-            findings.append(Finding(name, value / limit - 1.0, reason))
+            findings.append(Finding(name, value / limit - 1.0, over_limit(name, value, limit)))
     return findings
+
+
+def over_limit(name: str, value: float, limit: float) -> str:
+    """Return what a network needs of something, and what is allowed."""
+    return f"needs {value:,.6g} {UNITS[name]}, limit {limit:,.6g}"
 
 
 def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
@@ -93,24 +119,63 @@ def scaled_widths(config: Config, images: PackedImages) -> list[int]:
     ]
 
 
-def check_feasible(config: Config, train: LabelledImages) -> None:
+def check_feasible(
+    config: Config, train: LabelledImages, max_bad: float = MAX_BAD
+) -> list[BadSample]:
     """Refuse a configuration that cannot learn its training split.
+
+    Args:
+        config: what would be trained.
+        train: the training split.
+        max_bad: share of the labels that need not fit. One label need never fit, unless it is 0.
+
+    Returns:
+        The samples that do not fit; nothing is learnt from them.
 
     Raises:
         InfeasibleError: too many labels do not fit.
     """
+    unfit = find_unfit(config, train)
+    allowed = max(1.0, max_bad * len(train)) if max_bad else 0.0
+    if unfit and len(unfit) > min(allowed, len(train) - 1):
+        raise InfeasibleError(_too_many(config, train, unfit))
+    return unfit
+
+
+def find_unfit(config: Config, train: LabelledImages) -> list[BadSample]:
+    """Return the samples whose labels a network cannot write, each with the reason."""
     if config.model.architecture == "classifier":
-        _check_single(train)
-        return
+        return [
+            BadSample(name, f"{text!r} has {len(text)} characters, a classifier reads one")
+            for name, text in zip(train.names, train.texts, strict=True)
+            if len(text) != 1
+        ]
     need = frames_needed if config.model.architecture == "crnn" else len
-    n_frames = [width // FRAME_STRIDE for width in scaled_widths(config, train.images)]
-    pairs = zip(train.texts, n_frames, strict=True)
-    unfit = sum(need(text) > available for text, available in pairs)
-    if unfit > MAX_UNFIT_SHARE * len(train):
-        raise InfeasibleError(
-            f"{unfit} of {len(train)} labels need more frames than their pictures give at "
-            f"height {config.images.height} and width_scale {config.images.width_scale:g}"
+    widths = scaled_widths(config, train.images)
+    return [
+        BadSample(name, f"{text!r} needs {need(text)} frames, its image gives {n_frames}")
+        for name, text, width in zip(train.names, train.texts, widths, strict=True)
+        if need(text) > (n_frames := width // FRAME_STRIDE)
+    ]
+
+
+def _too_many(config: Config, train: LabelledImages, unfit: list[BadSample]) -> str:
+    first = "; ".join(f"{bad.name}: {bad.reason}" for bad in unfit[:N_NAMED])
+    more = f"; and {len(unfit) - N_NAMED} more" if len(unfit) > N_NAMED else ""
+    counts = f"{len(unfit)} of {len(train)} labels"
+    if config.model.architecture == "classifier":
+        return (
+            f"{counts} have more than one character, and a classifier reads one ({first}{more}); "
+            "search crnn or seq2seq"
         )
+    images = config.images
+    advice = "allow a larger images.height or images.width_scale, or more unfit samples"
+    if characters_may_be_stacked(train.images.shapes, train.texts):
+        advice = STACKED
+    return (
+        f"{counts} need more frames than their images give at height {images.height} and "
+        f"width_scale {images.width_scale:g} ({first}{more}); {advice}"
+    )
 
 
 @lru_cache(maxsize=8)
@@ -119,12 +184,3 @@ def _preprocessed_shapes(
 ) -> tuple[tuple[int, int], ...]:
     """Return the shapes, kept for the next trials: a crop has to look at every picture."""
     return tuple(preprocessed_shape(image, config) for image in images)
-
-
-def _check_single(train: LabelledImages) -> None:
-    longer = [text for text in train.texts if len(text) != 1]
-    if len(longer) > MAX_UNFIT_SHARE * len(train):
-        raise InfeasibleError(
-            f"{len(longer)} of {len(train)} labels have more than one symbol, as {longer[0]!r}, "
-            "and a classifier reads one; search crnn or seq2seq"
-        )

@@ -19,7 +19,9 @@ from ocrsearch.config import Config
 from ocrsearch.search.artifacts import store_artifacts
 from ocrsearch.search.engines.events import TrialFailed
 from ocrsearch.search.failures import failure_state
+from ocrsearch.search.feasibility import Finding
 from ocrsearch.search.kept_weights import KeptWeights, Rank
+from ocrsearch.search.outcome import EXCESS, FAILURE, INFEASIBLE
 from ocrsearch.search.promotion import build_promotion
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
@@ -105,9 +107,9 @@ class Ledger:
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 status.n_complete += 1
-            elif "infeasible" in trial.user_attrs:
+            elif INFEASIBLE in trial.user_attrs:
                 status.n_infeasible += 1
-            elif "failure" in trial.user_attrs:
+            elif FAILURE in trial.user_attrs:
                 status.n_failed += 1
             else:
                 status.n_pruned += 1
@@ -173,15 +175,18 @@ class Ledger:
         running.trial.set_user_attr(PAUSED, None)
         self.status.n_pruned -= 1
 
-    def note_infeasible(self, running: Running, reasons: str) -> None:
-        """Tell the study of a trial that cannot work."""
-        running.trial.set_user_attr("infeasible", reasons)
+    def note_infeasible(self, running: Running, broken: Sequence[Finding]) -> str:
+        """Tell the study of a trial that cannot work; return the reasons in one line."""
+        reasons = "; ".join(finding.reason for finding in broken)
+        running.trial.set_user_attr(EXCESS, {finding.name: finding.excess for finding in broken})
+        running.trial.set_user_attr(INFEASIBLE, reasons)
         self._study.tell(running.trial, state=TrialState.PRUNED)
         self.status.n_infeasible += 1
+        return reasons
 
     def note_failed(self, running: Running, event: TrialFailed) -> None:
         """Tell the study of a trial that broke off and is not tried again."""
-        running.trial.set_user_attr("failure", event.reason)
+        running.trial.set_user_attr(FAILURE, event.reason)
         running.trial.set_user_attr("traceback", event.traceback)
         self._study.tell(running.trial, state=failure_state(event.kind))
         remove_folder(trial_folder(self._folder, running.trial.number))

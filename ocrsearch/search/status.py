@@ -13,7 +13,16 @@ from ocrsearch.config import Config
 from ocrsearch.search.space import Values
 from ocrsearch.training.epochs import Epochs
 
-Ending = Literal["trials", "timeout", "target", "epochs", "patience", "exhausted", "interrupted"]
+Ending = Literal[
+    "trials",
+    "timeout",
+    "target",
+    "epochs",
+    "patience",
+    "exhausted",
+    "infeasible",
+    "interrupted",
+]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from ocrsearch.errors import StudyError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import trial_metrics
 from ocrsearch.search.artifacts import open_artifacts
-from ocrsearch.search.coordinator import MAX_FAILURES_IN_A_ROW, Coordinator
+from ocrsearch.search.coordinator import MAX_FAILURES_IN_A_ROW, MAX_INFEASIBLE_IN_A_ROW, Coordinator
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -29,6 +29,7 @@ from ocrsearch.search.engines.events import (
 )
 from ocrsearch.search.feasibility import network_figures
 from ocrsearch.search.kept_weights import N_KEPT
+from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.space import Space, parse_space
 from ocrsearch.search.status import Ending, Limits, Status, describe
 from ocrsearch.search.study import StudyFacts, open_storage, open_study
@@ -540,8 +541,8 @@ def test_the_sampler_learns_to_keep_to_a_limit_that_half_of_the_space_is_over(
     assert np.mean(over[20:]) < 0.25
     assert status.n_infeasible == sum(over)
     message = next(t.user_attrs["infeasible"] for t in trials if "infeasible" in t.user_attrs)
-    assert message.startswith("size_mb would be ")
-    assert message.endswith(", the space allows 3")
+    assert message.startswith("needs ")
+    assert message.endswith(" MB of weights, limit 3")
 
 
 def test_the_same_of_a_limit_that_only_workers_can_measure(tmp_path: Path) -> None:
@@ -561,6 +562,30 @@ def test_the_same_of_a_limit_that_only_workers_can_measure(tmp_path: Path) -> No
     over = ["infeasible" in t.user_attrs for t in setting.study().get_trials(deepcopy=False)]
     assert 0.3 < np.mean(over[:10]) < 0.8
     assert np.mean(over[20:]) < 0.25
+
+
+def test_a_search_in_which_nothing_is_feasible_ends_early_and_says_it_once(tmp_path: Path) -> None:
+    text = SIZES.replace("size_mb: 3.0", "parameters: 10").replace(
+        "{choice: [8, 16, 24, 32, 48, 64]}", "8"
+    ).replace("{int: [32, 256]}", "{choice: [32, 64]}")  # fmt: skip
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    ending, status = setting.run(falling, trials=100)
+    assert ending == "infeasible"
+    assert status.n_infeasible == status.n_finished == MAX_INFEASIBLE_IN_A_ROW
+    said = [line for line in setting.lines if "infeasible" in line]
+    assert len(said) == 4  # of each network once, and how often
+    assert {line.partition(" parameters, limit 10")[2] for line in said} == {""}
+    counts = [int(line.split()[0]) for line in said if " more trials infeasible: " in line]
+    assert sum(counts) == MAX_INFEASIBLE_IN_A_ROW - 2
+    why = why_nothing_trained(setting.study().get_trials())
+    assert why.startswith("all 50 configurations are over a limit of the space (nearest: needs ")
+
+
+def test_a_search_in_which_something_was_trained_goes_on(tmp_path: Path) -> None:
+    setting = Setting(tmp_path, texts=("abcdefghij",))
+    setting.run(falling, trials=1)
+    setting.coordinator(ScriptedEngine(falling), Limits(1))._n_infeasible_for["x"] = 1000
+    assert setting.run(falling, trials=3)[0] == "trials"
 
 
 def test_a_limit_is_kept_to_the_last_weight(tmp_path: Path) -> None:
@@ -687,7 +712,7 @@ def test_what_took_too_much_memory_is_the_limit_from_then_on(tmp_path: Path) -> 
     _, status = setting.run(large_fail, trials=30)
     assert status.n_failed < 6  # not each large one has to fail for itself
     messages = [t.user_attrs.get("infeasible", "") for t in setting.study().get_trials()]
-    assert any(message.startswith("memory_mb would be ") for message in messages)
+    assert any("MB of memory, limit" in message for message in messages)
 
 
 def slow(job: Job) -> Event:

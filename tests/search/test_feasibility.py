@@ -67,9 +67,13 @@ def test_a_classifier_reads_one_symbol(n_long: int, n: int, feasible: bool) -> N
         return
     with pytest.raises(InfeasibleError) as caught:
         check_feasible(config, train)
+    first = n - n_long
+    reasons = "; ".join(
+        f"{i}: 'ab' has 2 characters, a classifier reads one" for i in range(first, n)
+    )
     assert str(caught.value) == (
-        f"{n_long} of {n} labels have more than one symbol, as 'ab', and a classifier reads one; "
-        "search crnn or seq2seq"
+        f"{n_long} of {n} labels have more than one character, and a classifier reads one "
+        f"({reasons}); search crnn or seq2seq"
     )
 
 
@@ -123,3 +127,46 @@ def test_joined_pictures_take_the_memory_of_those_twice_as_wide() -> None:
 
     assert memory_mb(0.5, 64, "abab") == memory_mb(0.0, 128, "abababab")
     assert memory_mb(0.5, 4000, "abab") == memory_mb(0.0, 4096, "abababab")
+
+
+@pytest.mark.parametrize(
+    ("n_long", "n", "max_bad", "feasible"),
+    [
+        (1, 32, 0.01, True),  # one of few
+        (2, 32, 0.01, False),
+        (2, 32, 0.1, True),
+        (1, 32, 0.0, False),
+        (1, 1, 1.0, False),
+        (31, 32, 1.0, True),
+    ],
+)
+def test_the_share_of_labels_that_need_not_fit(
+    n_long: int, n: int, max_bad: float, feasible: bool
+) -> None:
+    config = Config(images=ImageConfig(height=16), model=CrnnConfig())
+    train = split_of(["ab"] * (n - n_long) + ["abcdefgh"] * n_long, width=16)
+    if not feasible:
+        with pytest.raises(InfeasibleError, match=f"{n_long} of {n} labels"):
+            check_feasible(config, train, max_bad)
+        return
+    unfit = check_feasible(config, train, max_bad)
+    assert [bad.name for bad in unfit] == [str(i) for i in range(n - n_long, n)]
+    assert unfit[0].reason == "'abcdefgh' needs 8 frames, its image gives 4"
+
+
+def test_what_does_not_fit_is_named_with_the_way_out() -> None:
+    config = Config(images=ImageConfig(height=16), model=CrnnConfig())
+    with pytest.raises(InfeasibleError) as caught:
+        check_feasible(config, split_of(["abcdefgh"] * 5, width=16))
+    assert str(caught.value) == (
+        "5 of 5 labels need more frames than their images give at height 16 and width_scale 1 "
+        "(0: 'abcdefgh' needs 8 frames, its image gives 4; 1: 'abcdefgh' needs 8 frames, its image "
+        "gives 4; 2: 'abcdefgh' needs 8 frames, its image gives 4; and 2 more); allow a larger "
+        "images.height or images.width_scale, or more unfit samples"
+    )
+
+
+def test_characters_under_each_other() -> None:
+    config = Config(images=ImageConfig(height=16), model=CrnnConfig())
+    with pytest.raises(InfeasibleError, match="characters may stand under each other"):
+        check_feasible(config, split_of(["abcdefgh"] * 5, width=8))

@@ -256,7 +256,7 @@ def test_latency_is_measured_before_training_unless_it_is_known(
 
 def test_a_network_that_is_too_slow_is_not_trained(job: Job, sixteen_lines: Dataset) -> None:
     result = train_job(replace(job, max_latency_ms=1.0), sixteen_lines, CPU, never)
-    reason = "latency_ms is 1.5, the space allows 1"
+    reason = "needs 1.5 ms, limit 1"
     assert result == TrialFailed(7, "latency", reason, "", 1.5)
     assert not job.folder.exists()
 

@@ -30,7 +30,7 @@ from ocrsearch.search.engines.events import (
     WorkerReady,
     WorkerRefused,
 )
-from ocrsearch.search.feasibility import scaled_widths
+from ocrsearch.search.feasibility import over_limit, scaled_widths
 from ocrsearch.training.epochs import Epochs
 from ocrsearch.training.trial_files import LAST
 
@@ -175,7 +175,7 @@ def _too_slow(job: Job, latency_ms: float) -> str | None:
     limit = job.max_latency_ms
     if limit is None or latency_ms <= limit or (job.folder / LAST).exists():
         return None
-    return f"latency_ms is {latency_ms:.3g}, the space allows {limit:.6g}"
+    return over_limit("latency_ms", latency_ms, limit)
 
 
 def _start_weights(path: Path | None) -> StartWeights | None:
