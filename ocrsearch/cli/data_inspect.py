@@ -174,6 +174,14 @@ def _print_lengths(inspection: Inspection) -> None:
 def _print_unfit(inspection: Inspection) -> None:
     row = ("labels with too few frames for CTC", *inspection.unfit.values())
     show_table(("input height", *map(str, inspection.unfit)), [row])
+    names = inspection.unfit_names
+    if names:
+        first = _one_line(", ".join(names[:N_NAMED])) + _more(len(names))
+        echo(f"too long at each of these heights: {first}")
+    if names and inspection.stacked:
+        from ocrsearch.data.frames import STACKED
+
+        echo(STACKED)
 
 
 def _print_copies(inspection: Inspection) -> None:

@@ -188,7 +188,8 @@ def _summary(result: SearchResult) -> str:
         f"early, {status.n_infeasible} infeasible, {status.n_failed} failed)"
     ]
     if result.left_out:
-        lines.append(f"{result.n_bad} samples could not be used: {result.left_out}")
+        samples = "1 sample" if result.n_bad == 1 else f"{result.n_bad} samples"
+        lines.append(f"{samples} could not be used: {result.left_out}")
     lines += result.earlier
     if status.running:
         n = len(status.running)

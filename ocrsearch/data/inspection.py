@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrsearch.config import ImageConfig
-from ocrsearch.data.frames import count_unfit, frames_needed
+from ocrsearch.data.frames import characters_may_be_stacked, count_unfit, frames_needed
 from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
 from ocrsearch.data.usable import BadSample, Progress, label_problem
@@ -87,6 +87,8 @@ class Inspection:
         label_lengths: samples of each label length, in order.
         copies: pictures that are there more than once, the most frequent first.
         unfit: labels that need more frames than their picture gives, by input height.
+        unfit_names: names of the samples that do not fit at the greatest of these heights.
+        stacked: whether the characters of most labels seem to stand under each other.
         problems: names of the samples left out, by what is wrong, the most frequent first.
         bad: all of these with their reasons.
     """
@@ -104,6 +106,8 @@ class Inspection:
     label_lengths: dict[int, int]
     copies: list[Copies]
     unfit: dict[int, int]
+    unfit_names: list[str]
+    stacked: bool
     problems: dict[str, list[str]]
     bad: list[BadSample]
 
@@ -153,6 +157,8 @@ def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection
         label_lengths=dict(sorted(lengths.items())),
         copies=_copies(usable),
         unfit=_unfit(usable),
+        unfit_names=_unfit_names(usable),
+        stacked=characters_may_be_stacked([m.shape for m in usable], texts),
         problems=_problems(bad),
         bad=[BadSample(b.sample.name, b.reason) for b in bad],
     )
@@ -224,6 +230,15 @@ def _unfit(usable: Sequence[Measured]) -> dict[int, int]:
     shapes = [m.shape for m in usable]
     needed = [frames_needed(m.sample.text) for m in usable]
     return {h: count_unfit(shapes, needed, ImageConfig(height=h)) for h in HEIGHTS}
+
+
+def _unfit_names(usable: Sequence[Measured]) -> list[str]:
+    config = ImageConfig(height=max(HEIGHTS))
+    return [
+        m.sample.name
+        for m in usable
+        if count_unfit([m.shape], [frames_needed(m.sample.text)], config)
+    ]
 
 
 def _problems(bad: Iterable[Unusable]) -> dict[str, list[str]]:

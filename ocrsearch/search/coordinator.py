@@ -179,7 +179,8 @@ class Coordinator:
     def _sum_up_infeasible(self) -> None:
         for reasons, n in self._n_infeasible_for.items():
             if n > 1:
-                self.observer(self.status, f"{n - 1} more trials infeasible: {reasons}")
+                trials = "1 more trial" if n == 2 else f"{n - 1} more trials"
+                self.observer(self.status, f"{trials} infeasible: {reasons}")
 
     def _submit(self, running: Running) -> None:
         number = running.trial.number

@@ -128,6 +128,24 @@ def test_labels_that_do_not_fit_are_counted_by_height() -> None:
     assert unfit == {24: 2, 32: 2, 40: 2, 48: 2, 64: 0}  # 64 high it is 48 wide: 12 frames
 
 
+@pytest.mark.parametrize(
+    ("shape", "text", "stacked", "fits"),
+    [
+        ((60, 15), "01230", True, False),
+        ((15, 60), "0123", False, True),
+        ((60, 15), "0", False, True),  # a single character may be high
+        ((20, 15), "0123456789012", True, False),
+        ((15, 16), "0123456789012345678901234567890", False, False),
+    ],
+)
+def test_characters_under_each_other(
+    shape: tuple[int, int], text: str, stacked: bool, fits: bool
+) -> None:
+    inspection = summarize([measured(text, shape)], [])
+    assert inspection.stacked is stacked
+    assert len(inspection.unfit_names) == (not fits)
+
+
 def test_copies_are_found_by_their_pixels() -> None:
     samples = [
         Sample("a", gray(1), "x", "train"),
