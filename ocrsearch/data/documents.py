@@ -1,32 +1,43 @@
 """Files of one or more pages: pictures, TIFF of several pages, PDF.
 
-Pages come one at a time, so that a long document does not fill the memory.
+Pages come one at a time, so that a long document does not fill the memory. A file is opened once.
+Its number of pages is limited, and so are the pixels of all its pages, by the size of the file: a
+few kilobytes can claim thousands of pages that share their pixels.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from ocrsearch.data.images import (
     PICTURE_SUFFIXES,
-    check_file,
-    check_size,
-    open_image,
+    decoding,
+    image_errors,
+    opened_image,
     to_gray,
 )
+from ocrsearch.data.pdf import PDF_DPI as PDF_DPI
+from ocrsearch.data.pdf import pdf_pages
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.errors import ImageError
 
-PDF_DPI = 200
 DOCUMENT_SUFFIXES = PICTURE_SUFFIXES | {".pdf"}
 
-_POINTS_PER_INCH = 72
+MAX_PAGES = 10_000
+"""Largest number of pages of a file."""
+
+FREE_PIXELS = 256_000_000
+"""Pixels that the pages of a file of any size may have together."""
+
+TIFF_PIXELS_PER_BYTE = 1000
+PDF_PIXELS_PER_BYTE = 10_000
+"""Further pixels for each byte of the file. Pages of text take more bytes than that."""
+
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 """TIFF's tag for the kind of a frame, and its bit for a smaller copy of another frame."""
 
@@ -41,9 +52,12 @@ def read_pages(path: Path) -> Iterator[GrayImage]:
         (H, W) uint8 each; those of a PDF at PDF_DPI.
 
     Raises:
-        ImageError: the file is missing, damaged or encrypted, or a page is too large.
+        ImageError: the file is missing, damaged or encrypted, has too many pages, or a page is
+            too large.
     """
-    return _pdf_pages(path) if _is_pdf(path) else _picture_pages(path)
+    if _is_pdf(path):
+        return _limited(path, pdf_pages(path, MAX_PAGES), PDF_PIXELS_PER_BYTE)
+    return _limited(path, _picture_pages(path), TIFF_PIXELS_PER_BYTE)
 
 
 def _is_pdf(path: Path) -> bool:
@@ -56,57 +70,44 @@ def _is_pdf(path: Path) -> bool:
         return False  # reading it as a picture tells why
 
 
+def _limited(path: Path, pages: Iterator[GrayImage], pixels_per_byte: int) -> Iterator[GrayImage]:
+    """Pass pages on until they have too many pixels for a file of this size."""
+    n_pixels = 0
+    for number, page in enumerate(pages, 1):
+        n_pixels += page.size
+        if number > 1 and n_pixels > FREE_PIXELS + pixels_per_byte * path.stat().st_size:
+            raise ImageError(
+                f"{path}: page {number}: the pages up to here have {n_pixels // 1_000_000:,} "
+                "megapixels, too many for a file of this size; save its pages as separate files"
+            )
+        yield page
+
+
 def _picture_pages(path: Path) -> Iterator[GrayImage]:
-    with open_image(path) as image:
-        n_frames = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
-    for number in range(n_frames):
-        with open_image(path) as image:
-            image.seek(number)
-            check_size(path, image.size)
-            page = None if number and _is_reduced(image) else to_gray(image)
-        if page is not None:
-            yield page  # with the file closed: who reads it may take long
+    with opened_image(path) as image:
+        for number in itertools.count():
+            with image_errors(path):
+                if not _goes_to(image, number):
+                    return
+            if number == MAX_PAGES:
+                raise ImageError(f"{path}: more than {MAX_PAGES:,} pages; split the file")
+            with decoding(path, image):
+                page = None if number and _is_reduced(image) else to_gray(image)
+            if page is not None:
+                yield page
+
+
+def _goes_to(image: Image.Image, number: int) -> bool:
+    """Whether a picture has a page of a number, which is then its current one."""
+    if number > 0 and image.format != "TIFF":
+        return False
+    try:
+        image.seek(number)
+    except EOFError:
+        return False
+    return True
 
 
 def _is_reduced(image: Image.Image) -> bool:
     tags: Any = getattr(image, "tag_v2", {})
     return bool(tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED)
-
-
-def _pdf_pages(path: Path) -> Iterator[GrayImage]:
-    import pypdfium2 as pdfium  # takes a quarter of a second to import
-
-    check_file(path)
-    document = None
-    try:
-        document = pdfium.PdfDocument(path)
-        if len(document) == 0:
-            raise ImageError(f"{path}: a PDF without pages")
-        document.init_forms()  # so that fields that were filled in are drawn
-        for number in range(len(document)):
-            yield _render(path, document[number], number + 1)
-    except pdfium.PdfiumError as error:
-        if "password" in str(error).lower():
-            raise ImageError(f"{path}: encrypted PDF; save it without a password first") from None
-        raise ImageError(f"{path}: damaged PDF ({error})") from None
-    finally:
-        if document is not None:
-            document.close()
-
-
-def _render(path: Path, page: Any, number: int) -> GrayImage:
-    """Draw a page, and close it."""
-    scale = PDF_DPI / _POINTS_PER_INCH
-    try:
-        width, height = (math.ceil(side * scale) for side in page.get_size())
-        try:
-            check_size(path, (width, height))
-        except ImageError as error:
-            raise ImageError(f"{error} (page {number} at {PDF_DPI} dpi)") from None
-        bitmap = page.render(scale=scale, grayscale=True)
-        try:
-            return np.array(bitmap.to_numpy(), dtype=np.uint8).reshape(bitmap.height, bitmap.width)
-        finally:
-            bitmap.close()
-    finally:
-        page.close()

@@ -11,7 +11,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
@@ -120,13 +120,45 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         ImageError: as ``read_image``; ``PATH: PROBLEM`` and then, behind a colon or in
             brackets, particulars.
     """
+    with opened_image(path) as image, decoding(path, image):
+        yield image
+
+
+@contextmanager
+def opened_image(path: Path) -> Iterator[Image.Image]:
+    """Open a picture file of which nothing is decoded yet; see ``decoding``.
+
+    Raises:
+        ImageError: as ``read_image``, while the file is opened.
+    """
+    with ExitStack() as held:
+        with image_errors(path):
+            check_file(path)
+            # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
+            file = held.enter_context(path.open("rb"))
+            image = held.enter_context(Image.open(file, formats=FILE_FORMATS))
+        yield image
+
+
+@contextmanager
+def decoding(path: Path, image: Image.Image) -> Iterator[None]:
+    """Decode the current frame of an open picture in the body: a large one alone, and quietly.
+
+    Raises:
+        ImageError: as ``read_image``.
+    """
+    with image_errors(path):
+        check_size(path, image.size)
+        with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
+            yield
+
+
+@contextmanager
+def image_errors(path: Path) -> Iterator[None]:
+    """Turn any error in the body into an ImageError that names the file; silence warnings."""
     try:
-        check_file(path)
-        # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
-        with _QUIET(), path.open("rb") as file, Image.open(file, formats=FILE_FORMATS) as image:
-            check_size(path, image.size)
-            with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
-                yield image
+        with _QUIET():
+            yield
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(f"{path}: no such picture") from None
     except Image.DecompressionBombError:

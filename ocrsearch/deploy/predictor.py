@@ -34,7 +34,8 @@ from ocrsearch.training.metrics import Metrics, bootstrap_intervals, compute_met
 Picture = str | Path | Image.Image | np.ndarray
 
 CHUNK = 256
-"""Pictures that are read and held at a time."""
+CHUNK_PIXELS = 64_000_000
+"""Pictures, and their pixels, that are read and held at a time."""
 
 
 @dataclass(frozen=True)
@@ -138,21 +139,32 @@ class Predictor:
         Yields:
             Each file with what was read on its pages, or why it was not.
         """
-        waiting: list[tuple[Path, list[GrayImage] | str]] = []
+        images: list[GrayImage] = []
+        owners: list[list[Prediction]] = []  # of each of these images
+        waiting: list[tuple[Path, list[Prediction] | str]] = []
         for path in paths:
-            waiting.append((path, _lines_or_reason(path)))
-            if sum(len(lines) for _, lines in waiting if isinstance(lines, list)) >= CHUNK:
-                yield from self._read_files(waiting)
-                waiting = []
-        yield from self._read_files(waiting)
+            predictions: list[Prediction] = []
+            reason = None
+            try:
+                for page in read_pages(path):
+                    images.append(shrink_line(page))
+                    owners.append(predictions)
+                    if len(images) >= CHUNK or sum(i.size for i in images) >= CHUNK_PIXELS:
+                        self._read_for(owners, images)
+                        yield from waiting
+                        waiting.clear()
+            except ImageError as error:
+                reason = str(error)
+            waiting.append((path, reason or predictions))
+        self._read_for(owners, images)
+        yield from waiting
 
-    def _read_files(
-        self, files: list[tuple[Path, list[GrayImage] | str]]
-    ) -> Iterator[tuple[Path, list[Prediction] | str]]:
-        images = [image for _, lines in files if isinstance(lines, list) for image in lines]
-        predictions = iter(self._read(images))
-        for path, lines in files:
-            yield path, lines if isinstance(lines, str) else [next(predictions) for _ in lines]
+    def _read_for(self, owners: list[list[Prediction]], images: list[GrayImage]) -> None:
+        """Read images, give each prediction to its owner, and clear both lists."""
+        for owner, prediction in zip(owners, self._read(images), strict=True):
+            owner.append(prediction)
+        owners.clear()
+        images.clear()
 
     def predict_page(self, picture: Picture) -> PagePrediction:
         """Find the lines of a page and read them.
@@ -226,13 +238,6 @@ def load(
         OcrSearchError: see ``build_decoder``.
     """
     return Predictor(load_bundle(Path(path)), device, decoding)
-
-
-def _lines_or_reason(path: Path) -> list[GrayImage] | str:
-    try:  # shrunk, as a chunk of the largest pictures would fill the memory
-        return [shrink_line(page) for page in read_pages(path)]
-    except ImageError as error:
-        return str(error)
 
 
 def _load(picture: Picture) -> GrayImage:
