@@ -19,28 +19,54 @@ if TYPE_CHECKING:
     from ocrsearch.results.query import BestTrial
 
 
+CHOICE_PANEL = "Choice"
+MODEL_PANEL = "Model"
+
+
 def best(
     study: StudyName = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write the model to this file; nothing is retrained.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the model to this file. Nothing is trained again.",
+            rich_help_panel=MODEL_PANEL,
+        ),
     ] = None,
     max_latency: Annotated[
-        float | None, typer.Option(min=0.0, help="Milliseconds that its network may take.")
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="MS",
+            help="Maximum latency of the network, in milliseconds.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
     ] = None,
     max_size: Annotated[
-        float | None, typer.Option(min=0.0, help="Megabytes that its weights may take in 32 bits.")
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="MB",
+            help="Maximum size of the float32 weights, in megabytes.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
     ] = None,
     half: Annotated[
         bool,
-        typer.Option("--half", help="Export weights of 16 bits: half the file, as good a reader."),
+        typer.Option(
+            "--half",
+            help="Export float16 weights: half the file size, the same accuracy.",
+            rich_help_panel=MODEL_PANEL,
+        ),
     ] = False,
     confirm: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="K",
-            help="Train the three best again on K fresh seeds each, choose by the mean, and read "
-            "the test split once.",
+            help="Train the three best configurations again with K new seeds each, choose by "
+            "the mean CER, and evaluate the test split once.",
+            rich_help_panel=CHOICE_PANEL,
         ),
     ] = None,
     ensemble: Annotated[
@@ -48,14 +74,22 @@ def best(
         typer.Option(
             min=2,
             metavar="K",
-            help="Join the K best networks in one model: they read together, mostly better than "
-            "the best alone, and need K times the space and the time.",
+            help="Combine the K best networks in one model. This usually lowers the error rate "
+            "and takes K times the space and time.",
+            rich_help_panel=MODEL_PANEL,
         ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Show the best configuration of a study, and export its model."""
+    """Show the best configuration of a study and export its model.
+
+    Examples:
+      ocrsearch best
+      ocrsearch best --study captcha-numbers --export model.pt
+      ocrsearch best --max-size 5 --export small.pt --half
+      ocrsearch best --confirm 3 --export model.pt
+    """
     from ocrsearch.results.query import best_trial, load_study, pareto_set
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}

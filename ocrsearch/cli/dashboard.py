@@ -16,11 +16,16 @@ LOOPBACK = "127.0.0.1"
 def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; by default only this machine's own.")
+        str, typer.Option(help="Address to listen on. The default is for this machine only.")
     ] = LOOPBACK,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Browse studies in a web browser; a search may run at the same time."""
+    """Browse studies in a web browser. A search may run at the same time.
+
+    Examples:
+      ocrsearch dashboard
+      ocrsearch dashboard --port 9000 --storage sqlite:///studies/other.db
+    """
     try:
         from optuna_dashboard import run_server
     except ImportError:

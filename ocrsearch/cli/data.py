@@ -6,7 +6,7 @@ import typer
 
 from ocrsearch.cli import data_inspect, data_preview, data_split, data_synth
 
-app = typer.Typer(help="Look at, split, preview and make data.", no_args_is_help=True)
+app = typer.Typer(help="Summarise, split, preview and make datasets.", no_args_is_help=True)
 app.command("inspect")(data_inspect.inspect)
 app.command("split")(data_split.split)
 app.command("preview")(data_preview.preview)

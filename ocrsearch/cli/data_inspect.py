@@ -28,19 +28,39 @@ N_LISTED = 50
 """Groups of the same picture in the JSON object."""
 
 
+SHEET_PANEL = "Contact sheet"
+
+
 @takes_data_options
 def inspect(
     spec: Spec,
     sheet: Annotated[
-        Path | None, typer.Option(help="Draw some pictures with their labels, to this PNG file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw some images with their labels to this PNG file.",
+            rich_help_panel=SHEET_PANEL,
+        ),
     ] = None,
-    sheet_size: Annotated[int, typer.Option(min=1, help="Pictures on the sheet.")] = 60,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of pictures for the sheet.")] = 0,
+    sheet_size: Annotated[
+        int, typer.Option(min=1, help="Number of images to draw.", rich_help_panel=SHEET_PANEL)
+    ] = 60,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Random seed for the choice of images.", rich_help_panel=SHEET_PANEL
+        ),
+    ] = 0,
     as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Tell what labelled pictures are like: sizes, symbols, labels, duplicates, what is broken."""
+    """Summarise a labelled dataset: sizes, characters, labels, duplicates, invalid samples.
+
+    Examples:
+      ocrsearch data inspect captcha:FOLDER
+      ocrsearch data inspect labels.csv --sheet sheet.png --json
+    """
     if sheet and sheet.suffix.lower() != ".png":
         raise OptionError(f"--sheet {sheet}: must end in .png")
 

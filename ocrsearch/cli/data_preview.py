@@ -7,26 +7,39 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import SetValues
+from ocrsearch.cli.options import SetValues, Spec
 from ocrsearch.cli.output import echo
 
 
 def preview(
-    data: Annotated[str, typer.Argument(help="SPEC of the pictures, as --data of 'run' takes it.")],
+    data: Spec,
     space: Annotated[
         Path | None,
-        typer.Option(help="Search space or configuration; of a space, a random point by --seed."),
+        typer.Option(
+            metavar="FILE",
+            help="Search space or configuration. A random configuration of a space is used.",
+        ),
     ] = None,
     values: SetValues = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="PNG file to write.")] = Path(
-        "preview.png"
-    ),
-    n: Annotated[int, typer.Option("--n", min=1, max=200, help="Pictures to show.")] = 12,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="PNG file to write.")
+    ] = Path("preview.png"),
+    n: Annotated[int, typer.Option("--n", min=1, max=200, help="Number of images.")] = 12,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Of choice, space and augmentation.")
+        int,
+        typer.Option(
+            min=0,
+            max=2**31 - 1,
+            help="Random seed for the choice of images, the space and the augmentation.",
+        ),
     ] = 0,
 ) -> None:
-    """Draw pictures as read, as the network sees them, and augmented, under each other."""
+    """Draw images as read, as the network sees them, and with augmentation.
+
+    Examples:
+      ocrsearch data preview captcha:FOLDER -o preview.png
+      ocrsearch data preview labels.csv --set training.augment.elastic=1
+    """
     import numpy as np
 
     from ocrsearch.config import Config, flatten

@@ -1,4 +1,4 @@
-"""``ocrsearch data split``: part a data set for training, validation and test."""
+"""``ocrsearch data split``: split a dataset for training, validation and test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, Spec, takes_data_options
+from ocrsearch.cli.options import OUTPUT_PANEL, Json, Spec, takes_data_options
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.cli.progress import reading_bar
 
@@ -17,13 +17,25 @@ from ocrsearch.cli.progress import reading_bar
 def split(
     spec: Spec,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Table for --splits, to be written.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write the splits to this CSV file, for --splits.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Part a data set as a search would, check it for leaks, and write who is where."""
+    """Split a dataset as a search does, check it for leaks, and write the splits.
+
+    Examples:
+      ocrsearch data split captcha:FOLDER -o splits.csv
+      ocrsearch data split captcha:FOLDER --group "^[^_]+" -o splits.csv
+    """
     from ocrsearch.data.dataset import list_samples, load_dataset, split_samples
     from ocrsearch.data.options import DataOptions
     from ocrsearch.data.split_file import write_splits

@@ -18,19 +18,24 @@ from ocrsearch.machine import n_cores
 if TYPE_CHECKING:
     from ocrsearch.data.synthesis.recipe import AnyRecipe
 
-app = typer.Typer(help="Make labelled pictures, as files.", no_args_is_help=True)
+app = typer.Typer(help="Make synthetic labelled images.", no_args_is_help=True)
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="A new folder.")]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", help="New folder for the images.")
+]
 Number = Annotated[
     int | None,
-    typer.Option("--n", min=1, help="Pictures in all: 80 % train, 10 % val, 10 % test."),
+    typer.Option("--n", min=1, help="Number of images: 80 % train, 10 % val, 10 % test."),
 ]
-MinLength = Annotated[int | None, typer.Option(help="Fewest symbols.")]
-MaxLength = Annotated[int | None, typer.Option(help="Most symbols.")]
-Seed = Annotated[int | None, typer.Option(help="The same seed makes the same pictures.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")]
+MinLength = Annotated[int | None, typer.Option(help="Minimum number of characters.")]
+MaxLength = Annotated[int | None, typer.Option(help="Maximum number of characters.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes. Default: one for each core.")
+]
 ConfigFile = Annotated[
-    Path | None, typer.Option(help="A recipe, YAML; options given here come before it.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Recipe, a YAML file. Options given here come first."),
 ]
 
 PICTURES_WORTH_A_WORKER = 500
@@ -42,7 +47,9 @@ def digits(
     n: Number = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Single symbols: mnist:FOLDER, captcha:FOLDER, ..., or digits."),
+        typer.Option(
+            metavar="SPEC", help="Images of single characters, such as mnist:FOLDER or digits."
+        ),
     ] = None,
     min_length: MinLength = None,
     max_length: MaxLength = None,
@@ -51,7 +58,11 @@ def digits(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Compose strings of the pictures of single digits, or of other single symbols."""
+    """Compose strings from images of single digits or other single characters.
+
+    Examples:
+      ocrsearch data synth digits -o strings --n 20000 --source mnist:FOLDER
+    """
     given = {"source": source, "min_length": min_length, "max_length": max_length, "seed": seed}
     _make(_recipe("digits", config, n, given), output, workers, as_json)
 
@@ -60,12 +71,12 @@ def digits(
 def text(
     output: Output,
     fonts: Annotated[
-        str | None, typer.Option(help="A folder of .ttf and .otf files, or one file.")
+        str | None, typer.Option(help="Folder with .ttf and .otf files, or one such file.")
     ] = None,
-    corpus: Annotated[str | None, typer.Option(help="UTF-8 text, an entry a line.")] = None,
+    corpus: Annotated[str | None, typer.Option(help="UTF-8 text file, an entry a line.")] = None,
     n: Number = None,
     max_entries: Annotated[
-        int | None, typer.Option(help="Most entries that are joined to a line.")
+        int | None, typer.Option(help="Maximum number of entries that are joined to a line.")
     ] = None,
     min_length: MinLength = None,
     max_length: MaxLength = None,
@@ -74,7 +85,11 @@ def text(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Draw lines of a corpus with fonts."""
+    """Draw lines of a corpus with fonts.
+
+    Examples:
+      ocrsearch data synth text -o lines --fonts FOLDER --corpus texts.txt --n 20000
+    """
     if config is None and (fonts is None or corpus is None):
         raise OptionError("data synth text: give --fonts and --corpus, or a --config with them")
     given = {

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import (
+    DATA_PANEL,
+    OUTPUT_PANEL,
     Data,
     Device,
     DeviceOption,
     Json,
+    ModelFile,
     takes_data_options,
     takes_decoding_options,
 )
@@ -39,7 +42,7 @@ MAX_MATRIX_SYMBOLS = 16
 
 
 class SplitName(StrEnum):
-    """What part of the data to read."""
+    """Split of the data; all reads the whole data."""
 
     train = "train"
     val = "val"
@@ -50,23 +53,40 @@ class SplitName(StrEnum):
 @takes_decoding_options
 @takes_data_options
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model file, from 'ocrsearch best --export'.")],
+    model: ModelFile,
     data: Data,
-    split: Annotated[SplitName, typer.Option(help="Part of the data.")] = SplitName.test,
-    errors: Annotated[int, typer.Option(min=0, help="Show so many of what was read wrong.")] = 0,
+    split: Annotated[
+        SplitName, typer.Option(help="Split to evaluate.", rich_help_panel=DATA_PANEL)
+    ] = SplitName.test,
+    errors: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = 0,
     device: DeviceOption = Device.auto,
     page: Annotated[
         Path | None,
-        typer.Option("--html", help="Write a page: figures, confusions, the worst errors."),
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write an HTML page with figures, a confusion matrix and the worst errors.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     as_json: Json = False,
     *,
     given: dict[str, Any],
     decoding: dict[str, Any],
 ) -> None:
-    """Read labelled pictures with a model and count its errors, with 95 % intervals.
+    """Measure the error rates of a model on labelled images, with 95 % intervals.
 
-    The data is read and split as by the search that found the model, but for options given here.
+    The data is split as in the search that found the model. Options given here come first.
+
+    Examples:
+      ocrsearch evaluate model.pt --data captcha:FOLDER
+      ocrsearch evaluate model.pt --data labels.csv --split all --errors 20
+      ocrsearch evaluate model.pt --data labels.csv --html report.html
     """
     from ocrsearch.data.dataset import load_split
     from ocrsearch.data.samples import is_split

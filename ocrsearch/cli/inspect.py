@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json
+from ocrsearch.cli.options import OUTPUT_PANEL, Json, ModelFile
 from ocrsearch.cli.output import echo, print_json, show_table
 
 if TYPE_CHECKING:
@@ -19,22 +19,35 @@ DEFAULT_ASPECT = 4
 
 
 def inspect(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
+    model: ModelFile,
     width: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=100_000,
-            help="Of a picture as high as the model's input, in pixels; default: four times that.",
+            help="Width in pixels of an image with the height of the model's input. Default: four "
+            "times the height.",
         ),
     ] = None,
     length: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Symbols read in it; a decoder's steps.")
+        int, typer.Option(min=0, max=10_000, help="Number of characters in the image.")
     ] = 10,
-    svg: Annotated[Path | None, typer.Option(help="Write a drawing to this file.")] = None,
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the layers to this SVG file.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model's layers: shapes, weights, multiply-adds and frames for one picture."""
+    """Show the layers of a model with shapes, weights and multiply-adds for one image.
+
+    Examples:
+      ocrsearch inspect model.pt
+      ocrsearch inspect model.pt --width 400 --svg model.svg
+    """
     from ocrsearch.config import FRAME_STRIDE
     from ocrsearch.data.images import scaled_width
     from ocrsearch.deploy.bundle import load_bundle

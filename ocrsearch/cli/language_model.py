@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, OptionalData, takes_data_options
+from ocrsearch.cli.options import OUTPUT_PANEL, Json, OptionalData, takes_data_options
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.errors import OptionError
 
@@ -22,29 +22,43 @@ if TYPE_CHECKING:
 
 @takes_data_options
 def language_model(
-    export: Annotated[Path, typer.Option(metavar="FILE", help="Where to write it, as lm.npz.")],
+    export: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Write the language model to this file, such as lm.npz.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ],
     data: OptionalData = None,
     corpus: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Texts, one a line; may be given several times."),
+        typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Split the data as for this model, and choose the weights that read the "
-            "validation split best with it.",
+            help="Split the data as for this model, and tune the decoding weights on the "
+            "validation split.",
         ),
     ] = None,
-    order: Annotated[int, typer.Option(help="Symbols of the longest n-gram, 1 to 8.")] = 6,
+    order: Annotated[
+        int, typer.Option(help="Number of characters in the longest n-gram, 1 to 8.")
+    ] = 6,
     as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Learn a language model for --beam from the training labels of --data and from texts.
+    """Learn a language model for --beam from training labels and from texts.
 
-    The data is split as by a search with the same options, or that found --model. No label of the
-    validation split is learnt from; keep its texts out of --corpus too.
+    The data is split as in a search with the same options, or in the search that found --model.
+    Labels of the validation split are not used. Keep their texts out of --corpus as well.
+
+    Examples:
+      ocrsearch language-model --data labels.csv --export lm.npz
+      ocrsearch language-model --corpus texts.txt --export lm.npz
+      ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
     """
     from ocrsearch.data.options import DataOptions
     from ocrsearch.models.ngrams import save_ngrams

@@ -16,159 +16,212 @@ from ocrsearch.errors import OptionError
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 
+DIGITS = "digits"
+"""The built-in dataset."""
+
+DATA_PANEL = "Data"
+STUDY_PANEL = "Study"
+MACHINE_PANEL = "Machine"
+OUTPUT_PANEL = "Output"
+DECODING_PANEL = "Decoding"
+
 Storage = Annotated[
     str,
     typer.Option(
-        help="URL of the study database, sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+        help="URL of the study database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
         envvar="OCRSEARCH_STORAGE",
+        rich_help_panel=STUDY_PANEL,
     ),
 ]
 StudyName = Annotated[
-    str | None, typer.Option("--study", help="Name of the study; default: the latest.")
+    str | None,
+    typer.Option(
+        "--study",
+        help="Name of the study. Default: the study that changed last.",
+        rich_help_panel=STUDY_PANEL,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print one JSON object on standard output.", rich_help_panel=OUTPUT_PANEL
+    ),
+]
 
 SetValues = Annotated[
-    list[str] | None, typer.Option("--set", help="A value, as training.augment.elastic=1.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one value of the configuration, such as training.augment.elastic=1. "
+        "May be repeated.",
+    ),
+]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Model file, from 'ocrsearch best --export'.")
 ]
 
 
 class Device(StrEnum):
-    """Where to compute."""
+    """Device for the computations."""
 
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
 
 
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute.")]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        help="Device for the computations; auto uses a GPU if there is one.",
+        rich_help_panel=MACHINE_PANEL,
+    ),
+]
 
 _SPEC = (
-    "FORMAT:PATH, a path, or digits. Formats: captcha, csv, tsv, jsonl, labels, gt, ppocr, iam, "
-    "kalapa, mnist, synth."
+    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: captcha, csv, "
+    "tsv, jsonl, labels, gt, ppocr, iam, kalapa, mnist, synth."
 )
-Data = Annotated[str, typer.Option(help=_SPEC)]
-OptionalData = Annotated[str | None, typer.Option("--data", help=_SPEC)]
+Data = Annotated[
+    str, typer.Option("--data", metavar="SPEC", help=_SPEC, rich_help_panel=DATA_PANEL)
+]
+OptionalData = Annotated[
+    str | None, typer.Option("--data", metavar="SPEC", help=_SPEC, rich_help_panel=DATA_PANEL)
+]
+DataOrDigits = Annotated[
+    str | None,
+    typer.Option(
+        "--data", metavar="SPEC", help=_SPEC, show_default=DIGITS, rich_help_panel=DATA_PANEL
+    ),
+]
+"""A command that takes it says so when it is not given: few have come for the digits."""
+
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
-_PANEL = "How the data is read and split"
+
+def _option(help_: str, *names: str, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help_, metavar=metavar, rich_help_panel=panel)
+
+
 _DATA_OPTIONS: dict[str, Any] = {
     "group": Annotated[
         str | None,
-        typer.Option(
-            help="Regular expression that finds in a sample's name what must not be parted.",
-            rich_help_panel=_PANEL,
+        _option(
+            "Regular expression that finds the group in a sample's name. A group is never split.",
+            metavar="REGEX",
+            panel=DATA_PANEL,
         ),
     ],
     "splits": Annotated[
         str | None,
-        typer.Option(
+        _option(
+            "Table with the split of each sample, from 'ocrsearch data split'.",
             metavar="FILE",
-            help="Splits to use, from 'ocrsearch data split'.",
-            rich_help_panel=_PANEL,
+            panel=DATA_PANEL,
         ),
     ],
     "split_seed": Annotated[
-        int | None, typer.Option(help="Of splits that are drawn.", rich_help_panel=_PANEL)
+        int | None, _option("Random seed for drawing the splits. Default: 0.", panel=DATA_PANEL)
     ],
     "train_share": Annotated[
         float | None,
-        typer.Option(help="Share of the training split to use.", rich_help_panel=_PANEL),
+        _option("Fraction of the training split to use. Default: 1.", panel=DATA_PANEL),
     ],
     "keep_err": Annotated[
         bool | None,
-        typer.Option(
+        _option(
+            "Use samples that the dataset itself marks as wrong.",
             "--keep-err/--leave-err",
-            help="Use samples that the data itself marks as wrong.",
-            rich_help_panel=_PANEL,
+            panel=DATA_PANEL,
         ),
     ],
     "max_bad": Annotated[
         float | None,
-        typer.Option(
-            help="Share of unusable samples that is left out silently; above it, no start.",
-            rich_help_panel=_PANEL,
+        _option(
+            "Maximum fraction of invalid samples to skip. Above it the command aborts. "
+            "Default: 0.01.",
+            panel=DATA_PANEL,
         ),
     ],
 }
-"""The fields of ``DataOptions`` that say what is read and how it is split."""
+"""The fields of ``DataOptions`` that say how the data is read and split."""
 
 _TRAINING_DATA_OPTIONS: dict[str, Any] = {
     **_DATA_OPTIONS,
     "add": Annotated[
         str | None,
-        typer.Option(
+        _option(
+            "More training images: another dataset, or a recipe for synthetic images that are "
+            "new in each epoch. They are never used for validation or test.",
             metavar="SPEC",
-            help="More pictures to train on: another data set, or a recipe, which makes new ones "
-            "for each epoch. None goes to validation or test.",
-            rich_help_panel=_PANEL,
+            panel=DATA_PANEL,
         ),
     ],
 }
 """The fields of ``DataOptions``; None where an option is not given."""
 
 
-_DECODING_PANEL = "How lines are decoded"
 _DECODING_OPTIONS: dict[str, Any] = {
     "views": Annotated[
         int | None,
-        typer.Option(
+        _option(
+            "Test-time augmentation: run the model on each image at N widths, up to 5, and "
+            "combine the predictions. Default: 1.",
             metavar="N",
-            help="Read each picture at N widths, up to 5, and agree: for hard lines; default: 1.",
-            rich_help_panel=_DECODING_PANEL,
+            panel=DECODING_PANEL,
         ),
     ],
     "beam": Annotated[
         int | None,
-        typer.Option(
+        _option(
+            "Beam search that keeps N texts for each line; 0 decodes greedily. Default: 0.",
             metavar="N",
-            help="Texts that a beam search keeps for each line; 0, the default, decodes greedily.",
-            rich_help_panel=_DECODING_PANEL,
+            panel=DECODING_PANEL,
         ),
     ],
     "language_model": Annotated[
         Path | None,
-        typer.Option(
+        _option(
+            "Language model, from 'ocrsearch language-model'.",
             metavar="FILE",
-            help="From 'ocrsearch language-model'.",
-            rich_help_panel=_DECODING_PANEL,
+            panel=DECODING_PANEL,
         ),
     ],
     "lm_weight": Annotated[
         float | None,
-        typer.Option(
-            help="Of the language model's log probability; default: as chosen for it, or 0.6.",
-            rich_help_panel=_DECODING_PANEL,
+        _option(
+            "Weight of the language model's log probability. Default: the weight tuned for the "
+            "language model, or 0.6.",
+            panel=DECODING_PANEL,
         ),
     ],
     "length_bonus": Annotated[
         float | None,
-        typer.Option(
-            help="For each symbol, in nats; default: as chosen for the language model, or 1 for a "
-            "CRNN with one, else 0.",
-            rich_help_panel=_DECODING_PANEL,
+        _option(
+            "Bonus for each character, in nats. Default: the bonus tuned for the language model, "
+            "or 1 for a CRNN with a language model, else 0.",
+            panel=DECODING_PANEL,
         ),
     ],
     "lexicon": Annotated[
         Path | None,
-        typer.Option(
+        _option(
+            "Word list with an entry a line. Numbers and punctuation are always allowed.",
             metavar="FILE",
-            help="Words, an entry a line; numbers and punctuation are always allowed.",
-            rich_help_panel=_DECODING_PANEL,
+            panel=DECODING_PANEL,
         ),
     ],
     "lexicon_weight": Annotated[
         float | None,
-        typer.Option(
-            help="What a word that is not in the lexicon costs, in nats; default: 2.",
-            rich_help_panel=_DECODING_PANEL,
+        _option(
+            "Cost of a word that is not in the lexicon, in nats. Default: 2.", panel=DECODING_PANEL
         ),
     ],
     "ctc_weight": Annotated[
         float | None,
-        typer.Option(
-            help="Of the CTC head's log probability in a seq2seq; default: 0.3.",
-            rich_help_panel=_DECODING_PANEL,
+        _option(
+            "Weight of the CTC head's log probability in a seq2seq. Default: 0.3.",
+            panel=DECODING_PANEL,
         ),
     ],
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, takes_decoding_options
+from ocrsearch.cli.options import Device, DeviceOption, Json, ModelFile, takes_decoding_options
 from ocrsearch.cli.output import echo, error_line, print_json
 from ocrsearch.errors import DataError, ImageError, OptionError
 
@@ -24,25 +24,48 @@ Result = tuple[Path, Row | str]
 """A file with what was read in it, or why it was not."""
 
 
+PAGE_PANEL = "Pages"
+
+
 @takes_decoding_options
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model file, from 'ocrsearch best --export'.")],
+    model: ModelFile,
     pictures: Annotated[
-        list[Path], typer.Argument(help="Pictures, TIFF and PDF files, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Images, TIFF or PDF files, or folders with such files."
+        ),
     ],
     page: Annotated[
-        bool, typer.Option("--page", help="Find the lines on pages; else a picture is one line.")
+        bool,
+        typer.Option(
+            "--page",
+            help="Find the lines on each page. Without it an image is one line.",
+            rich_help_panel=PAGE_PANEL,
+        ),
     ] = False,
     draw: Annotated[
         Path | None,
-        typer.Option(help="PNG to draw the page with its lines in; further pages: FILE-2.png, ..."),
+        typer.Option(
+            metavar="FILE",
+            help="Draw the page with its lines to this PNG file; further pages to FILE-2.png, "
+            "FILE-3.png and so on.",
+            rich_help_panel=PAGE_PANEL,
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
     decoding: dict[str, Any],
 ) -> None:
-    """Read pictures; one that cannot be read is told and does not stop the others."""
+    """Recognise text in images. Unreadable files are reported and skipped.
+
+    Examples:
+      ocrsearch predict model.pt image.png
+      ocrsearch predict model.pt FOLDER --json
+      ocrsearch predict model.pt scan.pdf --page --draw scan.png
+      ocrsearch predict model.pt FOLDER --beam 10 --lexicon words.txt
+    """
     from ocrsearch.deploy.decoding import DecodingOptions
     from ocrsearch.deploy.predictor import load
 

@@ -11,7 +11,10 @@ import typer
 
 from ocrsearch.cli.options import (
     DEFAULT_STORAGE,
-    Data,
+    DIGITS,
+    MACHINE_PANEL,
+    STUDY_PANEL,
+    DataOrDigits,
     Device,
     DeviceOption,
     Json,
@@ -20,7 +23,7 @@ from ocrsearch.cli.options import (
     parse_workers,
     takes_training_data_options,
 )
-from ocrsearch.cli.output import echo, print_json
+from ocrsearch.cli.output import echo, note, print_json
 
 if TYPE_CHECKING:
     from ocrsearch.data.options import DataOptions
@@ -46,69 +49,140 @@ ENDINGS = {
 }
 
 
+SEARCH_PANEL = "Search"
+ENDING_PANEL = "When to stop"
+
+
 @takes_training_data_options
 def run(
-    space: Annotated[Path, typer.Option(help="Search space, a YAML file.")],
+    space: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Search space, a YAML file.", rich_help_panel=SEARCH_PANEL
+        ),
+    ],
     trials: Annotated[
-        int, typer.Option(help="Total of finished configurations in the study.")
+        int,
+        typer.Option(
+            help="Number of trials of the study, those of earlier runs included.",
+            rich_help_panel=ENDING_PANEL,
+        ),
     ] = 100,
-    data: Data = "digits",
+    data: DataOrDigits = None,
     study: Annotated[
-        str | None, typer.Option(help="Name of the study; default: made of space and data.")
+        str | None,
+        typer.Option(
+            help="Name of the study. Default: the names of the space and the data.",
+            rich_help_panel=STUDY_PANEL,
+        ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
     workers: Annotated[
         str,
         typer.Option(
             metavar="N|auto",
-            help="Processes; auto: one a core, on a GPU as many as its memory has room for.",
+            help="Number of worker processes. auto: one for each core, or on a GPU as many as "
+            "its memory has room for.",
+            rich_help_panel=MACHINE_PANEL,
         ),
     ] = "auto",
     timeout: Annotated[
-        str | None, typer.Option(help="End after this time, as 90s, 30m or 2h.")
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Stop after this time, such as 90s, 30m or 2h.",
+            rich_help_panel=ENDING_PANEL,
+        ),
     ] = None,
     target: Annotated[
-        float | None, typer.Option(help="End when this validation CER is reached.")
+        float | None,
+        typer.Option(
+            metavar="CER",
+            help="Stop when a trial reaches this validation CER, such as 0.01.",
+            rich_help_panel=ENDING_PANEL,
+        ),
     ] = None,
     max_epochs: Annotated[
-        int | None, typer.Option(help="End after this total of epochs, over all trials.")
+        int | None,
+        typer.Option(
+            help="Stop after this number of epochs, summed over all trials.",
+            rich_help_panel=ENDING_PANEL,
+        ),
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="End when so many trials in a row bring no lower validation CER."),
+        typer.Option(
+            help="Stop when this number of trials in a row brings no lower validation CER.",
+            rich_help_panel=ENDING_PANEL,
+        ),
     ] = None,
     max_disk: Annotated[
-        float | None, typer.Option(help="Megabytes that weights and checkpoints may take.")
+        float | None,
+        typer.Option(
+            metavar="MB",
+            help="Maximum size of all weights and checkpoints of the study, in megabytes.",
+            rich_help_panel=STUDY_PANEL,
+        ),
     ] = None,
     warm_start: Annotated[
         str | None,
-        typer.Option(metavar="STUDY", help="Begin with the best of an earlier study."),
+        typer.Option(
+            metavar="STUDY",
+            help="Try the best configurations of an earlier study first.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
     ] = None,
     init: Annotated[
         Path | None,
         typer.Option(
             metavar="MODEL",
-            help="Start all configurations from its weights, as far as they fit; the first have "
-            "its network. Data that it was trained on is split as it was then.",
+            help="Initialise every trial from this model where shapes match. The first trials "
+            "use its architecture. Data that it was trained on is split as before.",
+            rich_help_panel=SEARCH_PANEL,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of sampler, weights and data order.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="Random seed for the sampler, the initial weights and the data order.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
+    ] = 0,
     device: DeviceOption = Device.auto,
     engine: Annotated[
-        Engine, typer.Option(help="Workers: processes here, or actors of Ray.")
+        Engine,
+        typer.Option(
+            help="Workers: processes on this machine, or Ray actors.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = Engine.local,
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Ray cluster; default: one on this machine alone."),
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Ray cluster. Default: a cluster on this machine alone.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = None,
     gpus_per_worker: Annotated[
-        float, typer.Option(help="Share of a GPU for each of Ray's workers; 0: on its CPU.")
+        float,
+        typer.Option(
+            help="Fraction of a GPU for each Ray worker; 0 computes on the CPU.",
+            rich_help_panel=MACHINE_PANEL,
+        ),
     ] = 0.0,
     as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Search a space; the same command again continues the study."""
+    """Search for the best network and training. The same command resumes the study.
+
+    Examples:
+      ocrsearch run --space search_spaces/quick.yaml --timeout 3m
+      ocrsearch run --space search_spaces/captcha.yaml --data captcha:FOLDER
+      ocrsearch run --space search_spaces/crnn.yaml --data labels.csv --study a
+      ocrsearch run --space search_spaces/lines.yaml --data iam:FOLDER --target 0.05
+    """
     seconds = parse_duration(timeout) if timeout is not None else None
 
     from ocrsearch.cli.display import search_display
@@ -131,10 +205,14 @@ def run(
         engine=engine.value,
         address=address,
         gpus_per_worker=gpus_per_worker,
-        data=_data_options(space, data, init, given),
+        data=_data_options(space, data or DIGITS, init, given),
     )
+    if data is None:
+        note("note: no --data given: searching the built-in digits")
     with search_display(quiet=as_json) as display:
-        result = search(space, data, options, observer=display.update, progress=display.reading)
+        result = search(
+            space, data or DIGITS, options, observer=display.update, progress=display.reading
+        )
     if as_json:
         print_json(_content(result))
     else:

@@ -13,15 +13,19 @@ from ocrsearch.cli.output import echo, print_json, show_table
 if TYPE_CHECKING:
     from ocrsearch.search.space import Condition, Space
 
-app = typer.Typer(help="Check a search space, or print the schema of such files.")
+app = typer.Typer(help="Check search spaces and print their JSON schema.")
 
 
 @app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(help="Search space, a YAML file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Search space, a YAML file.")],
     as_json: Json = False,
 ) -> None:
-    """Check a space whole and show what it searches."""
+    """Check a search space and show its parameters.
+
+    Examples:
+      ocrsearch space check search_spaces/crnn.yaml
+    """
     from ocrsearch.search.space import load_space
 
     space = load_space(file)
@@ -33,7 +37,11 @@ def check(
 
 @app.command("schema")
 def schema() -> None:
-    """Print the JSON schema of space files, for completion and checks in editors."""
+    """Print the JSON schema of search spaces, for completion and checks in editors.
+
+    Examples:
+      ocrsearch space schema
+    """
     from ocrsearch.search.schema import space_schema
 
     print_json(space_schema())

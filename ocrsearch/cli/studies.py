@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
+from ocrsearch.cli.options import DEFAULT_STORAGE, OUTPUT_PANEL, Json, Storage, StudyName
 from ocrsearch.cli.output import echo, print_json, show_table
 
 if TYPE_CHECKING:
     from ocrsearch.results.query import StudySummary
 
-app = typer.Typer(help="List studies, or export one as a table.")
+app = typer.Typer(help="List studies and export their trials.")
 
 COLUMNS = (
     *("study", "data", "best CER", "finished", "stopped", "failed"),
@@ -25,7 +25,12 @@ COLUMNS = (
 
 @app.command("list")
 def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
-    """List the studies of a database, the latest last."""
+    """List the studies of a database. The study that changed last comes last.
+
+    Examples:
+      ocrsearch studies list
+      ocrsearch studies list --storage sqlite:///studies/other.db --json
+    """
     from ocrsearch.results.query import list_studies
 
     found = list_studies(storage)
@@ -55,11 +60,22 @@ def _row(s: StudySummary) -> tuple[str | int, ...]:
 def export(
     study: StudyName = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV file; default: standard output.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="CSV file. Default: standard output.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Write the trials of a study as CSV, a row each."""
+    """Write the trials of a study as CSV, a row for each trial.
+
+    Examples:
+      ocrsearch studies export -o trials.csv
+    """
     from ocrsearch.errors import StudyError
     from ocrsearch.results.query import load_study, trials_frame
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import (
+    OUTPUT_PANEL,
     Data,
     Device,
     DeviceOption,
@@ -26,29 +27,56 @@ if TYPE_CHECKING:
 def train(
     config: Annotated[
         Path,
-        typer.Option(help="YAML or JSON in the shape of a space, a value for each key; or a .pt."),
+        typer.Option(
+            metavar="FILE",
+            help="Configuration: a YAML or JSON file in the shape of a space, with one value for "
+            "each key; or a model file.",
+        ),
     ],
     data: Data,
-    export: Annotated[Path, typer.Option(help="Write the model to this file.")],
+    export: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE", help="Write the model to this file.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ],
     init: Annotated[
-        Path | None, typer.Option(help="Model whose weights are kept, as far as they fit.")
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="Initialise the weights from this model where shapes match."
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of the configuration's.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Number of epochs. Default: the number in the configuration."),
+    ] = None,
     values: SetValues = None,
-    seed: Annotated[int, typer.Option(help="Of weights and data order.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Random seed for the initial weights and the data order.")
+    ] = 0,
     tensorboard: Annotated[
-        Path | None, typer.Option(help="Write logs for TensorBoard to this folder.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write TensorBoard logs to this folder.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
     ] = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
     given: dict[str, Any],
 ) -> None:
-    """Train one configuration; the same command again goes on where it was.
+    """Train one configuration. The same command resumes the training.
 
-    Data that the model of --init or --config was trained on is read and split as it was then,
-    but for options given here. Training uses one thread, as each worker of 'ocrsearch run' does;
-    set OMP_NUM_THREADS for more, for a large network on an idle machine.
+    Data that the model of --init or --config was trained on is split as before.
+    Options given here come first. Training uses one thread, as each worker of
+    'ocrsearch run' does. Set OMP_NUM_THREADS to use more for a large network.
+
+    Examples:
+      ocrsearch train --config config.yaml --data labels.csv --export model.pt
+      ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
+      ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
     """
     from ocrsearch.cli.train_display import train_display
     from ocrsearch.deploy.single_training import (
