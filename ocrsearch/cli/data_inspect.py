@@ -17,6 +17,7 @@ from ocrsearch.errors import DataError, OptionError
 
 if TYPE_CHECKING:
     from ocrsearch.data.inspection import Copies, Inspection, Measured, Unusable
+    from ocrsearch.data.options import DataOptions
     from ocrsearch.data.samples import Sample
 
 N_NAMED = 3
@@ -76,7 +77,7 @@ def inspect(
     if as_json:
         print_json({"data": spec, "max_bad": max_bad, "refused": refused, **_content(inspection)})
     else:
-        _print(spec, inspection)
+        _print(spec, inspection, options)
         if refused:
             echo(
                 f"'run' refuses this data: {inspection.n_bad} of {inspection.n + inspection.n_bad} "
@@ -142,13 +143,14 @@ def _conflicts(copies: Sequence[Copies]) -> list[Copies]:
     return [c for c in copies if len(set(c.texts)) > 1]
 
 
-def _print(spec: str, inspection: Inspection) -> None:
+def _print(spec: str, inspection: Inspection, options: DataOptions) -> None:
     echo(f"{spec}: {inspection.n} samples can be used, {inspection.n_bad} cannot")
     _print_splits(inspection)
     if inspection.n:
         _print_sizes(inspection)
         _print_symbols(inspection)
         _print_lengths(inspection)
+        _print_directions(inspection, options.bidi)
         _print_unfit(inspection)
     _print_copies(inspection)
     if inspection.bad:
@@ -189,6 +191,20 @@ def _print_lengths(inspection: Inspection) -> None:
     top = max(bins.values())
     rows = [(name, n, "█" * -(-BAR_WIDTH * n // top)) for name, n in bins.items()]
     show_table(("label length", "samples", "bar"), rows, optional=("bar",))
+
+
+def _print_directions(inspection: Inspection, bidi: str) -> None:
+    if not inspection.n_rtl:
+        return
+    order = (
+        "trained as they are, as visual order (--bidi off)"
+        if bidi == "off"
+        else f"trained in visual order and read in logical order (--bidi {bidi})"
+    )
+    echo(
+        f"{inspection.n_rtl} of {inspection.n} labels are right-to-left, {inspection.n_mixed} of "
+        f"them with letters of both directions: {order}"
+    )
 
 
 def _print_unfit(inspection: Inspection) -> None:

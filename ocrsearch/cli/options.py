@@ -135,6 +135,16 @@ _DATA_OPTIONS: dict[str, Any] = {
             panel=DATA_PANEL,
         ),
     ],
+    "bidi": Annotated[
+        str | None,
+        _option(
+            "Base direction of right-to-left labels: that of each label's first letter, or always "
+            "this one. They are trained in visual order; off: they are in it already. "
+            "Default: auto.",
+            metavar="auto|rtl|ltr|off",
+            panel=DATA_PANEL,
+        ),
+    ],
     "max_bad": Annotated[
         float | None,
         _option(

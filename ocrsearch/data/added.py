@@ -10,7 +10,7 @@ from typing import Any
 from ocrsearch.data.digits import RECIPE as BUILT_IN_STRINGS
 from ocrsearch.data.images import digest_image
 from ocrsearch.data.options import DataOptions
-from ocrsearch.data.samples import GrayImage, Sample, fresh_recipe
+from ocrsearch.data.samples import GrayImage, Sample, fresh_recipe, without_controls
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.synthesis.recipe import SKLEARN_DIGITS, DigitsRecipe
 from ocrsearch.data.synthesis.synthesizer import Drawing
@@ -62,6 +62,7 @@ def read_added(
         for sample in read_samples(options.add)
         if sample.split in (None, "train") and (options.keep_err or not sample.doubtful)
     ]
+    samples = without_controls(samples, options.bidi)
     _check_source(where, samples, spec, options)
     readable, bad = read_usable(where, samples, options.max_bad, progress, len(samples))
     held = {digest_image(image): sample for sample, image in held_out}

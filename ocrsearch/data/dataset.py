@@ -17,10 +17,11 @@ from typing import Any, overload
 import numpy as np
 
 from ocrsearch.data.added import read_added
+from ocrsearch.data.bidi import Bidi, resolve_bidi
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.leaks import describe_leaks
 from ocrsearch.data.options import DataOptions
-from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe
+from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.split_file import apply_splits
 from ocrsearch.data.splits import (
@@ -125,6 +126,7 @@ def list_samples(spec: str, options: DataOptions) -> list[Sample]:
     """
     found = read_samples(spec)
     samples = [s for s in found if options.keep_err or not s.doubtful]
+    samples = without_controls(samples, options.bidi)
     if found and not samples:
         raise DataError(f"{spec}: all {len(found)} samples are marked as wrong; give --keep-err")
     return group_by_pattern(samples, options.group) if options.group else samples
@@ -173,7 +175,8 @@ def load_dataset(
     held_out = [(s, image) for s, image in usable if s.split != "train"]
     added = read_added(spec, options, held_out, progress)
     for_charset = [*usable, *added.usable]
-    charset = Charset.from_texts(s.text for s, _ in for_charset if s.split == "train")
+    bidi = resolve_bidi(options.bidi, (s.text for s, _ in for_charset))
+    charset = Charset.from_texts((s.text for s, _ in for_charset if s.split == "train"), bidi)
     usable, unknown = without_unknown(spec, usable, charset)
     bad += [*unknown, *added.bad]
     leaks = describe_leaks(usable)
@@ -193,7 +196,7 @@ def load_dataset(
                 "give more data"
             )
     fresh = own_fresh or added.fresh
-    fingerprint = _fingerprint(splits, fresh is not None)
+    fingerprint = _fingerprint(splits, charset.bidi, is_fresh=fresh is not None)
     return Dataset(spec, splits, charset, fingerprint, bad, fresh)
 
 
@@ -273,7 +276,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
     part_folder.mkdir(parents=True)
     index = {
         "spec": dataset.spec,
-        "symbols": dataset.charset.symbols,
+        **dataset.charset.content(),
         "fingerprint": dataset.fingerprint,
         "bad": [asdict(b) for b in dataset.bad],
         "fresh": dataset.fresh,
@@ -304,7 +307,7 @@ def open_dataset(folder: Path) -> Dataset:
     return Dataset(
         index["spec"],
         splits,
-        Charset(index["symbols"]),
+        Charset.from_content(index),
         index["fingerprint"],
         bad,
         index["fresh"],
@@ -338,8 +341,11 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
     )
 
 
-def _fingerprint(splits: dict[Split, LabelledImages], is_fresh: bool) -> str:
+def _fingerprint(splits: dict[Split, LabelledImages], bidi: Bidi, *, is_fresh: bool) -> str:
+    """Return a hash of what is trained on; that of data without reordering is an old one."""
     digest = hashlib.blake2b(b"fresh" if is_fresh else b"", digest_size=8)
+    if bidi != "off":
+        digest.update(f"bidi {bidi}".encode())
     for split, part in splits.items():
         digest.update(json.dumps([split, part.texts, part.images.shapes]).encode())
         digest.update(np.ascontiguousarray(part.images.pixels).tobytes())

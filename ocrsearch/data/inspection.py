@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrsearch.config import ImageConfig
+from ocrsearch.data.bidi import has_rtl, is_mixed
 from ocrsearch.data.frames import characters_may_be_stacked, count_unfit, frames_needed
 from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
@@ -85,6 +86,8 @@ class Inspection:
         modes: samples of each of Pillow's pixel formats, the most frequent first.
         label_length: in symbols.
         label_lengths: samples of each label length, in order.
+        n_rtl: labels with right-to-left letters or digits.
+        n_mixed: labels with letters of both directions.
         copies: pictures that are there more than once, the most frequent first.
         unfit: labels that need more frames than their picture gives, by input height.
         unfit_names: names of the samples that do not fit at the greatest of these heights.
@@ -104,6 +107,8 @@ class Inspection:
     modes: dict[str, int]
     label_length: Spread | None
     label_lengths: dict[int, int]
+    n_rtl: int
+    n_mixed: int
     copies: list[Copies]
     unfit: dict[int, int]
     unfit_names: list[str]
@@ -155,6 +160,8 @@ def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection
         modes=dict(Counter(m.mode for m in usable).most_common()),
         label_length=_spread([len(text) for text in texts]),
         label_lengths=dict(sorted(lengths.items())),
+        n_rtl=sum(map(has_rtl, texts)),
+        n_mixed=sum(map(is_mixed, texts)),
         copies=_copies(usable),
         unfit=_unfit(usable),
         unfit_names=_unfit_names(usable),

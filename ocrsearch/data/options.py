@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.data.bidi import BIDI_SETTINGS
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
 
@@ -30,6 +31,9 @@ class DataOptions:
         train_share: share of the training split that is used, over 0 to 1.
         keep_err: whether samples are used that the data set itself marks as doubtful.
         max_bad: share of samples that may be unusable, 0 to 1.
+        bidi: base direction of right-to-left labels, which are trained in visual order: "auto" as
+            the first letter of each tells, "rtl" or "ltr"; "off" for labels that are in visual
+            order already.
         add: specification of more pictures to train on, see ``read_added``; empty for none.
 
     Raises:
@@ -42,6 +46,7 @@ class DataOptions:
     train_share: float = 1.0
     keep_err: bool = False
     max_bad: float = MAX_BAD
+    bidi: str = "auto"
     add: str = ""
 
     def __post_init__(self) -> None:
@@ -49,6 +54,8 @@ class DataOptions:
             raise OptionError(f"--max-bad {self.max_bad}: must be a share from 0 to 1")
         if not 0 < self.train_share <= 1:
             raise OptionError(f"--train-share {self.train_share}: must be over 0 and at most 1")
+        if self.bidi not in BIDI_SETTINGS:
+            raise OptionError(f"--bidi {self.bidi}: must be one of {', '.join(BIDI_SETTINGS)}")
         if self.split_seed < 0:
             raise OptionError(f"--split-seed {self.split_seed}: must be 0 or more")
         try:
@@ -66,8 +73,11 @@ class DataOptions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataOptions:
-        """Return the options of which ``to_dict`` gave the values; what lacks is as by default."""
-        return cls(**values)
+        """Return the options of which ``to_dict`` gave the values; what lacks is as by default.
+
+        Programs that gave no ``bidi`` reordered nothing.
+        """
+        return cls(**{"bidi": "off", **values}) if values else cls()
 
 
 def _absolute(path: str) -> str:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ocrsearch.data.bidi import has_controls, remove_controls, resolve_bidi
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -58,6 +60,23 @@ class Sample:
 def normalize_label(text: str) -> str:
     """Return a label as it is trained on: NFC, outer white space and line ends removed."""
     return unicodedata.normalize("NFC", text).strip()
+
+
+def without_controls(samples: Sequence[Sample], setting: str) -> list[Sample]:
+    """Return samples without invisible direction marks in their labels, which nobody can read.
+
+    Args:
+        samples: in any order, which is kept.
+        setting: how labels are reordered, see ``resolve_bidi``.
+    """
+    marked = {i for i, sample in enumerate(samples) if has_controls(sample.text)}
+    if not marked:
+        return list(samples)
+    bidi = resolve_bidi(setting, (sample.text for sample in samples))
+    return [
+        replace(sample, text=remove_controls(sample.text, bidi)) if i in marked else sample
+        for i, sample in enumerate(samples)
+    ]
 
 
 def is_split(value: object) -> TypeGuard[Split]:

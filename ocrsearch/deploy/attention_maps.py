@@ -76,7 +76,7 @@ def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> li
         batch = collate([image], [()])
         encoded = network.encoder(batch.images, batch.widths)
         weights = seq2seq_attention(network, encoded, bundle.charset.encode(text))
-        maps.append(AttentionMap(image, [*text, END], weights.numpy()))
+        maps.append(AttentionMap(image, [*bundle.charset.visual(text), END], weights.numpy()))
     return maps
 
 

@@ -77,7 +77,7 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
     """
     try:
         content = load_tensors(best.weights)
-        config, charset = Config.model_validate(content["config"]), Charset(content["symbols"])
+        config, charset = Config.model_validate(content["config"]), Charset.from_content(content)
         weights = content["weights"]
     except Exception as error:  # a damaged archive fails in many ways
         raise BundleError(
@@ -134,7 +134,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     content = {
         "format": FORMAT,
         "version": VERSION,
-        "symbols": list(bundle.charset.symbols),
+        **bundle.charset.content(),
         **_content(bundle),
         "others": [_content(other) for other in bundle.others],
     }
@@ -153,7 +153,7 @@ def load_bundle(path: Path) -> Bundle:
     """
     content = read_model_file(path)
     try:
-        charset = Charset(content["symbols"])
+        charset = Charset.from_content(content)
         others = tuple(_bundle(other, charset) for other in content.get("others", ()))
         return replace(_bundle(content, charset), others=others)
     except Exception as error:  # any part may be of any kind

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.data.bidi import has_rtl
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.text_file import read_texts
 from ocrsearch.deploy.bundle import Bundle
@@ -172,13 +173,24 @@ def _read_ngrams(
     if isinstance(language_model, NgramCounts):
         return language_model, "language model"
     ngrams = load_ngrams(Path(language_model))
-    lacking = charset.missing(ngrams.charset.symbols)
+    _check_same_order(language_model, ngrams.charset, charset)
+    lacking = sorted(set(ngrams.charset.symbols) - set(charset.symbols))
     if lacking:
         logger.warning(
             "%s: the model does not know %s, which the language model has",
             *(language_model, " ".join(lacking)),
         )
     return ngrams, str(language_model)
+
+
+def _check_same_order(path: str | Path, counted: Charset, charset: Charset) -> None:
+    """Refuse a language model of right-to-left texts that were reordered in another way."""
+    theirs, ours = (c.bidi.partition("-")[0] for c in (counted, charset))
+    if theirs != ours and has_rtl("".join(set(counted.symbols) & set(charset.symbols))):
+        raise OptionError(
+            f"--language-model {path}: counted with --bidi {theirs}, the model was trained with "
+            f"--bidi {ours}; make it again with --bidi {ours}"
+        )
 
 
 def _read_lexicon(path: Path, charset: Charset) -> Lexicon:

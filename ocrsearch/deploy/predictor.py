@@ -219,8 +219,9 @@ class Predictor:
         return [self._prediction(hypothesis) for hypothesis in hypotheses]
 
     def _prediction(self, hypothesis: Hypothesis) -> Prediction:
-        text = self.bundle.charset.decode(hypothesis.ids)
-        return Prediction(text, hypothesis.confidence, hypothesis.symbol_confidences)
+        read = self.bundle.charset.decode_in_order(hypothesis.ids)
+        confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
+        return Prediction(read.text, hypothesis.confidence, confidences)
 
 
 def load(

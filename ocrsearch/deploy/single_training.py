@@ -339,7 +339,7 @@ def _bundle(
     }
     return Bundle(
         Config.model_validate(content["config"]),
-        Charset(content["symbols"]),
+        Charset.from_content(content),
         content["weights"],
         metrics,
         provenance,

@@ -39,7 +39,8 @@ class Lexicon(Automaton):
             charset: the recogniser's.
         """
         folded = [_fold(symbol) for symbol in charset.symbols]
-        words = sorted({word for entry in entries for word in split_words(_fold(entry))})
+        found = {word for entry in entries for word in split_words(_fold(entry))}
+        words = sorted(map(charset.visual, found))
         known = [word for word in words if set(word) <= set(folded)]
         self.n_words, self.n_left_out = len(known), len(words) - len(known)
         kinds = [_kind(symbol) for symbol in charset.symbols]

@@ -211,6 +211,7 @@ def _write(ngrams: NgramCounts, path: Path) -> None:
                 numbers=np.array(numbers),
                 chosen=np.array([math.nan if value is None else value for value in chosen]),
                 symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
+                bidi=np.array(ngrams.charset.bidi),
                 **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
             )
             file.flush()
@@ -262,11 +263,13 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("one array")
         content = {name: archive[name] for name in ("format", "numbers", "symbols", *_ARRAYS)}
         nothing = np.full(2, math.nan)  # older files have nothing chosen
-        return content | {"chosen": archive.get("chosen", nothing)}
+        more = {"chosen": nothing, "bidi": np.array("off")}
+        return content | {name: archive.get(name, value) for name, value in more.items()}
 
 
 def _restore(content: dict[str, np.ndarray], order: int, n_texts: int, start: int) -> NgramCounts:
-    charset = Charset([chr(code) for code in content["symbols"].tolist()])
+    symbols = [chr(code) for code in content["symbols"].tolist()]
+    charset = Charset.from_content({"symbols": symbols, "bidi": str(content["bidi"])})
     backoff, offsets, ids, counts, children = (content[n].astype(np.int64) for n in _ARRAYS)
     chosen = content["chosen"].astype(float, casting="safe").tolist()
     weight, bonus = (None if math.isnan(value) else value for value in chosen)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ocrsearch.data.bidi import resolve_bidi
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import split_samples
 from ocrsearch.data.options import DataOptions
@@ -65,7 +66,8 @@ def learn_language_model(
             for split in ("train", "val")
         )
     texts = [text for path in corpora for text in read_texts(path, "corpus")]
-    charset = Charset.from_texts(labels or texts)
+    bidi = resolve_bidi(options.bidi, [*labels, *texts])
+    charset = Charset.from_texts(labels or texts, bidi)
     ngrams, n_left_out = count_ngrams([*labels, *texts], charset, order)
     found, n_val_left_out = perplexity(LanguageModel(ngrams, charset), val, charset)
     n_val = len(val) - n_val_left_out

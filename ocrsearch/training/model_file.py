@@ -13,11 +13,12 @@ from ocrsearch.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors
 
 FORMAT = "ocrsearch model"
-VERSION = 6
+VERSION = 7
 """1: both directions of a recurrent layer in one, augmentation as a number. 2: norms before the
-pooling. 3: one network. 4: weights of 32 bits. 5: nothing added to the training split."""
+pooling. 3: one network. 4: weights of 32 bits. 5: nothing added to the training split. 6: no
+right-to-left labels in visual order."""
 
-READABLE = (3, 4, 5, VERSION)
+READABLE = (3, 4, 5, 6, VERSION)
 """What is missing in these is as by default."""
 
 

@@ -67,6 +67,6 @@ def _recogniser(trainer: Trainer, epoch: int) -> dict[str, Any]:
     return {
         "weights": trainer.network.state_dict(),
         "config": trainer.config.model_dump(mode="json"),
-        "symbols": list(trainer.charset.symbols),
+        **trainer.charset.content(),
         "epoch": epoch,
     }

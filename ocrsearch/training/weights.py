@@ -105,7 +105,7 @@ def read_start_weights(path: Path) -> StartWeights:
     content = read_model_file(path)
     try:
         config = Config.model_validate(content["config"])
-        charset = Charset(content["symbols"])
+        charset = Charset.from_content(content)
         tensors = widen(content["weights"])
         digest = _digest(tensors, charset)
     except Exception as error:  # any part may be of any kind
@@ -198,7 +198,7 @@ def _fitted_rows(
         return None
     common = [symbol for symbol in ours.symbols if symbol in theirs.symbols]
     fitted = fresh.clone()
-    fitted[ours.encode("".join(common))] = old[theirs.encode("".join(common))]
+    fitted[ours.ids_of(common)] = old[theirs.ids_of(common)]
     fitted[len(ours) :] = old[len(theirs) :]
     return fitted
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from fontTools.ttLib import TTFont
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, features
 
+from ocrsearch.data.bidi import has_rtl, to_visual
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.errors import DataError
 
@@ -71,12 +73,27 @@ def _read_font(path: Path) -> Font:
 
 @lru_cache(maxsize=8192)
 def draw_word(path: Path, height: int, word: str) -> Word:
-    """Draw a word at the size at which ascender and descender are ``height`` pixels apart."""
+    """Draw a word at the size at which ascender and descender are ``height`` pixels apart.
+
+    Raises:
+        DataError: joined letters that Pillow cannot draw without libraqm and FriBiDi.
+    """
+    if has_rtl(word) and not _lays_out():
+        if any(unicodedata.bidirectional(c) == "AL" for c in word):
+            raise DataError(
+                f"{word!r}: Pillow cannot draw Arabic script here; install FriBiDi (libfribidi0)"
+            )
+        word = to_visual(word, "auto-rtl")
     font = _opened(path, height)
     left, top, right, bottom = (round(v) for v in font.getbbox(word, anchor="la"))
     image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     ImageDraw.Draw(image).text((-left, -top), word, 255, font, anchor="la")
     return Word(np.asarray(image), left, top, font.getlength(word))
+
+
+def _lays_out() -> bool:
+    """Whether Pillow joins and reorders letters itself."""
+    return bool(features.check("raqm") and features.check("fribidi"))
 
 
 @lru_cache(maxsize=512)

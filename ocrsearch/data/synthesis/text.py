@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from ocrsearch.data.bidi import has_rtl
 from ocrsearch.data.samples import GrayImage, Split
 from ocrsearch.data.synthesis.corpus import covering, in_cases, part_entries, read_entries
 from ocrsearch.data.synthesis.fonts import Font, Word, draw_word, read_fonts
@@ -109,7 +110,8 @@ class TextArtist:
         Returns:
             (recipe.height, W) float32 ink from 0 to 1.
         """
-        words = [draw_word(line.font.path, self.recipe.height, w) for w in line.text.split(" ")]
+        parts = [line.text] if has_rtl(line.text) else line.text.split(" ")  # words change places
+        words = [draw_word(line.font.path, self.recipe.height, part) for part in parts]
         return self._inked(_trimmed(self._bend(self._written(words, rng), rng)), rng)
 
     def _written(self, words: list[Word], rng: np.random.Generator) -> GrayImage:
