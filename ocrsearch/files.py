@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +30,9 @@ MAX_YAML_BYTES = 1_000_000
 """Largest YAML file that is read, in bytes."""
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+TEMPORARY = ".tmp"
+_TEMPORARY_NAME = re.compile(r"\..*\.(\d+)\.tmp")
 
 
 def file_problem(path: Path, max_bytes: int) -> str | None:
@@ -133,7 +138,8 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: the file cannot be written; ``filename`` is the output's.
     """
     target = Path(os.path.realpath(path))  # a link stays a link
-    temporary = _beside(target)
+    temporary = temporary_path(target)
+    _remove_leftovers_of(target)
     try:
         if target.exists() and not target.is_file():
             raise OSError(errno.EINVAL, "is not a file; give the name of a file")
@@ -164,7 +170,8 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder or a file in it cannot be written; ``filename`` is the folder's.
     """
-    temporary = _beside(folder)
+    temporary = temporary_path(folder)
+    _remove_leftovers_of(folder)
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with this number
         temporary.mkdir(parents=True)
@@ -177,8 +184,61 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _beside(path: Path) -> Path:
-    return path.parent / f".{path.name[:60]}.{os.getpid()}.tmp"  # a name has at most 255 bytes
+def remove_leftovers(folder: Path, min_age_s: float = 0.0) -> None:
+    """Remove the temporary files and folders of ``replacing`` that killed processes left.
+
+    Files of a process that is alive on this machine stay.
+
+    Args:
+        folder: searched with all folders in it.
+        min_age_s: younger files stay, as those of another machine.
+    """
+    for path in folder.rglob(f".*{TEMPORARY}"):
+        _remove_leftover(path, min_age_s)
+
+
+def _remove_leftovers_of(output: Path) -> None:
+    """Remove what a killed process left of an earlier attempt to write an output."""
+    with suppress(OSError):
+        start = _temporary_start(output)
+        names = [p.name for p in output.parent.iterdir() if p.name.startswith(start)]
+        for name in names:
+            if name.removeprefix(start).removesuffix(TEMPORARY).isdecimal():
+                _remove_leftover(output.parent / name)
+
+
+def _remove_leftover(path: Path, min_age_s: float = 0.0) -> None:
+    match = _TEMPORARY_NAME.fullmatch(path.name)
+    if match is None or _is_alive(int(match[1])):
+        return
+    with suppress(OSError):  # another process was quicker
+        if time.time() - path.lstat().st_mtime < min_age_s:
+            return
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _is_alive(process_id: int) -> bool:
+    if os.name == "nt":  # where this would be Ctrl-C
+        return True
+    try:
+        os.kill(process_id, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a path beside an output; what a killed process leaves there is removed later."""
+    return path.parent / f"{_temporary_start(path)}{os.getpid()}{TEMPORARY}"
+
+
+def _temporary_start(path: Path) -> str:
+    return f".{path.name[:60]}."  # a name has at most 255 bytes
 
 
 def _named(error: OSError, path: Path) -> OSError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from ocrsearch.errors import DataError
-from ocrsearch.files import read_text_file, replacing, write_text_file
+from ocrsearch.files import read_text_file, remove_leftovers, replacing, write_text_file
 from ocrsearch.printable import printable
 
 
@@ -80,3 +82,62 @@ def test_what_a_terminal_acts_upon_is_escaped(text: str, shown: str) -> None:
 
 def test_long_text_is_cut_and_some_characters_can_be_kept() -> None:
     assert printable("a\nb" * 3, keep="\n", max_length=4) == "a\nba..."
+
+
+@pytest.fixture(scope="module")
+def dead() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path, dead: int) -> None:
+    stay = {
+        "trial-00001",
+        f"trial-00001/.last.pt.{os.getpid()}.tmp",
+        "trial-00001/last.pt",
+        f"last.{dead}.tmp",
+        ".hidden.tmp",
+        ".hidden.12a.tmp",
+    }
+    left = {
+        f"trial-00001/.last.pt.{dead}.tmp",
+        f".trial-00002.{dead}.tmp",
+        f".trial-00002.{dead}.tmp/a",
+        f".a b.{10**30}.tmp",
+    }
+    for name in sorted(stay | left):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if name.endswith((".pt", ".tmp")) and "trial-00002" not in name:
+            path.write_bytes(b"x")
+        else:
+            path.mkdir(exist_ok=True)
+    remove_leftovers(tmp_path, min_age_s=60.0)
+    assert names(tmp_path) == stay | left
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == stay
+    remove_leftovers(tmp_path / "missing")
+
+
+def test_a_link_among_what_was_left_is_not_followed(tmp_path: Path, dead: int) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("x")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / f".x.{dead}.tmp").symlink_to(tmp_path / "folder")
+    remove_leftovers(tmp_path / "own")
+    assert names(tmp_path) == {"folder", "folder/file", "own"}
+
+
+@pytest.mark.parametrize("name", ["out[1].txt", "out.txt", "x" * 100])
+def test_an_output_takes_what_was_left_of_it_away(tmp_path: Path, dead: int, name: str) -> None:
+    other = tmp_path / f".other.{dead}.tmp"
+    for path in (other, tmp_path / f".{name[:60]}.{dead}.tmp"):
+        path.write_text("half")
+    write_text_file(tmp_path / name, "whole")
+    assert names(tmp_path) == {name, other.name}

@@ -19,6 +19,7 @@ from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import load_study_data
 from ocrsearch.errors import StudyError
+from ocrsearch.files import remove_leftovers
 from ocrsearch.machine import n_cores
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
@@ -114,6 +115,7 @@ def confirm(
     folder = study_folder(storage_url, name)
     found = best_trials(study, folder, limits or {}, N_CONFIRMED)
     with study_lock(folder, name):
+        remove_leftovers(folder)
         dataset = load_study_data(name, facts)
         place = (folder / "confirm").resolve()
         runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], place)]

@@ -29,6 +29,7 @@ from ocrsearch.data.dataset import (
 from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError
+from ocrsearch.files import remove_leftovers
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.api import check_seed
 from ocrsearch.search.feasibility import check_feasible
@@ -168,6 +169,7 @@ def train(
     log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
     folder = training_folder(export)
     with _lock(folder):
+        remove_leftovers(folder)
         dataset = load_dataset(data, options.data, observer.reading)
         unfit = check_feasible(config, dataset.splits["train"], options.data.max_bad)
         dataset = replace(dataset, bad=[*dataset.bad, *unfit])

@@ -27,6 +27,7 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name
 from ocrsearch.data.usable import Progress
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.files import remove_leftovers
 from ocrsearch.machine import n_cores
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
@@ -52,6 +53,9 @@ from ocrsearch.search.study import (
 )
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
+
+LONG_AGO_S = 3600.0
+"""Age of a temporary file that no other machine writes any more."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ def search(
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
         with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
+            remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
             own = sharing.folder(folder)
             engine = stack.enter_context(_engine(options, own, space.init))
             dataset = load_dataset(data, options.data, progress)

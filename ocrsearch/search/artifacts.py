@@ -5,7 +5,6 @@ They are stored through Optuna's artifact store beside the study, and its dashbo
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import optuna
@@ -13,8 +12,9 @@ import yaml
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
 from ocrsearch.config import Config
+from ocrsearch.files import temporary_path
 from ocrsearch.training.epochs import Epochs
-from ocrsearch.training.trial_files import WORST
+from ocrsearch.training.trial_files import WORST, remove_folder
 
 ARTIFACTS = ".artifacts"
 """Folder beside those of the studies; no study has such a name."""
@@ -46,7 +46,9 @@ def store_artifacts(
         config: what was trained.
         epochs: its records.
     """
-    with tempfile.TemporaryDirectory() as place:
+    place = temporary_path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    try:
         texts = {
             "configuration.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
             "curves.svg": draw_curves(epochs),
@@ -54,13 +56,15 @@ def store_artifacts(
         }
         files = []
         for name, text in texts.items():
-            file = Path(place) / name
+            file = place / name
             file.write_text(text, encoding="utf-8")
             files.append(file)
         if (folder / WORST).exists():
             files.append(folder / WORST)
         for file in files:
             upload_artifact(study_or_trial=trial, file_path=str(file), artifact_store=store)
+    finally:
+        remove_folder(place)
 
 
 def log_text(epochs: Epochs) -> str:

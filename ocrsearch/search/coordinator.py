@@ -17,6 +17,7 @@ from optuna.artifacts import FileSystemArtifactStore
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.errors import StudyError
+from ocrsearch.files import remove_leftovers
 from ocrsearch.search.chooser import Chooser
 from ocrsearch.search.constraints import Constraints
 from ocrsearch.search.engines.events import (
@@ -188,6 +189,7 @@ class Coordinator:
         assert machine is not None, "a worker is idle, so one has said what it runs on"
         self.status.running[number] = running
         folder = trial_folder(self.folder, number)
+        remove_leftovers(folder)  # of a worker that was killed
         seed, precision = self.seed + number, self._precision(machine)
         latency = self._constraints.latency_ms(running.config)
         limit = self.space.settings.constraints.latency_ms

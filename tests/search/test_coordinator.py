@@ -284,6 +284,22 @@ def test_a_checkpoint_that_nobody_tidied_up_goes_with_the_next_run(setting: Sett
     assert stale.with_name("best.pt").exists()
 
 
+def test_what_a_killed_worker_left_goes_when_its_trial_is_tried_again(setting: Setting) -> None:
+    left = trial_folder(setting.folder / "s", 0) / f".last.pt.{10**30}.tmp"
+    seen: list[bool] = []
+
+    def killed_once(job: Job) -> list[float] | Event:
+        seen.append(left.exists())
+        if len(seen) > 1:
+            return falling(job)
+        left.write_bytes(b"half")
+        return TrialFailed(job.number, "killed", "its worker process died", "")
+
+    setting.run(killed_once, trials=1)
+    assert set(seen) == {False}
+    assert not left.exists()
+
+
 def test_paused_trials_are_promoted_by_the_next_coordinator(promoting: Setting) -> None:
     engine = ScriptedEngine(by_number(CERS))
     first = promoting.coordinator(engine, Limits(9))
