@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ocrsearch.data.file_names import name_as_text
 from ocrsearch.data.images import PICTURE_SUFFIXES
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
@@ -26,7 +27,11 @@ def read(path: Path) -> list[Sample]:
     if not files:
         endings = " ".join(sorted(PICTURE_SUFFIXES))
         raise DataError(f"captcha:{path}: no pictures in this folder (looked for {endings})")
-    return [Sample(p.name, p, normalize_label(p.name.rpartition(".")[0])) for p in files]
+    names = [name_as_text(p.name) for p in files]
+    return [
+        Sample(name, path, normalize_label(name.rpartition(".")[0]))
+        for name, path in zip(names, files, strict=True)
+    ]
 
 
 def _is_picture(path: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ocrsearch.data.file_names import name_as_text
 from ocrsearch.data.images import PICTURE_SUFFIXES
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
@@ -49,7 +50,8 @@ def _sample(folder: Path, text: Path, pictures: dict[Path, Path]) -> Sample:
     except OSError as error:
         raise DataError(f"gt:{text}: cannot be read ({error.strerror})") from None
     label = re.sub(r"\s*\n\s*", " ", normalize_label(label))
-    return Sample(picture.relative_to(folder).as_posix(), picture, label)
+    name = name_as_text(picture.relative_to(folder).as_posix())
+    return Sample(name, picture, label)
 
 
 def _is_picture(path: Path) -> bool:

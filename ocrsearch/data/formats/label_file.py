@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from ocrsearch.data.file_names import name_of_text
 from ocrsearch.data.samples import SPLITS, Split, is_split
 from ocrsearch.errors import DataError
 
@@ -68,7 +69,7 @@ def picture_path(label_file: Path, name: str, where: str, folder: Path | None = 
         DataError: no name, or the path leaves the folder.
     """
     folder = folder or label_file.parent
-    path = folder / name
+    path = folder / name_of_text(name)
     if not name.strip():
         raise DataError(f"{label_file}: {where}: the picture's name is empty")
     try:
