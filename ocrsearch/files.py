@@ -88,6 +88,28 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+def output_problem(path: Path) -> str | None:
+    """Return the reason why a file cannot be written, or None if it can.
+
+    An output is checked before the work of hours that it is for. Missing parent folders are no
+    reason: ``replacing`` makes them.
+    """
+    try:
+        if path.is_dir():
+            return "a folder; give the name of a file"
+        if path.exists() and not path.is_file():
+            return "not a file (a pipe, socket or device)"
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir():
+            return f"{folder} is a file, not a folder"
+        probe = folder / f".{path.name}.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return f"cannot be written ({error.strerror or error})"
+    return None
+
+
 def read_text_file(
     path: Path,
     where: str,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
+from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_file
 from ocrsearch.cli.output import echo, note, print_json, show_table
-from ocrsearch.errors import OptionError
+from ocrsearch.errors import OptionError, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.deploy.bundle import Bundle
@@ -29,6 +29,7 @@ def best(
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=output_file(),
             help="Write the model to this file. Nothing is trained again.",
             rich_help_panel=MODEL_PANEL,
         ),
@@ -59,10 +60,19 @@ def best(
             rich_help_panel=MODEL_PANEL,
         ),
     ] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Export a network even if it reads nothing.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = False,
     confirm: Annotated[
         int | None,
         typer.Option(
             min=1,
+            max=100,
             metavar="K",
             help="Train the three best configurations again with K new seeds each, choose by "
             "the mean CER, and evaluate the test split once.",
@@ -73,6 +83,7 @@ def best(
         int | None,
         typer.Option(
             min=2,
+            max=100,
             metavar="K",
             help="Combine the K best networks in one model. This usually lowers the error rate "
             "and takes K times the space and time.",
@@ -98,10 +109,15 @@ def best(
         raise OptionError("--confirm and --ensemble: only one of them at a time")
     if half and export is None:
         raise OptionError("--half: says how a model is exported; give --export FILE too")
-    if confirm is not None:
-        _confirm(storage, study, confirm, limits, export, half=half, as_json=as_json)
-        return
+    if force and export is None:
+        raise OptionError("--force: is for the export of a model; give --export FILE too")
     found = best_trial(storage, study, limits)
+    if study is None and export is not None:
+        note(f"note: no --study given: using {found.study}, the study that changed last")
+    _check_that_it_reads(found, refuse=export is not None and not force)
+    if confirm is not None:
+        _confirm(storage, found.study, confirm, limits, export, half=half, as_json=as_json)
+        return
     searched = load_study(storage, found.study)
     facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
     joined = None if ensemble is None else _join(storage, found.study, ensemble, limits)
@@ -115,6 +131,27 @@ def best(
     else:
         _print(found, joined, export)
         _print_pareto(pareto, facts.get("objective", []))
+
+
+def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
+    """Warn of a network that reads nothing, or refuse it.
+
+    Raises:
+        StudyError: it reads nothing, and is to be refused.
+    """
+    from ocrsearch.training.metrics import reads_nothing
+
+    exact = found.metrics.get("exact", 1.0)
+    if not reads_nothing(found.value, exact):
+        return
+    problem = (
+        f"the best network, of trial {found.trial}, reads nothing (validation CER "
+        f"{found.value:.4f}, exact match {exact:.3f}); resume the search with a larger --timeout "
+        "or --trials, or look for what is wrong with the data by 'ocrsearch data inspect'"
+    )
+    if refuse:
+        raise StudyError(f"study {found.study!r}: {problem}; --force exports it nevertheless")
+    note(f"warning: {problem}")
 
 
 def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
@@ -153,7 +190,7 @@ def _ensemble_content(joined: Ensemble | None) -> dict[str, Any]:
 
 def _confirm(
     storage: str,
-    study: str | None,
+    study: str,
     n_seeds: int,
     limits: dict[str, float],
     export: Path | None,

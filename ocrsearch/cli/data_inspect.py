@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, Spec, takes_data_options
+from ocrsearch.cli.options import Json, Spec, output_file, takes_data_options
 from ocrsearch.cli.output import echo, note, print_json, show_table
 from ocrsearch.cli.progress import reading_bar
-from ocrsearch.errors import DataError, OptionError
+from ocrsearch.errors import DataError
 
 if TYPE_CHECKING:
     from ocrsearch.data.inspection import Copies, Inspection, Measured, Unusable
@@ -39,6 +39,7 @@ def inspect(
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=output_file(".png"),
             help="Draw some images with their labels to this PNG file.",
             rich_help_panel=SHEET_PANEL,
         ),
@@ -62,9 +63,6 @@ def inspect(
       ocrsearch data inspect captcha:FOLDER
       ocrsearch data inspect labels.csv --sheet sheet.png --json
     """
-    if sheet and sheet.suffix.lower() != ".png":
-        raise OptionError(f"--sheet {sheet}: must end in .png")
-
     from ocrsearch.data.dataset import split_samples
     from ocrsearch.data.inspection import summarize
     from ocrsearch.data.options import DataOptions

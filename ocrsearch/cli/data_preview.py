@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import SetValues, Spec
+from ocrsearch.cli.options import SetValues, Spec, output_file
 from ocrsearch.cli.output import echo
 
 
@@ -22,7 +22,14 @@ def preview(
     ] = None,
     values: SetValues = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="PNG file to write.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            callback=output_file(".png"),
+            help="PNG file to write.",
+        ),
     ] = Path("preview.png"),
     n: Annotated[int, typer.Option("--n", min=1, max=200, help="Number of images.")] = 12,
     seed: Annotated[

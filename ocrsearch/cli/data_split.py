@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import OUTPUT_PANEL, Json, Spec, takes_data_options
+from ocrsearch.cli.options import OUTPUT_PANEL, Json, Spec, output_file, takes_data_options
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.cli.progress import reading_bar
 
@@ -22,6 +22,7 @@ def split(
             "--output",
             "-o",
             metavar="FILE",
+            callback=output_file(),
             help="Write the splits to this CSV file, for --splits.",
             rich_help_panel=OUTPUT_PANEL,
         ),

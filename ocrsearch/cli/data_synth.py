@@ -25,13 +25,37 @@ Output = Annotated[
 ]
 Number = Annotated[
     int | None,
-    typer.Option("--n", min=1, help="Number of images: 80 % train, 10 % val, 10 % test."),
+    typer.Option(
+        "--n",
+        min=1,
+        max=10_000_000,
+        help="Number of images: 80 % train, 10 % val, 10 % test.",
+    ),
 ]
-MinLength = Annotated[int | None, typer.Option(help="Minimum number of characters.")]
-MaxLength = Annotated[int | None, typer.Option(help="Maximum number of characters.")]
-Seed = Annotated[int | None, typer.Option(help="Random seed.")]
+MinLength = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Minimum number of characters.",
+    ),
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Maximum number of characters.",
+    ),
+]
+Seed = Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Random seed.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Number of processes. Default: one for each core.")
+    int | None,
+    typer.Option(
+        min=1,
+        max=1000,
+        help="Number of processes. Default: one for each core.",
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
@@ -76,7 +100,7 @@ def text(
     corpus: Annotated[str | None, typer.Option(help="UTF-8 text file, an entry a line.")] = None,
     n: Number = None,
     max_entries: Annotated[
-        int | None, typer.Option(help="Maximum number of entries that are joined to a line.")
+        int | None, typer.Option(min=1, help="Maximum number of entries that are joined to a line.")
     ] = None,
     min_length: MinLength = None,
     max_length: MaxLength = None,

@@ -17,6 +17,7 @@ from ocrsearch.cli.options import (
     DeviceOption,
     Json,
     ModelFile,
+    output_file,
     takes_data_options,
     takes_decoding_options,
 )
@@ -70,6 +71,7 @@ def evaluate(
         typer.Option(
             "--html",
             metavar="FILE",
+            callback=output_file(),
             help="Write an HTML page with figures, a confusion matrix and the worst errors.",
             rich_help_panel=OUTPUT_PANEL,
         ),

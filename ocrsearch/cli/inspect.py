@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import OUTPUT_PANEL, Json, ModelFile
+from ocrsearch.cli.options import OUTPUT_PANEL, Json, ModelFile, output_file
 from ocrsearch.cli.output import echo, print_json, show_table
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def inspect(
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=output_file(),
             help="Draw the layers to this SVG file.",
             rich_help_panel=OUTPUT_PANEL,
         ),

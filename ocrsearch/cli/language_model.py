@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import OUTPUT_PANEL, Json, OptionalData, takes_data_options
+from ocrsearch.cli.options import OUTPUT_PANEL, Json, OptionalData, output_file, takes_data_options
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.errors import OptionError
 
@@ -26,6 +26,7 @@ def language_model(
         Path,
         typer.Option(
             metavar="FILE",
+            callback=output_file(),
             help="Write the language model to this file, such as lm.npz.",
             rich_help_panel=OUTPUT_PANEL,
         ),
@@ -44,7 +45,7 @@ def language_model(
         ),
     ] = None,
     order: Annotated[
-        int, typer.Option(help="Number of characters in the longest n-gram, 1 to 8.")
+        int, typer.Option(min=1, max=8, help="Number of characters in the longest n-gram.")
     ] = 6,
     as_json: Json = False,
     *,

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.errors import OptionError
+from ocrsearch.errors import OcrSearchError, OptionError
+from ocrsearch.files import output_problem
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 
@@ -60,6 +61,26 @@ SetValues = Annotated[
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model file, from 'ocrsearch best --export'.")
 ]
+
+
+def output_file(suffix: str = "") -> Callable[..., Path | None]:
+    """Return the callback of an option that names a file to be written.
+
+    Args:
+        suffix: end that the name must have; empty for any.
+    """
+
+    def check(context: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
+        if path is None or context.resilient_parsing:
+            return path
+        option = f"{max(param.opts, key=len)} {path}"
+        if not path.name.lower().endswith(suffix):
+            raise OptionError(f"{option}: must end in {suffix}")
+        if problem := output_problem(path):
+            raise OcrSearchError(f"{option}: {problem}")
+        return path
+
+    return check
 
 
 class Device(StrEnum):

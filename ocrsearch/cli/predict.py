@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Device, DeviceOption, Json, ModelFile, takes_decoding_options
+from ocrsearch.cli.options import (
+    Device,
+    DeviceOption,
+    Json,
+    ModelFile,
+    output_file,
+    takes_decoding_options,
+)
 from ocrsearch.cli.output import echo, error_line, print_json
 from ocrsearch.errors import DataError, ImageError, OptionError
 
@@ -48,6 +55,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
+            callback=output_file(".png"),
             help="Draw the page with its lines to this PNG file; further pages to FILE-2.png, "
             "FILE-3.png and so on.",
             rich_help_panel=PAGE_PANEL,
@@ -69,8 +77,8 @@ def predict(
     from ocrsearch.deploy.decoding import DecodingOptions
     from ocrsearch.deploy.predictor import load
 
-    if draw is not None and (not page or draw.suffix.lower() != ".png"):
-        raise OptionError(f"--draw {draw}: must end in .png and be given with --page")
+    if draw is not None and not page:
+        raise OptionError(f"--draw {draw}: works with --page only")
     options = DecodingOptions(**decoding)
     files = _files(pictures)
     predictor = load(model, device.value, options)

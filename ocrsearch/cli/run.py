@@ -258,6 +258,20 @@ def _content(result: SearchResult) -> dict[str, Any]:
     }
 
 
+def _advice(result: SearchResult) -> str:
+    from ocrsearch.training.metrics import reads_nothing
+
+    status = result.status
+    assert status.best_value is not None
+    assert status.best_exact is not None
+    if reads_nothing(status.best_value, status.best_exact):
+        return (
+            "it reads nothing yet: resume the search with a larger --timeout or --trials, or look "
+            "for what is wrong with the data by 'ocrsearch data inspect'"
+        )
+    return f"export it: ocrsearch best --study {result.study} --export model.pt"
+
+
 def _summary(result: SearchResult) -> str:
     status = result.status
     lines = [
@@ -279,5 +293,5 @@ def _summary(result: SearchResult) -> str:
             f"best so far: trial {status.best_number}, validation CER {status.best_value:.4f}, "
             f"exact match {status.best_exact:.3f}"
         )
-        lines.append(f"export it: ocrsearch best --study {result.study} --export model.pt")
+        lines.append(_advice(result))
     return "\n".join(lines)

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, OUTPUT_PANEL, Json, Storage, StudyName
+from ocrsearch.cli.options import (
+    DEFAULT_STORAGE,
+    OUTPUT_PANEL,
+    Json,
+    Storage,
+    StudyName,
+    output_file,
+)
 from ocrsearch.cli.output import echo, print_json, show_table
 
 if TYPE_CHECKING:
@@ -65,6 +72,7 @@ def export(
             "--output",
             "-o",
             metavar="FILE",
+            callback=output_file(),
             help="CSV file. Default: standard output.",
             rich_help_panel=OUTPUT_PANEL,
         ),

@@ -15,6 +15,7 @@ from ocrsearch.cli.options import (
     DeviceOption,
     Json,
     SetValues,
+    output_file,
     takes_training_data_options,
 )
 from ocrsearch.cli.output import echo, print_json
@@ -37,7 +38,10 @@ def train(
     export: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="Write the model to this file.", rich_help_panel=OUTPUT_PANEL
+            metavar="FILE",
+            callback=output_file(),
+            help="Write the model to this file.",
+            rich_help_panel=OUTPUT_PANEL,
         ),
     ],
     init: Annotated[
@@ -48,7 +52,11 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(help="Number of epochs. Default: the number in the configuration."),
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Number of epochs. Default: the number in the configuration.",
+        ),
     ] = None,
     values: SetValues = None,
     seed: Annotated[

@@ -12,8 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+NOTHING_READ_CER = 0.95
+"""CER from which on a network without a right text counts as one that reads nothing."""
+
 N_RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
+
+
+def reads_nothing(cer: float, exact: float) -> bool:
+    """Return whether no text is right and nearly each character is wrong or missing."""
+    return exact == 0 and cer >= NOTHING_READ_CER
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def test_best_exports_the_model(
     command: Command, study_db: StudyDb, tmp_path: Path, number_folder: Path, as_json: bool
 ) -> None:
     path = tmp_path / "new" / "model.pt"
-    arguments = ["--storage", study_db.url, "--export", path, *(["--json"] if as_json else [])]
-    result = command("best", *arguments)
+    study = ["--storage", study_db.url, "--study", study_db.name]
+    result = command("best", *study, "--export", path, *(["--json"] if as_json else []))
     assert (result.code, result.err) == (0, "")
     if as_json:
         assert result.json()["export"] == str(path)

@@ -126,8 +126,8 @@ def test_a_choice_that_fails_leaves_the_old_file(
     [
         ((), 2, "no texts to learn from; give --data SPEC, --corpus FILE, or both"),
         (("--corpus", "none.txt"), 1, "corpus:none.txt: no such file"),
-        (("--corpus", "a.txt", "--order", 9), 1, "order 9: must be an integer from 1 to 8"),
-        (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "lm.npz: cannot be written"),
+        (("--corpus", "a.txt", "--order", 9), 2, "--order: must be at most 8, got 9"),
+        (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),
     ],
 )
 def test_a_language_model_that_cannot_be_made(
@@ -142,9 +142,8 @@ def test_a_language_model_that_cannot_be_made(
     Path("a.txt").write_text("ab\n")
     result = command("language-model", "--export", "lm.npz", *arguments)
     assert result.code == code
-    assert result.err.startswith("ocrsearch: ")
-    assert said in result.err
-    assert len(result.err.splitlines()) == 1
+    assert result.err.splitlines()[-1].startswith("ocrsearch: ")
+    assert said in result.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,7 +54,10 @@ def test_each_command_has_examples(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(("words", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
-def test_the_options_of_each_example_are_right(words: tuple[str, ...], line: str) -> None:
+def test_the_options_of_each_example_are_right(
+    words: tuple[str, ...], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # whether an output can be written is tried out
     arguments = shlex.split(line)[len(words) + 1 :]
     COMMANDS[words].make_context(" ".join(words), arguments)  # raises what the program would
     assert len(line) <= WIDTH - 2, "it would be cut into two lines"
@@ -134,7 +138,7 @@ def test_words_are_completed(command: Command, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_search_of_the_built_in_digits_says_so(
-    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("ocrsearch.search.api.search", lambda *args, **options: 1 / 0)
