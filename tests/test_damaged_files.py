@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrsearch.data.images import PICTURE_SUFFIXES, read_image
+from ocrsearch.data.images import read_image
 from ocrsearch.errors import ImageError
 from tests.damaged_files import KINDS, OddFile, write_odd_files
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 N = 500
 ABOUT_THE_SAME = 4.0
 """Mean difference in grey that a lossy format may make."""
+
+TARGET = "target_of_"
+"""Begin of the names, without an ending, of pictures that links name."""
 
 ABOUT_THE_LABEL = "label"
 SPACE = """
@@ -165,14 +168,16 @@ def test_predict_reads_the_rest(
 
     assert (result.code, "Traceback" in result.err) == (1, False)
     content = result.json()
-    there = [f for f in odd.files if f.kind != "missing"]
+    there = [f for f in odd.files if f.kind not in ("missing", "folder")]
     bad = {f.name: f.problem for f in there if f.problem and ABOUT_THE_LABEL not in f.problem}
     bad |= {f.name: "damaged PDF" for f in there if f.kind == "PDF"}  # predict reads them
     failures = {Path(f["file"]).name: f["reason"] for f in content["failures"]}
     assert failures.keys() == bad.keys()
     assert {n: failures[n] for n, problem in bad.items() if problem not in failures[n]} == {}
-    assert {Path(f["file"]).name for f in content["files"]} == {f.name for f in there} - bad.keys()
-    assert len(result.err.splitlines()) == len(bad)
+    read = {Path(f["file"]).name for f in content["files"]}
+    assert {n for n in read if not n.startswith(TARGET)} == {f.name for f in there} - bad.keys()
+    assert content["skipped"] == {".csv": 1}
+    assert len(result.err.splitlines()) == len(bad) + 1
 
 
 def test_predict_without_json_has_a_line_for_each(
@@ -181,7 +186,7 @@ def test_predict_without_json_has_a_line_for_each(
     result = command("predict", model_file, odd.folder)
 
     assert result.code == 1
-    n = sum(p.suffix.lower() in PICTURE_SUFFIXES for p in odd.folder.iterdir())
+    n = sum(not p.is_dir() for p in odd.folder.iterdir())  # that the table is skipped is a line
     n += sum(f.kind == "pages" for f in odd.files)  # each has two pages
     lines = [*result.out.splitlines(), *result.err.splitlines()]
     assert len(lines) == n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ from ocrsearch.cli.options import (
     output_file,
     takes_decoding_options,
 )
-from ocrsearch.cli.output import echo, error_line, print_json
+from ocrsearch.cli.output import echo, error_line, note, print_json
 from ocrsearch.errors import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -80,11 +81,12 @@ def predict(
     if draw is not None and not page:
         raise OptionError(f"--draw {draw}: works with --page only")
     options = DecodingOptions(**decoding)
-    files = _files(pictures)
+    files, skipped = _files(pictures)
     predictor = load(model, device.value, options)
     rows, failures = _read(predictor, files, draw, page=page)
     if as_json:
-        print_json({"decoder": predictor.decoder.about, "files": rows, "failures": failures})
+        about = {"decoder": predictor.decoder.about, "skipped": skipped}
+        print_json({**about, "files": rows, "failures": failures})
     else:
         for row in rows:
             _print_lines(row)
@@ -94,23 +96,26 @@ def predict(
         raise typer.Exit(1)
 
 
-def _files(paths: list[Path]) -> list[Path]:
-    from ocrsearch.data.documents import DOCUMENT_SUFFIXES
+def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
+    """Return the files to read and, by their ending, how many others the folders have."""
+    from ocrsearch.data.documents import holds_document
+    from ocrsearch.data.picture_files import find_pictures
 
     files: list[Path] = []
+    skipped: Counter[str] = Counter()
     for path in paths:
-        if path.is_dir():
-            found = sorted(
-                p
-                for p in path.rglob("*")
-                if p.suffix.lower() in DOCUMENT_SUFFIXES and not p.name.startswith("._")
-            )
-            if not found:
-                raise DataError(f"{path}: no pictures in this folder")
-            files += found
-        else:
+        if not path.is_dir():
             files.append(path)
-    return files
+            continue
+        found = find_pictures(path, holds_document, nested=True)
+        told = found.describe_skipped()
+        if not found.pictures:
+            raise DataError(f"{path}: no images in this folder{f' ({told})' if told else ''}")
+        if told:
+            note(f"{path}: {told}")
+        files += found.pictures
+        skipped.update(found.skipped)
+    return files, dict(skipped.most_common())
 
 
 def _read(

@@ -15,8 +15,8 @@ from typing import Any
 from PIL import Image
 
 from ocrsearch.data.images import (
-    PICTURE_SUFFIXES,
     decoding,
+    holds_picture,
     image_errors,
     opened_image,
     to_gray,
@@ -25,8 +25,6 @@ from ocrsearch.data.pdf import PDF_DPI as PDF_DPI
 from ocrsearch.data.pdf import pdf_pages
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.errors import ImageError
-
-DOCUMENT_SUFFIXES = PICTURE_SUFFIXES | {".pdf"}
 
 MAX_PAGES = 10_000
 """Largest number of pages of a file."""
@@ -58,6 +56,11 @@ def read_pages(path: Path) -> Iterator[GrayImage]:
     if _is_pdf(path):
         return _limited(path, pdf_pages(path, MAX_PAGES), PDF_PIXELS_PER_BYTE)
     return _limited(path, _picture_pages(path), TIFF_PIXELS_PER_BYTE)
+
+
+def holds_document(path: Path) -> bool:
+    """Whether a file is a PDF or a picture that can be read, or has the ending of one."""
+    return path.suffix.lower() == ".pdf" or holds_picture(path) or _is_pdf(path)
 
 
 def _is_pdf(path: Path) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, IcoImagePlugin, Image, UnidentifiedImageError
 
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data.samples import Drawable, GrayImage
@@ -38,12 +38,25 @@ MAX_WIDTH_PX = 4096
 MAX_STORED_HEIGHT_PX = 128
 """Higher pictures are scaled down to this when read: no configuration uses more."""
 
-PICTURE_SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm"}
-)
+MAX_JPEG2000_SAMPLES = 2 * MAX_PIXELS
+"""Pixels times bands of a JPEG 2000, which takes several bytes of memory for each."""
 
-FILE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+FILE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 """What a file may hold, whatever its name; PPM stands for PGM and PBM too."""
+
+NAMED_FORMATS = {".dib": "DIB", ".ico": "ICO", ".pcx": "PCX", ".tga": "TGA"}
+"""Formats that their first bytes hardly tell: these must have their ending."""
+
+PICTURE_SUFFIXES = frozenset(
+    [
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".bmp", ".gif"),
+        *(".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpf"),
+        *(".jpx", ".avif", *NAMED_FORMATS),
+    ]
+)
+"""Files with these endings are taken for pictures unseen, others by their first bytes."""
+
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -136,7 +149,9 @@ def opened_image(path: Path) -> Iterator[Image.Image]:
             check_file(path)
             # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
             file = held.enter_context(path.open("rb"))
-            image = held.enter_context(Image.open(file, formats=FILE_FORMATS))
+            image = held.enter_context(Image.open(file, formats=_formats(path)))
+            if isinstance(image, IcoImagePlugin.IcoImageFile):  # its header may lie
+                check_size(path, image.ico.getimage(image.size).size)
         yield image
 
 
@@ -149,6 +164,9 @@ def decoding(path: Path, image: Image.Image) -> Iterator[None]:
     """
     with image_errors(path):
         check_size(path, image.size)
+        n_samples = image.width * image.height * len(image.getbands())
+        if image.format == "JPEG2000" and n_samples > MAX_JPEG2000_SAMPLES:
+            raise ImageError(_too_large(path, f"{image.width} x {image.height} pixels, "))
         with _ONE_LARGE if image.width * image.height > LARGE_PIXELS else nullcontext():
             yield
 
@@ -164,8 +182,7 @@ def image_errors(path: Path) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise ImageError(_too_large(path, "")) from None
     except UnidentifiedImageError:
-        allowed = ", ".join(FILE_FORMATS)
-        raise ImageError(f"{path}: not a picture that can be read (allowed: {allowed})") from None
+        raise ImageError(f"{path}: {_not_a_picture(path)}") from None
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
@@ -174,6 +191,33 @@ def image_errors(path: Path) -> Iterator[None]:
         unreachable = isinstance(error, OSError) and error.errno is not None
         problem = "cannot be opened" if unreachable else "damaged picture"
         raise ImageError(f"{path}: {problem} ({_one_line(error)})") from None
+
+
+def holds_picture(path: Path) -> bool:
+    """Whether a file begins like a picture that can be read, or has the ending of one."""
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return True
+    try:
+        with opened_image(path):
+            return True
+    except ImageError:
+        return False
+
+
+def _formats(path: Path) -> list[str]:
+    Image.init()
+    named = NAMED_FORMATS.get(path.suffix.lower())
+    formats = [*FILE_FORMATS, named] if named else FILE_FORMATS
+    return [name for name in formats if name in Image.OPEN]  # Pillow may be built without some
+
+
+def _not_a_picture(path: Path) -> str:
+    """Return what is wrong with a file that no decoder takes."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        return "a HEIC picture, which cannot be read; convert it to JPEG or PNG"
+    return f"not a picture that can be read (allowed: {', '.join(FILE_FORMATS)})"
 
 
 def to_gray(image: Image.Image) -> GrayImage:

@@ -91,6 +91,9 @@ def label_problem(sample: Sample) -> str | None:
     """Return why a sample's label cannot be used, or None if it can."""
     if not sample.text:
         return f"{sample.name}: the label is empty"
+    n_lines = len(sample.text.splitlines())
+    if n_lines > 1:
+        return f"{sample.name}: label of more than one line ({n_lines} lines)"
     if not _is_unicode(sample.text):
         return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
     return None

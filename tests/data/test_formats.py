@@ -557,10 +557,10 @@ def test_gt_pairs_names_of_many_kinds(tmp_path: Path) -> None:
         (tmp_path / f"{name}.gt.txt").write_text(f" {name}\nx \n")
 
     assert [(s.name, s.text) for s in read_samples(f"gt:{tmp_path}")] == [
-        ("a.png", "a x"),
-        ("b.nrm.png", "b x"),
-        ("c.d.TIF", "c.d x"),
-        ("gone.png", "gone x"),
+        ("a.png", "a\nx"),
+        ("b.nrm.png", "b\nx"),
+        ("c.d.TIF", "c.d\nx"),
+        ("gone.png", "gone\nx"),
     ]
 
 

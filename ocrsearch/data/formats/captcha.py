@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from ocrsearch.data.file_names import name_as_text
-from ocrsearch.data.images import PICTURE_SUFFIXES
+from ocrsearch.data.images import holds_picture
+from ocrsearch.data.picture_files import find_pictures
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 
 def recognise(path: Path) -> bool:
@@ -23,17 +27,24 @@ def read(path: Path) -> list[Sample]:
     """
     if not path.is_dir():
         raise DataError(f"captcha:{path}: no such folder")
-    files = sorted(p for p in path.iterdir() if _is_picture(p))
-    if not files:
-        endings = " ".join(sorted(PICTURE_SUFFIXES))
-        raise DataError(f"captcha:{path}: no pictures in this folder (looked for {endings})")
-    names = [name_as_text(p.name) for p in files]
+    found = find_pictures(path)
+    skipped = found.describe_skipped()
+    if not found.pictures:
+        files = f" ({skipped})" if skipped else ""
+        raise DataError(f"captcha:{path}: no pictures in this folder{files}")
+    if skipped:
+        logger.warning("captcha:%s: %s", path, skipped)
+    names = [name_as_text(p.name) for p in found.pictures]
     return [
-        Sample(name, path, normalize_label(name.rpartition(".")[0]))
-        for name, path in zip(names, files, strict=True)
+        Sample(name, path, normalize_label(_label(name)))
+        for name, path in zip(names, found.pictures, strict=True)
     ]
 
 
 def _is_picture(path: Path) -> bool:
-    _, dot, ending = path.name.lower().rpartition(".")
-    return dot + ending in PICTURE_SUFFIXES and not path.name.startswith("._") and not path.is_dir()
+    return not path.name.startswith(".") and not path.is_dir() and holds_picture(path)
+
+
+def _label(name: str) -> str:
+    label, dot, _ = name.rpartition(".")
+    return label if dot else name
