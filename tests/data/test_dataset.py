@@ -115,12 +115,12 @@ def test_fingerprint_follows_the_content(captcha_folder: Path) -> None:
 
 def test_few_bad_samples_are_left_out(captcha_folder: Path) -> None:
     (captcha_folder / "000.png").write_bytes(b"no picture")
-    (captcha_folder / ".png").write_bytes((captcha_folder / "011.png").read_bytes())
+    (captcha_folder / " .png").write_bytes((captcha_folder / "011.png").read_bytes())
 
     dataset = load_dataset(str(captcha_folder), DataOptions(max_bad=2 / 31))
 
     assert sum(len(part) for part in dataset.splits.values()) == N - 1
-    assert {b.name for b in dataset.bad} == {"000.png", ".png"}
+    assert {b.name for b in dataset.bad} == {"000.png", " .png"}
     assert all(isinstance(b, BadSample) and b.name in b.reason for b in dataset.bad)
     assert ".png: the label is empty" in {b.reason.strip() for b in dataset.bad}
 
