@@ -1,27 +1,113 @@
-"""ocrsearch: finds a small text recogniser for labelled pictures.
+"""Find a small text recogniser for labelled images, and read images with it.
 
-``search(space, data)`` searches, ``load("model.pt").predict(picture)`` reads. Both are imported
-only when they are used.
+Example:
+    >>> import ocrsearch
+    >>> if __name__ == "__main__":  # the search starts processes, which import this file
+    ...     result = ocrsearch.search("captcha", "captcha:FOLDER", trials=30, timeout="30m")
+    ...     study = ocrsearch.load_study(result.study)
+    ...     study.trials_dataframe()  # a pandas table, a row for each trial
+    ...     study.export("model.pt")  # the best model, with all that recognition needs
+    ...     model = ocrsearch.load("model.pt")
+    ...     model.predict("image.png").text  # or bytes, a PIL image, an array, a list of these
+
+Functions:
+    search(space, data, **options): search on labelled images; call it again to resume.
+    load_study(name): the trials, figures and best model of a study.
+    load(model): a recogniser, with ``predict`` and ``predict_page``.
+    predict(model, images): load a model and read one image or a list.
+
+Every mistake in an argument, a file or a dataset raises a subclass of ``OcrSearchError`` with one
+line of text. All names are imported when they are first used.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.predictor import load
-    from ocrsearch.search.api import search
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.deploy.decoding import DecodingOptions
+    from ocrsearch.deploy.predictor import Prediction, Predictor, load, predict
+    from ocrsearch.deploy.study import Study, load_study
+    from ocrsearch.errors import (
+        BundleError,
+        DataError,
+        ImageError,
+        LanguageModelError,
+        OcrSearchError,
+        OptionError,
+        SpaceError,
+        StudyError,
+        TrainingError,
+    )
+    from ocrsearch.search.api import SearchResult, search
+    from ocrsearch.search.options import SearchOptions
 
-__all__ = ["load", "search"]
+    __version__: str
+
+_MODULES = {
+    "ocrsearch.data.options": ("DataOptions",),
+    "ocrsearch.deploy.decoding": ("DecodingOptions",),
+    "ocrsearch.deploy.predictor": ("Prediction", "Predictor", "load", "predict"),
+    "ocrsearch.deploy.study": ("Study", "load_study"),
+    "ocrsearch.errors": (
+        *("BundleError", "DataError", "ImageError", "LanguageModelError", "OcrSearchError"),
+        *("OptionError", "SpaceError", "StudyError", "TrainingError"),
+    ),
+    "ocrsearch.search.api": ("SearchResult",),
+    "ocrsearch.search.options": ("SearchOptions",),
+}
+"""Where each name is imported from when it is first used."""
+
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "BundleError",
+    "DataError",
+    "DataOptions",
+    "DecodingOptions",
+    "ImageError",
+    "LanguageModelError",
+    "OcrSearchError",
+    "OptionError",
+    "Prediction",
+    "Predictor",
+    "SearchOptions",
+    "SearchResult",
+    "SpaceError",
+    "Study",
+    "StudyError",
+    "TrainingError",
+    "__version__",
+    "load",
+    "load_study",
+    "predict",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":
-        from ocrsearch.deploy.predictor import load
+    if name == "search":  # a package that can be called; see its docstring
+        return importlib.import_module("ocrsearch.search")
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
-        return load
-    if name == "search":
-        from ocrsearch.search.api import search
 
-        return search
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("ocrsearch")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "unknown"

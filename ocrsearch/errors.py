@@ -10,6 +10,10 @@ class OcrSearchError(Exception):
 
     exit_code = 1
 
+    def for_command_line(self) -> str:
+        """Return the message as the command line shows it."""
+        return str(self)
+
 
 class DataError(OcrSearchError):
     """Labels or pictures that cannot be used."""
@@ -40,9 +44,23 @@ class LanguageModelError(OcrSearchError):
 
 
 class OptionError(OcrSearchError):
-    """An option's value that cannot be meant."""
+    """A wrong value of an option, or of an argument from Python.
+
+    Attributes:
+        option: name as an argument from Python, ``max_bad``; empty if there is no single one.
+        problem: what was found and what is allowed.
+    """
 
     exit_code = 2
+
+    def __init__(self, problem: str, option: str = "") -> None:
+        super().__init__(f"{option}: {problem}" if option else problem)
+        self.option, self.problem = option, problem
+
+    def for_command_line(self) -> str:
+        """Return the message with the option as the command line has it, ``--max-bad``."""
+        option = self.option.replace("_", "-")
+        return f"--{option}: {self.problem}" if option else self.problem
 
 
 class TrialError(OcrSearchError):

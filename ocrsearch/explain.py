@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ocrsearch.config import ARCHITECTURE_NAMES, Config
+from ocrsearch.errors import OptionError
 from ocrsearch.printable import quoted, shortened
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ ALLOWED = {
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "string_type": "must be text",
+    "path_type": "must be the path of a file",
+    "dataclass_type": "must be a dict or {class_name}",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "dict_type": "must be a section",
@@ -78,6 +83,34 @@ def explain_validation_error(
     if not path:
         return f"{where}: {allowed_values(finding)}{more}"
     return f"{location}: found {shown(finding['input'])}, {allowed_values(finding)}{more}"
+
+
+def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the fields of a dataclass of options, each converted to its declared type.
+
+    Args:
+        options: instance of a dataclass whose annotations may hold pydantic's validators.
+        names: names of fields for messages, where these differ.
+
+    Raises:
+        OptionError: a value of another type, or out of its range.
+    """
+    values = {}
+    for name, adapter in _adapters(options.__class__).items():
+        value = getattr(options, name)
+        try:
+            values[name] = adapter.validate_python(value)
+        except ValidationError as error:
+            problem = f"{allowed_values(error.errors()[0])}, got {shown(value)}"
+            raise OptionError(problem, (names or {}).get(name, name)) from None
+    return values
+
+
+@cache
+def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
+    hints = get_type_hints(options, include_extras=True)
+    config = ConfigDict(arbitrary_types_allowed=True)
+    return {f.name: TypeAdapter(hints[f.name], config=config) for f in fields(options)}
 
 
 def allowed_values(finding: ErrorDetails) -> str:

@@ -54,9 +54,9 @@ app.command("dashboard")(dashboard.dashboard)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from ocrsearch import __version__
 
-        echo(f"{PROGRAM} {version(PROGRAM)}")
+        echo(f"{PROGRAM} {__version__}")
         raise typer.Exit
 
 

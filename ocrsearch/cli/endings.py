@@ -62,7 +62,7 @@ def one_line_errors() -> Iterator[None]:
     except typer.TyperException as error:
         _wrong_usage(error)
     except OcrSearchError as error:
-        _fail(str(error), error.exit_code)
+        _fail(error.for_command_line(), error.exit_code)
     except (_InterruptError, typer.Abort):
         _fail("interrupted", 130)
     except OutputClosedError:

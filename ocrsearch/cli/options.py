@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -98,6 +97,8 @@ DeviceOption = Annotated[
         rich_help_panel=MACHINE_PANEL,
     ),
 ]
+
+SPACE = "Search space: a ready one by name (see 'ocrsearch space list'), or a YAML file."
 
 _SPEC = (
     "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: captcha, csv, "
@@ -298,34 +299,3 @@ def _with_options(
         parameters=[*plain, *more, *dicts]
     )
     return with_options
-
-
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
-
-
-def parse_workers(text: str) -> int | None:
-    """Return the number of workers; None for ``auto``.
-
-    Raises:
-        OptionError: neither a number nor auto.
-    """
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise OptionError(f"--workers {text}: must be a number of 1 or more, or auto") from None
-
-
-def parse_duration(text: str) -> float:
-    """Return seconds for ``90``, ``90s``, ``30m``, ``2h`` or ``1h30m``.
-
-    Raises:
-        OptionError: another text, or no time at all.
-    """
-    match = _DURATION.fullmatch(text.strip().lower())
-    parts = [float(part or 0) for part in match.groups()] if match else []
-    seconds = sum(p * unit for p, unit in zip(parts, (3600, 60, 1), strict=False))
-    if seconds <= 0:
-        raise OptionError(f"--timeout {text!r}: write it as 90s, 30m, 2h or 1h30m")
-    return seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,20 +12,18 @@ from ocrsearch.cli.options import (
     DEFAULT_STORAGE,
     DIGITS,
     MACHINE_PANEL,
+    SPACE,
     STUDY_PANEL,
     DataOrDigits,
     Device,
     DeviceOption,
     Json,
     Storage,
-    parse_duration,
-    parse_workers,
     takes_training_data_options,
 )
 from ocrsearch.cli.output import echo, note, print_json
 
 if TYPE_CHECKING:
-    from ocrsearch.data.options import DataOptions
     from ocrsearch.search.api import SearchResult
 
 
@@ -55,12 +52,7 @@ ENDING_PANEL = "When to stop"
 
 @takes_training_data_options
 def run(
-    space: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", help="Search space, a YAML file.", rich_help_panel=SEARCH_PANEL
-        ),
-    ],
+    space: Annotated[str, typer.Option(metavar="SPACE", help=SPACE, rich_help_panel=SEARCH_PANEL)],
     trials: Annotated[
         int,
         typer.Option(
@@ -178,22 +170,19 @@ def run(
     """Search for the best network and training. The same command resumes the study.
 
     Examples:
-      ocrsearch run --space search_spaces/quick.yaml --timeout 3m
-      ocrsearch run --space search_spaces/captcha.yaml --data captcha:FOLDER
-      ocrsearch run --space search_spaces/crnn.yaml --data labels.csv --study a
-      ocrsearch run --space search_spaces/lines.yaml --data iam:FOLDER --target 0.05
+      ocrsearch run --space quick --timeout 3m
+      ocrsearch run --space captcha --data captcha:FOLDER
+      ocrsearch run --space crnn --data labels.csv --study a
+      ocrsearch run --space lines --data iam:FOLDER --target 0.05
     """
-    seconds = parse_duration(timeout) if timeout is not None else None
-
     from ocrsearch.cli.display import search_display
-    from ocrsearch.search.api import SearchOptions, search
+    from ocrsearch.search.api import search
+    from ocrsearch.search.options import SearchOptions
 
     options = SearchOptions(
         trials=trials,
         study=study,
         storage=storage,
-        workers=parse_workers(workers),
-        timeout_s=seconds,
         target=target,
         epochs=max_epochs,
         patience=patience,
@@ -205,13 +194,19 @@ def run(
         engine=engine.value,
         address=address,
         gpus_per_worker=gpus_per_worker,
-        data=_data_options(space, data or DIGITS, init, given),
+        data=given,
     )
     if data is None:
         note("note: no --data given: searching the built-in digits")
     with search_display(quiet=as_json) as display:
         result = search(
-            space, data or DIGITS, options, observer=display.update, progress=display.reading
+            space,
+            data or DIGITS,
+            options,
+            observer=display.update,
+            progress=display.reading,
+            workers=workers,
+            timeout=timeout,
         )
     if as_json:
         print_json(_content(result))
@@ -221,19 +216,6 @@ def run(
         raise typer.Exit(130)
     if result.problem is not None:
         raise typer.Exit(1)
-
-
-def _data_options(space: Path, data: str, init: Path | None, given: dict[str, Any]) -> DataOptions:
-    """Return the options given, and for what is not given those of the model to start from."""
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.search.space import load_space
-
-    start = init or load_space(space).init
-    if start is None or not start.is_file():
-        return DataOptions(**given)
-    from ocrsearch.deploy.single_training import inherited_options
-
-    return replace(inherited_options(data, start), **given)
 
 
 def _content(result: SearchResult) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,7 +88,6 @@ def train(
     from ocrsearch.cli.train_display import train_display
     from ocrsearch.deploy.single_training import (
         TrainOptions,
-        inherited_options,
         load_config,
         train,
         training_folder,
@@ -105,7 +103,8 @@ def train(
         seed=seed,
         device=device.value,
         tensorboard=tensorboard,
-        data=replace(inherited_options(data, init, config), **given),
+        data=given,
+        split_as=config if config.suffix == ".pt" else None,
     )
     with train_display(quiet=as_json) as display:
         try:

@@ -21,7 +21,7 @@ Bidi = Literal["off", "ltr", "rtl", "auto-ltr", "auto-rtl"]
 """Base direction of lines. "auto": a line's first letter tells; behind the dash what is assumed
 of a reading that two lines, one of each direction, would look like. "off": no reordering."""
 
-BIDI_SETTINGS = ("auto", "rtl", "ltr", "off")
+BidiSetting = Literal["auto", "rtl", "ltr", "off"]
 """From which the data makes a ``Bidi``."""
 
 RTL_CLASSES = frozenset({"R", "AL", "AN"})

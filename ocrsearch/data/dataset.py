@@ -204,8 +204,9 @@ def _for_fresh(spec: str, options: DataOptions) -> DataOptions:
     """Return the options that data made anew in each epoch can have; nothing is added to it."""
     if options.train_share < 1:
         raise OptionError(
-            f"--train-share {options.train_share}: {spec} draws new pictures in each epoch, of "
-            "which there is no share; set the counts of the recipe"
+            f"{spec} draws new images in each epoch, of which there is no share; "
+            "set the counts of the recipe",
+            "train_share",
         )
     if options.add:
         logger.warning(

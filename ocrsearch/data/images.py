@@ -12,7 +12,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -22,6 +24,9 @@ from ocrsearch.config import FRAME_STRIDE, ImageConfig
 from ocrsearch.data.samples import Drawable, GrayImage
 from ocrsearch.errors import ImageError
 from ocrsearch.memory import is_out_of_memory
+
+ImageName = Path | str | BytesIO
+"""What messages call an image: its path, or a name that its user gave."""
 
 MAX_PIXELS = 64_000_000
 """Largest picture that is decoded, in pixels."""
@@ -126,37 +131,44 @@ def picture_of(source: Path | GrayImage | Drawable) -> GrayImage:
 
 
 @contextmanager
-def open_image(path: Path) -> Iterator[Image.Image]:
+def open_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image]:
     """Open a picture file; what goes wrong while its pixels are decoded within is told too.
+
+    Args:
+        source: path or content of the file.
+        name: name for messages; by default the path.
 
     Raises:
         ImageError: as ``read_image``; ``PATH: PROBLEM`` and then, behind a colon or in
             brackets, particulars.
     """
-    with opened_image(path) as image, decoding(path, image):
+    with opened_image(source, name) as image, decoding(name or source, image):
         yield image
 
 
 @contextmanager
-def opened_image(path: Path) -> Iterator[Image.Image]:
+def opened_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image]:
     """Open a picture file of which nothing is decoded yet; see ``decoding``.
+
+    Args:
+        source: path or content of the file.
+        name: name for messages; by default the path.
 
     Raises:
         ImageError: as ``read_image``, while the file is opened.
     """
     with ExitStack() as held:
-        with image_errors(path):
-            check_file(path)
+        with image_errors(name or source):
             # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
-            file = held.enter_context(path.open("rb"))
-            image = held.enter_context(Image.open(file, formats=_formats(path)))
+            file = held.enter_context(_binary(source))
+            image = held.enter_context(Image.open(file, formats=_formats(source)))
             if isinstance(image, IcoImagePlugin.IcoImageFile):  # its header may lie
-                check_size(path, image.ico.getimage(image.size).size)
+                check_size(name or source, image.ico.getimage(image.size).size)
         yield image
 
 
 @contextmanager
-def decoding(path: Path, image: Image.Image) -> Iterator[None]:
+def decoding(path: ImageName, image: Image.Image) -> Iterator[None]:
     """Decode the current frame of an open picture in the body: a large one alone, and quietly.
 
     Raises:
@@ -172,7 +184,7 @@ def decoding(path: Path, image: Image.Image) -> Iterator[None]:
 
 
 @contextmanager
-def image_errors(path: Path) -> Iterator[None]:
+def image_errors(path: ImageName) -> Iterator[None]:
     """Turn any error in the body into an ImageError that names the file; silence warnings."""
     try:
         with _QUIET():
@@ -204,20 +216,29 @@ def holds_picture(path: Path) -> bool:
         return False
 
 
-def _formats(path: Path) -> list[str]:
+def _formats(source: Path | BytesIO) -> list[str]:
     Image.init()
-    named = NAMED_FORMATS.get(path.suffix.lower())
+    named = NAMED_FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else None
     formats = [*FILE_FORMATS, named] if named else FILE_FORMATS
     return [name for name in formats if name in Image.OPEN]  # Pillow may be built without some
 
 
-def _not_a_picture(path: Path) -> str:
+def _not_a_picture(path: ImageName) -> str:
     """Return what is wrong with a file that no decoder takes."""
-    with path.open("rb") as file:
-        start = file.read(12)
+    start = b""
+    if isinstance(path, Path):
+        with path.open("rb") as file:
+            start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
         return "a HEIC picture, which cannot be read; convert it to JPEG or PNG"
     return f"not a picture that can be read (allowed: {', '.join(FILE_FORMATS)})"
+
+
+def _binary(source: Path | BytesIO) -> BinaryIO:
+    if isinstance(source, BytesIO):
+        return source
+    check_file(source)
+    return source.open("rb")
 
 
 def to_gray(image: Image.Image) -> GrayImage:
@@ -299,7 +320,7 @@ def check_file(path: Path) -> None:
         raise ImageError(f"{path}: too large a file: {size} MB, at most {limit} MB; scale it down")
 
 
-def check_size(path: Path, size: tuple[int, int]) -> None:
+def check_size(path: ImageName, size: tuple[int, int]) -> None:
     """Refuse a picture without pixels or with too many with an ImageError."""
     width, height = size
     if width * height > MAX_PIXELS:
@@ -308,7 +329,7 @@ def check_size(path: Path, size: tuple[int, int]) -> None:
         raise ImageError(f"{path}: an empty picture ({width} x {height} pixels)")
 
 
-def _too_large(path: Path, found: str) -> str:
+def _too_large(path: ImageName, found: str) -> str:
     limit = MAX_PIXELS // 1_000_000
     return f"{path}: too large a picture: {found}at most {limit} megapixels; scale it down"
 

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ocrsearch.data.bidi import BIDI_SETTINGS
+from pydantic import BeforeValidator, Field
+
+from ocrsearch.config import Integer, Number
+from ocrsearch.data.bidi import BidiSetting
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
+from ocrsearch.explain import checked_values, suggestion
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+PathText = Annotated[str, BeforeValidator(_text)]
+"""The path of a file as text; a ``Path`` is converted."""
 
 MAX_BAD = 0.01
 """Share of samples that may be unusable, unless it is given."""
@@ -41,29 +53,22 @@ class DataOptions:
     """
 
     group: str = ""
-    splits: str = ""
-    split_seed: int = 0
-    train_share: float = 1.0
+    splits: PathText = ""
+    split_seed: Annotated[Integer, Field(ge=0)] = 0
+    train_share: Annotated[Number, Field(gt=0, le=1)] = 1.0
     keep_err: bool = False
-    max_bad: float = MAX_BAD
-    bidi: str = "auto"
-    add: str = ""
+    max_bad: Annotated[Number, Field(ge=0, le=1)] = MAX_BAD
+    bidi: BidiSetting = "auto"
+    add: PathText = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_bad <= 1:
-            raise OptionError(f"--max-bad {self.max_bad}: must be a share from 0 to 1")
-        if not 0 < self.train_share <= 1:
-            raise OptionError(f"--train-share {self.train_share}: must be over 0 and at most 1")
-        if self.bidi not in BIDI_SETTINGS:
-            raise OptionError(f"--bidi {self.bidi}: must be one of {', '.join(BIDI_SETTINGS)}")
-        if self.split_seed < 0:
-            raise OptionError(f"--split-seed {self.split_seed}: must be 0 or more")
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
         try:
             re.compile(self.group)
         except re.error as error:
-            raise OptionError(
-                f"--group {self.group!r}: not a regular expression ({error})"
-            ) from None
+            problem = f"must be a regular expression, got {self.group!r} ({error})"
+            raise OptionError(problem, "group") from None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that mean the same in any working folder."""
@@ -77,7 +82,33 @@ class DataOptions:
 
         Programs that gave no ``bidi`` reordered nothing.
         """
-        return cls(**{"bidi": "off", **values}) if values else cls()
+        return cls(**{"bidi": "off", **values}) if values != {} else cls()
+
+
+def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options that a user has chosen, by name.
+
+    Args:
+        options: all options, of which those with another value than by default count as chosen;
+            or only those chosen.
+
+    Raises:
+        OptionError: an unknown name, or not options at all.
+    """
+    if options is None:
+        return {}
+    defaults = {field.name: field.default for field in fields(DataOptions)}
+    if isinstance(options, DataOptions):
+        values = vars(options)
+        return {name: values[name] for name in defaults if values[name] != defaults[name]}
+    if not isinstance(options, Mapping):
+        raise OptionError(
+            f"must be ocrsearch.DataOptions or a dict, got {type(options).__name__}", "data"
+        )
+    for name in options:
+        if name not in defaults:
+            raise OptionError(f"{name}: no such option{suggestion(str(name), defaults)}", "data")
+    return dict(options)
 
 
 def _absolute(path: str) -> str:

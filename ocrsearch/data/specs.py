@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,12 @@ from ocrsearch.data.digits import make_digits
 from ocrsearch.data.formats import FORMATS, LabelFormat, all_formats
 from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
+from ocrsearch.explain import shown
 
 BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": make_digits}
+
+ACCEPTED = "a path, text such as 'captcha:FOLDER', or 'digits'"
+"""Values that users give for a dataset."""
 
 LABEL_FILE_NAMES = ("labels", "data", "train", "metadata", "words", "lines")
 """Label files of these names say nothing of what they are about; their folder does."""
@@ -33,6 +38,38 @@ def read_samples(spec: str) -> list[Sample]:
     if colon and name in formats:
         return formats[name].read(_path(spec, path))
     return _read_bare_path(spec)
+
+
+def data_spec(data: str | Path) -> str:
+    """Return the specification of a dataset that is given as text or as a path.
+
+    A path is never taken for ``FORMAT:PATH`` or a built-in set, whatever its name.
+
+    Raises:
+        DataError: a value of another type.
+    """
+    if isinstance(data, Path):
+        path = data.absolute() if data.parts[:1] and data.parts[0].startswith("~") else data
+        return str(path) if path.is_absolute() else f".{os.sep}{path}"
+    if not isinstance(data, str) or not data:
+        raise DataError(f"data: found {shown(data)}, must be {ACCEPTED}")
+    return str(data)
+
+
+def same_data(spec: str, other: str) -> bool:
+    """Whether two specifications name the same file or folder, or the same built-in set."""
+    return spec == other or _place(spec) == _place(other)
+
+
+def _place(spec: str) -> str:
+    name, _, path = spec.partition(":")
+    if spec in BUILT_IN:
+        return spec
+    text = path if name in all_formats() else spec
+    try:
+        return str(_path(spec, text).resolve())
+    except (DataError, OSError, RuntimeError, ValueError):  # no path, or links in a circle
+        return spec
 
 
 def data_name(spec: str) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from ocrsearch.config import Integer, Number
 from ocrsearch.data.bidi import has_rtl
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.text_file import read_texts
 from ocrsearch.deploy.bundle import Bundle
 from ocrsearch.errors import OptionError
+from ocrsearch.explain import checked_values
 from ocrsearch.models.automaton import Automaton, Fusion
 from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.factory import ARCHITECTURES
@@ -31,6 +34,9 @@ LM_WEIGHT = 0.6
 LENGTH_BONUS = 1.0
 LEXICON_WEIGHT = 2.0
 CTC_WEIGHT = 0.3
+
+Finite = Annotated[Number, Field(allow_inf_nan=False)]
+Weight = Annotated[Finite, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -56,35 +62,25 @@ class DecodingOptions:
         OptionError: a value out of its range, or one that needs another.
     """
 
-    beam: int = 0
+    beam: Annotated[Integer, Field(ge=0, le=MAX_BEAM)] = 0
     language_model: str | Path | NgramCounts | None = None
-    lm_weight: float | None = None
-    length_bonus: float | None = None
+    lm_weight: Weight | None = None
+    length_bonus: Finite | None = None
     lexicon: str | Path | None = None
-    lexicon_weight: float | None = None
-    ctc_weight: float | None = None
-    views: int = 1
+    lexicon_weight: Weight | None = None
+    ctc_weight: Weight | None = None
+    views: Annotated[Integer, Field(ge=1, le=len(WIDTHS))] = 1
 
     def __post_init__(self) -> None:
-        if not 1 <= self.views <= len(WIDTHS):
-            raise OptionError(f"--views {self.views}: must be an integer from 1 to {len(WIDTHS)}")
-        if not 0 <= self.beam <= MAX_BEAM:
-            raise OptionError(
-                f"--beam {self.beam}: must be an integer from 0 to {MAX_BEAM}; 0 decodes greedily"
-            )
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
         of_beam = [f.name for f in fields(self) if f.default is None]
         given = [name for name in of_beam if getattr(self, name) is not None]
         if given and not self.beam:
-            raise OptionError(f"{_option(given[0])}: works in a beam search only; give --beam 10")
+            raise OptionError("works in a beam search only; set beam to 10, for example", given[0])
         for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
             if weight in given and needs not in given:
-                raise OptionError(f"{_option(weight)}: needs {_option(needs)} FILE")
-        for name in ("lm_weight", "lexicon_weight", "ctc_weight", "length_bonus"):
-            value = getattr(self, name)
-            lowest = -math.inf if name == "length_bonus" else 0.0
-            if value is not None and not (math.isfinite(value) and value >= lowest):
-                allowed = "a finite number" + (", 0 or more" if lowest == 0.0 else "")
-                raise OptionError(f"{_option(name)} {value}: must be {allowed}")
+                raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,8 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     names = [member.config.model.architecture for member in members]
     for name in names:
         if ARCHITECTURES[name].beam is None:
-            raise OptionError(f"--beam {options.beam}: a {name} reads one symbol; leave --beam out")
+            problem = f"a {name} reads one symbol; leave it out"
+            raise OptionError(problem, "beam")
     about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
@@ -207,11 +204,11 @@ def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
 def _check_ctc_weight(given: float | None, members: Sequence[Bundle]) -> None:
     names = [member.config.model.architecture for member in members]
     if given is not None and "seq2seq" not in names:
-        raise OptionError(f"--ctc-weight {given}: only for seq2seq, and this model is a {names[0]}")
+        problem = f"only for seq2seq, and this model is a {names[0]}"
+        raise OptionError(problem, "ctc_weight")
     if given and not any(map(_has_ctc_head, members)):
-        raise OptionError(
-            f"--ctc-weight {given}: this model was trained without its CTC head; leave it out"
-        )
+        problem = "this model was trained without its CTC head; leave it out"
+        raise OptionError(problem, "ctc_weight")
 
 
 def _has_ctc_head(member: Bundle) -> bool:
@@ -226,7 +223,3 @@ def _one_or_each(values: Sequence[float]) -> float | list[float]:
 
 def _or_default(value: float | None, default: float) -> float:
     return default if value is None else value
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

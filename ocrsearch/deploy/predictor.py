@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, overload
 
-import numpy as np
-from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.documents import read_pages
-from ocrsearch.data.images import read_image, shrink_line, to_gray
+from ocrsearch.data.images import shrink_line
 from ocrsearch.data.layout import find_lines
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle, load_bundle
 from ocrsearch.deploy.decoding import DecodingOptions, build_decoder
+from ocrsearch.deploy.inputs import Picture, read_input
 from ocrsearch.deploy.pages import PageLine, PagePrediction
 from ocrsearch.deploy.reader import Reader, read_together
-from ocrsearch.errors import DataError, ImageError
+from ocrsearch.errors import ImageError, OptionError
+from ocrsearch.explain import shown
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.training.confusions import (
     Confusion,
@@ -30,8 +32,6 @@ from ocrsearch.training.confusions import (
 )
 from ocrsearch.training.device import limit_threads, select_device
 from ocrsearch.training.metrics import Metrics, bootstrap_intervals, compute_metrics
-
-Picture = str | Path | Image.Image | np.ndarray
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000
@@ -114,21 +114,34 @@ class Predictor:
         ]
         self._readers = [r.at_width(width) for width in self.decoder.widths for r in readers]
 
-    def predict(self, picture: Picture) -> Prediction:
-        """Read one picture of a line of text.
+    @overload
+    def predict(self, picture: Picture) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, picture: Sequence[Picture]) -> list[Prediction]: ...
+    def predict(self, picture: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
+        """Read an image of a line of text, or a list of such images.
 
         Args:
-            picture: a file, a Pillow image, or (H, W) or (H, W, 3 or 4) uint8.
+            picture: the path of a file, the bytes of a file, an open file, a PIL image, an array
+                or a tensor, see ``read_input``; or a list or tuple of these.
+
+        Returns:
+            The text and its confidence; for a list, a list of these in the same order.
 
         Raises:
-            ImageError: a file that cannot be read.
-            DataError: an array of another shape or type.
+            ImageError: a file or an image that cannot be read.
+            DataError: a value of another type, an array of another shape or range.
         """
-        return self.predict_many([picture])[0]
+        if isinstance(picture, list | tuple):
+            return self.predict_many(picture)
+        return self.predict_many([cast(Picture, picture)])[0]
 
     def predict_many(self, pictures: Sequence[Picture]) -> list[Prediction]:
-        """Read many pictures, in batches of similar width; see ``predict``."""
-        return self._read([_load(picture) for picture in pictures])
+        """Read many images, in batches of similar width; see ``predict``."""
+        places = [f"image {i} of {len(pictures)}" for i in range(1, len(pictures) + 1)]
+        where = ["image"] if len(pictures) == 1 else places
+        pairs = zip(pictures, where, strict=True)
+        return self._read([shrink_line(read_input(picture, place)) for picture, place in pairs])
 
     def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[Path, list[Prediction] | str]]:
         """Read files of line pictures, some hundred pictures at a time.
@@ -176,10 +189,10 @@ class Predictor:
             ImageError: a file that cannot be read.
             DataError: an array of another shape or type.
         """
-        if isinstance(picture, str | Path):
+        if isinstance(picture, str | os.PathLike):
             page = next(read_pages(Path(picture)))
         else:
-            page = _load(picture)
+            page = read_input(picture, "page")
         layout = find_lines(page)
         predictions = self._read([line.image for line in layout.lines])
         lines = tuple(
@@ -236,24 +249,40 @@ def load(
 
     Raises:
         BundleError: no such file, or not a model.
+        OptionError: a value of another type.
         OcrSearchError: see ``build_decoder``.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"must be the path of a model file, got {shown(path)}", "model")
+    if decoding is not None and not isinstance(decoding, DecodingOptions):
+        problem = f"must be ocrsearch.DecodingOptions(beam=10, ...), got {shown(decoding)}"
+        raise OptionError(problem, "decoding")
     return Predictor(load_bundle(Path(path)), device, decoding)
 
 
-def _load(picture: Picture) -> GrayImage:
-    if isinstance(picture, str | Path):
-        return read_image(Path(picture))
-    if isinstance(picture, Image.Image):
-        if 0 in picture.size:
-            raise DataError(f"a picture must not be empty, found {picture.size} pixels")
-        return to_gray(picture)
-    fits = picture.dtype == np.uint8 and (
-        picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] in (3, 4))
-    )
-    if not fits or picture.size == 0:
-        raise DataError(
-            f"a picture as an array must be (H, W) or (H, W, 3 or 4) uint8, "
-            f"found {picture.shape} {picture.dtype}"
-        )
-    return to_gray(Image.fromarray(picture))
+@overload
+def predict(  # type: ignore[overload-overlap]
+    model: str | Path | Predictor,
+    picture: Picture,
+    device: str = "auto",
+    decoding: DecodingOptions | None = None,
+) -> Prediction: ...
+@overload
+def predict(
+    model: str | Path | Predictor,
+    picture: Sequence[Picture],
+    device: str = "auto",
+    decoding: DecodingOptions | None = None,
+) -> list[Prediction]: ...
+def predict(
+    model: str | Path | Predictor,
+    picture: Picture | Sequence[Picture],
+    device: str = "auto",
+    decoding: DecodingOptions | None = None,
+) -> Prediction | list[Prediction]:
+    """Load a model and read an image or a list of images; see ``load`` and ``Predictor.predict``.
+
+    To read images again and again, ``load`` the model once and call its ``predict``.
+    """
+    predictor = model if isinstance(model, Predictor) else load(model, device, decoding)
+    return predictor.predict(picture)

@@ -8,15 +8,16 @@ the training is finished.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 from filelock import FileLock, Timeout
+from pydantic import SkipValidation
 
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.charset import Charset
@@ -29,14 +30,16 @@ from ocrsearch.data.dataset import (
 from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError
+from ocrsearch.explain import checked_values
 from ocrsearch.files import remove_leftovers
 from ocrsearch.memory import is_out_of_memory
-from ocrsearch.search.api import check_seed
 from ocrsearch.search.feasibility import check_feasible
+from ocrsearch.search.options import DeviceName, Seed
 from ocrsearch.search.space import load_space
 from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.device import installed_versions, select_device, training_threads
 from ocrsearch.training.epochs import Epochs, training_result
+from ocrsearch.training.inherited import inherited_options
 from ocrsearch.training.precision import Precision, faster_precision
 from ocrsearch.training.session import train_epochs
 from ocrsearch.training.tensorboard import TensorBoardLog
@@ -54,17 +57,26 @@ class TrainOptions:
 
     Attributes:
         init: model file whose weights are kept, as far as they fit.
-        seed: of weights and data order.
+        seed: random seed for the initial weights and the data order.
         device: "auto", "cpu" or "cuda".
         tensorboard: folder for TensorBoard's logs.
-        data: how the data is read and split.
+        data: how to read and split the data, as in ``SearchOptions``.
+        split_as: another model, which was perhaps trained on the same data.
+
+    Raises:
+        OptionError: a value of another type, or out of its range.
     """
 
     init: Path | None = None
-    seed: int = 0
-    device: str = "auto"
+    seed: Seed = 0
+    device: DeviceName = "auto"
     tensorboard: Path | None = None
-    data: DataOptions = field(default_factory=DataOptions)
+    data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None
+    split_as: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True)
@@ -120,27 +132,6 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
     return space.resolve({}), space.init
 
 
-def inherited_options(data: str, *models: Path | None) -> DataOptions:
-    """Return how the first model that was trained on the same data had it read and split.
-
-    So what a model that is trained further has learned from is not in its new validation and
-    test splits.
-
-    Args:
-        data: as the user writes it.
-        models: files; what is no model file does not count.
-
-    Raises:
-        BundleError: a model file that cannot be read.
-    """
-    for path in models:
-        if path is not None and path.suffix == ".pt":
-            bundle = load_bundle(path)
-            if bundle.provenance.get("data") == data:
-                return bundle.data_options()
-    return DataOptions()
-
-
 def train(
     config: Config,
     data: str,
@@ -163,15 +154,15 @@ def train(
     """
     options, observer = options or TrainOptions(), observer or Observer()
     _check_export(export)
-    check_seed(options.seed)
+    data_options = inherited_options(data, options.data, options.init, options.split_as)
     device = select_device(options.device)
     start = read_start_weights(options.init) if options.init else None
     log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
     folder = training_folder(export)
     with _lock(folder):
         remove_leftovers(folder)
-        dataset = load_dataset(data, options.data, observer.reading)
-        unfit = check_feasible(config, dataset.splits["train"], options.data.max_bad)
+        dataset = load_dataset(data, data_options, observer.reading)
+        unfit = check_feasible(config, dataset.splits["train"], data_options.max_bad)
         dataset = replace(dataset, bad=[*dataset.bad, *unfit])
         record = _open_record(folder, _facts(config, dataset, options.seed, start), device)
         if left_out := write_left_out(dataset, folder / LEFT_OUT):
@@ -185,7 +176,7 @@ def train(
                 observer.note(_introduction(trainer, start, folder))
                 record |= _run(trainer, folder, log, observer)
             _write_record(record, folder)
-        bundle = _bundle(folder, record, dataset, options.data)
+        bundle = _bundle(folder, record, dataset, data_options)
         save_bundle(bundle, export)
         (folder / LAST).unlink(missing_ok=True)
     return TrainResult(bundle, len(dataset.bad))

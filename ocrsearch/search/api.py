@@ -6,12 +6,12 @@ import re
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Unpack
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,9 +24,9 @@ from ocrsearch.data.dataset import (
     write_left_out,
 )
 from ocrsearch.data.options import DataOptions
-from ocrsearch.data.specs import data_name
+from ocrsearch.data.specs import data_name, data_spec
 from ocrsearch.data.usable import Progress
-from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.errors import StudyError
 from ocrsearch.files import remove_leftovers
 from ocrsearch.machine import n_cores
 from ocrsearch.search.artifacts import open_artifacts
@@ -37,13 +37,14 @@ from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.gpu_room import trials_at_once
 from ocrsearch.search.labels_fit import unfit_in_space
+from ocrsearch.search.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.postgresql import database_reason
+from ocrsearch.search.ready import open_space
 from ocrsearch.search.sharing import Sharing, hold_study
-from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Status
 from ocrsearch.search.study import (
-    DEFAULT_STORAGE,
     StudyFacts,
     check_study_name,
     open_storage,
@@ -52,53 +53,11 @@ from ocrsearch.search.study import (
     study_folder,
 )
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
+from ocrsearch.training.inherited import inherited_options
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
 
 LONG_AGO_S = 3600.0
 """Age of a temporary file that no other machine writes any more."""
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How a search is run; what is searched is in the space.
-
-    Attributes:
-        trials: total of finished configurations in the study.
-        study: its name; None for one made of the names of space and data.
-        storage: URL of the study database.
-        workers: processes; None for one a core, on a GPU for as many as its memory has room for.
-        timeout_s: seconds after which the search ends.
-        target: validation CER at which it ends.
-        epochs: total of epochs at which it ends.
-        patience: it ends when so many configurations in a row bring no lower validation CER.
-        disk_mb: what weights and checkpoints may take.
-        warm_start: an earlier study, whose best configurations a new one begins with.
-        init: model whose weights all configurations start from, in place of the space's.
-        seed: of sampler, weights and data order.
-        device: "auto", "cpu" or "cuda".
-        engine: "local" for processes, "ray" for actors of Ray.
-        address: of a Ray cluster; None for one on this machine alone.
-        gpus_per_worker: share of a GPU that an actor has; with 0 it computes on its CPU.
-        data: how the data is read and split.
-    """
-
-    trials: int = 100
-    study: str | None = None
-    storage: str = DEFAULT_STORAGE
-    workers: int | None = None
-    timeout_s: float | None = None
-    target: float | None = None
-    epochs: int | None = None
-    patience: int | None = None
-    disk_mb: float | None = None
-    warm_start: str | None = None
-    init: Path | None = None
-    seed: int = 0
-    device: str = "auto"
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None
-    gpus_per_worker: float = 0.0
-    data: DataOptions = field(default_factory=DataOptions)
 
 
 @dataclass(frozen=True)
@@ -127,29 +86,38 @@ class SearchResult:
 
 
 def search(
-    space: Space | str | Path,
-    data: str = "digits",
+    space: Space | str | Path | Mapping[str, Any],
+    data: str | Path = "digits",
     options: SearchOptions | None = None,
     *,
     observer: Observer | None = None,
     progress: Progress | None = None,
+    **arguments: Unpack[SearchArguments],
 ) -> SearchResult:
-    """Search a space on labelled pictures; the same call again continues the study.
+    """Search a space on labelled images. The same call again resumes the study.
 
     Args:
-        space: a checked space, or the path of its file.
-        data: see ``read_samples``.
-        options: how to run it.
-        observer: told of every change.
-        progress: told how many pictures are read.
+        space: name of a ready space ("captcha", "lines", ...), path of a YAML file, dict in the
+            shape of such a file, or a checked space.
+        data: path of a dataset, text such as "captcha:FOLDER", or "digits".
+        options: how to run the search.
+        observer: called with the status after every change.
+        progress: called with the number of images read, and of all.
+        **arguments: options by name, in place of those in ``options``: trials, study, storage,
+            workers, timeout ("30m" or seconds), target, max_epochs, patience, max_disk,
+            warm_start, init, seed, device, engine, address, gpus_per_worker; and how to read and
+            split the data: group, splits, split_seed, train_share, keep_err, max_bad, bidi, add.
+            See ``SearchOptions`` and ``DataOptions``.
 
     Raises:
         OcrSearchError: the space, the data, the study or an option is wrong.
     """
-    options = options or SearchOptions()
-    space = _space(space, options.init)
-    _check(options)
-    name = check_study_name(options.study) if options.study else default_name(space, data)
+    options = search_options(options, arguments)
+    space = open_space(space)
+    space = space if options.init is None else replace(space, init=options.init)
+    data = data_spec(data)
+    data_options = inherited_options(data, options.data, space.init)
+    name = default_name(space, data) if options.study is None else check_study_name(options.study)
     folder = study_folder(options.storage, name)
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
@@ -157,11 +125,11 @@ def search(
             remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
             own = sharing.folder(folder)
             engine = stack.enter_context(_engine(options, own, space.init))
-            dataset = load_dataset(data, options.data, progress)
+            dataset = load_dataset(data, data_options, progress)
             space, init, start_line = _start_from(space, dataset)
-            unfit = unfit_in_space(space, dataset.splits["train"], options.data.max_bad)
+            unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_bad)
             dataset = replace(dataset, bad=[*dataset.bad, *unfit])
-            facts = _facts(space, dataset, options, init)
+            facts = _facts(space, dataset, data_options, options.seed, init)
             study = _study(storage, name, space, facts, options.warm_start, sharing)
             left_out = _prepare_folder(dataset, folder, own, space.init)
             coordinator = Coordinator(
@@ -187,12 +155,6 @@ def search(
             problem = None if trained else why_nothing_trained(study.get_trials(deepcopy=False))
     n_bad = len(dataset.bad)
     return SearchResult(name, options.storage, ending, status, n_bad, left_out, did, problem)
-
-
-def _space(space: Space | str | Path, init: Path | None) -> Space:
-    """Return a checked space, which starts from a model of its own or from the one given."""
-    space = space if isinstance(space, Space) else load_space(Path(space))
-    return space if init is None else replace(space, init=init)
 
 
 def _study(
@@ -239,47 +201,6 @@ def _limits(options: SearchOptions) -> Limits:
     )
 
 
-def _check(options: SearchOptions) -> None:
-    if options.trials < 1:
-        raise OptionError(f"--trials {options.trials}: must be at least 1")
-    if options.workers is not None and options.workers < 1:
-        raise OptionError(f"--workers {options.workers}: must be at least 1")
-    for name, value in {"max-epochs": options.epochs, "patience": options.patience}.items():
-        if value is not None and value < 1:
-            raise OptionError(f"--{name} {value}: must be at least 1")
-    if options.disk_mb is not None and not options.disk_mb > 0:
-        raise OptionError(f"--max-disk {options.disk_mb:g}: must be megabytes, more than 0")
-    _check_engine(options)
-    check_seed(options.seed)
-    if options.init is not None and not options.init.is_file():
-        raise OptionError(f"--init {options.init}: no such model file")
-    if options.target is not None and not options.target >= 0:
-        raise OptionError(f"--target {options.target}: must be an error rate, 0 or more")
-
-
-def _check_engine(options: SearchOptions) -> None:
-    gpus = options.gpus_per_worker
-    if not 0 <= gpus <= 1:
-        raise OptionError(f"--gpus-per-worker {gpus:g}: must be from 0 to 1")
-    if options.engine == "ray":
-        if options.device == "cuda" and gpus == 0:
-            raise OptionError("--device cuda: with --engine ray give --gpus-per-worker as well")
-        return
-    if options.address is not None or gpus:
-        option = "--address" if options.address is not None else "--gpus-per-worker"
-        raise OptionError(f"{option}: works with --engine ray only")
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a seed that some generator would.
-
-    Raises:
-        OptionError: it is negative or too large.
-    """
-    if not 0 <= seed < 2**31:
-        raise OptionError(f"--seed {seed}: must be from 0 to {2**31 - 1}")
-
-
 def _start_from(space: Space, dataset: Dataset) -> tuple[Space, str | None, str | None]:
     """Read the model that the space starts from, if there is one.
 
@@ -296,15 +217,17 @@ def _start_from(space: Space, dataset: Dataset) -> tuple[Space, str | None, str 
     return prepared, start.digest, line
 
 
-def _facts(space: Space, dataset: Dataset, options: SearchOptions, init: str | None) -> StudyFacts:
+def _facts(
+    space: Space, dataset: Dataset, data_options: DataOptions, seed: int, init: str | None
+) -> StudyFacts:
     return StudyFacts(
         space_name=space.name,
         space=space.content,
         data_spec=dataset.spec,
         data_fingerprint=dataset.fingerprint,
         n_samples={split: len(part) for split, part in dataset.splits.items()},
-        data_options=options.data.to_dict(),
-        seed=options.seed,
+        data_options=data_options.to_dict(),
+        seed=seed,
         init=init,
         objective=space.settings.objective,
     )

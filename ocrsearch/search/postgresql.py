@@ -42,9 +42,10 @@ def database_folder(url: URL) -> Path:
     """
     shown = url.render_as_string(hide_password=True)
     if not url.database or not DATABASE_NAME.fullmatch(url.database):
-        raise OptionError(f"--storage {shown}: names no database; write it as {EXAMPLE}")
+        raise OptionError(f"{shown} names no database; write it as {EXAMPLE}", "storage")
     if url.query:
-        raise OptionError(f"--storage {shown}: takes no options after '?'; write it as {EXAMPLE}")
+        problem = f"{shown} takes no options after '?'; write it as {EXAMPLE}"
+        raise OptionError(problem, "storage")
     return Path("studies") / url.database
 
 
@@ -62,8 +63,8 @@ def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
     database_folder(url)
     if importlib.util.find_spec(DRIVER) is None:
         raise OptionError(
-            "--storage: the driver for PostgreSQL is not installed; "
-            "pip install 'ocrsearch[postgresql]'"
+            "the driver for PostgreSQL is not installed; pip install 'ocrsearch[postgresql]'",
+            "storage",
         )
     logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # told by us
     shown = url.render_as_string(hide_password=True)

@@ -165,6 +165,33 @@ def parse_space(text: str, name: str) -> Space:
     return _build(parse_yaml(text, name), name, name, Path())
 
 
+def space_from_dict(content: Mapping[str, Any], name: str = "space") -> Space:
+    """Check a space given as a dict in the shape of a YAML file; see ``parse_space``.
+
+    Tuples stand for lists, and numbers of NumPy for numbers.
+    """
+    try:
+        plain = _plain(content, name)
+    except RecursionError:
+        raise SpaceError(f"{name}: too deeply nested") from None
+    return _build(plain, name, name, Path())
+
+
+def _plain(value: Any, place: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(part, f"{place}: {key}") for key, part in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(part, place) for part in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    allowed = "text, a number, true, false, null, a list or a dict"
+    raise SpaceError(f"{place}: found {shown(value)}, must be {allowed}")
+
+
 def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Space:
     content = dict(content)
     init = _init(content.pop("init", None), where, folder)

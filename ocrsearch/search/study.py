@@ -28,13 +28,13 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.options import DEFAULT_STORAGE as DEFAULT_STORAGE
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
 from ocrsearch.search.space import Space, Values
 from ocrsearch.search.storage import StudyStorage
 from ocrsearch.training.epochs import best_epoch
 
-DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SQLITE_TIMEOUT_S = 60
 SEEDS_APART = 100_003
@@ -162,16 +162,16 @@ def parse_storage(url: str) -> URL:
     except (ArgumentError, ValueError):
         without_password = re.sub(r":[^:/@]+@", ":***@", url)
         raise OptionError(
-            f"--storage {without_password}: not a database URL; write it as {DEFAULT_STORAGE} "
-            f"or {EXAMPLE}"
+            f"not a database URL: {without_password}; write it as {DEFAULT_STORAGE} or {EXAMPLE}",
+            "storage",
         ) from None
     backend = parsed.get_backend_name()
     if backend not in ("sqlite", "postgresql"):
         raise OptionError(
-            f"--storage: {backend} is not supported; write it as {DEFAULT_STORAGE} or {EXAMPLE}"
+            f"{backend} is not supported; write it as {DEFAULT_STORAGE} or {EXAMPLE}", "storage"
         )
     if backend == "sqlite" and (not parsed.database or parsed.database == ":memory:"):
-        raise OptionError(f"--storage {url}: names no file; write it as {DEFAULT_STORAGE}")
+        raise OptionError(f"{url} names no file; write it as {DEFAULT_STORAGE}", "storage")
     return parsed
 
 
@@ -202,7 +202,8 @@ def check_study_name(name: str) -> str:
         OptionError: it cannot.
     """
     if not NAME_PATTERN.fullmatch(name):
-        raise OptionError(f"--study {name!r}: use letters, digits, '.', '_' and '-' only")
+        problem = f"use letters, digits, '.', '_' and '-' only, got {name!r}"
+        raise OptionError(problem, "study")
     return name
 
 

@@ -21,13 +21,16 @@ def select_device(name: str) -> torch.device:
         name: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
 
     Raises:
-        OptionError: CUDA is asked for and not there.
+        OptionError: another name, or CUDA where there is no GPU.
     """
+    if name not in ("auto", "cpu", "cuda"):
+        raise OptionError(f"must be 'auto', 'cpu' or 'cuda', got {name!r}", "device")
     has_cuda = torch.cuda.is_available()
     if name == "auto":
         return torch.device("cuda" if has_cuda else "cpu")
     if name == "cuda" and not has_cuda:
-        raise OptionError("--device cuda: PyTorch finds no GPU here; use --device cpu or auto")
+        problem = "PyTorch finds no GPU here; use cpu or auto"
+        raise OptionError(problem, "device")
     return torch.device(name)
 
 

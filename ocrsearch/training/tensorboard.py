@@ -31,12 +31,12 @@ class TensorBoardLog:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise OptionError(
-                "--tensorboard: TensorBoard is not installed; pip install 'ocrsearch[tensorboard]'"
+                "TensorBoard is not installed; pip install 'ocrsearch[tensorboard]'", "tensorboard"
             ) from None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OptionError(f"--tensorboard {folder}: {error.strerror or error}") from None
+            raise OptionError(f"{folder}: {error.strerror or error}", "tensorboard") from None
         # a writer takes back what is in the folder: none before there is something to write
         self._open: Callable[[], SummaryWriter] = partial(SummaryWriter, str(folder), purge_step=1)
         self._writer: SummaryWriter | None = None

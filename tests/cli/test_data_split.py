@@ -72,13 +72,13 @@ def test_what_a_share_leaves_out_has_no_split(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--group", "("], 2, "--group '(': not a regular expression"),
+        (["--group", "("], 2, "--group: must be a regular expression, got '('"),
         (["--group", "^1"], 1, "--group '^1': finds nothing in 30 of 40 names, first '20.png'"),
         (["--group", "png"], 1, "no samples in the val split (of 40 in 1 groups)"),
         (["--splits", "missing.csv"], 1, "missing.csv: no such file"),
-        (["--train-share", "0"], 2, "--train-share 0.0"),
-        (["--split-seed", "-2"], 2, "--split-seed -2"),
-        (["--max-bad", "3"], 2, "--max-bad 3"),
+        (["--train-share", "0"], 2, "--train-share: must be more than 0, got 0.0"),
+        (["--split-seed", "-2"], 2, "--split-seed: must be at least 0, got -2"),
+        (["--max-bad", "3"], 2, "--max-bad: must be at most 1, got 3.0"),
     ],
 )
 def test_wrong_options_are_one_line(

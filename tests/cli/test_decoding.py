@@ -220,8 +220,8 @@ def test_evaluate_by_beam_search(
         (("--beam", 5, "--language-model", "none.npz"), 1, "none.npz: no such language model"),
         (("--beam", 5, "--language-model", "a.txt"), 1, "a.txt: not a language model"),
         (("--beam", 5, "--lexicon", "none.txt"), 1, "lexicon:none.txt: no such file"),
-        (("--beam", -5), 2, "--beam -5: must be an integer from 0 to 1000"),
-        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight 1.0: only for seq2seq"),
+        (("--beam", -5), 2, "--beam: must be at least 0, got -5"),
+        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight: only for seq2seq"),
     ],
 )
 def test_decoding_that_cannot_be(

@@ -18,9 +18,7 @@ from ocrsearch.cli.display import (
     render,
     search_display,
 )
-from ocrsearch.cli.options import parse_duration
 from ocrsearch.config import Config
-from ocrsearch.errors import OptionError
 from ocrsearch.search.status import Limits, Running, Status
 
 
@@ -158,33 +156,6 @@ def test_a_terminal_is_redrawn_and_lines_scroll_above(monkeypatch: pytest.Monkey
 
 
 # --- times ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("90", 90),
-        ("90s", 90),
-        ("30m", 1800),
-        ("2h", 7200),
-        ("1h30m", 5400),
-        ("1h30m15s", 5415),
-        ("1.5h", 5400),
-        ("0.5", 0.5),
-        (" 10M ", 600),
-        ("1h15s", 3615),
-    ],
-)
-def test_parse_duration(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize(
-    "text", ["", " ", "0", "0s", "0h0m", "abc", "-5", "-5m", "5d", "m", "1m2h", "1 h", "1e3", "nan"]
-)
-def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(OptionError, match=r"--timeout .*: write it as 90s, 30m, 2h or 1h30m"):
-        parse_duration(text)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_logs_for_tensorboard(command: Command, arguments: list[Any], tmp_path: 
         ("--config", "none.pt", "none.pt: no such model file"),
         ("--data", "captcha:nowhere", "nowhere"),
         ("--init", "none.pt", "none.pt: no such model file"),
-        ("--seed", "-1", "--seed -1"),
+        ("--seed", "-1", "--seed: must be at least 0, got -1"),
         ("--max-bad", "2", "--max-bad"),
     ],
 )

@@ -482,7 +482,7 @@ def test_cuda_where_there_is_none(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     data = [number_folder] if name == "predict" else ["--data", number_folder]
     said = complaint(command(name, model_file, *data, "--device", "cuda"), code=2)
-    assert said.startswith("--device cuda: PyTorch finds no GPU here")
+    assert said.startswith("--device: PyTorch finds no GPU here")
 
 
 @pytest.mark.parametrize(
@@ -530,7 +530,11 @@ def test_data_that_cannot_be_evaluated(
     [
         (["best", "--storage", "sqlite:///missing.db"], 1, "missing.db: no such study database"),
         (["run", "--space", "missing.yaml"], 1, "missing.yaml: no such file"),
-        (["run", "--space", "missing.yaml", "--timeout", "abc"], 2, "--timeout 'abc'"),
+        (
+            ["run", "--space", "missing.yaml", "--timeout", "abc"],
+            2,
+            "--timeout: write it as 90s, 30m, 2h or 1h30m, got 'abc'",
+        ),
     ],
 )
 def test_the_installed_command(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:

@@ -15,14 +15,14 @@ from ocrsearch.errors import OptionError
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"max_bad": -0.1}, "--max-bad -0.1"),
-        ({"max_bad": 1.1}, "--max-bad 1.1"),
-        ({"max_bad": float("nan")}, "--max-bad nan"),
-        ({"train_share": 0.0}, "--train-share 0.0"),
-        ({"train_share": 1.5}, "--train-share 1.5"),
-        ({"train_share": float("nan")}, "--train-share nan"),
-        ({"split_seed": -1}, "--split-seed -1"),
-        ({"group": "("}, "--group '(': not a regular expression"),
+        ({"max_bad": -0.1}, "max_bad: must be at least 0, got -0.1"),
+        ({"max_bad": 1.1}, "max_bad: must be at most 1, got 1.1"),
+        ({"max_bad": float("nan")}, "max_bad: must be at least 0, got nan"),
+        ({"train_share": 0.0}, "train_share: must be more than 0, got 0.0"),
+        ({"train_share": 1.5}, "train_share: must be at most 1, got 1.5"),
+        ({"train_share": float("nan")}, "train_share: must be more than 0, got nan"),
+        ({"split_seed": -1}, "split_seed: must be at least 0, got -1"),
+        ({"group": "("}, "group: must be a regular expression, got '('"),
     ],
 )
 def test_values_out_of_range_are_refused(values: dict[str, Any], said: str) -> None:

@@ -82,7 +82,7 @@ def test_fresh_epochs_are_another_data_set(tmp_path: Path) -> None:
 
 def test_fresh_epochs_have_no_share(tmp_path: Path) -> None:
     spec = f"synth:{write(tmp_path, fresh=True)}"
-    with pytest.raises(OptionError, match=r"--train-share 0\.5: .* draws new pictures"):
+    with pytest.raises(OptionError, match=r"^train_share: .* draws new images"):
         load_dataset(spec, DataOptions(train_share=0.5))
 
 

@@ -32,17 +32,23 @@ def language_model(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"views": 0}, "--views 0: must be an integer from 1 to 5"),
-        ({"views": 6}, "--views 6"),
-        ({"beam": -1}, "--beam -1: must be an integer from 0 to 1000"),
-        ({"beam": 1001}, "--beam 1001"),
-        ({"language_model": "lm.npz"}, "--language-model: works in a beam search only"),
-        ({"ctc_weight": 0.3}, "--ctc-weight: works in a beam search only"),
-        ({"beam": 5, "lm_weight": 0.3}, "--lm-weight: needs --language-model FILE"),
-        ({"beam": 5, "lexicon_weight": 1.0}, "--lexicon-weight: needs --lexicon FILE"),
-        ({"beam": 5, "ctc_weight": -0.1}, "--ctc-weight -0.1: must be a finite number, 0 or more"),
-        ({"beam": 5, "language_model": "a", "lm_weight": float("nan")}, "--lm-weight nan"),
-        ({"beam": 5, "length_bonus": float("inf")}, "--length-bonus inf: must be a finite number"),
+        ({"views": 0}, "views: must be at least 1, got 0"),
+        ({"views": 6}, "views: must be at most 5, got 6"),
+        ({"beam": -1}, "beam: must be at least 0, got -1"),
+        ({"beam": 1001}, "beam: must be at most 1000, got 1001"),
+        ({"language_model": "lm.npz"}, "language_model: works in a beam search only"),
+        ({"ctc_weight": 0.3}, "ctc_weight: works in a beam search only"),
+        ({"beam": 5, "lm_weight": 0.3}, "lm_weight: needs a language model"),
+        ({"beam": 5, "lexicon_weight": 1.0}, "lexicon_weight: needs a lexicon"),
+        ({"beam": 5, "ctc_weight": -0.1}, "ctc_weight: must be at least 0, got -0.1"),
+        (
+            {"beam": 5, "language_model": "a", "lm_weight": float("nan")},
+            "lm_weight: must be a finite number, got nan",
+        ),
+        (
+            {"beam": 5, "length_bonus": float("inf")},
+            "length_bonus: must be a finite number, got inf",
+        ),
     ],
 )
 def test_options_that_cannot_be_meant(values: dict[str, Any], said: str) -> None:

@@ -99,11 +99,7 @@ def test_extreme_shapes_are_read(reader: Predictor, shape: tuple[int, int]) -> N
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((20, 40), np.float32),
-        np.zeros((20, 40), np.uint16),
-        np.zeros((20, 40), bool),
         np.zeros(40, np.uint8),
-        np.zeros((20, 40, 1), np.uint8),
         np.zeros((20, 40, 2), np.uint8),
         np.zeros((1, 20, 40, 3), np.uint8),
         np.zeros((), np.uint8),
@@ -274,5 +270,5 @@ def test_load_of_the_package_is_the_same() -> None:
 
 def test_cuda_where_there_is_none(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(OptionError, match=r"--device cuda"):
+    with pytest.raises(OptionError, match=r"^device: PyTorch finds no GPU here"):
         load(model_file, "cuda")

@@ -253,7 +253,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     "bad_url", ["not-a-url", "", "sqlite://", "sqlite:///:memory:", "postgresql://host:port/db"]
 )
 def test_what_is_no_database_url(bad_url: str) -> None:
-    with pytest.raises(OptionError, match=r"^--storage "):
+    with pytest.raises(OptionError, match=r"^storage: "):
         list_studies(bad_url)
 
 

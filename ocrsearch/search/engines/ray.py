@@ -274,9 +274,7 @@ def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
     try:
         import ray
     except ImportError:
-        raise OptionError(
-            "--engine ray: Ray is not installed; pip install 'ocrsearch[ray]'"
-        ) from None
+        raise OptionError("Ray is not installed; pip install 'ocrsearch[ray]'", "engine") from None
 
     if ray.is_initialized():
         return ray, False
@@ -291,8 +289,9 @@ def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
         ray.init(address, **quiet)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise OptionError(
-            f"--address {address}: cannot join the Ray cluster: {_last_line(error)}; if it asks "
-            "for a token, set RAY_AUTH_MODE=token here as well"
+            f"{address}: cannot join the Ray cluster: {_last_line(error)}; if it asks "
+            "for a token, set RAY_AUTH_MODE=token here as well",
+            "address",
         ) from None
     return ray, True
 
@@ -305,8 +304,9 @@ def _check_listens(address: str, host: str, port: int) -> None:
         socket.create_connection((host, port), timeout=CONNECTS_WITHIN_S).close()
     except OSError as error:
         raise OptionError(
-            f"--address {address}: no Ray cluster answers there ({error.strerror or error}); "
-            "start one with 'ray start --head'"
+            f"{address}: no Ray cluster answers there ({error.strerror or error}); "
+            "start one with 'ray start --head'",
+            "address",
         ) from None
 
 

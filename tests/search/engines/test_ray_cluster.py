@@ -143,10 +143,13 @@ def test_a_node_has_room_for_so_many_workers(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (SearchOptions(address="127.0.0.1:6379"), "--address: works with --engine ray only"),
-        (SearchOptions(gpus_per_worker=0.5), "--gpus-per-worker: works with --engine ray only"),
-        (SearchOptions(engine="ray", gpus_per_worker=2), "must be from 0 to 1"),
-        (SearchOptions(engine="ray", device="cuda"), "give --gpus-per-worker as well"),
+        (SearchOptions(address="127.0.0.1:6379"), "address: works with engine 'ray' only"),
+        (SearchOptions(gpus_per_worker=0.5), "gpus_per_worker: works with engine 'ray' only"),
+        (
+            SearchOptions(engine="ray", gpus_per_worker=2),
+            "gpus_per_worker: must be at most 1, got 2",
+        ),
+        (SearchOptions(engine="ray", device="cuda"), "gpus_per_worker: 'cuda' with engine 'ray'"),
         (SearchOptions(engine="ray", address="127.0.0.1:1"), "no Ray cluster answers there"),
     ],
 )
