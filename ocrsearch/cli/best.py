@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CHOICE_PANEL = "Choice"
 MODEL_PANEL = "Model"
+MOVED_PANEL = "Moved data, for --confirm and --ensemble"
 
 
 def best(
@@ -90,6 +91,30 @@ def best(
             rich_help_panel=MODEL_PANEL,
         ),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Where the data of the study is now, if it was moved.",
+            rich_help_panel=MOVED_PANEL,
+        ),
+    ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where its file of splits is now.",
+            rich_help_panel=MOVED_PANEL,
+        ),
+    ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="Where the images are now that it added for training.",
+            rich_help_panel=MOVED_PANEL,
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -111,16 +136,23 @@ def best(
         raise OptionError("--half: says how a model is exported; give --export FILE too")
     if force and export is None:
         raise OptionError("--force: is for the export of a model; give --export FILE too")
+    moved = {"data": data, "splits": splits, "add": add}
+    given = [name for name, value in moved.items() if value is not None]
+    if given and confirm is None and ensemble is None:
+        raise OptionError(f"--{given[0]}: only --confirm and --ensemble read the data of a study")
     found = best_trial(storage, study, limits)
     if study is None and export is not None:
         note(f"note: no --study given: using {found.study}, the study that changed last")
     _check_that_it_reads(found, refuse=export is not None and not force)
     if confirm is not None:
-        _confirm(storage, found.study, confirm, limits, export, half=half, as_json=as_json)
+        done = _confirm(storage, found.study, confirm, limits, moved)
+        if export is not None:
+            _export(done.bundle, export, half=half)
+        _show_confirmation(done, export, as_json=as_json)
         return
     searched = load_study(storage, found.study)
     facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
-    joined = None if ensemble is None else _join(storage, found.study, ensemble, limits)
+    joined = None if ensemble is None else _join(storage, found.study, ensemble, limits, moved)
     if export is not None:
         from ocrsearch.deploy.bundle import bundle_trial
 
@@ -172,12 +204,15 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
     }
 
 
-def _join(storage: str, study: str, n: int, limits: dict[str, float]) -> Ensemble:
+def _join(
+    storage: str, study: str, n: int, limits: dict[str, float], moved: dict[str, str | None]
+) -> Ensemble:
     from ocrsearch.cli.progress import reading_bar
     from ocrsearch.deploy.ensemble import make_ensemble
+    from ocrsearch.deploy.study_data import DataPlace
 
     with reading_bar("recognising") as progress:
-        return make_ensemble(storage, study, n, limits, progress)
+        return make_ensemble(storage, study, n, limits, progress, DataPlace(*moved.values()))
 
 
 def _ensemble_content(joined: Ensemble | None) -> dict[str, Any]:
@@ -193,26 +228,22 @@ def _confirm(
     study: str,
     n_seeds: int,
     limits: dict[str, float],
-    export: Path | None,
-    *,
-    half: bool,
-    as_json: bool,
-) -> None:
+    moved: dict[str, str | None],
+) -> Confirmation:
     from ocrsearch.deploy.confirmation import confirm
+    from ocrsearch.deploy.study_data import DataPlace
 
-    def say(line: str) -> None:
-        note(line)
+    return confirm(storage, study, n_seeds, limits, note, DataPlace(*moved.values()))
 
-    done = confirm(storage, study, n_seeds, limits, say)
-    if export is not None:
-        _export(done.bundle, export, half=half)
-    if as_json:
-        configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
-        chosen = {"study": done.study, "trial": done.configurations[0].trial}
-        content = {**chosen, "configurations": configurations, "test": done.test}
-        print_json({**content, "export": str(export) if export else None})
-    else:
+
+def _show_confirmation(done: Confirmation, export: Path | None, *, as_json: bool) -> None:
+    if not as_json:
         _print_confirmation(done, export)
+        return
+    configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
+    chosen = {"study": done.study, "trial": done.configurations[0].trial}
+    content = {**chosen, "configurations": configurations, "test": done.test}
+    print_json({**content, "export": str(export) if export else None})
 
 
 def _print_confirmation(done: Confirmation, export: Path | None) -> None:

@@ -27,6 +27,9 @@ def _text(value: Any) -> Any:
 PathText = Annotated[str, BeforeValidator(_text)]
 """The path of a file as text; a ``Path`` is converted."""
 
+DATA_PLACE = "data_place"
+"""Fact of a study: the specification of its data with an absolute path."""
+
 MAX_BAD = 0.01
 """Share of samples that may be unusable, unless it is given."""
 
@@ -73,7 +76,7 @@ class DataOptions:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that mean the same in any working folder."""
         splits = _absolute(self.splits) if self.splits else ""
-        add = change_path(self.add, _absolute) if self.add else ""
+        add = absolute_spec(self.add) if self.add else ""
         return {**asdict(self), "splits": splits, "add": add}
 
     @classmethod
@@ -109,6 +112,11 @@ def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, 
         if name not in defaults:
             raise OptionError(f"{name}: no such option{suggestion(str(name), defaults)}", "data")
     return dict(options)
+
+
+def absolute_spec(spec: str) -> str:
+    """Return a specification of data that means the same in any working folder."""
+    return change_path(spec, _absolute)
 
 
 def _absolute(path: str) -> str:

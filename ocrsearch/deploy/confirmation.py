@@ -17,7 +17,7 @@ from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages, save_dataset
 from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
-from ocrsearch.deploy.study_data import load_study_data
+from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.errors import StudyError
 from ocrsearch.files import remove_leftovers
 from ocrsearch.machine import n_cores
@@ -94,6 +94,7 @@ def confirm(
     n_seeds: int,
     limits: Mapping[str, float] | None = None,
     observer: Observer | None = None,
+    place: DataPlace = UNMOVED,
 ) -> Confirmation:
     """Train the best configurations again on fresh seeds and choose by the mean.
 
@@ -105,6 +106,7 @@ def confirm(
         n_seeds: trainings of each configuration.
         limits: the most that a metric may be, see ``best_trial``.
         observer: told of each training that ends.
+        place: where the data of the study is, if it was moved.
 
     Raises:
         OcrSearchError: no such study, other data than that of the study, or trainings broke off.
@@ -116,14 +118,14 @@ def confirm(
     found = best_trials(study, folder, limits or {}, N_CONFIRMED)
     with study_lock(folder, name):
         remove_leftovers(folder)
-        dataset = load_study_data(name, facts)
-        place = (folder / "confirm").resolve()
-        runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], place)]
+        dataset = load_study_data(name, facts, place)
+        own = (folder / "confirm").resolve()
+        runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], own)]
         if any(not (run.job.folder / RESULT).exists() for run in runs):
-            save_dataset(dataset, place / "data")
+            save_dataset(dataset, own / "data")
             start = folder.resolve() / START if facts.get("init") else None
-            _train(runs, WorkerSetup(place / "data", "auto", start), observer)
-            remove_folder(place / "data")
+            _train(runs, WorkerSetup(own / "data", "auto", start), observer)
+            remove_folder(own / "data")
         confirmed = sorted((_confirmed(best, runs) for best in found), key=lambda c: c.mean)
         chosen = min((run for run in runs if run.best.trial == confirmed[0].trial), key=_cer)
         bundle = _bundle(chosen, facts)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
-from ocrsearch.deploy.study_data import load_study_data
+from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.study import study_folder
@@ -52,6 +52,7 @@ def make_ensemble(
     n: int,
     limits: Mapping[str, float] | None = None,
     progress: Progress | None = None,
+    place: DataPlace = UNMOVED,
 ) -> Ensemble:
     """Join the best networks of a study and read its validation split with them.
 
@@ -62,6 +63,7 @@ def make_ensemble(
             the others are much worse than the best.
         limits: the most that a metric of all together may be, see ``best_trial``.
         progress: told how many pictures of the validation split are read.
+        place: where the data of the study is, if it was moved.
 
     Raises:
         OcrSearchError: no such study, fewer than two networks, or other data than the study's.
@@ -78,7 +80,7 @@ def make_ensemble(
             f"{_none_beside(members)}; search for longer, or leave it out"
         )
     bundles = [bundle_trial(member, facts) for member in members]
-    validation = load_study_data(name, facts).splits["val"]
+    validation = load_study_data(name, facts, place).splits["val"]
     first = Predictor(bundles[0]).evaluate(validation)
     joined = replace(bundles[0], others=tuple(bundles[1:]))
     together = Predictor(joined).evaluate(validation, progress)
