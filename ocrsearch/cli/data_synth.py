@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import Json
-from ocrsearch.cli.output import echo, make_console, note, print_json
+from ocrsearch.cli.output import echo, make_console, note, print_json, shell
 from ocrsearch.errors import OptionError
 from ocrsearch.machine import n_cores
 
@@ -161,7 +161,7 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
         return
     parts = ", ".join(f"{split} {count}" for split, count in counts.items())
     echo(f"{n} pictures ({parts}) in {output}, {n / seconds:.0f} a second")
-    echo(f"use them as: --data csv:{output / 'labels.csv'}")
+    echo(f"use them as: {shell('--data', f'csv:{output}/labels.csv')}")
 
 
 def _worth_it(n: int) -> int:

@@ -15,6 +15,7 @@ from ocrsearch.errors import OcrSearchError, OptionError
 from ocrsearch.files import output_problem
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
+STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 
 DIGITS = "digits"
 """The built-in dataset."""
@@ -29,7 +30,7 @@ Storage = Annotated[
     str,
     typer.Option(
         help="URL of the study database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
-        envvar="OCRSEARCH_STORAGE",
+        envvar=STORAGE_VARIABLE,
         rich_help_panel=STUDY_PANEL,
     ),
 ]

@@ -22,6 +22,7 @@ from ocrsearch.cli.options import (
     takes_training_data_options,
 )
 from ocrsearch.cli.output import echo, note, print_json
+from ocrsearch.cli.pasted import our_command
 
 if TYPE_CHECKING:
     from ocrsearch.search.api import SearchResult
@@ -211,7 +212,7 @@ def run(
     if as_json:
         print_json(_content(result))
     else:
-        echo(_summary(result))
+        echo(_summary(result, data or DIGITS))
     if result.ending == "interrupted":
         raise typer.Exit(130)
     if result.problem is not None:
@@ -240,7 +241,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
     }
 
 
-def _advice(result: SearchResult) -> str:
+def _advice(result: SearchResult, data: str) -> str:
     from ocrsearch.training.metrics import reads_nothing
 
     status = result.status
@@ -249,12 +250,13 @@ def _advice(result: SearchResult) -> str:
     if reads_nothing(status.best_value, status.best_exact):
         return (
             "it reads nothing yet: resume the search with a larger --timeout or --trials, or look "
-            "for what is wrong with the data by 'ocrsearch data inspect'"
+            f"for what is wrong with the data: {our_command('data', 'inspect', data)}"
         )
-    return f"export it: ocrsearch best --study {result.study} --export model.pt"
+    words = ("best", "--study", result.study, "--export", "model.pt")
+    return f"export it: {our_command(*words, storage=result.storage)}"
 
 
-def _summary(result: SearchResult) -> str:
+def _summary(result: SearchResult, data: str) -> str:
     status = result.status
     lines = [
         f"study {result.study}: {ENDINGS[result.ending]}; {status.n_finished} of "
@@ -275,5 +277,5 @@ def _summary(result: SearchResult) -> str:
             f"best so far: trial {status.best_number}, validation CER {status.best_value:.4f}, "
             f"exact match {status.best_exact:.3f}"
         )
-        lines.append(_advice(result))
+        lines.append(_advice(result, data))
     return "\n".join(lines)
