@@ -166,7 +166,10 @@ def _pages(
             for number, image in enumerate(read_pages(file), 1):
                 show(f"{file.name}, page {number}")
                 read = predictor.predict_page(image)
-                lines += [{**_line(line, number), "box": list(line.box)} for line in read.lines]
+                lines += [
+                    {**_line(line, number), "box": list(line.box), "row": line.row}
+                    for line in read.lines
+                ]
                 pages.append(_page(read, number))
                 if writer is not None:
                     writer.write(image, read)

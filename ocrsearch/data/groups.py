@@ -20,6 +20,9 @@ MAX_GAP = 1.5
 MAX_WORD_GAP = 1.5
 """Widest gap between pieces of a line, in heights of the higher one."""
 
+MIN_SPACE = 0.35
+"""Least gap between words, in heights of characters."""
+
 MAX_HEIGHT_RATIO = 3.0
 """Of two neighbours in a line: a character with ascender and one without."""
 
@@ -74,6 +77,17 @@ def group_ink(ink: Mask) -> tuple[Parts, list[np.ndarray]]:
 def bounds(boxes: np.ndarray) -> np.ndarray:
     """Return the box around boxes, (N, 4) with N at least 1."""
     return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def count_words(boxes: np.ndarray) -> int:
+    """Return the number of words in a line, by the gaps between its components, (N, 4)."""
+    order = np.argsort(boxes[:, 0], kind="stable")
+    reach = np.maximum.accumulate(boxes[order, 2])
+    gaps = np.maximum(0, boxes[order, 0][1:] - reach[:-1])
+    if len(gaps) == 0:
+        return 1
+    height = float(np.median(boxes[:, 3] - boxes[:, 1]))
+    return 1 + int((gaps > max(MIN_SPACE * height, 2 * float(np.median(gaps)))).sum())
 
 
 def _find_parts(ink: Mask) -> Parts:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.data.groups import Parts, bounds, group_ink
-from ocrsearch.data.page import MIN_TEXT_HEIGHT, Page, upright_page
+from ocrsearch.data.groups import Parts, bounds, count_words, group_ink
+from ocrsearch.data.page import MIN_TEXT_HEIGHT, Page, rule_boxes, upright_page
 from ocrsearch.data.reading_order import reading_order
 from ocrsearch.data.samples import GrayImage
 
@@ -34,10 +34,13 @@ class FoundLine:
         image: the line cut out of the upright page, with a margin of paper and without ruled
             lines or ink of other lines; as dark on light, or light on dark, as the page.
         box: of its ink, in pixels of the page as it was given.
+        row: number of the row that it is in, counted from 1 in reading order: lines beside
+            each other, such as the cells of a table, share a row.
     """
 
     image: GrayImage
     box: Box
+    row: int
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,16 @@ def find_lines(source: GrayImage) -> Layout:
     page = upright_page(source)
     parts, groups = group_ink(page.ink)
     boxes = np.array([bounds(parts.boxes[ids]) for ids in groups]).reshape(-1, 4)
+    n_words = np.array([count_words(parts.boxes[ids]) for ids in groups])
+    order = reading_order(boxes, n_words, rule_boxes(page.rules))
     lines = [
         FoundLine(
             _picture(page, parts, groups[i], boxes[i]),
             _source_box(page, parts.boxes[groups[i]], scale, (width, height)),
+            number,
         )
-        for i in reading_order(boxes)
+        for number, row in enumerate(order, 1)
+        for i in row
     ]
     return Layout(lines, page.skew_degrees)
 

@@ -32,6 +32,9 @@ MIN_CONTRAST = 18.0
 MIN_TEXT_HEIGHT = 6.0
 """Least height of text in pixels."""
 
+MIN_RULE_PX = 25
+"""Least length of a piece of a level rule, in pixels, so that upright rules are no part of it."""
+
 Mask = NDArray[np.uint8]
 """(H, W) uint8, 1 where there is ink and 0 elsewhere."""
 
@@ -161,6 +164,20 @@ def find_rules(ink: Mask, smeared: Mask) -> Mask:
         level = level | _level_runs(is_frame[labels], 1.5 * text_height)
     level = _level_rules(ink, level, max(4.0, 0.25 * text_height))
     return level | _upright_rules(ink, level, text_height)
+
+
+def rule_boxes(rules: Mask) -> np.ndarray:
+    """Return the boxes of level rules (N, 4): left, top, right, bottom.
+
+    Args:
+        rules: (H, W) mask of rules of all directions, see ``find_rules``.
+    """
+    if not rules.any():
+        return np.empty((0, 4), np.int64)
+    level = cv2.morphologyEx(rules, cv2.MORPH_OPEN, np.ones((1, MIN_RULE_PX), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(level, connectivity=8)
+    left, top, width, height, _ = stats[1:].T
+    return np.stack([left, top, left + width, top + height], axis=1)
 
 
 def frames(stats: np.ndarray) -> np.ndarray:

@@ -26,12 +26,14 @@ class PageLine:
         confidence: probability of the text as read, 0 to 1.
         symbol_confidences: of each symbol of the text, 0 to 1.
         box: of the line's ink, in pixels of the page as it was given.
+        row: number of its row on the page, counted from 1; cells of a table in a row share it.
     """
 
     text: str
     confidence: float
     symbol_confidences: tuple[float, ...]
     box: Box
+    row: int
 
 
 @dataclass(frozen=True)

@@ -196,7 +196,7 @@ class Predictor:
         layout = find_lines(page)
         predictions = self._read([line.image for line in layout.lines])
         lines = tuple(
-            PageLine(p.text, p.confidence, p.symbol_confidences, line.box)
+            PageLine(p.text, p.confidence, p.symbol_confidences, line.box, line.row)
             for line, p in zip(layout.lines, predictions, strict=True)
         )
         height, width = page.shape

@@ -42,6 +42,7 @@ def test_lines_with_boxes(command: Command, model_file: Path, page_file: Path) -
         (2, 700, 800),
     ]
     assert [line["page"] for line in row["lines"]] == [1, 1, 2, 2]
+    assert [line["row"] for line in row["lines"]] == [1, 2, 1, 2]
     for line, y in zip(row["lines"], (200, 500, 200, 500), strict=True):
         left, top, right, bottom = line["box"]
         assert abs(bottom - y) < 12

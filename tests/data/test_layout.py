@@ -108,6 +108,29 @@ def test_columns_are_read_one_after_the_other() -> None:
     assert_found(find_lines(page).lines, boxes)
 
 
+@pytest.mark.parametrize("ruled", [False, True])
+def test_cells_of_a_table_are_read_by_rows(ruled: bool) -> None:
+    cells = [(f"{r}{c}{r}{c}", 40 + 180 * c, 80 + 60 * r) for r in range(4) for c in range(3)]
+    page, boxes = drawn(cells, 320, 600)
+    if ruled:
+        for y in range(40, 300, 60):
+            page[y : y + 2, 20:560] = INK
+        for x in range(20, 570, 180):
+            page[40:282, x : x + 2] = INK
+    lines = find_lines(page).lines
+    assert_found(lines, boxes)
+    assert [line.row for line in lines] == [1] * 3 + [2] * 3 + [3] * 3 + [4] * 3
+
+
+def test_a_ruled_table_of_whole_phrases_is_read_by_rows() -> None:
+    texts = ["all of the words", "in this column", "come before any", "of the other one"]
+    cells = [(texts[(r + c) % 4], 40 + 330 * c, 80 + 60 * r) for r in range(4) for c in range(2)]
+    page, boxes = drawn(cells, 320, 720)
+    for y in range(40, 300, 60):
+        page[y : y + 2, 20:690] = INK
+    assert_found(find_lines(page).lines, boxes)
+
+
 def test_sizes_may_differ() -> None:
     page, boxes = drawn([("small print of a page", 60, 300), ("and more of it", 60, 340)], size=0.7)
     title, title_boxes = drawn([("TITLE", 60, 150)], size=3.0)
