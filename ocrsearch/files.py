@@ -59,6 +59,16 @@ def file_problem(path: Path, max_bytes: int) -> str | None:
     return None
 
 
+def real_path(path: Path) -> Path:
+    """Return an absolute path with all links followed, as far as they lead anywhere."""
+    return Path(os.path.realpath(path))  # Path.resolve fails on a loop of links
+
+
+def home_path(text: str) -> Path:
+    """Return a path of which ``~`` is the home folder, if there is such a user."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's fails if there is none
+
+
 @contextmanager
 def open_input(
     path: Path, where: str, error_class: type[OcrSearchError], max_bytes: int
@@ -159,7 +169,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the file cannot be written; ``filename`` is the output's.
     """
-    target = Path(os.path.realpath(path))  # a link stays a link
+    target = real_path(path)  # a link stays a link
     temporary = temporary_path(target)
     _remove_leftovers_of(target)
     try:

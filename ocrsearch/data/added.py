@@ -16,6 +16,7 @@ from ocrsearch.data.synthesis.recipe import SKLEARN_DIGITS, DigitsRecipe
 from ocrsearch.data.synthesis.synthesizer import Drawing
 from ocrsearch.data.usable import BadSample, Progress, read_usable
 from ocrsearch.errors import DataError
+from ocrsearch.files import home_path, real_path
 
 
 @dataclass(frozen=True)
@@ -93,4 +94,4 @@ def _check_source(where: str, samples: Sequence[Sample], spec: str, options: Dat
 
 
 def _path(spec: str) -> Path:
-    return Path(spec.rpartition(":")[2]).expanduser().resolve()
+    return real_path(home_path(spec.rpartition(":")[2]))

@@ -42,6 +42,7 @@ from ocrsearch.data.usable import (
     without_unknown,
 )
 from ocrsearch.errors import DataError, OptionError
+from ocrsearch.files import home_path
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def split_samples(spec: str, options: DataOptions) -> list[Sample]:
     """
     given = list_samples(spec, options)
     if options.splits:
-        given = apply_splits(given, Path(options.splits).expanduser())
+        given = apply_splits(given, home_path(options.splits))
     samples = assign_splits(given, options.split_seed)
     samples = cover_symbols(samples, given, is_usable)
     if options.train_share < 1:

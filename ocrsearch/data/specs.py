@@ -11,6 +11,8 @@ from ocrsearch.data.formats import FORMATS, LabelFormat, all_formats
 from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
 from ocrsearch.explain import shown
+from ocrsearch.files import real_path
+from ocrsearch.printable import shortened
 
 BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": make_digits}
 
@@ -76,7 +78,7 @@ def data_name(spec: str) -> str:
     """Return a short name for a specification, for the name of a study."""
     path = Path(spec.rpartition(":")[2])
     folder_counts = path.suffix and path.stem in LABEL_FILE_NAMES
-    return path.resolve().parent.name if folder_counts else path.stem or path.resolve().name
+    return real_path(path).parent.name if folder_counts else path.stem or real_path(path).name
 
 
 def _path(spec: str, text: str) -> Path:
@@ -84,7 +86,9 @@ def _path(spec: str, text: str) -> Path:
         path = Path(text).expanduser()
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null byte
-        raise DataError(f"{spec}: not a path ({error}); allowed are {_allowed()}") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        problem = f"not a path ({reason})"
+        raise DataError(f"{shortened(spec)}: {problem}; allowed are {_allowed()}") from None
     return path
 
 

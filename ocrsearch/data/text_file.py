@@ -8,6 +8,9 @@ from ocrsearch.data.formats.label_file import numbered_lines
 from ocrsearch.data.samples import normalize_label
 from ocrsearch.errors import DataError
 
+MAX_BYTES = 20_000_000
+"""Largest file of entries: counting its n-grams takes many times its size."""
+
 
 def read_texts(path: Path, kind: str) -> list[str]:
     """Return the lines of a text file that are not blank, NFC, as often as they are there.
@@ -19,9 +22,9 @@ def read_texts(path: Path, kind: str) -> list[str]:
         kind: what to call it in messages: "corpus" or "lexicon".
 
     Raises:
-        DataError: no such file, not UTF-8, or nothing in it.
+        DataError: see ``read_lines``; nothing in it.
     """
-    lines = (normalize_label(line) for _, line in numbered_lines(path, kind))
+    lines = (normalize_label(line) for _, line in numbered_lines(path, kind, MAX_BYTES))
     texts = [" ".join(line.split()) for line in lines if line]
     if not texts:
         raise DataError(f"{kind}:{path}: empty; give one entry a line")

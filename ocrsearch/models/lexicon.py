@@ -14,10 +14,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from ocrsearch.data.charset import Charset
+from ocrsearch.errors import DataError
 from ocrsearch.models.automaton import Automaton, Ints
 
 BETWEEN, NUMBER, UNKNOWN, FIRST_WORD = range(4)
 """States: between words, behind a digit, in a word that is not known; then beginnings of words."""
+
+MAX_LETTERS = 10_000_000
+"""Most letters of all words together: each may be a state of the automaton."""
 
 
 class Lexicon(Automaton):
@@ -78,16 +82,18 @@ class Lexicon(Automaton):
 
 def split_words(text: str) -> list[str]:
     """Return the words of a text, without what stands between them and behind digits."""
-    words: list[str] = []
+    words: list[list[str]] = []
     before = ""
     for symbol in text:
         kind = _kind(symbol)
         if kind == "letter" and before == "digit":
             continue  # still belongs to the number
+        if kind == "letter" and before != "letter":
+            words.append([])
         if kind == "letter":
-            words = [*words[:-1], words[-1] + symbol] if before == "letter" else [*words, symbol]
+            words[-1].append(symbol)
         before = kind
-    return words
+    return ["".join(word) for word in words]
 
 
 def _fold(text: str) -> str:
@@ -103,6 +109,8 @@ def _kind(symbol: str) -> str:
 
 def _build_trie(words: list[str]) -> tuple[list[tuple[int, str, int]], list[bool]]:
     """Return state, letter and child of each branch, and of each beginning if it is a word."""
+    if sum(map(len, words)) > MAX_LETTERS:
+        raise DataError(f"lexicon: more than {MAX_LETTERS:,} letters in its words; use fewer words")
     found: dict[tuple[int, str], int] = {}
     ends: list[bool] = []
     for word in words:

@@ -256,7 +256,7 @@ def test_missing_path_is_one_line(name: str, path: str, tmp_path: Path) -> None:
         read_samples(f"{name}:{place}")
 
     assert "\n" not in str(caught.value)
-    assert path in str(caught.value)
+    assert path[:40] in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "labels", "jsonl", "iam"])
@@ -409,7 +409,7 @@ LONG_ROW = b"5" + b",0" * 784
         (
             "mnist",
             {"train-images-idx3-ubyte": IDX_HEADER + b"\xff" * 4 + ONE_DIGIT[8:]},
-            "at most 1073741824 are read",
+            "at most 400000000 are read",
         ),
         ("mnist", {"train-images-idx3-ubyte.gz": ONE_DIGIT}, "cannot be read"),
         ("mnist", {"train-images-idx3-ubyte.gz": gzip.compress(ONE_DIGIT)[:-9]}, "cannot be read"),

@@ -14,13 +14,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ocrsearch.data.file_names import name_as_text
+from ocrsearch.data.formats.label_file import check_inside
 from ocrsearch.data.images import PICTURE_SUFFIXES, holds_picture
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
+from ocrsearch.files import read_text_file
 
 logger = logging.getLogger(__name__)
 
 ENDING = ".gt.txt"
+MAX_LABEL_BYTES = 1_000_000
+"""Largest text of a picture that is read, in bytes."""
+
 VARIANTS = ("", ".bin", ".nrm")
 """What may stand before the ending of a picture's name."""
 
@@ -68,10 +73,10 @@ def _sample(folder: Path, text: Path, files: Files) -> Sample:
     """Pair a text with its picture; one that is missing is told when it is read."""
     found = [file for stem in _stems(text) for file in _best_first(files.get(stem, ()))]
     picture = found[0] if found else text.with_name(f"{text.name.removesuffix(ENDING)}.png")
-    try:
-        label = text.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"gt:{text}: cannot be read ({error.strerror})") from None
+    check_inside(text, folder, "gt")
+    label = read_text_file(
+        text, f"gt:{text}", DataError, max_bytes=MAX_LABEL_BYTES, errors="surrogateescape"
+    )
     label = re.sub(r"\s*\n\s*", "\n", normalize_label(label))
     return Sample(name_as_text(picture.relative_to(folder).as_posix()), picture, label)
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ocrsearch.data.formats.label_file import numbered_lines, read_text
+from ocrsearch.data.formats.label_file import check_inside, numbered_lines, read_text
 from ocrsearch.data.samples import Sample, Split, normalize_label
 from ocrsearch.errors import DataError
 
@@ -59,6 +59,7 @@ def read(path: Path) -> list[Sample]:
         raise DataError(f"iam:{path}: has both words and lines; say which: {names}")
     (file,) = files
     root = _root(file)
+    check_inside(file, root, "iam")
     samples = [
         _sample(root, file, where, line)
         for where, line in numbered_lines(file, "iam")
@@ -115,6 +116,7 @@ def _read_splits(root: Path) -> dict[str, Split]:
         for name, split in lists.items():
             for file in [root / name, *sorted(root.glob(f"*/{name}"))]:
                 if file.is_file():
+                    check_inside(file, root, "iam")
                     splits.update(dict.fromkeys(read_text(file, "iam").split(), split))
                     break
         if splits:

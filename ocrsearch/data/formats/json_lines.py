@@ -5,13 +5,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.data.formats.label_file import numbered_lines, picture_path, read_split
+from ocrsearch.data.formats.label_file import (
+    numbered_lines,
+    parse_json,
+    picture_path,
+    read_split,
+)
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
+from ocrsearch.printable import quoted
 
 IMAGE_KEYS = ("image", "file", "file_name", "filename")
 TEXT_KEYS = ("text", "label")
@@ -36,10 +41,7 @@ def read(path: Path) -> list[Sample]:
 
 def _sample(path: Path, where: str, line: str) -> Sample:
     here = f"jsonl:{path}: {where}"
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{here}: not JSON ({error})") from None
+    entry = parse_json(line, here)
     if not isinstance(entry, dict):
         raise DataError(f"{here}: must be an object with image and text")
     name = _string(entry, IMAGE_KEYS, here) or ""
@@ -60,5 +62,5 @@ def _string(
     key = next((key for key in keys if key in entry), keys[0])
     value = entry.get(key)
     if not isinstance(value, str) and (needed or value is not None):
-        raise DataError(f"{here}: {key!r} must be a string, found {value!r}")
+        raise DataError(f"{here}: {key!r} must be a string, found {quoted(value)}")
     return value

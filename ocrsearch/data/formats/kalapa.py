@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrsearch.data.formats.label_file import picture_path, tab_lines
+from ocrsearch.data.formats.label_file import check_inside, picture_path, tab_lines
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
 
@@ -29,6 +29,8 @@ def read(path: Path) -> list[Sample]:
     files = sorted((path / "annotations").glob("*.txt"))
     if not files:
         raise DataError(f"kalapa:{path}: no annotations/WRITER.txt in this folder")
+    for file in files:
+        check_inside(file, path, "kalapa")
     samples = [
         Sample(name, picture_path(file, name, where, images), normalize_label(label), None, group)
         for file, group in ((file, file.stem) for file in files)

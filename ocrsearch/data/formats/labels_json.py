@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.data.formats.label_file import picture_path, read_text
+from ocrsearch.data.formats.label_file import parse_json, picture_path, read_text
 from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
 from ocrsearch.errors import DataError
+from ocrsearch.files import MAX_JSON_BYTES
+from ocrsearch.printable import quoted
 
 
 def recognise(path: Path) -> bool:
@@ -22,12 +23,7 @@ def read(path: Path) -> list[Sample]:
     Raises:
         DataError: no such file, not JSON of this shape, or no entries.
     """
-    try:
-        content = json.loads(read_text(path, "labels"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"labels:{path}: not JSON (line {error.lineno}: {error.msg})") from None
-    except (ValueError, RecursionError) as error:  # too long a number, too deeply nested
-        raise DataError(f"labels:{path}: not JSON that can be read ({error})") from None
+    content = parse_json(read_text(path, "labels", MAX_JSON_BYTES), f"labels:{path}")
     if not isinstance(content, dict):
         raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
     _refuse_unknown_lists(path, content)
@@ -39,7 +35,7 @@ def read(path: Path) -> list[Sample]:
         for i, entry in enumerate(_entries(path, split, content.get(split, [])))
     ]
     if not samples:
-        raise DataError(f"labels:{path}: its lists {sorted(content)} are all empty")
+        raise DataError(f"labels:{path}: its lists {quoted(sorted(content))} are all empty")
     return samples
 
 
@@ -47,7 +43,9 @@ def _refuse_unknown_lists(path: Path, content: dict[str, Any]) -> None:
     """What is no list, such as a description, is no misspelt split."""
     for key, value in content.items():
         if isinstance(value, list) and key not in SPLITS:
-            raise DataError(f"labels:{path}: unknown list {key!r}; the lists must be of {SPLITS}")
+            raise DataError(
+                f"labels:{path}: unknown list {quoted(key)}; the lists must be of {SPLITS}"
+            )
 
 
 def _entries(path: Path, split: Split, value: Any) -> list[Any]:
@@ -63,7 +61,7 @@ def _sample(path: Path, split: Split, i: int, entry: Any) -> Sample:
     for key in ("filename", "label"):
         if not isinstance(entry.get(key), str):
             raise DataError(
-                f"labels:{path}: {where}: {key!r} must be a string, found {entry.get(key)!r}"
+                f"labels:{path}: {where}: {key!r} must be a string, found {quoted(entry.get(key))}"
             )
     name = entry["filename"]
     image = picture_path(path, name, where)

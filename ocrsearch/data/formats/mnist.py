@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from ocrsearch.data.samples import Sample, Split
 from ocrsearch.errors import DataError
+from ocrsearch.files import file_problem
 
 PARTS: dict[str, Split] = {"train": "train", "t10k": "test"}
 SIDE_PX = 28
 N_COLUMNS = 1 + SIDE_PX * SIDE_PX
-MAX_BYTES = 1 << 30
-"""Most that is unpacked of a file: eighteen times the pictures of MNIST."""
+MAX_BYTES = 400_000_000
+"""Most that is unpacked of a file: eight times the pictures of MNIST."""
+
+MAX_TABLE_BYTES = 200_000_000
+"""Largest table that is read: twice that of MNIST."""
 
 Bytes = NDArray[np.uint8]
 
@@ -122,6 +126,8 @@ def _has_columns(line: bytes) -> bool:
 
 def _read_table(path: Path) -> Bytes:
     """Read the rows of a table with or without a header as (N, 785) uint8."""
+    if problem := file_problem(path, MAX_TABLE_BYTES):
+        raise DataError(f"mnist:{path}: {problem}")
     line = _first_line(path)
     if not _has_columns(line):
         raise DataError(

@@ -6,12 +6,12 @@ Fields are parted by commas or by tabs; either way a field in quotes may hold th
 from __future__ import annotations
 
 import csv
-import io
 from pathlib import Path
 
-from ocrsearch.data.formats.label_file import picture_path, read_split, read_text
+from ocrsearch.data.formats.label_file import picture_path, read_lines, read_split
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
+from ocrsearch.printable import quoted
 
 DELIMITERS = {"csv": ("commas", ","), "tsv": ("tabs", "\t")}
 
@@ -52,9 +52,9 @@ def read_rows(path: Path, format_name: str, needed: tuple[str, ...]) -> Numbered
     Raises:
         DataError: no such file, not UTF-8, not such a table, a column missing, no rows.
     """
-    text = read_text(path, format_name)
+    lines = read_lines(path, format_name)
     separators, delimiter = DELIMITERS[format_name]
-    file = io.StringIO(text, newline="")
+    file = (f"{line}\n" for line in lines)
     reader = csv.DictReader(file, delimiter=delimiter, strict=True)
     try:
         found = list(reader.fieldnames or [])
@@ -64,7 +64,7 @@ def read_rows(path: Path, format_name: str, needed: tuple[str, ...]) -> Numbered
     missing = [name for name in needed if name not in found]
     if missing:
         raise DataError(
-            f"{format_name}:{path}: column {' and '.join(missing)} missing; found {found}, "
+            f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
             f"needs {delimiter.join(needed)!r} in the first row"
         )
     if not rows:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrsearch.data.formats.label_file import read_text
+from ocrsearch.data.formats.label_file import numbered_lines
 from ocrsearch.data.samples import Sample, Split, normalize_label
 from ocrsearch.data.splits import assign_splits, by_split
 from ocrsearch.errors import DataError
@@ -28,12 +28,12 @@ def read_entries(path: Path) -> list[str]:
         DataError: no such file, not UTF-8, or a control character such as a tab.
     """
     entries: dict[str, None] = {}
-    for number, line in enumerate(read_text(path, "corpus").split("\n"), start=1):
+    for where, line in numbered_lines(path, "corpus"):
         entry = normalize_label(line)
         control = next((c for c in entry if unicodedata.category(c) == "Cc"), None)
         if control is not None:
             raise DataError(
-                f"corpus:{path}: line {number}: control character {control!r}; "
+                f"corpus:{path}: {where}: control character {control!r}; "
                 "give one entry a line and nothing else"
             )
         entries[" ".join(entry.split())] = None

@@ -14,8 +14,15 @@ from PIL import Image, ImageDraw, ImageFont, features
 from ocrsearch.data.bidi import has_rtl, to_visual
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.errors import DataError
+from ocrsearch.files import open_input
 
 FONT_SUFFIXES = frozenset({".ttf", ".otf"})
+
+MAX_FONT_BYTES = 64_000_000
+"""Largest font file that is read."""
+
+FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
+"""First bytes of plain fonts; compressed fonts, which can grow without limit, have others."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,11 @@ def read_fonts(path: Path) -> list[Font]:
 
 
 def _read_font(path: Path) -> Font:
+    with open_input(path, str(path), DataError, MAX_FONT_BYTES) as file:
+        if file.read(4) not in FONT_MARKS:
+            raise DataError(
+                f"{path}: not a font that can be used (neither TrueType nor OpenType); take it away"
+            )
     try:
         with path.open("rb") as file, TTFont(file, lazy=True) as font:
             symbols = frozenset(map(chr, font.getBestCmap() or {}))

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from ocrsearch.config import Frozen, Integer, Number
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.errors import DataError
-from ocrsearch.explain import config_paths, explain_validation_error
+from ocrsearch.explain import config_paths, explain_validation_error, shown
+from ocrsearch.files import home_path, real_path, write_text_file
 from ocrsearch.yaml_file import read_yaml
 
 SKLEARN_DIGITS = "digits"
@@ -107,7 +108,7 @@ class Recipe(Frozen):
 
     def relative_to(self, folder: Path) -> Self:
         """Return a copy with absolute paths, taken to be relative to a folder."""
-        return self.with_paths(lambda value: str(folder / Path(value).expanduser()))
+        return self.with_paths(lambda value: str(folder / home_path(value)))
 
 
 class DigitsRecipe(Recipe):
@@ -193,7 +194,7 @@ def parse_recipe(content: Mapping[str, Any], where: str) -> AnyRecipe:
     """
     kind = content.get("kind")
     if kind not in list(KINDS):
-        raise DataError(f"{where}: kind: found {kind!r}, must be one of {list(KINDS)}")
+        raise DataError(f"{where}: kind: found {shown(kind)}, must be one of {list(KINDS)}")
     try:
         recipe = KINDS[str(kind)].model_validate(dict(content))
     except ValidationError as error:
@@ -213,15 +214,15 @@ def load_recipe(path: Path) -> AnyRecipe:
     Raises:
         DataError: no such file, or not a recipe.
     """
-    return parse_recipe(read_yaml(path, DataError), str(path)).relative_to(path.resolve().parent)
+    return parse_recipe(read_yaml(path, DataError), str(path)).relative_to(real_path(path).parent)
 
 
 def save_recipe(recipe: AnyRecipe, path: Path) -> None:
     """Write a recipe whose paths are absolute; in the file they are relative to it."""
-    folder = path.resolve().parent
+    folder = real_path(path).parent
     portable = recipe.with_paths(lambda value: os.path.relpath(value, folder))
     text = yaml.safe_dump(portable.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_text_file(path, text)
 
 
 def change_path(spec: str, change: Callable[[str], str]) -> str:

@@ -46,7 +46,7 @@ def test_defaults_are_allowed(recipe: DigitsRecipe | TextRecipe) -> None:
     ("text", "expected"),
     [
         ("{kind: words}", "kind: found 'words', must be one of ['digits', 'text']"),
-        ("{source: digits}", "kind: found None"),
+        ("{source: digits}", "kind: found null"),
         ("{kind: [digits]}", "kind: found ['digits']"),
         ("{kind: digits, sorce: x}", "sorce: unknown key; did you mean 'source'?"),
         ("{kind: digits, fonts: x}", "fonts: unknown key"),
