@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,9 @@ MAX_JSON_BYTES = 32_000_000
 
 MAX_YAML_BYTES = 1_000_000
 """Largest YAML file that is read, in bytes."""
+
+SYSTEM_FOLDERS = ("/proc/", "/sys/")
+"""Their files say that they are empty, and some have no end or wait for messages."""
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -53,6 +57,8 @@ def file_problem(path: Path, max_bytes: int) -> str | None:
         return "a folder, not a file"
     if not stat.S_ISREG(status.st_mode):
         return "not a file (a pipe, socket or device)"
+    if str(real_path(path)).startswith(SYSTEM_FOLDERS):
+        return "not a file (made by the system when it is read)"
     if status.st_size > max_bytes:
         size, limit = status.st_size / 1e6, max_bytes / 1e6
         return f"too large: {size:,.0f} MB, at most {limit:,.0f} MB"
@@ -87,15 +93,19 @@ def open_input(
     if problem := file_problem(path, max_bytes):
         raise error_class(f"{where}: {problem}")
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
+        with path.open("rb") as file:
             yield file
     except OSError as error:
         raise error_class(f"{where}: cannot be read ({error.strerror or error})") from None
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file that may have become a pipe, or one of the system's that waits for messages."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def first_line(path: Path, max_bytes: int) -> bytes:
+    """Return the first line of a file, or its beginning; nothing if it cannot be read."""
+    try:
+        with open_input(path, "", OcrSearchError, sys.maxsize) as file:
+            return file.readline(max_bytes)
+    except OcrSearchError:
+        return b""
 
 
 def output_problem(path: Path) -> str | None:
@@ -141,7 +151,7 @@ def read_text_file(
         error_class: no such file, not a regular file, too large, or not UTF-8.
     """
     with open_input(path, where, error_class, max_bytes) as file:
-        content = file.read(max_bytes + 1) or b""  # it may have grown since
+        content = file.read(max_bytes + 1)  # it may have grown since
     if len(content) > max_bytes:
         raise error_class(f"{where}: too large: over {max_bytes / 1e6:,.0f} MB")
     if content.startswith(UTF_16_MARKS):

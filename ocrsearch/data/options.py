@@ -18,6 +18,8 @@ from ocrsearch.data.bidi import BidiSetting
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import checked_values, suggestion
+from ocrsearch.files import home_path, real_path
+from ocrsearch.printable import quoted
 
 
 def _text(value: Any) -> Any:
@@ -69,8 +71,8 @@ class DataOptions:
             object.__setattr__(self, name, value)
         try:
             re.compile(self.group)
-        except re.error as error:
-            problem = f"must be a regular expression, got {self.group!r} ({error})"
+        except (re.error, RecursionError, OverflowError) as error:
+            problem = f"must be a regular expression, got {quoted(self.group)} ({error})"
             raise OptionError(problem, "group") from None
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,4 +122,4 @@ def absolute_spec(spec: str) -> str:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).expanduser().resolve())
+    return str(real_path(home_path(path)))

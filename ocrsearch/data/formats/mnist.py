@@ -11,17 +11,21 @@ import gzip
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ocrsearch.data.samples import Sample, Split
 from ocrsearch.errors import DataError
-from ocrsearch.files import file_problem
+from ocrsearch.files import file_problem, first_line, open_input
 
 PARTS: dict[str, Split] = {"train": "train", "t10k": "test"}
 SIDE_PX = 28
+MAX_LINE_BYTES = 1 << 16
 N_COLUMNS = 1 + SIDE_PX * SIDE_PX
 MAX_BYTES = 400_000_000
 """Most that is unpacked of a file: eight times the pictures of MNIST."""
@@ -36,7 +40,7 @@ def recognise(path: Path) -> bool:
     """Whether a path given without a format is such a folder or such a table."""
     if path.is_dir():
         return any(_find(path, part, "images", 3) for part in PARTS)
-    return path.suffix.lower() == ".csv" and path.is_file() and _has_columns(_first_line(path))
+    return path.suffix.lower() == ".csv" and _has_columns(first_line(path, MAX_LINE_BYTES))
 
 
 def read(path: Path) -> list[Sample]:
@@ -89,7 +93,7 @@ def _read_idx(folder: Path, part: str, kind: str, n_dims: int) -> Bytes:
     if file is None:
         raise DataError(f"mnist:{folder}: no {part}-{kind}-idx{n_dims}-ubyte beside the others")
     try:
-        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        with _opened(file) as stream:
             header = stream.read(4 + 4 * n_dims)
             shape = _shape(file, header, n_dims)
             n_bytes = int(np.prod(shape, dtype=object))
@@ -106,6 +110,16 @@ def _read_idx(folder: Path, part: str, kind: str, n_dims: int) -> Bytes:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
+@contextmanager
+def _opened(file: Path) -> Iterator[BinaryIO]:
+    with open_input(file, f"mnist:{file}", DataError, MAX_BYTES) as packed:
+        if file.suffix != ".gz":
+            yield packed
+            return
+        with gzip.open(packed) as unpacked:
+            yield cast(BinaryIO, unpacked)
+
+
 def _shape(file: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
     if len(header) < 4 + 4 * n_dims or header[:4] != bytes((0, 0, 8, n_dims)):
         raise DataError(f"mnist:{file}: not an IDX file of bytes in {n_dims} dimensions")
@@ -113,11 +127,6 @@ def _shape(file: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
     if shape[0] == 0 or (n_dims == 3 and shape[1:] != (SIDE_PX, SIDE_PX)):
         raise DataError(f"mnist:{file}: shape {shape}; needs pictures of {SIDE_PX} x {SIDE_PX}")
     return shape
-
-
-def _first_line(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.readline(1 << 16)
 
 
 def _has_columns(line: bytes) -> bool:
@@ -128,7 +137,7 @@ def _read_table(path: Path) -> Bytes:
     """Read the rows of a table with or without a header as (N, 785) uint8."""
     if problem := file_problem(path, MAX_TABLE_BYTES):
         raise DataError(f"mnist:{path}: {problem}")
-    line = _first_line(path)
+    line = first_line(path, MAX_LINE_BYTES)
     if not _has_columns(line):
         raise DataError(
             f"mnist:{path}: {line.count(b',') + 1} columns in its first line, must be "

@@ -7,14 +7,12 @@ from pathlib import Path
 from ocrsearch.data.formats.label_file import picture_path, tab_lines
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
+from ocrsearch.files import first_line
 
 
 def recognise(path: Path) -> bool:
     """Whether a path given without a format is a text file with a tab in its first line."""
-    if path.suffix.lower() != ".txt" or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return b"\t" in file.readline(4096)
+    return path.suffix.lower() == ".txt" and b"\t" in first_line(path, 4096)
 
 
 def read(path: Path) -> list[Sample]:
