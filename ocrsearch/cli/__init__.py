@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
+
+
+class Interrupt(KeyboardInterrupt):
+    """Ctrl-C. Python kills itself at its end if it has seen the plain exception in some places."""
 
 
 def main() -> None:
     """Run the command line. Ctrl-C ends it with one line, even while it starts."""
+    before = signal.getsignal(signal.SIGINT)
     try:
+        if before is signal.default_int_handler:  # not where Ctrl-C is ignored
+            signal.signal(signal.SIGINT, _interrupt)
         from ocrsearch.cli.app import main as run
 
         run()
@@ -16,3 +25,9 @@ def main() -> None:
 
         error_line("interrupted")
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    raise Interrupt

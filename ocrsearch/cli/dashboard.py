@@ -42,3 +42,4 @@ def dashboard(
         run_server(study_storage, host=host, port=port, artifact_store=artifacts)
     except OSError as error:
         raise OptionError(f"--port {port}: cannot listen on {host}:{port} ({error})") from None
+    raise KeyboardInterrupt  # the server has taken Ctrl-C for its own

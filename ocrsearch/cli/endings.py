@@ -32,17 +32,29 @@ class _InterruptError(Exception):
 class Commands(TyperGroup):
     """All commands."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the options of the program itself."""
+        with _interrupts_kept():
+            return super().make_context(*args, **extra)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse an option without a value, as ``--study ""`` of an unset shell variable."""
         _refuse_empty(args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command, and let Ctrl-C be told from a command that ends by itself."""
-        try:
+        """Run a command."""
+        with _interrupts_kept():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise _InterruptError from None
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Let Ctrl-C be told from a command that ends by itself: typer makes them alike."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise _InterruptError from None
 
 
 def _refuse_empty(args: Sequence[str]) -> None:

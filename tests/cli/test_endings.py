@@ -100,12 +100,19 @@ def test_ctrl_c_while_the_program_starts(
     assert capsys.readouterr().err == "ocrsearch: interrupted\n"
 
 
-def test_ctrl_c_in_a_program_at_work(tmp_path: Path) -> None:
-    script = """
+@pytest.mark.parametrize(
+    "where", ["os.kill(os.getpid(), 2)", "exec('os.kill(os.getpid(), 2); [0] * 9')"]
+)
+def test_ctrl_c_in_a_program_at_work(where: str) -> None:
+    script = f"""
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 import ocrsearch.results.query as query
-query.list_studies = lambda url: os.kill(os.getpid(), signal.SIGINT)
+
+def list_studies(url):
+    {where}
+
+query.list_studies = list_studies
 sys.argv = ["ocrsearch", "studies", "list"]
 from ocrsearch.cli import main
 main()

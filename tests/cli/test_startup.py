@@ -62,6 +62,20 @@ def test_help_loads_nothing_heavy(statement: str) -> None:
     assert loaded(statement) == set()
 
 
+def test_no_help_loads_more_than_what_draws_it() -> None:
+    calls = [["--version"], *([*name.split(), "--help"] for name in COMMANDS)]
+    statement = f"""
+from ocrsearch.cli import main
+for arguments in {calls!r}:
+    sys.argv = ["ocrsearch", *arguments]
+    try:
+        main()
+    except SystemExit as exit:
+        assert not exit.code
+"""
+    assert loaded(statement) <= {"pydantic"}  # typer itself converts values with it
+
+
 @pytest.mark.parametrize(
     "modules",
     [
