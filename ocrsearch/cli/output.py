@@ -91,6 +91,11 @@ def shell(*words: object) -> str:
     return shlex.join(str(word) for word in words)
 
 
+def can_redraw() -> bool:
+    """Return whether standard error is a terminal on which a bar can be drawn again in place."""
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console that takes no markup from the text that it prints."""
     from rich.console import Console

@@ -18,7 +18,7 @@ from ocrsearch.cli.options import (
     output_file,
     takes_decoding_options,
 )
-from ocrsearch.cli.output import echo, error_line, note, print_json
+from ocrsearch.cli.output import can_redraw, echo, error_line, note, print_json
 from ocrsearch.errors import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _read(
         length=len(files),
         label="reading",
         file=sys.stderr,
-        hidden=not sys.stderr.isatty(),
+        hidden=not can_redraw(),
     ) as bar:
 
         def show(text: str) -> None:

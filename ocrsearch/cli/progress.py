@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import typer
 
+from ocrsearch.cli.output import can_redraw
+
 
 @contextmanager
 def reading_bar(label: str = "reading") -> Iterator[Callable[[int, int], None]]:
     """Give a function to be told of the number of pictures read and of those in all."""
-    hidden = not sys.stderr.isatty()
+    hidden = not can_redraw()
     with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=hidden) as bar:
 
         def show(n_read: int, n: int) -> None:

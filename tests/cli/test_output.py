@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ocrsearch.cli
-from ocrsearch.cli.output import echo, error_line, print_json, show_table
+from ocrsearch.cli.output import can_redraw, echo, error_line, print_json, show_table
 from ocrsearch.explain import config_paths
 
 
@@ -75,6 +75,18 @@ def test_columns_are_as_wide_as_they_look(capsys: pytest.CaptureFixture[str]) ->
     assert first == "漢字       5"
     assert rule == "-----  -----"
     assert second == "e\u0301       1234"
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "kind", "can"),
+    [(True, "xterm-256color", True), (True, "dumb", False), (False, "xterm", False)],
+)
+def test_bars_need_a_terminal_that_can_redraw(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, kind: str, can: bool
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    monkeypatch.setenv("TERM", kind)
+    assert can_redraw() is can
 
 
 def test_empty_tables(capsys: pytest.CaptureFixture[str]) -> None:
