@@ -149,7 +149,7 @@ def test_takes_no_time() -> None:
     start = time.perf_counter()
     for _ in range(100):
         list_layers(config, 200, 4096, 100)
-    assert time.perf_counter() - start < 0.5  # 5 ms each, a hundred times what it takes
+    assert time.perf_counter() - start < 10  # a thousand times what it takes
 
 
 @every_case
