@@ -91,7 +91,7 @@ def __getattr__(name: str) -> Any:
     if name == "search":  # a package that can be called; see its docstring
         return importlib.import_module("ocrsearch.search")
     if name == "__version__":
-        value: Any = _version()
+        value: Any = importlib.import_module("ocrsearch.version").program_version()
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     else:
@@ -102,12 +102,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("ocrsearch")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "unknown"

@@ -12,6 +12,7 @@ import torch
 
 from ocrsearch.errors import OptionError
 from ocrsearch.machine import n_cores
+from ocrsearch.version import program_version
 
 
 def select_device(name: str) -> torch.device:
@@ -65,11 +66,12 @@ def free_memory_mb(device: torch.device) -> float | None:
     return torch.cuda.mem_get_info(device)[0] / 1e6 if device.type == "cuda" else None
 
 
-PACKAGES = ("ocrsearch", "torch", "optuna", "numpy")
+PACKAGES = ("torch", "optuna", "numpy")
 
 
 def installed_versions(device: torch.device) -> dict[str, str]:
     """Return the versions of what trains, and the kind of machine."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
-    return {**versions, "python": platform.python_version(), "machine": name}
+    own = {"ocrsearch": program_version(), "python": platform.python_version(), "machine": name}
+    return {**versions, **own}
