@@ -11,6 +11,8 @@ import unicodedata
 MAX_SHOWN = 200
 """Longest value from a file that a message repeats, in characters."""
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
 _HARMLESS_FORMATS = frozenset("\u200c\u200d\u200e\u200f")
 """Joiners and direction marks: parts of ordinary Persian, Hindi, Arabic and Hebrew words."""
 
@@ -59,3 +61,17 @@ def quoted(value: object) -> str:
 def shortened(text: str) -> str:
     """Return a name from a file for a message, cut after MAX_SHOWN characters."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def spreadsheet_cell(text: str) -> str:
+    """Return a cell of a table that no spreadsheet takes for a formula.
+
+    A text that begins like one gets an apostrophe in front; ``plain_cell`` takes it away.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA_STARTS) else text
+
+
+def plain_cell(cell: str) -> str:
+    """Return the text of a cell that ``spreadsheet_cell`` made."""
+    is_marked = cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA_STARTS)
+    return cell[1:] if is_marked else cell

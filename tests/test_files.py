@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.errors import DataError
-from ocrsearch.files import read_text_file, remove_leftovers, replacing, write_text_file
-from ocrsearch.printable import printable
+from ocrsearch.files import (
+    read_text_file,
+    remove_leftovers,
+    replacing,
+    replacing_folder,
+    write_text_file,
+)
+from ocrsearch.printable import plain_cell, printable, quoted, spreadsheet_cell
 
 
 def test_text_is_read_with_and_without_a_mark(tmp_path: Path) -> None:
@@ -61,6 +67,79 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     assert caught.value.filename == str(path)
     assert [p.name for p in path.parent.iterdir()] == ["out.txt"]
     assert path.read_text() == "old"
+
+
+def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "out.txt").write_text("old")
+    (tmp_path / "link").symlink_to("below/out.txt")
+    write_text_file(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "below" / "out.txt").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "zero"])
+def test_only_files_are_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="is not a file") as caught:
+        write_text_file(tmp_path / name, "new")
+    assert caught.value.filename == str(tmp_path / name)
+    assert not Path("/dev/zero").is_file()
+
+
+def test_names_as_long_as_a_name_can_be(tmp_path: Path) -> None:
+    write_text_file(tmp_path / ("ü" * 127), "new")
+    with pytest.raises(OSError, match="File name too long") as caught:
+        write_text_file(tmp_path / ("x" * 256), "new")
+    assert caught.value.filename == str(tmp_path / ("x" * 256))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    def write(content: str, *, fails: bool = False) -> None:
+        with replacing_folder(tmp_path / "out") as temporary:
+            (temporary / content).write_text(content)
+            if fails:
+                raise OSError(28, "No space left on device")
+
+    write("old")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write("new", fails=True)
+    assert caught.value.filename == str(tmp_path / "out")
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "old"]
+    write("new")
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("@a", "'@a"),
+        ("+49", "'+49"),
+        ("-1", "'-1"),
+        ("\t=1", "'\t=1"),
+        ("'=1", "''=1"),
+        ("'a", "'a"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_cells_are_no_formulas_and_can_be_read_back(text: str, cell: str) -> None:
+    assert spreadsheet_cell(text) == cell
+    assert plain_cell(cell) == text
+
+
+def test_values_in_messages_are_short() -> None:
+    assert quoted("a\x1b") == r"'a\x1b'"
+    assert quoted("x" * 500) == f"'{'x' * 199}..."
+    assert quoted(1 << 100_000) == "a huge integer"
+    deep: list = []
+    for _ in range(5000):
+        deep = [deep]
+    assert len(quoted(deep)) < 210
 
 
 @pytest.mark.parametrize(

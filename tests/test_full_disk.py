@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from optuna.trial import TrialState
 
 from ocrsearch.search.study import REPEATED, ConfigurationStudy, open_storage
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult, StudyDb
 
 SPACE = """
 images: {height: 16}
@@ -75,3 +81,96 @@ def epochs(folder: Path) -> dict[int, list]:
     trials = [t for t in study.get_trials() if REPEATED not in t.user_attrs]
     kept = [t for t in trials if t.state != TrialState.WAITING]
     return {t.number: t.user_attrs.get("epochs", []) for t in kept}
+
+
+OUTPUTS = {
+    "best": ("best", "--storage", "{url}", "--export", "{out}"),
+    "studies export": ("studies", "export", "--storage", "{url}", "-o", "{out}"),
+    "inspect": ("inspect", "{model}", "--svg", "{out}"),
+    "evaluate": ("evaluate", "{model}", "--data", "captcha:{data}", "--html", "{out}"),
+    "data inspect": ("data", "inspect", "captcha:{data}", "--sheet", "{out}"),
+    "data split": ("data", "split", "captcha:{data}", "-o", "{out}"),
+    "data preview": ("data", "preview", "captcha:{data}", "-o", "{out}"),
+    "language-model": ("language-model", "--data", "captcha:{data}", "--export", "{out}"),
+    "predict": ("predict", "{model}", "{data}/10.png", "--page", "--draw", "{out}"),
+    "train": ("train", "--config", "{model}", "--data", "captcha:{data}", "--export", "{out}"),
+    "data synth": ("data", "synth", "digits", "-o", "{out}.folder", "--n", "20", "--workers", "1"),
+}
+"""Commands that write a file or a folder."""
+
+ENDINGS = {"inspect": ".svg", "evaluate": ".html", "data split": ".csv", "studies export": ".csv",
+           "best": ".pt", "train": ".pt", "language-model": ".npz"}  # fmt: skip
+
+
+@pytest.fixture
+def full_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system on which no block is left, with an old file of each ending."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)):
+        pytest.skip("no file system of a given size can be mounted here")
+    write_old_files(folder)
+    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def write_old_files(folder: Path) -> None:
+    """Write a file of each ending that an output may have."""
+    for ending in {".png", *ENDINGS.values()}:
+        (folder / f"out{ending}").write_text("old")
+
+
+def arguments_of(name: str, folder: Path, study: StudyDb, model: Path, data: Path) -> list[str]:
+    """Return the arguments of a command that writes to a folder."""
+    out = folder / f"out{ENDINGS.get(name, '.png')}"
+    values = {"url": study.url, "model": model, "data": data, "out": out}
+    return [word.format_map(values) for word in OUTPUTS[name]]
+
+
+def check_that_the_old_files_stayed(folder: Path, result: CommandResult) -> None:
+    """Check that a command failed in one line and changed nothing."""
+    assert result.code == 1, result.err
+    last = result.err.splitlines()[-1]
+    assert last.startswith("ocrsearch: ")
+    assert str(folder / "out") in last
+    assert "No space left on device" in last
+    assert [path.read_text() for path in folder.glob("out.???")] == ["old"] * len(
+        list(folder.glob("out.???"))
+    )
+    assert [path for path in folder.rglob("*") if path.name.endswith((".tmp", ".part"))] == []
+    assert not (folder / "out.png.folder").exists()
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_full_disk_keeps_the_old_file(
+    name: str,
+    full_folder: Path,
+    study_db: StudyDb,
+    model_file: Path,
+    number_folder: Path,
+    command: Callable[..., CommandResult],
+) -> None:
+    arguments = arguments_of(name, full_folder, study_db, model_file, number_folder)
+    check_that_the_old_files_stayed(full_folder, command(*arguments))
+
+
+@pytest.mark.parametrize("name", [name for name in OUTPUTS if name != "data synth"])
+def test_a_disk_that_fills_at_the_last_moment_keeps_the_old_file(
+    name: str,
+    tmp_path: Path,
+    study_db: StudyDb,
+    model_file: Path,
+    number_folder: Path,
+    command: Callable[..., CommandResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_old_files(tmp_path)
+    monkeypatch.setattr("ocrsearch.files.os.fsync", full)
+    arguments = arguments_of(name, tmp_path, study_db, model_file, number_folder)
+    check_that_the_old_files_stayed(tmp_path, command(*arguments))

@@ -126,6 +126,7 @@ def _short(layer: Layer) -> str:
 
 
 def _draw(layers: list[Layer], content: dict[str, Any], path: Path) -> None:
+    from ocrsearch.files import write_text_file
     from ocrsearch.results.drawing import draw_layers, format_shape
 
     subtitle = (
@@ -133,10 +134,9 @@ def _draw(layers: list[Layer], content: dict[str, Any], path: Path) -> None:
         f"{content['multiply_adds']:,} multiply-adds, {content['frames']} frames"
     )
     picture = format_shape((1, content["height"], content["scaled_width"]))
-    path.parent.mkdir(parents=True, exist_ok=True)
     title = _title({**content, "model": Path(content["model"]).name})
     drawing = draw_layers(layers, title, subtitle, picture)
-    path.write_text(drawing, encoding="utf-8")
+    write_text_file(path, drawing)
 
 
 def _millions(n: int) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +17,7 @@ from ocrsearch.cli.options import (
     output_file,
 )
 from ocrsearch.cli.output import echo, print_json, show_table
+from ocrsearch.printable import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from ocrsearch.results.query import StudySummary
@@ -84,16 +84,18 @@ def export(
     Examples:
       ocrsearch studies export -o trials.csv
     """
-    from ocrsearch.errors import StudyError
+    from ocrsearch.files import write_text_file
     from ocrsearch.results.query import load_study, trials_frame
 
-    frame = trials_frame(load_study(storage, study))
+    frame = trials_frame(load_study(storage, study)).map(_cell).rename(columns=_cell)
+    text = frame.to_csv(index=False)
     if output is None:
-        frame.to_csv(sys.stdout, index=False)
+        echo(text.rstrip("\n"))
         return
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(output, index=False)
-    except OSError as error:
-        raise StudyError(f"{output}: cannot be written ({error.strerror or error})") from None
+    write_text_file(output, text)
     echo(f"{len(frame)} trials written to {output}")
+
+
+def _cell(value: Any) -> Any:
+    """Return a value as a cell that neither a terminal nor a spreadsheet acts upon."""
+    return spreadsheet_cell(printable(value)) if isinstance(value, str) else value

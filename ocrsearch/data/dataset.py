@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,7 +41,10 @@ from ocrsearch.data.usable import (
     without_unknown,
 )
 from ocrsearch.errors import DataError, OptionError
-from ocrsearch.files import home_path
+from ocrsearch.files import home_path, replacing_folder, write_text_file
+from ocrsearch.printable import printable
+
+INDEX = "index.json"
 
 logger = logging.getLogger(__name__)
 
@@ -273,9 +275,6 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
     The folder appears whole or not at all; one that is there is replaced.
     """
-    part_folder = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part_folder, ignore_errors=True)
-    part_folder.mkdir(parents=True)
     index = {
         "spec": dataset.spec,
         **dataset.charset.content(),
@@ -288,16 +287,28 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
             for split, part in dataset.splits.items()
         },
     }
-    for split, part in dataset.splits.items():
-        np.save(part_folder / f"{split}.npy", part.images.pixels)
-    (part_folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    part_folder.rename(folder)
+    with replacing_folder(folder) as temporary:
+        for split, part in dataset.splits.items():
+            np.save(temporary / f"{split}.npy", part.images.pixels)
+        (temporary / INDEX).write_text(json.dumps(index), encoding="utf-8")
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """Map a data set that ``save_dataset`` wrote; its pixels are shared, not copied."""
-    index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    """Map a data set that ``save_dataset`` wrote; its pixels are shared, not copied.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        return _open_dataset(folder, json.loads((folder / INDEX).read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{folder}: images of the study cannot be read ({type(error).__name__}); "
+            "start the command again"
+        ) from None
+
+
+def _open_dataset(folder: Path, index: dict[str, Any]) -> Dataset:
     splits: dict[Split, LabelledImages] = {}
     for split in SPLITS:
         part = index["splits"][split]
@@ -321,8 +332,8 @@ def write_left_out(dataset: Dataset, path: Path) -> Path | None:
     path.unlink(missing_ok=True)
     if not dataset.bad:
         return None
-    lines = [" ".join(f"{b.name}\t{b.reason}".splitlines()) + "\n" for b in dataset.bad]
-    path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    lines = [f"{printable(b.name)}\t{printable(b.reason)}\n" for b in dataset.bad]
+    write_text_file(path, "".join(lines))
     return path
 
 

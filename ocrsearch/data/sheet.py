@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from ocrsearch.data.samples import GrayImage
+from ocrsearch.files import replacing
 
 SHEET_WIDTH_PX = 1200
 PICTURE_HEIGHT_PX = 48
@@ -59,13 +60,9 @@ def draw_label(text: str, room: int) -> GrayImage:
 
 def write_sheet(sheet: GrayImage, path: Path) -> None:
     """Write a picture as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.tmp"
-    try:
-        temporary.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    content = cv2.imencode(".png", sheet)[1].tobytes()
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _cell(image: GrayImage, text: str) -> GrayImage:

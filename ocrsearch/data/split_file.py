@@ -12,6 +12,8 @@ from ocrsearch.data.formats.label_file import read_split
 from ocrsearch.data.formats.table import read_rows
 from ocrsearch.data.samples import Sample
 from ocrsearch.errors import DataError
+from ocrsearch.files import write_text_file
+from ocrsearch.printable import plain_cell, quoted, spreadsheet_cell
 
 COLUMNS = ("name", "split", "group")
 
@@ -25,15 +27,11 @@ def write_splits(samples: Sequence[Sample], path: Path) -> None:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    table.writerows((_key(s.name), s.split or "", _key(s.group or "")) for s in samples)
-    part = path.with_name(f"{path.name}.part")
+    table.writerows((_cell(s.name), s.split or "", _cell(s.group or "")) for s in samples)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text.getvalue(), encoding="utf-8")
-        part.replace(path)
+        write_text_file(path, text.getvalue())
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
@@ -48,14 +46,17 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
         DataError: the file cannot be read, or does not name a sample.
     """
     rows = {
-        row["name"] or "": (read_split(row["split"], f"{path}: line {line}"), row.get("group"))
+        plain_cell(row["name"] or ""): (
+            read_split(row["split"], f"{path}: line {line}"),
+            plain_cell(row.get("group") or ""),
+        )
         for line, row in read_rows(path, "csv", ("name", "split"))
     }
     missing = [s.name for s in samples if _key(s.name) not in rows]
     if missing:
         raise DataError(
             f"--splits {path}: does not name {len(missing)} of {len(samples)} samples, first "
-            f"{missing[0]!r}; write it anew with 'ocrsearch data split', or add them with an "
+            f"{quoted(missing[0])}; write it anew with 'ocrsearch data split', or add them with an "
             "empty split to leave them out"
         )
     found = [(s, *rows[_key(s.name)]) for s in samples]
@@ -64,4 +65,8 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
 
 def _key(name: str) -> str:
     """Return a name, or a group found in one, as it can be written: it need not be Unicode."""
-    return name.encode(errors="backslashreplace").decode()
+    return name.encode(errors="backslashreplace").decode().replace("\r", "\\r")
+
+
+def _cell(name: str) -> str:
+    return spreadsheet_cell(_key(name))

@@ -19,7 +19,7 @@ from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.errors import StudyError
-from ocrsearch.files import remove_leftovers
+from ocrsearch.files import read_text_file, remove_leftovers, write_text_file
 from ocrsearch.machine import n_cores
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
@@ -121,7 +121,7 @@ def confirm(
         dataset = load_study_data(name, facts, place)
         own = (folder / "confirm").resolve()
         runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], own)]
-        if any(not (run.job.folder / RESULT).exists() for run in runs):
+        if not all(map(_result, runs)):
             save_dataset(dataset, own / "data")
             start = folder.resolve() / START if facts.get("init") else None
             _train(runs, WorkerSetup(own / "data", "auto", start), observer)
@@ -148,7 +148,7 @@ def _runs(best: BestTrial, n_seeds: int, study_seed: int, place: Path) -> list[_
 
 
 def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
-    waiting = [run for run in runs if not (run.job.folder / RESULT).exists()]
+    waiting = [run for run in runs if not _result(run)]
     running: dict[int, _Run] = {}
     engine = LocalEngine(min(n_cores(), len(waiting)), setup)
     try:
@@ -173,9 +173,7 @@ def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
 def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
     result = {**training_result(event.epochs, event.n_parameters), "epochs": event.epochs}
     file = run.job.folder / RESULT
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**result, "latency_ms": event.latency_ms}), encoding="utf-8")
-    temporary.replace(file)
+    write_text_file(file, json.dumps({**result, "latency_ms": event.latency_ms}))
     (run.job.folder / LAST).unlink(missing_ok=True)
     cer, exact = result["cer"], result["exact"]
     seconds = result["seconds"]
@@ -186,8 +184,17 @@ def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
 
 
 def _result(run: _Run) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((run.job.folder / RESULT).read_text(encoding="utf-8"))
-    return content
+    """Return what came of a training; empty if it is not finished, or its file is damaged."""
+    return _read_json(run.job.folder / RESULT, "epochs") or {}
+
+
+def _read_json(file: Path, needed: str) -> dict[str, Any] | None:
+    """Return an object of which a key is needed; None if the file is missing or damaged."""
+    try:
+        content = json.loads(read_text_file(file, str(file), StudyError))
+    except (StudyError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and needed in content else None
 
 
 def _cer(run: _Run) -> tuple[float, float]:
@@ -221,15 +228,14 @@ def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, fl
     """Read the test split with a model, or return what it gave when that was done before."""
     if not len(test):
         return None
-    if file.exists():
-        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8"))
+    if known := _read_json(file, "n"):
         return known
     evaluation = Predictor(bundle).evaluate(test)
     rates: dict[str, float] = {"n": evaluation.metrics.n}
     for name, (low, high) in evaluation.intervals.items():
         rates[name] = asdict(evaluation.metrics)[name]
         rates[f"{name}_low"], rates[f"{name}_high"] = low, high
-    file.write_text(json.dumps(rates), encoding="utf-8")
+    write_text_file(file, json.dumps(rates))
     return rates
 
 

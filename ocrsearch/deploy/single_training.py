@@ -31,7 +31,7 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError
 from ocrsearch.explain import checked_values
-from ocrsearch.files import remove_leftovers
+from ocrsearch.files import remove_leftovers, write_text_file
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.options import DeviceName, Seed
@@ -262,9 +262,7 @@ def _read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def _write_record(record: dict[str, Any], folder: Path) -> None:
-    temporary = folder / f"{RECORD}.tmp"
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    temporary.replace(folder / RECORD)
+    write_text_file(folder / RECORD, json.dumps(record, indent=1))
 
 
 def _trainer(

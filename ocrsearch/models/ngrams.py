@@ -6,7 +6,6 @@ The file is NumPy's npz; reading it runs no code from it.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from ocrsearch.data.charset import Charset
 from ocrsearch.errors import LanguageModelError
+from ocrsearch.files import replacing
 from ocrsearch.models.automaton import Ints
 
 FORMAT = "ocrsearch language model"
@@ -193,32 +193,24 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
         LanguageModelError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _write(ngrams, path)
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def _write(ngrams: NgramCounts, path: Path) -> None:
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
     numbers = (VERSION, ngrams.order, ngrams.n_texts, ngrams.start)
     chosen = (ngrams.lm_weight, ngrams.length_bonus)
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(
-                file,
-                format=np.array(FORMAT),
-                numbers=np.array(numbers),
-                chosen=np.array([math.nan if value is None else value for value in chosen]),
-                symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
-                bidi=np.array(ngrams.charset.bidi),
-                **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            format=np.array(FORMAT),
+            numbers=np.array(numbers),
+            chosen=np.array([math.nan if value is None else value for value in chosen]),
+            symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
+            bidi=np.array(ngrams.charset.bidi),
+            **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
+        )
 
 
 _ARRAYS = ("backoff", "offsets", "ids", "counts", "children")

@@ -13,6 +13,8 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from ocrsearch.files import write_text_file
+
 TEMPLATE = "plotly_white"
 
 STYLE = """
@@ -76,11 +78,4 @@ def figure_part(figure: go.Figure) -> str:
 
 def save_page(content: str, path: Path) -> None:
     """Write a page; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.tmp"
-    try:
-        # a file's name may hold half a surrogate pair, which cannot be written
-        temporary.write_bytes(content.encode("utf-8", "backslashreplace"))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text_file(path, content)

@@ -27,7 +27,7 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.data.specs import data_name, data_spec
 from ocrsearch.data.usable import Progress
 from ocrsearch.errors import StudyError
-from ocrsearch.files import remove_leftovers
+from ocrsearch.files import remove_leftovers, replacing
 from ocrsearch.machine import n_cores
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
@@ -237,9 +237,8 @@ def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None
     """Write what the workers read; return the list of the samples left out, if any was."""
     save_dataset(dataset, own / "data")
     if init and init.resolve() != (own / START).resolve():
-        temporary = own / f"{START}.part"
-        shutil.copyfile(init, temporary)
-        temporary.replace(own / START)
+        with replacing(own / START) as temporary:
+            shutil.copyfile(init, temporary)
     return write_left_out(dataset, folder / LEFT_OUT)
 
 

@@ -5,6 +5,7 @@ They hold tensors and plain values only, and are read without running any code f
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from pathlib import Path
@@ -12,22 +13,24 @@ from typing import Any
 
 import torch
 
+from ocrsearch.files import replacing
+
 
 def save_tensors(content: dict[str, Any], path: Path) -> None:
-    """Write tensors and plain values; the file appears whole or not at all."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        with temporary.open("wb") as file:
+    """Write tensors and plain values; the file appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; see ``replacing``.
+    """
+    if not path.parent.is_dir():  # removed while a search runs, and not to be made again
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except RuntimeError as error:  # PyTorch's writer hides why it could not write
-        if isinstance(error.__context__, OSError):
-            raise error.__context__ from None
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+        except RuntimeError as error:  # PyTorch's writer hides why it could not write
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load_tensors(path: Path) -> dict[str, Any]:

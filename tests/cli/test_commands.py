@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -441,6 +445,28 @@ def test_studies_export_to_standard_output(command: Command, study_db: StudyDb) 
     result = command("studies", "export", "--storage", study_db.url)
     assert (result.code, result.err) == (0, "")
     check_table(pd.read_csv(io.StringIO(result.out)))
+
+
+@pytest.mark.parametrize("to_file", [False, True])
+def test_studies_export_has_neither_formulas_nor_escape_codes(
+    command: Command, study_db: StudyDb, tmp_path: Path, to_file: bool
+) -> None:
+    database = tmp_path / "copy.db"
+    shutil.copyfile(study_db.url.removeprefix("sqlite:///"), database)
+    hostile = json.dumps("=cmd|'/C calc'!A0\x1b]0;pwn\x07\r\n@next")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'failure'", (hostile,)
+        )
+        connection.commit()
+    output = ("-o", tmp_path / "t.csv") if to_file else ()
+    result = command("studies", "export", "--storage", f"sqlite:///{database}", *output)
+    assert result.code == 0, result.err
+    text = (tmp_path / "t.csv").read_text() if to_file else result.out
+    assert r"'=cmd|'/C calc'!A0\x1b]0;pwn\x07\r\n@next" in text
+    assert "\x1b" not in text
+    rows = list(csv.reader(io.StringIO(text)))
+    assert not [cell for row in rows for cell in row if cell.startswith(("=", "@", "+"))]
 
 
 def test_studies_export_to_a_file(command: Command, study_db: StudyDb, tmp_path: Path) -> None:

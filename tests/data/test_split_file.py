@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,27 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
     assert found == samples
     assert [p.name for p in (tmp_path / "below").iterdir()] == ["splits.csv"]
+
+
+FORMULAS = ("=cmd|'/c calc'!A1.png", "+1.png", "-1.png", "@x.png", "\t.png", "\r.png", "'=1.png",
+            "''+1.png", "'plain.png", "a\rb.png")  # fmt: skip
+
+
+def test_names_like_formulas_are_marked_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "splits.csv"
+    samples = [sample(name, "train", f"={i}") for i, name in enumerate(FORMULAS)]
+    write_splits(samples, path)
+
+    assert apply_splits([sample(name) for name in FORMULAS], path) == samples
+    with path.open(newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+
+
+def test_names_like_formulas_of_an_older_file_are_found(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("name,split,group\n=1.png,train,-g\n-2.png,val,\n")
+    found = apply_splits([sample("=1.png"), sample("-2.png")], tmp_path / "s.csv")
+    assert found == [sample("=1.png", "train", "-g"), sample("-2.png", "val")]
 
 
 def test_group_that_is_not_unicode_stays_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,11 @@ def test_the_mean_over_fresh_seeds_chooses_and_nothing_is_trained_twice(searched
     again = confirm(searched_url, "s", 2, observer=lines.append)
     assert len(lines) == 6
     assert (again.configurations, again.test) == (done.configurations, done.test)
+    folder = Path(searched_url.removeprefix("sqlite:///")).with_suffix("") / "s" / "confirm"
+    (test,) = folder.glob("*/test.json")
+    for damaged in (test.read_text()[:20], "[1]"):  # as on a disk that was full
+        test.write_text(damaged)
+        assert confirm(searched_url, "s", 2, observer=lines.append).test == done.test
 
 
 def test_an_interrupted_confirmation_goes_on(searched_url: str) -> None:
@@ -41,12 +47,11 @@ def test_an_interrupted_confirmation_goes_on(searched_url: str) -> None:
     folder = Path(searched_url.removeprefix("sqlite:///")).with_suffix("") / "s" / "confirm"
     result = sorted(folder.glob("*-seed-0"))[0] / RESULT
     before = result.read_text()
-    result.unlink()
+    result.write_text(before[:30])  # as on a disk that was full
     n_before = len(lines)
     confirm(searched_url, "s", 1, observer=lines.append)
     assert len(lines) == n_before + 1
-    assert result.read_text() != ""
-    assert len(before) > 0
+    assert json.loads(result.read_text())["epochs"]
 
 
 def test_limits_hold_for_what_is_confirmed(searched_url: str) -> None:

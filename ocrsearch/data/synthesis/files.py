@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
-import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +19,7 @@ from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.data.synthesis.recipe import save_recipe
 from ocrsearch.data.synthesis.synthesizer import Synthesizer
 from ocrsearch.errors import DataError, OptionError
+from ocrsearch.files import replacing_folder
 from ocrsearch.processes import caller_hidden
 
 PICTURES_A_FOLDER = 1000
@@ -54,18 +53,14 @@ def write_set(
 
     Raises:
         OptionError: something is in the folder already.
+        OSError: it cannot be written; see ``replacing_folder``.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(f"{folder}: there is something already; give a new or empty folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
-    try:
+    with replacing_folder(folder) as temporary:
         _write_content(synthesizer, temporary, n_workers, progress)
         if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            folder.rmdir()  # which fails if something came into it
 
 
 def _write_content(
