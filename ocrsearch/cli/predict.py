@@ -195,6 +195,7 @@ def _line(read: Prediction | PageLine, page: int) -> Row:
         "text": read.text,
         "confidence": read.confidence,
         "symbol_confidences": list(read.symbol_confidences),
+        "blank": getattr(read, "blank", False),  # a line of a page never is
     }
 
 
@@ -213,3 +214,5 @@ def _print_lines(row: Row) -> None:
     for line in row["lines"]:
         page = f"#page={line['page']}" if several else ""
         echo(f"{file}{page}\t{line['text']}\t{line['confidence']:.3f}")
+        if line["blank"]:
+            note(f"{file}{page}: blank, nothing to read")

@@ -21,6 +21,7 @@ import numpy as np
 from PIL import ExifTags, IcoImagePlugin, Image, UnidentifiedImageError
 
 from ocrsearch.config import FRAME_STRIDE, ImageConfig
+from ocrsearch.data.gray import gray_of
 from ocrsearch.data.samples import Drawable, GrayImage
 from ocrsearch.errors import ImageError
 from ocrsearch.memory import is_out_of_memory
@@ -110,7 +111,7 @@ def read_image(path: Path) -> GrayImage:
         path: a file of one of FILE_FORMATS, in any mode; the first frame is taken.
 
     Returns:
-        (H, W) uint8, upright as EXIF says, transparency on white, 16 bits scaled to 8.
+        (H, W) uint8, upright as EXIF says, as ``gray_of`` makes it.
 
     Raises:
         ImageError: the file is missing, not a picture, damaged, or too large.
@@ -242,15 +243,8 @@ def _binary(source: Path | BytesIO) -> BinaryIO:
 
 
 def to_gray(image: Image.Image) -> GrayImage:
-    """Convert an open picture of any mode to (H, W) uint8."""
-    image = _upright(image)
-    if image.mode.startswith("I") or image.mode == "F":
-        return _scale_to_8_bits(np.array(image, dtype=np.float64))
-    if "A" in image.getbands() or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
-    return np.asarray(image.convert("L"), dtype=np.uint8).copy()
+    """Convert an open picture of any mode to (H, W) uint8; see ``data/gray.py``."""
+    return gray_of(_upright(image))
 
 
 def digest_image(image: GrayImage) -> bytes:
@@ -332,16 +326,6 @@ def check_size(path: ImageName, size: tuple[int, int]) -> None:
 def _too_large(path: ImageName, found: str) -> str:
     limit = MAX_PIXELS // 1_000_000
     return f"{path}: too large a picture: {found}at most {limit} megapixels; scale it down"
-
-
-def _scale_to_8_bits(values: np.ndarray) -> GrayImage:
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0.0))
-    full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
-    if 0.0 < top <= 1.0:
-        full = 1.0
-    values *= 255.0 / full
-    return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
 def _one_line(error: Exception) -> str:

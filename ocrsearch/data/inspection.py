@@ -16,9 +16,10 @@ from pathlib import Path
 from ocrsearch.config import ImageConfig
 from ocrsearch.data.bidi import has_rtl, is_mixed
 from ocrsearch.data.frames import characters_may_be_stacked, count_unfit, frames_needed
+from ocrsearch.data.gray import is_blank
 from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
-from ocrsearch.data.usable import BadSample, Progress, label_problem
+from ocrsearch.data.usable import BLANK, BadSample, Progress, label_problem
 from ocrsearch.errors import ImageError
 from ocrsearch.machine import n_reading_threads
 
@@ -179,6 +180,8 @@ def _measure(sample: Sample) -> Measured | Unusable:
         mode, image = _read(sample.image)
     except ImageError as error:
         return _unusable(sample, str(error), str(sample.image))
+    if is_blank(image):
+        return Unusable(sample, f"{sample.name}: {BLANK}", BLANK)
     return Measured(sample, (image.shape[0], image.shape[1]), mode, digest_image(image))
 
 

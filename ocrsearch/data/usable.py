@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from ocrsearch.data.charset import Charset
+from ocrsearch.data.gray import is_blank
 from ocrsearch.data.images import picture_of
 from ocrsearch.data.samples import GrayImage, Sample
 from ocrsearch.errors import DataError, ImageError
 from ocrsearch.machine import n_reading_threads
 
 logger = logging.getLogger(__name__)
+
+BLANK = "a blank picture, without any contrast"
 
 Progress = Callable[[int, int], None]
 """Called with the number of pictures done and the number in all."""
@@ -77,9 +80,10 @@ def picture_or_reason(sample: Sample) -> GrayImage | str:
     if problem is not None:
         return problem
     try:
-        return picture_of(sample.image)
+        image = picture_of(sample.image)
     except ImageError as error:
         return str(error)
+    return f"{sample.name}: {BLANK}" if is_blank(image) else image
 
 
 def is_usable(sample: Sample) -> bool:

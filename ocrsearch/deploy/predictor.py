@@ -12,6 +12,7 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.documents import read_pages
+from ocrsearch.data.gray import is_blank
 from ocrsearch.data.images import shrink_line
 from ocrsearch.data.layout import find_lines
 from ocrsearch.data.samples import GrayImage
@@ -46,11 +47,14 @@ class Prediction:
         text: NFC.
         confidence: probability of the text as read, 0 to 1.
         symbol_confidences: of each symbol of the text, 0 to 1.
+        blank: whether the picture has no contrast, so that there is nothing to read; the text is
+            empty then, and the confidence 0.
     """
 
     text: str
     confidence: float
     symbol_confidences: tuple[float, ...]
+    blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -229,9 +233,14 @@ class Predictor:
         self, images: Sequence[GrayImage], progress: Progress | None = None
     ) -> list[Prediction]:
         hypotheses = read_together(self._readers, images, progress)
-        return [self._prediction(hypothesis) for hypothesis in hypotheses]
+        return [
+            self._prediction(image, hypothesis)
+            for image, hypothesis in zip(images, hypotheses, strict=True)
+        ]
 
-    def _prediction(self, hypothesis: Hypothesis) -> Prediction:
+    def _prediction(self, image: GrayImage, hypothesis: Hypothesis) -> Prediction:
+        if is_blank(image):
+            return Prediction("", 0.0, (), blank=True)
         read = self.bundle.charset.decode_in_order(hypothesis.ids)
         confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
         return Prediction(read.text, hypothesis.confidence, confidences)

@@ -96,7 +96,9 @@ def test_nothing_that_can_be_used(tmp_path: Path, command: Command) -> None:
 def test_splits_names_and_invisible_symbols(tmp_path: Path, command: Command) -> None:
     names = {"[bold]x.png": "a b", "line\nend.png": "a\u00a0b", "c.png": "e\u0301"}
     for name in names:
-        cv2.imwrite(str(tmp_path / name), np.full((20, 40), len(name), np.uint8))
+        image = np.full((20, 40), len(name), np.uint8)
+        image[:, 5:9] = 200
+        cv2.imwrite(str(tmp_path / name), image)
     rows = [(name, text, "train") for name, text in names.items()]
     rows += [(name, "ab", "val") for name in names] + [("no\n[red].png", "a", "test")]
     path = write_table(tmp_path / "labels.csv", rows)
@@ -112,7 +114,7 @@ def test_splits_names_and_invisible_symbols(tmp_path: Path, command: Command) ->
 
 
 def test_long_labels_share_bars(tmp_path: Path, command: Command) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((20, 400), np.uint8))
+    cv2.imwrite(str(tmp_path / "a.png"), np.eye(20, 400, dtype=np.uint8) * 255)
     rows = [("a.png", "x" * n, "train") for n in (1, 30, 31, 60)]
 
     out = command("data", "inspect", write_table(tmp_path / "labels.csv", rows)).out

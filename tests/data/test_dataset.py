@@ -38,13 +38,20 @@ def captcha_folder(tmp_path: Path) -> Path:
     return folder
 
 
+def two_greys(size: tuple[int, int], value: int) -> Image.Image:
+    """Return a grey picture with a light column, so that it is not blank."""
+    picture = Image.new("L", size, value)
+    picture.paste(255, (0, 0, 1, size[1]))
+    return picture
+
+
 def write_labels(folder: Path, splits: Mapping[str, Sequence[str]]) -> str:
     """Write a labels file with a small picture for each label; return its specification."""
     content = {}
     for split, labels in splits.items():
         names = [f"{split}{i}.png" for i in range(len(labels))]
         for name in names:
-            Image.new("L", (6, 5), 200).save(folder / name)
+            two_greys((6, 5), 200).save(folder / name)
         content[split] = [{"filename": n, "label": t} for n, t in zip(names, labels, strict=True)]
     (folder / "labels.json").write_text(json.dumps(content))
     return f"labels:{folder / 'labels.json'}"
@@ -109,7 +116,7 @@ def test_fingerprint_follows_the_content(captcha_folder: Path) -> None:
     relabelled = load_dataset(str(captcha_folder)).fingerprint
     assert relabelled != first
 
-    Image.new("L", (10, 8), 0).save(captcha_folder / "001.png")
+    two_greys((10, 8), 0).save(captcha_folder / "001.png")
     assert load_dataset(str(captcha_folder)).fingerprint not in (first, relabelled)
 
 
@@ -186,7 +193,7 @@ def test_nothing_to_train_or_validate_on(
 def spec_with_a_lost_symbol(tmp_path: Path) -> str:
     """Thirty samples of which two, in training and validation, have a z; the first is damaged."""
     for i in range(30):
-        Image.new("L", (6, 5), i).save(tmp_path / f"{i:02d}.png")
+        two_greys((6, 5), i).save(tmp_path / f"{i:02d}.png")
     names = [p.name for p in sorted(tmp_path.iterdir())]
     (tmp_path / "data.csv").write_text("image,text\n" + "".join(f"{n},a\n" for n in names))
     parts = load_dataset(str(tmp_path / "data.csv")).splits
@@ -272,7 +279,7 @@ def test_progress_counts_to_the_end(captcha_folder: Path) -> None:
 
 def test_high_pictures_are_stored_smaller(tmp_path: Path) -> None:
     spec = write_labels(tmp_path, {"train": ["ab"], "val": ["a"]})
-    Image.new("L", (40, 2 * MAX_STORED_HEIGHT_PX), 9).save(tmp_path / "train0.png")
+    two_greys((40, 2 * MAX_STORED_HEIGHT_PX), 9).save(tmp_path / "train0.png")
 
     assert load_dataset(spec).splits["train"].images.shapes == [(MAX_STORED_HEIGHT_PX, 20)]
 

@@ -45,7 +45,9 @@ def inspect(samples: Sequence[Sample]) -> Inspection:
 
 
 def gray(value: int, width: int = 3) -> GrayImage:
-    return np.full((2, width), value, np.uint8)
+    image = np.full((2, width), value, np.uint8)
+    image[1] = 255
+    return image
 
 
 def test_nothing_at_all() -> None:
@@ -162,7 +164,10 @@ def test_copies_are_found_by_their_pixels() -> None:
 
 
 def test_files_are_measured(tmp_path: Path) -> None:
-    Image.new("RGB", (30, 300), "white").save(tmp_path / "a.png")
+    picture = Image.new("RGB", (30, 300), "white")
+    picture.putpixel((3, 4), (0, 0, 0))
+    picture.save(tmp_path / "a.png")
+    Image.new("RGB", (30, 300), "white").save(tmp_path / "blank.png")
     (tmp_path / "b.png").write_bytes(b"no picture")
     told: list[tuple[int, int]] = []
     samples = [
@@ -171,17 +176,21 @@ def test_files_are_measured(tmp_path: Path) -> None:
         Sample("c.png", tmp_path / "c: (1).png", "c", "val"),
         Sample("d.png", tmp_path / "a.png", "", "test"),
         Sample("e.png", tmp_path / "a.png", "\ud800", "test"),
+        Sample("f.png", tmp_path / "a.png", "a\nb", "test"),
+        Sample("g.png", tmp_path / "blank.png", "a", "test"),
     ]
 
     usable, bad = measure_samples(samples, lambda i, n: told.append((i, n)))
 
-    assert told == [(i, 5) for i in range(1, 6)]
+    assert told == [(i, 7) for i in range(1, 8)]
     assert [(m.sample.name, m.shape, m.mode) for m in usable] == [("a.png", (300, 30), "RGB")]
     assert [(b.sample.name, b.problem) for b in bad] == [
         ("b.png", "not a picture that can be read"),
         ("c.png", "no such picture"),
         ("d.png", "the label is empty"),
         ("e.png", "the label is not valid Unicode"),
+        ("f.png", "label of more than one line"),
+        ("g.png", "a blank picture, without any contrast"),
     ]
     assert bad[0].reason.startswith(f"{tmp_path / 'b.png'}: not a picture")
 

@@ -272,3 +272,34 @@ def test_cuda_where_there_is_none(model_file: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(OptionError, match=r"^device: PyTorch finds no GPU here"):
         load(model_file, "cuda")
+
+
+# --- pictures without any contrast ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_a_blank_picture_is_said_to_be_blank(
+    reader: Predictor, picture: GrayImage, value: int
+) -> None:
+    blank = np.full((20, 60), value, np.uint8)
+    blank[3, 4] = abs(value - 3)
+
+    nothing, something = reader.predict_many([blank, picture])
+
+    assert nothing == Prediction("", 0.0, (), blank=True)
+    assert something == reader.predict(picture)
+    assert not something.blank
+
+
+def test_the_command_says_that_a_picture_is_blank(
+    picture: GrayImage, tmp_path: Path, model_file: Path, command: Callable[..., Any]
+) -> None:
+    Image.new("RGBA", (60, 20)).save(tmp_path / "blank.png")
+    Image.fromarray(picture).save(tmp_path / "line.png")
+
+    files = command("predict", model_file, tmp_path, "--json").json()["files"]
+
+    assert [[line["blank"] for line in file["lines"]] for file in files] == [[True], [False]]
+    shown = command("predict", model_file, tmp_path / "blank.png")
+    assert shown.out == f"{tmp_path / 'blank.png'}\t\t0.000\n"
+    assert "blank.png: blank, nothing to read" in shown.err
