@@ -18,13 +18,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 run: $(INSTALLED)
-	$(BIN)/ocrsearch run --space search_spaces/quick.yaml --data digits --study quick-digits \
+	$(BIN)/ocrsearch run --space quick --data digits --study quick-digits \
 		--trials 8 --timeout 4m
 	$(BIN)/ocrsearch best --study quick-digits --export $(DEMO)/model.pt
 	$(BIN)/ocrsearch evaluate $(DEMO)/model.pt --data digits
-	$(BIN)/python scripts/save_digits.py $(DEMO)/pictures
+	rm -rf $(DEMO)/pictures
+	$(BIN)/ocrsearch data save digits --output $(DEMO)/pictures --n 8
 	$(BIN)/ocrsearch predict $(DEMO)/model.pt $(DEMO)/pictures
-	$(BIN)/python scripts/plot_study.py --study quick-digits --output $(DEMO)/study.html
+	$(BIN)/ocrsearch report quick-digits --output $(DEMO)/study.html
 	@echo
 	@echo "model     $(DEMO)/model.pt     use: $(BIN)/ocrsearch predict $(DEMO)/model.pt FILE"
 	@echo "figures   $(DEMO)/study.html   open in a browser"

@@ -21,6 +21,7 @@ from ocrsearch.cli import (
     inspect,
     language_model,
     predict,
+    report,
     run,
     space,
     studies,
@@ -49,6 +50,7 @@ app.command("inspect")(inspect.inspect)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
 app.add_typer(studies.app, name="studies")
+app.command("report")(report.report)
 app.command("dashboard")(dashboard.dashboard)
 
 

@@ -14,10 +14,11 @@ from ocrsearch.cli.output import echo
 def preview(
     data: Spec,
     space: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="Search space or configuration. A random configuration of a space is used.",
+            metavar="SPACE",
+            help="Ready search space by name, or YAML file of a space or a configuration. A "
+            "random configuration of a space is used.",
         ),
     ] = None,
     values: SetValues = None,
@@ -54,11 +55,11 @@ def preview(
     from ocrsearch.data.preview import preview_sheet
     from ocrsearch.data.sheet import write_sheet
     from ocrsearch.search.configuration import random_config, with_values
-    from ocrsearch.search.space import load_space
+    from ocrsearch.search.ready import open_space
 
     config = Config()
     if space is not None:
-        config = random_config(load_space(space), seed)
+        config = random_config(open_space(space), seed)
     config = with_values(config, values or [])
     rng = np.random.default_rng(seed)
     pictures = load_some(data, n, rng)

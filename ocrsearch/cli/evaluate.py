@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +16,7 @@ from ocrsearch.cli.options import (
     DeviceOption,
     Json,
     ModelFile,
+    SplitName,
     output_file,
     takes_data_options,
     takes_decoding_options,
@@ -40,15 +40,6 @@ N_CONFUSIONS = 10
 
 MAX_MATRIX_SYMBOLS = 16
 """A larger matrix does not fit a terminal."""
-
-
-class SplitName(StrEnum):
-    """Split of the data; all reads the whole data."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-    all = "all"
 
 
 @takes_decoding_options

@@ -83,6 +83,15 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
     return check
 
 
+class SplitName(StrEnum):
+    """Split of the data; all reads the whole data."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
 class Device(StrEnum):
     """Device for the computations."""
 

@@ -28,13 +28,9 @@ def ready_spaces() -> dict[str, Path]:
 
 
 def describe_space(path: Path) -> str:
-    """Return the comment with which a space's file begins, as one line."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.lstrip("# ").rstrip())
-    return " ".join(lines)
+    """Return the first line of the comment with which a space's file begins."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.lstrip("# ").rstrip() if first.startswith("#") else ""
 
 
 def find_space(name: str | Path) -> Path:
@@ -54,9 +50,25 @@ def find_space(name: str | Path) -> Path:
         raise SpaceError(f"{path}: no such file; the ready space is named {path.stem!r}")
     if not is_name or exists:
         return path
-    raise SpaceError(
-        f"space {str(name)!r}: there is none of this name; give one of {', '.join(ready)}, or the "
-        f"path of a YAML file{suggestion(str(name), ready)}"
+    raise _unknown(str(name), ", or the path of a YAML file")
+
+
+def find_ready_space(name: str) -> Path:
+    """Return the file of a ready space.
+
+    Raises:
+        SpaceError: no ready space of this name.
+    """
+    if name not in ready_spaces():
+        raise _unknown(name)
+    return ready_spaces()[name]
+
+
+def _unknown(name: str, or_else: str = "") -> SpaceError:
+    ready = ready_spaces()
+    return SpaceError(
+        f"space {name!r}: there is none of this name; give one of {', '.join(ready)}"
+        f"{or_else}{suggestion(name, ready)}"
     )
 
 
