@@ -2,13 +2,12 @@
 
 Example:
     >>> import ocrsearch
-    >>> if __name__ == "__main__":  # the search starts processes, which import this file
-    ...     result = ocrsearch.search("captcha", "captcha:FOLDER", trials=30, timeout="30m")
-    ...     study = ocrsearch.load_study(result.study)
-    ...     study.trials_dataframe()  # a pandas table, a row for each trial
-    ...     study.export("model.pt")  # the best model, with all that recognition needs
-    ...     model = ocrsearch.load("model.pt")
-    ...     model.predict("image.png").text  # or bytes, a PIL image, an array, a list of these
+    >>> result = ocrsearch.search("captcha", "captcha:FOLDER", trials=30, timeout="30m")
+    >>> study = ocrsearch.load_study(result.study)
+    >>> study.trials_dataframe()  # a pandas table, a row for each trial
+    >>> study.export("model.pt")  # the best model, with all that recognition needs
+    >>> model = ocrsearch.load("model.pt")
+    >>> model.predict("image.png").text  # or bytes, a PIL image, an array, a list of these
 
 Functions:
     search(space, data, **options): search on labelled images; call it again to resume.

@@ -134,18 +134,10 @@ def large(
         url = f"sqlite:///{folder}/bench.db"
         fill(url, searched, trials)
         command = [sys.executable, "-c", "from ocrsearch.cli.app import main; main()"]
-        plot = [
-            sys.executable,
-            "scripts/plot_study.py",
-            "--study",
-            "bench",
-            "-o",
-            f"{folder}/s.html",
-        ]
         for name, arguments in {
             "best": [*command, "best", "--study", "bench"],
             "studies list": [*command, "studies", "list"],
-            "plot_study.py": plot,
+            "report": [*command, "report", "bench", "-o", f"{folder}/s.html"],
         }.items():
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
             start = time.perf_counter()

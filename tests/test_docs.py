@@ -1,0 +1,131 @@
+"""The README and the notes in docs/ work as they are printed, on small data."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from ocrsearch.cli.app import app
+from ocrsearch.data import specs
+from ocrsearch.data.digits import make_digits
+from ocrsearch.search import ready
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult
+
+ROOT = Path(__file__).parents[1]
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in FILES}
+BLOCKS = [
+    (name, language, block)
+    for name, text in TEXTS.items()
+    for language, block in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+]
+COMMANDS = [
+    (name, line)
+    for name, language, block in BLOCKS
+    if not language
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("ocrsearch ")
+]
+
+TINY = """# Tiny.
+images: {height: 16}
+model:
+  architecture: crnn
+  encoder: {conv_depth: {int: [2, 3]}, conv_base: 8, linear_width: 16, hidden_size: 16}
+training: {learning_rate: 4.0e-3, batch_size: 16, epochs: 1}
+search: {pruner: {name: none}}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number_folder: Path) -> Iterator[Path]:
+    """A folder to work in, where the ready spaces are tiny and the built-in digits few."""
+    spaces = tmp_path / "spaces"
+    spaces.mkdir()
+    for name in ready.ready_spaces():
+        (spaces / f"{name}.yaml").write_text(TINY, encoding="utf-8")
+    monkeypatch.setattr(ready, "FOLDERS", (spaces,))
+    ready.ready_spaces.cache_clear()
+    few = make_digits()[::40]
+    monkeypatch.setitem(specs.BUILT_IN, "digits", lambda: few)
+    work = tmp_path / "work"
+    work.mkdir()
+    shutil.copytree(number_folder, work / "FOLDER")
+    shutil.copy(number_folder / "42.png", work / "picture.png")
+    monkeypatch.chdir(work)
+    yield work
+    ready.ready_spaces.cache_clear()
+
+
+def test_there_is_something_to_test() -> None:
+    assert len(COMMANDS) > 40
+    assert {name for name, _ in COMMANDS} == set(TEXTS)
+    assert len([block for _, language, block in BLOCKS if language == "python"]) == 2
+
+
+@pytest.mark.parametrize(("name", "line"), COMMANDS, ids=[line for _, line in COMMANDS])
+def test_each_command_line_is_right(
+    name: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words, command = shlex.split(line, comments=True)[1:], typer.main.get_command(app)
+    while isinstance(command, TyperGroup):
+        command = command.commands[words.pop(0)]
+    command.make_context(str(command.name), words)  # raises what the program would
+    space = words[words.index("--space") + 1] if "--space" in words else "quick"
+    assert ready.find_space(space).is_file(), f"{name}: {space}"
+
+
+@pytest.mark.parametrize("name", sorted({name for name, lang, _ in BLOCKS if lang == "python"}))
+def test_the_python_of_a_file_runs(
+    name: str, small: Path, command: Callable[..., CommandResult], capsys: Any
+) -> None:
+    learned = command("language-model", "--data", "digits", "--export", "lm.npz")
+    assert learned.code == 0
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in [b for n, language, b in BLOCKS if language == "python" and n == name]:
+        exec(compile(block, name, "exec"), namespace)  # noqa: S102 - our own text
+    assert (small / "model.pt").is_file()
+    assert namespace["result"].status.n_complete >= 1
+    assert len(namespace["study"].trials_dataframe()) >= 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("[")
+
+
+def test_the_commands_of_the_readme_run(
+    small: Path, command: Callable[..., CommandResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [line for name, line in COMMANDS if name == "README.md"]
+    shown = [
+        "ocrsearch run --space seq2seq --data captcha:FOLDER --trials 30",
+        "ocrsearch best --export model.pt",
+        "ocrsearch evaluate model.pt --data captcha:FOLDER",
+        "ocrsearch predict model.pt PICTURE_OR_FOLDER",
+        "ocrsearch data inspect captcha:FOLDER --sheet sheet.png",
+        "ocrsearch data save captcha:FOLDER -o images --n 20",
+        "ocrsearch studies list",
+        "ocrsearch studies export -o trials.csv",
+        "ocrsearch report -o study.html",
+        "ocrsearch language-model --model model.pt --data captcha:FOLDER --export lm.npz",
+        "ocrsearch space check seq2seq",
+    ]
+    assert [line for line in shown if line not in lines] == []
+    shutil.copytree("FOLDER", "PICTURE_OR_FOLDER")
+    for line in shown:
+        result = command(*shlex.split(line)[1:])
+        forced = result
+        if "reads nothing" in result.err or "--force" in result.err:  # after one epoch it may
+            forced = command(*shlex.split(line)[1:], "--force")
+        assert forced.code == 0, f"{line}: {result.err}"
+    for name in ("model.pt", "sheet.png", "trials.csv", "study.html", "lm.npz"):
+        assert Path(name).stat().st_size > 0
+    assert len(list(Path("images").glob("*.png"))) == 4
