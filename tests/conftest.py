@@ -240,8 +240,9 @@ def study_db(
     Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was stopped, 5
     failed, 6 is infeasible, 7 is still running.
     """
+    from ocrsearch.search.facts import StudyFacts
     from ocrsearch.search.space import parse_space
-    from ocrsearch.search.study import StudyFacts, open_storage, open_study, study_folder
+    from ocrsearch.search.study import open_storage, open_study, study_folder
     from ocrsearch.training.checkpoint import save_tensors
     from ocrsearch.training.trial_files import trial_folder as folder_of
 
@@ -274,9 +275,10 @@ def study_db(
     bundle = make_bundle()
     content = {
         "weights": bundle.weights,
-        "config": bundle.config.model_dump(mode="json"),
+        "config": space.resolve(study.trials[2].params).model_dump(mode="json"),
         "symbols": list(bundle.charset.symbols),
         "epoch": 2,
+        "study": facts.id,
     }
     folder_of(folder, 2).mkdir(parents=True)
     save_tensors(content, folder_of(folder, 2) / "best.pt")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_file
-from ocrsearch.cli.output import echo, note, print_json, show_table
+from ocrsearch.cli.output import echo, note, print_json, shell, show_table
 from ocrsearch.errors import OptionError, StudyError
 
 if TYPE_CHECKING:
@@ -115,6 +115,15 @@ def best(
             rich_help_panel=MOVED_PANEL,
         ),
     ] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Take trial N in place of the best.",
+            rich_help_panel=CHOICE_PANEL,
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -127,6 +136,7 @@ def best(
       ocrsearch best --confirm 3 --export model.pt
     """
     from ocrsearch.results.query import best_trial, load_study, pareto_set
+    from ocrsearch.search.facts import study_facts
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}
     limits = {name: value for name, value in wanted.items() if value is not None}
@@ -140,7 +150,9 @@ def best(
     given = [name for name, value in moved.items() if value is not None]
     if given and confirm is None and ensemble is None:
         raise OptionError(f"--{given[0]}: only --confirm and --ensemble read the data of a study")
-    found = best_trial(storage, study, limits)
+    if trial is not None and (confirm is not None or ensemble is not None):
+        raise OptionError("--trial: give it without --confirm and --ensemble, which choose trials")
+    found = best_trial(storage, study, limits, trial)
     if study is None and export is not None:
         note(f"note: no --study given: using {found.study}, the study that changed last")
     _check_that_it_reads(found, refuse=export is not None and not force)
@@ -151,8 +163,10 @@ def best(
         _show_confirmation(done, export, as_json=as_json)
         return
     searched = load_study(storage, found.study)
-    facts, pareto = searched.user_attrs["facts"], pareto_set(searched)
+    facts, pareto = study_facts(searched), pareto_set(searched)
     joined = None if ensemble is None else _join(storage, found.study, ensemble, limits, moved)
+    if export is not None and joined is None:
+        _check_weights(found, storage, limits, export)
     if export is not None:
         from ocrsearch.deploy.bundle import bundle_trial
 
@@ -184,6 +198,31 @@ def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
     if refuse:
         raise StudyError(f"study {found.study!r}: {problem}; --force exports it nevertheless")
     note(f"warning: {problem}")
+
+
+def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], export: Path) -> None:
+    """Name another trial if the weights of one are missing.
+
+    Raises:
+        StudyError: they are.
+    """
+    from ocrsearch.results.query import next_with_weights
+
+    if found.weights.exists():
+        return
+    lost = (
+        f"study {found.study!r}: the weights of trial {found.trial} are missing ({found.weights})"
+    )
+    other = next_with_weights(storage, found, limits)
+    if other is None:
+        raise StudyError(f"{lost}, and so are those of all others; search again under a new name")
+    words = ["ocrsearch", "best", "--study", other.study, "--trial", other.trial]
+    if storage != DEFAULT_STORAGE:
+        words += ["--storage", storage]
+    raise StudyError(
+        f"{lost}; the next best with weights is trial {other.trial} (CER {other.value:.4f}): "
+        f"{shell(*words, '--export', export)}"
+    )
 
 
 def _export(bundle: Bundle, path: Path, *, half: bool) -> None:

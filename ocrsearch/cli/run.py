@@ -135,12 +135,13 @@ def run(
         ),
     ] = None,
     seed: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Random seed for the sampler, the initial weights and the data order.",
+            help="Random seed for the sampler, the initial weights and the data order; default: "
+            "that of the study, 0 for a new study.",
             rich_help_panel=SEARCH_PANEL,
         ),
-    ] = 0,
+    ] = None,
     device: DeviceOption = Device.auto,
     engine: Annotated[
         Engine,

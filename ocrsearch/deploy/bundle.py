@@ -16,10 +16,11 @@ from torch import nn
 from ocrsearch.config import Config
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.options import DataOptions
+from ocrsearch.deploy.trial_weights import read_trial_weights
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import BestTrial
-from ocrsearch.training.checkpoint import load_tensors, save_tensors
+from ocrsearch.training.checkpoint import save_tensors
 from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file, widen
 
 EPOCH_FIGURES = ("epoch", "cer", "train_loss", "val_loss")
@@ -35,7 +36,7 @@ class Bundle:
         charset: the symbols it knows.
         weights: the network's state.
         metrics: on the validation split of its study; of an ensemble those of all together.
-        provenance: study, trial, seed, data and its options, versions, the records of the
+        provenance: study, its id, trial, seed, data and its options, versions, the records of the
             training's epochs; hash of the weights it started from (init) and what was kept of
             them (transfer). Of an ensemble the same of its first network, the best one, and trial
             and CER of each (members).
@@ -75,18 +76,13 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
     Raises:
         BundleError: the weights are not there any more, or those of an older program's network.
     """
-    try:
-        content = load_tensors(best.weights)
-        config, charset = Config.model_validate(content["config"]), Charset.from_content(content)
-        weights = content["weights"]
-    except Exception as error:  # a damaged archive fails in many ways
-        raise BundleError(
-            f"{best.weights}: the weights of trial {best.trial} of study {best.study!r} "
-            f"cannot be read ({type(error).__name__}); search again under a new --study"
-        ) from None
+    content = read_trial_weights(best, facts)
+    config, weights = Config.model_validate(content["config"]), content["weights"]
+    charset = Charset.from_content(content)
     metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
     provenance = {
         "study": best.study,
+        "study_id": facts.get("id"),
         "trial": best.trial,
         "seed": best.metrics.get("seed"),
         "data": facts["data_spec"],

@@ -18,6 +18,7 @@ from ocrsearch.data.dataset import LabelledImages, save_dataset
 from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
+from ocrsearch.deploy.trial_weights import read_trial_weights
 from ocrsearch.errors import StudyError
 from ocrsearch.files import read_text_file, remove_leftovers, write_text_file
 from ocrsearch.machine import n_cores
@@ -25,8 +26,8 @@ from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.worker import WorkerSetup
+from ocrsearch.search.facts import study_facts
 from ocrsearch.search.study import study_folder, study_lock
-from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.epochs import Epochs, training_result
 from ocrsearch.training.trial_files import BEST, LAST, START, remove_folder
 
@@ -113,14 +114,14 @@ def confirm(
     """
     observer = observer or _silent
     study = load_study(storage_url, name)
-    name, facts = study.study_name, study.user_attrs["facts"]
+    name, facts = study.study_name, study_facts(study)
     folder = study_folder(storage_url, name)
     found = best_trials(study, folder, limits or {}, N_CONFIRMED)
     with study_lock(folder, name):
         remove_leftovers(folder)
         dataset = load_study_data(name, facts, place)
         own = (folder / "confirm").resolve()
-        runs = [run for best in found for run in _runs(best, n_seeds, facts["seed"], own)]
+        runs = [run for best in found for run in _runs(best, n_seeds, facts, own)]
         if not all(map(_result, runs)):
             save_dataset(dataset, own / "data")
             start = folder.resolve() / START if facts.get("init") else None
@@ -133,16 +134,16 @@ def confirm(
     return Confirmation(name, confirmed, bundle, test)
 
 
-def _runs(best: BestTrial, n_seeds: int, study_seed: int, place: Path) -> list[_Run]:
+def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> list[_Run]:
     """Return the trainings of a configuration; no trial of the study has such a seed."""
-    config = Config.model_validate(load_tensors(best.weights)["config"])
+    config = Config.model_validate(read_trial_weights(best, facts)["config"])
     runs = []
     for i in range(n_seeds):
-        seed = (study_seed + 1_000_003 * (i + 1) + best.trial) % 2**31
+        seed = (facts["seed"] + 1_000_003 * (i + 1) + best.trial) % 2**31
         folder = place / f"trial-{best.trial:05d}-seed-{i}"
-        job = Job(
-            1000 * best.trial + i, config, seed, folder, best.metrics.get("precision", "fp32")
-        )
+        precision = best.metrics.get("precision", "fp32")
+        number, study_id = 1000 * best.trial + i, facts.get("id") or ""
+        job = Job(number, config, seed, folder, precision, study_id=study_id)
         runs.append(_Run(best, config, job))
     return runs
 

@@ -15,6 +15,7 @@ from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
+from ocrsearch.search.facts import study_facts
 from ocrsearch.search.study import study_folder
 from ocrsearch.training.metrics import Metrics
 
@@ -69,7 +70,7 @@ def make_ensemble(
         OcrSearchError: no such study, fewer than two networks, or other data than the study's.
     """
     study = load_study(storage_url, name)
-    name, facts = study.study_name, study.user_attrs["facts"]
+    name, facts = study.study_name, study_facts(study)
     limits = limits or {}
     trained = best_trials(study, study_folder(storage_url, name), limits, len(study.trials))
     found = [trial for trial in trained if trial.weights.exists()]

@@ -10,6 +10,7 @@ from ocrsearch.errors import OptionError
 from ocrsearch.explain import shown
 from ocrsearch.results.query import BestTrial, best_trials, learning_curves, trials_frame
 from ocrsearch.results.query import load_study as read_study
+from ocrsearch.search.facts import study_facts
 from ocrsearch.search.options import DEFAULT_STORAGE, storage_url
 from ocrsearch.search.study import study_folder
 
@@ -84,7 +85,7 @@ class Study:
         from ocrsearch.deploy.bundle import bundle_trial, halve, save_bundle
 
         best = self.best_trial(limits)
-        bundle = bundle_trial(best, self.optuna_study.user_attrs["facts"])
+        bundle = bundle_trial(best, study_facts(self.optuna_study))
         save_bundle(halve(bundle) if half else bundle, Path(path))
         return best
 

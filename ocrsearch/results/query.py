@@ -10,16 +10,18 @@ from typing import Any
 
 import optuna
 import pandas as pd
+from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from ocrsearch.errors import StudyError
+from ocrsearch.errors import OcrSearchError, StudyError
+from ocrsearch.search.facts import checked_facts, study_facts
+from ocrsearch.search.identity import check_folder
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.sharing import is_searched
 from ocrsearch.search.study import (
     ORIGIN,
     REPEATED,
     ConfigurationStudy,
-    as_configuration,
     open_storage,
     rank,
     shown_storage,
@@ -54,6 +56,9 @@ STATES = {
 }
 """States of trials that can have weights, in our words."""
 
+MAX_NAMED = 10
+"""Most trials that a message names."""
+
 NOT_IN_TABLES = ("versions", "transfer")
 COLUMNS = (
     *("trial", "state", "cer"),
@@ -64,18 +69,33 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study in a line of a list."""
+    """A study in a line of a list.
+
+    Attributes:
+        name: name of the study.
+        space: name of its space.
+        data: specification of its data.
+        n_complete: number of finished trials.
+        n_pruned: number of pruned and paused trials.
+        n_failed: number of failed trials.
+        n_unfinished: number of trials in training.
+        best: lowest validation CER of the finished trials.
+        is_running: whether a search is running now.
+        last_change: local time of the last change.
+        problem: reason why ocrsearch cannot use the study, None if it can; the rest is empty then.
+    """
 
     name: str
-    space: str
-    data: str
-    n_complete: int
-    n_pruned: int
-    n_failed: int
-    n_unfinished: int
-    best: float | None
-    is_running: bool
-    last_change: str
+    space: str = "?"
+    data: str = "?"
+    n_complete: int = 0
+    n_pruned: int = 0
+    n_failed: int = 0
+    n_unfinished: int = 0
+    best: float | None = None
+    is_running: bool = False
+    last_change: str = ""
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,25 +127,27 @@ def load_study(storage_url: str, name: str | None) -> optuna.Study:
     """Open a study to read it.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the one in which something happened last.
+        storage_url: URL of the study database.
+        name: name of the study; None for the study of ocrsearch that changed last.
 
     Raises:
-        StudyError: no such database or study.
+        StudyError: no such database or study, or not a study that ocrsearch can read.
     """
     storage = open_storage(storage_url)
+    shown = shown_storage(storage_url)
     names = optuna.get_all_study_names(storage)
     if not names:
-        raise StudyError(
-            f"{shown_storage(storage_url)}: holds no study yet; 'ocrsearch run' makes one"
-        )
+        raise StudyError(f"{shown}: holds no study yet; 'ocrsearch run' makes one")
     if name is None:
-        name = max(_summaries(storage, storage_url), key=lambda s: s.last_change).name
+        ours = [s for s in _summaries(storage, storage_url) if s.problem is None]
+        if not ours:
+            raise StudyError(f"{shown}: holds no study of ocrsearch; there are {', '.join(names)}")
+        name = max(ours, key=lambda s: s.last_change).name
     if name not in names:
-        there = ", ".join(names)
-        shown = shown_storage(storage_url)
-        raise StudyError(f"study {name!r}: not in {shown}; there are {there}")
-    return ConfigurationStudy(name, storage)
+        raise StudyError(f"study {name!r}: not in {shown}; there are {', '.join(names)}")
+    study = ConfigurationStudy(name, storage)
+    study_facts(study)
+    return study
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
@@ -136,7 +158,10 @@ def list_studies(storage_url: str) -> list[StudySummary]:
 
 
 def best_trial(
-    storage_url: str, name: str | None = None, limits: Mapping[str, float] | None = None
+    storage_url: str,
+    name: str | None = None,
+    limits: Mapping[str, float] | None = None,
+    trial: int | None = None,
 ) -> BestTrial:
     """Return the configuration with the lowest validation CER whose weights are kept.
 
@@ -144,25 +169,46 @@ def best_trial(
         storage_url: of the study database.
         name: of the study; None for the latest.
         limits: the most that a metric may be, as ``{"latency_ms": 5.0}``.
+        trial: number of the trial to return in its place.
 
     Raises:
-        StudyError: no such study, nothing in it has been trained for an epoch, or nothing keeps
-            to the limits.
+        StudyError: no such study, nothing in it has been trained for an epoch, nothing keeps
+            to the limits, or there is no such trial.
     """
     study = load_study(storage_url, name)
-    return best_trials(study, study_folder(storage_url, study.study_name), limits or {}, 1)[0]
+    found = best_trials(study, study_folder(storage_url, study.study_name), limits or {}, None)
+    if trial is None:
+        return found[0]
+    for candidate in found:
+        if candidate.trial == trial:
+            return candidate
+    there = ", ".join(str(candidate.trial) for candidate in found[:MAX_NAMED])
+    raise StudyError(
+        f"study {study.study_name!r}: trial {trial} has no weights that keep to the limits; the "
+        f"best trials that have are {there}"
+    )
+
+
+def next_with_weights(
+    storage_url: str, missing: BestTrial, limits: Mapping[str, float]
+) -> BestTrial | None:
+    """Return the best trial of a study whose weights are there, if those of another are missing."""
+    study = load_study(storage_url, missing.study)
+    found = best_trials(study, study_folder(storage_url, missing.study), limits, None)
+    return next((trial for trial in found if trial.weights.is_file()), None)
 
 
 def best_trials(
-    study: optuna.Study, folder: Path, limits: Mapping[str, float], n: int
+    study: optuna.Study, folder: Path, limits: Mapping[str, float], n: int | None
 ) -> list[BestTrial]:
-    """Return the n best configurations, the best first; fewer if there are no more.
+    """Return the n best configurations, the best first; fewer if there are no more, None for all.
 
     Those with weights are the finished ones, the best that wait at a rung, and those in training.
 
     Raises:
         StudyError: there is none.
     """
+    check_folder(folder, study.study_name, study_facts(study).get("id"))
     trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
     if not trained:
         why = why_nothing_trained(study.get_trials(deepcopy=False))
@@ -252,27 +298,33 @@ def _lowest(trial: FrozenTrial) -> float | None:
 
 
 def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[StudySummary]:
-    summaries = []
-    for study in storage.get_all_studies():
-        stored = storage.get_all_trials(study._study_id, deepcopy=False)
-        trials = [as_configuration(t) for t in stored if REPEATED not in t.user_attrs]
-        states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
-        times = [t.datetime_complete or t.datetime_start for t in trials]
-        values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
-        facts = storage.get_study_user_attrs(study._study_id).get("facts", {})
-        folder = study_folder(storage_url, study.study_name)
-        summaries.append(
-            StudySummary(
-                name=study.study_name,
-                space=facts.get("space_name", "?"),
-                data=facts.get("data_spec", "?"),
-                n_complete=states.count(TrialState.COMPLETE),
-                n_pruned=states.count(TrialState.PRUNED),
-                n_failed=states.count(TrialState.FAIL) + states.count("failed"),
-                n_unfinished=states.count(TrialState.RUNNING),
-                best=min(values, default=None),
-                is_running=is_searched(storage, folder, study.study_name),
-                last_change=max((t.isoformat(" ", "milliseconds") for t in times if t), default=""),
-            )
-        )
-    return summaries
+    return [_summary(found, storage, storage_url) for found in storage.get_all_studies()]
+
+
+def _summary(
+    found: FrozenStudy, storage: optuna.storages.RDBStorage, storage_url: str
+) -> StudySummary:
+    """Return a line about a study; of another program's only that it is one."""
+    name = found.study_name
+    try:
+        facts = checked_facts(name, found.directions, found.user_attrs)
+        folder = study_folder(storage_url, name)
+    except OcrSearchError as error:
+        return StudySummary(name, problem=str(error))
+    trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
+    trials = [t for t in trials if REPEATED not in t.user_attrs]
+    states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
+    times = [t.datetime_complete or t.datetime_start for t in trials]
+    values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
+    return StudySummary(
+        name=name,
+        space=facts["space_name"],
+        data=facts["data_spec"],
+        n_complete=states.count(TrialState.COMPLETE),
+        n_pruned=states.count(TrialState.PRUNED),
+        n_failed=states.count(TrialState.FAIL) + states.count("failed"),
+        n_unfinished=states.count(TrialState.RUNNING),
+        best=min(values, default=None),
+        is_running=is_searched(storage, folder, name),
+        last_change=max((t.isoformat(" ", "milliseconds") for t in times if t), default=""),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 import shutil
 import signal
 import threading
@@ -35,18 +35,24 @@ from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.ray import RayEngine
 from ocrsearch.search.engines.worker import WorkerSetup
+from ocrsearch.search.facts import FACTS, StudyFacts, study_facts
 from ocrsearch.search.gpu_room import trials_at_once
+from ocrsearch.search.held import HeldFiles, LostError
+from ocrsearch.search.identity import write_identity
 from ocrsearch.search.labels_fit import unfit_in_space
+from ocrsearch.search.names import check_study_name, default_study_name
 from ocrsearch.search.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.search.outcome import why_nothing_trained
-from ocrsearch.search.postgresql import database_reason
+from ocrsearch.search.ownership import claim_study_folder, refuse_foreign_folder
+from ocrsearch.search.postgresql import is_postgresql
 from ocrsearch.search.ready import open_space
 from ocrsearch.search.sharing import Sharing, hold_study
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Status
+from ocrsearch.search.storage import database_reason
 from ocrsearch.search.study import (
-    StudyFacts,
-    check_study_name,
+    database_name,
+    exists,
     open_storage,
     open_study,
     shown_storage,
@@ -118,10 +124,12 @@ def search(
     data = data_spec(data)
     data_options = inherited_options(data, options.data, space.init)
     name = default_name(space, data) if options.study is None else check_study_name(options.study)
-    folder = study_folder(options.storage, name)
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
+        is_new = not exists(storage, name)
+        folder = study_folder(options.storage, name, is_new=is_new)
         with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
+            refuse_foreign_folder(storage, name, folder)
             remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
             own = sharing.folder(folder)
             engine = stack.enter_context(_engine(options, own, space.init))
@@ -129,9 +137,15 @@ def search(
             space, init, start_line = _start_from(space, dataset)
             unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_bad)
             dataset = replace(dataset, bad=[*dataset.bad, *unfit])
-            facts = _facts(space, dataset, data_options, options.seed, init)
+            facts = _facts(space, dataset, data_options, options.seed or 0, init)
+            notes = _notes(storage, facts, options) if is_new else []
             study = _study(storage, name, space, facts, options.warm_start, sharing)
+            with sharing.turn():
+                identity = claim_study_folder(study, folder, database_name(options.storage))
             left_out = _prepare_folder(dataset, folder, own, space.init)
+            write_identity(own / "data", identity)
+            sharing.held = _held(storage, study, folder)
+            stack.enter_context(sharing.held.explained())
             coordinator = Coordinator(
                 study,
                 space,
@@ -143,6 +157,8 @@ def search(
                 sharing,
                 open_artifacts(folder.parent),
             )
+            for line in [*notes, *_seed_note(study, options.seed)]:
+                coordinator.observer(coordinator.status, line)
             if left_out and observer:
                 observer(coordinator.status, left_out_line(dataset, left_out))
             if coordinator.status.n_finished < options.trials:
@@ -173,7 +189,50 @@ def _study(
 
 def default_name(space: Space, data: str) -> str:
     """Return the name of a study for which none is given: of the space and the data."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{space.name}-{data_name(data)}").strip("-._")
+    return default_study_name(space.name, data_name(data))
+
+
+def _held(storage: optuna.storages.RDBStorage, study: optuna.Study, folder: Path) -> HeldFiles:
+    file = None if is_postgresql(storage) else Path(str(storage.engine.url.database))
+
+    def is_there() -> bool:
+        try:
+            return storage.get_study_id_from_name(study.study_name) == study._study_id
+        except KeyError:
+            return False
+
+    return HeldFiles(study.study_name, folder, file, is_there)
+
+
+def _notes(
+    storage: optuna.storages.RDBStorage, facts: StudyFacts, options: SearchOptions
+) -> list[str]:
+    """Return a line if another study of the same images and space exists; its name was not given.
+
+    A renamed folder gives another name, and the search would start over.
+    """
+    if options.study is not None:
+        return []
+    known = [(s.study_name, s.user_attrs.get(FACTS)) for s in storage.get_all_studies()]
+    wanted = facts.to_dict()
+    alike = [
+        name
+        for name, other in known
+        if isinstance(other, dict)
+        and all(other.get(key) == wanted[key] for key in ("data_fingerprint", "space"))
+    ]
+    return [
+        f"study {name!r} has the same images and the same space; to continue it, give --study "
+        f"{shlex.quote(name)}"
+        for name in alike[:1]
+    ]
+
+
+def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:
+    began = study_facts(study)["seed"]
+    if seed is None or seed == began:
+        return []
+    return [f"--seed {seed} has no effect: the study began with seed {began} and keeps it"]
 
 
 @contextmanager
@@ -251,15 +310,20 @@ def _engine(
     start = folder / START if init else None
     setup = WorkerSetup(folder / "data", options.device, start)
     engine: LocalEngine | RayEngine
+    data: Path | None = folder / "data"
     if options.engine == "ray":
         engine = RayEngine(options.workers, setup, options.address, options.gpus_per_worker)
     else:
         engine = LocalEngine(options.workers or n_cores(), setup)
     try:
         yield engine
+    except LostError:
+        data = None  # it may be another search's by now
+        raise
     finally:
         engine.close()
-        remove_folder(folder / "data")
+        if data is not None:
+            remove_folder(data)
 
 
 def _await_workers(

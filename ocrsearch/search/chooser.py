@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import optuna
 from optuna.trial import TrialState
 
 from ocrsearch.search.failures import HALVED, with_half_batch
 from ocrsearch.search.ledger import Ledger, tried_key
+from ocrsearch.search.records import shown
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Observer, Running
 from ocrsearch.search.study import REPEATED, unfinished_trials
-from ocrsearch.training.trial_files import remove_folder, trial_folder
 
 MAX_REPEATS = 50
 """So often in a row the sampler may suggest what was tried; then the space is taken as used up."""
@@ -31,12 +29,11 @@ class Chooser:
         study: optuna.Study,
         space: Space,
         ledger: Ledger,
-        folder: Path,
         observer: Observer,
         sharing: Sharing,
     ) -> None:
         """Begin with what an earlier coordinator left, where no other may take it up."""
-        self._study, self._space, self._folder = study, space, folder
+        self._study, self._space = study, space
         self._ledger, self._observer, self._sharing = ledger, observer, sharing
         self.exhausted = False
         self._queue = [] if sharing.several else self._left()
@@ -51,11 +48,13 @@ class Chooser:
         if not (self._candidates() or self._room or self._sharing.is_time_to_take_over()):
             return None
         with self._ledger.turn():
-            if left := self._sharing.left_behind(self._study):
-                return self._take_over(*left[0])
-            if candidates := self._candidates():
-                return self._promote(candidates[0])
-            return self._ask() if self._room else None
+            for trial, n_reported in self._sharing.left_behind(self._study):
+                if running := self._take_over(trial, n_reported):
+                    return running
+            for number in self._candidates():
+                if running := self._promote(number):
+                    return running
+            return self._ask()
 
     def try_again(self, running: Running) -> None:
         """Let a trial that broke off be the next."""
@@ -92,47 +91,71 @@ class Chooser:
         seconds: float = sum(record["seconds"] for record in epochs) / len(epochs) * n_left
         return status.elapsed_s + seconds < status.limits.timeout_s
 
-    def _promote(self, number: int) -> Running:
+    def _promote(self, number: int) -> Running | None:
         assert self._ledger.promotion is not None
         self._ledger.promotion.promote(number)
         trial = optuna.Trial(self._study, self._ledger.paused.pop(number))
         running = self._take_up(trial, len(trial.user_attrs["epochs"]))
+        if running is None:
+            return None
         self._ledger.note_promoted(running)
         line = f"trial {number} goes on from epoch {len(running.epochs)}"
         self._observer(self._ledger.status, line)
         return running
 
-    def _take_over(self, trial: optuna.Trial, n_reported: int) -> Running:
+    def _take_over(self, trial: optuna.Trial, n_reported: int) -> Running | None:
         running = self._take_up(trial, n_reported)
         self._ledger.elsewhere.discard(trial.number)
-        line = f"trial {trial.number} goes on from epoch {n_reported}: its coordinator is gone"
-        self._observer(self._ledger.status, line)
+        if running is not None:
+            line = f"trial {trial.number} goes on from epoch {n_reported}: its coordinator is gone"
+            self._observer(self._ledger.status, line)
         return running
 
     def _ask(self) -> Running | None:
         """Return a configuration that was not tried, None if the sampler knows no other."""
-        for _ in range(MAX_REPEATS):
+        n_repeated = 0
+        while self._room and n_repeated < MAX_REPEATS:
             trial = self._study.ask()
             running = self._take_up(trial, 0)
+            if running is None:  # it was queued, and there may be others
+                continue
             key = tried_key(running.values)
             if key not in self._ledger.tried:
                 self._ledger.tried.add(key)
-                # what lies there is of an older study of that name, whose database is gone
-                remove_folder(trial_folder(self._folder, trial.number))
                 return running
             self._tell_repeated(trial)
-        self.exhausted = True
+            n_repeated += 1
+        self.exhausted = n_repeated >= MAX_REPEATS
         return None
 
-    def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running:
-        """Return a trial with its values; those that were not yet suggested are, now."""
+    def _take_up(self, trial: optuna.Trial, n_reported: int) -> Running | None:
+        """Return a trial with its values; the sampler suggests those that are missing.
+
+        Returns:
+            None for a trial whose values are not of the space: another program queued it, or
+            changed it. The study is told that it is infeasible.
+        """
         self._sharing.claim(trial)
-        values = self._space.suggest(trial)
+        stored = self._study._storage.get_trial(trial._trial_id)
+        given = {**stored.system_attrs.get("fixed_params", {}), **stored.params}
+        if reasons := self._space.refusal(given):
+            self._refuse(trial, reasons)
+            return None
+        try:
+            values = self._space.suggest(trial)
+            config = self._space.resolve(values)
+        except (ValueError, TypeError, KeyError) as error:  # pydantic's are ValueErrors
+            self._refuse(trial, f"its values make no configuration ({shown(error)})")
+            return None
         known = trial.user_attrs.get("epochs", [])
-        config = self._space.resolve(values)
         if HALVED in trial.user_attrs:
             config = with_half_batch(config)
         return Running(trial, values, config, known, n_reported)
+
+    def _refuse(self, trial: optuna.Trial, reasons: str) -> None:
+        self._ledger.note_refused(trial, reasons)
+        line = f"trial {trial.number} infeasible: {reasons}"
+        self._observer(self._ledger.status, line)
 
     def _left(self) -> list[Running]:
         """Return what an earlier coordinator left in training, without what it had only asked.
@@ -146,6 +169,8 @@ class Chooser:
         queue = []
         for trial, n_reported in left:
             running = self._take_up(trial, n_reported)
+            if running is None:
+                continue
             key = tried_key(running.values)
             if key in tried and not running.epochs:
                 self._tell_repeated(trial)

@@ -11,8 +11,10 @@ import optuna
 from ocrsearch.config import Config
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.options import MAX_BAD
+from ocrsearch.search.facts import study_facts
 from ocrsearch.search.feasibility import Finding, examine, network_figures, over_limit
 from ocrsearch.search.optuna_settings import USE_CONSTRAINTS
+from ocrsearch.search.records import number_or_none
 from ocrsearch.search.settings import ConstraintSettings
 from ocrsearch.search.space import Space
 
@@ -25,7 +27,7 @@ class Constraints:
 
     def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
         self._study, self._train = study, train
-        options = study.user_attrs["facts"]["data_options"]
+        options = study_facts(study).get("data_options", {})
         self._max_bad: float = options.get("max_bad", MAX_BAD)
         self._limits = space.settings.constraints
         self._sampler_knows = space.settings.sampler.name in USE_CONSTRAINTS
@@ -62,13 +64,13 @@ class Constraints:
     def learn_memory(self, trial: optuna.Trial, config: Config) -> None:
         """Take what a configuration was estimated to need as too much for this machine."""
         estimate = network_figures(config, self._train)["memory_mb"]
-        known = self._study.user_attrs.get(MEMORY_LIMIT, estimate)
+        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT)) or estimate
         self._study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
         self._tell(trial, "memory_mb", 1.0)
 
     def _known_limits(self) -> ConstraintSettings:
         """Return the limits of the space, and what is known of the machine's memory."""
-        known: float | None = self._study.user_attrs.get(MEMORY_LIMIT)
+        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
         allowed = self._limits.memory_mb
         if known is None or (allowed is not None and allowed <= known):
             return self._limits

@@ -8,6 +8,7 @@ same study; what it has to agree on with them is in ``sharing``.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,9 +30,11 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.search.facts import study_facts
 from ocrsearch.search.failures import HALVED, MAX_ATTEMPTS, with_half_batch
 from ocrsearch.search.feasibility import Finding, network_figures
 from ocrsearch.search.ledger import Ledger
+from ocrsearch.search.records import text_by_text
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, describe
@@ -76,13 +79,15 @@ class Coordinator:
         self.study, self.space, self.train = study, space, train
         self.engine, self.limits, self.folder = engine, limits, folder
         self.observer, self.sharing = observer, sharing or Sharing()
-        facts = study.user_attrs["facts"]
+        facts = study_facts(study)
         self.seed: int = facts["seed"]
+        self.study_id: str = facts.get("id") or ""
+        self.data_fingerprint: str = facts["data_fingerprint"]
         self.init: str | None = facts.get("init")
         self.stop_requested = False
         self.ledger = Ledger(study, space, limits, folder, self.sharing, artifacts)
         self.status = self.ledger.status
-        self._chooser = Chooser(study, space, self.ledger, folder, observer, self.sharing)
+        self._chooser = Chooser(study, space, self.ledger, observer, self.sharing)
         self._constraints = Constraints(study, space, train)
         self._failures_in_a_row = 0
         self._n_infeasible_for: Counter[str] = Counter()
@@ -101,9 +106,11 @@ class Coordinator:
             self._fill()
             for event in self.engine.poll(POLL_SECONDS):
                 self._handle(event)
+            self.sharing.look_at_files()
             if self.sharing.is_time_to_look():
                 self.ledger.look()
             self.observer(self.status, None)
+        self.sharing.look_at_files(now=True)
         self._sum_up_infeasible()
         for running in self.status.running.values():
             self.ledger.note_unfinished(running)
@@ -193,12 +200,15 @@ class Coordinator:
         seed, precision = self.seed + number, self._precision(machine)
         latency = self._constraints.latency_ms(running.config)
         limit = self.space.settings.constraints.latency_ms
-        job = Job(number, running.config, seed, folder, precision, latency, limit)
+        job = Job(
+            *(number, running.config, seed, folder, precision, latency, limit),
+            study_id=self.study_id,
+        )
         self.engine.submit(job)
 
     def _precision(self, machine: Machine) -> str:
         """Return what this kind of device computes in: measured once, the same for all trials."""
-        known: dict[str, str] = self.study.user_attrs.get("precision", {})
+        known = text_by_text(self.study.user_attrs.get("precision"))
         if machine.device not in known:
             known = {**known, machine.device: machine.precision}
             self.study.set_user_attr("precision", known)
@@ -230,6 +240,7 @@ class Coordinator:
         result = self._result(running, event)
         for name, value in result.items():
             running.trial.set_user_attr(name, value)
+        running.ended = time.time()
         running.trial.set_user_attr(ORIGIN, self._origin(running, event))
         if event.latency_ms is not None:
             self._constraints.note_latency(running.trial, running.config, event.latency_ms)
@@ -260,10 +271,11 @@ class Coordinator:
         machine = self.engine.machine
         return {
             "seed": self.seed + event.number,
+            "ended": running.ended,
             "config": running.config.identity(self.init),
             "device": machine.device if machine else "",
             "precision": self._precision(machine) if machine else "",
-            "data_fingerprint": self.study.user_attrs["facts"]["data_fingerprint"],
+            "data_fingerprint": self.data_fingerprint,
             "versions": machine.versions if machine else {},
             **({"transfer": event.transfer} if event.transfer else {}),
         }

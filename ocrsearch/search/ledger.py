@@ -5,6 +5,7 @@ It is filled with what a coordinator does itself, and with what others did, earl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -26,7 +27,7 @@ from ocrsearch.search.promotion import build_promotion
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Limits, Running, Status
-from ocrsearch.search.study import PAUSED, finished_trials, rank
+from ocrsearch.search.study import ORIGIN, PAUSED, finished_trials, rank
 from ocrsearch.training.epochs import Epochs, best_epoch
 from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
 
@@ -70,6 +71,7 @@ class Ledger:
         self.tried: set[tuple[tuple[str, Any], ...]] = set()
         self._weights = KeptWeights(folder)
         self._best_key: Rank | None = None
+        self._ends: dict[int, tuple[float, float]] = {}
 
     @property
     def nobody_trains(self) -> bool:
@@ -96,7 +98,8 @@ class Ledger:
         self.elsewhere = {trial.number for trial in others}
         for trial in others:
             if self.promotion and (epochs := trial.user_attrs.get("epochs")):
-                architecture = self._space.resolve(trial.params).model.architecture
+                config = self._config(trial.params)
+                architecture = config.model.architecture if config else ""
                 self.promotion.record(trial.number, architecture, epochs)
 
     def _count_finished(self, ended: Sequence[FrozenTrial]) -> None:
@@ -124,8 +127,8 @@ class Ledger:
         if trial.number not in self.paused:
             # the study was told, but the one who told it died before it had tidied up
             (folder / LAST).unlink(missing_ok=True)
-        if trial.state != TrialState.COMPLETE and attrs.get("epochs"):
-            self.status.n_without_gain += 1
+        if attrs.get("epochs") and trial.state != TrialState.FAIL and FAILURE not in attrs:
+            self._note_end(trial.number, _ended(trial), rank(trial)[0])
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
             self._weights.note(rank(trial))
@@ -152,6 +155,7 @@ class Ledger:
         running.trial.set_user_attr(PAUSED, len(running.epochs))
         self.paused[running.trial.number] = running.trial._trial_id
         self.status.n_pruned += 1
+        self._note_running_end(running)
         self._keep_weights(running)
 
     def note_pruned(self, running: Running) -> None:
@@ -159,7 +163,7 @@ class Ledger:
         self._store(running.trial, running.config, running.epochs)
         self._study.tell(running.trial, state=TrialState.PRUNED)
         self.status.n_pruned += 1
-        self.status.n_without_gain += 1
+        self._note_running_end(running)
         remove_folder(trial_folder(self._folder, running.trial.number))
 
     def note_complete(self, running: Running, values: Sequence[float]) -> None:
@@ -167,6 +171,7 @@ class Ledger:
         self._store(running.trial, running.config, running.epochs)
         self._study.tell(running.trial, values)
         self.status.n_complete += 1
+        self._note_running_end(running)
         (trial_folder(self._folder, running.trial.number) / LAST).unlink(missing_ok=True)
         self._keep_weights(running)
 
@@ -179,13 +184,18 @@ class Ledger:
         """Tell the study of a trial that cannot work; return the reasons in one line."""
         reasons = "; ".join(finding.reason for finding in broken)
         running.trial.set_user_attr(EXCESS, {finding.name: finding.excess for finding in broken})
-        running.trial.set_user_attr(INFEASIBLE, reasons)
-        self._study.tell(running.trial, state=TrialState.PRUNED)
-        self.status.n_infeasible += 1
+        self.note_refused(running.trial, reasons)
         return reasons
+
+    def note_refused(self, trial: optuna.Trial, reasons: str) -> None:
+        """Tell the study of a trial whose values are not of the space."""
+        trial.set_user_attr(INFEASIBLE, reasons)
+        self._study.tell(trial, state=TrialState.PRUNED)
+        self.status.n_infeasible += 1
 
     def note_failed(self, running: Running, event: TrialFailed) -> None:
         """Tell the study of a trial that broke off and is not tried again."""
+        self._ends.pop(running.trial.number, None)
         running.trial.set_user_attr(FAILURE, event.reason)
         running.trial.set_user_attr("traceback", event.traceback)
         self._study.tell(running.trial, state=failure_state(event.kind))
@@ -203,12 +213,18 @@ class Ledger:
         self._note_best(key, exact, values)
 
     def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
-        gains = self._best_key is None or key[0] < self._best_key[0]
-        self.status.n_without_gain = 0 if gains else self.status.n_without_gain + 1
         if self._best_key is None or key < self._best_key:
             self._best_key = key
             self.status.best_value, _, self.status.best_number = key
             self.status.best_exact, self.status.best_values = exact, values
+
+    def _note_running_end(self, running: Running) -> None:
+        self._note_end(running.trial.number, running.ended, _standing(running)[0][0])
+
+    def _note_end(self, number: int, ended: float, cer: float) -> None:
+        """Note when a trial came to its end or to a rung; a trial counts once, by its last end."""
+        self._ends[number] = (ended, cer)
+        self.status.n_without_gain = n_without_gain(self._ends)
 
     def free_disk(self) -> None:
         """Give up who will not go on; then keep to the limit of the disk.
@@ -229,8 +245,9 @@ class Ledger:
         """Tell the study of paused trials that they will not go on, and free their disk."""
         for number in numbers:
             trial = optuna.Trial(self._study, self.paused.pop(number))
-            config = self._space.resolve(trial.params)
-            self._store(trial, config, trial.user_attrs["epochs"])
+            config = self._config(trial.params)
+            if config is not None:
+                self._store(trial, config, trial.user_attrs["epochs"])
             trial.set_user_attr(PAUSED, None)
             self._study.tell(trial, state=TrialState.PRUNED)
             (trial_folder(self._folder, number) / LAST).unlink(missing_ok=True)
@@ -241,6 +258,13 @@ class Ledger:
             folder = trial_folder(self._folder, trial.number)
             store_artifacts(trial, self._artifacts, folder, config, epochs)
 
+    def _config(self, values: Mapping[str, Any]) -> Config | None:
+        """Return the configuration of a stored trial, None if another program changed it."""
+        try:
+            return self._space.resolve(values)
+        except ValueError:  # pydantic's is one
+            return None
+
     def _may_go_on(self, number: int) -> bool:
         return any(number in s for s in (self.paused, self.status.running, self.elsewhere))
 
@@ -249,6 +273,26 @@ def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
     """Return rank and exact match of a trial's best epoch, and its values."""
     best = best_epoch(running.epochs)
     return (best["cer"], best["val_loss"], running.trial.number), best["exact"], running.values
+
+
+def n_without_gain(ends: Mapping[int, tuple[float, float]]) -> int:
+    """Return the number of trials in a row, the last ones, that brought no lower CER.
+
+    Args:
+        ends: time of the end and lowest CER of each trained trial, by number.
+    """
+    best, n = math.inf, 0
+    for _, (_, cer) in sorted(ends.items(), key=lambda end: (end[1][0], end[0])):
+        best, n = (cer, 0) if cer < best else (best, n + 1)
+    return n
+
+
+def _ended(trial: FrozenTrial) -> float:
+    """Return when a trial ended, in seconds; older trials store it but when they are finished."""
+    ended = trial.user_attrs.get(ORIGIN, {}).get("ended")
+    if ended is not None:
+        return float(ended)
+    return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
 
 
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -82,7 +82,8 @@ class SearchOptions:
         disk_mb: megabytes that weights and checkpoints may take.
         warm_start: earlier study, whose best configurations a new study begins with.
         init: model file from whose weights all trials start, in place of the space's.
-        seed: random seed for the sampler, the initial weights and the data order.
+        seed: random seed for the sampler, the initial weights and the data order; None for that
+            of the study, 0 for a new study.
         device: "auto", "cpu" or "cuda".
         engine: "local" for processes, "ray" for actors of Ray.
         address: address of a Ray cluster; None for one on this machine alone.
@@ -105,7 +106,7 @@ class SearchOptions:
     disk_mb: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
     warm_start: str | None = None
     init: Path | None = None
-    seed: Seed = 0
+    seed: Seed | None = None
     device: DeviceName = "auto"
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
@@ -127,7 +128,7 @@ class SearchArguments(TypedDict, total=False):
     max_disk: float | None
     warm_start: str | None
     init: str | Path | None
-    seed: int
+    seed: int | None
     device: DeviceName
     engine: Literal["local", "ray"]
     address: str | None

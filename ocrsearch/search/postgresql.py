@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ocrsearch.errors import OptionError, StudyError
-from ocrsearch.search.storage import StudyStorage
+from ocrsearch.search.storage import StudyStorage, database_reason
 
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
@@ -79,14 +79,6 @@ def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
         raise StudyError(
             f"{shown}: cannot open the study database: {database_reason(error)}"
         ) from None
-
-
-def database_reason(error: BaseException) -> str:
-    """Return in a line what a database says is wrong, without the statement and its values."""
-    cause = getattr(error, "orig", None) or error
-    first = cause.args[0] if cause.args else ""
-    said = first.get("M", "") if isinstance(first, dict) else str(cause)
-    return " ".join(str(said).split()) or type(cause).__name__
 
 
 @contextmanager

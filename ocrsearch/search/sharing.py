@@ -21,7 +21,9 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.errors import StudyError
-from ocrsearch.search.postgresql import database_reason, is_postgresql
+from ocrsearch.search.held import HeldFiles
+from ocrsearch.search.postgresql import is_postgresql
+from ocrsearch.search.storage import database_reason
 from ocrsearch.search.study import REPEATED, is_locked, study_lock, unfinished_trials
 from ocrsearch.training.trial_files import remove_folder
 
@@ -50,6 +52,19 @@ class Sharing:
 
     slot = 1
     several = False
+    held: HeldFiles | None = None
+
+    def look_at_files(self, *, now: bool = False) -> None:
+        """See whether what the search holds open is still where it was.
+
+        Args:
+            now: whether to look even if that was done a moment ago.
+
+        Raises:
+            LostError: it was deleted or replaced.
+        """
+        if self.held is not None:
+            self.held.look(now=now)
 
     def folder(self, study_folder: Path) -> Path:
         """Return where a coordinator of the study keeps what only its own workers read."""

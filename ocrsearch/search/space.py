@@ -131,6 +131,18 @@ class Space:
             if p.path in values and p.distribution.contains(values[p.path])
         }
 
+    def refusal(self, values: Mapping[str, Any]) -> str:
+        """Return why some values by path are not of this space, empty if they are."""
+        by_path = {parameter.path: parameter.distribution for parameter in self.parameters}
+        reasons = []
+        for path, value in values.items():
+            if path not in by_path:
+                reasons.append(f"{path} is no parameter of the space")
+            elif not by_path[path].contains(value):
+                allowed = by_path[path].describe()
+                reasons.append(f"{path}: found {shown(value)}, can be {allowed}")
+        return "; ".join(reasons)
+
     def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
         """Return a point of the space in which a leaf is in force and has the given value."""
         wanted = {path: allowed[0] for path, allowed in leaf.condition.items()}
@@ -158,6 +170,15 @@ def load_space(path: Path) -> Space:
         SpaceError: what is wrong first, with the place in the file.
     """
     return _build(read_yaml(path), path.stem, str(path), path.parent)
+
+
+def rebuild_space(content: dict[str, Any], name: str) -> Space:
+    """Return the space of which a study stores the content, without the settings of the search.
+
+    Raises:
+        SpaceError: it is damaged, or of an older version.
+    """
+    return _build(content, name, f"study of space {name}", Path())
 
 
 def parse_space(text: str, name: str) -> Space:

@@ -58,6 +58,7 @@ class Running:
     n_reported: int = 0
     attempts: int = 1
     pruned: bool = False
+    ended: float = 0.0
 
 
 @dataclass

@@ -7,7 +7,7 @@ PostgreSQL there may be several, see ``sharing``.
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import re
 import sqlite3
@@ -20,29 +20,47 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.search.facts import (
+    FACTS,
+    ForeignStudyError,
+    StudyFacts,
+    foreign_reason,
+    study_facts,
+)
+from ocrsearch.search.guarded_sqlite import (
+    TIMEOUT_S,
+    GuardedConnection,
+    connect,
+    refuse_unusual,
+)
+from ocrsearch.search.held import LOCK
+from ocrsearch.search.identity import read_identity
+from ocrsearch.search.names import check_stored_name
 from ocrsearch.search.options import DEFAULT_STORAGE as DEFAULT_STORAGE
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
+from ocrsearch.search.records import trial_problem
 from ocrsearch.search.space import Space, Values
-from ocrsearch.search.storage import StudyStorage
+from ocrsearch.search.storage import DamagedTrial, StudyStorage, database_reason
 from ocrsearch.training.epochs import best_epoch
 
+logger = logging.getLogger(__name__)
+
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-SQLITE_TIMEOUT_S = 60
 SEEDS_APART = 100_003
+MAX_REPORTED = 5
+"""Most ignored trials that are reported one by one."""
+
 LOCK_SECONDS = 1.0
 """A list of studies holds a lock for a moment, to see whether it is free."""
-
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]*")
-
 
 ORIGIN = "origin"
 """User attribute: seed, device, versions and what else a trial's result came from."""
@@ -79,6 +97,16 @@ class ConfigurationStudy(optuna.Study):
     stay one row, with its whole curve. To samplers and to us what is RUNNING is in training.
     """
 
+    def __init__(
+        self,
+        name: str,
+        storage: optuna.storages.BaseStorage,
+        pruner: optuna.pruners.BasePruner | None = None,
+    ) -> None:
+        super().__init__(name, storage, pruner=pruner)
+        self._sound: set[int] = set()
+        self._set_aside: dict[int, str] = {}
+
     def _get_trials(
         self,
         deepcopy: bool = True,
@@ -86,8 +114,49 @@ class ConfigurationStudy(optuna.Study):
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
         trials = super()._get_trials(deepcopy, None, use_cache)
-        seen = [as_configuration(trial) for trial in trials]
+        seen = [as_configuration(trial) for trial in self._understood(trials)]
         return [t for t in seen if states is None or t.state in states]
+
+    def _understood(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials whose values have the right types; report the others once."""
+        found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
+        for trial in trials:
+            if trial._trial_id in self._sound:
+                continue
+            problem = trial_problem(trial, len(self.directions))
+            if problem is not None:
+                found[trial._trial_id] = f"trial {trial.number}: {problem}"
+            elif trial.state.is_finished():  # Optuna does not read it again
+                self._sound.add(trial._trial_id)
+        self._report([found[i] for i in found.keys() - self._set_aside.keys()])
+        self._set_aside |= found
+        return [t for t in trials if t._trial_id not in found]
+
+    def _report(self, problems: list[str]) -> None:
+        for problem in sorted(problems)[:MAX_REPORTED]:
+            logger.warning("study %r: %s; the trial is ignored", self.study_name, problem)
+        if len(problems) > MAX_REPORTED:
+            n_more = len(problems) - MAX_REPORTED
+            logger.warning("study %r: %d more trials are ignored", self.study_name, n_more)
+
+    def fail_set_aside(self) -> None:
+        """Set the trials that are ignored to FAIL, so that no program waits for them."""
+        self.get_trials(deepcopy=False)
+        backend = backend_of(self)
+        if isinstance(backend, StudyStorage) and self._set_aside:
+            backend.fail_trials(list(self._set_aside))
+
+
+def backend_of(study: optuna.Study) -> optuna.storages.BaseStorage:
+    """Return the storage of a study, without Optuna's cache around it."""
+    storage = study._storage
+    return getattr(storage, "_backend", storage)
+
+
+def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
+    """Return the trials of a study whose rows could not be read so far, by id."""
+    backend = backend_of(study)
+    return backend.damaged_of(study._study_id) if isinstance(backend, StudyStorage) else {}
 
 
 def as_configuration(trial: FrozenTrial) -> FrozenTrial:
@@ -97,24 +166,6 @@ def as_configuration(trial: FrozenTrial) -> FrozenTrial:
     stopped = copy(trial)
     stopped.state = TrialState.PRUNED
     return stopped
-
-
-@dataclass(frozen=True)
-class StudyFacts:
-    """What a study is about; stored with it, and compared when it is continued.
-
-    ``init`` is the hash of the weights that its trials start from, None without any.
-    """
-
-    space_name: str
-    space: dict[str, Any]
-    data_spec: str
-    data_fingerprint: str
-    n_samples: dict[str, int]
-    data_options: dict[str, Any]
-    seed: int
-    init: str | None = None
-    objective: tuple[str, ...] = ("cer",)
 
 
 def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -136,19 +187,19 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
     if not create and not file.exists():
         raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
     try:
+        if file.exists():
+            refuse_unusual(file)
         if create:
             file.parent.mkdir(parents=True, exist_ok=True)
             _let_readers_in(file)
         elif not _holds_studies(file):
             raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
-        options = {"connect_args": {"timeout": SQLITE_TIMEOUT_S}}
+        options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
         with _one_at_a_time(file, create=create):
-            storage = StudyStorage(url, engine_kwargs=options)
-            storage.engine.dispose()  # its connections are opened anew, as is said now
-            event.listen(storage.engine, "connect", _do_not_wait_for_the_disk)
-            return storage
-    except (SQLAlchemyError, sqlite3.Error, RuntimeError) as error:
-        raise StudyError(f"{file}: cannot open the study database: {_first_line(error)}") from None
+            return StudyStorage(url, engine_kwargs=options)
+    except (SQLAlchemyError, sqlite3.Error, RuntimeError, StorageInternalError) as error:
+        reason = database_reason(error.__cause__ or error)
+        raise StudyError(f"{file}: cannot open the study database: {reason}") from None
 
 
 def parse_storage(url: str) -> URL:
@@ -183,28 +234,41 @@ def shown_storage(url: str) -> str:
     return parsed.render_as_string(hide_password=True)
 
 
-def study_folder(storage_url: str, study_name: str) -> Path:
+def study_folder(storage_url: str, study_name: str, *, is_new: bool = False) -> Path:
     """Return where the weights of a study are.
 
     Beside a SQLite file, ``studies/ocrsearch/NAME`` for ``ocrsearch.db``; of a database on a
     server ``studies/DATABASE/NAME`` in the folder that one works in, which all machines share.
+
+    Args:
+        storage_url: URL of the study database.
+        study_name: name of the study.
+        is_new: whether the study is about to be made. An older one may have its folder where
+            earlier versions put it, which was the same for files that differ in their ending.
+
+    Raises:
+        StudyError: the name is a path.
     """
+    check_stored_name(study_name)
     parsed = parse_storage(storage_url)
     if parsed.get_backend_name() == "postgresql":
         return database_folder(parsed) / study_name
-    return Path(str(parsed.database)).with_suffix("") / study_name
+    file = Path(str(parsed.database))
+    folder, earlier = files_folder(file) / study_name, file.with_suffix("") / study_name
+    if is_new or folder.is_dir() or not earlier.is_dir():
+        return folder
+    owner = read_identity(earlier)
+    return earlier if owner is None or owner.database == file.name else folder
 
 
-def check_study_name(name: str) -> str:
-    """Return a name that can also be a folder's.
+def files_folder(file: Path) -> Path:
+    """Return where the folders of the studies in a SQLite file are; no other file has the same."""
+    return file.with_suffix("") if file.suffix == ".db" else file.with_name(f"{file.name}.d")
 
-    Raises:
-        OptionError: it cannot.
-    """
-    if not NAME_PATTERN.fullmatch(name):
-        problem = f"use letters, digits, '.', '_' and '-' only, got {name!r}"
-        raise OptionError(problem, "study")
-    return name
+
+def database_name(url: str) -> str:
+    """Return the name of a database: of its file without the folder, or on its server."""
+    return Path(str(parse_storage(url).database)).name
 
 
 @contextmanager
@@ -214,8 +278,14 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
     Raises:
         StudyError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StudyError(
+            f"{folder}: cannot be made, as a file has the name of a folder; "
+            "rename the file or the study database"
+        ) from None
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
@@ -231,9 +301,9 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
 
 def is_locked(folder: Path) -> bool:
     """Whether a coordinator is searching the study now."""
-    if not (folder / "lock").exists():
+    if not (folder / LOCK).exists():
         return False
-    lock = FileLock(folder / "lock")
+    lock = FileLock(folder / LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -264,13 +334,15 @@ def open_study(
         StudyError: a study of that name has another space or other data.
     """
     directions = [StudyDirection.MINIMIZE] * len(space.settings.objective)
-    _check_objectives(storage, name, len(directions))
+    if exists(storage, name):
+        _check_ours(ConfigurationStudy(name, storage), len(directions))
     optuna.create_study(
         storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
-    stored = study.user_attrs.get("facts")
+    stored = study_facts(study) if FACTS in study.user_attrs else None
     seed = stored["seed"] if stored else facts.seed
+    study.fail_set_aside()
     # a seed used again would suggest again what was suggested before
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
@@ -279,20 +351,33 @@ def open_study(
             study.enqueue_trial(trial.values, {EARLIER: trial.origin}, skip_if_exists=True)
         for first in space.settings.try_first:
             study.enqueue_trial(flatten(first), skip_if_exists=True)
-        study.set_user_attr("facts", json.loads(json.dumps(facts.__dict__)))
+        study.set_user_attr(FACTS, facts.to_dict())
     else:
         _check_same(name, stored, facts)
+        if not stored.get("id"):
+            study.set_user_attr(FACTS, {**stored, "id": facts.id, "version": facts.version})
     return study
 
 
-def _check_objectives(storage: optuna.storages.RDBStorage, name: str, n_objectives: int) -> None:
-    if name not in optuna.get_all_study_names(storage):
-        return
-    n_before = len(optuna.load_study(study_name=name, storage=storage).directions)
-    if n_before != n_objectives:
-        raise StudyError(
-            f"study {name!r}: began with {n_before} objectives, the space has {n_objectives} now; "
+def exists(storage: optuna.storages.BaseStorage, name: str) -> bool:
+    """Whether a database has a study of a name."""
+    return name in optuna.get_all_study_names(storage)
+
+
+def _check_ours(study: ConfigurationStudy, n_objectives: int) -> None:
+    """Refuse a study of another program; one that has only queued trials yet may become ours."""
+    states = {t.state for t in study._storage.get_all_trials(study._study_id, deepcopy=False)}
+    untouched = states <= {TrialState.WAITING} and not damaged_trials(study)
+    has_facts = FACTS in study.user_attrs
+    if reason := foreign_reason(study.directions, has_facts=has_facts or untouched):
+        raise ForeignStudyError(
+            f"study {study.study_name!r}: not a study of ocrsearch ({reason}); "
             "give --study a new name"
+        )
+    if len(study.directions) != n_objectives:
+        raise StudyError(
+            f"study {study.study_name!r}: began with {len(study.directions)} objectives, the space "
+            f"has {n_objectives} now; give --study a new name"
         )
 
 
@@ -325,7 +410,7 @@ def rank(trial: FrozenTrial) -> tuple[float, float, int]:
 
 
 def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
-    now = json.loads(json.dumps(facts.__dict__))
+    now = facts.to_dict()
     advice = "continue it with what it began with, or give --study a new name"
     if stored["data_fingerprint"] != now["data_fingerprint"]:
         before = {"add": "", **stored.get("data_options", {})}  # which older studies lack
@@ -351,18 +436,9 @@ def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
         )
 
 
-def _do_not_wait_for_the_disk(connection: sqlite3.Connection, record: object) -> None:  # noqa: ARG001
-    """Let SQLite wait for the disk only when it tidies its log: half the time of a transaction.
-
-    A process that dies loses nothing by it. A power cut may lose the last moments of the
-    database, never more: it stays sound, and a trial goes on from its checkpoint.
-    """
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
 def _let_readers_in(file: Path) -> None:
     """Switch a SQLite file to write-ahead logging: reading and writing do not wait."""
-    with sqlite3.connect(file, timeout=SQLITE_TIMEOUT_S) as connection:
+    with connect(file) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
 
@@ -370,7 +446,7 @@ def _let_readers_in(file: Path) -> None:
 @contextmanager
 def _one_at_a_time(file: Path, *, create: bool) -> Iterator[None]:
     """Let one process at a time open a file: Optuna's way to make its tables bears no other."""
-    folder = file.with_suffix("")
+    folder = files_folder(file)
     if create:
         folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock") if folder.is_dir() else nullcontext():
@@ -379,13 +455,9 @@ def _one_at_a_time(file: Path, *, create: bool) -> Iterator[None]:
 
 def _holds_studies(file: Path) -> bool:
     """Whether Optuna has made its tables there; opening it as a storage would make them."""
-    connection = sqlite3.connect(file, timeout=SQLITE_TIMEOUT_S)
+    connection = connect(file)
     try:
         found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
         return found.fetchone() is not None
     finally:
         connection.close()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

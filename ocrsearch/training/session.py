@@ -6,24 +6,26 @@ train through this.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.config import Config
+from ocrsearch.errors import TrainingError
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.epochs import Epochs
 from ocrsearch.training.trainer import EpochReport, Trainer
 from ocrsearch.training.trial_files import BEST, LAST
 
 
-def train_epochs(trainer: Trainer, folder: Path) -> Iterator[Epochs]:
+def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator[Epochs]:
     """Train to the end of the schedule, from the folder's checkpoint if it has a whole one.
 
     Args:
         trainer: new; who stops iterating ends the training.
         folder: where the last and the best epoch are saved; made if it is missing.
+        study_id: id of the study, which the files carry; empty for a training of its own.
 
     Yields:
         The records of all epochs so far, after each and, if there is a checkpoint, before
@@ -31,11 +33,16 @@ def train_epochs(trainer: Trainer, folder: Path) -> Iterator[Epochs]:
 
     Raises:
         DivergedError: the loss became NaN or infinite.
+        TrainingError: the folder has files of another study or configuration.
         OSError: a checkpoint cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     epochs: Epochs = []
-    if saved := _last_epoch(folder / LAST):
+    saved = _saved(folder / LAST)
+    for name, content in ((LAST, saved), (BEST, saved or _saved(folder / BEST))):
+        _check_owner(folder / name, content or {}, trainer, study_id)
+    about = {"study": study_id, "config": trainer.config.model_dump(mode="json")}
+    if saved:
         trainer.restore(saved["trainer"])
         epochs = saved["epochs"]
         yield list(epochs)
@@ -43,17 +50,44 @@ def train_epochs(trainer: Trainer, folder: Path) -> Iterator[Epochs]:
         report = trainer.run_epoch()
         epochs.append(epoch_record(report))
         if report.is_best:
-            save_tensors(_recogniser(trainer, report.epoch), folder / BEST)
-        save_tensors({"trainer": trainer.state(), "epochs": epochs}, folder / LAST)
+            save_tensors({**about, **_recogniser(trainer, report.epoch)}, folder / BEST)
+        save_tensors({**about, "trainer": trainer.state(), "epochs": epochs}, folder / LAST)
         yield list(epochs)
 
 
-def _last_epoch(path: Path) -> dict[str, Any] | None:
-    """Return what was saved after it; nothing if no epoch was, or the file is damaged."""
+def _saved(path: Path) -> dict[str, Any] | None:
+    """Return what was saved after an epoch; nothing if there is none, or the file is damaged."""
+    if not path.is_file():
+        return None
     try:
         return load_tensors(path)
-    except (FileNotFoundError, zipfile.BadZipFile):
+    except MemoryError:
+        raise
+    except Exception:  # a damaged file fails in many ways
         return None
+
+
+def _check_owner(path: Path, saved: dict[str, Any], trainer: Trainer, study_id: str) -> None:
+    """Refuse a file of another study or configuration; files of older versions name neither."""
+    other = saved.get("study", "") not in ("", study_id)
+    if other or not _same_config(saved.get("config"), trainer.config):
+        whose = "study" if other else "configuration"
+        raise TrainingError(
+            f"{path}: belongs to another {whose}; move {path.parent} away to train anew"
+        )
+
+
+def _same_config(saved: Any, config: Config) -> bool:
+    """Whether a stored configuration is the same, but for the batch size: it may be halved."""
+    if saved is None:
+        return True
+    try:
+        stored = Config.model_validate(saved)
+    except ValueError:  # of an older version
+        return True
+    batch_size = {"batch_size": stored.training.batch_size}
+    training = config.training.model_copy(update=batch_size)
+    return stored == config.model_copy(update={"training": training})
 
 
 def epoch_record(report: EpochReport) -> dict[str, Any]:
@@ -66,7 +100,6 @@ def epoch_record(report: EpochReport) -> dict[str, Any]:
 def _recogniser(trainer: Trainer, epoch: int) -> dict[str, Any]:
     return {
         "weights": trainer.network.state_dict(),
-        "config": trainer.config.model_dump(mode="json"),
         **trainer.charset.content(),
         "epoch": epoch,
     }

@@ -22,6 +22,7 @@ from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search import promotion
 from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
+from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.settings import (
     HalvingSettings,
     MedianSettings,
@@ -32,7 +33,7 @@ from ocrsearch.search.settings import (
 )
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Limits
-from ocrsearch.search.study import ConfigurationStudy, StudyFacts, open_study, rank
+from ocrsearch.search.study import ConfigurationStudy, open_study, rank
 from ocrsearch.training.epochs import Epochs
 
 

@@ -22,8 +22,9 @@ import torch
 
 from ocrsearch.deploy.bundle import save_bundle
 from ocrsearch.deploy.predictor import load
+from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.space import parse_space
-from ocrsearch.search.study import StudyFacts, open_storage, open_study
+from ocrsearch.search.study import open_storage, open_study
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:

@@ -211,6 +211,7 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
     assert all(isinstance(value, int | float) for value in bundle.metrics.values())
     assert bundle.provenance == {
         "study": "tiny-numbers",
+        "study_id": facts["id"],
         "trial": 2,
         "seed": 2,
         "data": "captcha:numbers",
@@ -246,7 +247,7 @@ def test_weights_of_the_best_trial_that_cannot_be_read(
     facts = load_study(study_db.url, best.study).user_attrs["facts"]
     shutil.copy(best.weights, tmp_path / "best.pt")
     spoil(tmp_path / "best.pt")
-    with pytest.raises(BundleError, match=r"weights of trial 2 of study 'tiny-numbers' cannot"):
+    with pytest.raises(BundleError, match=r"the weights of trial 2 of study 'tiny-numbers'"):
         bundle_trial(replace(best, weights=tmp_path / "best.pt"), facts)
 
 

@@ -27,12 +27,13 @@ from ocrsearch.search.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.feasibility import network_figures
 from ocrsearch.search.kept_weights import N_KEPT
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.space import Space, parse_space
 from ocrsearch.search.status import Ending, Limits, Status, describe
-from ocrsearch.search.study import StudyFacts, open_storage, open_study
+from ocrsearch.search.study import open_storage, open_study
 from ocrsearch.training.trial_files import trial_folder
 
 SPACE = """
@@ -140,7 +141,12 @@ class Setting:
 
     def study(self) -> optuna.Study:
         storage = open_storage(f"sqlite:///{self.folder}/test.db", create=True)
-        facts = StudyFacts(self.space.name, self.space.content, "d", "f", {"train": 2}, {}, 7)
+        facts = StudyFacts(
+            self.space.name,
+            self.space.content,
+            *("d", "f", {"train": 2}, {}, 7),
+            objective=self.space.settings.objective,
+        )
         return open_study(storage, "s", self.space, facts)
 
     def coordinator(self, engine: ScriptedEngine, limits: Limits) -> Coordinator:
@@ -614,14 +620,6 @@ def test_a_limit_is_kept_to_the_last_weight(tmp_path: Path) -> None:
         folder.mkdir()
         _, status = Setting(folder, space=parse_space(text, "space")).run(falling, trials=3)
         assert status.n_infeasible == n_infeasible
-
-
-def test_an_older_study_of_that_name_leaves_nothing_to_go_on_from(setting: Setting) -> None:
-    stale = trial_folder(setting.folder / "s", 0) / "last.pt"
-    stale.parent.mkdir(parents=True)
-    stale.write_bytes(b"of another study")
-    setting.coordinator(ScriptedEngine(falling), Limits(1))._chooser.next()
-    assert not stale.exists()
 
 
 def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:

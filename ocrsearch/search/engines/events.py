@@ -39,6 +39,7 @@ class Job:
         precision: of convolutions and LSTMs.
         latency_ms: of its network, if that is known; otherwise it is measured.
         max_latency_ms: a new configuration whose network takes longer is not trained.
+        study_id: id of the study, which the saved files carry.
     """
 
     number: int
@@ -48,6 +49,7 @@ class Job:
     precision: str
     latency_ms: float | None = None
     max_latency_ms: float | None = None
+    study_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocrsearch.data.dataset import Dataset, open_dataset
-from ocrsearch.errors import DivergedError, OcrSearchError
+from ocrsearch.errors import DivergedError, OcrSearchError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.engines.events import (
     EpochDone,
@@ -31,6 +31,7 @@ from ocrsearch.search.engines.events import (
     WorkerRefused,
 )
 from ocrsearch.search.feasibility import over_limit, scaled_widths
+from ocrsearch.search.identity import check_folder
 from ocrsearch.training.epochs import Epochs
 from ocrsearch.training.trial_files import LAST
 
@@ -85,6 +86,7 @@ def serve(channel: Channel, setup: WorkerSetup, open_data: Callable[[], Dataset]
         device, machine = _start(setup)
         channel.send(WorkerReady(machine))
         job: Job = channel.recv()
+        check_folder(setup.data_folder, "of this search", job.study_id)
         dataset = open_data()
         start = _start_weights(setup.start)
     except Exception as error:
@@ -122,6 +124,8 @@ def train_job(
         if reason := _too_slow(job, latency_ms):
             return TrialFailed(job.number, "latency", reason, "", latency_ms)
         return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
+    except TrainingError as error:  # files of another training, which must not be overwritten
+        return WorkerRefused(str(error))
     except DivergedError as error:
         return TrialFailed(job.number, "diverged", str(error), "")
     except ConnectionError:
@@ -148,7 +152,7 @@ def _train(
     precision: Any = job.precision
     trainer = Trainer(job.config, dataset, job.seed, device, precision, start)
     epochs: Epochs = []
-    for epochs in train_epochs(trainer, job.folder):
+    for epochs in train_epochs(trainer, job.folder, job.study_id):
         if trainer.finished or not report(EpochDone(job.number, epochs)):
             break
     if trainer.finished:

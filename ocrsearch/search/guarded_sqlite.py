@@ -1,0 +1,94 @@
+"""SQLite files that are not trusted: opened with limits, and refused if they hold code.
+
+A trigger or a view is code that a database runs by itself: a trigger can make millions of rows
+of one, a view can have no end. Optuna makes neither.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.errors import StudyError
+from ocrsearch.files import file_problem
+
+TIMEOUT_S = 60
+"""Longest wait for another process that writes, in seconds."""
+
+TIME_LIMIT_S = 10.0
+"""Longest time of one query, in seconds."""
+
+OVER_TIME = "interrupted"
+"""SQLite's word for a query that was ended."""
+
+MAX_VALUE_BYTES = 64_000_000
+"""Longest value that is read or written."""
+
+MAX_FILE_BYTES = 1_000_000_000_000
+STEPS = 100_000
+"""Steps of SQLite's machine between two looks at the clock."""
+
+
+class GuardedConnection(sqlite3.Connection):
+    """A connection whose queries have limits of time and size.
+
+    SQLite waits for the disk only when it tidies its log: half the time of a transaction. A
+    process that dies loses nothing by it. A power cut may lose the last moments of the database,
+    never more: it stays sound, and a trial is resumed from its checkpoint.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.clock = [time.monotonic()]
+        clock = self.clock  # not the connection itself: it would never be freed
+        self.execute("PRAGMA trusted_schema=OFF")
+        self.execute("PRAGMA synchronous=NORMAL")
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        self.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+        self.set_progress_handler(lambda: time.monotonic() - clock[0] > TIME_LIMIT_S, STEPS)
+
+    def cursor(self, factory: Any = None) -> Any:
+        """Return a cursor that starts the clock with each statement."""
+        return super().cursor(factory or _Cursor)
+
+
+class _Cursor(sqlite3.Cursor):
+    def execute(self, *arguments: Any) -> Any:
+        connection: Any = self.connection
+        connection.clock[0] = time.monotonic()
+        return super().execute(*arguments)
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """Open a file with limits; closing it is the caller's."""
+    return sqlite3.connect(file, timeout=TIMEOUT_S, factory=GuardedConnection)
+
+
+def refuse_unusual(file: Path) -> None:
+    """Refuse a file that is none, or a database with more than tables and indexes.
+
+    Raises:
+        StudyError: a folder, a pipe, or a database with triggers, views or virtual tables.
+        sqlite3.Error: not a database.
+    """
+    if problem := file_problem(file, MAX_FILE_BYTES):
+        raise StudyError(f"{file}: {problem}")
+    connection = connect(file)
+    try:
+        query = (
+            "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') "
+            "OR sql LIKE 'CREATE VIRTUAL%' LIMIT 1"
+        )
+        found = connection.execute(query).fetchone()
+    finally:
+        connection.close()
+    if found is not None:
+        kind, name = found
+        kind = "virtual table" if kind == "table" else kind
+        raise StudyError(
+            f"{file}: refused: it holds a {kind} ({name}), and a study database holds none; "
+            "restore it from a backup, or name another database"
+        )

@@ -1,0 +1,232 @@
+"""Typed records of a study database: the only place where its rows are checked.
+
+Other programs can write to a study database: Optuna's dashboard, a script, a damaged disk. A
+trial or a study whose values do not have these types is never used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NotRequired
+
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+MAX_EPOCHS = 10_000
+MAX_SHOWN = 60
+"""Longest found value in a message, in characters."""
+
+STRICT = ConfigDict(strict=True, extra="ignore")
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Text = Annotated[str, Field(max_length=1_000_000)]
+
+
+class _Epoch(TypedDict):
+    """Record of an epoch, as ``session.epoch_record`` makes it."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    epoch: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
+    cer: Positive
+    wer: Positive
+    exact: Finite
+    val_loss: Finite
+    train_loss: NotRequired[Finite]
+    seconds: Positive
+    learning_rate: NotRequired[Positive]
+    is_best: NotRequired[bool]
+
+
+class _Origin(TypedDict, total=False):
+    """Seed, device and versions that a result came from."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    seed: Count
+    config: Text
+    device: Text
+    precision: Text
+    data_fingerprint: Text
+    versions: dict[str, Text]
+    transfer: dict[str, Any] | None
+    ended: Positive
+
+
+class _Earlier(TypedDict):
+    """The trial of another study that this one repeats."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    study: Text
+    trial: Count
+    cer: Positive
+
+
+class _Attributes(TypedDict, total=False):
+    """User attributes of a trial; other programs may add theirs."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    epochs: Annotated[list[_Epoch], Field(max_length=MAX_EPOCHS)]
+    cer: Positive
+    wer: Positive
+    exact: Finite
+    val_loss: Finite
+    seconds: Positive
+    n_epochs: Count
+    best_epoch: Count
+    n_parameters: Count
+    size_mb: Positive
+    multiply_adds: Positive
+    latency_ms: Positive
+    seed: Count
+    architecture: Annotated[str, Field(max_length=100)]
+    device: Text
+    precision: Text
+    data_fingerprint: Text
+    config: Text
+    versions: dict[str, Text]
+    transfer: dict[str, Any] | None
+    origin: _Origin
+    paused: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None
+    repeated: bool
+    halved_batch: bool
+    infeasible: Text
+    excess: Annotated[dict[str, Finite], Field(min_length=1)]
+    failure: Text
+    traceback: Text
+    warm_start: _Earlier
+    coordinator: Count
+
+
+class _SystemAttributes(TypedDict, total=False):
+    """Attributes in which Optuna keeps a queued configuration."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    fixed_params: dict[str, Any]
+
+
+class StoredFacts(BaseModel):
+    """Facts of a study, as ``StudyFacts`` writes them; older studies lack some."""
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    version: int = 1
+    id: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
+    space_name: Text
+    space: dict[str, Any]
+    data_spec: Text
+    data_fingerprint: Text
+    n_samples: dict[str, Count] = {}
+    data_options: dict[str, Any] = {}
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    init: Text | None = None
+    objective: Annotated[list[str], Field(min_length=1, max_length=10)] = ["cer"]
+
+
+_ATTRIBUTES = TypeAdapter(_Attributes)
+_SYSTEM_ATTRIBUTES = TypeAdapter(_SystemAttributes)
+
+
+def trial_problem(trial: FrozenTrial, n_objectives: int) -> str | None:
+    """Return the reason why a trial is not one that ocrsearch wrote, None if it may be.
+
+    Args:
+        trial: as it is stored.
+        n_objectives: number of values that a finished trial has.
+    """
+    attrs, state = trial.user_attrs, trial.state
+    try:
+        _ATTRIBUTES.validate_python(attrs)
+        _SYSTEM_ATTRIBUTES.validate_python(trial.system_attrs)
+    except ValidationError as error:
+        return explain(error)
+    epochs = attrs.get("epochs", [])
+    if [record["epoch"] for record in epochs] != list(range(1, len(epochs) + 1)):
+        return "epochs: must be numbered from 1 on"
+    if state == TrialState.COMPLETE and not epochs:
+        return "it is finished without epochs: another program ran it"
+    if state == TrialState.COMPLETE and not _are_numbers(trial.values, n_objectives):
+        return f"values: found {shown(trial.values)}, must be {n_objectives} finite"
+    if attrs.get("paused") is not None and not epochs:
+        return "it is paused without epochs"
+    return _problem_of_numbers(trial)
+
+
+def _are_numbers(values: object, n: int) -> bool:
+    return isinstance(values, list) and len(values) == n and all(map(math.isfinite, values))
+
+
+def _problem_of_numbers(trial: FrozenTrial) -> str | None:
+    for path, value in trial.params.items():
+        plain = value is None or isinstance(value, bool | int | float | str)
+        if not plain or (isinstance(value, float) and not math.isfinite(value)):
+            return f"{path}: found {shown(value)}, must be a plain value"
+    for key, value in trial.system_attrs.items():
+        constraints = value if key == "constraints" else [value]
+        if key.partition(":")[0] == "constraints" and not _are_constraints(constraints):
+            return f"{key}: found {shown(value)}, must be a number"
+    return None
+
+
+def _are_constraints(values: object) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and not math.isnan(v) for v in values
+    )
+
+
+def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]) -> str | None:
+    """Return what is wrong with the facts of a study, None if nothing is.
+
+    Args:
+        facts: as they are stored.
+        n_objectives: number of directions of the study.
+        check: takes the data options, and raises an exception if they are wrong.
+    """
+    try:
+        known = StoredFacts.model_validate(facts)
+        check(known.data_options)
+    except ValidationError as error:
+        return explain(error)
+    except Exception as error:  # of any kind, as the options may be anything
+        return f"data_options: {shown(error)}"
+    if len(known.objective) != n_objectives:
+        return f"objective: found {len(known.objective)}, the study has {n_objectives}"
+    return None
+
+
+def text_by_text(value: object) -> dict[str, str]:
+    """Return a stored value if it is a dictionary of texts, an empty one if not."""
+    if not isinstance(value, dict):
+        return {}
+    return {key: text for key, text in value.items() if isinstance(text, str)}
+
+
+def number_or_none(value: object) -> float | None:
+    """Return a stored value if it is a number above 0."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < math.inf else None  # type: ignore[operator, arg-type]
+
+
+def explain(error: ValidationError) -> str:
+    """Return pydantic's first finding in a few words."""
+    finding = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in finding["loc"]) or "it"
+    message = finding["msg"][:1].lower() + finding["msg"][1:]
+    if finding["type"] == "missing":
+        return f"{where}: is missing"
+    message = message.replace("input should", "must")
+    return f"{where}: found {shown(finding['input'])}, {message}"
+
+
+def shown(value: object) -> str:
+    """Return a value for a message: its beginning, in one line."""
+    if isinstance(value, str | bytes):
+        value = value[: 2 * MAX_SHOWN]
+    elif isinstance(value, Mapping | list):
+        return f"{type(value).__name__} of {len(value)}"
+    elif isinstance(value, int) and value.bit_length() > 200:
+        return "a huge number"
+    text = " ".join((str(value) if isinstance(value, Exception) else repr(value)).split())
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."

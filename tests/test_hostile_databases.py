@@ -1,0 +1,45 @@
+"""Databases that others wrote: every command ends in a line, or goes on with the other trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hostile_databases import KINDS, write_hostile_database
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult
+
+SEEDS = 3 * len(KINDS)
+LONGEST_S = 20.0
+
+
+def test_there_are_many_kinds() -> None:
+    assert len(KINDS) >= 25
+
+
+@pytest.mark.parametrize("seed", range(SEEDS), ids=lambda s: f"{KINDS[s % len(KINDS)]}-{s}")
+def test_a_hostile_database_is_a_line(
+    seed: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., CommandResult],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hostile = write_hostile_database(tmp_path, seed)
+    began = time.monotonic()
+    result = command(*hostile.arguments)
+
+    assert result.code in (0, 1, 2)
+    assert time.monotonic() - began < LONGEST_S
+    printed = result.out + result.err
+    assert "internal error" not in printed
+    assert "Traceback" not in printed
+    assert "\x1b" not in printed
+    if result.code:
+        assert result.err.splitlines()[-1].startswith("ocrsearch: ")
+    assert all(path.is_relative_to(tmp_path) for path in tmp_path.rglob("*"))
