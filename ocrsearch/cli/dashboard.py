@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Storage
-from ocrsearch.cli.output import echo
+from ocrsearch.cli.output import echo, note
 from ocrsearch.errors import OptionError
 
 LOOPBACK = "127.0.0.1"
@@ -32,11 +32,15 @@ def dashboard(
         raise OptionError(
             "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
         ) from None
-    from ocrsearch.search.artifacts import open_artifacts
-    from ocrsearch.search.study import open_storage, study_folder
+    from ocrsearch.search.artifacts import existing_artifacts, open_artifacts
+    from ocrsearch.search.study import is_read_only, open_storage, shown_storage, study_folder
 
     study_storage = open_storage(storage)
-    artifacts = open_artifacts(study_folder(storage, "any").parent)
+    folder = study_folder(storage, "any").parent
+    reads_only = is_read_only(storage)
+    artifacts = existing_artifacts(folder) if reads_only else open_artifacts(folder)
+    if reads_only:
+        note(f"{shown_storage(storage)}: may only be read: it is shown and cannot be changed")
     echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
     try:
         run_server(study_storage, host=host, port=port, artifact_store=artifacts)

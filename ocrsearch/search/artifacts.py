@@ -30,6 +30,12 @@ def open_artifacts(studies_folder: Path) -> FileSystemArtifactStore:
     return FileSystemArtifactStore(folder)
 
 
+def existing_artifacts(studies_folder: Path) -> FileSystemArtifactStore | None:
+    """Return the store of the studies of a database to read it, None if there is none."""
+    folder = studies_folder / ARTIFACTS
+    return FileSystemArtifactStore(folder) if folder.is_dir() else None
+
+
 def store_artifacts(
     trial: optuna.Trial,
     store: FileSystemArtifactStore,

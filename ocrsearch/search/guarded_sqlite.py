@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ MAX_VALUE_BYTES = 64_000_000
 MAX_FILE_BYTES = 1_000_000_000_000
 STEPS = 100_000
 """Steps of SQLite's machine between two looks at the clock."""
+
+Connector = Callable[[], sqlite3.Connection]
+"""Opens a file; closing it is the caller's."""
 
 
 class GuardedConnection(sqlite3.Connection):
@@ -67,8 +71,12 @@ def connect(file: Path) -> sqlite3.Connection:
     return sqlite3.connect(file, timeout=TIMEOUT_S, factory=GuardedConnection)
 
 
-def refuse_unusual(file: Path) -> None:
+def refuse_unusual(file: Path, opened: Connector | None = None) -> None:
     """Refuse a file that is none, or a database with more than tables and indexes.
+
+    Args:
+        file: database file.
+        opened: opens it; None for ``connect``.
 
     Raises:
         StudyError: a folder, a pipe, or a database with triggers, views or virtual tables.
@@ -76,7 +84,7 @@ def refuse_unusual(file: Path) -> None:
     """
     if problem := file_problem(file, MAX_FILE_BYTES):
         raise StudyError(f"{file}: {problem}")
-    connection = connect(file)
+    connection = connect(file) if opened is None else opened()
     try:
         query = (
             "SELECT type, name FROM sqlite_master WHERE type NOT IN ('table', 'index') "

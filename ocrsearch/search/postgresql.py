@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ocrsearch.errors import OptionError, StudyError
-from ocrsearch.search.storage import StudyStorage, database_reason
+from ocrsearch.search.storage import StudyStorage, database_reason, schema_problem
 
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
@@ -76,9 +76,8 @@ def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
             text = ours.render_as_string(hide_password=False)
             return StudyStorage(text, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, RuntimeError) as error:
-        raise StudyError(
-            f"{shown}: cannot open the study database: {database_reason(error)}"
-        ) from None
+        reason = schema_problem(error, shown) or database_reason(error)
+        raise StudyError(f"{shown}: cannot open the study database: {reason}") from None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ fails on all trials when a single row is damaged. Here such a trial is set aside
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
@@ -239,6 +240,22 @@ def database_reason(error: BaseException) -> str:
     if OVER_TIME in said:
         return f"a query takes over {TIME_LIMIT_S:g} s; ocrsearch did not write this database"
     return " ".join(str(said).split()) or type(cause).__name__
+
+
+def schema_problem(error: BaseException, url: str) -> str | None:
+    """Return what to do about tables of another version of Optuna, None if it is not that.
+
+    Args:
+        error: raised by Optuna.
+        url: of the database, without its password.
+    """
+    said = str(error)
+    if not isinstance(error, RuntimeError) or "table schema" not in said:
+        return None
+    if "storage upgrade" in said:
+        command = shlex.join(["optuna", "storage", "upgrade", "--storage", url])
+        return f"an older Optuna made its tables; make a copy of it, then convert it by {command}"
+    return "a newer Optuna made its tables; install that by pip install -U optuna"
 
 
 def _raw(column: Any) -> ColumnElement[Any]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from ocrsearch.search.facts import (
 )
 from ocrsearch.search.guarded_sqlite import (
     TIMEOUT_S,
+    Connector,
     GuardedConnection,
     connect,
     refuse_unusual,
@@ -47,9 +50,10 @@ from ocrsearch.search.names import check_stored_name
 from ocrsearch.search.options import DEFAULT_STORAGE as DEFAULT_STORAGE
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
+from ocrsearch.search.read_only import may_write, read_only_connector, refuse_unwritable
 from ocrsearch.search.records import trial_problem
 from ocrsearch.search.space import Space, Values
-from ocrsearch.search.storage import DamagedTrial, StudyStorage, database_reason
+from ocrsearch.search.storage import DamagedTrial, StudyStorage, database_reason, schema_problem
 from ocrsearch.training.epochs import best_epoch
 
 logger = logging.getLogger(__name__)
@@ -187,19 +191,47 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
     if not create and not file.exists():
         raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
     try:
-        if file.exists():
-            refuse_unusual(file)
         if create:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _let_readers_in(file)
-        elif not _holds_studies(file):
-            raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
-        options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
-        with _one_at_a_time(file, create=create):
-            return StudyStorage(url, engine_kwargs=options)
+            return _open_to_write(file, url)
+        return _open_to_read(file, url)
     except (SQLAlchemyError, sqlite3.Error, RuntimeError, StorageInternalError) as error:
-        reason = database_reason(error.__cause__ or error)
+        reason = schema_problem(error, url) or database_reason(error.__cause__ or error)
         raise StudyError(f"{file}: cannot open the study database: {reason}") from None
+
+
+def _open_to_write(file: Path, url: str) -> StudyStorage:
+    refuse_unwritable(file)
+    if file.exists():
+        refuse_unusual(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _let_readers_in(file)
+    files_folder(file).mkdir(parents=True, exist_ok=True)
+    return _open_in_turn(file, url)
+
+
+def _open_to_read(file: Path, url: str) -> StudyStorage:
+    reads_only = not may_write(file)
+    opened = read_only_connector(file) if reads_only else partial(connect, file)
+    refuse_unusual(file, opened)
+    if not _holds_studies(opened):
+        raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
+    if not reads_only:
+        return _open_in_turn(file, url)
+    return StudyStorage(url, engine_kwargs={"creator": opened}, skip_table_creation=True)
+
+
+def _open_in_turn(file: Path, url: str) -> StudyStorage:
+    """Open a file when no other process does: Optuna's way to make its tables bears no other."""
+    folder = files_folder(file)
+    options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
+    with FileLock(folder / ".lock") if os.access(folder, os.W_OK) else nullcontext():
+        return StudyStorage(url, engine_kwargs=options)
+
+
+def is_read_only(url: str) -> bool:
+    """Whether a study database is a file that this process may read and not change."""
+    parsed = parse_storage(url)
+    return parsed.get_backend_name() == "sqlite" and not may_write(Path(str(parsed.database)))
 
 
 def parse_storage(url: str) -> URL:
@@ -278,6 +310,7 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
     Raises:
         StudyError: another process holds it.
     """
+    refuse_unwritable(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -301,14 +334,28 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
 
 def is_locked(folder: Path) -> bool:
     """Whether a coordinator is searching the study now."""
-    if not (folder / LOCK).exists():
+    file = folder / LOCK
+    if not os.access(file, os.R_OK):
         return False
-    lock = FileLock(folder / LOCK)
+    if not os.access(file, os.W_OK):
+        return _is_locked_by_another_user(file)
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
         return True
     lock.release()
+    return False
+
+
+def _is_locked_by_another_user(file: Path) -> bool:
+    import fcntl  # which a system with such files has
+
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # needs no right to write
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
     return False
 
 
@@ -443,19 +490,9 @@ def _let_readers_in(file: Path) -> None:
     connection.close()
 
 
-@contextmanager
-def _one_at_a_time(file: Path, *, create: bool) -> Iterator[None]:
-    """Let one process at a time open a file: Optuna's way to make its tables bears no other."""
-    folder = files_folder(file)
-    if create:
-        folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock") if folder.is_dir() else nullcontext():
-        yield
-
-
-def _holds_studies(file: Path) -> bool:
+def _holds_studies(opened: Connector) -> bool:
     """Whether Optuna has made its tables there; opening it as a storage would make them."""
-    connection = connect(file)
+    connection = opened()
     try:
         found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
         return found.fetchone() is not None
