@@ -224,6 +224,17 @@ def test_what_a_coordinator_leaves_is_anothers(server: Server, tmp_path: Path) -
             assert len(first.left_behind(study)) == 1
 
 
+def test_folders_of_killed_coordinators_are_removed(server: Server, tmp_path: Path) -> None:
+    for slot in (1, 2, 7):
+        (tmp_path / f"coordinator-{slot}" / "data").mkdir(parents=True)
+    (tmp_path / "trial-00000").mkdir()
+    with opened(server.new_database("killed")) as storage:
+        with hold_study(storage, tmp_path, "s"), hold_study(storage, tmp_path, "s"):
+            there = {path.name for path in tmp_path.iterdir()}
+            assert there == {"coordinator-1", "coordinator-2", "trial-00000"}
+        assert [path.name for path in tmp_path.iterdir()] == ["trial-00000"]
+
+
 def test_one_whose_connection_is_lost_ends(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

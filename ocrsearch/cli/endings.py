@@ -83,7 +83,7 @@ def one_line_errors() -> Iterator[None]:
         if is_out_of_memory(error):
             _fail(_too_little_memory(error), 1)
         path = error.filename2 or error.filename  # a file that is renamed has two names
-        where = f"{path}: " if path else ""
+        where = f"{path}: " if path else "a file cannot be read or written: "
         _fail(f"{where}{error.strerror or error}", 1)
     except Exception as error:
         if is_out_of_memory(error):

@@ -23,7 +23,7 @@ from ocrsearch.data.dataset import (
     save_dataset,
     write_left_out,
 )
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.options import DataOptions, absolute_spec
 from ocrsearch.data.specs import data_name, data_spec
 from ocrsearch.data.usable import Progress
 from ocrsearch.errors import StudyError
@@ -57,6 +57,7 @@ from ocrsearch.search.study import (
     open_study,
     shown_storage,
     study_folder,
+    write_log_back,
 )
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.inherited import inherited_options
@@ -129,6 +130,7 @@ def search(
         is_new = not exists(storage, name)
         folder = study_folder(options.storage, name, is_new=is_new)
         with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
+            stack.callback(write_log_back, storage)
             refuse_foreign_folder(storage, name, folder)
             remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
             own = sharing.folder(folder)
@@ -283,6 +285,7 @@ def _facts(
         space_name=space.name,
         space=space.content,
         data_spec=dataset.spec,
+        data_place=absolute_spec(dataset.spec),
         data_fingerprint=dataset.fingerprint,
         n_samples={split: len(part) for split, part in dataset.splits.items()},
         data_options=data_options.to_dict(),

@@ -40,7 +40,7 @@ class StudyFacts:
     Attributes:
         space_name: name of the space file.
         space: content of the space.
-        data_spec: specification of the data.
+        data_spec: specification of the data, as the user gave it last.
         data_fingerprint: hash of the samples.
         n_samples: number of samples by split.
         data_options: options by which the data is read and split.
@@ -49,6 +49,7 @@ class StudyFacts:
         objective: names of the objectives.
         id: random id, which everything in the folder of the study carries.
         version: version of these facts.
+        data_place: specification of the data with an absolute path.
     """
 
     space_name: str
@@ -62,6 +63,7 @@ class StudyFacts:
     objective: tuple[str, ...] = ("cer",)
     id: str = field(default_factory=new_id)
     version: int = FACTS_VERSION
+    data_place: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they are when they come back from the database."""

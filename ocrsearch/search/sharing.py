@@ -27,6 +27,9 @@ from ocrsearch.search.storage import database_reason
 from ocrsearch.search.study import REPEATED, is_locked, study_lock, unfinished_trials
 from ocrsearch.training.trial_files import remove_folder
 
+FOLDER = "coordinator-"
+"""Beginning of the name of a coordinator's folder; its slot follows."""
+
 OWNER = "coordinator"
 """User attribute of a trial: the slot of the coordinator that trains it, or did."""
 
@@ -139,7 +142,15 @@ class SharedStudy(Sharing):
             raise StudyError(f"study {name!r}: {MAX_COORDINATORS} coordinators are searching it")
 
     def folder(self, study_folder: Path) -> Path:
-        return study_folder / f"coordinator-{self.slot}"
+        return study_folder / f"{FOLDER}{self.slot}"
+
+    def remove_folders_of_dead(self, study_folder: Path) -> None:
+        """Remove what killed coordinators left; within a turn, in which no folder is made."""
+        paths = list(study_folder.glob(f"{FOLDER}*"))
+        alive = {f"{FOLDER}{slot}" for slot in self._slots()}
+        for path in paths:
+            if path.name not in alive:
+                remove_folder(path)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -222,7 +233,9 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
     try:
         sharing = SharedStudy(connection, name)
         own = sharing.folder(folder)
-        own.mkdir(parents=True, exist_ok=True)
+        with sharing.turn():
+            sharing.remove_folders_of_dead(folder)
+            own.mkdir(parents=True, exist_ok=True)
         try:
             yield sharing
         finally:

@@ -13,7 +13,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -60,6 +60,9 @@ logger = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
+WHERE_DATA_IS = ("data_spec", "data_place", "data_options")
+"""Facts that follow the user, as long as the data is the same."""
+
 MAX_REPORTED = 5
 """Most ignored trials that are reported one by one."""
 
@@ -226,6 +229,13 @@ def _open_in_turn(file: Path, url: str) -> StudyStorage:
     options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
     with FileLock(folder / ".lock") if os.access(folder, os.W_OK) else nullcontext():
         return StudyStorage(url, engine_kwargs=options)
+
+
+def write_log_back(storage: optuna.storages.RDBStorage) -> None:
+    """Write the log of a SQLite file into it, so that a copy of the file alone is whole."""
+    if storage.engine.dialect.name == "sqlite":
+        with suppress(SQLAlchemyError), storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def is_read_only(url: str) -> bool:
@@ -401,8 +411,12 @@ def open_study(
         study.set_user_attr(FACTS, facts.to_dict())
     else:
         _check_same(name, stored, facts)
+        now = facts.to_dict()
+        changed = {key: now[key] for key in WHERE_DATA_IS}
         if not stored.get("id"):
-            study.set_user_attr(FACTS, {**stored, "id": facts.id, "version": facts.version})
+            changed |= {"id": facts.id, "version": facts.version}
+        if any(stored.get(key) != value for key, value in changed.items()):
+            study.set_user_attr(FACTS, {**stored, **changed})
     return study
 
 

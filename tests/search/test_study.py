@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from pathlib import Path
+from typing import Any
 
-from ocrsearch.search.study import open_storage
+import optuna
+import pytest
+
+from ocrsearch.errors import StudyError
+from ocrsearch.search.facts import StudyFacts
+from ocrsearch.search.space import parse_space
+from ocrsearch.search.study import open_storage, open_study, write_log_back
 
 
 def _open(url: str, n_studies: multiprocessing.Queue[int]) -> None:
@@ -22,3 +30,39 @@ def test_two_searches_that_begin_together_make_one_database(tmp_path: Path) -> N
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_a_study_follows_images_that_were_moved(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 's.db'}", create=True)
+    space = parse_space("model: {architecture: crnn}\n", "space")
+    options = {"splits": "", "add": "", "max_bad": 0.01}
+
+    def facts(spec: str, fingerprint: str = "0a1b", **changed: Any) -> StudyFacts:
+        place = f"captcha:/data/{spec}"
+        given = {**options, **changed}
+        return StudyFacts(
+            "space", space.content, f"captcha:{spec}", fingerprint, {}, given, 0, data_place=place
+        )
+
+    first = open_study(storage, "s", space, facts("c1")).user_attrs["facts"]
+    moved = open_study(storage, "s", space, facts("c2", splits="/s.csv")).user_attrs["facts"]
+    assert (moved["data_spec"], moved["data_place"]) == ("captcha:c2", "captcha:/data/c2")
+    assert moved["data_options"]["splits"] == "/s.csv"
+    kept = ("id", "data_fingerprint", "seed", "space")
+    assert {key: moved[key] for key in kept} == {key: first[key] for key in kept}
+    with pytest.raises(StudyError, match="began with other data"):
+        open_study(storage, "s", space, facts("c3", "ffff"))
+    assert open_study(storage, "s", space, facts("c2")).user_attrs["facts"]["id"] == first["id"]
+    storage.engine.dispose()
+
+
+def test_a_file_alone_is_a_whole_copy_after_a_search(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 's.db'}", create=True)
+    optuna.create_study(storage=storage, study_name="s")
+    copy = tmp_path / "copy.db"
+    write_log_back(storage)
+    shutil.copy(tmp_path / "s.db", copy)  # while it is open
+    there = open_storage(f"sqlite:///{copy}")
+    assert optuna.get_all_study_names(there) == ["s"]
+    for opened in (storage, there):
+        opened.engine.dispose()
