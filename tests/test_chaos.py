@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,10 @@ search:
 WHOLE = "OCRSEARCH_CHAOS" in os.environ
 """A minute and a half; without it a shorter one."""
 
-N_TRIALS, N_KILLS, N_LONG = (40, 30, 4) if WHOLE else (9, 6, 1)
+SEED = int(os.environ.get("OCRSEARCH_CHAOS_SEED", "1"))
+VICTIMS = ("coordinator", "worker", "fork server")
+
+N_TRIALS, N_KILLS, N_LONG = (80, 30, 8) if WHOLE else (9, 6, 1)
 DEADLINE_S = 600
 
 
@@ -78,10 +82,25 @@ class Search:
             text=True,
         )
 
+    def servers(self) -> list[int]:
+        """Return the process id of the fork server, if it is alive."""
+        return children(self.process.pid)
+
     def workers(self) -> list[int]:
         """Return the process ids of the workers that are alive."""
-        servers = children(self.process.pid)
-        return [pid for server in servers for pid in children(server)]
+        return [pid for server in self.servers() for pid in children(server)]
+
+    def kill(self, victim: str) -> bool:
+        """Kill the coordinator, a worker or the fork server; return whether there was one."""
+        if victim == "coordinator":
+            self.process.kill()
+            self.process.communicate()
+            self.begin()
+            return True
+        found = self.servers() if victim == "fork server" else self.workers()
+        if found:
+            subprocess.run(["kill", "-9", str(min(found))], check=False)
+        return bool(found)
 
     def n_epochs(self) -> int:
         """Return how many epochs are stored; what was stored before must still be the same."""
@@ -127,26 +146,32 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def leftovers(studies: Path) -> list[str]:
+    """Return what a search that ended by itself would not have left."""
+    names = {str(path.relative_to(studies)) for path in studies.rglob("*")}
+    temporary = re.compile(r"(.*/)?(\..*\.tmp|[^/]*\.(tmp|part)|data|last\.pt)")
+    return sorted(name for name in names if temporary.fullmatch(name))
+
+
 def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) -> None:
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(SEED)
     search = Search(place)
-    n_kills = 0
+    kills: Counter[str] = Counter()
     try:
-        while n_kills < N_KILLS and search.await_epochs(search.n_epochs() + 1):
-            time.sleep(rng.uniform(0, 0.05))
-            if rng.random() < 0.4:
-                search.process.kill()
-                search.process.communicate()
-                search.begin()
-            elif workers := search.workers():  # the oldest has got ready
-                subprocess.run(["kill", "-9", str(min(workers))], check=False)
-            n_kills += 1
+        while kills.total() < N_KILLS:
+            # at times while it starts, else when it has got on
+            if rng.random() > 0.2 and not search.await_epochs(search.n_epochs() + 1):
+                break
+            time.sleep(rng.uniform(0, 0.1))
+            victim = str(rng.choice(VICTIMS, p=(0.35, 0.4, 0.25)))
+            kills[victim] += search.kill(victim)
         output, errors = search.process.communicate(timeout=DEADLINE_S)
     finally:
-        search.process.send_signal(signal.SIGKILL)
+        search.process.kill()
         search.process.communicate()
     assert search.process.returncode == 0, errors
-    assert n_kills == N_KILLS
+    print(f"kills: {dict(kills)}")  # noqa: T201
+    assert kills.total() == N_KILLS, "the search ended too soon"
     assert "Traceback" not in errors
     found = json.loads(output)
     assert (found["n_finished"], found["n_failed"], found["n_unfinished"]) == (N_TRIALS, 0, 0)
@@ -160,7 +185,7 @@ def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) ->
         assert steps == list(range(1, len(steps) + 1)) == sorted(trial.intermediate_values)
     lengths = sorted((len(t.user_attrs["epochs"]) for t in trials), reverse=True)
     assert lengths.count(27) >= N_LONG  # a third of a third, and who came early
-    assert not list((place / "studies").rglob("last.pt"))
+    assert leftovers(place / "studies") == []
     check_best(place)
 
 
