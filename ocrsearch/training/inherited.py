@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.options import DataOptions, given_options
 from ocrsearch.data.specs import same_data
-from ocrsearch.errors import BundleError
+from ocrsearch.errors import BundleError, OcrSearchError
 
 logger = logging.getLogger(__name__)
 
@@ -60,4 +61,18 @@ def _options_for(data: str, path: Path) -> DataOptions | None:
         options = DataOptions.from_dict(provenance.get("data_options", {}))
     except Exception as error:  # any part of a file may be of any kind
         raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
-    return options if isinstance(spec, str) and spec and same_data(spec, data) else None
+    if not isinstance(spec, str) or not spec:
+        return None
+    is_same = same_data(spec, data) or _was_moved(data, options, provenance.get("data_fingerprint"))
+    return options if is_same else None
+
+
+def _was_moved(data: str, options: DataOptions, fingerprint: object) -> bool:
+    """Whether data in another place is that of a model; read only if its splits would differ."""
+    usual = DataOptions()
+    if all(getattr(options, name) == getattr(usual, name) for name in SPLIT_OPTIONS):
+        return False
+    try:
+        return load_dataset(data, options).fingerprint == fingerprint
+    except OcrSearchError:  # it is other data, for which these options do not hold
+        return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ocrsearch
-from ocrsearch.data.dataset import split_samples
+from ocrsearch.data.dataset import load_dataset, split_samples
 from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import save_bundle
 from ocrsearch.deploy.single_training import TrainOptions, train
@@ -152,3 +152,23 @@ def test_what_cannot_be_a_model_or_an_option(tmp_path: Path, model: Path) -> Non
         inherited_options("digits", None, no_model)
     with pytest.raises(OptionError, match=r"^data: split_sed: no such option; did you mean"):
         inherited_options("digits", {"split_sed": 3}, model)
+
+
+@pytest.mark.parametrize("other_content", [False, True])
+def test_data_that_was_moved_is_split_as_it_was(
+    make_bundle: Callable[..., Any], number_folder: Path, tmp_path: Path, other_content: bool
+) -> None:
+    own = DataOptions(split_seed=5)
+    spec = f"captcha:{number_folder}"
+    provenance = {
+        "data": spec,
+        "data_options": own.to_dict(),
+        "data_fingerprint": load_dataset(spec, own).fingerprint,
+    }
+    save_bundle(replace(make_bundle(), provenance=provenance), tmp_path / "m.pt")
+    moved = shutil.copytree(number_folder, tmp_path / "moved")
+    if other_content:
+        (moved / "10.png").write_bytes((moved / "11.png").read_bytes())
+    options = inherited_options(f"captcha:{moved}", None, tmp_path / "m.pt")
+    assert options == (DataOptions() if other_content else own)
+    assert inherited_options("captcha:missing", None, tmp_path / "m.pt") == DataOptions()
