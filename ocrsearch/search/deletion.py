@@ -21,6 +21,7 @@ from ocrsearch.search.study import (
     ConfigurationStudy,
     exists,
     open_storage,
+    refuse_read_only,
     shown_storage,
     study_folder,
     study_lock,
@@ -95,6 +96,7 @@ def delete_study(storage_url: str, name: str) -> StudyFiles:
         StudyError: see ``study_files``; or a file cannot be deleted.
     """
     files = study_files(storage_url, name)
+    refuse_read_only(storage_url)
     storage = open_storage(storage_url)
     with _held(storage, files.folder, name):
         try:

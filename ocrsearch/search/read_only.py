@@ -35,7 +35,7 @@ def refuse_unwritable(file: Path) -> None:
     for path in places:
         if not os.access(path, os.W_OK):
             copy = "copy the study and its folder to a place of your own, or name another database"
-            raise StudyError(f"{path}: may only be read, and a training writes there; {copy}")
+            raise StudyError(f"{path}: may only be read, not written; {copy}")
 
 
 def read_only_connector(file: Path) -> Connector:

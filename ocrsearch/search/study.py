@@ -238,6 +238,17 @@ def write_log_back(storage: optuna.storages.RDBStorage) -> None:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+def refuse_read_only(url: str) -> None:
+    """Refuse a study database that this process may not change.
+
+    Raises:
+        StudyError: it is such a file.
+    """
+    parsed = parse_storage(url)
+    if parsed.get_backend_name() == "sqlite":
+        refuse_unwritable(Path(str(parsed.database)))
+
+
 def is_read_only(url: str) -> bool:
     """Whether a study database is a file that this process may read and not change."""
     parsed = parse_storage(url)

@@ -102,17 +102,18 @@ def test_commands_that_read(copy: Path, everything_locked: bool) -> None:
         ["best", "--export", export, *storage],
         ["studies", "export", *storage, "-o", out],
         ["best", "--confirm", "1", *storage],
+        ["studies", "delete", "tiny-numbers", "--yes", *storage],
         ["run", "--space", "quick", "--data", "digits", *storage],
     )
     listed, best, *_ = reading
-    assert [code for code, _, _ in reading] == [0, 0, 0, 0, 1, 1]
+    assert [code for code, _, _ in reading] == [0, 0, 0, 0, 1, 1, 1]
     assert json.loads(listed[1])["studies"][0]["name"] == "tiny-numbers"
     assert json.loads(best[1])["trial"] == 2
     assert Path(export).is_file()
     assert len(Path(out).read_text().splitlines()) == 9
     assert set(everything(folder)) == set(paths)
     for _, _, err in reading[4:]:
-        assert "may only be read, and a training writes there; copy the study" in err
+        assert "may only be read, not written; copy the study" in err
         assert len(err.splitlines()) == 1
 
 
