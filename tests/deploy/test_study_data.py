@@ -23,7 +23,8 @@ FORTY = [str(number) for number in range(10, 50)]
 def write_images(folder: Path, texts: list[str] = FORTY, grey: int = 200) -> None:
     folder.mkdir(parents=True)
     for text in texts:
-        (folder / f"{text}.pgm").write_bytes(b"P5 4 2 255 " + bytes([grey] * 8))
+        pixels = bytes([grey, 0, 255, grey] * 2)
+        (folder / f"{text}.pgm").write_bytes(b"P5 4 2 255 " + pixels)
 
 
 @pytest.fixture
