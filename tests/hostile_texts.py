@@ -13,7 +13,7 @@ import os
 import random
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,9 @@ class HostileText:
     folder: Path
 
 
-def hostile_texts(seed: int, folder: Path, model: Path, n: int) -> Iterator[HostileText]:
+def hostile_texts(
+    seed: int, folder: Path, model: Path, n: int, kinds: Sequence[str] = ()
+) -> Iterator[HostileText]:
     """Yield inputs, the kinds in turn; each has a folder of its own with its files.
 
     Args:
@@ -54,14 +56,15 @@ def hostile_texts(seed: int, folder: Path, model: Path, n: int) -> Iterator[Host
         folder: to write to.
         model: model file of the digits, for commands that need one.
         n: number of inputs.
+        kinds: names of the kinds, all if none are given.
     """
-    kinds = list(KINDS.items())
+    names = list(kinds or KINDS)
     for i in range(n):
-        kind, make = kinds[i % len(kinds)]
+        kind = names[i % len(names)]
         place = folder / f"{seed}-{i:04d}-{kind}"
         place.mkdir(parents=True)
         rng = random.Random(f"{seed} {i}")  # noqa: S311 - for tests
-        name, arguments = make(rng, place, model)
+        name, arguments = KINDS[kind](rng, place, model)
         yield HostileText(kind, name, arguments, place)
 
 

@@ -29,7 +29,7 @@ from ocrsearch.cli import (
 )
 from ocrsearch.cli.endings import Commands, one_line_errors
 from ocrsearch.cli.library_warnings import warnings_shown
-from ocrsearch.cli.output import echo
+from ocrsearch.cli.output import LogLine, echo
 
 PROGRAM = "ocrsearch"
 
@@ -83,7 +83,7 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are told by us
     if logging.lastResort:  # what writes a log to standard error that nobody has set up
-        logging.lastResort.setFormatter(logging.Formatter("warning: %(message)s"))
+        logging.lastResort.setFormatter(LogLine("warning: %(message)s"))
     with one_line_errors(), warnings_shown():
         sys.exit(app(standalone_mode=False, prog_name=PROGRAM))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import os
 import re
@@ -68,8 +69,20 @@ def note(text: str) -> None:
 
 def error_line(text: str) -> None:
     """Print an error as one line on standard error."""
-    one_line = " ".join(text.splitlines())  # a file's name may hold a line end
-    note(f"ocrsearch: {printable(one_line, max_length=MAX_MESSAGE)}")
+    note(f"ocrsearch: {one_line(text)}")
+
+
+def one_line(text: str) -> str:
+    """Return text for a message: one line of a limited length."""
+    return printable(" ".join(text.splitlines()), max_length=MAX_MESSAGE)  # names hold anything
+
+
+class LogLine(logging.Formatter):
+    """Format of a log's messages: one harmless line each."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return one_line(super().format(record))
 
 
 def print_json(content: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from ocrsearch.data.formats.label_file import numbered_lines
 from ocrsearch.data.samples import normalize_label
 from ocrsearch.errors import DataError
 
-MAX_BYTES = 20_000_000
+MAX_BYTES = 10_000_000
 """Largest file of entries: counting its n-grams takes many times its size."""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 
@@ -98,10 +99,16 @@ def split_words(text: str) -> list[str]:
 
 def _fold(text: str) -> str:
     """Return a text in lower case, symbol by symbol, so that its place in a word does not count."""
-    lower = ((symbol, symbol.lower().replace("ς", "σ")) for symbol in text)
-    return "".join(new if len(new) == 1 else symbol for symbol, new in lower)
+    return "".join(map(_lower, text))
 
 
+@cache
+def _lower(symbol: str) -> str:
+    lower = symbol.lower().replace("ς", "σ")
+    return lower if len(lower) == 1 else symbol
+
+
+@cache
 def _kind(symbol: str) -> str:
     category = unicodedata.category(symbol)
     return {"L": "letter", "M": "letter", "N": "digit"}.get(category[0], "other")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from ocrsearch.models.layers import Layer
+from ocrsearch.printable import printable
 
 WIDTH, MARGIN = 600, 20
 TITLE_HEIGHT, BOX_HEIGHT, GAP = 66, 48, 24
@@ -54,6 +55,7 @@ def draw_layers(layers: Sequence[Layer], title: str, subtitle: str, picture: str
     parts += [_arrow(i) for i in range(len(used))]
     parts += [_layer_box(i, layer, "training") for i, layer in enumerate(others, len(used) + 1)]
     height = _top(len(layers) + 1) - GAP + MARGIN
+    title = printable(title)  # XML has no control characters
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 import ocrsearch.cli
+from ocrsearch.cli.app import main
 from ocrsearch.cli.output import can_redraw, echo, error_line, print_json, show_table
 from ocrsearch.explain import config_paths
 
@@ -100,6 +103,22 @@ def test_the_last_part_of_a_name_tells_parameters_apart() -> None:
     leaves = [p for p in paths if not any(other.startswith(f"{p}.") for other in paths)]
     names = [path.rpartition(".")[2] for path in leaves]
     assert sorted(names) == sorted(set(names))
+
+
+def test_a_log_and_warnings_are_one_harmless_line_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ocrsearch", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    capsys.readouterr()
+    handler = logging.lastResort
+    assert handler is not None
+    for message in ("a\x1b]0;pwn\x07b\nc\u202e", "x" * 100_000):
+        handler.emit(logging.LogRecord("n", logging.WARNING, "p", 1, message, None, None))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == r"warning: a\x1b]0;pwn\x07b c\u202e"
+    assert len(second) < 1100
 
 
 def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def test_lines_are_normalised_and_repeats_are_kept(tmp_path: Path) -> None:
         (b"\xff", "lexicon:.*: not UTF-8"),
         (b"a\n" * 1_000_001, "lexicon:.*: more than 1,000,000 lines"),
         (b"a\n" + b"b" * 1_000_001, "lexicon:.*: line 2: 1,000,001 characters"),
-        (b"a" * 20_000_001, "lexicon:.*: too large"),
+        (b"a" * 10_000_001, "lexicon:.*: too large"),
     ],
 )
 def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes | None, said: str) -> None:

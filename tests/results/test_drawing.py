@@ -63,3 +63,11 @@ def test_names_are_text_not_markup() -> None:
     texts = [element.text for element in root.iter(f"{SVG}text")]
     assert {"a<b>&", '"><script>x</script>'} <= set(texts)
     assert list(root.iter(f"{SVG}script")) == []
+
+
+@pytest.mark.parametrize("title", ["\x1b]0;pwn\x07", "</svg><script>", "\udcff", "a\x00b"])
+def test_any_name_makes_a_drawing(title: str) -> None:
+    text = draw_layers([], title, "small", "1 x 2 x 3").encode("utf-8", "backslashreplace")
+    assert b"<script>" not in text
+    root = ElementTree.fromstring(text)  # noqa: S314
+    assert root.tag == f"{SVG}svg"
