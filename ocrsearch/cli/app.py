@@ -84,6 +84,7 @@ def main() -> None:
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are told by us
     if logging.lastResort:  # what writes a log to standard error that nobody has set up
         logging.lastResort.setFormatter(LogLine("warning: %(message)s"))
+    logging.captureWarnings(True)
     with one_line_errors(), warnings_shown():
         sys.exit(app(standalone_mode=False, prog_name=PROGRAM))
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ocrsearch.cli.output import note
+from ocrsearch.cli.output import note, one_line
 
 
 class _Lines(logging.Handler):
@@ -17,7 +17,7 @@ class _Lines(logging.Handler):
         self._shown: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = " ".join(f"warning: {record.getMessage()}".splitlines())
+        line = one_line(f"warning: {record.getMessage()}")
         if line not in self._shown:
             self._shown.add(line)
             note(line)
