@@ -145,6 +145,7 @@ def _print(spec: str, inspection: Inspection, options: DataOptions) -> None:
     echo(f"{spec}: {inspection.n} samples can be used, {inspection.n_bad} cannot")
     _print_splits(inspection)
     if inspection.n:
+        _print_rare(inspection)
         _print_sizes(inspection)
         _print_symbols(inspection)
         _print_lengths(inspection)
@@ -163,6 +164,11 @@ def _print_splits(inspection: Inspection) -> None:
     show_table(
         ("split", "usable", "left out", "symbols only here"), rows, optional=("symbols only here",)
     )
+
+
+def _print_rare(inspection: Inspection) -> None:
+    if told := inspection.rare.describe():
+        echo(told)
 
 
 def _print_sizes(inspection: Inspection) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,7 +40,7 @@ def split(
     from ocrsearch.data.dataset import list_samples, load_dataset, split_samples
     from ocrsearch.data.options import DataOptions
     from ocrsearch.data.split_file import write_splits
-    from ocrsearch.data.splits import by_split, group_key
+    from ocrsearch.data.splits import by_split, count_rare, group_key
 
     options = DataOptions(**given)
     with reading_bar() as progress:
@@ -56,12 +56,14 @@ def split(
     if output:
         write_splits([*samples, *left_out], output)
     n_groups = {name: len({group_key(s) for s in part}) for name, part in parts.items()}
+    rare = count_rare(samples)
     content = {
         "data": spec,
         "n": {name: len(part) for name, part in parts.items()},
         "n_groups": n_groups,
         "n_left_out": len(left_out),
         "n_bad": len(dataset.bad),
+        "rare_characters": asdict(rare),
         "output": output,
     }
     if as_json:
@@ -69,3 +71,5 @@ def split(
         return
     for name, part in parts.items():
         echo(f"{name}: {len(part)} samples, {n_groups[name]} groups")
+    if told := rare.describe():
+        echo(told)

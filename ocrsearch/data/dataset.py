@@ -26,6 +26,7 @@ from ocrsearch.data.split_file import apply_splits
 from ocrsearch.data.splits import (
     assign_splits,
     by_split,
+    count_rare,
     cover_symbols,
     group_by_pattern,
     group_key,
@@ -47,6 +48,12 @@ from ocrsearch.printable import printable
 INDEX = "index.json"
 
 logger = logging.getLogger(__name__)
+
+MAX_RARE_SHARE = 0.1
+"""Share of samples with symbols of their own above which a warning says where they are."""
+
+MIN_WARNED = 100
+"""Samples of fewer are often the only ones with some symbol."""
 
 
 class PackedImages(Sequence[GrayImage]):
@@ -141,9 +148,16 @@ def split_samples(spec: str, options: DataOptions) -> list[Sample]:
     Raises:
         DataError: see ``list_samples``, ``assign_splits`` and ``apply_splits``.
     """
+    return _assigned(_given_samples(spec, options), options)
+
+
+def _given_samples(spec: str, options: DataOptions) -> list[Sample]:
+    """Return the samples of a data set with the splits that it or a file gives, if any."""
     given = list_samples(spec, options)
-    if options.splits:
-        given = apply_splits(given, home_path(options.splits))
+    return apply_splits(given, home_path(options.splits)) if options.splits else given
+
+
+def _assigned(given: Sequence[Sample], options: DataOptions) -> list[Sample]:
     samples = assign_splits(given, options.split_seed)
     samples = cover_symbols(samples, given, is_usable)
     if options.train_share < 1:
@@ -170,7 +184,8 @@ def load_dataset(
         OptionError: a share of a training split that is drawn anew in each epoch.
     """
     options = options or DataOptions()
-    samples = split_samples(spec, options)
+    given = _given_samples(spec, options)
+    samples = _assigned(given, options)
     own_fresh = fresh_recipe(samples)
     if own_fresh is not None:
         options = _for_fresh(spec, options)
@@ -180,6 +195,9 @@ def load_dataset(
     for_charset = [*usable, *added.usable]
     bidi = resolve_bidi(options.bidi, (s.text for s, _ in for_charset))
     charset = Charset.from_texts((s.text for s, _ in for_charset if s.split == "train"), bidi)
+    if any(s.split is None for s in given):
+        _warn_of_rare(spec, samples)
+        charset = _with_starved_validation(charset, usable)
     usable, unknown = without_unknown(spec, usable, charset)
     bad += [*unknown, *added.bad]
     leaks = describe_leaks(usable)
@@ -201,6 +219,28 @@ def load_dataset(
     fresh = own_fresh or added.fresh
     fingerprint = _fingerprint(splits, charset.bidi, is_fresh=fresh is not None)
     return Dataset(spec, splits, charset, fingerprint, bad, fresh)
+
+
+def _warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
+    """Warn if splits were drawn otherwise than by chance for a good part of the samples."""
+    rare = count_rare(samples)
+    if rare.n > MAX_RARE_SHARE * rare.n_all and rare.n_all >= MIN_WARNED:
+        logger.warning("%s: %s", spec, rare.describe())
+
+
+def _with_starved_validation(
+    charset: Charset, usable: Sequence[tuple[Sample, GrayImage]]
+) -> Charset:
+    """Return the charset with the symbols of a drawn validation split that it mostly lacks.
+
+    Otherwise little or nothing of it would be left. They are never learned, and count as errors.
+    """
+    texts = [sample.text for sample, _ in usable if sample.split == "val"]
+    n_lacking = sum(bool(charset.missing([text])) for text in texts)
+    if 2 * n_lacking <= len(texts):
+        return charset
+    more = {symbol for text in texts for symbol in charset.visual(text)}
+    return Charset(sorted({*charset.symbols, *more}), charset.bidi)
 
 
 def _for_fresh(spec: str, options: DataOptions) -> DataOptions:

@@ -19,6 +19,7 @@ from ocrsearch.data.frames import characters_may_be_stacked, count_unfit, frames
 from ocrsearch.data.gray import is_blank
 from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
 from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
+from ocrsearch.data.splits import RareSymbols, count_rare
 from ocrsearch.data.usable import BLANK, BadSample, Progress, label_problem
 from ocrsearch.errors import ImageError
 from ocrsearch.machine import n_reading_threads
@@ -82,6 +83,7 @@ class Inspection:
         symbols: in code point order.
         symbol_counts: how often each stands in a label, the most frequent first.
         only_in: symbols that one split has and no other; empty where there is one split alone.
+        rare: samples with a symbol of their own, and where these are.
         width: in pixels; None without usable samples, as the other two spreads.
         height: in pixels.
         modes: samples of each of Pillow's pixel formats, the most frequent first.
@@ -103,6 +105,7 @@ class Inspection:
     symbols: list[str]
     symbol_counts: dict[str, int]
     only_in: dict[Split, list[str]]
+    rare: RareSymbols
     width: Spread | None
     height: Spread | None
     modes: dict[str, int]
@@ -156,6 +159,7 @@ def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection
         symbols=sorted(counts),
         symbol_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         only_in=_only_in(usable),
+        rare=count_rare([m.sample for m in usable]),
         width=_spread([m.shape[1] for m in usable]),
         height=_spread([m.shape[0] for m in usable]),
         modes=dict(Counter(m.mode for m in usable).most_common()),

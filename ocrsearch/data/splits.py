@@ -2,14 +2,15 @@
 
 What belongs together stays together: a split is drawn by whole groups, of a writer, a form, a
 letter; a sample without a group is one of its own. A symbol that only one group has must be
-learned to be read: such groups are drawn for no other split than training.
+learned to be read: such groups are drawn for no other split than training, unless there are so
+many of them that a split would have less than half of its samples.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,12 +61,16 @@ def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
     return [replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
 
 
-def assign_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
+def assign_splits(
+    samples: Sequence[Sample], seed: int, *, keep_symbols: bool = False
+) -> list[Sample]:
     """Return the samples, in their order, each with its split.
 
     Args:
         samples: either none has a split, or all have.
         seed: of the draw; the same samples and seed give the same splits.
+        keep_symbols: whether the training split must have all symbols, even if hardly anything is
+            left for the others.
 
     Returns:
         If no split was given, about 80 % train, 10 % val, 10 % test. If train but no val was
@@ -76,12 +81,13 @@ def assign_splits(samples: Sequence[Sample], seed: int) -> list[Sample]:
     """
     given = {sample.split for sample in samples}
     if given == {None}:
-        return _draw(samples, seed, VAL_SHARE, TEST_SHARE)
+        return _draw(samples, seed, VAL_SHARE, TEST_SHARE, keep_symbols=keep_symbols)
     if None in given:
         first = next(s.name for s in samples if s.split is None)
         raise DataError(f"{first}: has no split while others have; give all or none a split")
     if "train" in given and "val" not in given:
-        train = iter(_draw([s for s in samples if s.split == "train"], seed, VAL_SHARE, 0.0))
+        own = [s for s in samples if s.split == "train"]
+        train = iter(_draw(own, seed, VAL_SHARE, 0.0, keep_symbols=keep_symbols))
         return [next(train) if s.split == "train" else s for s in samples]
     return list(samples)
 
@@ -90,6 +96,8 @@ def cover_symbols(
     samples: Sequence[Sample], given: Sequence[Sample], usable: Callable[[Sample], bool]
 ) -> list[Sample]:
     """Move held-out groups to the training split if it has no usable sample of their symbols.
+
+    A split of which most would be moved stays as it is.
 
     Args:
         samples: with their splits.
@@ -111,7 +119,11 @@ def cover_symbols(
         if not known.issuperset(s.text) and usable(s):
             known.update(s.text)
             moved.add(group_key(s))
-    movable = {id(s) for s in drawn if group_key(s) in moved}
+    movable: set[int] = set()
+    for split in SPLITS:
+        part = [s for s in drawn if s.split == split]
+        leaving = [id(s) for s in part if group_key(s) in moved]
+        movable.update(leaving if 2 * len(leaving) <= len(part) else [])
     return [replace(s, split="train") if id(s) in movable else s for s in samples]
 
 
@@ -143,13 +155,60 @@ def take_share(
     return [s for i, s in enumerate(samples) if s.split != "train" or i in kept]
 
 
+@dataclass(frozen=True)
+class RareSymbols:
+    """Samples with a symbol that no other sample, or none of another group, has.
+
+    Attributes:
+        n: these samples.
+        n_train: how many of them are in the training split, where the symbol can be learned.
+        n_all: all samples.
+        n_symbols: symbols that only one sample or group has.
+    """
+
+    n: int
+    n_train: int
+    n_all: int
+    n_symbols: int
+
+    def describe(self) -> str:
+        """Return what that means for the splits, in one line; empty if there are none."""
+        if not self.n:
+            return ""
+        found = (
+            f"{self.n} of {self.n_all} samples have a character that no other sample or group has "
+            f"({self.n_symbols} such characters)"
+        )
+        if self.n_train == self.n:
+            return (
+                f"{found}; all are in the training split, so that it can be learned: validation "
+                "and test are somewhat easier than all of the data"
+            )
+        n_out = self.n - self.n_train
+        return f"{found}; {n_out} are in validation or test, where it cannot be read"
+
+
+def count_rare(samples: Sequence[Sample]) -> RareSymbols:
+    """Count samples, each with its split, of which a symbol stands in no other one or group."""
+    n_having = Counter(symbol for group in _groups(samples) for symbol in group.symbols)
+    single = {symbol for symbol, n in n_having.items() if n == 1}
+    rare = [sample for sample in samples if not single.isdisjoint(sample.text)]
+    n_train = sum(sample.split == "train" for sample in rare)
+    return RareSymbols(len(rare), n_train, len(samples), len(single))
+
+
 def by_split(samples: Sequence[Sample]) -> dict[Split, list[Sample]]:
     """Return the samples of each split, in their order."""
     return {split: [s for s in samples if s.split == split] for split in SPLITS}
 
 
 def _draw(
-    samples: Sequence[Sample], seed: int, val_share: float, test_share: float
+    samples: Sequence[Sample],
+    seed: int,
+    val_share: float,
+    test_share: float,
+    *,
+    keep_symbols: bool,
 ) -> list[Sample]:
     groups = _groups(samples)
     order = [int(i) for i in np.random.default_rng(seed).permutation(len(groups))]
@@ -160,7 +219,13 @@ def _draw(
         if not share or len(groups) < MIN_GROUPS:
             continue
         n_wanted = max(1, round(len(samples) * share))
-        taken = _take(groups, order, n_wanted, len(order) - n_after, n_having)
+        n_most = len(order) - n_after
+        taken = _take(groups, order, n_wanted, n_most, n_having)
+        if not keep_symbols and 2 * _size(groups, taken) < n_wanted:
+            taken |= _take_more(groups, order, n_wanted, n_most, taken)
+            n_having = Counter(
+                symbol for i in order if i not in taken for symbol in groups[i].symbols
+            )
         order = [i for i in order if i not in taken]
         held_out.update((i, split) for g in taken for i in groups[g].ids)
     return [replace(s, split=held_out.get(i, "train")) for i, s in enumerate(samples)]
@@ -208,3 +273,25 @@ def _take(
         taken.update(sorted(free, key=lambda i: len(groups[i].ids))[:1])
         n_having.subtract(symbol for i in taken for symbol in groups[i].symbols)
     return taken
+
+
+def _take_more(
+    groups: Sequence[_Group], order: Sequence[int], n_wanted: int, n_most: int, taken: set[int]
+) -> set[int]:
+    """Take groups as ``_take`` does beside those taken, whatever symbols they alone have."""
+    more: set[int] = set()
+    n = _size(groups, taken)
+    for i in order:
+        size = len(groups[i].ids)
+        fits = size <= 2 * (n_wanted - n) and len(taken) + len(more) < n_most
+        if fits and i not in taken:
+            more.add(i)
+            n += size
+    if not taken and not more:
+        more.update(sorted(order, key=lambda i: len(groups[i].ids))[:1])
+    return more
+
+
+def _size(groups: Sequence[_Group], numbers: Iterable[int]) -> int:
+    """Return how many samples some groups have."""
+    return sum(len(groups[i].ids) for i in numbers)

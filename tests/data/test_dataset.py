@@ -173,6 +173,25 @@ def test_validation_that_training_knows_nothing_of_is_refused(tmp_path: Path) ->
         load_dataset(write_labels(tmp_path, labels))
 
 
+def test_samples_with_symbols_of_their_own_are_split_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i in range(120):
+        two_greys((12, 5), i).save(tmp_path / f"{chr(0x4E00 + i)}{chr(0x5E00 + i)}.png")
+
+    dataset = load_dataset(str(tmp_path))
+
+    assert {split: len(part) for split, part in dataset.splits.items()} == {
+        "train": 96,
+        "val": 12,
+        "test": 12,
+    }
+    assert not dataset.bad
+    assert len(dataset.charset) == 2 * (96 + 12)  # validation can be encoded
+    assert "120 of 120 samples have a character that no other sample or group has" in caplog.text
+    assert "24 are in validation or test, where it cannot be read" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("splits", "lacking"),
     [

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from ocrsearch.data.samples import SPLITS, Sample, Split
 from ocrsearch.data.splits import (
+    RareSymbols,
     assign_splits,
     by_split,
+    count_rare,
     cover_symbols,
     group_by_pattern,
     group_key,
@@ -96,9 +98,79 @@ def test_symbol_of_one_sample_is_trained_on(seed: int) -> None:
     seed=st.integers(0, 1000),
 )
 def test_training_split_has_all_symbols(texts: list[str], seed: int) -> None:
-    train = by_split(assign_splits(samples_of(texts), seed))["train"]
+    train = by_split(assign_splits(samples_of(texts), seed, keep_symbols=True))["train"]
 
     assert set().union(*(s.text for s in train)) == set().union(*texts)
+
+
+def own_symbols(n: int, n_each: int = 3) -> list[str]:
+    """Return texts of which each has symbols that no other has."""
+    return ["".join(chr(0x4E00 + n_each * i + k) for k in range(n_each)) for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "n_held_out"),
+    [
+        (own_symbols(100), (10, 10)),
+        (own_symbols(10), (1, 1)),
+        (own_symbols(3), (1, 1)),
+        (own_symbols(2), (0, 0)),
+        ([*own_symbols(96), *["a"] * 4], (10, 10)),
+        ([*own_symbols(50), *["a"] * 50], (10, 10)),
+    ],
+)
+def test_symbols_of_their_own_starve_no_split(
+    texts: list[str], n_held_out: tuple[int, int]
+) -> None:
+    given = samples_of(texts)
+    samples = cover_symbols(assign_splits(given, 0), given, lambda sample: True)
+    parts = by_split(samples)
+
+    assert (len(parts["val"]), len(parts["test"])) == n_held_out
+    strict = by_split(assign_splits(given, 0, keep_symbols=True))
+    assert len(strict["train"]) >= len(parts["train"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_splits_are_drawn_as_ever_where_enough_is_left(seed: int) -> None:
+    given = samples_of([*own_symbols(60), *["a"] * 40])
+
+    assert assign_splits(given, seed) == assign_splits(given, seed, keep_symbols=True)
+
+
+def test_groups_with_symbols_of_their_own_starve_no_split() -> None:
+    given = [
+        replace(sample, group=f"g{i // 5}") for i, sample in enumerate(samples_of(own_symbols(100)))
+    ]
+    parts = by_split(assign_splits(given, 0))
+
+    assert {split: len(part) for split, part in parts.items()} == {
+        "train": 80,
+        "val": 10,
+        "test": 10,
+    }
+    groups = [{s.group for s in part} for part in parts.values()]
+    assert sum(map(len, groups)) == len(set().union(*groups)) == 20
+
+
+@pytest.mark.parametrize(
+    ("texts", "splits", "counts"),
+    [
+        (["a", "a"], ["train", "val"], (0, 0, 2, 0)),
+        (["ab", "a", "ac"], ["train", "val", "test"], (2, 1, 3, 2)),
+        (["ab", "ab", "xyz"], ["train", "val", "train"], (1, 1, 3, 3)),
+        ([], [], (0, 0, 0, 0)),
+    ],
+)
+def test_rare_symbols_are_counted(
+    texts: list[str], splits: list[Split], counts: tuple[int, int, int, int]
+) -> None:
+    samples = [replace(s, split=p) for s, p in zip(samples_of(texts), splits, strict=True)]
+    rare = count_rare(samples)
+
+    assert rare == RareSymbols(*counts)
+    assert ("somewhat easier" in rare.describe()) == (0 < rare.n == rare.n_train)
+    assert ("cannot be read" in rare.describe()) == (rare.n_train < rare.n)
 
 
 def test_given_splits_are_kept() -> None:

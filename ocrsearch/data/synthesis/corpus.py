@@ -54,7 +54,7 @@ def part_entries(variants: Mapping[str, Sequence[str]], seed: int) -> dict[Split
     samples = [Sample(entry, nothing, "".join(texts)) for entry, texts in variants.items()]
     seen: set[str] = set()
     parts: dict[Split, list[str]] = {}
-    for split, part in by_split(assign_splits(samples, seed)).items():
+    for split, part in by_split(assign_splits(samples, seed, keep_symbols=True)).items():
         texts = dict.fromkeys(text for sample in part for text in variants[sample.name])
         parts[split] = [text for text in texts if text not in seen]
         seen.update(texts)
