@@ -111,8 +111,8 @@ DeviceOption = Annotated[
 SPACE = "Search space: a ready one by name (see 'ocrsearch space list'), or a YAML file."
 
 _SPEC = (
-    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: captcha, csv, "
-    "tsv, jsonl, labels, gt, ppocr, iam, kalapa, mnist, synth."
+    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: captcha, "
+    "folders, csv, tsv, jsonl, labels, gt, ppocr, iam, kalapa, mnist, synth."
 )
 Data = Annotated[
     str, typer.Option("--data", metavar="SPEC", help=_SPEC, rich_help_panel=DATA_PANEL)
@@ -164,6 +164,15 @@ _DATA_OPTIONS: dict[str, Any] = {
         _option(
             "Use samples that the dataset itself marks as wrong.",
             "--keep-err/--leave-err",
+            panel=DATA_PANEL,
+        ),
+    ],
+    "columns": Annotated[
+        str | None,
+        _option(
+            "Columns of a table, or keys of JSON lines, such as image=FILE,text=LABEL. Default: "
+            "the usual names.",
+            metavar="ROLE=NAME,...",
             panel=DATA_PANEL,
         ),
     ],

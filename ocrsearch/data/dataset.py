@@ -18,6 +18,7 @@ import numpy as np
 from ocrsearch.data.added import read_added
 from ocrsearch.data.bidi import Bidi, resolve_bidi
 from ocrsearch.data.charset import Charset
+from ocrsearch.data.columns import parse_columns
 from ocrsearch.data.leaks import describe_leaks
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
@@ -134,7 +135,7 @@ def list_samples(spec: str, options: DataOptions) -> list[Sample]:
     Raises:
         DataError: see ``read_samples``; all are doubtful, or a name without a group.
     """
-    found = read_samples(spec)
+    found = read_samples(spec, parse_columns(options.columns))
     samples = [s for s in found if options.keep_err or not s.doubtful]
     samples = without_controls(samples, options.bidi)
     if found and not samples:

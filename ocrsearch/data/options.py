@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from ocrsearch.config import Integer, Number
 from ocrsearch.data.bidi import BidiSetting
+from ocrsearch.data.columns import parse_columns
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import checked_values, suggestion
@@ -51,6 +52,8 @@ class DataOptions:
         bidi: base direction of right-to-left labels, which are trained in visual order: "auto" as
             the first letter of each tells, "rtl" or "ltr"; "off" for labels that are in visual
             order already.
+        columns: columns of a table, or keys of JSON lines, as ``image=FILE,text=LABEL``; those of
+            usual names are found without.
         add: specification of more pictures to train on, see ``read_added``; empty for none.
 
     Raises:
@@ -64,11 +67,13 @@ class DataOptions:
     keep_err: bool = False
     max_bad: Annotated[Number, Field(ge=0, le=1)] = MAX_BAD
     bidi: BidiSetting = "auto"
+    columns: str = ""
     add: PathText = ""
 
     def __post_init__(self) -> None:
         for name, value in checked_values(self).items():
             object.__setattr__(self, name, value)
+        parse_columns(self.columns)
         try:
             re.compile(self.group)
         except (re.error, RecursionError, OverflowError) as error:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ocrsearch.data.columns import NO_COLUMNS, Columns
 from ocrsearch.data.digits import make_digits
 from ocrsearch.data.formats import FORMATS, LabelFormat, all_formats
 from ocrsearch.data.samples import Sample
@@ -23,23 +24,27 @@ LABEL_FILE_NAMES = ("labels", "data", "train", "metadata", "words", "lines")
 """Label files of these names say nothing of what they are about; their folder does."""
 
 
-def read_samples(spec: str) -> list[Sample]:
+def read_samples(spec: str, columns: Columns = NO_COLUMNS) -> list[Sample]:
     """Return the samples that a specification names; no picture is read.
 
     Args:
         spec: ``FORMAT:PATH`` with a format of ``FORMATS``, a path whose format is recognised
             (a folder's by the one label file in it, if need be), or ``digits``.
+        columns: names of the columns of a table, or of the keys of JSON lines.
 
     Raises:
-        DataError: unknown format or path, or labels that cannot be read.
+        DataError: unknown format or path, labels that cannot be read, or columns named for data
+            that has none.
     """
+    if spec in BUILT_IN and columns:
+        raise DataError(f"--columns: {spec} has no columns; csv, tsv and jsonl have")
     if spec in BUILT_IN:
         return BUILT_IN[spec]()
     name, colon, path = spec.partition(":")
     formats = all_formats()
     if colon and name in formats:
-        return formats[name].read(_path(spec, path))
-    return _read_bare_path(spec)
+        return _read(formats[name], _path(spec, path), columns)
+    return _read_bare_path(spec, columns)
 
 
 def data_spec(data: str | Path) -> str:
@@ -96,14 +101,22 @@ def _allowed() -> str:
     return ", ".join([*(f"{name}:PATH" for name in FORMATS), *BUILT_IN])
 
 
-def _read_bare_path(spec: str) -> list[Sample]:
+def _read(label_format: LabelFormat, path: Path, columns: Columns) -> list[Sample]:
+    if not columns:
+        return label_format.read(path)
+    if label_format.read_columns is None:
+        raise DataError(f"--columns: {path} has no columns; csv, tsv and jsonl have")
+    return label_format.read_columns(path, columns)
+
+
+def _read_bare_path(spec: str, columns: Columns) -> list[Sample]:
     path = _path(spec, spec)
     formats = list(all_formats().values())
     label_format = _recognised(path, formats)
     if label_format:
-        return label_format.read(path)
+        return _read(label_format, path, columns)
     if path.is_dir():
-        return _read_label_file_in(spec, path, formats)
+        return _read_label_file_in(spec, path, formats, columns)
     problem = "format not recognised" if path.exists() else "no such file, folder or built-in set"
     raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
 
@@ -112,7 +125,9 @@ def _recognised(path: Path, formats: list[LabelFormat]) -> LabelFormat | None:
     return next((one for one in formats if one.recognise(path)), None)
 
 
-def _read_label_file_in(spec: str, folder: Path, formats: list[LabelFormat]) -> list[Sample]:
+def _read_label_file_in(
+    spec: str, folder: Path, formats: list[LabelFormat], columns: Columns
+) -> list[Sample]:
     """Read the one label file of a folder whose pictures lie in folders below it."""
     paths = [path for path in sorted(folder.iterdir()) if path.is_file()]
     found = [(path, _recognised(path, formats)) for path in paths]
@@ -124,4 +139,4 @@ def _read_label_file_in(spec: str, folder: Path, formats: list[LabelFormat]) -> 
         problem = "no pictures in this folder and no label format recognised"
         raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
     path, label_format = label_files[0]
-    return label_format.read(path)
+    return _read(label_format, path, columns)

@@ -50,7 +50,7 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
             read_split(row["split"], f"{path}: line {line}"),
             plain_cell(row.get("group") or ""),
         )
-        for line, row in read_rows(path, "csv", ("name", "split"))
+        for line, row in read_rows(path, ("name", "split"))
     }
     missing = [s.name for s in samples if _key(s.name) not in rows]
     if missing:

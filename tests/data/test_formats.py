@@ -23,7 +23,7 @@ from ocrsearch.data.images import read_image
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
 from ocrsearch.data.specs import data_name, read_samples
-from ocrsearch.errors import DataError, ImageError
+from ocrsearch.errors import DataError, ImageError, OptionError
 
 LABELS = ("a1", "Zürich", "e\u0301te\u0301", " 7 b ", "漢字")
 
@@ -159,6 +159,16 @@ def write_mnist(folder: Path, labels: Sequence[str], split: Split | None) -> Pat
     return folder
 
 
+def write_folders(folder: Path, labels: Sequence[str], split: Split | None) -> Path:
+    """Write folders named by their labels, with a hidden one and one without pictures."""
+    for i, label in enumerate(labels):
+        place = folder / (split or ".") / label
+        place.mkdir(parents=True, exist_ok=True)
+        draw(place / f"{i}.png", i)
+    (folder / (split or ".") / ".thumbnails").mkdir()
+    return folder
+
+
 @dataclass(frozen=True)
 class FormatCase:
     """How to write an example of a format, and what labels it can hold."""
@@ -169,6 +179,7 @@ class FormatCase:
 
 CASES: dict[str, FormatCase] = {
     "captcha": FormatCase(write_captcha),
+    "folders": FormatCase(write_folders),
     "csv": FormatCase(write_csv),
     "tsv": FormatCase(write_tsv),
     "labels": FormatCase(write_labels),
@@ -229,7 +240,10 @@ def test_is_recognised_by_a_bare_path(name: str, tmp_path: Path) -> None:
     assert next(n for n, other in FORMATS.items() if other.recognise(path)) == name
 
 
-READABLE_AS = {("captcha", "gt"), ("ppocr", "tsv")}
+READABLE_AS = {
+    *(("captcha", "gt"), ("folders", "gt"), ("ppocr", "tsv")),
+    *(("csv", "tsv"), ("tsv", "csv"), ("csv", "ppocr"), ("tsv", "ppocr")),
+}
 """Formats that can, if named, read what was written in another one."""
 
 
@@ -362,7 +376,7 @@ LONG_ROW = b"5" + b",0" * 784
         ("jsonl", {"data.jsonl": b'{"image":"a","text":"x","split":"dev"}'}, "split is 'dev'"),
         ("jsonl", {"data.jsonl": b'{"image":"a","text":"x","group":7}'}, "'group' must be a str"),
         ("jsonl", {"data.jsonl": b"\xff"}, "UTF-8"),
-        ("tsv", {"labels.tsv": b"image,text\na.png,x\n"}, "image and text missing"),
+        ("tsv", {"labels.tsv": b"image|text\na.png|x\n"}, "image and text missing"),
         ("tsv", {"labels.tsv": b"image\ttext\n\na.png\tx\ty\n"}, "line 3: more fields"),
         ("ppocr", {"rec.txt": b""}, "no lines"),
         ("ppocr", {"rec.txt": b"a.png\tx\n\nb.png y\n"}, "line 3: no tab in 'b.png y'"),
@@ -440,10 +454,11 @@ def test_garbled_input_is_refused_in_one_line(
     ("content", "problem"),
     [
         (b"", "image and text missing"),
+        (b"picture no,words read\na.png,x\n", "or name them: --columns image=NAME,text=NAME"),
+        (b"gone.png,x\nalso.png,y\n", "image and text missing"),
         (b"\n", "image and text missing"),
         (b"image,text\n", "no rows"),
         (b"image\na.png\n", "column text missing"),
-        (b"image;text\na.png;x\n", "image and text missing"),
         (b"image,text\na.png,\xff\n", "UTF-8"),
         (b'image,text\na.png,"x\n', "not a table"),
         (b"image,text,split\na.png,x,dev\n", "'dev'"),
@@ -470,6 +485,15 @@ def test_csv_errors_are_one_line(content: bytes, problem: str, tmp_path: Path) -
         ("image,text\na.png,x\n", ["x"]),
         ("\ufeffimage,text\na.png,x\n", ["x"]),
         ("image,text\r\na.png,x\r\n", ["x"]),
+        ("image;text\na.png;x,y\n", ["x,y"]),
+        ("\ufeffimage;text\r\na.png;x\r\n", ["x"]),
+        ("image\ttext\na.png\tx;y\n", ["x;y"]),
+        ("Filename,Label\na.png,x\n", ["x"]),
+        ("id;File Name;Transcription\n7;a.png;x\n", ["x"]),
+        (" image_path , ground_truth \na.png,x\n", ["x"]),
+        ("path,gt,label,text\na.png,1,2,3\n", ["3"]),
+        ("here.png,x\nb.png,y\n", ["x", "y"]),
+        ("here.png;x,y\n", ["x,y"]),
         ("text,image\nx,a.png", ["x"]),
         ('image,text\na.png,"1,234"\n', ["1,234"]),
         ('image,text\na.png,"say ""x"""\n', ['say "x"']),
@@ -482,8 +506,85 @@ def test_csv_errors_are_one_line(content: bytes, problem: str, tmp_path: Path) -
 def test_csv_dialects(content: str, texts: list[str], tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_bytes(content.encode())
+    draw(tmp_path / "here.png", 9)  # a first field that is a file needs no header
 
     assert [sample.text for sample in read_samples(f"csv:{path}")] == texts
+    assert [sample.text for sample in read_samples(f"tsv:{path}")] == texts
+
+
+@pytest.mark.parametrize(
+    ("columns", "texts"),
+    [
+        ("image=scan,text=reading", ["x", "y"]),
+        (" image = scan , text = note", ["n", "m"]),
+        ("image=scan,text=reading,split=part,group=writer", ["x", "y"]),
+    ],
+)
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+def test_columns_are_chosen(ending: str, columns: str, texts: list[str], tmp_path: Path) -> None:
+    names = ["scan", "reading", "note", "part", "writer"]
+    rows = [["a.png", "x", "n", "train", "w"], ["b.png", "y", "m", "val", "v"]]
+    path = tmp_path / f"labels.{ending}"
+    lines = [json.dumps(dict(zip(names, row, strict=True))) for row in rows]
+    if ending != "jsonl":
+        lines = [(";" if ending == "csv" else "\t").join(row) for row in [names, *rows]]
+    path.write_text("\n".join(lines))
+
+    for spec in (f"{ending}:{path}", str(path), str(tmp_path)):
+        samples = list_samples(spec, DataOptions(columns=columns))
+        assert [(s.name, s.text) for s in samples] == list(
+            zip(["a.png", "b.png"], texts, strict=True)
+        )
+        splits = ["train", "val"] if "split" in columns else [None, None]
+        assert [s.split for s in samples] == splits
+        assert [s.group for s in samples] == (["w", "v"] if "group" in columns else [None, None])
+
+
+@pytest.mark.parametrize("columns", ["image", "image=", "picture=x", "image=a,,text=b", "=x"])
+def test_columns_that_cannot_be_meant(columns: str) -> None:
+    with pytest.raises(OptionError, match=r"--columns .*allowed are image=NAME, text=NAME"):
+        DataOptions(columns=columns)
+
+
+def test_columns_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,text\na.png,x\n")
+    (tmp_path / "a.jsonl").write_text('{"image": "a.png", "text": "x"}\n')
+    with pytest.raises(DataError, match="column label missing; found"):
+        list_samples(f"csv:{tmp_path / 'a.csv'}", DataOptions(columns="text=label"))
+    with pytest.raises(DataError, match="'label' must be a string, found None"):
+        list_samples(f"jsonl:{tmp_path / 'a.jsonl'}", DataOptions(columns="text=label"))
+    with pytest.raises(DataError, match="column writer missing"):
+        list_samples(f"csv:{tmp_path / 'a.csv'}", DataOptions(columns="group=writer"))
+    for spec in ("digits", f"captcha:{tmp_path}"):
+        with pytest.raises(DataError, match="has no columns; csv, tsv and jsonl have"):
+            list_samples(spec, DataOptions(columns="text=label"))
+
+
+def test_folders_of_labels_are_recognised_if_there_is_nothing_else(tmp_path: Path) -> None:
+    write_folders(tmp_path, ["a", "bc"], None)
+    assert [(s.name, s.text) for s in read_samples(str(tmp_path))] == [
+        ("a/0.png", "a"),
+        ("bc/1.png", "bc"),
+    ]
+    (tmp_path / "labels.csv").write_text("image,text\na/0.png,x\n")
+
+    assert [s.text for s in read_samples(str(tmp_path))] == ["x"]
+
+
+def test_folders_of_splits_are_no_labels(tmp_path: Path) -> None:
+    for split in ("train", "valid", "Test"):
+        (tmp_path / split).mkdir()
+        draw(tmp_path / split / "a.png", 1)
+    with pytest.raises(DataError, match="needs a folder for each label"):
+        FORMATS["folders"].read(tmp_path)
+    assert not FORMATS["folders"].recognise(tmp_path)
+    for split in ("train", "valid", "Test"):
+        for label in "xy":
+            (tmp_path / split / label).mkdir()
+            draw(tmp_path / split / label / "a.png", 1)
+
+    found = [(s.text, s.split) for s in read_samples(f"folders:{tmp_path}")]
+    assert found == [(t, split) for split in ("test", "train", "val") for t in "xy"]
 
 
 def test_csv_split_is_read_in_any_case(tmp_path: Path) -> None:
@@ -754,9 +855,7 @@ def test_unknown_specification_lists_what_is_allowed(
         read_samples(spec)
 
     assert "\n" not in str(caught.value)
-    assert "synth:PATH, jsonl:PATH, csv:PATH, tsv:PATH, ppocr:PATH, captcha:PATH, digits" in str(
-        caught.value
-    )
+    assert "csv:PATH, tsv:PATH, ppocr:PATH, folders:PATH, captcha:PATH, digits" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from ocrsearch.data.columns import Columns
 from ocrsearch.data.formats import (
     captcha,
+    class_folders,
     gt_folder,
     iam,
     json_lines,
@@ -31,10 +33,17 @@ ENTRY_POINTS = "ocrsearch.formats"
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """How to read a kind of labelled data, and to know it by a bare path."""
+    """How to read a kind of labelled data, and to know it by a bare path.
+
+    Attributes:
+        read: lists the samples of a path.
+        recognise: whether a bare path is of this kind.
+        read_columns: does what ``read`` does with columns of other names, if it has columns.
+    """
 
     read: Callable[[Path], list[Sample]]
     recognise: Callable[[Path], bool]
+    read_columns: Callable[[Path, Columns], list[Sample]] | None = None
 
 
 FORMATS: dict[str, LabelFormat] = {  # a bare path is of the first one that recognises it
@@ -44,10 +53,11 @@ FORMATS: dict[str, LabelFormat] = {  # a bare path is of the first one that reco
     "gt": LabelFormat(gt_folder.read, gt_folder.recognise),
     "labels": LabelFormat(labels_json.read, labels_json.recognise),
     "synth": LabelFormat(synth.read, synth.recognise),
-    "jsonl": LabelFormat(json_lines.read, json_lines.recognise),
-    "csv": LabelFormat(table.read_csv, table.recognise_csv),
-    "tsv": LabelFormat(table.read_tsv, table.recognise_tsv),
+    "jsonl": LabelFormat(json_lines.read, json_lines.recognise, json_lines.read),
+    "csv": LabelFormat(table.read_csv, table.recognise_csv, table.read_csv),
+    "tsv": LabelFormat(table.read_tsv, table.recognise_tsv, table.read_tsv),
     "ppocr": LabelFormat(ppocr.read, ppocr.recognise),
+    "folders": LabelFormat(class_folders.read, class_folders.recognise),
     "captcha": LabelFormat(captcha.read, captcha.recognise),
 }
 

@@ -1,19 +1,25 @@
 """``csv:FILE`` and ``tsv:FILE``: columns ``image``, ``text``, and perhaps ``split`` and ``group``.
 
-Fields are parted by commas or by tabs; either way a field in quotes may hold them.
+Columns of other usual names are recognised, see ``data/columns.py``. Fields are parted by commas,
+semicolons or tabs, as the header shows; a field in quotes may hold them. A table of two columns
+without a header is one of images and texts if its first field is a file.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+from ocrsearch.data.columns import NO_COLUMNS, USUAL_NAMES, Columns, find_columns
 from ocrsearch.data.formats.label_file import picture_path, read_lines, read_split
 from ocrsearch.data.samples import Sample, normalize_label
 from ocrsearch.errors import DataError
 from ocrsearch.printable import quoted
 
-DELIMITERS = {"csv": ("commas", ","), "tsv": ("tabs", "\t")}
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+USUAL_DELIMITER = {"csv": ",", "tsv": "\t"}
+NO_HEADER = ["image", "text"]
 
 NumberedRows = list[tuple[int, dict[str, str | None]]]
 
@@ -28,22 +34,21 @@ def recognise_tsv(path: Path) -> bool:
     return path.suffix.lower() == ".tsv" and path.is_file()
 
 
-def read_csv(path: Path) -> list[Sample]:
-    """Read the rows of a table with commas; see ``_read``."""
-    return _read(path, "csv")
+def read_csv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
+    """Read the rows of a table, with commas unless its header says otherwise; see ``_read``."""
+    return _read(path, "csv", columns)
 
 
-def read_tsv(path: Path) -> list[Sample]:
-    """Read the rows of a table with tabs; see ``_read``."""
-    return _read(path, "tsv")
+def read_tsv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
+    """Read the rows of a table, with tabs unless its header says otherwise; see ``_read``."""
+    return _read(path, "tsv", columns)
 
 
-def read_rows(path: Path, format_name: str, needed: tuple[str, ...]) -> NumberedRows:
-    """Read a table with a header; blank lines are skipped.
+def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
+    """Read a table with commas, semicolons or tabs and a header; blank lines are skipped.
 
     Args:
         path: the file.
-        format_name: "csv" or "tsv".
         needed: names of columns that must be there.
 
     Returns:
@@ -52,21 +57,86 @@ def read_rows(path: Path, format_name: str, needed: tuple[str, ...]) -> Numbered
     Raises:
         DataError: no such file, not UTF-8, not such a table, a column missing, no rows.
     """
-    lines = read_lines(path, format_name)
-    separators, delimiter = DELIMITERS[format_name]
-    file = (f"{line}\n" for line in lines)
-    reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+    lines = list(read_lines(path, "csv"))
+    delimiter = next((d for d in _order("csv") if set(needed) <= set(_first_row(lines, d))), ",")
+    missing = [name for name in needed if name not in _first_row(lines, delimiter)]
+    if missing:
+        raise DataError(_no_columns(path, "csv", missing, _first_row(lines, delimiter), needed))
+    return _rows(path, "csv", lines, delimiter, None)
+
+
+def _read(path: Path, format_name: str, chosen: Columns) -> list[Sample]:
+    """Read the rows of a table; picture paths are relative to it and stay in its folder.
+
+    Raises:
+        DataError: see ``read_rows``; an unknown split.
+    """
+    lines = list(read_lines(path, format_name))
+    delimiter, header = _delimiter(path, format_name, lines, chosen)
+    found = header or _first_row(lines, delimiter)
+    columns = find_columns(found, chosen)
+    needed = [role for role in USUAL_NAMES if role in ("image", "text") or role in chosen]
+    missing = [chosen.get(role, role) for role in needed if role not in columns]
+    if missing:
+        raise DataError(_no_columns(path, format_name, missing, found, ("image", "text")))
+    image, text = columns["image"], columns["text"]
+    split, group = columns.get("split", ""), columns.get("group", "")
+    return [
+        Sample(
+            row[image] or "",
+            picture_path(path, row[image] or "", f"line {line}"),
+            normalize_label(row[text] or ""),
+            read_split(row.get(split), f"{format_name}:{path}: line {line}"),
+            row.get(group) or None,
+        )
+        for line, row in _rows(path, format_name, lines, delimiter, header)
+    ]
+
+
+def _delimiter(
+    path: Path, format_name: str, lines: Sequence[str], chosen: Columns
+) -> tuple[str, list[str] | None]:
+    """Return what parts the fields, and the header if the table has none: two columns."""
+    for delimiter in _order(format_name):
+        if {"image", "text"} <= find_columns(_first_row(lines, delimiter), chosen).keys():
+            return delimiter, None
+    for delimiter in () if chosen else _order(format_name):
+        fields = _first_row(lines, delimiter)
+        if len(fields) == len(NO_HEADER) and _is_file(path.parent, fields[0]):
+            return delimiter, NO_HEADER
+    return _order(format_name)[0], None
+
+
+def _order(format_name: str) -> list[str]:
+    """Return the delimiters of a table, the usual one of its format first."""
+    first = USUAL_DELIMITER[format_name]
+    return [first, *(delimiter for delimiter in SEPARATORS if delimiter != first)]
+
+
+def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
     try:
-        found = list(reader.fieldnames or [])
+        return next(csv.reader((f"{line}\n" for line in lines), delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return bool(name.strip()) and (folder / name).is_file()
+    except OSError:  # too long a name
+        return False
+
+
+def _rows(
+    path: Path, format_name: str, lines: Sequence[str], delimiter: str, header: list[str] | None
+) -> NumberedRows:
+    separators = SEPARATORS[delimiter]
+    text = (f"{line}\n" for line in lines)
+    reader = csv.DictReader(text, header, delimiter=delimiter, strict=True)
+    try:
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise DataError(f"{format_name}:{path}: not a table with {separators} ({error})") from None
-    missing = [name for name in needed if name not in found]
-    if missing:
-        raise DataError(
-            f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
-            f"needs {delimiter.join(needed)!r} in the first row"
-        )
     if not rows:
         raise DataError(f"{format_name}:{path}: no rows below the header")
     for line, row in rows:
@@ -78,19 +148,16 @@ def read_rows(path: Path, format_name: str, needed: tuple[str, ...]) -> Numbered
     return rows
 
 
-def _read(path: Path, format_name: str) -> list[Sample]:
-    """Read the rows of a table; picture paths are relative to it and stay in its folder.
-
-    Raises:
-        DataError: see ``read_rows``; an unknown split.
-    """
-    return [
-        Sample(
-            row["image"] or "",
-            picture_path(path, row["image"] or "", f"line {line}"),
-            normalize_label(row["text"] or ""),
-            read_split(row.get("split"), f"{format_name}:{path}: line {line}"),
-            row.get("group") or None,
-        )
-        for line, row in read_rows(path, format_name, ("image", "text"))
-    ]
+def _no_columns(
+    path: Path,
+    format_name: str,
+    missing: Sequence[str],
+    found: Sequence[str],
+    needed: Sequence[str],
+) -> str:
+    example = USUAL_DELIMITER[format_name].join(needed)
+    advice = "; or name them: --columns image=NAME,text=NAME" if "image" in needed else ""
+    return (
+        f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
+        f"needs {example!r} in the first row{advice}"
+    )
