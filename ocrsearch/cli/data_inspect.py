@@ -66,16 +66,21 @@ def inspect(
     from ocrsearch.data.dataset import split_samples
     from ocrsearch.data.inspection import summarize
     from ocrsearch.data.options import DataOptions
+    from ocrsearch.data.text_rows import find_several_rows
 
     options = DataOptions(**given)
     max_bad = options.max_bad
     usable, bad = _measure(split_samples(spec, options))
     inspection = summarize(usable, bad)
     refused = _refused(inspection, max_bad)
+    several = find_several_rows([measured.sample for measured in usable])
     if as_json:
-        print_json({"data": spec, "max_bad": max_bad, "refused": refused, **_content(inspection)})
+        about = {"data": spec, "max_bad": max_bad, "refused": refused}
+        print_json({**about, **_content(inspection), "several_lines": asdict(several)})
     else:
         _print(spec, inspection, options)
+        if told := several.describe():
+            echo(told)
         if refused:
             echo(
                 f"'run' refuses this data: {inspection.n_bad} of {inspection.n + inspection.n_bad} "
