@@ -6,13 +6,24 @@ The command line prints it and exits with the class's ``exit_code``.
 
 
 class OcrSearchError(Exception):
-    """Root of all errors that are shown to the user as one line."""
+    """Root of all errors that are shown to the user as one line.
+
+    Attributes:
+        option: name of the option that is wrong, as an argument from Python: ``max_bad``; empty
+            if there is no single one.
+        problem: what was found and what is allowed.
+    """
 
     exit_code = 1
 
+    def __init__(self, problem: str = "", option: str = "") -> None:
+        super().__init__(f"{option}: {problem}" if option else problem)
+        self.option, self.problem = option, problem
+
     def for_command_line(self) -> str:
-        """Return the message as the command line shows it."""
-        return str(self)
+        """Return the message with the option as the command line has it, ``--max-bad``."""
+        option = self.option.replace("_", "-")
+        return f"--{option}: {self.problem}" if option else self.problem
 
 
 class DataError(OcrSearchError):
@@ -44,23 +55,9 @@ class LanguageModelError(OcrSearchError):
 
 
 class OptionError(OcrSearchError):
-    """A wrong value of an option, or of an argument from Python.
-
-    Attributes:
-        option: name as an argument from Python, ``max_bad``; empty if there is no single one.
-        problem: what was found and what is allowed.
-    """
+    """A wrong value of an option, or of an argument from Python."""
 
     exit_code = 2
-
-    def __init__(self, problem: str, option: str = "") -> None:
-        super().__init__(f"{option}: {problem}" if option else problem)
-        self.option, self.problem = option, problem
-
-    def for_command_line(self) -> str:
-        """Return the message with the option as the command line has it, ``--max-bad``."""
-        option = self.option.replace("_", "-")
-        return f"--{option}: {self.problem}" if option else self.problem
 
 
 class TrialError(OcrSearchError):

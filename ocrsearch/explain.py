@@ -124,7 +124,7 @@ def shown(value: Any) -> str:
     """Return a value as YAML has it, for a message; a long value is cut."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return quoted(value)
+    return " ".join(quoted(value).splitlines())  # a table is shown in lines
 
 
 def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:

@@ -55,9 +55,10 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
     missing = [s.name for s in samples if _key(s.name) not in rows]
     if missing:
         raise DataError(
-            f"--splits {path}: does not name {len(missing)} of {len(samples)} samples, first "
+            f"{path} does not name {len(missing)} of {len(samples)} samples, first "
             f"{quoted(missing[0])}; write it anew with 'ocrsearch data split', or add them with an "
-            "empty split to leave them out"
+            "empty split to leave them out",
+            "splits",
         )
     found = [(s, *rows[_key(s.name)]) for s in samples]
     return [replace(s, split=split, group=group or s.group) for s, split, group in found if split]

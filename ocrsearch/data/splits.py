@@ -55,8 +55,9 @@ def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
     missed = [sample.name for sample, group in zip(samples, groups, strict=True) if not group]
     if missed:
         raise DataError(
-            f"--group {pattern!r}: finds nothing in {len(missed)} of {len(samples)} names, first "
-            f"{missed[0]!r}; give a regular expression that finds the group in each"
+            f"{pattern!r} finds nothing in {len(missed)} of {len(samples)} names, first "
+            f"{missed[0]!r}; give a regular expression that finds the group in each",
+            "group",
         )
     return [replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
 

@@ -26,7 +26,8 @@ from ocrsearch.data.dataset import (
 from ocrsearch.data.options import DataOptions, absolute_spec
 from ocrsearch.data.specs import data_name, data_spec
 from ocrsearch.data.usable import Progress
-from ocrsearch.errors import StudyError
+from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.explain import shown
 from ocrsearch.files import remove_leftovers, replacing
 from ocrsearch.machine import n_cores
 from ocrsearch.search.artifacts import open_artifacts
@@ -120,6 +121,9 @@ def search(
         OcrSearchError: the space, the data, the study or an option is wrong.
     """
     options = search_options(options, arguments)
+    for name, function in (("observer", observer), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise OptionError(f"must be a function, got {shown(function)}", name)
     space = open_space(space)
     space = space if options.init is None else replace(space, init=options.init)
     data = data_spec(data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -51,6 +52,8 @@ def storage_url(storage: str | Path) -> str:
 
 
 def _seconds(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     return parse_duration(value) if isinstance(value, str) else value
 
 
@@ -121,7 +124,7 @@ class SearchArguments(TypedDict, total=False):
     study: str | None
     storage: str | Path
     workers: int | str | None
-    timeout: float | str | None
+    timeout: float | str | timedelta | None
     target: float | None
     max_epochs: int | None
     patience: int | None

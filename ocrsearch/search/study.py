@@ -274,7 +274,8 @@ def parse_storage(url: str) -> URL:
         raise OptionError(
             f"{backend} is not supported; write it as {DEFAULT_STORAGE} or {EXAMPLE}", "storage"
         )
-    if backend == "sqlite" and (not parsed.database or parsed.database == ":memory:"):
+    file = parsed.database or ""
+    if backend == "sqlite" and (not Path(file).name or file == ":memory:"):
         raise OptionError(f"{url} names no file; write it as {DEFAULT_STORAGE}", "storage")
     return parsed
 

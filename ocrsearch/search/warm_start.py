@@ -31,7 +31,8 @@ def earlier_trials(
     names = optuna.get_all_study_names(storage)
     if name not in names:
         there = ", ".join(names) or "none"
-        raise StudyError(f"--warm-start {name}: no such study in this database; there are {there}")
+        problem = f"no study {name!r} in this database; there are {there}"
+        raise StudyError(problem, "warm_start")
     trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
     found: list[EarlierTrial] = []
     for trial in sorted((t for t in trials if t.user_attrs.get("epochs")), key=rank):
@@ -41,8 +42,9 @@ def earlier_trials(
             found.append(EarlierTrial(values, origin))
     if not found:
         raise StudyError(
-            f"--warm-start {name}: it has no trained configuration with a value that this space "
-            "searches; begin without it"
+            f"study {name!r} has no trained configuration with a value that this space searches; "
+            "begin without it",
+            "warm_start",
         )
     return found[:N_EARLIER]
 

@@ -73,7 +73,7 @@ def test_what_a_share_leaves_out_has_no_split(
     ("arguments", "code", "said"),
     [
         (["--group", "("], 2, "--group: must be a regular expression, got '('"),
-        (["--group", "^1"], 1, "--group '^1': finds nothing in 30 of 40 names, first '20.png'"),
+        (["--group", "^1"], 1, "--group: '^1' finds nothing in 30 of 40 names, first '20.png'"),
         (["--group", "png"], 1, "no samples in the val split (of 40 in 1 groups)"),
         (["--splits", "missing.csv"], 1, "missing.csv: no such file"),
         (["--train-share", "0"], 2, "--train-share: must be more than 0, got 0.0"),

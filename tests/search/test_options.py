@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import numpy as np
 import pytest
 
 from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import OptionError
+from ocrsearch.errors import DataError, OcrSearchError, OptionError, StudyError
+from ocrsearch.search.api import search
 from ocrsearch.search.options import (
     ARGUMENTS,
     SearchArguments,
@@ -64,6 +67,7 @@ ARGUMENTS_OF = {field: argument for argument, field in ARGUMENTS.items()}
         ({"trials": 7.0}, "trials", 7),
         ({"timeout": "30m"}, "timeout_s", 1800.0),
         ({"timeout": 90}, "timeout_s", 90.0),
+        ({"timeout": timedelta(minutes=3)}, "timeout_s", 180.0),
         ({"timeout_s": 90}, "timeout_s", 90.0),
         ({"timeout": None}, "timeout_s", None),
         ({"max_epochs": 3}, "epochs", 3),
@@ -149,3 +153,31 @@ def test_an_option_has_its_name_on_the_command_line() -> None:
     assert str(error) == "max_epochs: must be at least 1, got 0"
     assert error.for_command_line() == "--max-epochs: must be at least 1, got 0"
     assert OptionError("two of them").for_command_line() == "two of them"
+
+
+@pytest.mark.parametrize("error", [OptionError, StudyError, DataError])
+def test_any_error_may_name_an_option(error: type[OcrSearchError]) -> None:
+    named = error("no study 'x'", "warm_start")
+    assert str(named) == "warm_start: no study 'x'"
+    assert named.for_command_line() == "--warm-start: no study 'x'"
+    again = pickle.loads(pickle.dumps(named))
+    assert (str(again), again.for_command_line()) == (str(named), named.for_command_line())
+
+
+@pytest.mark.parametrize("name", ["observer", "progress"])
+def test_what_is_called_must_be_a_function(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match=f"^{name}: must be a function, got 3"):
+        search("quick", "digits", **{name: 3})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("storage", [Path(), Path("/"), "sqlite:///", "sqlite:///.", "sqlite://"])
+def test_a_database_has_a_name(
+    storage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OptionError, match=r"^storage: .* names no file; write it as sqlite:"):
+        search("quick", "digits", storage=storage)
