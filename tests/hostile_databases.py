@@ -264,7 +264,7 @@ def _view(database: Database, chance: random.Random) -> None:
 
 def _many(database: Database, chance: random.Random) -> None:
     """Add more rows than any study has."""
-    n = chance.choice([20_000, 60_000])
+    n = chance.choice([5_000, 20_000])
     database.execute(
         "WITH RECURSIVE n(i) AS (SELECT 9 UNION ALL SELECT i + 1 FROM n LIMIT ?) "
         "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
@@ -341,15 +341,26 @@ def write_hostile_database(folder: Path, seed: int) -> HostileDatabase:
     name = f"hostile-{seed}.db"
     file = folder / name
     if kind in DAMAGES:
-        shutil.copy(good_database(), file)
-        with closing(sqlite3.connect(file)) as database:
-            database.execute("PRAGMA foreign_keys=OFF")
-            DAMAGES[kind](database, chance)
-            database.commit()
+        _damage(file, kind, chance)
     else:
         _write_file(file, kind, chance)
     command = chance.choice(COMMANDS)
     return HostileDatabase(kind, name, (*command, "--storage", f"sqlite:///{file}"))
+
+
+def write_damaged(folder: Path, kind: str, seed: int) -> Path:
+    """Write a database with damage of one kind; see ``DAMAGES``."""
+    file = folder / f"damaged-{seed}.db"
+    _damage(file, kind, random.Random(seed))  # noqa: S311
+    return file
+
+
+def _damage(file: Path, kind: str, chance: random.Random) -> None:
+    shutil.copy(good_database(), file)
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA foreign_keys=OFF")
+        DAMAGES[kind](database, chance)
+        database.commit()
 
 
 def hostile_databases(folder: Path, seeds: range) -> Iterator[HostileDatabase]:
