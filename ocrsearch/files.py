@@ -99,13 +99,18 @@ def open_input(
         raise error_class(f"{where}: cannot be read ({error.strerror or error})") from None
 
 
-def first_line(path: Path, max_bytes: int) -> bytes:
-    """Return the first line of a file, or its beginning; nothing if it cannot be read."""
+def read_start(path: Path, n_bytes: int) -> bytes:
+    """Return the first bytes of a file, to see what it holds; none if it cannot be read."""
     try:
         with open_input(path, "", OcrSearchError, sys.maxsize) as file:
-            return file.readline(max_bytes)
+            return file.read(n_bytes)
     except OcrSearchError:
         return b""
+
+
+def first_line(path: Path, max_bytes: int) -> bytes:
+    """Return the first line of a file, or its beginning; nothing if it cannot be read."""
+    return read_start(path, max_bytes).partition(b"\n")[0]
 
 
 def output_problem(path: Path) -> str | None:

@@ -341,7 +341,7 @@ def _table_oddity(rng: random.Random, folder: Path, model: Path) -> tuple[str, A
             "image,text\n\x00.png,1",
             "image,text\na.png,\x00",
             'image,text\na.png,"x',
-            "image,text\n" + "a.png,1\n" * (n // 10),
+            "image,text\n" + "a.png,1\n" * (n // 100),
             "image,text\n" + "," * n,
             "," * n + "\n1",
             "image,text\n" + "\n" * n,

@@ -25,6 +25,7 @@ from ocrsearch.data.pdf import PDF_DPI as PDF_DPI
 from ocrsearch.data.pdf import pdf_pages
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.errors import ImageError
+from ocrsearch.files import read_start
 
 MAX_PAGES = 10_000
 """Largest number of pages of a file."""
@@ -64,13 +65,7 @@ def holds_document(path: Path) -> bool:
 
 
 def _is_pdf(path: Path) -> bool:
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return b"%PDF-" in file.read(1024)
-    except (OSError, ValueError):
-        return False  # reading it as a picture tells why
+    return b"%PDF-" in read_start(path, 1024)
 
 
 def _limited(path: Path, pages: Iterator[GrayImage], pixels_per_byte: int) -> Iterator[GrayImage]:

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from ocrsearch.files import write_text_file
+from ocrsearch.printable import printable
 
 TEMPLATE = "plotly_white"
 
@@ -60,10 +61,11 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
     head = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(title)}</title><style>{STYLE}{style}</style>"
+        f"<title>{html.escape(printable(title))}</title><style>{STYLE}{style}</style>"
         f"<script>{get_plotlyjs()}</script></head>"
     )
-    return f"{head}<body>{''.join(parts)}</body></html>\n"
+    body = printable("".join(parts), keep="\n\t")  # names and labels may hold control characters
+    return f"{head}<body>{body}</body></html>\n"
 
 
 def figure_part(figure: go.Figure) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from ocrsearch.data.documents import read_pages
 from ocrsearch.data.formats import FORMATS
 from ocrsearch.data.specs import read_samples
 from ocrsearch.data.split_file import apply_splits
 from ocrsearch.data.synthesis.corpus import read_entries
 from ocrsearch.data.synthesis.fonts import read_fonts
 from ocrsearch.data.text_file import read_texts
-from ocrsearch.errors import DataError
+from ocrsearch.errors import DataError, ImageError
 from ocrsearch.models.lexicon import split_words
 from tests.hostile_texts import make_special, write_image
 
@@ -99,6 +100,13 @@ def test_corpus_lexicon_splits_and_fonts_that_are_none(special: str, tmp_path: P
         with pytest.raises(DataError, match=r"a\.ttf: ") as caught:
             read()
         assert SPECIAL[special] in str(caught.value)
+
+
+@every_special
+def test_an_image_or_document_that_is_none(special: str, tmp_path: Path) -> None:
+    make_special(tmp_path / "a.pdf", special)
+    with pytest.raises(ImageError, match=r"a\.pdf: "):
+        list(read_pages(tmp_path / "a.pdf"))
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "/proc/self/environ", "../secret.txt"])
