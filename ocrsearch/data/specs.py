@@ -30,14 +30,12 @@ def read_samples(spec: str, columns: Columns = NO_COLUMNS) -> list[Sample]:
     Args:
         spec: ``FORMAT:PATH`` with a format of ``FORMATS``, a path whose format is recognised
             (a folder's by the one label file in it, if need be), or ``digits``.
-        columns: names of the columns of a table, or of the keys of JSON lines.
+        columns: names of the columns of a table, or of the keys of JSON lines. Other data has
+            none: a model may be evaluated on it that was trained on a table.
 
     Raises:
-        DataError: unknown format or path, labels that cannot be read, or columns named for data
-            that has none.
+        DataError: unknown format or path, or labels that cannot be read.
     """
-    if spec in BUILT_IN and columns:
-        raise DataError(f"--columns: {spec} has no columns; csv, tsv and jsonl have")
     if spec in BUILT_IN:
         return BUILT_IN[spec]()
     name, colon, path = spec.partition(":")
@@ -102,11 +100,9 @@ def _allowed() -> str:
 
 
 def _read(label_format: LabelFormat, path: Path, columns: Columns) -> list[Sample]:
-    if not columns:
-        return label_format.read(path)
-    if label_format.read_columns is None:
-        raise DataError(f"--columns: {path} has no columns; csv, tsv and jsonl have")
-    return label_format.read_columns(path, columns)
+    if columns and label_format.read_columns is not None:
+        return label_format.read_columns(path, columns)
+    return label_format.read(path)
 
 
 def _read_bare_path(spec: str, columns: Columns) -> list[Sample]:

@@ -555,9 +555,14 @@ def test_columns_that_are_not_there(tmp_path: Path) -> None:
         list_samples(f"jsonl:{tmp_path / 'a.jsonl'}", DataOptions(columns="text=label"))
     with pytest.raises(DataError, match="column writer missing"):
         list_samples(f"csv:{tmp_path / 'a.csv'}", DataOptions(columns="group=writer"))
-    for spec in ("digits", f"captcha:{tmp_path}"):
-        with pytest.raises(DataError, match="has no columns; csv, tsv and jsonl have"):
-            list_samples(spec, DataOptions(columns="text=label"))
+
+
+def test_columns_say_nothing_of_data_without_any(tmp_path: Path) -> None:
+    draw(tmp_path / "ab.png", 9)
+
+    assert [s.text for s in list_samples(str(tmp_path), DataOptions(columns="text=label"))] == [
+        "ab"
+    ]
 
 
 def test_folders_of_labels_are_recognised_if_there_is_nothing_else(tmp_path: Path) -> None:
