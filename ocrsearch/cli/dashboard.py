@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Annotated
 
 import typer
@@ -45,5 +46,7 @@ def dashboard(
     try:
         run_server(study_storage, host=host, port=port, artifact_store=artifacts)
     except OSError as error:
-        raise OptionError(f"--port {port}: cannot listen on {host}:{port} ({error})") from None
+        option = f"--host {host}" if isinstance(error, socket.gaierror) else f"--port {port}"
+        reason = error.strerror or error
+        raise OptionError(f"{option}: cannot listen on {host}:{port} ({reason})") from None
     raise KeyboardInterrupt  # the server has taken Ctrl-C for its own

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json
+from ocrsearch.cli.options import Json, output_folder
 from ocrsearch.cli.output import echo, make_console, note, print_json, shell
-from ocrsearch.errors import OptionError
+from ocrsearch.errors import DataError, OptionError
 from ocrsearch.machine import n_cores
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Make synthetic labelled images.", no_args_is_help=True)
 
 Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="FOLDER", help="New folder for the images.")
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        callback=output_folder,
+        help="New folder for the images.",
+    ),
 ]
 Number = Annotated[
     int | None,
@@ -138,7 +145,13 @@ def _recipe(kind: str, config: Path | None, n: int | None, given: dict[str, Any]
     content |= {name: value for name, value in given.items() if value is not None}
     if n is not None:
         content["counts"] = Counts.of_total(n).model_dump()
-    return parse_recipe(content, f"data synth {kind}").relative_to(Path.cwd())
+    try:
+        return parse_recipe(content, "recipe").relative_to(Path.cwd())
+    except DataError as error:
+        name, _, problem = str(error).removeprefix("recipe: ").partition(": ")
+        if given.get(name) is None:
+            raise
+        raise OptionError(problem, name) from None
 
 
 def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -> None:

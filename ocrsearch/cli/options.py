@@ -83,6 +83,17 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
     return check
 
 
+def output_folder(
+    context: typer.Context, param: typer.CallbackParam, path: Path | None
+) -> Path | None:
+    """Check a folder to be made, as the callback of an option."""
+    if path is not None and not context.resilient_parsing:
+        problem = output_problem(path / "labels.csv")
+        if problem:
+            raise OcrSearchError(f"{max(param.opts, key=len)} {path}: {problem}")
+    return path
+
+
 class SplitName(StrEnum):
     """Split of the data; all reads the whole data."""
 

@@ -63,7 +63,11 @@ def _workers(value: Any) -> Any:
     return None if value == "auto" else value
 
 
-Positive = Annotated[Integer, Field(ge=1)]
+MAX_COUNT = 1_000_000_000
+MAX_WORKERS = 1000
+MAX_TIMEOUT_S = 10 * 365 * 86400
+
+Positive = Annotated[Integer, Field(ge=1, le=MAX_COUNT)]
 Seed = Annotated[Integer, Field(ge=0, le=MAX_SEED)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -99,11 +103,13 @@ class SearchOptions:
     trials: Positive = 100
     study: str | None = None
     storage: Annotated[str, BeforeValidator(storage_url)] = DEFAULT_STORAGE
-    workers: Annotated[Positive | None, BeforeValidator(_workers)] = None
-    timeout_s: Annotated[
-        Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(_seconds)
+    workers: Annotated[
+        Annotated[Integer, Field(ge=1, le=MAX_WORKERS)] | None, BeforeValidator(_workers)
     ] = None
-    target: Annotated[Number, Field(ge=0, allow_inf_nan=False)] | None = None
+    timeout_s: Annotated[
+        Annotated[Number, Field(gt=0, le=MAX_TIMEOUT_S)] | None, BeforeValidator(_seconds)
+    ] = None
+    target: Annotated[Number, Field(ge=0, le=1)] | None = None
     epochs: Positive | None = None
     patience: Positive | None = None
     disk_mb: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None

@@ -30,6 +30,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ocrsearch.config import flatten
 from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.files import output_problem
 from ocrsearch.search.facts import (
     FACTS,
     ForeignStudyError,
@@ -204,6 +205,8 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
 
 def _open_to_write(file: Path, url: str) -> StudyStorage:
     refuse_unwritable(file)
+    if problem := output_problem(file):
+        raise StudyError(f"{file}: {problem}")
     if file.exists():
         refuse_unusual(file)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -277,6 +280,8 @@ def parse_storage(url: str) -> URL:
     file = parsed.database or ""
     if backend == "sqlite" and (not Path(file).name or file == ":memory:"):
         raise OptionError(f"{url} names no file; write it as {DEFAULT_STORAGE}", "storage")
+    if backend == "sqlite" and Path(str(parsed.database)).is_dir():
+        raise OptionError(f"{url} is a folder; write it as {DEFAULT_STORAGE}", "storage")
     return parsed
 
 

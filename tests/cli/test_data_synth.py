@@ -92,7 +92,7 @@ def test_options_come_before_the_recipe(command: Command, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("digits", "--min-length", 11), 1, "data synth digits: min_length: found 11"),
+        (("digits", "--min-length", 11), 2, "--min-length: found 11, must be at most max_length"),
         (("digits", "--seed", -1), 2, "--seed: must be at least 0, got -1"),
         (("digits", "--source", "nowhere"), 1, "nowhere: no such file"),
         (("digits", "--config", "none.yaml"), 1, "none.yaml: no such file"),
