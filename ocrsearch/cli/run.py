@@ -198,15 +198,20 @@ def run(
         gpus_per_worker=gpus_per_worker,
         data=given,
     )
-    if data is None:
-        note("note: no --data given: searching the built-in digits")
+    notes = [] if data else ["note: no --data given: searching the built-in digits"]
+
+    def reading(n_read: int, n: int) -> None:
+        while notes:  # said once, as soon as there is data to read
+            note(notes.pop())
+        display.reading(n_read, n)
+
     with search_display(quiet=as_json) as display:
         result = search(
             space,
             data or DIGITS,
             options,
             observer=display.update,
-            progress=display.reading,
+            progress=reading,
             workers=workers,
             timeout=timeout,
         )

@@ -13,6 +13,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from ocrsearch.cli.app import PROGRAM, app
+from ocrsearch.errors import StudyError
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -141,8 +142,14 @@ def test_a_search_of_the_built_in_digits_says_so(
     command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ocrsearch.search.api.search", lambda *args, **options: 1 / 0)
+
+    def search(*arguments: Any, progress: Callable[[int, int], None], **options: Any) -> None:
+        progress(1, 2)
+        progress(2, 2)
+        raise StudyError("the end")
+
+    monkeypatch.setattr("ocrsearch.search.api.search", search)
     (tmp_path / "s.yaml").write_text("images: {height: 16}")
-    said = "note: no --data given: searching the built-in digits\n"
-    assert command("run", "--space", "s.yaml").err.startswith(said)
+    said = ["note: no --data given: searching the built-in digits", "2 pictures read"]
+    assert command("run", "--space", "s.yaml").err.splitlines()[:-1] == said
     assert "note" not in command("run", "--space", "s.yaml", "--data", "digits").err

@@ -47,9 +47,9 @@ RUN = [
     ("--seed -1", "--seed: must be at least 0, got -1"),
     (f"--seed {HUGE}", "--seed: must be at most 2147483647"),
     ("--init none.pt", "--init: none.pt: no such model file"),
-    ("--study a/b", "--study: use letters, digits"),
+    ("--study a/b", "--study: found '/'; use letters"),
     ("--storage none", "--storage: not a database URL: none"),
-    ("--storage sqlite:///.", "--storage: sqlite:///. is a folder; write it as sqlite:///"),
+    ("--storage sqlite:///.", "--storage: sqlite:///. names no file"),
     ("--storage sqlite:///folder", "--storage: sqlite:///folder is a folder"),
     ("--group (", "--group: must be a regular expression, got '('"),
 ]
