@@ -13,16 +13,18 @@ from ocrsearch.search.identity import (
     claim_folder,
     refuse_unknown_trials,
 )
-from ocrsearch.search.study import ConfigurationStudy, damaged_trials, exists
+from ocrsearch.search.study import ConfigurationStudy, check_ours, damaged_trials, exists
 
 
 def refuse_foreign_folder(storage: optuna.storages.RDBStorage, name: str, folder: Path) -> None:
-    """Refuse a folder that belongs to another study than that of its name.
+    """Refuse another program's study, and a folder that belongs to another study than its name's.
 
     Raises:
-        StudyError: it does; or the study cannot be read.
+        StudyError: it is such a study or folder; or the study cannot be read.
     """
     study = ConfigurationStudy(name, storage) if exists(storage, name) else None
+    if study is not None:
+        check_ours(study)
     if study is None or FACTS not in study.user_attrs:
         check_folder(folder, name, None)
         refuse_unknown_trials(folder, name, 0)

@@ -409,7 +409,9 @@ def open_study(
     """
     directions = [StudyDirection.MINIMIZE] * len(space.settings.objective)
     if exists(storage, name):
-        _check_ours(ConfigurationStudy(name, storage), len(directions))
+        known = ConfigurationStudy(name, storage)
+        check_ours(known)
+        _check_objectives(known, len(directions))
     optuna.create_study(
         storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
@@ -442,8 +444,12 @@ def exists(storage: optuna.storages.BaseStorage, name: str) -> bool:
     return name in optuna.get_all_study_names(storage)
 
 
-def _check_ours(study: ConfigurationStudy, n_objectives: int) -> None:
-    """Refuse a study of another program; one that has only queued trials yet may become ours."""
+def check_ours(study: ConfigurationStudy) -> None:
+    """Refuse a study of another program; one that has only queued trials yet may become ours.
+
+    Raises:
+        ForeignStudyError: it has no facts, or maximises.
+    """
     states = {t.state for t in study._storage.get_all_trials(study._study_id, deepcopy=False)}
     untouched = states <= {TrialState.WAITING} and not damaged_trials(study)
     has_facts = FACTS in study.user_attrs
@@ -452,6 +458,9 @@ def _check_ours(study: ConfigurationStudy, n_objectives: int) -> None:
             f"study {study.study_name!r}: not a study of ocrsearch ({reason}); "
             "give --study a new name"
         )
+
+
+def _check_objectives(study: ConfigurationStudy, n_objectives: int) -> None:
     if len(study.directions) != n_objectives:
         raise StudyError(
             f"study {study.study_name!r}: began with {len(study.directions)} objectives, the space "
