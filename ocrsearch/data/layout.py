@@ -32,15 +32,17 @@ class FoundLine:
 
     Attributes:
         image: the line cut out of the upright page, with a margin of paper and without ruled
-            lines or ink of other lines; as dark on light, or light on dark, as the page.
+            lines or ink of other lines; as dark on light, or light on dark, as there.
         box: of its ink, in pixels of the page as it was given.
         row: number of the row that it is in, counted from 1 in reading order: lines beside
             each other, such as the cells of a table, share a row.
+        is_light: whether it is light on dark.
     """
 
     image: GrayImage
     box: Box
     row: int
+    is_light: bool
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ def find_lines(source: GrayImage) -> Layout:
             _picture(page, parts, groups[i], boxes[i]),
             _source_box(page, parts.boxes[groups[i]], scale, (width, height)),
             number,
+            _is_light(page, boxes[i]),
         )
         for number, row in enumerate(order, 1)
         for i in row
@@ -94,7 +97,14 @@ def _picture(page: Page, parts: Parts, ids: np.ndarray, box: np.ndarray) -> Gray
     others = cv2.dilate(others.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     own |= _strokes_along(rules, own, cv2.absdiff(gray, paper))
     own = cv2.dilate(own, np.ones((3, 3), np.uint8)) > 0
-    return np.where(others & ~own, paper, gray)
+    cut = np.where(others & ~own, paper, gray)
+    return 255 - cut if _is_light(page, box) else cut
+
+
+def _is_light(page: Page, box: np.ndarray) -> bool:
+    """Whether a line is light on dark in the source."""
+    left, top, right, bottom = box
+    return bool(page.light[top:bottom, left:right].mean() > 0.5)
 
 
 def _strokes_along(rules: np.ndarray, own: np.ndarray, contrast: np.ndarray) -> np.ndarray:

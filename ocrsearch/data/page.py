@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ocrsearch.data.samples import GrayImage
 
-MAX_SKEW_DEGREES = 6.0
+MAX_SKEW_DEGREES = 20.0
 """Largest skew that is looked for."""
 
 MIN_SKEW_CHARACTERS = 10
@@ -25,6 +25,15 @@ MAX_FRAMES = 500
 
 MAX_SKEW_POINTS = 60_000
 """Pixels of ink from which the skew is estimated."""
+
+COARSE_SKEW_POINTS = 15_000
+"""Pixels of ink from which it is found to within half a degree."""
+
+DARK_SHARE = 0.65
+"""Grey below which an area is dark, against the brightness of the page."""
+
+MIN_SOLID_SHARE = 0.6
+"""Least share of dark pixels in a dark area with light writing; text on paper has fewer."""
 
 MIN_CONTRAST = 18.0
 """Least difference between ink and paper, of 255, whatever the noise."""
@@ -44,13 +53,14 @@ _PAPER_CELLS = 256
 
 @dataclass(frozen=True)
 class Page:
-    """A page turned upright.
+    """A page turned upright, dark on light.
 
     Attributes:
-        gray: (H, W) uint8, the page itself.
+        gray: (H, W) uint8, the page itself, inverted where its writing is light on dark.
         paper: (H, W) uint8, the brightness that the page would have without ink.
         ink: (H, W) mask of ink without ruled lines and frames.
         rules: (H, W) mask of the ruled lines and frames.
+        light: (H, W) mask of the areas that are light on dark in the source.
         skew_degrees: by how much the text rose to the right before (negative: fell).
         to_source: (2, 3) float64 affine matrix from these pixels to those of the source.
     """
@@ -59,6 +69,7 @@ class Page:
     paper: GrayImage
     ink: Mask
     rules: Mask
+    light: Mask
     skew_degrees: float
     to_source: np.ndarray
 
@@ -70,7 +81,8 @@ def upright_page(source: GrayImage) -> Page:
         source: (H, W) uint8, dark on light or light on dark.
     """
     dark_ink = _has_dark_ink(source)
-    gray = source if dark_ink else 255 - source
+    light = _light_areas(source if dark_ink else 255 - source)
+    gray = _inverted(source if dark_ink else 255 - source, light)
     paper = _paper(gray)
     contrast = _contrast(paper, gray)
     limit = _ink_limit(contrast)
@@ -82,6 +94,7 @@ def upright_page(source: GrayImage) -> Page:
             for x in (gray, paper)
         )
         contrast = np.asarray(cv2.warpAffine(contrast, matrix, size), dtype=np.uint8)
+        light = np.asarray(cv2.warpAffine(light, matrix, size, flags=cv2.INTER_NEAREST), np.uint8)
         to_source = cv2.invertAffineTransform(matrix)
     else:
         to_source = np.eye(2, 3)
@@ -89,9 +102,7 @@ def upright_page(source: GrayImage) -> Page:
     smeared = cv2.blur(np.minimum(contrast, min(255, round(limit))), (15, 1))
     rules = find_rules(ink, _above(smeared, 0.6 * limit))
     ink = _without_rules(ink, rules)
-    if not dark_ink:
-        gray, paper = 255 - gray, 255 - paper
-    return Page(gray, paper, ink, rules, skew, to_source)
+    return Page(gray, paper, ink, rules, light if dark_ink else 1 - light, skew, to_source)
 
 
 def estimate_skew(ink: Mask) -> float:
@@ -108,13 +119,13 @@ def estimate_skew(ink: Mask) -> float:
     if n_characters < MIN_SKEW_CHARACTERS:
         return 0.0
 
-    def unevenness(degrees: float) -> float:
-        rows = np.rint(y + x * math.tan(math.radians(degrees))).astype(np.int64)
+    def unevenness(degrees: float, n: int = MAX_SKEW_POINTS) -> float:
+        rows = np.rint(y[:n] + x[:n] * math.tan(math.radians(degrees))).astype(np.int64)
         counts = np.bincount(rows - rows.min())
         return float((np.diff(counts).astype(np.float64) ** 2).sum())
 
     coarse = np.arange(-MAX_SKEW_DEGREES, MAX_SKEW_DEGREES + 0.1, 0.5)
-    best = coarse[np.argmax([unevenness(angle) for angle in coarse])]
+    best = coarse[np.argmax([unevenness(angle, COARSE_SKEW_POINTS) for angle in coarse])]
     fine = best + np.arange(-0.5, 0.51, 0.05)
     scores = [unevenness(angle) for angle in fine]
     angle = round(float(fine[int(np.argmax(scores))]), 2)
@@ -223,17 +234,64 @@ def typical_height(stats: np.ndarray) -> float:
 
 
 def _has_dark_ink(gray: GrayImage) -> bool:
-    """Whether the ink is the darker one: what is rarer around a place is ink, so skewness says it.
+    """Whether the ink is the darker one."""
+    factor = max(1, round(max(gray.shape) / 1000))
+    return float(_skewness(gray[::factor, ::factor]).sum()) <= 0.0
 
-    Against the local deviation, so that shadows and the table around a page count little.
+
+def _skewness(gray: GrayImage, area: Mask | None = None) -> np.ndarray:
+    """Return for each pixel whether it is lighter (positive) or darker than most around it.
+
+    What is rarer around a place is ink, so the sum over an area says which ink it has. It is
+    against the local deviation, so that shadows and the table around a page count little.
+
+    Args:
+        gray: (H, W) uint8.
+        area: (H, W) mask of the pixels that count; all of them if it is not given.
+    """
+    weights = np.ones(gray.shape, np.float32) if area is None else area.astype(np.float32)
+    side = max(3, max(gray.shape) // 12)
+    n = np.maximum(cv2.blur(weights, (side, side)), 1e-6)
+    apart = (gray - cv2.blur(gray * weights, (side, side)) / n) * weights
+    variance = np.maximum(cv2.blur(apart**2, (side, side)) / n, 0)  # its sums may round below 0
+    deviation = np.sqrt(variance) + MIN_CONTRAST / 2
+    return np.asarray((apart / deviation) ** 3)
+
+
+def _light_areas(gray: GrayImage) -> Mask:
+    """Return the mask of solid dark areas with light writing on a page that is dark on light.
+
+    Such as the black bar of a heading. Text in the shade is darker than its paper, a photo and
+    the table around a page have no writing: all these stay.
     """
     factor = max(1, round(max(gray.shape) / 1000))
-    small = gray[::factor, ::factor].astype(np.float32)
-    side = max(3, max(small.shape) // 12)
-    apart = small - cv2.blur(small, (side, side))
-    variance = np.maximum(cv2.blur(apart**2, (side, side)), 0)  # its sums may round below 0
-    deviation = np.sqrt(variance) + MIN_CONTRAST / 2
-    return float(((apart / deviation) ** 3).sum()) <= 0.0
+    small = np.ascontiguousarray(gray[::factor, ::factor])
+    dark = (small < DARK_SHARE * np.percentile(small, 90)).astype(np.uint8)
+    filled = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
+    solid = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((14, 40), np.uint8))
+    n, labels = cv2.connectedComponents(solid, connectivity=4)
+    if n == 1:
+        return np.zeros_like(gray)
+    inner = np.asarray(cv2.erode(solid, np.ones((5, 5), np.uint8)), dtype=np.uint8)
+    sizes = np.bincount(labels.ravel(), minlength=n)
+    n_dark = np.bincount(labels.ravel(), dark.ravel(), minlength=n)
+    skewness = np.bincount(labels.ravel(), _skewness(small, inner).ravel(), minlength=n)
+    is_light = (n_dark > MIN_SOLID_SHARE * sizes) & (skewness > 0.1 * sizes)
+    is_light[0] = False  # the rest of the page
+    areas = is_light[labels].astype(np.uint8)
+    size = (gray.shape[1], gray.shape[0])
+    return np.asarray(cv2.resize(areas, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def _inverted(gray: GrayImage, areas: Mask) -> GrayImage:
+    """Invert some areas of a page; the edges between them and the rest become paper."""
+    if not areas.any():
+        return gray
+    side = 5 + 2 * round(max(gray.shape) / 1000)
+    kernel = np.ones((side, side), np.uint8)
+    edges = cv2.morphologyEx(areas, cv2.MORPH_GRADIENT, kernel) > 0
+    lighter = np.maximum(gray, 255 - gray)
+    return np.asarray(np.where(edges, lighter, np.where(areas > 0, 255 - gray, gray)), np.uint8)
 
 
 def _paper(gray: GrayImage) -> GrayImage:

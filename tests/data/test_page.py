@@ -40,7 +40,7 @@ def mask(page: GrayImage) -> Mask:
 # --- skew -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("degrees", [-5.5, -3.0, -0.7, 0.0, 2.0, 5.5])
+@pytest.mark.parametrize("degrees", [-18.0, -9.0, -5.5, -0.7, 0.0, 2.0, 5.5, 12.0, 16.0])
 def test_skew_of_text(degrees: float) -> None:
     page = turned(page_of_text(), degrees)
     assert estimate_skew(mask(page)) == pytest.approx(degrees, abs=0.15)
@@ -94,8 +94,10 @@ def test_light_ink_on_dark_paper() -> None:
     page = page_of_text()
     upright = upright_page(255 - page)
     assert min(shares(upright.ink, mask(page))) > 0.9
-    assert np.array_equal(upright.gray, 255 - page)
-    assert upright.paper.mean() == pytest.approx(255 - PAPER, abs=5)
+    assert np.array_equal(upright.gray, page)
+    assert upright.paper.mean() == pytest.approx(PAPER, abs=5)
+    assert upright.light.all()
+    assert not upright_page(page).light.any()
 
 
 def test_noise_is_not_ink() -> None:
