@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 """What is said of a file."""
 
+NOTED_SKEW_DEGREES = 6.0
+"""Skew from which a note says that a page was levelled."""
+
 Result = tuple[Path, Row | str]
 """A file with what was read in it, or why it was not."""
 
@@ -84,12 +87,15 @@ def predict(
     files, skipped = _files(pictures)
     predictor = load(model, device.value, options)
     rows, failures = _read(predictor, files, draw, page=page)
+    failures += [failure for row in rows for failure in _unreadable(row)]
     if as_json:
         about = {"decoder": predictor.decoder.about, "skipped": skipped}
         print_json({**about, "files": rows, "failures": failures})
     else:
         for row in rows:
             _print_lines(row)
+    for row in rows:
+        _print_notes(row)
     for failure in failures:
         error_line(failure["reason"])
     if failures:
@@ -204,8 +210,41 @@ def _page(read: PagePrediction, number: int) -> Row:
         "page": number,
         "width": read.width,
         "height": read.height,
+        "rotation": read.rotation,
         "skew_degrees": read.skew_degrees,
+        "inverted": read.inverted,
+        "confidence": read.confidence,
+        "readable": read.is_readable,
     }
+
+
+def _unreadable(row: Row) -> list[dict[str, str]]:
+    """Return the pages of a file that no way of turning them makes readable."""
+    return [
+        {
+            "file": row["file"],
+            "reason": f"{_place(row, page)}: no orientation reads with confidence (mean of a "
+            f"character {page['confidence']:.2f}); check that the page is level and that the "
+            "model knows its script",
+        }
+        for page in row.get("pages", ())
+        if not page["readable"]
+    ]
+
+
+def _print_notes(row: Row) -> None:
+    """Say on standard error how the pages of a file were changed to be read."""
+    for page in row.get("pages", ()):
+        changes = [f"turned by {page['rotation']} degrees clockwise"] * bool(page["rotation"])
+        if abs(page["skew_degrees"]) >= NOTED_SKEW_DEGREES:
+            changes.append(f"levelled by {page['skew_degrees']:g} degrees")
+        changes += ["inverted where needed"] * page["inverted"]
+        if changes and page["readable"]:
+            note(f"note: {_place(row, page)}: {', '.join(changes)}")
+
+
+def _place(row: Row, page: Row) -> str:
+    return row["file"] if len(row["pages"]) == 1 else f"{row['file']}: page {page['page']}"
 
 
 def _print_lines(row: Row) -> None:

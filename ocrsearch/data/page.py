@@ -32,8 +32,8 @@ COARSE_SKEW_POINTS = 15_000
 DARK_SHARE = 0.65
 """Grey below which an area is dark, against the brightness of the page."""
 
-MIN_SOLID_SHARE = 0.6
-"""Least share of dark pixels in a dark area with light writing; text on paper has fewer."""
+MIN_DARK_EDGE = 0.9
+"""Least share of dark pixels along the edge of a dark area; along a block of text it is less."""
 
 MIN_CONTRAST = 18.0
 """Least difference between ink and paper, of 255, whatever the noise."""
@@ -264,19 +264,21 @@ def _light_areas(gray: GrayImage) -> Mask:
     Such as the black bar of a heading. Text in the shade is darker than its paper, a photo and
     the table around a page have no writing: all these stay.
     """
-    factor = max(1, round(max(gray.shape) / 1000))
+    factor = max(1, round(max(gray.shape) / 600))
     small = np.ascontiguousarray(gray[::factor, ::factor])
-    dark = (small < DARK_SHARE * np.percentile(small, 90)).astype(np.uint8)
-    filled = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
-    solid = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((14, 40), np.uint8))
+    dark = _above(255 - small, 255 - DARK_SHARE * float(np.percentile(small[::2, ::2], 90)))
+    filled = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    solid = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((9, 25), np.uint8))
     n, labels = cv2.connectedComponents(solid, connectivity=4)
-    if n == 1:
+    inner = np.asarray(cv2.erode(solid, np.ones((7, 7), np.uint8)), dtype=np.uint8)
+    edge = np.asarray(cv2.subtract(solid, inner), dtype=np.uint8)
+    n_edge = np.bincount(labels[edge > 0], minlength=n)
+    n_dark = np.bincount(labels[(edge & dark) > 0], minlength=n)
+    has_dark_edge = (n_dark > MIN_DARK_EDGE * n_edge) & (n_edge > 0)
+    if not has_dark_edge.any():
         return np.zeros_like(gray)
-    inner = np.asarray(cv2.erode(solid, np.ones((5, 5), np.uint8)), dtype=np.uint8)
-    sizes = np.bincount(labels.ravel(), minlength=n)
-    n_dark = np.bincount(labels.ravel(), dark.ravel(), minlength=n)
     skewness = np.bincount(labels.ravel(), _skewness(small, inner).ravel(), minlength=n)
-    is_light = (n_dark > MIN_SOLID_SHARE * sizes) & (skewness > 0.1 * sizes)
+    is_light = has_dark_edge & (skewness > 0.1 * np.bincount(labels.ravel(), minlength=n))
     is_light[0] = False  # the rest of the page
     areas = is_light[labels].astype(np.uint8)
     size = (gray.shape[1], gray.shape[0])

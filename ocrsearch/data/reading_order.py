@@ -19,7 +19,7 @@ MIN_PROSE_WORDS = 2.5
 WORD_ASPECT = 3.0
 """Width of a word, in heights of the line, where words are not counted."""
 
-MAX_PROSE_GAP = 1.0
+MAX_PROSE_GAP = 1.5
 """Widest gap between columns of prose, against the width of their lines."""
 
 MIN_ALIGNED = 0.75

@@ -36,6 +36,16 @@ class PageLine:
     row: int
 
 
+READABLE = 0.6
+"""Least mean confidence of the characters of a page that is taken as read."""
+
+MIN_PIECES = 8
+"""A page with fewer lines can have short ones all the same."""
+
+READABLE_SHORT = 0.85
+"""The same of a page whose lines are all as short as those of a page on its side."""
+
+
 @dataclass(frozen=True)
 class PagePrediction:
     """What was read on a page.
@@ -43,19 +53,50 @@ class PagePrediction:
     Attributes:
         width: of the page, in pixels.
         height: of the page, in pixels.
-        skew_degrees: by how much its text rises to the right.
+        skew_degrees: by how much its text rises to the right, after the page was turned.
         lines: in reading order.
+        rotation: degrees by which the page was turned clockwise to be read: 0, 90, 180 or 270.
+        inverted: whether lines were read light on dark that are dark on light, or the reverse.
+        confidence: mean of a character, 0 to 1; 0 if there are no lines.
     """
 
     width: int
     height: int
     skew_degrees: float
     lines: tuple[PageLine, ...]
+    rotation: int = 0
+    inverted: bool = False
+    confidence: float = 0.0
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether it was read with some confidence; a page without lines is.
+
+        A page on its side falls into pieces of a character or two, some of which can be read.
+        """
+        if not self.lines:
+            return True
+        n_characters = np.median([len(line.text) for line in self.lines])
+        is_in_pieces = n_characters <= 2 and len(self.lines) >= MIN_PIECES
+        return self.confidence >= (READABLE_SHORT if is_in_pieces else READABLE)
 
     @property
     def text(self) -> str:
         """The texts of the lines, under each other."""
         return "\n".join(line.text for line in self.lines)
+
+
+def turned_back(box: Box, turn: int, size: tuple[int, int]) -> Box:
+    """Return the box on a page, (W, H), that was turned clockwise by 0, 90, 180 or 270 degrees."""
+    left, top, right, bottom = box
+    width, height = size
+    if turn == 90:
+        return top, height - right, bottom, height - left
+    if turn == 180:
+        return width - right, height - bottom, width - left, height - top
+    if turn == 270:
+        return width - bottom, left, width - top, right
+    return box
 
 
 def draw_page(page: GrayImage, prediction: PagePrediction) -> np.ndarray:

@@ -14,13 +14,13 @@ from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.documents import read_pages
 from ocrsearch.data.gray import is_blank
 from ocrsearch.data.images import shrink_line
-from ocrsearch.data.layout import find_lines
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.bundle import Bundle, load_bundle
 from ocrsearch.deploy.decoding import DecodingOptions, build_decoder
 from ocrsearch.deploy.inputs import Picture, read_input
-from ocrsearch.deploy.pages import PageLine, PagePrediction
+from ocrsearch.deploy.page_reader import read_page
+from ocrsearch.deploy.pages import PagePrediction
 from ocrsearch.deploy.reader import Reader, read_together
 from ocrsearch.errors import ImageError, OptionError
 from ocrsearch.explain import shown
@@ -184,7 +184,7 @@ class Predictor:
         images.clear()
 
     def predict_page(self, picture: Picture) -> PagePrediction:
-        """Find the lines of a page and read them.
+        """Find the lines of a page and read them, whichever way the page lies.
 
         Args:
             picture: of a page, see ``predict``; of a file of several pages the first.
@@ -197,14 +197,7 @@ class Predictor:
             page = next(read_pages(Path(picture)))
         else:
             page = read_input(picture, "page")
-        layout = find_lines(page)
-        predictions = self._read([line.image for line in layout.lines])
-        lines = tuple(
-            PageLine(p.text, p.confidence, p.symbol_confidences, line.box, line.row)
-            for line, p in zip(layout.lines, predictions, strict=True)
-        )
-        height, width = page.shape
-        return PagePrediction(width, height, layout.skew_degrees, lines)
+        return read_page(page, self._read)
 
     def evaluate(self, data: LabelledImages, progress: Progress | None = None) -> Evaluation:
         """Read labelled pictures and compare.

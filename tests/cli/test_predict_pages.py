@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrsearch.deploy.predictor import load
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.deploy.bundle import save_bundle
+from ocrsearch.deploy.predictor import Prediction, Predictor, load
 
 if TYPE_CHECKING:
+    from ocrsearch.deploy.bundle import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]
+
+
+@pytest.fixture(scope="module")
+def model_file(
+    make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A model file of an untrained recogniser that is sure of whatever it reads."""
+    bundle = make_bundle()
+    bundle.weights["head.weight"] *= 1000
+    path = tmp_path_factory.mktemp("sure") / "model.pt"
+    save_bundle(bundle, path)
+    return path
 
 
 @pytest.fixture
@@ -102,3 +117,85 @@ def test_from_python(model_file: Path) -> None:
     assert (read.width, read.height) == (700, 400)
     assert len(read.lines) == 1
     assert read.text == read.lines[0].text
+
+
+class OneWay:
+    """In place of a network: reads dark lines with a block on their left, and nothing else."""
+
+    def __call__(self, images: Sequence[GrayImage]) -> list[Prediction]:
+        return [self._read(image) for image in images]
+
+    def _read(self, image: GrayImage) -> Prediction:
+        height, width = image.shape
+        sure = image.mean() > 128 and width > 3 * height
+        sure = sure and image[:, : width // 4].mean() < image[:, -(width // 4) :].mean()
+        return Prediction("123456", 0.9 if sure else 1e-4, (0.98 if sure else 0.2,) * 6)
+
+
+@pytest.fixture
+def block_page(monkeypatch: pytest.MonkeyPatch) -> GrayImage:
+    """A page for OneWay, which reads in place of the network."""
+    reader = OneWay()
+    monkeypatch.setattr(Predictor, "_read", lambda _, images, progress=None: reader(images))
+    page = np.full((480, 700), 235, np.uint8)
+    for top in range(60, 420, 60):
+        page[top : top + 24, 60:160] = 40
+        for x in range(168, 560, 14):
+            page[top : top + 24, x : x + 4] = 40
+    return page
+
+
+@pytest.mark.parametrize(
+    ("turns", "dark", "words"),
+    [
+        (0, False, ()),
+        (1, False, ("turned by 90 degrees clockwise",)),
+        (2, False, ("turned by 180 degrees clockwise",)),
+        (3, True, ("turned by 270 degrees clockwise", "inverted")),
+        (0, True, ("inverted",)),
+    ],
+)
+def test_what_was_done_to_a_page_is_said(
+    command: Command,
+    model_file: Path,
+    block_page: GrayImage,
+    tmp_path: Path,
+    turns: int,
+    dark: bool,
+    words: tuple[str, ...],
+) -> None:
+    page = np.ascontiguousarray(np.rot90(block_page, turns))
+    path = tmp_path / "page.png"
+    Image.fromarray(255 - page if dark else page).save(path)
+    result = command("predict", model_file, path, "--page", "--json")
+    assert result.code == 0
+    (about,) = result.json()["files"][0]["pages"]
+    assert (about["rotation"], about["inverted"]) == (90 * turns, dark)
+    assert about["readable"]
+    assert len(result.err.splitlines()) == bool(words)
+    assert all(word in result.err for word in words)
+
+
+def test_a_page_that_no_orientation_reads_is_refused(
+    command: Command, model_file: Path, block_page: GrayImage, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.png"
+    mirrored = block_page.copy()
+    mirrored[:, 60:160] = 235  # neither end has a block
+    Image.fromarray(mirrored).save(path)
+    result = command("predict", model_file, path, "--page", "--json")
+    assert result.code == 1
+    content = result.json()
+    assert len(content["files"][0]["lines"]) == 6
+    assert "no orientation reads with confidence" in content["failures"][0]["reason"]
+    assert result.err.splitlines() == [f"ocrsearch: {content['failures'][0]['reason']}"]
+
+
+def test_an_image_of_one_line_is_never_turned(
+    command: Command, model_file: Path, block_page: GrayImage, tmp_path: Path
+) -> None:
+    path = tmp_path / "line.png"
+    Image.fromarray(np.ascontiguousarray(np.rot90(block_page[50:95], 2))).save(path)
+    result = command("predict", model_file, path, "--json")
+    assert result.code == 0
+    assert result.json()["files"][0]["lines"][0]["confidence"] < 0.01
