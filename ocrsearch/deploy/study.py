@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrsearch.errors import OptionError
+from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.explain import shown
 from ocrsearch.results.query import BestTrial, best_trials, learning_curves, trials_frame
 from ocrsearch.results.query import load_study as read_study
@@ -59,6 +59,9 @@ class Study:
         Raises:
             StudyError: no trial finished an epoch, or none keeps to the limits.
         """
+        if limits is not None and not isinstance(limits, Mapping):
+            problem = f"must be a dict such as {{'latency_ms': 5.0}}, got {shown(limits)}"
+            raise OptionError(problem, "limits")
         folder = study_folder(self.storage, self.name)
         return best_trials(self.optuna_study, folder, limits or {}, 1)[0]
 
@@ -84,16 +87,31 @@ class Study:
         """
         from ocrsearch.deploy.bundle import bundle_trial, halve, save_bundle
 
+        file = _output(path)
         best = self.best_trial(limits)
         bundle = bundle_trial(best, study_facts(self.optuna_study))
-        save_bundle(halve(bundle) if half else bundle, Path(path))
+        save_bundle(halve(bundle) if half else bundle, file)
         return best
 
     def write_report(self, path: str | Path) -> None:
-        """Write one HTML page with all figures, which needs no network."""
+        """Write one HTML page with all figures, which needs no network.
+
+        Raises:
+            StudyError: the file cannot be written.
+        """
         from ocrsearch.results.figures import write_page
 
-        write_page(self.optuna_study, Path(path))
+        file = _output(path)
+        try:
+            write_page(self.optuna_study, file)
+        except OSError as error:
+            raise StudyError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+def _output(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or not str(path):
+        raise OptionError(f"must be the path of a file to write, got {shown(path)}", "path")
+    return Path(path)
 
 
 def load_study(name: str | None = None, storage: str | Path = DEFAULT_STORAGE) -> Study:

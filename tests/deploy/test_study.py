@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 import ocrsearch
-from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.errors import OcrSearchError, OptionError, StudyError
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -69,3 +69,26 @@ def test_studies_that_are_not_there(
 ) -> None:
     with pytest.raises(error, match=message):
         ocrsearch.load_study(**{"storage": study_db.url, **arguments})
+
+
+@pytest.mark.parametrize("path", [None, 3, "", b"model.pt"])
+def test_outputs_of_another_type(study_db: StudyDb, path: Any) -> None:
+    study = ocrsearch.load_study(study_db.name, study_db.url)
+    for write in (study.export, study.write_report):
+        with pytest.raises(OptionError, match=r"^path: must be the path of a file to write, got "):
+            write(path)
+
+
+def test_what_cannot_be_written_is_one_line(study_db: StudyDb, tmp_path: Path) -> None:
+    study = ocrsearch.load_study(study_db.name, study_db.url)
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "out"):
+        for write in (study.export, study.write_report):
+            with pytest.raises(OcrSearchError, match=r": cannot be written \("):
+                write(path)
+
+
+def test_limits_are_a_dict(study_db: StudyDb) -> None:
+    limits: Any = 3
+    with pytest.raises(OptionError, match=r"^limits: must be a dict such as .*, got 3"):
+        ocrsearch.load_study(study_db.name, study_db.url).best_trial(limits)
