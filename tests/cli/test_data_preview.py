@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
+import numpy as np
 import pytest
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def test_what_cannot_be_read_is_passed_over(command: Command, tmp_path: Path) ->
     (folder / "1.png").write_text("no picture")
 
     bad = command("data", "preview", f"captcha:{folder}", "-o", tmp_path / "preview.png")
-    cv2.imwrite(str(folder / "2.png"), cv2.UMat(20, 30, cv2.CV_8U, 77.0).get())
+    cv2.imwrite(str(folder / "2.png"), np.eye(20, 30, dtype=np.uint8) * 255)
     good = command("data", "preview", f"captcha:{folder}", "-o", tmp_path / "preview.png")
 
     assert bad.code == 1

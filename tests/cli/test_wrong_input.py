@@ -102,7 +102,7 @@ def labels(**splits: list[tuple[str, str]]) -> str:
 
 
 LABEL_FILES = {
-    "columns.csv": "file,label\ngood/10.png,10\n",
+    "columns.csv": "place,reading\ngood/10.png,10\n",
     "header.csv": "image,text\n",
     "nothing.csv": "",
     "empty_label.csv": "image,text\ngood/10.png,10\ngood/11.png,\n",
@@ -136,8 +136,8 @@ LABEL_FILES = {
         ("empty", "no pictures in this folder"),
         ("none", "1.png: not a picture that can be read"),
         ("one", "no samples in the val split"),
-        ("csv:good", "not a file that can be read"),
-        ("columns.csv", "column image and text missing; found ['file', 'label']"),
+        ("csv:good", "a folder, not a file"),
+        ("columns.csv", "column image and text missing; found ['place', 'reading']"),
         ("header.csv", "no rows"),
         ("nothing.csv", "column image and text missing"),
         ("empty_label.csv", "good/11.png: the label is empty"),
@@ -447,8 +447,8 @@ def test_a_model_that_does_not_say_how_its_data_was_split(
         ("text.png", "not a picture that can be read"),
         ("cut.png", "damaged picture"),
         ("huge.png", "too large a picture"),
-        ("folder", "no pictures in this folder"),
-        ("folder.png", "no pictures in this folder"),
+        ("folder", "no images in this folder"),
+        ("folder.png", "no images in this folder"),
     ],
 )
 def test_a_picture_that_is_none(
