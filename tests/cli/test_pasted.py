@@ -18,7 +18,7 @@ from ocrsearch.search.status import Limits, Status
 
 PACKAGE = Path(run.__file__).parents[1]
 
-HAND_MADE = re.compile(r"\bocrsearch [a-z-]+[^';]*\0|\b(?:as|with): --[a-z-]+ [^']*\0")
+HAND_MADE = re.compile(r"\bocrsearch [a-z-]+[^';(]*\0|\b(?:as|with): --[a-z-]+ [^']*\0")
 """A command of ours, or options to use, with a value put in by hand; \\0 stands for a value."""
 
 
