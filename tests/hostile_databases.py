@@ -6,6 +6,7 @@ database holds.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import json
 import os
@@ -84,6 +85,7 @@ def good_database() -> Path:
     from ocrsearch.search.study import open_storage, open_study
 
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     file = folder / "good.db"
     storage = open_storage(f"sqlite:///{file}", create=True)
     space = parse_space(SPACE, "tiny")
