@@ -30,13 +30,17 @@ from ocrsearch.files import read_start
 MAX_PAGES = 10_000
 """Largest number of pages of a file."""
 
-FREE_PIXELS = 256_000_000
+FREE_PIXELS = 100_000_000
 """Pixels that the pages of a file of any size may have together."""
+
+SHARED_PIXELS = 30_000_000
+"""Pixels of pages of a TIFF that are stored where those of an earlier page are."""
 
 TIFF_PIXELS_PER_BYTE = 1000
 PDF_PIXELS_PER_BYTE = 10_000
 """Further pixels for each byte of the file. Pages of text take more bytes than that."""
 
+_STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 """TIFF's tag for the kind of a frame, and its bit for a smaller copy of another frame."""
 
@@ -83,12 +87,19 @@ def _limited(path: Path, pages: Iterator[GrayImage], pixels_per_byte: int) -> It
 
 def _picture_pages(path: Path) -> Iterator[GrayImage]:
     with opened_image(path) as image:
+        places: set[int] = set()
+        n_shared = 0
         for number in itertools.count():
             with image_errors(path):
                 if not _goes_to(image, number):
                     return
             if number == MAX_PAGES:
                 raise ImageError(f"{path}: more than {MAX_PAGES:,} pages; split the file")
+            place = _place(image)
+            n_shared += image.width * image.height * (place in places)
+            places.add(place)
+            if n_shared > SHARED_PIXELS:
+                raise ImageError(f"{path}: page {number + 1}: too many pages share their pixels")
             with decoding(path, image):
                 page = None if number and _is_reduced(image) else to_gray(image)
             if page is not None:
@@ -104,6 +115,15 @@ def _goes_to(image: Image.Image, number: int) -> bool:
     except EOFError:
         return False
     return True
+
+
+def _place(image: Image.Image) -> int:
+    """Return where in a TIFF the pixels of its current page begin, -1 where it is not said."""
+    tags: Any = getattr(image, "tag_v2", {})
+    for tag in _STRIP_OFFSETS, _TILE_OFFSETS:
+        if offsets := tags.get(tag):
+            return int(offsets[0])
+    return -1
 
 
 def _is_reduced(image: Image.Image) -> bool:

@@ -209,6 +209,19 @@ def test_the_pixels_of_all_pages_are_limited_by_the_size_of_the_file(
         list(read_pages(path))
 
 
+def test_pages_that_share_their_pixels_are_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(40, 400, 400))
+    monkeypatch.setattr(documents, "SHARED_PIXELS", 10 * 400 * 400)
+    with pytest.raises(ImageError, match="page 12: too many pages share their pixels"):
+        list(read_pages(path))
+    pages = [Image.new("L", (400, 400), i) for i in range(40)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert len(list(read_pages(path))) == 40
+
+
 def test_the_file_is_closed_when_the_reader_stops(tmp_path: Path) -> None:
     for name, content in (("a.tif", tiff(3)), ("a.pdf", pdf_page(3, 30, stream(b"", b"")))):
         path = tmp_path / name
