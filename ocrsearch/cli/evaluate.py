@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,10 +85,11 @@ def evaluate(
     from ocrsearch.data.samples import is_split
     from ocrsearch.deploy.decoding import DecodingOptions
     from ocrsearch.deploy.predictor import load
+    from ocrsearch.training.inherited import evaluation_options
 
     predictor = load(model, device.value, DecodingOptions(**decoding))
     name = split.value if is_split(split.value) else None
-    options = replace(predictor.bundle.data_options(), **given)
+    options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
     with reading_bar() as progress:
         labelled, bad = load_split(data, name, options, progress)
     unknown = predictor.bundle.charset.missing(labelled.texts)

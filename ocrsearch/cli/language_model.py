@@ -63,11 +63,14 @@ def language_model(
     """
     from ocrsearch.data.options import DataOptions
     from ocrsearch.models.ngrams import save_ngrams
+    from ocrsearch.training.inherited import evaluation_options
     from ocrsearch.training.language_model import learn_language_model
 
     bundle = None if model is None else _load(model, data)
-    options = DataOptions() if bundle is None else bundle.data_options()
-    options = replace(options, **given)
+    if bundle is None or data is None:
+        options = DataOptions(**given)
+    else:
+        options = evaluation_options(str(model), bundle.provenance, data, given)
     learnt = learn_language_model(data, corpus or [], order, options)
     ngrams, chosen = learnt.ngrams, None
     if bundle is not None and data is not None:

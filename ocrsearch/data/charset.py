@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from ocrsearch.data.bidi import Bidi, Reordered, to_logical, to_visual
 from ocrsearch.errors import DataError
+from ocrsearch.printable import quoted
+
+MAX_SYMBOLS = 50_000
+
+_HARMLESS_CONTROLS = frozenset("\t\n")
+
+
+def is_symbol(value: object) -> bool:
+    """Whether a value from a file can be a symbol: one character of an NFC label."""
+    if not isinstance(value, str) or len(value) != 1:
+        return False
+    if unicodedata.category(value) in ("Cc", "Cs"):
+        return value in _HARMLESS_CONTROLS
+    return unicodedata.is_normalized("NFC", value)
 
 
 class Charset:
@@ -21,7 +36,7 @@ class Charset:
         if len(set(symbols)) != len(symbols):
             raise DataError("charset: a symbol appears twice")
         if bidi not in get_args(Bidi):
-            raise DataError(f"charset: bidi is {bidi!r}, must be one of {get_args(Bidi)}")
+            raise DataError(f"charset: bidi is {quoted(bidi)}, must be one of {get_args(Bidi)}")
         self.symbols = tuple(symbols)
         self.bidi = bidi
         self._ids = {symbol: i for i, symbol in enumerate(self.symbols)}
@@ -33,8 +48,18 @@ class Charset:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Charset:
-        """Return the charset that a file has kept; older files know of no reordering."""
-        return cls(content["symbols"], content.get("bidi", "off"))
+        """Return the charset that a file has kept; older files know of no reordering.
+
+        Raises:
+            DataError: no list of symbols, too many, or an entry that is no symbol.
+        """
+        symbols = content.get("symbols")
+        if not isinstance(symbols, list) or not 0 < len(symbols) <= MAX_SYMBOLS:
+            raise DataError(f"charset: must be a list of 1 to {MAX_SYMBOLS} characters")
+        for i, symbol in enumerate(symbols):
+            if not is_symbol(symbol):
+                raise DataError(f"charset: entry {i} is not a single NFC character")
+        return cls(symbols, content.get("bidi", "off"))
 
     def content(self) -> dict[str, Any]:
         """Return the charset as plain values, for files; see ``from_content``."""

@@ -5,17 +5,17 @@ A study and its model keep them, so that a later evaluation parts the data as th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ocrsearch.config import Integer, Number
 from ocrsearch.data.bidi import BidiSetting
 from ocrsearch.data.columns import parse_columns
+from ocrsearch.data.patterns import pattern_problem
 from ocrsearch.data.synthesis.recipe import change_path
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import checked_values, suggestion
@@ -27,7 +27,15 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-PathText = Annotated[str, BeforeValidator(_text)]
+def _without_nulls(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not have null characters")
+    return value
+
+
+PathText = Annotated[
+    str, BeforeValidator(_text), Field(max_length=4096), AfterValidator(_without_nulls)
+]
 """The path of a file as text; a ``Path`` is converted."""
 
 DATA_PLACE = "data_place"
@@ -74,11 +82,9 @@ class DataOptions:
         for name, value in checked_values(self).items():
             object.__setattr__(self, name, value)
         parse_columns(self.columns)
-        try:
-            re.compile(self.group)
-        except (re.error, RecursionError, OverflowError) as error:
-            problem = f"must be a regular expression, got {quoted(self.group)} ({error})"
-            raise OptionError(problem, "group") from None
+        if problem := pattern_problem(self.group):
+            allowed = f"must be a regular expression, got {quoted(self.group)} ({problem})"
+            raise OptionError(allowed, "group")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that mean the same in any working folder."""
@@ -91,7 +97,13 @@ class DataOptions:
         """Return the options of which ``to_dict`` gave the values; what lacks is as by default.
 
         Programs that gave no ``bidi`` reordered nothing.
+
+        Raises:
+            OptionError: a value that ``to_dict`` cannot have given.
         """
+        for name in values:
+            if name not in {field.name for field in fields(cls)}:
+                raise OptionError(f"no such option: {quoted(name)}", "data")
         return cls(**{"bidi": "off", **values}) if values != {} else cls()
 
 

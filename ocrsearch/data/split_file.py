@@ -64,6 +64,14 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
     return [replace(s, split=split, group=group or s.group) for s, split, group in found if split]
 
 
+def is_splits_file(path: Path) -> bool:
+    """Whether a file is a table with the columns that splits need."""
+    try:
+        return bool(read_rows(path, "csv", ("name", "split")))
+    except DataError:
+        return False
+
+
 def _key(name: str) -> str:
     """Return a name, or a group found in one, as it can be written: it need not be Unicode."""
     return name.encode(errors="backslashreplace").decode().replace("\r", "\\r")

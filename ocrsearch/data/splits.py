@@ -8,13 +8,13 @@ many of them that a split would have less than half of its samples.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ocrsearch.data.patterns import search_names
 from ocrsearch.data.samples import SPLITS, Sample, Split
 from ocrsearch.errors import DataError
 
@@ -48,10 +48,9 @@ def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
 
     Raises:
         DataError: it finds nothing in some name.
+        OptionError: it takes too long.
     """
-    regex = re.compile(pattern)
-    matches = [regex.search(sample.name) for sample in samples]
-    groups = [match and match.group(1 if regex.groups else 0) for match in matches]
+    groups = search_names(pattern, [sample.name for sample in samples])
     missed = [sample.name for sample, group in zip(samples, groups, strict=True) if not group]
     if missed:
         raise DataError(

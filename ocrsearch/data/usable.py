@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ocrsearch.data.charset import Charset
+from ocrsearch.data.charset import Charset, is_symbol
 from ocrsearch.data.gray import is_blank
 from ocrsearch.data.images import picture_of
 from ocrsearch.data.samples import GrayImage, Sample
@@ -100,6 +100,8 @@ def label_problem(sample: Sample) -> str | None:
         return f"{sample.name}: label of more than one line ({n_lines} lines)"
     if not _is_unicode(sample.text):
         return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
+    if not sample.text.isprintable() and not all(map(is_symbol, sample.text)):
+        return f"{sample.name}: the label has control characters ({sample.text!a})"
     return None
 
 

@@ -21,10 +21,7 @@ from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import BestTrial
 from ocrsearch.training.checkpoint import save_tensors
-from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file, widen
-
-EPOCH_FIGURES = ("epoch", "cer", "train_loss", "val_loss")
-"""What learning curves are drawn of."""
+from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file
 
 
 @dataclass(frozen=True)
@@ -76,9 +73,7 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
     Raises:
         BundleError: the weights are not there any more, or those of an older program's network.
     """
-    content = read_trial_weights(best, facts)
-    config, weights = Config.model_validate(content["config"]), content["weights"]
-    charset = Charset.from_content(content)
+    trained = read_trial_weights(best, facts)
     metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
     provenance = {
         "study": best.study,
@@ -94,16 +89,7 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         "init": facts.get("init"),
         "transfer": best.metrics.get("transfer"),
     }
-    bundle = Bundle(config, charset, weights, metrics, provenance)
-    try:
-        bundle.build_network()
-    except RuntimeError:  # PyTorch names all weights that it lacks
-        raise BundleError(
-            f"{best.weights}: the weights of trial {best.trial} of study {best.study!r} do not fit "
-            "this program's network; use the ocrsearch that searched, or search again under a "
-            "new --study"
-        ) from None
-    return bundle
+    return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
 
 
 def halve(bundle: Bundle) -> Bundle:
@@ -147,13 +133,12 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: no such file, not a bundle, damaged, or of a newer version.
     """
-    content = read_model_file(path)
-    try:
-        charset = Charset.from_content(content)
-        others = tuple(_bundle(other, charset) for other in content.get("others", ()))
-        return replace(_bundle(content, charset), others=others)
-    except Exception as error:  # any part may be of any kind
-        raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
+    model = read_model_file(path)
+    first, *others = (
+        Bundle(network.config, model.charset, network.weights, network.metrics, network.provenance)
+        for network in model.networks
+    )
+    return replace(first, others=tuple(others))
 
 
 def _content(bundle: Bundle) -> dict[str, Any]:
@@ -164,16 +149,3 @@ def _content(bundle: Bundle) -> dict[str, Any]:
         "metrics": bundle.metrics,
         "provenance": bundle.provenance,
     }
-
-
-def _bundle(content: dict[str, Any], charset: Charset) -> Bundle:
-    """Return one network; any exception says that something in it is wrong."""
-    config = Config.model_validate(content["config"])
-    weights = widen(content["weights"])
-    bundle = Bundle(config, charset, weights, content["metrics"], content["provenance"])
-    bundle.build_network()
-    bundle.metrics.items()
-    bundle.data_options()
-    for record in bundle.provenance.get("epochs", []):  # older models have none
-        sum(record[key] for key in EPOCH_FIGURES)  # all there, and numbers
-    return bundle

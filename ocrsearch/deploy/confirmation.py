@@ -136,7 +136,7 @@ def confirm(
 
 def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> list[_Run]:
     """Return the trainings of a configuration; no trial of the study has such a seed."""
-    config = Config.model_validate(read_trial_weights(best, facts)["config"])
+    config = read_trial_weights(best, facts).config
     runs = []
     for i in range(n_seeds):
         seed = (facts["seed"] + 1_000_003 * (i + 1) + best.trial) % 2**31

@@ -22,6 +22,7 @@ from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.usable import Progress
 from ocrsearch.deploy.agreement import Text, agree
 from ocrsearch.deploy.bundle import Bundle
+from ocrsearch.errors import BundleError
 from ocrsearch.models.beam import BeamSearch
 from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.models.factory import ARCHITECTURES
@@ -30,6 +31,12 @@ from ocrsearch.training.evaluation import MAX_BATCH_SIZE, encode_lines
 CHUNK_COLUMNS = 32_768
 """Pixel columns, at a height of 32, of what several read before they agree: till then it is kept
 what the networks made of the pictures."""
+
+
+NOT_NUMBERS = (
+    "the model computes no numbers (NaN) for an image: its weights are damaged, or its training "
+    "failed; export or train it again"
+)
 
 
 class Encoding(NamedTuple):
@@ -60,12 +67,21 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, images: Sequence[GrayImage]) -> Iterator[Encoding]:
-        """Read pictures, (H, W) uint8 each, batch by batch."""
+        """Read pictures, (H, W) uint8 each, batch by batch.
+
+        Raises:
+            BundleError: the network's output is not a number.
+        """
         lines = [Line(prepare_image(image, self._config)) for image in images]
         for ids, batch, output in encode_lines(
             self._network, self._architecture, lines, self._device
         ):
-            yield Encoding(ids, batch.images.shape[3], output, self._decode(output))
+            if _has_nan(output):
+                raise BundleError(NOT_NUMBERS)
+            read = self._decode(output)
+            if not all(math.isfinite(hypothesis.confidence) for hypothesis in read):
+                raise BundleError(NOT_NUMBERS)
+            yield Encoding(ids, batch.images.shape[3], output, read)
 
     @torch.inference_mode()
     def score(
@@ -216,6 +232,13 @@ def _parts(
             part = pairs[start : start + size]
             rows = torch.tensor([row for row, _, _ in part])
             yield _take(output, rows), [(i, text) for _, i, text in part]
+
+
+def _has_nan(output: Any) -> bool:
+    """Whether a network's output, a tensor or a named tuple of them, has numbers that are none."""
+    if isinstance(output, torch.Tensor):
+        return bool(output.isnan().any())
+    return any(_has_nan(part) for part in output if part is not None)
 
 
 def _take(output: Any, rows: torch.Tensor) -> Any:

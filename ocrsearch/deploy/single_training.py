@@ -20,7 +20,6 @@ from filelock import FileLock, Timeout
 from pydantic import SkipValidation
 
 from ocrsearch.config import Config, flatten
-from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import (
     Dataset,
     left_out_line,
@@ -36,10 +35,10 @@ from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.options import DeviceName, Seed
 from ocrsearch.search.space import load_space
-from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.device import installed_versions, select_device, training_threads
 from ocrsearch.training.epochs import Epochs, training_result
 from ocrsearch.training.inherited import inherited_options
+from ocrsearch.training.model_file import read_recogniser
 from ocrsearch.training.precision import Precision, faster_precision
 from ocrsearch.training.session import train_epochs
 from ocrsearch.training.tensorboard import TensorBoardLog
@@ -313,7 +312,8 @@ def _run(
 def _bundle(
     folder: Path, record: dict[str, Any], dataset: Dataset, data_options: DataOptions
 ) -> Bundle:
-    facts, content = record["facts"], load_tensors(folder / BEST)
+    facts = record["facts"]
+    best = read_recogniser(folder / BEST)
     metrics = {**training_result(record["epochs"], record["n_parameters"]), "seed": facts["seed"]}
     provenance = {
         "study": None,
@@ -328,10 +328,4 @@ def _bundle(
         "init": facts["init"],
         "transfer": record["transfer"],
     }
-    return Bundle(
-        Config.model_validate(content["config"]),
-        Charset.from_content(content),
-        content["weights"],
-        metrics,
-        provenance,
-    )
+    return Bundle(best.config, best.charset, best.weights, metrics, provenance)

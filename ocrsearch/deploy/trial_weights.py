@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocrsearch.config import Config, flatten
-from ocrsearch.data.charset import Charset
 from ocrsearch.errors import BundleError, SpaceError
 from ocrsearch.results.query import BestTrial
 from ocrsearch.search.space import Space, rebuild_space
-from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.model_file import OtherNetworkError, Recogniser, read_recogniser
 
 
-def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the file with the weights of a trial holds.
+def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
+    """Return the checked weights of a trial.
 
     Args:
         best: the trial.
@@ -29,28 +28,27 @@ def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> dict[str, A
     if not best.weights.is_file():
         raise BundleError(f"{whose} cannot be read (not a file); choose another trial")
     try:
-        content = load_tensors(best.weights)
-        config = Config.model_validate(content["config"])
-        Charset.from_content(content)
-        dict(content["weights"])
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged archive fails in many ways
+        trained = read_recogniser(best.weights)
+    except OtherNetworkError:
         raise BundleError(
-            f"{whose} cannot be read ({type(error).__name__}); choose another trial"
+            f"{whose} do not fit this program's network; use the ocrsearch that searched, or "
+            "search again under a new --study"
         ) from None
-    if content.get("study", "") not in ("", facts.get("id")):
+    except BundleError as error:
+        reason = str(error).removeprefix(f"{best.weights}: ")
+        raise BundleError(f"{whose} cannot be read ({reason}); choose another trial") from None
+    if trained.study not in ("", facts.get("id")):
         raise BundleError(
             f"{best.weights}: belongs to another study, not to {best.study!r}; restore the folder "
             "that belongs to the database, or choose another trial"
         )
-    if difference := _difference(config, best, facts):
+    if difference := _difference(trained.config, best, facts):
         raise BundleError(
             f"{best.weights}: belongs to another configuration than trial {best.trial} of study "
             f"{best.study!r} ({difference}); restore the folder that belongs to the database, or "
             "choose another trial"
         )
-    return content
+    return trained
 
 
 def _difference(config: Config, best: BestTrial, facts: Mapping[str, Any]) -> str:

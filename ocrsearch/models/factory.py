@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ocrsearch.config import Config
 from ocrsearch.data.batches import Batch
@@ -29,6 +30,7 @@ from ocrsearch.models.decoding import (
     seq2seq_steps,
 )
 from ocrsearch.models.encoder import Encoded
+from ocrsearch.models.layers import check_size
 from ocrsearch.models.losses import classifier_loss, crnn_loss, seq2seq_loss
 from ocrsearch.models.seq2seq import Seq2Seq
 from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
@@ -127,12 +129,42 @@ def build_network(config: Config, n_symbols: int, seed: int) -> nn.Module:
 
     Returns:
         A module in training mode, on the CPU, convolutions in channels-last layout.
+
+    Raises:
+        InfeasibleError: see ``check_size``.
     """
+    check_size(config, n_symbols)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         architecture = ARCHITECTURES[config.model.architecture]
         network = architecture.build(config.model, config.images.height, n_symbols)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def outline(config: Config, n_symbols: int) -> dict[str, Tensor]:
+    """Return the state of a configuration's network without numbers, on the meta device.
+
+    It has the names, shapes and types of ``build_network(...).state_dict()``, and takes neither
+    time nor memory.
+
+    Raises:
+        InfeasibleError: see ``check_size``.
+    """
+    check_size(config, n_symbols)
+    architecture = ARCHITECTURES[config.model.architecture]
+    with torch.device("meta"), _NormalsLeftOut():
+        network = architecture.build(config.model, config.images.height, n_symbols)
+    return network.state_dict()
+
+
+class _NormalsLeftOut(TorchFunctionMode):
+    """Draw no normal numbers: on the meta device PyTorch would load its compiler, in seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **kwargs)
 
 
 def n_parameters(network: nn.Module) -> int:
@@ -146,8 +178,7 @@ def symbol_rows(config: Config, n_symbols: int) -> dict[str, int]:
     They are found by their shapes: one symbol more, one row more. Behind the symbols are blank,
     begin or end, in the order that the architecture gives them.
     """
-    smaller = build_network(config, n_symbols, seed=0).state_dict()
-    larger = build_network(config, n_symbols + 1, seed=0).state_dict()
+    smaller, larger = outline(config, n_symbols), outline(config, n_symbols + 1)
     return {
         name: len(tensor) - n_symbols
         for name, tensor in smaller.items()

@@ -22,9 +22,13 @@ from ocrsearch.config import (
     Seq2SeqConfig,
     TowerConfig,
 )
+from ocrsearch.errors import InfeasibleError
 
 MIN_ROWS = 2
 """The height of the feature map is halved until it has no more rows than this."""
+
+MAX_PARAMETERS = 75_000_000
+"""Most weights of a network: 300 MB, and four times that in training."""
 
 CHANNEL_MULTIPLE = 8
 
@@ -102,6 +106,21 @@ def list_layers(config: Config, n_symbols: int, width: int, n_written: int) -> l
     """
     work = Work(config.images.height, width, n_symbols, n_written)
     return LAYERS[config.model.architecture](config.model, work)
+
+
+def check_size(config: Config, n_symbols: int) -> None:
+    """Refuse a network that is too large, before any memory is taken for it.
+
+    Raises:
+        InfeasibleError: it has more than MAX_PARAMETERS weights.
+    """
+    layers = list_layers(config, n_symbols, FRAME_STRIDE, 1)
+    n_parameters = sum(layer.n_parameters for layer in layers)
+    if n_parameters > MAX_PARAMETERS:
+        raise InfeasibleError(
+            f"the network needs {n_parameters:,} weights, limit {MAX_PARAMETERS:,}; choose a "
+            "smaller conv_base, conv_growth, conv_depth, linear_width or hidden_size"
+        )
 
 
 def count_multiply_adds(layers: Iterable[Layer]) -> int:

@@ -5,7 +5,9 @@ The file is NumPy's npz; reading it runs no code from it.
 
 from __future__ import annotations
 
+import io
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +15,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ocrsearch.archive import ArchiveError, open_archive, unpack
 from ocrsearch.data.charset import Charset
-from ocrsearch.errors import LanguageModelError
+from ocrsearch.errors import DataError, LanguageModelError
 from ocrsearch.files import replacing
 from ocrsearch.models.automaton import Ints
 
 FORMAT = "ocrsearch language model"
 VERSION = 1
 MAX_ORDER = 8
+
+MAX_ARRAY_BYTES = 200_000_000
+"""Most bytes of a language model in memory, in 32 bits: some ten million n-grams."""
+
+MAX_WEIGHT = 1e6
+"""Largest weight and length bonus that a file can have chosen."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +201,12 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
     Raises:
         LanguageModelError: it cannot be written.
     """
+    n_bytes = sum(4 * len(getattr(ngrams, name)) for name in _ARRAYS)
+    if n_bytes > MAX_ARRAY_BYTES - 1_000_000:
+        raise LanguageModelError(
+            f"{path}: {n_bytes / 1e6:,.0f} MB of n-grams, at most {MAX_ARRAY_BYTES / 1e6:,.0f} MB; "
+            "give a lower --order or less text"
+        )
     try:
         _write(ngrams, path)
     except OSError as error:
@@ -222,15 +237,18 @@ def load_ngrams(path: Path) -> NgramCounts:
     Raises:
         LanguageModelError: no such file, not a language model, damaged, or of another version.
     """
-    if not path.is_file():
+    if not path.exists():
         raise LanguageModelError(
             f"{path}: no such language model; 'ocrsearch language-model' makes one"
         )
     try:
         content = _read(path)
-    except Exception as error:  # a damaged archive fails in many ways
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways
+        reason = error if isinstance(error, ArchiveError) else type(error).__name__
         raise LanguageModelError(
-            f"{path}: not a language model, or damaged ({type(error).__name__}); "
+            f"{path}: not a language model, or damaged ({reason}); "
             "'ocrsearch language-model' makes one"
         ) from None
     if content["format"].shape != () or str(content["format"]) != FORMAT:
@@ -238,7 +256,7 @@ def load_ngrams(path: Path) -> NgramCounts:
     try:
         version, *numbers = content["numbers"].astype(np.int64, casting="safe").tolist()
         ngrams = _restore(content, *numbers) if version == VERSION else None
-    except (ValueError, OverflowError, IndexError, TypeError):
+    except (ValueError, OverflowError, IndexError, TypeError, DataError):
         raise LanguageModelError(f"{path}: damaged language model; make it again") from None
     if ngrams is None:
         raise LanguageModelError(
@@ -249,17 +267,31 @@ def load_ngrams(path: Path) -> NgramCounts:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with path.open("rb") as file:
-        archive = np.load(file, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise ValueError("one array")
-        content = {name: archive[name] for name in ("format", "numbers", "symbols", *_ARRAYS)}
-        nothing = np.full(2, math.nan)  # older files have nothing chosen
-        more = {"chosen": nothing, "bidi": np.array("off")}
-        return content | {name: archive.get(name, value) for name, value in more.items()}
+    nothing = np.full(2, math.nan)  # older files have nothing chosen
+    content = {"chosen": nothing, "bidi": np.array("off")}
+    names = ("format", "numbers", "symbols", *_ARRAYS)
+    with open_archive(path, MAX_ARRAY_BYTES) as archive:
+        for name in (*names, *content):
+            if name in names or f"{name}.npy" in archive.namelist():
+                content[name] = _array(unpack(archive, archive.getinfo(f"{name}.npy")))
+    return content
+
+
+def _array(content: bytearray) -> np.ndarray:
+    """Return an array as ``numpy.save`` writes it, if it has the bytes that its shape needs."""
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("version")
+    with warnings.catch_warnings(action="error"):  # about headers that numpy does not write
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in "iufcU" or any(n < 0 for n in shape):
+        raise ValueError("type")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
 
 
 def _restore(content: dict[str, np.ndarray], order: int, n_texts: int, start: int) -> NgramCounts:
+    if any(content[name].dtype not in (np.int32, np.int64) for name in ("symbols", *_ARRAYS)):
+        raise ValueError("numbers that are not integers")
     symbols = [chr(code) for code in content["symbols"].tolist()]
     charset = Charset.from_content({"symbols": symbols, "bidi": str(content["bidi"])})
     backoff, offsets, ids, counts, children = (content[n].astype(np.int64) for n in _ARRAYS)
@@ -301,7 +333,6 @@ def _is_sound(ngrams: NgramCounts) -> bool:
         and (ngrams.counts >= 1).all()
         and (ngrams.children >= -1).all()
         and (ngrams.children < n_states).all()
-        and math.isfinite(ngrams.lm_weight or 0.0)
-        and math.isfinite(ngrams.length_bonus or 0.0)
-        and (ngrams.lm_weight or 0.0) >= 0
+        and 0 <= (ngrams.lm_weight or 0.0) <= MAX_WEIGHT
+        and abs(ngrams.length_bonus or 0.0) <= MAX_WEIGHT
     )

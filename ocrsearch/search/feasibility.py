@@ -17,7 +17,7 @@ from ocrsearch.data.options import MAX_BAD
 from ocrsearch.data.preprocess import geometry_of, margin_px, preprocessed_shape
 from ocrsearch.data.usable import BadSample
 from ocrsearch.errors import InfeasibleError
-from ocrsearch.models.layers import count_multiply_adds, list_layers, training_memory_mb
+from ocrsearch.models.layers import check_size, count_multiply_adds, list_layers, training_memory_mb
 from ocrsearch.search.settings import ConstraintSettings
 
 FRAMES = "frames"
@@ -133,8 +133,9 @@ def check_feasible(
         The samples that do not fit; nothing is learnt from them.
 
     Raises:
-        InfeasibleError: too many labels do not fit.
+        InfeasibleError: too many labels do not fit, or the network is too large.
     """
+    check_size(config, len(set().union(*train.texts)))
     unfit = find_unfit(config, train)
     allowed = max(1.0, max_bad * len(train)) if max_bad else 0.0
     if unfit and len(unfit) > min(allowed, len(train) - 1):

@@ -10,13 +10,21 @@ from typing import Any
 
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.options import DataOptions, given_options
-from ocrsearch.data.specs import same_data
-from ocrsearch.errors import BundleError, OcrSearchError
+from ocrsearch.data.specs import read_samples, same_data
+from ocrsearch.data.split_file import is_splits_file
+from ocrsearch.errors import BundleError, DataError, OcrSearchError
+from ocrsearch.files import file_problem
 
 logger = logging.getLogger(__name__)
 
 SPLIT_OPTIONS = ("group", "splits", "split_seed")
 """Options that decide which split a sample is in."""
+
+OWN_DATA_OPTIONS = ("group", "splits")
+"""Options of a model that are used for the data that it was trained on, and for no other."""
+
+MAX_SPLITS_BYTES = 64_000_000
+"""Largest file of splits that a model can name."""
 
 
 def inherited_options(
@@ -37,7 +45,7 @@ def inherited_options(
     """
     chosen = given_options(given)
     for path in models:
-        own = _options_for(data, path) if path is not None else None
+        own = _options_for(data, path, chosen) if path is not None else None
         if own is None:
             continue
         options = replace(own, **chosen)
@@ -51,20 +59,73 @@ def inherited_options(
     return DataOptions(**chosen)
 
 
-def _options_for(data: str, path: Path) -> DataOptions | None:
+def evaluation_options(
+    name: str, provenance: Mapping[str, Any], data: str, given: Mapping[str, Any]
+) -> DataOptions:
+    """Return how to read and split data with a model: as it was trained, but for options given.
+
+    A model file may come from anybody. Its pattern and its files are used for its own data only,
+    and a file of splits must be one.
+
+    Args:
+        name: model, for messages.
+        provenance: its provenance.
+        data: specification of the data.
+        given: options chosen by the user.
+
+    Raises:
+        BundleError: its file of splits cannot be used.
+        OptionError: a wrong option.
+    """
+    own = DataOptions.from_dict(provenance.get("data_options", {}))
+    spec = provenance.get("data")
+    fingerprint = provenance.get("data_fingerprint")
+    if spec and (same_data(spec, data) or _was_moved(data, own, fingerprint)):
+        _check_splits(name, own, given)
+        return replace(own, **given)
+    dropped = [key for key in OWN_DATA_OPTIONS if getattr(own, key) and key not in given]
+    if dropped:
+        logger.warning(
+            "%s was trained on other data; its %s not used for %s",
+            *(name, " and ".join(f"--{key}" for key in dropped) + f" {_is(dropped)}", data),
+        )
+    return replace(own, group="", splits="", add="", **given)
+
+
+def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions | None:
     """Return the data options of a model; None if it was trained on other data."""
     from ocrsearch.training.model_file import read_model_file  # loads torch
 
-    provenance: Any = read_model_file(path).get("provenance")
-    try:
-        spec = provenance.get("data", "")
-        options = DataOptions.from_dict(provenance.get("data_options", {}))
-    except Exception as error:  # any part of a file may be of any kind
-        raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
-    if not isinstance(spec, str) or not spec:
+    provenance = read_model_file(path).networks[0].provenance
+    spec = provenance.get("data")
+    own = DataOptions.from_dict(provenance.get("data_options", {}))
+    fingerprint = provenance.get("data_fingerprint")
+    if not spec or not (same_data(spec, data) or _was_moved(data, own, fingerprint)):
         return None
-    is_same = same_data(spec, data) or _was_moved(data, options, provenance.get("data_fingerprint"))
-    return options if is_same else None
+    _check_splits(str(path), own, given)
+    if own.add and "add" not in given:
+        _check_added(str(path), own.add)
+    return own
+
+
+def _check_splits(name: str, own: DataOptions, given: Mapping[str, Any]) -> None:
+    """Refuse a file of splits that a model names and that is something else; quote none of it."""
+    if not own.splits or "splits" in given:
+        return
+    path = Path(own.splits)
+    problem = file_problem(path, MAX_SPLITS_BYTES)
+    if problem is None and not is_splits_file(path):
+        problem = "not a table with columns name and split"
+    if problem:
+        raise BundleError(f"{name}: its --splits {own.splits}: {problem}; give --splits FILE")
+
+
+def _check_added(name: str, spec: str) -> None:
+    """Refuse added data that a model names and that cannot be read; quote none of it."""
+    try:
+        read_samples(spec)
+    except DataError:
+        raise BundleError(f"{name}: its --add {spec} cannot be read; give --add SPEC") from None
 
 
 def _was_moved(data: str, options: DataOptions, fingerprint: object) -> bool:
@@ -76,3 +137,7 @@ def _was_moved(data: str, options: DataOptions, fingerprint: object) -> bool:
         return load_dataset(data, options).fingerprint == fingerprint
     except OcrSearchError:  # it is other data, for which these options do not hold
         return False
+
+
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"

@@ -1,16 +1,29 @@
-"""Model files as they lie on disk: read whole and checked, running no code from them."""
+"""Model files and weights of trials: read whole and checked, running no code from them.
+
+Nothing in a file is trusted: all values are validated here, and names, shapes and types of the
+weights are compared with the network of the configuration before that is built.
+"""
 
 from __future__ import annotations
 
-import pickle
-import zipfile
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ocrsearch.errors import BundleError
+from ocrsearch.config import Config
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.options import DataOptions
+from ocrsearch.errors import BundleError, OcrSearchError
+from ocrsearch.explain import shown
+from ocrsearch.models.factory import outline
+from ocrsearch.models.layers import MAX_PARAMETERS
+from ocrsearch.printable import printable
 from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.plain_values import plain_problem
 
 FORMAT = "ocrsearch model"
 VERSION = 7
@@ -21,43 +34,207 @@ right-to-left labels in visual order."""
 READABLE = (3, 4, 5, 6, VERSION)
 """What is missing in these is as by default."""
 
+MAX_NETWORKS = 32
+"""Most networks that read together in one model."""
 
-def read_model_file(path: Path) -> dict[str, Any]:
-    """Return the content of a model file.
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class EpochFigures(BaseModel):
+    """The figures of an epoch that learning curves are drawn of."""
+
+    model_config = ConfigDict(strict=True)
+
+    epoch: int
+    cer: Finite
+    train_loss: Finite
+    val_loss: Finite
+
+
+class Provenance(BaseModel):
+    """What is read of a model's provenance; the rest is only shown."""
+
+    model_config = ConfigDict(strict=True)
+
+    data: str | None = None
+    data_options: dict[str, Any] = {}
+    epochs: list[EpochFigures] = Field([], max_length=100_000)
+
+
+class StoredNetwork(BaseModel):
+    """What a model file holds of one network."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+    config: dict[str, Any]
+    weights: dict[str, torch.Tensor] = Field(max_length=10_000)
+    metrics: dict[str, Any] = Field(max_length=1000)
+    provenance: dict[str, Any]
+
+
+class StoredModel(StoredNetwork):
+    """What a model file holds beside format and version."""
+
+    symbols: list[Any]
+    bidi: str = "off"
+    others: list[StoredNetwork] = Field([], max_length=MAX_NETWORKS - 1)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A checked network of a model file.
+
+    Attributes:
+        config: of the network and of the images.
+        weights: its state, in 32 bits; names, shapes and types are those of the configuration's
+            network, and all numbers are finite.
+        metrics: finite numbers.
+        provenance: plain values.
+    """
+
+    config: Config
+    weights: dict[str, torch.Tensor]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A checked model file: the charset and one or more networks, the best one first."""
+
+    charset: Charset
+    networks: tuple[Network, ...]
+
+
+class OtherNetworkError(BundleError):
+    """Weights of another network than that of the configuration beside them."""
+
+
+def read_model_file(path: Path) -> ModelFile:
+    """Read and check a model file.
 
     Raises:
         BundleError: no such file, not a model, damaged, or of another version.
     """
-    if not path.is_file():
+    if not path.exists():
         raise BundleError(
             f"{path}: no such model file; 'ocrsearch best --export' or 'ocrsearch train' makes one"
         )
-    if not zipfile.is_zipfile(path):
-        raise BundleError(f"{path}: not an ocrsearch model file, or cut off")
-    try:
-        content = load_tensors(path)
-    except zipfile.BadZipFile as error:
-        raise BundleError(f"{path}: damaged model file ({error})") from None
-    except pickle.UnpicklingError:
-        raise BundleError(
-            f"{path}: not an ocrsearch model: it holds more than tensors and plain values, "
-            "and reading it could run code; refused"
-        ) from None
-    except Exception as error:  # a damaged archive fails in many ways
-        raise BundleError(f"{path}: damaged model file ({type(error).__name__})") from None
+    content = load_tensors(path)
     if content.get("format") != FORMAT:
         raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
-    if content.get("version") not in READABLE:
+    version = content.get("version")
+    if type(version) is not int or version not in READABLE:
         raise BundleError(
-            f"{path}: model of version {content.get('version')}, this program reads "
+            f"{path}: model of version {_version(version)}, this program reads "
             f"{', '.join(map(str, READABLE))}; use the ocrsearch that made it, or make it again"
         )
-    return content
+    try:
+        return _model(content)
+    except (ValueError, OcrSearchError) as error:
+        raise BundleError(f"{path}: damaged model ({_reason(error)})") from None
 
 
-def widen(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights in 32 bits, in which networks are built, of which some were stored in 16."""
-    return {
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in weights.items()
-    }
+class Recogniser(NamedTuple):
+    """The checked weights of a trial, with what they belong to; ``study`` is its id, or empty."""
+
+    config: Config
+    charset: Charset
+    weights: dict[str, torch.Tensor]
+    study: str
+
+
+def read_recogniser(path: Path) -> Recogniser:
+    """Read the weights that the training of a trial saved, with configuration and charset.
+
+    Raises:
+        OtherNetworkError: the network of another program.
+        BundleError: no such file, or damaged.
+    """
+    content = load_tensors(path)
+    try:
+        about = [content.get("config"), content.get("symbols"), study := content.get("study", "")]
+        if problem := plain_problem(about):
+            raise ValueError(problem)
+        config = Config.model_validate(content.get("config"))
+        charset = Charset.from_content(content)
+        weights = check_weights(content.get("weights"), config, len(charset))
+        return Recogniser(config, charset, weights, str(study))
+    except OtherNetworkError:
+        raise
+    except (ValueError, OcrSearchError) as error:
+        raise BundleError(f"{path}: damaged weights ({_reason(error)})") from None
+
+
+def check_weights(weights: Any, config: Config, n_symbols: int) -> dict[str, torch.Tensor]:
+    """Return weights in 32 bits if they are those of a configuration's network.
+
+    Args:
+        weights: anything from a file, by name; some in 16 bits.
+        config: of the network.
+        n_symbols: size of the charset.
+
+    Raises:
+        OtherNetworkError: names, shapes or types are not those of the network.
+        ValueError: a weight is not a finite number.
+        InfeasibleError: the network is too large.
+    """
+    expected = outline(config, n_symbols)
+    if not isinstance(weights, dict) or weights.keys() != expected.keys():
+        raise OtherNetworkError("its weights are not those of its configuration's network")
+    checked = {}
+    for name, like in expected.items():
+        tensor = weights[name]
+        if not isinstance(tensor, torch.Tensor) or tensor.shape != like.shape:
+            raise OtherNetworkError(f"{name} has not the shape of its configuration's network")
+        if tensor.dtype != like.dtype and (tensor.dtype, like.dtype) != WIDENED:
+            raise OtherNetworkError(f"{name} has not the type of its configuration's network")
+        if not tensor.isfinite().all():
+            raise ValueError(f"{name} has numbers that are infinite or NaN")
+        checked[name] = tensor.to(like.dtype)
+    return checked
+
+
+WIDENED = (torch.float16, torch.float32)
+"""The type that weights may be stored in, and the type in which networks are built."""
+
+
+def _model(content: dict[str, Any]) -> ModelFile:
+    stored = StoredModel.model_validate(content)
+    charset = Charset.from_content({"symbols": stored.symbols, "bidi": stored.bidi})
+    networks = []
+    n_left = MAX_PARAMETERS
+    for network in (stored, *stored.others):
+        n_left -= sum(tensor.numel() for tensor in network.weights.values())
+        if n_left < 0:
+            raise ValueError(f"over {MAX_PARAMETERS:,} weights in all")
+        networks.append(_network(network, len(charset)))
+    return ModelFile(charset, tuple(networks))
+
+
+def _network(stored: StoredNetwork, n_symbols: int) -> Network:
+    if problem := plain_problem([stored.config, stored.metrics, stored.provenance]):
+        raise ValueError(problem)
+    for name, value in stored.metrics.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"metrics: {name} is not a finite number")
+    provenance = Provenance.model_validate(stored.provenance)
+    DataOptions.from_dict(provenance.data_options)
+    config = Config.model_validate(stored.config)
+    weights = check_weights(stored.weights, config, n_symbols)
+    return Network(config, weights, stored.metrics, stored.provenance)
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong in a few harmless words."""
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        finding = error.errors(include_url=False, include_input=False)[0]
+        reason = ": ".join([".".join(map(str, finding["loc"])), finding["msg"]])
+    return printable(" ".join(reason.split()), max_length=200)
+
+
+def _version(value: Any) -> str:
+    if not isinstance(value, int | str):
+        return f"of type {type(value).__name__}"
+    return printable(shown(value), max_length=20)

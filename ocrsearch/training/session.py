@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ocrsearch.config import Config
-from ocrsearch.errors import TrainingError
+from ocrsearch.errors import BundleError, TrainingError
+from ocrsearch.memory import is_out_of_memory
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.epochs import Epochs
+from ocrsearch.training.epochs import Epochs, epochs_result
 from ocrsearch.training.trainer import EpochReport, Trainer
 from ocrsearch.training.trial_files import BEST, LAST
 
@@ -33,7 +34,8 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
 
     Raises:
         DivergedError: the loss became NaN or infinite.
-        TrainingError: the folder has files of another study or configuration.
+        TrainingError: the folder has files of another study or configuration, or a checkpoint that
+            is not one of this training.
         OSError: a checkpoint cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,8 +45,7 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
         _check_owner(folder / name, content or {}, trainer, study_id)
     about = {"study": study_id, "config": trainer.config.model_dump(mode="json")}
     if saved:
-        trainer.restore(saved["trainer"])
-        epochs = saved["epochs"]
+        epochs = _restore(trainer, saved, folder / LAST)
         yield list(epochs)
     while not trainer.finished:
         report = trainer.run_epoch()
@@ -61,9 +62,7 @@ def _saved(path: Path) -> dict[str, Any] | None:
         return None
     try:
         return load_tensors(path)
-    except MemoryError:
-        raise
-    except Exception:  # a damaged file fails in many ways
+    except BundleError:
         return None
 
 
@@ -88,6 +87,21 @@ def _same_config(saved: Any, config: Config) -> bool:
     batch_size = {"batch_size": stored.training.batch_size}
     training = config.training.model_copy(update=batch_size)
     return stored == config.model_copy(update={"training": training})
+
+
+def _restore(trainer: Trainer, saved: dict[str, Any], path: Path) -> Epochs:
+    """Let a trainer go on from a checkpoint, which may hold anything; return its epochs."""
+    try:
+        epochs: Epochs = saved["epochs"]
+        epochs_result(epochs)
+        trainer.restore(saved["trainer"])
+    except Exception as error:  # any part may be of any kind
+        if is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"{path}: damaged checkpoint ({type(error).__name__}); remove it to train anew"
+        ) from None
+    return epochs
 
 
 def epoch_record(report: EpochReport) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ocrsearch.config import Config, flatten
 from ocrsearch.data.charset import Charset
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import symbol_rows
-from ocrsearch.training.model_file import read_model_file, widen
+from ocrsearch.training.model_file import read_model_file
 
 SHARED_PREFIX = "encoder."
 """Between different architectures only weights of this name are kept."""
@@ -102,15 +102,10 @@ def read_start_weights(path: Path) -> StartWeights:
     Raises:
         BundleError: no such file, or not a model.
     """
-    content = read_model_file(path)
-    try:
-        config = Config.model_validate(content["config"])
-        charset = Charset.from_content(content)
-        tensors = widen(content["weights"])
-        digest = _digest(tensors, charset)
-    except Exception as error:  # any part may be of any kind
-        raise BundleError(f"{path}: damaged model ({type(error).__name__})") from None
-    return StartWeights(str(path), config, charset, tensors, digest)
+    model = read_model_file(path)
+    best, charset = model.networks[0], model.charset
+    digest = _digest(best.weights, charset)
+    return StartWeights(str(path), best.config, charset, best.weights, digest)
 
 
 def transfer_weights(

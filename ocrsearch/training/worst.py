@@ -8,8 +8,8 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.sheet import contact_sheet, write_sheet
-from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.evaluation import read_lines
+from ocrsearch.training.model_file import read_recogniser
 from ocrsearch.training.trainer import Trainer
 from ocrsearch.training.trial_files import BEST, WORST
 
@@ -21,7 +21,7 @@ def draw_worst(trainer: Trainer, val: LabelledImages, folder: Path) -> None:
 
     The trainer's network has the weights of that epoch afterwards.
     """
-    trainer.network.load_state_dict(load_tensors(folder / BEST)["weights"])
+    trainer.network.load_state_dict(read_recogniser(folder / BEST).weights)
     lines = trainer.val_lines
     reading = read_lines(trainer.network, trainer.architecture, lines, trainer.device)
     errors = []

@@ -153,7 +153,7 @@ def test_an_ensemble_with_a_spoilt_member_is_refused(
     path = tmp_path / "model.pt"
     parts = {key: content[key] for key in ("config", "weights", "metrics", "provenance")}
     torch.save({**content, "others": [parts, {**parts, "weights": {}}]}, path)
-    assert refusal(path) == "damaged model (RuntimeError)"
+    assert refusal(path).startswith("damaged model (its weights are not those of")
 
 
 def test_symbols_of_any_script_come_back(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert "no such model file" in refusal(tmp_path)
+    assert "a folder, not a file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "a text", "PK\x03\x04", "\x80\x04."])

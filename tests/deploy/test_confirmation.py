@@ -12,7 +12,7 @@ import torch
 
 from ocrsearch.deploy.confirmation import RESULT, confirm
 from ocrsearch.errors import StudyError
-from ocrsearch.training.model_file import read_model_file
+from ocrsearch.training.checkpoint import load_tensors
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -68,7 +68,7 @@ def test_best_confirms_and_exports(
     done = confirm(searched_url, "s", 1)
     assert result["trial"] == done.configurations[0].trial
     assert result["test"] == done.test
-    stored = read_model_file(path)["weights"]
+    stored = load_tensors(path)["weights"]
     assert {w.dtype for w in stored.values() if w.ndim > 1} == {torch.float16}
     shown = command(*arguments).out
     assert f"trial {result['trial']} is chosen by its mean" in shown
