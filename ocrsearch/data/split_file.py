@@ -67,7 +67,7 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
 def is_splits_file(path: Path) -> bool:
     """Whether a file is a table with the columns that splits need."""
     try:
-        return bool(read_rows(path, "csv", ("name", "split")))
+        return bool(read_rows(path, ("name", "split")))
     except DataError:
         return False
 
