@@ -156,34 +156,35 @@ class CommandResult:
         return content
 
 
+def untrained_bundle(architecture: str = "crnn", attention: str = "additive") -> Bundle:
+    """Make an untrained recogniser of the digits, whose output depends on the image."""
+    import torch
+
+    from ocrsearch.config import Config
+    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.models.factory import build_network
+
+    sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16}
+    if architecture != "classifier":
+        sizes["hidden_size"] = 16
+    model: dict[str, Any] = {"architecture": architecture, "encoder": sizes}
+    if architecture == "seq2seq":
+        model["decoder"] = {"attention": attention}
+    config = Config.model_validate({"images": {"height": 16}, "model": model})
+    network: Any = build_network(config, 10, seed=0)
+    with torch.no_grad():  # an untrained one would read nearly the same everywhere
+        network.head.weight *= 5.0
+        if architecture != "classifier":
+            network.head.bias[10] = -3.0  # the blank, or the end
+    charset = Charset("0123456789")
+    provenance = {"study": "made", "trial": 0, "data_options": {}}
+    return Bundle(config, charset, network.state_dict(), {"cer": 0.5}, provenance)
+
+
 @pytest.fixture(scope="session")
 def make_bundle() -> Callable[..., Bundle]:
     """Make an untrained recogniser of the digits, whose output depends on the picture."""
-
-    def make(architecture: str = "crnn", attention: str = "additive") -> Bundle:
-        import torch
-
-        from ocrsearch.config import Config
-        from ocrsearch.deploy.bundle import Bundle
-        from ocrsearch.models.factory import build_network
-
-        sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16}
-        if architecture != "classifier":
-            sizes["hidden_size"] = 16
-        model: dict[str, Any] = {"architecture": architecture, "encoder": sizes}
-        if architecture == "seq2seq":
-            model["decoder"] = {"attention": attention}
-        config = Config.model_validate({"images": {"height": 16}, "model": model})
-        network: Any = build_network(config, 10, seed=0)
-        with torch.no_grad():  # an untrained one would read nearly the same everywhere
-            network.head.weight *= 5.0
-            if architecture != "classifier":
-                network.head.bias[10] = -3.0  # the blank, or the end
-        charset = Charset("0123456789")
-        provenance = {"study": "made", "trial": 0, "data_options": {}}
-        return Bundle(config, charset, network.state_dict(), {"cer": 0.5}, provenance)
-
-    return make
+    return untrained_bundle
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def faults_of(case: Case, outcome: Outcome) -> list[str]:
         faults.append(f"exit code {outcome.code}")
     both = (outcome.out + outcome.err).decode("utf-8", "replace")
     faults += [repr(sign) for sign in FORBIDDEN if sign in both]
-    if (case.folder / EXECUTED).exists():
+    if any((folder / EXECUTED).exists() for folder in (case.folder, case.folder.parent)):
         faults.append("code was executed")
     lines = [line for line in outcome.err.splitlines() if line.strip()]
     if outcome.code == 1 and not lines:

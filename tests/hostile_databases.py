@@ -338,7 +338,7 @@ def write_hostile_database(folder: Path, seed: int) -> HostileDatabase:
         folder: an existing folder.
         seed: chooses the kind in turn, and by chance the damage and the command.
     """
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     kind = KINDS[seed % len(KINDS)]
     name = f"hostile-{seed}.db"
     file = folder / name
@@ -353,7 +353,7 @@ def write_hostile_database(folder: Path, seed: int) -> HostileDatabase:
 def write_damaged(folder: Path, kind: str, seed: int) -> Path:
     """Write a database with damage of one kind; see ``DAMAGES``."""
     file = folder / f"damaged-{seed}.db"
-    _damage(file, kind, random.Random(seed))  # noqa: S311
+    _damage(file, kind, random.Random(seed))
     return file
 
 

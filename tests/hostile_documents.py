@@ -46,7 +46,7 @@ def hostile_documents(seed: int, folder: Path, model: Path, n: int) -> Iterator[
     kinds = list(KINDS.items())
     for i in range(n):
         kind, make = kinds[i % len(kinds)]
-        rng = random.Random(f"{seed} {i}")  # noqa: S311
+        rng = random.Random(f"{seed} {i}")
         own = folder / f"{i:04d}"
         own.mkdir(parents=True)
         ending, content = make(rng)

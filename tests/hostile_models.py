@@ -50,7 +50,7 @@ def hostile_models(good: Path, seed: int, trace: Path | None = None) -> Iterator
         seed: of the sizes, places and values that are drawn.
         trace: a file that those make which run code, if they are read carelessly.
     """
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     content = torch.load(good, weights_only=True)
     yield from _archives(good, rng)
     yield from _pickles(good, rng, trace or good.with_name("trace"))
@@ -62,7 +62,7 @@ def hostile_models(good: Path, seed: int, trace: Path | None = None) -> Iterator
 
 def hostile_language_models(good: Path, seed: int) -> Iterator[Hostile]:
     """Yield hostile language models; the arguments are those of ``hostile_models``."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     with zipfile.ZipFile(good) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     yield Hostile("lm bomb", "zeros", _zipper({**members, "zz.npy": bytes(210 * MB)}))

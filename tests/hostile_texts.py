@@ -63,7 +63,7 @@ def hostile_texts(
         kind = names[i % len(names)]
         place = folder / f"{seed}-{i:04d}-{kind}"
         place.mkdir(parents=True)
-        rng = random.Random(f"{seed} {i}")  # noqa: S311 - for tests
+        rng = random.Random(f"{seed} {i}")
         name, arguments = KINDS[kind](rng, place, model)
         yield HostileText(kind, name, arguments, place)
 
