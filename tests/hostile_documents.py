@@ -178,7 +178,7 @@ def _animated(rng: random.Random) -> Content:
 
 
 def _pdf_pages(rng: random.Random) -> Content:
-    n, side = rng.choice([(20_000, 100), (11_000, 1), (3, 14_000), (2, 0), (400, 60)])
+    n, side = rng.choice([(20_000, 100), (11_000, 1), (3, 14_000), (2, 0), (150, 60)])
     return "pdf", pdf_file(n, side, b"0 0 9 9 re f")
 
 

@@ -219,17 +219,17 @@ def _page(read: PagePrediction, number: int) -> Row:
 
 
 def _unreadable(row: Row) -> list[dict[str, str]]:
-    """Return the pages of a file that no way of turning them makes readable."""
-    return [
-        {
-            "file": row["file"],
-            "reason": f"{_place(row, page)}: no orientation reads with confidence (mean of a "
-            f"character {page['confidence']:.2f}); check that the page is level and that the "
-            "model knows its script",
-        }
-        for page in row.get("pages", ())
-        if not page["readable"]
-    ]
+    """Return why pages of a file are not readable whichever way they are turned, if any are."""
+    pages = [page for page in row.get("pages", ()) if not page["readable"]]
+    if not pages:
+        return []
+    more = f" and {len(pages) - 1} more pages" if len(pages) > 1 else ""
+    reason = (
+        f"{_place(row, pages[0])}{more}: no orientation reads with confidence (mean of a character "
+        f"{pages[0]['confidence']:.2f}); check that the page is level and that the model knows its "
+        "script"
+    )
+    return [{"file": row["file"], "reason": reason}]
 
 
 def _print_notes(row: Row) -> None:

@@ -63,6 +63,10 @@ class DamagedTrial:
     reason: str
 
 
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
+"""Raised by damaged databases. SQLite's own message need not be UTF-8 if it quotes a name."""
+
+
 class StudyStorage(optuna.storages.RDBStorage):
     """Reads the same trials as Optuna's own, faster; all else is Optuna's.
 
@@ -224,7 +228,7 @@ class StudyStorage(optuna.storages.RDBStorage):
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except (SQLAlchemyError, sqlite3.Error, OverflowError) as error:
+        except (*DATABASE_ERRORS, OverflowError) as error:
             shown_url = self.engine.url.render_as_string(hide_password=True)
             where = self.engine.url.database if self.engine.name == "sqlite" else shown_url
             raise StudyError(
@@ -235,6 +239,8 @@ class StudyStorage(optuna.storages.RDBStorage):
 def database_reason(error: BaseException) -> str:
     """Return in a line what a database says is wrong, without the statement and its values."""
     cause = getattr(error, "orig", None) or error
+    if isinstance(cause, UnicodeDecodeError):
+        return "its tables are damaged"
     first = cause.args[0] if cause.args else ""
     said = first.get("M", "") if isinstance(first, dict) else str(cause)
     if OVER_TIME in said:

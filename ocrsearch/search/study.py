@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import re
-import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from copy import copy
@@ -54,7 +53,13 @@ from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresq
 from ocrsearch.search.read_only import may_write, read_only_connector, refuse_unwritable
 from ocrsearch.search.records import trial_problem
 from ocrsearch.search.space import Space, Values
-from ocrsearch.search.storage import DamagedTrial, StudyStorage, database_reason, schema_problem
+from ocrsearch.search.storage import (
+    DATABASE_ERRORS,
+    DamagedTrial,
+    StudyStorage,
+    database_reason,
+    schema_problem,
+)
 from ocrsearch.training.epochs import best_epoch
 
 logger = logging.getLogger(__name__)
@@ -198,7 +203,7 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
         if create:
             return _open_to_write(file, url)
         return _open_to_read(file, url)
-    except (SQLAlchemyError, sqlite3.Error, RuntimeError, StorageInternalError) as error:
+    except (*DATABASE_ERRORS, RuntimeError, StorageInternalError) as error:
         reason = schema_problem(error, url) or database_reason(error.__cause__ or error)
         raise StudyError(f"{file}: cannot open the study database: {reason}") from None
 
