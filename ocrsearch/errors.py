@@ -46,6 +46,10 @@ class TrainingError(OcrSearchError):
     """A training that cannot begin, or go on where it was."""
 
 
+class CheckpointError(TrainingError):
+    """A checkpoint of the right training whose contents cannot be used."""
+
+
 class BundleError(OcrSearchError):
     """A model file that is missing, damaged, or not one of ours."""
 

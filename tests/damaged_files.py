@@ -264,6 +264,7 @@ NOT_A_PICTURE = "not a picture"
 DAMAGED = "damaged picture"
 TOO_LARGE = "too large a picture"
 EMPTY_LABEL = "the label is empty"
+BLANK = "a blank picture"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
@@ -351,11 +352,11 @@ KINDS: dict[str, Kind] = {
     "more behind": Kind(".jpg", changed(lambda content: content + bytes(500), "JPEG"), shows=True),
     "texts within": Kind(".png", with_text, shows=True),
     "link": Kind(".png", link, shows=True),
-    "one pixel": Kind(".png", of_size(1, 1), label=lambda text: text[:1]),
-    "one pixel high": Kind(".png", of_size(60, 1)),
-    "one pixel wide": Kind(".png", of_size(1, 60), label=lambda text: text[:1]),
-    "very wide": Kind(".png", of_size(800, 8)),
-    "very high": Kind(".png", of_size(8, 800), label=lambda text: text[:1]),
+    "one pixel": Kind(".png", of_size(1, 1), BLANK, label=lambda text: text[:1]),
+    "one pixel high": Kind(".png", of_size(60, 1), BLANK),
+    "one pixel wide": Kind(".png", of_size(1, 60), BLANK, label=lambda text: text[:1]),
+    "very wide": Kind(".png", of_size(800, 8), BLANK),
+    "very high": Kind(".png", of_size(8, 800), BLANK, label=lambda text: text[:1]),
     "space in name": Kind(".png", whole("PNG"), shows=True, stem=lambda s: f" {s} x "),
     "line end in name": Kind(".png", whole("PNG"), shows=True, stem=lambda s: f"{s}\nx"),
     "brackets in name": Kind(".png", whole("PNG"), shows=True, stem=lambda s: f"[red]{s}[bold]"),

@@ -114,7 +114,7 @@ def test_from_pictures_to_recognised_text(place: Path) -> None:
     more = json.loads(ran(search(place, "--trials", "4", *by_group), place))
     assert (more["n_finished"], more["n_epochs"]) == (4, 2)
 
-    best = json.loads(ran(command("best", "--export", "model.pt", "--json"), place))
+    best = json.loads(ran(command("best", "--force", "--export", "model.pt", "--json"), place))
     assert best["study"] == "tiny-pictures"
     assert best["value"] == found["best_cer"] or best["value"] < found["best_cer"]
     data = f"captcha:{place / 'pictures'}"

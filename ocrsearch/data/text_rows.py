@@ -12,6 +12,7 @@ import numpy as np
 from ocrsearch.data.images import picture_of, read_image
 from ocrsearch.data.layout import find_lines
 from ocrsearch.data.samples import Drawable, GrayImage, Sample
+from ocrsearch.machine import n_reading_threads
 
 MAX_LOOKED_AT = 40
 """Pictures of which the layout is looked at, evenly spread."""
@@ -52,7 +53,7 @@ def find_several_rows(samples: Sequence[Sample]) -> SeveralRows:
     """Look at some of the pictures of samples, all of which can be read."""
     ids = np.linspace(0, len(samples) - 1, min(len(samples), MAX_LOOKED_AT)).astype(int)
     some = [samples[i] for i in ids]
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(n_reading_threads()) as pool:
         counts = list(pool.map(lambda sample: count_rows(_whole(sample.image)), some))
     names = [sample.name for sample, n in zip(some, counts, strict=True) if n > 1]
     return SeveralRows(len(some), names)

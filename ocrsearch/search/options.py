@@ -149,6 +149,7 @@ class SearchArguments(TypedDict, total=False):
     keep_err: bool
     max_bad: float
     bidi: BidiSetting
+    columns: str
     add: str
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrsearch.config import Config
-from ocrsearch.errors import BundleError, TrainingError
+from ocrsearch.errors import BundleError, CheckpointError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.epochs import Epochs, epochs_result
@@ -34,8 +34,8 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
 
     Raises:
         DivergedError: the loss became NaN or infinite.
-        TrainingError: the folder has files of another study or configuration, or a checkpoint that
-            is not one of this training.
+        TrainingError: the folder has files of another study or configuration.
+        CheckpointError: its checkpoint has contents that cannot be used.
         OSError: a checkpoint cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def _restore(trainer: Trainer, saved: dict[str, Any], path: Path) -> Epochs:
     except Exception as error:  # any part may be of any kind
         if is_out_of_memory(error):
             raise
-        raise TrainingError(
+        raise CheckpointError(
             f"{path}: damaged checkpoint ({type(error).__name__}); remove it to train anew"
         ) from None
     return epochs

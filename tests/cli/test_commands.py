@@ -260,6 +260,7 @@ def test_predict_as_json(command: Command, model_file: Path, number_folder: Path
                         "text": expected.text,
                         "confidence": expected.confidence,
                         "symbol_confidences": list(expected.symbol_confidences),
+                        "blank": False,
                     }
                 ],
             }

@@ -31,9 +31,9 @@ NAMES = ("normalize_polarity", "remove_ruling", "crop", "contrast", "threshold",
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of both polarities, low and higher than any is stored, with rules and shade."""
+    """Pictures of both polarities, lower and higher than any is stored, with rules and shade."""
     folder = tmp_path_factory.mktemp("lines")
-    for number, (height, is_light) in enumerate(itertools.product((1, 24, 150), (False, True))):
+    for number, (height, is_light) in enumerate(itertools.product((8, 24, 150), (False, True))):
         image = np.tile(np.linspace(230, 150, 3 * height), (height, 1)).astype(np.uint8)
         place, size = (height // 2, height * 3 // 4), height / 44
         cv2.putText(image, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, size, 40, 2)

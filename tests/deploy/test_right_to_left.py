@@ -114,7 +114,9 @@ def test_models_of_older_programs_reorder_nothing(values: dict[str, object]) -> 
 
 
 def test_an_order_that_there_is_not() -> None:
-    with pytest.raises(OptionError, match="--bidi left: must be one of auto, rtl, ltr, off"):
+    with pytest.raises(
+        OptionError, match="bidi: must be 'auto', 'rtl', 'ltr' or 'off', got 'left'"
+    ):
         DataOptions(bidi="left")
     with pytest.raises(DataError, match="bidi is 'x'"):
         Charset.from_content({"symbols": ["a"], "bidi": "x"})

@@ -71,7 +71,7 @@ def test_what_the_space_does_not_know_or_allow_is_left_to_the_sampler(url: str) 
 
 def test_an_unknown_study_and_one_with_nothing_in_common_are_refused(url: str) -> None:
     storage = open_storage(url)
-    with pytest.raises(StudyError, match="no such study in this database; there are old"):
+    with pytest.raises(StudyError, match="no study 'none' in this database; there are old"):
         earlier_trials(storage, "none", parse_space(SPACE, "new"))
     alien = "model: {architecture: crnn, encoder: {rnn_layers: {int: [1, 2]}}}"
     with pytest.raises(StudyError, match="no trained configuration with a value that this space"):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocrsearch.data.dataset import Dataset, open_dataset
-from ocrsearch.errors import DivergedError, OcrSearchError, TrainingError
+from ocrsearch.errors import CheckpointError, DivergedError, OcrSearchError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.engines.events import (
     EpochDone,
@@ -124,6 +124,8 @@ def train_job(
         if reason := _too_slow(job, latency_ms):
             return TrialFailed(job.number, "latency", reason, "", latency_ms)
         return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
+    except CheckpointError as error:
+        return TrialFailed(job.number, "crash", str(error), traceback.format_exc())
     except TrainingError as error:  # files of another training, which must not be overwritten
         return WorkerRefused(str(error))
     except DivergedError as error:

@@ -138,6 +138,7 @@ def test_a_script_that_cannot_be_run_again(
 ) -> None:
     """As one on standard input."""
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "<stdin>"))
+    script = str(tmp_path / "<stdin>")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
     write_set(synthesizer, tmp_path / "set", 2)
     assert (tmp_path / "set" / "labels.csv").exists()

@@ -289,7 +289,8 @@ def test_a_worker_that_the_system_kills_for_its_memory(
 def test_a_script_that_cannot_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one on standard input."""
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "<stdin>"))
+    script = str(tmp_path / "<stdin>")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", script, raising=False)
     engine = LocalEngine(1, WorkerSetup(tmp_path / "data", "cpu"))
     try:
         assert isinstance(Started(engine, lambda: None).next_event(), WorkerReady)
