@@ -19,6 +19,7 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.trial_weights import read_trial_weights
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import build_network
+from ocrsearch.models.layers import MAX_PARAMETERS
 from ocrsearch.results.query import BestTrial
 from ocrsearch.training.checkpoint import save_tensors
 from ocrsearch.training.model_file import FORMAT, VERSION, read_model_file
@@ -111,8 +112,13 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     """Write a bundle; the file appears whole or not at all.
 
     Raises:
-        BundleError: it cannot be written.
+        BundleError: it cannot be written, or its networks are too large together to be read.
     """
+    n_weights = sum(w.numel() for member in bundle.members for w in member.weights.values())
+    if n_weights > MAX_PARAMETERS:
+        raise BundleError(
+            f"{path}: {n_weights:,} weights in all, at most {MAX_PARAMETERS:,}; join fewer networks"
+        )
     content = {
         "format": FORMAT,
         "version": VERSION,

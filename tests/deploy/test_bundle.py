@@ -403,3 +403,15 @@ def test_a_whole_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     torch.save(nn.Linear(2, 2), path)
     assert "could run code; refused" in refusal(path)
+
+
+def test_networks_that_are_too_large_together_are_not_written(
+    make_bundle: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle()
+    n_weights = sum(w.numel() for w in bundle.weights.values())
+    monkeypatch.setattr("ocrsearch.deploy.bundle.MAX_PARAMETERS", n_weights)
+    save_bundle(bundle, tmp_path / "one.pt")
+    with pytest.raises(BundleError, match=r"two\.pt: [\d,]+ weights in all, at most"):
+        save_bundle(replace(bundle, others=(bundle,)), tmp_path / "two.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.pt"]
