@@ -59,7 +59,7 @@ def _interrupts_kept() -> Iterator[None]:
 
 def _refuse_empty(args: Sequence[str]) -> None:
     for before, word in zip(("", *args), args, strict=False):
-        is_option = word.startswith("--") and word.endswith("=")
+        is_option = word.startswith("--") and word.find("=") == len(word) - 1
         name = word[:-1] if is_option else before
         if (is_option or not word) and name not in MAY_BE_EMPTY:
             where = name if name.startswith("-") else "an argument"

@@ -95,7 +95,8 @@ def _picture_pages(path: Path) -> Iterator[GrayImage]:
                     return
             if number == MAX_PAGES:
                 raise ImageError(f"{path}: more than {MAX_PAGES:,} pages; split the file")
-            place = _place(image)
+            with image_errors(path):
+                place = _place(image)
             n_shared += image.width * image.height * (place in places)
             places.add(place)
             if n_shared > SHARED_PIXELS:

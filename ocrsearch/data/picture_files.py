@@ -60,4 +60,8 @@ def find_pictures(
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+    """Whether a file is hidden; not an image whose label begins with a point, as ``.75.png``."""
+    *folders, name = path.relative_to(folder).parts
+    if any(part.startswith(".") for part in folders) or name.startswith("._"):
+        return True
+    return name.startswith(".") and not Path(name[1:]).suffix

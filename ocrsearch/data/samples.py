@@ -69,14 +69,21 @@ def without_controls(samples: Sequence[Sample], setting: str) -> list[Sample]:
         samples: in any order, which is kept.
         setting: how labels are reordered, see ``resolve_bidi``.
     """
-    marked = {i for i, sample in enumerate(samples) if has_controls(sample.text)}
+    unicode = [sample.text.isascii() or _is_unicode(sample.text) for sample in samples]
+    marked = {i for i, s in enumerate(samples) if unicode[i] and has_controls(s.text)}
     if not marked:
         return list(samples)
-    bidi = resolve_bidi(setting, (sample.text for sample in samples))
+    texts = (s.text for i, s in enumerate(samples) if unicode[i])
+    bidi = resolve_bidi(setting, texts)
     return [
         replace(sample, text=remove_controls(sample.text, bidi)) if i in marked else sample
         for i, sample in enumerate(samples)
     ]
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text has no halves of surrogate pairs, which stand for bytes that are no text."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def is_split(value: object) -> TypeGuard[Split]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def save_images(
         raise OptionError(problem, "output")
     rows: list[tuple[str, str, str]] = []
     bad: list[BadSample] = []
+    taken: Counter[str] = Counter()
     with replacing_folder(folder) as temporary:
         for sample in samples:
             if n is not None and len(rows) == n:
@@ -51,7 +53,7 @@ def save_images(
             if isinstance(picture, str):
                 bad.append(BadSample(sample.name, picture))
                 continue
-            name = _file_name(sample.text, {row[0] for row in rows})
+            name = _file_name(sample.text, taken)
             (temporary / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
             rows.append((name, sample.text, sample.split or ""))
         if not rows:
@@ -62,10 +64,12 @@ def save_images(
     return len(rows), bad
 
 
-def _file_name(text: str, taken: set[str]) -> str:
+def _file_name(text: str, taken: Counter[str]) -> str:
     """Return a label as the name of a file, with a number if the name is taken."""
     stem = _NOT_IN_NAMES.sub("_", text)[:MAX_NAME] or "_"
-    name, number = f"{stem}.png", 2
-    while name in taken:
-        name, number = f"{stem}.{number}.png", number + 1
-    return name
+    taken[stem] += 1
+    name = stem if taken[stem] == 1 else f"{stem}.{taken[stem]}"
+    if name != stem and name in taken:  # it is the label of another image
+        return _file_name(text, taken)
+    taken[name] += name != stem
+    return f"{name}.png"

@@ -133,6 +133,7 @@ def search(
         storage = open_storage(options.storage, create=True)
         is_new = not exists(storage, name)
         folder = study_folder(options.storage, name, is_new=is_new)
+        refuse_foreign_folder(storage, name, folder)  # before anything in it is tidied up
         with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
             stack.callback(write_log_back, storage)
             refuse_foreign_folder(storage, name, folder)

@@ -114,6 +114,7 @@ class Coordinator:
         self._sum_up_infeasible()
         for running in self.status.running.values():
             self.ledger.note_unfinished(running)
+        self.ledger.note_waiting()
         if ending in ("trials", "target", "exhausted", "patience", "infeasible"):
             with self.ledger.turn():
                 if self.sharing.leave():

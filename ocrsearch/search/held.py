@@ -42,7 +42,7 @@ class HeldFiles:
     is_there: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        self._marks = {path: mark(path) for path in self._paths()}
+        self._marks = {path: _mark_if_known(path) for path in self._paths()}
         self._looked = time.monotonic()
 
     def _paths(self) -> list[Path]:
@@ -64,7 +64,11 @@ class HeldFiles:
             return
         self._looked = time.monotonic()
         for path, before in self._marks.items():
-            if before is not None and mark(path) != before:
+            try:
+                is_lost = before is not None and mark(path) != before
+            except OSError:  # a network folder that does not answer for a moment
+                continue
+            if is_lost:
                 raise LostError(self._loss(path))
         if not self.is_there():
             raise LostError(
@@ -106,9 +110,20 @@ class HeldFiles:
 
 
 def mark(path: Path) -> Mark:
-    """Return the device and inode of a path."""
+    """Return the device and inode of a path.
+
+    Raises:
+        OSError: a disk or a server does not answer, which does not mean that the file is gone.
+    """
     try:
         found = path.stat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
+
+
+def _mark_if_known(path: Path) -> Mark:
+    try:
+        return mark(path)
+    except OSError:
+        return None

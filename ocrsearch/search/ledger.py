@@ -207,6 +207,13 @@ class Ledger:
         if running.epochs:
             self._note_best(*_standing(running))
 
+    def note_waiting(self) -> None:
+        """Note trials that an earlier search left unfinished and this one did not come to."""
+        for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            epochs = trial.user_attrs.get("epochs")
+            if epochs and (trial_folder(self._folder, trial.number) / BEST).exists():
+                self._note_best(rank(trial), best_epoch(epochs)["exact"], trial.params)
+
     def _keep_weights(self, running: Running) -> None:
         key, exact, values = _standing(running)
         self._weights.keep(key, self._may_go_on)

@@ -43,7 +43,7 @@ MAX_TEXT = 8_000_000
 MAX_TOTAL_TEXT = 500_000_000
 """Most characters that are read of one table."""
 
-MAX_ROWS = 1_000_000
+MAX_ROWS = 2_000_000
 """Most rows that are read of one table."""
 
 MAX_NUMBER = 10**7
@@ -289,7 +289,7 @@ def _rows(connection: Connection, query: Any) -> list[Any]:
             url = connection.engine.url.render_as_string(hide_password=True)
             raise StudyError(
                 f"{url}: a table holds more than {MAX_ROWS:,} rows or {MAX_TOTAL_TEXT:,} "
-                "characters; ocrsearch did not write it"
+                "characters, which is more than ocrsearch reads"
             )
     return rows
 

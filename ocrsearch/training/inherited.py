@@ -89,7 +89,8 @@ def evaluation_options(
             "%s was trained on other data; its %s not used for %s",
             *(name, " and ".join(f"--{key}" for key in dropped) + f" {_is(dropped)}", data),
         )
-    return replace(own, group="", splits="", add="", **given)
+    foreign = {"group": "", "splits": "", "add": "", "columns": ""}
+    return replace(own, **{**foreign, **given})
 
 
 def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions | None:
@@ -131,7 +132,8 @@ def _check_added(name: str, spec: str) -> None:
 def _was_moved(data: str, options: DataOptions, fingerprint: object) -> bool:
     """Whether data in another place is that of a model; read only if its splits would differ."""
     usual = DataOptions()
-    if all(getattr(options, name) == getattr(usual, name) for name in SPLIT_OPTIONS):
+    same_splits = all(getattr(options, name) == getattr(usual, name) for name in SPLIT_OPTIONS)
+    if same_splits or options.add:  # what a model adds may be any folder: it is not read here
         return False
     try:
         return load_dataset(data, options).fingerprint == fingerprint

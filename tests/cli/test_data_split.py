@@ -90,10 +90,12 @@ def test_wrong_options_are_one_line(
     assert len(result.err.splitlines()) == 1
 
 
-def save_with_options(model_file: Path, options: dict[str, Any], path: Path) -> Path:
+def save_with_options(
+    model_file: Path, options: dict[str, Any], path: Path, data: object = ""
+) -> Path:
     """Write a model as of a search whose data was read with the given options."""
     content = torch.load(model_file, weights_only=True)
-    content["provenance"]["data_options"] = options
+    content["provenance"] |= {"data_options": options, "data": data}
     torch.save(content, path)
     return path
 
@@ -106,7 +108,7 @@ def test_evaluate_splits_as_the_search_did(
     text = file.read_text().replace(",val,", ",test,")
     file.write_text(text)
     stored = {"splits": str(file)}
-    model = save_with_options(model_file, stored, tmp_path / "model.pt")
+    model = save_with_options(model_file, stored, tmp_path / "model.pt", str(number_folder))
 
     def n(*arguments: object) -> int:
         result = command("evaluate", model, "--data", number_folder, "--json", *arguments)

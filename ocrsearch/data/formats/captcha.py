@@ -42,7 +42,7 @@ def read(path: Path) -> list[Sample]:
 
 
 def _is_picture(path: Path) -> bool:
-    return not path.name.startswith(".") and not path.is_dir() and holds_picture(path)
+    return not path.name.startswith("._") and not path.is_dir() and holds_picture(path)
 
 
 def _label(name: str) -> str:

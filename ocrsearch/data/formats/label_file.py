@@ -143,6 +143,10 @@ def is_inside(path: Path, folder: Path) -> bool:
     return real_path(path).is_relative_to(real_path(folder))
 
 
+SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
+"""Other usual names of splits."""
+
+
 def read_split(value: str | None, where: str) -> Split | None:
     """Return the split that a field names, in any case, or None where it is empty.
 
@@ -150,6 +154,7 @@ def read_split(value: str | None, where: str) -> Split | None:
         DataError: another word.
     """
     name = (value or "").strip().lower()
+    name = SPLIT_NAMES.get(name, name)
     if is_split(name):
         return name
     if name:
