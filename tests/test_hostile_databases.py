@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrsearch.errors import StudyError
+from ocrsearch.search.guarded_sqlite import refuse_unusual
 from tests.hostile_databases import KINDS, write_hostile_database
 
 if TYPE_CHECKING:
@@ -43,3 +46,12 @@ def test_a_hostile_database_is_a_line(
     if result.code:
         assert result.err.splitlines()[-1].startswith("ocrsearch: ")
     assert all(path.is_relative_to(tmp_path) for path in tmp_path.rglob("*"))
+
+
+def test_a_column_that_computes_its_values_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE t (a, b TEXT AS (hex(zeroblob(9))))")
+    connection.close()
+    with pytest.raises(StudyError, match="generated column"):
+        refuse_unusual(file)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ocrsearch.cli
+from ocrsearch.cli.endings import _refuse_empty
+from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -146,3 +148,9 @@ def test_an_output_that_is_full_is_named() -> None:
     done = run_program("$O space schema > /dev/full")
     assert done.returncode == 1
     assert done.stderr == "ocrsearch: standard output: No space left on device\n"
+
+
+def test_a_value_may_end_in_an_equals_sign() -> None:
+    _refuse_empty(["data", "split", "x", "--group=^(w.*)="])
+    with pytest.raises(OptionError, match="--storage: must not be empty"):
+        _refuse_empty(["run", "--storage="])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from bidi import get_display
@@ -18,6 +19,7 @@ from ocrsearch.data.bidi import (
     to_logical,
     to_visual,
 )
+from ocrsearch.data.samples import Sample, without_controls
 
 HEBREW = st.text("אבגדהושםץ", min_size=1, max_size=5)
 POINTED = st.lists(st.sampled_from(["שָׁ", "לוֹ", "ם", "בְּ", "א"]), min_size=1, max_size=3).map("".join)
@@ -177,3 +179,10 @@ def test_direction_marks_are_heeded_and_removed() -> None:
 )
 def test_kinds_of_texts(text: str, *, rtl: bool, mixed: bool) -> None:
     assert (has_rtl(text), is_mixed(text)) == (rtl, mixed)
+
+
+def test_labels_that_are_no_text_are_left_as_they_are() -> None:
+    texts = ["\u05d0\udcff\u200f", "\u05d0\u05d1\u200f", "ab"]
+    samples = [Sample(f"{i}", Path("x.png"), text) for i, text in enumerate(texts)]
+    found = [sample.text for sample in without_controls(samples, "auto")]
+    assert found == [texts[0], "\u05d0\u05d1", "ab"]

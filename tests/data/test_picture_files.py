@@ -201,3 +201,9 @@ def test_a_jpeg_2000_of_many_samples(tmp_path: Path) -> None:
 
     with pytest.raises(ImageError, match="too large a picture: 6000 x 6000"):
         read_image(path)
+
+
+def test_a_label_may_begin_with_a_point(tmp_path: Path) -> None:
+    for name in (".75.png", "._75.png", ".hidden", "1.png"):
+        Image.new("L", (9, 9), 9).save(tmp_path / name, "PNG")
+    assert [path.name for path in find_pictures(tmp_path).pictures] == [".75.png", "1.png"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -83,4 +84,16 @@ def test_an_error_is_explained_by_a_loss(held: HeldFiles, tmp_path: Path) -> Non
 
 def test_a_file_that_never_was_is_not_missed(tmp_path: Path) -> None:
     held = HeldFiles("s", tmp_path, tmp_path / "none.db", lambda: True)
+    held.look(now=True)
+
+
+def test_a_disk_that_does_not_answer_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = HeldFiles("s", tmp_path, None, lambda: True)
+
+    def no_answer(path: Path) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr("ocrsearch.search.held.mark", no_answer)
     held.look(now=True)

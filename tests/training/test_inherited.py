@@ -17,7 +17,7 @@ from ocrsearch.deploy.bundle import save_bundle
 from ocrsearch.deploy.single_training import TrainOptions, train
 from ocrsearch.errors import BundleError, OptionError
 from ocrsearch.search.options import SearchOptions
-from ocrsearch.training.inherited import inherited_options
+from ocrsearch.training.inherited import evaluation_options, inherited_options
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -172,3 +172,11 @@ def test_data_that_was_moved_is_split_as_it_was(
     options = inherited_options(f"captcha:{moved}", None, tmp_path / "m.pt")
     assert options == (DataOptions() if other_content else own)
     assert inherited_options("captcha:missing", None, tmp_path / "m.pt") == DataOptions()
+
+
+@pytest.mark.parametrize("given", [{}, {"group": "^b"}, {"splits": "s.csv"}, {"columns": ""}])
+def test_options_given_hold_for_other_data(given: dict[str, str]) -> None:
+    own = {"group": "^a", "splits": "own.csv", "columns": "image=FILE,text=LABEL"}
+    options = evaluation_options("model.pt", {"data": "x", "data_options": own}, "y", given)
+    expected = {"group": "", "splits": "", "add": "", "columns": "", **given}
+    assert {key: getattr(options, key) for key in expected} == expected
