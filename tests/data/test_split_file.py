@@ -77,7 +77,7 @@ def test_file_goes_before_what_the_data_says(tmp_path: Path) -> None:
         ("", "column name and split missing"),
         ("name,group\na,b\n", "column split missing"),
         ("name,split\n", "no rows"),
-        ("name,split\n\na,dev\n", "line 3: split is 'dev'"),
+        ("name,split\n\na,other\n", "line 3: split is 'other'"),
         ("name,split\na,train\n", "does not name 1 of 2 samples, first 'b'"),
     ],
 )
