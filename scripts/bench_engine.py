@@ -18,11 +18,12 @@ from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search.api import SearchOptions, search
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
+from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.space import Space, load_space, parse_space
 from ocrsearch.search.status import Limits, Status
-from ocrsearch.search.study import open_storage, open_study
+from ocrsearch.search.study import open_study
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 SpaceFile = Annotated[Path, typer.Option(help="Search space.")]

@@ -241,9 +241,10 @@ def study_db(
     Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was stopped, 5
     failed, 6 is infeasible, 7 is still running.
     """
+    from ocrsearch.search.database import open_storage, study_folder
     from ocrsearch.search.facts import StudyFacts
     from ocrsearch.search.space import parse_space
-    from ocrsearch.search.study import open_storage, open_study, study_folder
+    from ocrsearch.search.study import open_study
     from ocrsearch.training.checkpoint import save_tensors
     from ocrsearch.training.trial_files import trial_folder as folder_of
 

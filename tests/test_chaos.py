@@ -19,7 +19,8 @@ import optuna
 import pytest
 
 from ocrsearch.errors import StudyError
-from ocrsearch.search.study import REPEATED, open_storage
+from ocrsearch.search.database import open_storage
+from ocrsearch.search.study import REPEATED
 
 SPACE = """
 images: {height: 16}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from optuna.trial import TrialState
 
-from ocrsearch.search.study import REPEATED, ConfigurationStudy, open_storage
+from ocrsearch.search.database import open_storage
+from ocrsearch.search.study import REPEATED, ConfigurationStudy
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb

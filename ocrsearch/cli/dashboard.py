@@ -34,7 +34,7 @@ def dashboard(
             "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
         ) from None
     from ocrsearch.search.artifacts import existing_artifacts, open_artifacts
-    from ocrsearch.search.study import is_read_only, open_storage, shown_storage, study_folder
+    from ocrsearch.search.database import is_read_only, open_storage, shown_storage, study_folder
 
     study_storage = open_storage(storage)
     folder = study_folder(storage, "any").parent

@@ -23,11 +23,12 @@ from ocrsearch.errors import StudyError
 from ocrsearch.files import read_text_file, remove_leftovers, write_text_file
 from ocrsearch.machine import n_cores
 from ocrsearch.results.query import BestTrial, best_trials, load_study
+from ocrsearch.search.database import study_folder
 from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.facts import study_facts
-from ocrsearch.search.study import study_folder, study_lock
+from ocrsearch.search.study import study_lock
 from ocrsearch.training.epochs import Epochs, training_result
 from ocrsearch.training.trial_files import BEST, LAST, START, remove_folder
 

@@ -15,8 +15,8 @@ from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
+from ocrsearch.search.database import study_folder
 from ocrsearch.search.facts import study_facts
-from ocrsearch.search.study import study_folder
 from ocrsearch.training.metrics import Metrics
 
 ADDED = ("n_parameters", "size_mb", "multiply_adds", "latency_ms")

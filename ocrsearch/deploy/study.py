@@ -10,9 +10,9 @@ from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.explain import shown
 from ocrsearch.results.query import BestTrial, best_trials, learning_curves, trials_frame
 from ocrsearch.results.query import load_study as read_study
+from ocrsearch.search.database import study_folder
 from ocrsearch.search.facts import study_facts
 from ocrsearch.search.options import DEFAULT_STORAGE, storage_url
-from ocrsearch.search.study import study_folder
 
 if TYPE_CHECKING:
     import optuna

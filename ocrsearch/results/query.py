@@ -14,19 +14,12 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.errors import OcrSearchError, StudyError
+from ocrsearch.search.database import open_storage, shown_storage, study_folder
 from ocrsearch.search.facts import checked_facts, study_facts
 from ocrsearch.search.identity import check_folder
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.sharing import is_searched
-from ocrsearch.search.study import (
-    ORIGIN,
-    REPEATED,
-    ConfigurationStudy,
-    open_storage,
-    rank,
-    shown_storage,
-    study_folder,
-)
+from ocrsearch.search.study import ORIGIN, REPEATED, ConfigurationStudy, rank
 from ocrsearch.training.epochs import epochs_result
 from ocrsearch.training.trial_files import BEST, trial_folder
 

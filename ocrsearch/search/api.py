@@ -32,6 +32,13 @@ from ocrsearch.files import remove_leftovers, replacing
 from ocrsearch.machine import n_cores
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
+from ocrsearch.search.database import (
+    database_name,
+    open_storage,
+    shown_storage,
+    study_folder,
+    write_log_back,
+)
 from ocrsearch.search.engines.events import WorkerRefused
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.ray import RayEngine
@@ -51,15 +58,7 @@ from ocrsearch.search.sharing import Sharing, hold_study
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Status
 from ocrsearch.search.storage import database_reason
-from ocrsearch.search.study import (
-    database_name,
-    exists,
-    open_storage,
-    open_study,
-    shown_storage,
-    study_folder,
-    write_log_back,
-)
+from ocrsearch.search.study import exists, open_study
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.inherited import inherited_options
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder

@@ -21,6 +21,7 @@ from ocrsearch.errors import StudyError
 from ocrsearch.files import remove_leftovers
 from ocrsearch.search.chooser import Chooser
 from ocrsearch.search.constraints import Constraints
+from ocrsearch.search.database import make_durable
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -38,7 +39,7 @@ from ocrsearch.search.records import text_by_text
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, describe
-from ocrsearch.search.study import ORIGIN
+from ocrsearch.search.study import ORIGIN, backend_of
 from ocrsearch.training.epochs import best_epoch, training_result
 from ocrsearch.training.trial_files import trial_folder
 
@@ -205,6 +206,8 @@ class Coordinator:
             *(number, running.config, seed, folder, precision, latency, limit),
             study_id=self.study_id,
         )
+        if not running.n_reported:
+            make_durable(backend_of(self.study))
         self.engine.submit(job)
 
     def _precision(self, machine: Machine) -> str:

@@ -13,19 +13,12 @@ import optuna
 
 from ocrsearch.errors import StudyError
 from ocrsearch.search.artifacts import ARTIFACTS
+from ocrsearch.search.database import open_storage, refuse_read_only, shown_storage, study_folder
 from ocrsearch.search.facts import FACTS, ForeignStudyError, foreign_reason
 from ocrsearch.search.identity import check_folder
 from ocrsearch.search.postgresql import is_postgresql
 from ocrsearch.search.sharing import is_searched
-from ocrsearch.search.study import (
-    ConfigurationStudy,
-    exists,
-    open_storage,
-    refuse_read_only,
-    shown_storage,
-    study_folder,
-    study_lock,
-)
+from ocrsearch.search.study import ConfigurationStudy, exists, study_lock
 
 ARTIFACT_KEY = re.compile(r"artifacts:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 """System attribute of a trial that names an artifact; anything else could be a path."""

@@ -10,26 +10,20 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from ocrsearch.config import flatten
-from ocrsearch.errors import OptionError, StudyError
-from ocrsearch.files import output_problem
+from ocrsearch.errors import StudyError
 from ocrsearch.search.facts import (
     FACTS,
     ForeignStudyError,
@@ -37,29 +31,13 @@ from ocrsearch.search.facts import (
     foreign_reason,
     study_facts,
 )
-from ocrsearch.search.guarded_sqlite import (
-    TIMEOUT_S,
-    Connector,
-    GuardedConnection,
-    connect,
-    refuse_unusual,
-)
 from ocrsearch.search.held import LOCK
-from ocrsearch.search.identity import read_identity
-from ocrsearch.search.names import check_stored_name
-from ocrsearch.search.options import DEFAULT_STORAGE as DEFAULT_STORAGE
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
-from ocrsearch.search.postgresql import EXAMPLE, database_folder, open_postgresql
-from ocrsearch.search.read_only import may_write, read_only_connector, refuse_unwritable
+from ocrsearch.search.read_only import refuse_unwritable
 from ocrsearch.search.records import trial_problem
+from ocrsearch.search.rows import DamagedTrial
 from ocrsearch.search.space import Space, Values
-from ocrsearch.search.storage import (
-    DATABASE_ERRORS,
-    DamagedTrial,
-    StudyStorage,
-    database_reason,
-    schema_problem,
-)
+from ocrsearch.search.storage import StudyStorage
 from ocrsearch.training.epochs import best_epoch
 
 logger = logging.getLogger(__name__)
@@ -179,160 +157,6 @@ def as_configuration(trial: FrozenTrial) -> FrozenTrial:
     stopped = copy(trial)
     stopped.state = TrialState.PRUNED
     return stopped
-
-
-def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
-    """Open a study database.
-
-    Args:
-        url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
-        create: whether a missing file and its folder are made, or tables missing on a server.
-
-    Raises:
-        StudyError: no such database, or it cannot be opened.
-        OptionError: not such a URL.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    parsed = parse_storage(url)
-    if parsed.get_backend_name() == "postgresql":
-        return open_postgresql(parsed, create=create)
-    file = Path(str(parsed.database))
-    if not create and not file.exists():
-        raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
-    try:
-        if create:
-            return _open_to_write(file, url)
-        return _open_to_read(file, url)
-    except (*DATABASE_ERRORS, RuntimeError, StorageInternalError) as error:
-        reason = schema_problem(error, url) or database_reason(error.__cause__ or error)
-        raise StudyError(f"{file}: cannot open the study database: {reason}") from None
-
-
-def _open_to_write(file: Path, url: str) -> StudyStorage:
-    refuse_unwritable(file)
-    if problem := output_problem(file):
-        raise StudyError(f"{file}: {problem}")
-    if file.exists():
-        refuse_unusual(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    _let_readers_in(file)
-    files_folder(file).mkdir(parents=True, exist_ok=True)
-    return _open_in_turn(file, url)
-
-
-def _open_to_read(file: Path, url: str) -> StudyStorage:
-    reads_only = not may_write(file)
-    opened = read_only_connector(file) if reads_only else partial(connect, file)
-    refuse_unusual(file, opened)
-    if not _holds_studies(opened):
-        raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
-    if not reads_only:
-        return _open_in_turn(file, url)
-    return StudyStorage(url, engine_kwargs={"creator": opened}, skip_table_creation=True)
-
-
-def _open_in_turn(file: Path, url: str) -> StudyStorage:
-    """Open a file when no other process does: Optuna's way to make its tables bears no other."""
-    folder = files_folder(file)
-    options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
-    with FileLock(folder / ".lock") if os.access(folder, os.W_OK) else nullcontext():
-        return StudyStorage(url, engine_kwargs=options)
-
-
-def write_log_back(storage: optuna.storages.RDBStorage) -> None:
-    """Write the log of a SQLite file into it, so that a copy of the file alone is whole."""
-    if storage.engine.dialect.name == "sqlite":
-        with suppress(SQLAlchemyError), storage.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def refuse_read_only(url: str) -> None:
-    """Refuse a study database that this process may not change.
-
-    Raises:
-        StudyError: it is such a file.
-    """
-    parsed = parse_storage(url)
-    if parsed.get_backend_name() == "sqlite":
-        refuse_unwritable(Path(str(parsed.database)))
-
-
-def is_read_only(url: str) -> bool:
-    """Whether a study database is a file that this process may read and not change."""
-    parsed = parse_storage(url)
-    return parsed.get_backend_name() == "sqlite" and not may_write(Path(str(parsed.database)))
-
-
-def parse_storage(url: str) -> URL:
-    """Return the parts of a study database's URL.
-
-    Raises:
-        OptionError: not a database URL, or one of another kind of database.
-    """
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        without_password = re.sub(r":[^:/@]+@", ":***@", url)
-        raise OptionError(
-            f"not a database URL: {without_password}; write it as {DEFAULT_STORAGE} or {EXAMPLE}",
-            "storage",
-        ) from None
-    backend = parsed.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
-        raise OptionError(
-            f"{backend} is not supported; write it as {DEFAULT_STORAGE} or {EXAMPLE}", "storage"
-        )
-    file = parsed.database or ""
-    if backend == "sqlite" and (not Path(file).name or file == ":memory:"):
-        raise OptionError(f"{url} names no file; write it as {DEFAULT_STORAGE}", "storage")
-    if backend == "sqlite" and Path(str(parsed.database)).is_dir():
-        raise OptionError(f"{url} is a folder; write it as {DEFAULT_STORAGE}", "storage")
-    return parsed
-
-
-def shown_storage(url: str) -> str:
-    """Return a study database as a message may show it: its file, or its URL less the password."""
-    parsed = parse_storage(url)
-    if parsed.get_backend_name() == "sqlite":
-        return str(parsed.database)
-    return parsed.render_as_string(hide_password=True)
-
-
-def study_folder(storage_url: str, study_name: str, *, is_new: bool = False) -> Path:
-    """Return where the weights of a study are.
-
-    Beside a SQLite file, ``studies/ocrsearch/NAME`` for ``ocrsearch.db``; of a database on a
-    server ``studies/DATABASE/NAME`` in the folder that one works in, which all machines share.
-
-    Args:
-        storage_url: URL of the study database.
-        study_name: name of the study.
-        is_new: whether the study is about to be made. An older one may have its folder where
-            earlier versions put it, which was the same for files that differ in their ending.
-
-    Raises:
-        StudyError: the name is a path.
-    """
-    check_stored_name(study_name)
-    parsed = parse_storage(storage_url)
-    if parsed.get_backend_name() == "postgresql":
-        return database_folder(parsed) / study_name
-    file = Path(str(parsed.database))
-    folder, earlier = files_folder(file) / study_name, file.with_suffix("") / study_name
-    if is_new or folder.is_dir() or not earlier.is_dir():
-        return folder
-    owner = read_identity(earlier)
-    return earlier if owner is None or owner.database == file.name else folder
-
-
-def files_folder(file: Path) -> Path:
-    """Return where the folders of the studies in a SQLite file are; no other file has the same."""
-    return file.with_suffix("") if file.suffix == ".db" else file.with_name(f"{file.name}.d")
-
-
-def database_name(url: str) -> str:
-    """Return the name of a database: of its file without the folder, or on its server."""
-    return Path(str(parse_storage(url).database)).name
 
 
 @contextmanager
@@ -526,20 +350,3 @@ def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
             f"study {name!r}: began with another space, it differs at {', '.join(differ[:3])}; "
             f"{advice}"
         )
-
-
-def _let_readers_in(file: Path) -> None:
-    """Switch a SQLite file to write-ahead logging: reading and writing do not wait."""
-    with connect(file) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-
-
-def _holds_studies(opened: Connector) -> bool:
-    """Whether Optuna has made its tables there; opening it as a storage would make them."""
-    connection = opened()
-    try:
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
-        return found.fetchone() is not None
-    finally:
-        connection.close()

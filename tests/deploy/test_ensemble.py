@@ -17,7 +17,7 @@ from ocrsearch.deploy.ensemble import choose_members, make_ensemble
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import BestTrial, best_trials, load_study
-from ocrsearch.search.study import study_folder
+from ocrsearch.search.database import study_folder
 from ocrsearch.training.trial_files import BEST, trial_folder
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from ocrsearch.results.query import (
     load_study,
     trials_frame,
 )
+from ocrsearch.search.database import open_storage, study_folder
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.space import parse_space
-from ocrsearch.search.study import open_storage, open_study, study_folder, study_lock
+from ocrsearch.search.study import open_study, study_lock
 from ocrsearch.training.trial_files import trial_folder
 
 if TYPE_CHECKING:

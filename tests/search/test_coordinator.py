@@ -18,6 +18,7 @@ from ocrsearch.models.factory import build_network
 from ocrsearch.results.query import trial_metrics
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import MAX_FAILURES_IN_A_ROW, MAX_INFEASIBLE_IN_A_ROW, Coordinator
+from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.events import (
     EpochDone,
     Event,
@@ -33,7 +34,7 @@ from ocrsearch.search.kept_weights import N_KEPT
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.space import Space, parse_space
 from ocrsearch.search.status import Ending, Limits, Status, describe
-from ocrsearch.search.study import open_storage, open_study
+from ocrsearch.search.study import open_study
 from ocrsearch.training.trial_files import trial_folder
 
 SPACE = """

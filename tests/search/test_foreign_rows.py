@@ -11,10 +11,11 @@ import pytest
 from optuna.trial import TrialState
 
 from ocrsearch.errors import StudyError
+from ocrsearch.search.database import open_storage
 from ocrsearch.search.facts import FACTS, StudyFacts, study_facts
 from ocrsearch.search.ledger import n_without_gain
 from ocrsearch.search.status import Limits
-from ocrsearch.search.study import open_storage, open_study
+from ocrsearch.search.study import open_study
 from tests.hostile_databases import DAMAGES, write_damaged
 from tests.search.test_coordinator import ScriptedEngine, Setting, epoch, falling
 

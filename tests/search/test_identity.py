@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.errors import StudyError
+from ocrsearch.search.database import files_folder, study_folder
 from ocrsearch.search.identity import (
     IDENTITY,
     Identity,
@@ -17,7 +18,6 @@ from ocrsearch.search.identity import (
     read_identity,
     write_identity,
 )
-from ocrsearch.search.study import files_folder, study_folder
 
 ID, OTHER = "a" * 32, "b" * 32
 MINE = Identity(id=ID, study="s", database="one.db")

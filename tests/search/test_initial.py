@@ -12,13 +12,14 @@ from ocrsearch.config import Config
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.errors import BundleError, SpaceError, StudyError
+from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.events import Job, TrialDone
 from ocrsearch.search.engines.worker import train_job
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.initial import prepare_start
 from ocrsearch.search.schema import space_schema
 from ocrsearch.search.space import load_space, parse_space
-from ocrsearch.search.study import open_storage, open_study
+from ocrsearch.search.study import open_study
 from ocrsearch.training.weights import read_start_weights
 
 SPACE = """

@@ -19,9 +19,10 @@ from filelock import FileLock
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import best_trial
 from ocrsearch.search import read_only, study
+from ocrsearch.search.database import open_storage
 from ocrsearch.search.held import LOCK
 from ocrsearch.search.read_only import read_only_connector, refuse_unwritable
-from ocrsearch.search.study import is_locked, open_storage
+from ocrsearch.search.study import is_locked
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb

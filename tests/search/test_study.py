@@ -11,9 +11,10 @@ import optuna
 import pytest
 
 from ocrsearch.errors import StudyError
+from ocrsearch.search.database import make_durable, open_storage, write_log_back
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.space import parse_space
-from ocrsearch.search.study import open_storage, open_study, write_log_back
+from ocrsearch.search.study import backend_of, open_study
 
 
 def _open(url: str, n_studies: multiprocessing.Queue[int]) -> None:
@@ -66,3 +67,14 @@ def test_a_file_alone_is_a_whole_copy_after_a_search(tmp_path: Path) -> None:
     assert optuna.get_all_study_names(there) == ["s"]
     for opened in (storage, there):
         opened.engine.dispose()
+
+
+def test_what_was_told_is_in_the_file_and_not_only_in_its_log(tmp_path: Path) -> None:
+    file = tmp_path / "a.db"
+    storage = open_storage(f"sqlite:///{file}", create=True)
+    study = optuna.create_study(storage=storage, study_name="s")
+    study.set_user_attr("note", "written last")
+    assert b"written last" not in file.read_bytes()
+    make_durable(backend_of(study))
+    assert b"written last" in file.read_bytes()
+    storage.engine.dispose()

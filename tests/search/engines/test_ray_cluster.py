@@ -15,10 +15,10 @@ import pytest
 
 from ocrsearch.errors import OptionError
 from ocrsearch.search.api import SearchOptions, search
+from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.ray import ENVIRONMENT, LOOPBACK, LOOPBACK_ONLY, _room
 from ocrsearch.search.space import parse_space
 from ocrsearch.search.status import Status
-from ocrsearch.search.study import open_storage
 
 SPACE = """
 images: {height: 16}
