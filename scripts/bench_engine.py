@@ -21,7 +21,8 @@ from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space import Space, load_space, parse_space
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import load_space, parse_space
 from ocrsearch.search.status import Limits, Status
 from ocrsearch.search.study import open_study
 

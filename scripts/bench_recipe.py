@@ -31,7 +31,8 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.errors import OcrSearchError
 from ocrsearch.models import losses
 from ocrsearch.search.configuration import random_config, with_values
-from ocrsearch.search.space import Space, load_space
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import load_space
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.metrics import Metrics
 from ocrsearch.training.precision import faster_precision

@@ -223,7 +223,7 @@ def searched_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of a study, "s": four trained configurations on a few of the built-in digits."""
     from ocrsearch.data.options import DataOptions
     from ocrsearch.search.api import SearchOptions, search
-    from ocrsearch.search.space import parse_space
+    from ocrsearch.search.space_reading import parse_space
 
     url = f"sqlite:///{tmp_path_factory.mktemp('searched')}/test.db"
     data = DataOptions(train_share=0.02)
@@ -243,7 +243,7 @@ def study_db(
     """
     from ocrsearch.search.database import open_storage, study_folder
     from ocrsearch.search.facts import StudyFacts
-    from ocrsearch.search.space import parse_space
+    from ocrsearch.search.space_reading import parse_space
     from ocrsearch.search.study import open_study
     from ocrsearch.training.checkpoint import save_tensors
     from ocrsearch.training.trial_files import trial_folder as folder_of

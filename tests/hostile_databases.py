@@ -82,7 +82,7 @@ def good_database() -> Path:
     """Make a study of four trials, three of them finished, with weights that are none; once."""
     from ocrsearch.search.database import open_storage
     from ocrsearch.search.facts import StudyFacts
-    from ocrsearch.search.space import parse_space
+    from ocrsearch.search.space_reading import parse_space
     from ocrsearch.search.study import open_study
 
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))

@@ -31,7 +31,7 @@ from ocrsearch.results.query import list_studies, load_study
 from ocrsearch.search.database import open_storage, study_folder
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.sharing import OWNER, hold_study
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.study import REPEATED, open_study
 
 # a storage that is read has no end but its garbage, and the driver leaves what it cannot connect

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from ocrsearch.cli.app import app
 from ocrsearch.search.ready import ready_spaces
 from ocrsearch.search.settings import PromotionSettings, PrunerSettings, SamplerName
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

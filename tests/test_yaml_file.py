@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.errors import DataError, SpaceError
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.yaml_file import parse_yaml, read_yaml
 
 ALIASED_MAPS = "a0: &a0 {k: 1}\n" + "".join(

@@ -81,7 +81,7 @@ def check(
       ocrsearch space check mine.yaml
     """
     from ocrsearch.search.ready import find_space
-    from ocrsearch.search.space import load_space
+    from ocrsearch.search.space_reading import load_space
 
     file = find_space(space)
     checked = load_space(file)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.data.page import Mask, typical_height
+from ocrsearch.data.components import Mask, typical_height
 
 MAX_GAP = 1.5
 """Widest gap between components of a line, in heights of the higher one."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ocrsearch.data.components import MIN_TEXT_HEIGHT
 from ocrsearch.data.groups import Parts, bounds, count_words, group_ink
-from ocrsearch.data.page import MIN_TEXT_HEIGHT, Page, rule_boxes, upright_page
+from ocrsearch.data.page import Page, upright_page
 from ocrsearch.data.reading_order import reading_order
+from ocrsearch.data.rules import rule_boxes
 from ocrsearch.data.samples import GrayImage
 
 MAX_ANALYSED_PIXELS = 12_000_000

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrsearch.config import Config
-from ocrsearch.data.dataset import LabelledImages, save_dataset
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.dataset_files import save_dataset
 from ocrsearch.deploy.bundle import Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data

@@ -20,12 +20,8 @@ from filelock import FileLock, Timeout
 from pydantic import SkipValidation
 
 from ocrsearch.config import Config, flatten
-from ocrsearch.data.dataset import (
-    Dataset,
-    left_out_line,
-    load_dataset,
-    write_left_out,
-)
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.dataset_files import left_out_line, write_left_out
 from ocrsearch.data.options import DataOptions
 from ocrsearch.deploy.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.errors import TrainingError
@@ -34,7 +30,7 @@ from ocrsearch.files import remove_leftovers, write_text_file
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.feasibility import check_feasible
 from ocrsearch.search.options import DeviceName, Seed
-from ocrsearch.search.space import load_space
+from ocrsearch.search.space_reading import load_space
 from ocrsearch.training.device import installed_versions, select_device, training_threads
 from ocrsearch.training.epochs import Epochs, training_result
 from ocrsearch.training.inherited import inherited_options

@@ -8,7 +8,8 @@ from typing import Any
 from ocrsearch.config import Config, flatten
 from ocrsearch.errors import BundleError, SpaceError
 from ocrsearch.results.query import BestTrial
-from ocrsearch.search.space import Space, rebuild_space
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import rebuild_space
 from ocrsearch.training.model_file import OtherNetworkError, Recogniser, read_recogniser
 
 

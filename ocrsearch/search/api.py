@@ -16,13 +16,8 @@ from typing import Any, Unpack
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.data.dataset import (
-    Dataset,
-    left_out_line,
-    load_dataset,
-    save_dataset,
-    write_left_out,
-)
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.dataset_files import left_out_line, save_dataset, write_left_out
 from ocrsearch.data.options import DataOptions, absolute_spec
 from ocrsearch.data.specs import data_name, data_spec
 from ocrsearch.data.usable import Progress

@@ -10,7 +10,8 @@ from typing import Any
 
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import shown, suggestion
-from ocrsearch.search.space import Space, load_space, space_from_dict
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import load_space, space_from_dict
 
 PACKAGE = Path(__file__).parents[1]
 

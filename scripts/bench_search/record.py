@@ -15,9 +15,11 @@ import optuna
 import typer
 
 from ocrsearch.config import Config
-from ocrsearch.data.dataset import load_dataset, open_dataset, save_dataset
+from ocrsearch.data.dataset import load_dataset
+from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.data.options import DataOptions
-from ocrsearch.search.space import Values, load_space
+from ocrsearch.search.space import Values
+from ocrsearch.search.space_reading import load_space
 
 COLUMNS = ("configuration", "epoch", "cer", "val_loss", "exact", "seconds", "values")
 

@@ -24,7 +24,7 @@ from ocrsearch.deploy.bundle import save_bundle
 from ocrsearch.deploy.predictor import load
 from ocrsearch.search.database import open_storage
 from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.study import open_study
 from tests.conftest import draw_text
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from ocrsearch.config import ImageConfig
-from ocrsearch.data.dataset import Dataset, load_dataset, load_split, open_dataset, save_dataset
+from ocrsearch.data.dataset import Dataset, load_dataset, load_split
+from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.data.epochs import Epochs, training_epochs
 from ocrsearch.data.lines import Line, scaled_lines
 from ocrsearch.data.options import DataOptions

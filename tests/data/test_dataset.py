@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrsearch.data.dataset import (
-    PackedImages,
-    load_dataset,
-    load_split,
-    open_dataset,
-    save_dataset,
-)
+from ocrsearch.data.dataset import PackedImages, load_dataset, load_split
+from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.data.images import MAX_STORED_HEIGHT_PX
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS

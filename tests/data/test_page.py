@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.data.page import Mask, estimate_skew, find_rules, typical_height, upright_page
+from ocrsearch.data.components import Mask, typical_height
+from ocrsearch.data.page import estimate_skew, upright_page
+from ocrsearch.data.rules import find_rules
 from ocrsearch.data.samples import GrayImage
 
 PAPER, INK = 235, 40

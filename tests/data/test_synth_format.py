@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import ImageFont
 
-from ocrsearch.data.dataset import load_dataset, load_split, open_dataset, save_dataset
+from ocrsearch.data.dataset import load_dataset, load_split
+from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS
 from ocrsearch.data.specs import read_samples

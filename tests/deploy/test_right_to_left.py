@@ -12,13 +12,8 @@ import pytest
 
 from ocrsearch.data.bidi import Bidi
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    LabelledImages,
-    PackedImages,
-    load_dataset,
-    open_dataset,
-    save_dataset,
-)
+from ocrsearch.data.dataset import LabelledImages, PackedImages, load_dataset
+from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.deploy.attention_maps import attention_maps

@@ -24,7 +24,7 @@ from ocrsearch.results.query import (
 )
 from ocrsearch.search.database import open_storage, study_folder
 from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.study import open_study, study_lock
 from ocrsearch.training.trial_files import trial_folder
 

@@ -7,7 +7,7 @@ import pytest
 from ocrsearch.config import Config
 from ocrsearch.errors import OptionError
 from ocrsearch.search.configuration import random_config, with_values
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 
 SPACE = """
 images: {height: {choice: [16, 24, 32, 40, 48]}, preprocess: {crop: {choice: [true, false]}}}

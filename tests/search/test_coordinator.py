@@ -32,7 +32,8 @@ from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.feasibility import network_figures
 from ocrsearch.search.kept_weights import N_KEPT
 from ocrsearch.search.outcome import why_nothing_trained
-from ocrsearch.search.space import Space, parse_space
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.status import Ending, Limits, Status, describe
 from ocrsearch.search.study import open_study
 from ocrsearch.training.trial_files import trial_folder

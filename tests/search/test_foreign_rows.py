@@ -140,7 +140,7 @@ def test_an_older_study_gets_an_id(setting: Setting) -> None:
 @pytest.mark.parametrize("kind", [k for k in DAMAGES if k not in ("many rows", "long values")])
 @pytest.mark.parametrize("seed", range(2))
 def test_a_search_goes_on_or_ends_in_a_line(kind: str, seed: int, tmp_path: Path) -> None:
-    from ocrsearch.search.space import parse_space
+    from ocrsearch.search.space_reading import parse_space
     from tests.hostile_databases import SPACE as HOSTILE_SPACE
 
     space = parse_space(HOSTILE_SPACE, "tiny")

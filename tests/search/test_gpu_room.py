@@ -9,7 +9,7 @@ import pytest
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search.gpu_room import CONTEXT_MB, trials_at_once
-from ocrsearch.search.space import load_space
+from ocrsearch.search.space_reading import load_space
 
 TRAIN = LabelledImages(["a"], ["12345"], PackedImages.pack([np.zeros((32, 128), np.uint8)]))
 SPACE = load_space(Path("search_spaces/crnn.yaml"))

@@ -18,7 +18,7 @@ from ocrsearch.search.engines.worker import train_job
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.initial import prepare_start
 from ocrsearch.search.schema import space_schema
-from ocrsearch.search.space import load_space, parse_space
+from ocrsearch.search.space_reading import load_space, parse_space
 from ocrsearch.search.study import open_study
 from ocrsearch.training.weights import read_start_weights
 

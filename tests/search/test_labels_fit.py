@@ -8,7 +8,8 @@ import pytest
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.errors import InfeasibleError
 from ocrsearch.search.labels_fit import unfit_in_space
-from ocrsearch.search.space import Space, parse_space
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import parse_space
 
 
 def split_of(texts: list[str], width: int) -> LabelledImages:

@@ -12,7 +12,7 @@ import pytest
 from ocrsearch.errors import SpaceError
 from ocrsearch.search import ready
 from ocrsearch.search.ready import describe_space, find_space, open_space, ready_spaces
-from ocrsearch.search.space import load_space
+from ocrsearch.search.space_reading import load_space
 from tests.conftest import SPACE_YAML
 
 NAMES = ["amounts", "captcha", "classifier", "crnn", "digits", "lines", "quick", "seq2seq", "words"]

@@ -11,15 +11,8 @@ import pytest
 from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, Seq2SeqConfig
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, suggestion
-from ocrsearch.search.space import (
-    FixedValue,
-    Parameter,
-    Space,
-    Values,
-    flatten,
-    load_space,
-    parse_space,
-)
+from ocrsearch.search.space import FixedValue, Parameter, Space, Values, flatten
+from ocrsearch.search.space_reading import load_space, parse_space
 
 SHIPPED = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
 each_shipped_space = pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

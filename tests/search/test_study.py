@@ -13,7 +13,7 @@ import pytest
 from ocrsearch.errors import StudyError
 from ocrsearch.search.database import make_durable, open_storage, write_log_back
 from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.study import backend_of, open_study
 
 

@@ -9,7 +9,8 @@ import pytest
 from ocrsearch.errors import StudyError
 from ocrsearch.search.database import open_storage
 from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space import Space, parse_space
+from ocrsearch.search.space import Space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.study import EARLIER, open_study
 from ocrsearch.search.warm_start import N_EARLIER, earlier_trials, how_they_did
 

@@ -26,7 +26,8 @@ from ocrsearch.config import (
 )
 from ocrsearch.data import batches as batches_module
 from ocrsearch.data.batches import Batch
-from ocrsearch.data.dataset import Dataset, load_dataset, open_dataset, save_dataset
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.errors import DivergedError
 from ocrsearch.models import losses
 from ocrsearch.training import trainer as trainer_module

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
-from ocrsearch.data.dataset import Dataset, open_dataset
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.dataset_files import open_dataset
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.machine import n_cores
 from ocrsearch.search.engines.events import (

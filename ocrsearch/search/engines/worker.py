@@ -17,7 +17,8 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ocrsearch.data.dataset import Dataset, open_dataset
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.dataset_files import open_dataset
 from ocrsearch.errors import CheckpointError, DivergedError, OcrSearchError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.engines.events import (

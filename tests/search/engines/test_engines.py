@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, TrainingConfig
-from ocrsearch.data.dataset import Dataset, save_dataset
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.dataset_files import save_dataset
 from ocrsearch.errors import StudyError
 from ocrsearch.search.coordinator import Engine
 from ocrsearch.search.engines.events import (

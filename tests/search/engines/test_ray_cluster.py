@@ -17,7 +17,7 @@ from ocrsearch.errors import OptionError
 from ocrsearch.search.api import SearchOptions, search
 from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.ray import ENVIRONMENT, LOOPBACK, LOOPBACK_ONLY, _room
-from ocrsearch.search.space import parse_space
+from ocrsearch.search.space_reading import parse_space
 from ocrsearch.search.status import Status
 
 SPACE = """
