@@ -108,16 +108,14 @@ def search(
         **arguments: options by name, in place of those in ``options``: trials, study, storage,
             workers, timeout ("30m" or seconds), target, max_epochs, patience, max_disk,
             warm_start, init, seed, device, engine, address, gpus_per_worker; and how to read and
-            split the data: group, splits, split_seed, train_share, keep_err, max_bad, bidi, add.
-            See ``SearchOptions`` and ``DataOptions``.
+            split the data: group, splits, split_seed, train_share, keep_err, max_bad, bidi,
+            columns, add. See ``SearchOptions`` and ``DataOptions``.
 
     Raises:
         OcrSearchError: the space, the data, the study or an option is wrong.
     """
     options = search_options(options, arguments)
-    for name, function in (("observer", observer), ("progress", progress)):
-        if function is not None and not callable(function):
-            raise OptionError(f"must be a function, got {shown(function)}", name)
+    _check_functions(observer=observer, progress=progress)
     space = open_space(space)
     space = space if options.init is None else replace(space, init=options.init)
     data = data_spec(data)
@@ -125,32 +123,22 @@ def search(
     name = default_name(space, data) if options.study is None else check_study_name(options.study)
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
-        is_new = not exists(storage, name)
-        folder = study_folder(options.storage, name, is_new=is_new)
+        folder = study_folder(options.storage, name, is_new=not exists(storage, name))
         refuse_foreign_folder(storage, name, folder)  # before anything in it is tidied up
         with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
             stack.callback(write_log_back, storage)
-            refuse_foreign_folder(storage, name, folder)
+            refuse_foreign_folder(storage, name, folder)  # nobody else can change it now
             remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
-            own = sharing.folder(folder)
-            engine = stack.enter_context(_engine(options, own, space.init))
+            engine = stack.enter_context(_engine(options, sharing.folder(folder), space.init))
             dataset = load_dataset(data, data_options, progress)
-            space, init, start_line = _start_from(space, dataset)
-            unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_bad)
-            dataset = replace(dataset, bad=[*dataset.bad, *unfit])
-            facts = _facts(space, dataset, data_options, options.seed or 0, init)
-            notes = _notes(storage, facts, options) if is_new else []
-            study = _study(storage, name, space, facts, options.warm_start, sharing)
-            with sharing.turn():
-                identity = claim_study_folder(study, folder, database_name(options.storage))
-            left_out = _prepare_folder(dataset, folder, own, space.init)
-            write_identity(own / "data", identity)
-            sharing.held = _held(storage, study, folder)
+            place = _Place(storage, name, folder, sharing)
+            begun = _begin(space, dataset, options, data_options, place)
+            sharing.held = _held(storage, begun.study, folder)
             stack.enter_context(sharing.held.explained())
             coordinator = Coordinator(
-                study,
-                space,
-                dataset.splits["train"],
+                begun.study,
+                begun.space,
+                begun.dataset.splits["train"],
                 engine,
                 _limits(options),
                 folder,
@@ -158,34 +146,96 @@ def search(
                 sharing,
                 open_artifacts(folder.parent),
             )
-            for line in [*notes, *_seed_note(study, options.seed)]:
-                coordinator.observer(coordinator.status, line)
-            if left_out and observer:
-                observer(coordinator.status, left_out_line(dataset, left_out))
+            _announce(begun, coordinator)
             if coordinator.status.n_finished < options.trials:
-                coordinator.observer(coordinator.status, start_line)
-                _await_workers(engine, options, space, dataset)
+                _await_workers(engine, options, begun.space, begun.dataset)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
-            status, did = coordinator.status, how_they_did(study)
-            trained = status.best_value is not None
-            problem = None if trained else why_nothing_trained(study.get_trials(deepcopy=False))
-    n_bad = len(dataset.bad)
-    return SearchResult(name, options.storage, ending, status, n_bad, left_out, did, problem)
+            return _result(options, begun, coordinator.status, ending)
 
 
-def _study(
-    storage: optuna.storages.RDBStorage,
-    name: str,
+@dataclass(frozen=True)
+class _Place:
+    """Where a study is: its database, name and folder, shared with other coordinators."""
+
+    storage: optuna.storages.RDBStorage
+    name: str
+    folder: Path
+    sharing: Sharing
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A study that is ready to be searched.
+
+    Attributes:
+        study: opened study.
+        space: space, with the architecture of the model to initialise from, if there is one.
+        dataset: dataset, without the samples that no configuration can read.
+        left_out: list of the samples that are left out, if there are any.
+        notes: lines to report.
+    """
+
+    study: optuna.Study
+    space: Space
+    dataset: Dataset
+    left_out: Path | None
+    notes: list[str]
+
+
+def _begin(
     space: Space,
-    facts: StudyFacts,
-    warm_start: str | None,
-    sharing: Sharing,
-) -> optuna.Study:
+    dataset: Dataset,
+    options: SearchOptions,
+    data_options: DataOptions,
+    place: _Place,
+) -> _Begun:
+    """Open the study, claim its folder and write the files that the workers read."""
+    init = space.init
+    space, digest, start_line = _start_from(space, dataset)
+    unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_bad)
+    dataset = replace(dataset, bad=[*dataset.bad, *unfit])
+    facts = _facts(space, dataset, data_options, options.seed or 0, digest)
+    is_new = not exists(place.storage, place.name)
+    notes = _notes(place.storage, facts, options) if is_new else []
+    study = _study(place, space, facts, options.warm_start)
+    with place.sharing.turn():
+        identity = claim_study_folder(study, place.folder, database_name(options.storage))
+    own = place.sharing.folder(place.folder)
+    left_out = _prepare_folder(dataset, place.folder, own, init)
+    write_identity(own / "data", identity)
+    notes += _seed_note(study, options.seed)
+    notes += [left_out_line(dataset, left_out)] if left_out else []
+    notes += [start_line] if start_line else []
+    return _Begun(study, space, dataset, left_out, notes)
+
+
+def _announce(begun: _Begun, coordinator: Coordinator) -> None:
+    for line in begun.notes:
+        coordinator.observer(coordinator.status, line)
+
+
+def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Ending) -> SearchResult:
+    study, n_bad = begun.study, len(begun.dataset.bad)
+    is_trained = status.best_value is not None
+    problem = None if is_trained else why_nothing_trained(study.get_trials(deepcopy=False))
+    did = how_they_did(study)
+    return SearchResult(
+        *(study.study_name, options.storage, ending, status, n_bad, begun.left_out, did, problem)
+    )
+
+
+def _check_functions(**functions: object) -> None:
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise OptionError(f"must be a function, got {shown(function)}", name)
+
+
+def _study(place: _Place, space: Space, facts: StudyFacts, warm_start: str | None) -> optuna.Study:
     """Open the study; a new one begins with the best of an earlier one, if that is wanted."""
-    earlier = earlier_trials(storage, warm_start, space) if warm_start else []
-    with sharing.turn():
-        return open_study(storage, name, space, facts, earlier, sharing.slot)
+    earlier = earlier_trials(place.storage, warm_start, space) if warm_start else []
+    with place.sharing.turn():
+        return open_study(place.storage, place.name, space, facts, earlier, place.sharing.slot)
 
 
 def default_name(space: Space, data: str) -> str:

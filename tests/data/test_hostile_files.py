@@ -37,23 +37,23 @@ SPECIAL = {
 every_special = pytest.mark.parametrize("special", SPECIAL)
 
 
-def refused(spec: str, reason: str) -> None:
-    """Check that a data set is refused in one short line and at once."""
+def refusal(spec: str) -> str:
+    """Return why a data set is refused, which takes one short line and no time."""
     start = time.perf_counter()
     with pytest.raises(DataError) as caught:
         read_samples(spec)
     assert time.perf_counter() - start < 5
     message = str(caught.value)
-    assert reason in message
     assert "\n" not in message
     assert len(message) < 700
+    return message
 
 
 @every_special
 @pytest.mark.parametrize("label_format", ["csv", "tsv", "jsonl", "labels", "ppocr", "synth"])
 def test_a_label_file_that_is_none(label_format: str, special: str, tmp_path: Path) -> None:
     make_special(tmp_path / "file", special)
-    refused(f"{label_format}:{tmp_path}/file", SPECIAL[special])
+    assert SPECIAL[special] in refusal(f"{label_format}:{tmp_path}/file")
 
 
 @every_special
@@ -84,7 +84,7 @@ def test_a_text_that_a_folder_brings_and_that_is_none(
     if label_format == "iam" and name != "words.txt" and not is_file:
         assert read_samples(f"iam:{tmp_path}")  # a list that is no file is not a list
         return
-    refused(f"{label_format}:{tmp_path}", reason)
+    assert reason in refusal(f"{label_format}:{tmp_path}")
 
 
 @every_special
@@ -118,8 +118,8 @@ def test_a_label_that_is_a_link_to_elsewhere(target: str, tmp_path: Path) -> Non
     write_image(folder / "0.png")
     (folder / "0.gt.txt").symlink_to(target)
     (folder / "annotations" / "w.txt").symlink_to(Path("..") / target)
-    refused(f"gt:{folder}", "0.gt.txt: a link to a file outside")
-    refused(f"kalapa:{folder}", "w.txt: a link to a file outside")
+    assert "0.gt.txt: a link to a file outside" in refusal(f"gt:{folder}")
+    assert "w.txt: a link to a file outside" in refusal(f"kalapa:{folder}")
 
 
 def test_a_label_that_is_a_link_within_the_folder_is_read(tmp_path: Path) -> None:
@@ -160,7 +160,9 @@ def test_texts_with_odd_content(name: str, content: str, reason: str, tmp_path: 
     if "File name too long" in reason:  # only reading the image fails
         assert len(read_samples(f"{'csv' if name == 'a.csv' else 'ppocr'}:{spec}")) == 1
         return
-    refused({"a.json": "labels:", "a.jsonl": "jsonl:", "a.csv": "csv:"}[name] + spec, reason)
+    assert reason in refusal(
+        {"a.json": "labels:", "a.jsonl": "jsonl:", "a.csv": "csv:"}[name] + spec
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
@@ -168,7 +170,7 @@ def test_other_encodings_are_named_or_refused(encoding: str, tmp_path: Path) -> 
     path = tmp_path / "a.csv"
     path.write_bytes("image,text\nä.png,ü".encode(encoding))
     reason = {"utf-16": "UTF-16 text; save it as UTF-8", "utf-32": "UTF-16 text"}
-    refused(f"csv:{path}", reason.get(encoding, "save it as UTF-8"))
+    assert reason.get(encoding, "save it as UTF-8") in refusal(f"csv:{path}")
 
 
 def test_digits_that_unpack_without_end(tmp_path: Path) -> None:
@@ -176,15 +178,15 @@ def test_digits_that_unpack_without_end(tmp_path: Path) -> None:
     bomb = gzip.compress(header + bytes(20_000_000), 1)
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(bomb)
-    refused(f"mnist:{tmp_path}", "20000000 bytes behind its header")
+    assert "20000000 bytes behind its header" in refusal(f"mnist:{tmp_path}")
     path.write_bytes(gzip.compress(bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**32 - 1, 28, 28)))
-    refused(f"mnist:{tmp_path}", "at most 400000000 are read")
+    assert "at most 400000000 are read" in refusal(f"mnist:{tmp_path}")
 
 
 def test_a_recipe_that_names_itself(tmp_path: Path) -> None:
     for name, source in (("a", "synth:b.yaml"), ("b", "c.yaml"), ("c", "a.yaml")):
         (tmp_path / f"{name}.yaml").write_text(json.dumps({"kind": "digits", "source": source}))
-    refused(f"synth:{tmp_path}/a.yaml", "its source leads back to it")
+    assert "its source leads back to it" in refusal(f"synth:{tmp_path}/a.yaml")
 
 
 def test_fonts_that_grow_are_not_opened(tmp_path: Path) -> None:

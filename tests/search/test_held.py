@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +86,9 @@ def test_an_error_is_explained_by_a_loss(held: HeldFiles, tmp_path: Path) -> Non
 def test_a_file_that_never_was_is_not_missed(tmp_path: Path) -> None:
     held = HeldFiles("s", tmp_path, tmp_path / "none.db", lambda: True)
     held.look(now=True)
+    tmp_path.rename(tmp_path.with_name("moved"))
+    with pytest.raises(LostError, match=re.escape(f"{tmp_path} was deleted")):
+        held.look(now=True)
 
 
 def test_a_disk_that_does_not_answer_ends_nothing(
@@ -95,5 +99,9 @@ def test_a_disk_that_does_not_answer_ends_nothing(
     def no_answer(path: Path) -> None:
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr("ocrsearch.search.held.mark", no_answer)
-    held.look(now=True)
+    with monkeypatch.context() as unreachable:
+        unreachable.setattr("ocrsearch.search.held.mark", no_answer)
+        held.look(now=True)
+    tmp_path.rename(tmp_path.with_name("moved"))  # and that is seen when it answers again
+    with pytest.raises(LostError, match="was deleted"):
+        held.look(now=True)
