@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,15 +36,24 @@ def mount(*arguments: str) -> bool:
     return subprocess.run(["mount", *arguments], capture_output=True, check=False).returncode == 0
 
 
+@contextmanager
+def disk_of(size: str, folder: Path) -> Iterator[Path]:
+    """Mount a file system of a size at a new folder; skip the test where that cannot be done."""
+    folder.mkdir()
+    options = ("-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+    if sys.platform != "linux" or not mount(*options, str(folder)):
+        pytest.skip("no file system of a given size can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)):
-        pytest.skip("no file system of a given size can be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=False)
+    with disk_of("6m", tmp_path / "disk") as folder:
+        yield folder
 
 
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -106,16 +115,12 @@ ENDINGS = {"inspect": ".svg", "evaluate": ".html", "data split": ".csv", "studie
 @pytest.fixture
 def full_folder(tmp_path: Path) -> Iterator[Path]:
     """A folder on a file system on which no block is left, with an old file of each ending."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    if sys.platform != "linux" or not mount("-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)):
-        pytest.skip("no file system of a given size can be mounted here")
-    write_old_files(folder)
-    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
-        while True:
-            filler.write(bytes(4096))
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=False)
+    with disk_of("1m", tmp_path / "full") as folder:
+        write_old_files(folder)
+        with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+        yield folder
 
 
 def write_old_files(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import SetValues, Spec, output_file
+from ocrsearch.cli.options import SetValues, Spec, output_option
 from ocrsearch.cli.output import echo
 
 
@@ -24,13 +24,7 @@ def preview(
     values: SetValues = None,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(".png"),
-            help="PNG file to write.",
-        ),
+        output_option("PNG file to write.", ".png"),
     ] = Path("preview.png"),
     n: Annotated[int, typer.Option("--n", min=1, max=200, help="Number of images.")] = 12,
     seed: Annotated[

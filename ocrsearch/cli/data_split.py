@@ -6,9 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from ocrsearch.cli.options import OUTPUT_PANEL, Json, Spec, output_file, takes_data_options
+from ocrsearch.cli.options import Json, Spec, output_option, takes_data_options
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.cli.progress import reading_bar
 
@@ -18,14 +16,7 @@ def split(
     spec: Spec,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the splits to this CSV file, for --splits.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
+        output_option("Write the splits to this CSV file, for --splits."),
     ] = None,
     as_json: Json = False,
     *,

@@ -83,6 +83,23 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
     return check
 
 
+def output_option(help_text: str, suffix: str = "") -> Any:
+    """Return the option ``-o FILE`` of a command that writes a file.
+
+    Args:
+        help_text: help of the option.
+        suffix: end that the name must have; empty for any.
+    """
+    return typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        callback=output_file(suffix),
+        help=help_text,
+        rich_help_panel=OUTPUT_PANEL,
+    )
+
+
 def output_folder(
     context: typer.Context, param: typer.CallbackParam, path: Path | None
 ) -> Path | None:

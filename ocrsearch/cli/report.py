@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, OUTPUT_PANEL, Json, Storage, output_file
+from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, output_option
 from ocrsearch.cli.output import echo, print_json
 
 
@@ -20,14 +20,7 @@ def report(
     ] = None,
     output: Annotated[
         Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(".html"),
-            help="HTML file to write.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
+        output_option("HTML file to write.", ".html"),
     ] = Path("report.html"),
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import SPACE, Json, output_file
+from ocrsearch.cli.options import SPACE, Json, output_option
 from ocrsearch.cli.output import echo, print_json, shell, show_table
 from ocrsearch.errors import OptionError
 
@@ -42,13 +42,7 @@ def copy(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a ready search space.")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(),
-            help="YAML file to write. Default: NAME.yaml.",
-        ),
+        output_option("YAML file to write. Default: NAME.yaml."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
 ) -> None:

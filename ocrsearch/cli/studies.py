@@ -11,11 +11,10 @@ import typer
 
 from ocrsearch.cli.options import (
     DEFAULT_STORAGE,
-    OUTPUT_PANEL,
     Json,
     Storage,
     StudyName,
-    output_file,
+    output_option,
 )
 from ocrsearch.cli.output import echo, note, print_json, show_table
 from ocrsearch.printable import printable, spreadsheet_cell
@@ -74,14 +73,7 @@ def export(
     study: StudyName = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            callback=output_file(),
-            help="CSV file. Default: standard output.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
+        output_option("CSV file. Default: standard output."),
     ] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
