@@ -20,6 +20,9 @@ BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": make_digits}
 ACCEPTED = "a path, text such as 'captcha:FOLDER', or 'digits'"
 """Values that users give for a dataset."""
 
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings of label files that can lie beside the images that they name."""
+
 LABEL_FILE_NAMES = ("labels", "data", "train", "metadata", "words", "lines")
 """Label files of these names say nothing of what they are about; their folder does."""
 
@@ -109,12 +112,24 @@ def _read_bare_path(spec: str, columns: Columns) -> list[Sample]:
     path = _path(spec, spec)
     formats = list(all_formats().values())
     label_format = _recognised(path, formats)
+    if label_format is FORMATS["captcha"]:
+        _refuse_table_among_images(spec, path)
     if label_format:
         return _read(label_format, path, columns)
     if path.is_dir():
         return _read_label_file_in(spec, path, formats, columns)
     problem = "format not recognised" if path.exists() else "no such file, folder or built-in set"
     raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
+
+
+def _refuse_table_among_images(spec: str, folder: Path) -> None:
+    """Refuse a folder whose labels can be the names of its images or the rows of a table."""
+    tables = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in TABLE_SUFFIXES]
+    if tables:
+        raise DataError(
+            f"{spec}: holds images and the table {tables[0].name}; give captcha:{folder} if the "
+            f"names of the images are their labels, or {tables[0]}"
+        )
 
 
 def _recognised(path: Path, formats: list[LabelFormat]) -> LabelFormat | None:

@@ -24,6 +24,7 @@ from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
 from ocrsearch.data.specs import data_name, read_samples
 from ocrsearch.errors import DataError, ImageError, OptionError
+from tests.hostile_texts import write_image
 
 LABELS = ("a1", "Zürich", "e\u0301te\u0301", " 7 b ", "漢字")
 
@@ -899,3 +900,12 @@ def test_gt_takes_the_same_of_two_pictures_everywhere(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
 
     assert [s.name for s in read_samples(f"gt:{tmp_path}")] == ["a.tif"]
+
+
+def test_a_table_among_images_is_not_passed_over(tmp_path: Path) -> None:
+    write_image(tmp_path / "0001.png")
+    (tmp_path / "labels.csv").write_text("image,text\n0001.png,12\n")
+    with pytest.raises(DataError, match=r"images and the table labels\.csv; give captcha:"):
+        read_samples(str(tmp_path))
+    assert [s.text for s in read_samples(f"captcha:{tmp_path}")] == ["0001"]
+    assert [s.text for s in read_samples(str(tmp_path / "labels.csv"))] == ["12"]
