@@ -11,6 +11,7 @@ import io
 import os
 import random
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -97,11 +98,13 @@ def _stream(about: bytes, data: bytes) -> bytes:
     return b"<< %s /Length %d >>\nstream\n%s\nendstream" % (about, len(data), data)
 
 
-def _encoded(rng: random.Random, file_format: str, **options: object) -> bytes:
+def _encoded(rng: random.Random, file_format: str) -> bytes:
     size = (rng.randint(20, 90), rng.randint(20, 60))
     image = Image.frombytes("L", size, rng.randbytes(size[0] * size[1]))
+    # A PDF holds its dates; by default they are the current second, which no seed determines.
+    dates = {"creationDate": time.gmtime(0), "modDate": time.gmtime(0)}
     file = io.BytesIO()
-    image.save(file, file_format, **options)  # type: ignore[arg-type]
+    image.save(file, file_format, **(dates if file_format == "PDF" else {}))
     return file.getvalue()
 
 

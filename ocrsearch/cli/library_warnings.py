@@ -1,4 +1,4 @@
-"""Warnings that the library logs, as lines on standard error."""
+"""Warnings that this package logs, as lines on standard error; each is printed once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Lines(logging.Handler):
 def warnings_shown() -> Iterator[None]:
     """Print the warnings of the library while a command runs."""
     lines = _Lines()
-    logger = logging.getLogger("ocrsearch.search")
+    logger = logging.getLogger("ocrsearch")
     logger.addHandler(lines)
     try:
         yield
