@@ -30,8 +30,12 @@ PREFIX = "ocrsearch: "
 
 
 def complaint(result: CommandResult, code: int = 1) -> str:
-    """Return the one line with which a command ended, after its progress if it shows any."""
-    lines = [line for line in result.err.splitlines() if not line.endswith(PROGRESS)]
+    """Return the one line with which a command ended, after any progress and warnings."""
+    lines = [
+        line
+        for line in result.err.splitlines()
+        if not (line.endswith(PROGRESS) or line.startswith("warning: "))
+    ]
     assert len(lines) == 1, result.err
     assert lines[0].startswith(PREFIX)
     assert "internal error" not in lines[0]

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from ocrsearch.errors import StudyError
 from ocrsearch.results.query import best_trial
-from ocrsearch.search import read_only, study
+from ocrsearch.search import read_only
 from ocrsearch.search.database import open_storage
 from ocrsearch.search.held import LOCK
 from ocrsearch.search.read_only import read_only_connector, refuse_unwritable
@@ -208,7 +208,7 @@ def test_a_study_with_changes_in_the_log(copy: Path, monkeypatch: pytest.MonkeyP
     copy.with_suffix("").joinpath("tiny-numbers").rename(place / "renamed")
     (place / copy.stem).mkdir()
     (place / "renamed").rename(place / copy.stem / "renamed")
-    monkeypatch.setattr(study, "may_write", lambda file: False)
+    monkeypatch.setattr("ocrsearch.search.database.may_write", lambda file: False)
     assert best_trial(f"sqlite:///{place / copy.name}").study == "renamed"
     assert names(place) == sorted([copy.stem, copy.name, f"{copy.name}-wal"])
 
@@ -245,7 +245,7 @@ def test_the_dashboard_shows_and_says_so(
     served: list[Any] = []
     dashboard = pytest.importorskip("optuna_dashboard")
     monkeypatch.setattr(dashboard, "run_server", lambda storage, **kw: served.append((storage, kw)))
-    monkeypatch.setattr(study, "may_write", lambda file: False)
+    monkeypatch.setattr("ocrsearch.search.database.may_write", lambda file: False)
     result = command("dashboard", "--storage", f"sqlite:///{copy}")
     assert result.code == 130  # as after Ctrl-C
     assert f"{copy}: may only be read: it is shown and cannot be changed" in result.err

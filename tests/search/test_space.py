@@ -8,10 +8,10 @@ from typing import Any
 import optuna
 import pytest
 
-from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, Seq2SeqConfig
+from ocrsearch.config import ClassifierConfig, Config, CrnnConfig, Seq2SeqConfig, flatten
 from ocrsearch.errors import SpaceError
 from ocrsearch.explain import config_paths, suggestion
-from ocrsearch.search.space import FixedValue, Parameter, Space, Values, flatten
+from ocrsearch.search.space import FixedValue, Parameter, Space, Values
 from ocrsearch.search.space_reading import load_space, parse_space
 
 SHIPPED = sorted((Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
