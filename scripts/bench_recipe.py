@@ -13,6 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Annotated
@@ -61,14 +62,14 @@ def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
     losses.COLUMN_HEAD_WEIGHT = 0.0
 
 
-def without_blank_offset(trainer: Trainer) -> None:  # noqa: ARG001
-    """Let the blank be as likely as it wants from the first batch on."""
-    losses.BLANK_OFFSET = 0.0
+def without_flat_start(trainer: Trainer) -> None:
+    """Let CTC alone find where the symbols are."""
+    trainer.progress = replace(trainer.progress, aligned=True)
 
 
 def without_all(trainer: Trainer) -> None:
     """Leave out all three."""
-    for change in (without_column_norm, without_column_head, without_blank_offset):
+    for change in (without_column_norm, without_column_head, without_flat_start):
         change(trainer)
 
 
@@ -152,7 +153,7 @@ VARIANTS: dict[str, tuple[Change, list[str]]] = {
     "as it is": (unchanged, []),
     "no norm of the columns": (without_column_norm, []),
     "no second head": (without_column_head, []),
-    "no offset of the blank": (without_blank_offset, []),
+    "no flat start": (without_flat_start, []),
     "none of the three": (without_all, []),
     "all augmentation at once": (with_all_augmentation_at_once, []),
     "conv dropout at once too": (with_conv_dropout_too, []),
@@ -259,7 +260,6 @@ _data: dict[int, Dataset] = {}
 _specs: list[str] = []
 _recipe = {
     (losses, "COLUMN_HEAD_WEIGHT"): losses.COLUMN_HEAD_WEIGHT,
-    (losses, "BLANK_OFFSET"): losses.BLANK_OFFSET,
     (trainer_module, "READS_BELOW_CER"): trainer_module.READS_BELOW_CER,
     (trainer_module, "STRENGTH_ON_PLATEAU"): trainer_module.STRENGTH_ON_PLATEAU,
 }

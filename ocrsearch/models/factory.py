@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ocrsearch.config import Config
-from ocrsearch.data.batches import Batch
 from ocrsearch.models.beam import BeamSearch, ctc_beam_search
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
@@ -44,8 +43,10 @@ class Architecture:
         build: from its configuration class, picture height and number of symbols to a module.
         encode: from the module, images (B, 1, H, W) and widths (B,) to the output that loss and
             decoding both begin with.
-        loss: from the module, its output, a batch and the number of batches trained before to
-            a scalar.
+        loss: from the module, its output, a batch, the number of batches trained before and
+            ``flat``, whether this is still the flat start, to a scalar.
+        ctc_head: from the module and its output to the (B, T, V) log probabilities by which the
+            flat start is ended; None for an architecture that needs none.
         greedy: from the module and its output to what was read.
         beam: the same by beam search; None where there is nothing to search for.
         score: from the module, its output, a text for each picture and the weight of a CTC head
@@ -59,7 +60,8 @@ class Architecture:
 
     build: Callable[[Any, int, int], nn.Module]
     encode: Callable[[Any, Tensor, Tensor], Any]
-    loss: Callable[[Any, Any, Batch, int], Tensor]
+    loss: Callable[..., Tensor]
+    ctc_head: Callable[[Any, Any], Tensor] | None
     greedy: Callable[[Any, Any], list[Hypothesis]]
     beam: Callable[[Any, Any, BeamSearch], list[Hypothesis]] | None
     score: Callable[[Any, Any, Sequence[Sequence[int]], float], np.ndarray]
@@ -90,6 +92,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         Crnn,
         _whole,
         crnn_loss,
+        lambda network, output: output.log_probs,  # noqa: ARG005
         crnn_greedy,
         _crnn_beam,
         crnn_score,
@@ -100,6 +103,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         Seq2Seq,
         _encoder,
         seq2seq_loss,
+        lambda network, encoded: network.column_head(encoded.columns),
         seq2seq_greedy,
         seq2seq_beam_search,
         seq2seq_score,
@@ -110,6 +114,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         Classifier,
         _whole,
         classifier_loss,
+        None,
         classifier_greedy,
         None,
         classifier_score,

@@ -1,8 +1,4 @@
-"""Training losses of the architectures, for each symbol.
-
-In the first batches the blank is made less likely, by an offset that falls to nothing: a CTC
-network that answers blank everywhere is on the plateau, and this keeps it from going there.
-"""
+"""Training losses of the architectures, for each symbol."""
 
 from __future__ import annotations
 
@@ -15,29 +11,14 @@ from ocrsearch.data.batches import Batch
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.encoder import Encoded
+from ocrsearch.models.flat_start import flat_start_loss, suppress_blank
 from ocrsearch.models.seq2seq import Seq2Seq
 
 COLUMN_HEAD_WEIGHT = 0.3
 """Weight of the CTC loss on the columns before the RNN."""
 
-BLANK_OFFSET = 3.0
-"""What is taken from the blank's log probability at the first batch."""
-
-BLANK_OFFSET_STEPS = 300
-"""Batches over which it falls to zero."""
-
 SAMPLING_STEPS = 500
 """Batches over which the share of own readings rises: at first they are nothing to go on from."""
-
-
-def suppress_blank(log_probs: Tensor, blank_id: int, step: int) -> Tensor:
-    """Return (B, T, V) log probabilities as they enter the loss at a batch, counted from 0."""
-    offset = BLANK_OFFSET * (1.0 - step / BLANK_OFFSET_STEPS)
-    if offset <= 0:
-        return log_probs
-    shift = torch.zeros(log_probs.shape[2], device=log_probs.device)
-    shift[blank_id] = -offset
-    return (log_probs + shift).log_softmax(2)
 
 
 def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
@@ -58,18 +39,30 @@ def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
     )
 
 
-def crnn_loss(model: Crnn, output: CtcOutput, batch: Batch, step: int) -> Tensor:
+def _aligning_loss(
+    log_probs: Tensor, batch: Batch, blank_id: int, step: int, *, flat: bool
+) -> Tensor:
+    """Return the CTC loss; in the flat start with a less likely blank and evenly spread symbols."""
+    if not flat:
+        return ctc_loss(log_probs, batch, blank_id)
+    ctc = ctc_loss(suppress_blank(log_probs, blank_id, step), batch, blank_id)
+    return ctc + flat_start_loss(log_probs, batch, blank_id)
+
+
+def crnn_loss(
+    model: Crnn, output: CtcOutput, batch: Batch, step: int, *, flat: bool = False
+) -> Tensor:
     """CTC, and in training CTC of the columns before the RNN."""
+    loss = _aligning_loss(output.log_probs, batch, model.blank_id, step, flat=flat)
     if output.aux_log_probs is None:
-        return ctc_loss(output.log_probs, batch, model.blank_id)
-    main, aux = (
-        ctc_loss(suppress_blank(log_probs, model.blank_id, step), batch, model.blank_id)
-        for log_probs in (output.log_probs, output.aux_log_probs)
-    )
-    return main + COLUMN_HEAD_WEIGHT * aux
+        return loss
+    aux = _aligning_loss(output.aux_log_probs, batch, model.blank_id, step, flat=flat)
+    return loss + COLUMN_HEAD_WEIGHT * aux
 
 
-def seq2seq_loss(model: Seq2Seq, encoded: Encoded, batch: Batch, step: int) -> Tensor:
+def seq2seq_loss(
+    model: Seq2Seq, encoded: Encoded, batch: Batch, step: int, *, flat: bool = False
+) -> Tensor:
     """Cross-entropy of each symbol and the end, and in training CTC of the encoder.
 
     In training the share of own readings rises in a straight line: it follows from the batch's
@@ -85,8 +78,8 @@ def seq2seq_loss(model: Seq2Seq, encoded: Encoded, batch: Batch, step: int) -> T
     loss = functional.nll_loss(output.log_probs.flatten(0, 1), targets.flatten())
     if output.ctc_log_probs is None or model.ctc_weight == 0.0:
         return loss
-    log_probs = suppress_blank(output.ctc_log_probs, model.blank_id, step)
-    return loss + model.ctc_weight * ctc_loss(log_probs, batch, model.blank_id)
+    ctc = _aligning_loss(output.ctc_log_probs, batch, model.blank_id, step, flat=flat)
+    return loss + model.ctc_weight * ctc
 
 
 def classifier_loss(
@@ -94,6 +87,8 @@ def classifier_loss(
     log_probs: Tensor,
     batch: Batch,
     step: int,  # noqa: ARG001
+    *,
+    flat: bool = False,  # noqa: ARG001
 ) -> Tensor:
     """Cross-entropy of the symbol; labels of more than one, which are few, are left out.
 
@@ -102,6 +97,7 @@ def classifier_loss(
         log_probs: (B, V) float32.
         batch: its labels.
         step: has no effect.
+        flat: has no effect.
     """
     single = batch.target_lengths == 1
     losses = functional.nll_loss(log_probs, batch.targets[:, 0], reduction="none")

@@ -25,7 +25,7 @@ from ocrsearch.data.epochs import training_epochs
 from ocrsearch.data.lines import scaled_lines
 from ocrsearch.errors import DivergedError
 from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters
-from ocrsearch.models.losses import BLANK_OFFSET_STEPS
+from ocrsearch.models.flat_start import best_path_error
 from ocrsearch.training.evaluation import read_lines
 from ocrsearch.training.metrics import Metrics, compute_metrics
 from ocrsearch.training.precision import Precision, set_precision
@@ -40,6 +40,9 @@ Until then it has it easy: no channels are dropped, and the pictures are changed
 
 STRENGTH_ON_PLATEAU = 0.25
 """Most strength of augmentation before a network reads."""
+
+LOOK_EVERY = 10
+"""Batches after which a training batch is read, to see whether the flat start can end."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,19 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: what ``Trainer.state`` saves beside tensors."""
+    """How far a training is: what ``Trainer.state`` saves beside tensors.
+
+    Attributes:
+        epoch: number of epochs finished.
+        best: lowest CER so far, and the validation loss of that epoch.
+        best_epoch: that epoch.
+        aligned: whether the flat start is over.
+    """
 
     epoch: int = 0
     best: tuple[float, float] = (math.inf, math.inf)
     best_epoch: int = 0
+    aligned: bool = False
 
 
 class Trainer:
@@ -106,15 +117,13 @@ class Trainer:
         self.architecture = ARCHITECTURES[config.model.architecture]
         network = build_network(config, len(dataset.charset), seed)
         self.transfer = transfer_weights(start, network, config, self.charset) if start else None
-        # what reads already is not on the CTC plateau: its loss begins behind the blank's offset
-        reads = self.transfer is not None and not self.transfer.fresh_layers
-        self._loss_step = BLANK_OFFSET_STEPS if reads else 0
         self.network = network.to(device)
         set_precision(self.network, precision)
         self.n_parameters = n_parameters(self.network)
         self.optimizer = build_optimizer(config.training, self.network)
         self.schedule = Schedule.from_config(config.training)
-        self.progress = Progress()
+        reads = self.transfer is not None and not self.transfer.fresh_layers
+        self.progress = Progress(aligned=reads or self.architecture.ctc_head is None)
         self.rng = np.random.default_rng(seed)
         torch.manual_seed(seed)  # dropout draws from the global state, whatever we do
 
@@ -136,10 +145,10 @@ class Trainer:
         if not math.isfinite(train_loss + val_loss):
             raise DivergedError(f"the loss became {train_loss + val_loss} in epoch {epoch}")
         is_best = (metrics.cer, val_loss) < self.progress.best
+        aligned = self.progress.aligned or metrics.cer <= READS_BELOW_CER
+        self.progress = replace(self.progress, epoch=epoch, aligned=aligned)
         if is_best:
-            self.progress = Progress(epoch, (metrics.cer, val_loss), epoch)
-        else:
-            self.progress = replace(self.progress, epoch=epoch)
+            self.progress = replace(self.progress, best=(metrics.cer, val_loss), best_epoch=epoch)
         self._perhaps_decay_now()
         return EpochReport(
             epoch=epoch,
@@ -211,11 +220,21 @@ class Trainer:
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
         output = self.architecture.encode(self.network, batch.images, batch.widths)
-        loss = self.architecture.loss(self.network, output, batch, self._loss_step + step)
+        if not self.progress.aligned and step % LOOK_EVERY == 0:
+            self._perhaps_end_flat_start(output, batch)
+        loss = self.architecture.loss(
+            self.network, output, batch, step, flat=not self.progress.aligned
+        )
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
         self.optimizer.step()
         return loss.detach()
+
+    def _perhaps_end_flat_start(self, output: Any, batch: Batch) -> None:
+        assert self.architecture.ctc_head is not None
+        log_probs = self.architecture.ctc_head(self.network, output)
+        if best_path_error(log_probs, batch, len(self.charset)) <= READS_BELOW_CER:
+            self.progress = replace(self.progress, aligned=True)
 
     def _validate(self) -> tuple[float, Metrics]:
         reading = read_lines(

@@ -28,16 +28,14 @@ from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
 from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.factory import ARCHITECTURES, build_network
+from ocrsearch.models.flat_start import flat_start_loss, suppress_blank
 from ocrsearch.models.losses import (
-    BLANK_OFFSET,
-    BLANK_OFFSET_STEPS,
     COLUMN_HEAD_WEIGHT,
     SAMPLING_STEPS,
     classifier_loss,
     crnn_loss,
     ctc_loss,
     seq2seq_loss,
-    suppress_blank,
 )
 from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
 
@@ -139,32 +137,27 @@ def test_ctc_loss_of_a_label_that_does_not_fit_leaves_its_neighbours_alone() -> 
     assert loss.item() == pytest.approx(ctc_reference(log_probs[1], [0, 1]) / 2, abs=1e-4)
 
 
-@pytest.mark.parametrize("step", [BLANK_OFFSET_STEPS, BLANK_OFFSET_STEPS + 1, 10**6])
-def test_blank_is_left_alone_after_the_first_batches(step: int) -> None:
-    log_probs = random_log_probs(batch_of([[0]], [16]))
-    assert torch.equal(suppress_blank(log_probs, BLANK, step), log_probs)
-
-
-@pytest.mark.parametrize("step", [0, 1, BLANK_OFFSET_STEPS // 2, BLANK_OFFSET_STEPS - 1])
-def test_blank_is_less_likely_in_the_first_batches(step: int) -> None:
-    log_probs = random_log_probs(batch_of([[0]], [16]))
-    result = suppress_blank(log_probs, BLANK, step)
-    torch.testing.assert_close(result.exp().sum(2), torch.ones(1, 4))
-    lost = (log_probs - log_probs[..., :1]) - (result - result[..., :1])  # in odds with symbol 0
-    expected = torch.zeros_like(lost)
-    expected[..., BLANK] = BLANK_OFFSET * (BLANK_OFFSET_STEPS - step) / BLANK_OFFSET_STEPS
-    torch.testing.assert_close(lost, expected, atol=1e-5, rtol=0)
-
-
 def test_crnn_loss_in_training_reads_both_heads() -> None:
     network, batch = crnn(), batch_of([[0, 1], [2]], [24, 16])
     output = network(batch.images, batch.widths)
     main, aux = (
-        ctc_loss(suppress_blank(log_probs, BLANK, 30), batch, BLANK)
-        for log_probs in (output.log_probs, output.aux_log_probs)
+        ctc_loss(log_probs, batch, BLANK) for log_probs in (output.log_probs, output.aux_log_probs)
     )
     torch.testing.assert_close(
         crnn_loss(network, output, batch, 30), main + COLUMN_HEAD_WEIGHT * aux
+    )
+
+
+def test_flat_start_suppresses_the_blank_and_spreads_symbols_in_both_heads() -> None:
+    network, batch = crnn(), batch_of([[0, 1], [2]], [24, 16])
+    output = network(batch.images, batch.widths)
+    main, aux = (
+        ctc_loss(suppress_blank(log_probs, BLANK, 30), batch, BLANK)
+        + flat_start_loss(log_probs, batch, BLANK)
+        for log_probs in (output.log_probs, output.aux_log_probs)
+    )
+    torch.testing.assert_close(
+        crnn_loss(network, output, batch, 30, flat=True), main + COLUMN_HEAD_WEIGHT * aux
     )
 
 
@@ -206,7 +199,7 @@ def test_seq2seq_loss_in_evaluation_is_cross_entropy(
 def test_seq2seq_loss_in_training_adds_ctc(ctc_weight: float) -> None:
     network, batch = seq2seq(ctc_weight), batch_of(LABELS, WIDTHS)
     output = network(batch.images, batch.widths, batch.targets)
-    ctc = ctc_loss(suppress_blank(output.ctc_log_probs, BLANK, 30), batch, BLANK)
+    ctc = ctc_loss(output.ctc_log_probs, batch, BLANK)
     expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
     expected += ctc_weight * ctc.item()
     assert ctc.item() > 0.1

@@ -231,7 +231,7 @@ def test_a_loss_that_is_no_number_ends_the_training(value: float, sixteen_lines:
     run(trainer, 1)
     loss = trainer.architecture.loss
     trainer.architecture = replace(
-        trainer.architecture, loss=lambda *arguments: loss(*arguments) * value
+        trainer.architecture, loss=lambda *arguments, **flags: loss(*arguments, **flags) * value
     )
     with pytest.raises(DivergedError, match=r"(nan|inf) in epoch 2"):
         trainer.run_epoch()
@@ -344,6 +344,54 @@ def test_decay_that_was_brought_forward_is_restored(
     continued.restore(load_tensors(tmp_path / "last.pt"))
     assert continued.schedule == trainer.schedule == Schedule(2, 3)
     assert continued.progress == trainer.progress
+
+
+@pytest.mark.parametrize(
+    ("errors", "flat_batches"),
+    [
+        ([1.0], 6),  # two epochs of three batches, and the network never reads
+        ([1.0, 0.4], 2),  # the third batch is looked at, and read
+        ([0.5], 0),
+    ],
+)
+def test_flat_start_ends_when_a_batch_is_read(
+    errors: list[float],
+    flat_batches: int,
+    sixteen_lines: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = iter(errors)
+    last = errors[-1]
+    monkeypatch.setattr(trainer_module, "LOOK_EVERY", 2)
+    monkeypatch.setattr(trainer_module, "best_path_error", lambda *_: next(found, last))
+    trainer, flags = Trainer(config_of(), sixteen_lines, 0, CPU), []
+    loss = trainer.architecture.loss
+
+    def spied(*arguments: Any, flat: bool) -> Tensor:
+        flags.append(flat)
+        return loss(*arguments, flat=flat)
+
+    monkeypatch.setattr(trainer, "architecture", replace(trainer.architecture, loss=spied))
+    for _ in range(2):
+        trainer._train_epoch()
+        trainer.progress = replace(trainer.progress, epoch=trainer.progress.epoch + 1)
+
+    assert flags == [True] * flat_batches + [False] * (6 - flat_batches)
+
+
+def test_flat_start_ends_when_the_validation_split_is_read(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]]
+) -> None:
+    scores += [(0.6, 1.0), (0.5, 1.0)]
+    trainer, aligned = Trainer(config_of(), sixteen_lines, 0, CPU), []
+    for _ in range(2):
+        trainer.run_epoch()
+        aligned.append(trainer.state()["progress"]["aligned"])
+
+    assert aligned == [False, True]
+    state = trainer.state()
+    del state["progress"]["aligned"]  # as earlier versions wrote it
+    Trainer(config_of(), sixteen_lines, 0, CPU).restore(state)
 
 
 def test_without_decay_the_end_of_patience_ends_the_training(

@@ -19,7 +19,6 @@ from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
 from ocrsearch.deploy.bundle import halve, save_bundle
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters, symbol_rows
-from ocrsearch.models.losses import BLANK_OFFSET_STEPS
 from ocrsearch.training.trainer import Trainer
 from ocrsearch.training.weights import (
     StartWeights,
@@ -274,11 +273,9 @@ def test_fine_tuning_starts_better_than_from_scratch() -> None:
     assert losses[1] < 0.5 * losses[0]
 
 
-def test_the_blank_is_not_suppressed_in_what_reads_already(
-    sixteen_lines: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_reads_already_has_no_flat_start(sixteen_lines: Dataset) -> None:
     symbols = "".join(sixteen_lines.charset.symbols)
-    steps = []
+    aligned = []
     for start_config, start_symbols in (
         (None, ""),
         (config_of(), symbols),
@@ -287,21 +284,8 @@ def test_the_blank_is_not_suppressed_in_what_reads_already(
     ):
         start = start_of(start_config, start_symbols) if start_config else None
         trainer = Trainer(config_of(), sixteen_lines, 0, CPU, start=start)
-        told: list[int] = []
-        loss = trainer.architecture.loss
-        spied = replace(trainer.architecture, loss=_spy(loss, told))
-        monkeypatch.setattr(trainer, "architecture", spied)
-        trainer.run_epoch()
-        steps.append(told[0])
-    assert steps == [0, BLANK_OFFSET_STEPS, BLANK_OFFSET_STEPS, 0]
-
-
-def _spy(loss: Any, told: list[int]) -> Any:
-    def spied(*arguments: Any) -> Any:
-        told.append(arguments[-1])
-        return loss(*arguments)
-
-    return spied
+        aligned.append(trainer.progress.aligned)
+    assert aligned == [False, True, True, False]
 
 
 def _clones(network: nn.Module) -> dict[str, torch.Tensor]:
