@@ -2,7 +2,7 @@
 
 Example:
     >>> import ocrsearch
-    >>> result = ocrsearch.search("captcha", "captcha:FOLDER", trials=30, timeout="30m")
+    >>> result = ocrsearch.search(data="captcha:FOLDER", trials=30, timeout="30m")
     >>> study = ocrsearch.load_study(result.study)
     >>> study.trials_dataframe()  # a pandas table, a row for each trial
     >>> study.export("model.pt")  # the best model, with all that recognition needs
@@ -10,7 +10,9 @@ Example:
     >>> model.predict("image.png").text  # or bytes, a PIL image, an array, a list of these
 
 Functions:
-    search(space, data, **options): search on labelled images; call it again to resume.
+    search(space, data, **options): search on labelled images; call it again to resume. Without
+        a space, the space is derived from the images.
+    suggest_space(data, **options): that space, as a dict.
     load_study(name): the trials, figures and best model of a study.
     load(model): a recogniser, with ``predict`` and ``predict_page``.
     predict(model, images): load a model and read one image or a list.
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     )
     from ocrsearch.search.api import SearchResult, search
     from ocrsearch.search.options import SearchOptions
+    from ocrsearch.search.suggestion import suggest_space
 
     __version__: str
 
@@ -56,6 +59,7 @@ _MODULES = {
     ),
     "ocrsearch.search.api": ("SearchResult",),
     "ocrsearch.search.options": ("SearchOptions",),
+    "ocrsearch.search.suggestion": ("suggest_space",),
 }
 """Where each name is imported from when it is first used."""
 
@@ -83,6 +87,7 @@ __all__ = [
     "load_study",
     "predict",
     "search",
+    "suggest_space",
 ]
 
 

@@ -53,7 +53,15 @@ ENDING_PANEL = "When to stop"
 
 @takes_training_data_options
 def run(
-    space: Annotated[str, typer.Option(metavar="SPACE", help=SPACE, rich_help_panel=SEARCH_PANEL)],
+    space: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPACE",
+            help=f"{SPACE} Default: the space of the study or, if it is new, a space derived from "
+            "the data.",
+            rich_help_panel=SEARCH_PANEL,
+        ),
+    ] = None,
     trials: Annotated[
         int,
         typer.Option(
@@ -65,7 +73,7 @@ def run(
     study: Annotated[
         str | None,
         typer.Option(
-            help="Name of the study. Default: the names of the space and the data.",
+            help="Name of the study. Default: the names of the space, if given, and the data.",
             rich_help_panel=STUDY_PANEL,
         ),
     ] = None,
@@ -172,10 +180,10 @@ def run(
     """Search for the best network and training. The same command resumes the study.
 
     Examples:
-      ocrsearch run --space quick --timeout 3m
-      ocrsearch run --space captcha --data captcha:FOLDER
-      ocrsearch run --space crnn --data labels.csv --study a
-      ocrsearch run --space lines --data iam:FOLDER --target 0.05
+      ocrsearch run --data FOLDER
+      ocrsearch run --data labels.csv --timeout 30m --study a
+      ocrsearch run --data captcha:FOLDER --space mine.yaml
+      ocrsearch run --data iam:FOLDER --space lines --target 0.05
     """
     from ocrsearch.cli.display import search_display
     from ocrsearch.search.api import search
@@ -244,6 +252,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "left_out": result.left_out,
         "warm_start": result.earlier,
         "problem": result.problem,
+        "suggested": result.suggested.to_dict() if result.suggested else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""``ocrsearch space``: list, copy and check search spaces; print the schema for editors."""
+"""``ocrsearch space``: suggest, list, copy and check search spaces; print their schema."""
 
 from __future__ import annotations
 
@@ -7,14 +7,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import SPACE, Json, output_option
+from ocrsearch.cli.options import SPACE, Json, Spec, output_option, takes_training_data_options
 from ocrsearch.cli.output import echo, print_json, shell, show_table
 from ocrsearch.errors import OptionError
 
 if TYPE_CHECKING:
     from ocrsearch.search.space import Condition, Space
 
-app = typer.Typer(help="List, copy and check search spaces; print their JSON schema.")
+app = typer.Typer(help="Suggest, list, copy and check search spaces; print their JSON schema.")
+
+
+@app.command("suggest")
+@takes_training_data_options
+def suggest(
+    spec: Spec,
+    output: Annotated[
+        Path | None, output_option("YAML file to write. Default: standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Derive a search space from labelled images, as 'run' does without --space.
+
+    Comments in the file say what was detected in the images and what follows from it.
+
+    Examples:
+      ocrsearch space suggest FOLDER
+      ocrsearch space suggest labels.csv -o mine.yaml
+    """
+    from ocrsearch.cli.progress import reading_bar
+    from ocrsearch.data.dataset import load_dataset
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.files import write_text_file
+    from ocrsearch.search.suggestion import derive_space
+
+    _refuse_existing(output, force=force)
+    options = DataOptions(**given)
+    with reading_bar() as progress:
+        dataset = load_dataset(spec, options, progress)
+    suggested = derive_space(dataset, options.max_bad)
+    text = suggested.to_yaml(spec)
+    if output:
+        write_text_file(output, text)
+    if as_json:
+        print_json({"data": spec, "file": output, **suggested.to_dict()})
+    elif output:
+        echo("\n".join([*suggested.describe(), _written(output)]))
+    else:
+        echo(text.removesuffix("\n"))
 
 
 @app.command("list")
@@ -57,10 +99,9 @@ def copy(
 
     source = find_ready_space(name)
     output = output or Path(f"{name}.yaml")
-    if output.exists() and not force:
-        raise OptionError(f"{output}: exists already; give --force to replace it", "output")
+    _refuse_existing(output, force=force)
     write_text_file(output, source.read_text(encoding="utf-8"))
-    echo(f"{output} written; use it as: {shell('--space', _as_path(output))}")
+    echo(_written(output))
 
 
 @app.command("check")
@@ -95,6 +136,15 @@ def schema() -> None:
     from ocrsearch.search.schema import space_schema
 
     print_json(space_schema())
+
+
+def _refuse_existing(output: Path | None, *, force: bool) -> None:
+    if output and output.exists() and not force:
+        raise OptionError(f"{output}: exists already; give --force to replace it", "output")
+
+
+def _written(output: Path) -> str:
+    return f"{output} written; use it as: {shell('--space', _as_path(output))}"
 
 
 def _as_path(output: Path) -> str:

@@ -93,6 +93,11 @@ def remove_ruling(image: GrayImage) -> GrayImage:
     return np.where((fringed > 0) & (strokes == 0), paper, image)
 
 
+def has_ruling(image: GrayImage) -> bool:
+    """Whether a picture of dark ink has a ruling line."""
+    return _find_rules(ink_mask(image))[1] > 0
+
+
 def _find_rules(ink: GrayImage) -> tuple[GrayImage, int]:
     """Return the ink of ruling lines as a mask, and the thickness of the thickest, 0 if none.
 

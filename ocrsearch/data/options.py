@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -105,6 +105,20 @@ class DataOptions:
             if name not in {field.name for field in fields(cls)}:
                 raise OptionError(f"no such option: {quoted(name)}", "data")
         return cls(**{"bidi": "off", **values}) if values != {} else cls()
+
+
+class DataArguments(TypedDict, total=False):
+    """The fields of ``DataOptions`` as arguments by name."""
+
+    group: str
+    splits: str | Path
+    split_seed: int
+    train_share: float
+    keep_err: bool
+    max_bad: float
+    bidi: BidiSetting
+    columns: str
+    add: str
 
 
 def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, Any]:

@@ -53,7 +53,9 @@ from ocrsearch.search.sharing import Sharing, hold_study
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Status
 from ocrsearch.search.storage import database_reason
-from ocrsearch.search.study import exists, open_study
+from ocrsearch.search.stored_space import stored_space
+from ocrsearch.search.study import ConfigurationStudy, exists, open_study
+from ocrsearch.search.suggestion import SuggestedSpace, derive_space
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.inherited import inherited_options
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
@@ -75,6 +77,7 @@ class SearchResult:
         left_out: where these are listed with their reasons, if there are any.
         earlier: how the configurations of an earlier study did, a line each.
         problem: why no configuration has weights; None if there is a best one.
+        suggested: space that was derived from the data, if no other was given and the study is new.
     """
 
     study: str
@@ -85,10 +88,11 @@ class SearchResult:
     left_out: Path | None
     earlier: list[str] = field(default_factory=list)
     problem: str | None = None
+    suggested: SuggestedSpace | None = None
 
 
 def search(
-    space: Space | str | Path | Mapping[str, Any],
+    space: Space | str | Path | Mapping[str, Any] | None = None,
     data: str | Path = "digits",
     options: SearchOptions | None = None,
     *,
@@ -100,7 +104,8 @@ def search(
 
     Args:
         space: name of a ready space ("captcha", "lines", ...), path of a YAML file, dict in the
-            shape of such a file, or a checked space.
+            shape of such a file, or a checked space. None for the space of the study or, if it is
+            new, for a space derived from the data.
         data: path of a dataset, text such as "captcha:FOLDER", or "digits".
         options: how to run the search.
         observer: called with the status after every change.
@@ -116,11 +121,11 @@ def search(
     """
     options = search_options(options, arguments)
     _check_functions(observer=observer, progress=progress)
-    space = open_space(space)
-    space = space if options.init is None else replace(space, init=options.init)
+    given = None if space is None else open_space(space)
+    init = options.init or (given.init if given else None)
     data = data_spec(data)
-    data_options = inherited_options(data, options.data, space.init)
-    name = default_name(space, data) if options.study is None else check_study_name(options.study)
+    data_options = inherited_options(data, options.data, init)
+    name = default_name(given, data) if options.study is None else check_study_name(options.study)
     with _storage_errors(options.storage):
         storage = open_storage(options.storage, create=True)
         folder = study_folder(options.storage, name, is_new=not exists(storage, name))
@@ -129,9 +134,15 @@ def search(
             stack.callback(write_log_back, storage)
             refuse_foreign_folder(storage, name, folder)  # nobody else can change it now
             remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
-            engine = stack.enter_context(_engine(options, sharing.folder(folder), space.init))
+            engine = stack.enter_context(_engine(options, sharing.folder(folder), init))
             dataset = load_dataset(data, data_options, progress)
             place = _Place(storage, name, folder, sharing)
+            suggested = None
+            space = given or _stored(place)
+            if space is None:
+                suggested = derive_space(dataset, data_options.max_bad)
+                space = suggested.space
+            space = replace(space, init=init)
             begun = _begin(space, dataset, options, data_options, place)
             sharing.held = _held(storage, begun.study, folder)
             stack.enter_context(sharing.held.explained())
@@ -146,12 +157,12 @@ def search(
                 sharing,
                 open_artifacts(folder.parent),
             )
-            _announce(begun, coordinator)
+            _announce(_space_lines(given, suggested) + begun.notes, coordinator)
             if coordinator.status.n_finished < options.trials:
                 _await_workers(engine, options, begun.space, begun.dataset)
             with _stop_on_signals(coordinator):
                 ending = coordinator.run()
-            return _result(options, begun, coordinator.status, ending)
+            return replace(_result(options, begun, coordinator.status, ending), suggested=suggested)
 
 
 @dataclass(frozen=True)
@@ -210,8 +221,22 @@ def _begin(
     return _Begun(study, space, dataset, left_out, notes)
 
 
-def _announce(begun: _Begun, coordinator: Coordinator) -> None:
-    for line in begun.notes:
+def _stored(place: _Place) -> Space | None:
+    """Return the space that the study began with; None for a new study."""
+    if not exists(place.storage, place.name):
+        return None
+    return stored_space(ConfigurationStudy(place.name, place.storage))
+
+
+def _space_lines(given: Space | None, suggested: SuggestedSpace | None) -> list[str]:
+    """Return lines on a space that was not given."""
+    if suggested is not None:
+        return suggested.describe()
+    return [] if given else ["the study goes on in the space that it began with"]
+
+
+def _announce(lines: list[str], coordinator: Coordinator) -> None:
+    for line in lines:
         coordinator.observer(coordinator.status, line)
 
 
@@ -238,9 +263,9 @@ def _study(place: _Place, space: Space, facts: StudyFacts, warm_start: str | Non
         return open_study(place.storage, place.name, space, facts, earlier, place.sharing.slot)
 
 
-def default_name(space: Space, data: str) -> str:
-    """Return the name of a study for which none is given: of the space and the data."""
-    return default_study_name(space.name, data_name(data))
+def default_name(space: Space | None, data: str) -> str:
+    """Return the name of a study for which none is given: of the space, if any, and the data."""
+    return default_study_name(*([space.name] if space else []), data_name(data))
 
 
 def _held(storage: optuna.storages.RDBStorage, study: optuna.Study, folder: Path) -> HeldFiles:
@@ -333,6 +358,7 @@ def _facts(
     return StudyFacts(
         space_name=space.name,
         space=space.content,
+        search=space.settings.model_dump(mode="json"),
         data_spec=dataset.spec,
         data_place=absolute_spec(dataset.spec),
         data_fingerprint=dataset.fingerprint,

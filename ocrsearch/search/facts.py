@@ -50,6 +50,7 @@ class StudyFacts:
         id: random id, which everything in the folder of the study carries.
         version: version of these facts.
         data_place: specification of the data with an absolute path.
+        search: settings of the search.
     """
 
     space_name: str
@@ -64,6 +65,7 @@ class StudyFacts:
     id: str = field(default_factory=new_id)
     version: int = FACTS_VERSION
     data_place: str = ""
+    search: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they are when they come back from the database."""

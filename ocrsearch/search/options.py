@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
 from ocrsearch.config import Integer, Number
-from ocrsearch.data.bidi import BidiSetting
-from ocrsearch.data.options import DataOptions, given_options
+from ocrsearch.data.options import DataArguments, DataOptions, given_options
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import checked_values, suggestion
 
@@ -123,7 +122,7 @@ class SearchOptions:
     data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None
 
 
-class SearchArguments(TypedDict, total=False):
+class SearchArguments(DataArguments, total=False):
     """Options as arguments of ``search``: those of ``SearchOptions`` and of ``DataOptions``."""
 
     trials: int
@@ -142,15 +141,6 @@ class SearchArguments(TypedDict, total=False):
     engine: Literal["local", "ray"]
     address: str | None
     gpus_per_worker: float
-    group: str
-    splits: str | Path
-    split_seed: int
-    train_share: float
-    keep_err: bool
-    max_bad: float
-    bidi: BidiSetting
-    columns: str
-    add: str
 
 
 def search_options(options: SearchOptions | None, arguments: Mapping[str, Any]) -> SearchOptions:

@@ -116,6 +116,7 @@ class StoredFacts(BaseModel):
     id: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     space_name: Text
     space: dict[str, Any]
+    search: dict[str, Any] | None = None
     data_spec: Text
     data_fingerprint: Text
     n_samples: dict[str, Count] = {}

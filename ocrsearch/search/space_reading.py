@@ -36,7 +36,7 @@ def load_space(path: Path) -> Space:
 
 
 def rebuild_space(content: dict[str, Any], name: str) -> Space:
-    """Return the space of which a study stores the content, without the settings of the search.
+    """Return the space of which a study stores the content, perhaps with its part ``search``.
 
     Raises:
         SpaceError: it is damaged, or of an older version.

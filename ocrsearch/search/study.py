@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
-WHERE_DATA_IS = ("data_spec", "data_place", "data_options")
-"""Facts that follow the user, as long as the data is the same."""
+FOLLOWING = ("data_spec", "data_place", "data_options", "search")
+"""Facts that follow the user, as long as the space and the data are the same."""
 
 MAX_REPORTED = 5
 """Most ignored trials that are reported one by one."""
@@ -260,7 +260,7 @@ def open_study(
     else:
         _check_same(name, stored, facts)
         now = facts.to_dict()
-        changed = {key: now[key] for key in WHERE_DATA_IS}
+        changed = {key: now[key] for key in FOLLOWING}
         if not stored.get("id"):
             changed |= {"id": facts.id, "version": facts.version}
         if any(stored.get(key) != value for key, value in changed.items()):

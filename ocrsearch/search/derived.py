@@ -1,0 +1,417 @@
+"""Rules: the search space that follows from the traits of a dataset.
+
+Every rule is here, and every number of a rule. A leaf of the tables is a fixed value, or a tuple: a
+distribution, its value in the first configuration to try, which is small and soon reads, and its
+value in the second, which is larger. Measuring is in ``data/traits.py``; checking the space against
+the dataset and writing it to a file is in ``search/suggestion.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ocrsearch.data.traits import Traits
+
+Kind = Literal["characters", "short", "words", "lines"]
+
+Leaves = dict[str, Any]
+"""Values and tuples by path, as ``model.encoder.conv_depth``."""
+
+# --- Networks. After the ready spaces classifier, captcha and amounts, words, lines. -------------
+
+NETWORKS: dict[Kind, Leaves] = {
+    "characters": {
+        "model.architecture": "classifier",
+        "model.encoder.conv_depth": ({"int": [3, 5]}, 5, 4),
+        "model.encoder.conv_base": ({"choice": [16, 24]}, 24, 16),
+        "model.encoder.conv_growth": ({"float": [1.2, 1.6], "step": 0.1}, 1.4, 1.6),
+        "model.encoder.conv_pooling": ({"choice": ["early", "spread"]}, "spread", "early"),
+        "model.encoder.conv_dropout": ({"choice": [0.0, 0.1]}, 0.1, 0.0),
+        "model.encoder.linear_width": ({"choice": [64, 96, 128]}, 128, 128),
+    },
+    "short": {
+        "model.architecture": "crnn",
+        "model.encoder.conv_depth": ({"int": [4, 6]}, 5, 6),
+        "model.encoder.conv_base": ({"choice": [16, 24, 32]}, 16, 32),
+        "model.encoder.conv_growth": ({"float": [1.3, 1.7], "step": 0.1}, 1.5, 1.3),
+        "model.encoder.conv_pooling": ({"choice": ["early", "spread"]}, "early", "spread"),
+        "model.encoder.linear_width": ({"choice": [64, 96, 128]}, 64, 128),
+        "model.encoder.rnn_cell": "lstm",
+        "model.encoder.rnn_layers": 1,
+        "model.encoder.hidden_size": ({"choice": [64, 96, 128]}, 128, 128),
+    },
+    "words": {
+        "model.architecture": "crnn",
+        "model.encoder.conv_depth": ({"int": [5, 6]}, 5, 6),
+        "model.encoder.conv_base": ({"choice": [16, 24, 32]}, 24, 32),
+        "model.encoder.conv_growth": ({"float": [1.3, 1.7], "step": 0.1}, 1.5, 1.3),
+        "model.encoder.conv_pooling": ({"choice": ["early", "spread"]}, "early", "spread"),
+        "model.encoder.conv_dropout": ({"choice": [0.0, 0.1]}, 0.0, 0.0),
+        "model.encoder.linear_width": ({"choice": [96, 128, 192]}, 128, 128),
+        "model.encoder.rnn_cell": "lstm",
+        "model.encoder.rnn_layers": ({"int": [1, 2]}, 1, 1),
+        "model.encoder.hidden_size": ({"choice": [96, 128, 192, 256]}, 128, 192),
+    },
+    "lines": {
+        "model.architecture": "crnn",
+        "model.encoder.conv_depth": ({"int": [5, 7]}, 6, 6),
+        "model.encoder.conv_base": ({"choice": [24, 32]}, 32, 32),
+        "model.encoder.conv_growth": ({"float": [1.3, 1.6], "step": 0.1}, 1.4, 1.4),
+        "model.encoder.conv_dropout": ({"choice": [0.0, 0.1]}, 0.0, 0.0),
+        "model.encoder.linear_width": ({"choice": [128, 192, 256]}, 192, 256),
+        "model.encoder.rnn_cell": "lstm",
+        "model.encoder.rnn_layers": ({"int": [1, 2]}, 2, 1),
+        "model.encoder.hidden_size": ({"choice": [160, 192, 256]}, 192, 256),
+        "model.encoder.rnn_norm": True,
+    },
+}
+
+LARGE_CHARSET: Leaves = {
+    "model.encoder.linear_width": ({"choice": [128, 192, 256]}, 192, 256),
+    "model.encoder.hidden_size": ({"choice": [192, 256]}, 192, 256),
+}
+"""What takes the place of the widths above for very many characters."""
+
+DECODER: Leaves = {
+    "model.architecture": ({"choice": ["crnn", "seq2seq"]}, "seq2seq", "crnn"),
+    "model.decoder.when": {"model.architecture": "seq2seq"},
+    "model.decoder.attention": ({"choice": ["additive", "location"]}, "additive", None),
+    "model.decoder.ctc_weight": ({"float": [0.0, 0.2], "step": 0.1}, 0.0, None),
+}
+"""What is added where labels do not fit the frames of their images; None: not in force."""
+
+LINE_LENGTH = 16
+"""Median length of the labels, in characters, from which they are lines."""
+
+WORD_LENGTH = 7
+WORD_SYMBOLS = 40
+"""Median length, or number of characters, from which labels are words and no short codes."""
+
+N_SYMBOLS_LARGE = 300
+"""Number of characters from which a charset is large."""
+
+N_SYMBOLS_HARD = 30
+"""Number of characters above which short labels take more steps."""
+
+LINES_SIZE_MB = 16
+"""Limit of the weights for lines, beside those of the last layer."""
+
+# --- Images. --------------------------------------------------------------------------------------
+
+HEIGHTS: dict[Kind, tuple[int, ...]] = {
+    "characters": (28, 32, 40),
+    "short": (32, 40, 48),
+    "words": (32, 40, 48),
+    "lines": (32, 40, 48),
+}
+"""Input heights, of which at the most two or three are searched."""
+
+MAX_ENLARGED = 1.25
+"""How much an image may be enlarged beyond its own height."""
+
+FRAMES: dict[Kind, float] = {"characters": 0.0, "short": 4.0, "words": 3.5, "lines": 2.7}
+"""Frames for a character at the median that ``images.width_scale`` is to give."""
+
+FEW_FRAMES = 1.25
+"""If there are fewer than so many times that, the next width_scale is searched as well."""
+
+TIGHT_FRAMES = 1.2
+"""Frames for each needed one that the tightest labels are to have."""
+
+SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
+
+MIXED_SHARE = 0.1
+"""Share of images of the rarer polarity from which the polarities are mixed."""
+
+CLEAR_SHARE = 0.9
+"""Share of images of clear polarity from which nothing has to be searched."""
+
+LOW_RANGE = 100
+"""Median grey range below which contrast is searched."""
+
+EMPTY_SHARE = 0.5
+"""Share of the width or height that ink takes, below which cropping is searched."""
+
+TIGHT_SHARE = 0.5
+RULED_SHARE = 0.5
+"""Share of images from which a margin, or the removal of ruling lines, is searched."""
+
+UNEVEN = 0.15
+NOISY = 0.025
+"""Change and noise of the paper from which a threshold is searched."""
+
+# --- Training. ------------------------------------------------------------------------------------
+
+STEPS: dict[Kind, int] = {"characters": 4000, "short": 3000, "words": 5000, "lines": 14000}
+"""Batches of a whole training at 1,000 images; they grow with the fourth root of the number."""
+
+HARD_STEPS = 1.6
+"""So many times more of them for short labels on busy paper, or of many characters."""
+
+MIN_EPOCHS, MAX_EPOCHS = 10, 240
+MAX_SAMPLES = 600_000
+"""Images seen in a training above which there may be fewer epochs than MIN_EPOCHS."""
+
+FIRST_RUNG_STEPS: dict[Kind, int] = {"characters": 250, "short": 250, "words": 400, "lines": 1200}
+"""Batches before which configurations are not compared."""
+
+BATCHES = ((250, 4), (3000, 8), (10_000, 16), (30_000, 32))
+"""Smallest batch size up to a number of images."""
+
+MAX_BATCH = 64
+
+FEW_IMAGES = 300
+MANY_IMAGES = 20_000
+
+LEARNING_RATES: dict[Kind, tuple[Any, ...]] = {
+    "characters": ({"float": [5.0e-4, 5.0e-3], "log": True}, 2.0e-3, 2.0e-3),
+    "short": ({"float": [1.0e-3, 4.0e-3], "log": True}, 2.0e-3, 2.0e-3),
+    "words": ({"float": [1.0e-3, 4.0e-3], "log": True}, 2.0e-3, 2.0e-3),
+    "lines": ({"float": [6.0e-4, 2.5e-3], "log": True}, 1.0e-3, 1.0e-3),
+}
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A space that follows from traits.
+
+    Attributes:
+        content: space in the shape of a YAML file.
+        reasons: what was detected and what follows, by section of the file.
+    """
+
+    content: dict[str, Any]
+    reasons: dict[str, list[str]]
+
+
+def derive(traits: Traits, min_scale: float = 0.0, *, decoder: bool = False) -> Derived:
+    """Return the space that follows from traits.
+
+    Args:
+        traits: of the training split.
+        min_scale: smallest ``images.width_scale`` that is allowed.
+        decoder: whether seq2seq is searched as well, as labels do not fit otherwise.
+    """
+    kind = kind_of(traits)
+    decoder = decoder or (kind != "characters" and traits.stacked)
+    parts = [
+        ("images", _scaling(traits, kind, min_scale)),
+        ("images", _preprocessing(traits, kind)),
+        ("model", _network(traits, kind, decoder)),
+        ("training", _training(traits, kind)),
+        ("training", _augmentation(traits, kind)),
+    ]
+    leaves: Leaves = {}
+    reasons: dict[str, list[str]] = {"data": _describe(traits)}
+    for section, (more, why) in parts:
+        leaves |= more
+        reasons.setdefault(section, []).extend(why)
+    epochs = leaves["training.epochs"]
+    rungs = _rungs(epochs, traits.n_images / _batch(traits.n_images, kind), kind)
+    search: dict[str, Any] = {"pruner": {"name": "promotion", "rungs": rungs}}
+    if kind == "lines":
+        search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
+    search["try_first"] = list(_first(leaves))
+    return Derived({**_nested(_distributions(leaves)), "search": search}, reasons)
+
+
+def kind_of(traits: Traits) -> Kind:
+    """Return the kind of text that the labels are."""
+    if traits.length_max == 1:
+        return "characters"
+    if traits.length_median >= LINE_LENGTH:
+        return "lines"
+    many = traits.n_symbols >= WORD_SYMBOLS
+    return "words" if many or traits.length_median >= WORD_LENGTH else "short"
+
+
+def _describe(t: Traits) -> list[str]:
+    length = f"{t.length_min}" if t.length_min == t.length_max else f"{t.length_min} to "
+    if t.length_min != t.length_max:
+        length += f"{t.length_max} (median {t.length_median:g})"
+    many = "" if length == "1" else "s"
+    lines = [
+        f"{t.n_images:,} training images of {length} character{many}, {t.n_symbols} different "
+        f"characters{' (digits)' if t.digits_only else ''}, median size {t.width:g} x {t.height:g}"
+    ]
+    if t.rtl_share:
+        lines.append(f"right-to-left text in {t.rtl_share:.0%}: trained in visual order")
+    return lines
+
+
+def _scaling(t: Traits, kind: Kind, min_scale: float) -> tuple[Leaves, list[str]]:
+    most = max(HEIGHTS[kind][0], MAX_ENLARGED * t.height)
+    allowed = [height for height in HEIGHTS[kind] if height <= most]
+    heights = allowed[-2:] if kind == "lines" else allowed[:2] if kind == "characters" else allowed
+    leaves: Leaves = {
+        "images.height": _choice(heights, heights[0], heights[min(1, len(heights) - 1)])
+    }
+    if kind == "characters":
+        return leaves, []
+    frames = t.frames * heights[0]
+    tight = t.frames_tight * heights[0]
+    fitting = [
+        s
+        for s in SCALES
+        if s * frames >= FRAMES[kind] and s * tight >= TIGHT_FRAMES and s >= min_scale
+    ]
+    scale = fitting[0] if fitting else SCALES[-1]
+    larger = SCALES[min(len(SCALES) - 1, SCALES.index(scale) + 1)]
+    scales = [scale, larger] if frames * scale < FEW_FRAMES * FRAMES[kind] else [scale]
+    leaves["images.width_scale"] = _choice(sorted({*scales}), scale, scale)
+    reason = (
+        f"at height {heights[0]} and width_scale {scale:g} a character has "
+        f"{frames * scale:.1f} frames at the median"
+    )
+    return leaves, [reason]
+
+
+def _preprocessing(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
+    leaves: Leaves = {}
+    why = []
+    path = "images.preprocess"
+    mixed = min(t.light_share, t.dark_share) >= MIXED_SHARE
+    if mixed and t.light_share + t.dark_share < CLEAR_SHARE:
+        leaves[f"{path}.normalize_polarity"] = _choice([True, False], True, True)
+        why.append(f"light ink on dark in {t.light_share:.0%}: polarity is searched")
+    elif mixed or t.light_share >= CLEAR_SHARE:
+        leaves[f"{path}.normalize_polarity"] = True
+        why.append(f"light ink on dark in {t.light_share:.0%}: all become dark on light")
+    if t.ruled_share >= RULED_SHARE and kind != "characters":
+        leaves[f"{path}.remove_ruling"] = _choice([False, True], False, False)
+        why.append(f"long lines in {t.ruled_share:.0%}: their removal is searched")
+    if min(t.ink_width, t.ink_height) < EMPTY_SHARE:
+        leaves[f"{path}.crop"] = _choice([False, True], False, True)
+        why.append(
+            f"ink takes {t.ink_width:.0%} of the width and {t.ink_height:.0%} of the height: "
+            "cropping is searched"
+        )
+    if t.grey_range < LOW_RANGE:
+        leaves[f"{path}.contrast"] = _choice(["none", "stretch", "clahe"], "none", "clahe")
+        why.append(f"{t.grey_range:.0f} of 255 grey levels: contrast is searched")
+    if t.uneven >= UNEVEN or t.noise >= NOISY:
+        leaves[f"{path}.threshold"] = _choice([0.0, 0.5], 0.0, 0.0)
+        why.append("uneven or noisy paper: a threshold is searched")
+    if t.tight_share >= TIGHT_SHARE and kind != "characters":
+        leaves[f"{path}.margin"] = _choice([0.0, 0.25], 0.0, 0.0)
+        why.append(f"ink at the edge in {t.tight_share:.0%}: a margin is searched")
+    return leaves, why
+
+
+def _network(t: Traits, kind: Kind, decoder: bool) -> tuple[Leaves, list[str]]:
+    words = {
+        "characters": "one character an image: a classifier",
+        "short": "short labels: small networks",
+        "words": "words or many characters: middle-sized networks",
+        "lines": "lines: large networks",
+    }
+    leaves, why = dict(NETWORKS[kind]), [words[kind]]
+    if t.n_symbols >= N_SYMBOLS_LARGE:
+        leaves |= {path: leaf for path, leaf in LARGE_CHARSET.items() if path in leaves}
+        why.append(f"{t.n_symbols} characters: wider last layers")
+    leaves["model.encoder.dropout"] = _dropout(t, kind)
+    if decoder:
+        leaves |= DECODER
+        why.append("labels that hardly fit the frames of their images: seq2seq is searched as well")
+    return leaves, why
+
+
+def _dropout(t: Traits, kind: Kind) -> tuple[Any, ...]:
+    if t.n_images <= FEW_IMAGES:
+        return {"float": [0.1, 0.5], "step": 0.1}, 0.2, 0.4
+    if t.n_images >= MANY_IMAGES or kind == "lines":
+        return {"float": [0.1, 0.4], "step": 0.1}, 0.2, 0.2
+    return {"float": [0.0, 0.5], "step": 0.1}, 0.1, 0.3
+
+
+def _training(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
+    batch = _batch(t.n_images, kind)
+    epochs = _epochs(t, kind, batch)
+    leaves = {
+        "training.optimizer": ({"choice": ["adamw", "nadam"]}, "adamw", "adamw"),
+        "training.learning_rate": LEARNING_RATES[kind],
+        "training.batch_size": _choice([batch, 2 * batch], batch, batch),
+        "training.epochs": epochs,
+        "training.decay_share": 0.6,
+        "training.patience": max(8, epochs // 3),
+    }
+    steps = math.ceil(t.n_images / batch)
+    return leaves, [f"{t.n_images:,} images: {epochs} epochs of {steps} batches at the most"]
+
+
+def _batch(n_images: int, kind: Kind) -> int:
+    smallest = next((batch for most, batch in BATCHES if n_images <= most), MAX_BATCH)
+    return min(MAX_BATCH, 2 * smallest) if kind == "characters" else smallest
+
+
+def _epochs(t: Traits, kind: Kind, batch: int) -> int:
+    hard = kind == "short" and (
+        t.uneven >= UNEVEN or t.noise >= NOISY or t.n_symbols > N_SYMBOLS_HARD
+    )
+    growth = math.pow(t.n_images / 1000, 0.25)
+    steps = STEPS[kind] * growth * (HARD_STEPS if hard else 1.0)
+    fewest = max(2, min(MIN_EPOCHS, MAX_SAMPLES // t.n_images))
+    return min(MAX_EPOCHS, max(fewest, round(steps * batch / t.n_images)))
+
+
+def _rungs(epochs: int, steps_per_epoch: float, kind: Kind) -> list[int]:
+    """Return a third of the epochs, a third of that, and so on, in rising order."""
+    first = max(1.0, FIRST_RUNG_STEPS[kind] / steps_per_epoch)
+    rungs: list[int] = []
+    rung = epochs / 3
+    while rung >= first and math.ceil(rung) not in (epochs, *rungs):
+        rungs.insert(0, math.ceil(rung))
+        rung /= 3
+    return rungs or [max(1, math.ceil(epochs / 3))]
+
+
+def _augmentation(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
+    path = "training.augment"
+    few, many = t.n_images <= FEW_IMAGES, t.n_images >= MANY_IMAGES
+    strength: tuple[Any, ...] = ({"float": [0.25, 1.0], "step": 0.25}, 0.5, 0.75)
+    if few or kind == "characters":
+        strength = ({"float": [0.5, 1.0], "step": 0.25}, 0.75, 0.75)
+    elif many:
+        strength = ({"float": [0.25, 0.75], "step": 0.25}, 0.25, 0.5)
+    leaves: Leaves = {f"{path}.strength": strength}
+    why = []
+    if kind == "characters":
+        leaves[f"{path}.elastic"] = _choice([0.5, 1.0], 1.0, 0.5)
+        leaves |= {f"{path}.blur": 0.0, f"{path}.noise": 0.0}
+    else:
+        leaves[f"{path}.elastic"] = _choice([0.0, 0.5], 0.0, 0.5)
+    if few:
+        why.append("few images: more dropout and distortion")
+    if t.digits_only and t.length_min < t.length_max:
+        leaves[f"{path}.join"] = _choice([0.0, 0.5], 0.5, 0.5)
+        why.append("digit strings of varying length: joining two to one is searched")
+    return leaves, why
+
+
+def _choice(values: list[Any], first: Any, second: Any) -> Any:
+    return ({"choice": list(values)}, first, second) if len(values) > 1 else values[0]
+
+
+def _distributions(leaves: Leaves) -> Leaves:
+    return {path: leaf[0] if isinstance(leaf, tuple) else leaf for path, leaf in leaves.items()}
+
+
+def _first(leaves: Leaves) -> Iterator[dict[str, Any]]:
+    """Yield the configurations to try first."""
+    for column in (1, 2):
+        searched = {path: leaf[column] for path, leaf in leaves.items() if isinstance(leaf, tuple)}
+        yield _nested({path: value for path, value in searched.items() if value is not None})
+
+
+def _nested(flat: Leaves) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *sections, key = path.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = value
+    return nested

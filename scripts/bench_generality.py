@@ -1,0 +1,316 @@
+"""Measure what one command finds on many datasets: ``ocrsearch run --data SET``, as a user runs it.
+
+Each dataset is searched for the same time in a process of its own, the best network is exported,
+and the test split is read once. Beside it, if they are given, a ready space and kraken have the
+same time. Results are files in a folder, a folder for each dataset: what is there is not run again.
+The table of all results is printed and written to ``table.md`` there.
+
+A list file has a dataset on each line: SPEC, options of 'run' such as --group, and perhaps
+``beside=SPACE``. kraken is not a dependency: give the path of its ``ketos``. It trains its default
+network with early stopping off; its test figure is the character accuracy that it reports.
+"""
+
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import typer
+
+from ocrsearch.data.dataset import Dataset, LabelledImages, load_dataset
+from ocrsearch.data.specs import data_name
+from ocrsearch.errors import OcrSearchError
+from ocrsearch.results.query import load_study
+from ocrsearch.search.facts import study_facts
+from ocrsearch.search.names import default_study_name
+from ocrsearch.search.options import parse_duration
+from ocrsearch.search.space import Space
+from ocrsearch.search.stored_space import stored_space
+from ocrsearch.search.study import PAUSED
+
+READS_CER = 0.5
+"""Validation CER below which a configuration reads."""
+
+DERIVED = "derived"
+KRAKEN = "kraken"
+
+Result = dict[str, Any]
+Done = subprocess.CompletedProcess[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A dataset to search.
+
+    Attributes:
+        spec: specification of the data.
+        options: more options of 'run', for the data.
+        beside: ready space to compare with; empty for none.
+    """
+
+    spec: str
+    options: tuple[str, ...] = ()
+    beside: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset's folder and row."""
+        return default_study_name(data_name(self.spec))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all runs share."""
+
+    out: Path
+    timeout_s: float
+    workers: int
+    seed: int
+    ketos: Path | None
+
+
+def main(
+    specs: Annotated[list[str] | None, typer.Argument(metavar="SPEC...")] = None,
+    list_file: Annotated[
+        Path | None, typer.Option("--list", help="File with a dataset on each line.")
+    ] = None,
+    timeout: Annotated[str, typer.Option(help="Time of each search.")] = "10m",
+    workers: Annotated[int, typer.Option(min=1, help="Processes of each search.")] = 2,
+    beside: Annotated[str, typer.Option(help="Ready space to run as well.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("studies/generality"),
+    seed: Annotated[int, typer.Option(help="Of the searches.")] = 0,
+    ketos: Annotated[
+        Path | None, typer.Option(help="kraken's command for training.", exists=True)
+    ] = None,
+) -> None:
+    """Run what is missing and print the table."""
+    lines = [shlex.join([spec]) for spec in specs or []]
+    lines += list_file.read_text(encoding="utf-8").splitlines() if list_file else []
+    tasks = [parse_task(line, beside) for line in lines if line.strip() and line[0] != "#"]
+    names = [task.name for task in tasks]
+    if twice := {name for name in names if names.count(name) > 1}:
+        typer.echo(f"bench_generality: two datasets named {min(twice)!r}; rename one", err=True)
+        raise typer.Exit(2)
+    try:
+        setting = Setting(out, parse_duration(timeout), workers, seed, ketos)
+        for task in tasks:
+            run_task(task, setting)
+            (out / "table.md").write_text(table(out), encoding="utf-8")
+    except OcrSearchError as error:
+        typer.echo(f"bench_generality: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    typer.echo(table(out))
+
+
+def parse_task(line: str, beside: str) -> Task:
+    """Return the task of a line of the list."""
+    spec, *words = shlex.split(line)
+    own = [word.removeprefix("beside=") for word in words if word.startswith("beside=")]
+    options = tuple(word for word in words if not word.startswith("beside="))
+    return Task(spec, options, own[-1] if own else beside)
+
+
+def run_task(task: Task, setting: Setting) -> None:
+    """Run the methods of a dataset of which there is no result yet; failures are results too."""
+    methods = [
+        DERIVED,
+        *([task.beside] if task.beside else []),
+        *([KRAKEN] if setting.ketos else []),
+    ]
+    for method in methods:
+        file = setting.out / task.name / f"{method}.json"
+        if file.is_file():
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        work = file.with_suffix("")
+        shutil.rmtree(work, ignore_errors=True)  # of a run that was broken off
+        work.mkdir()
+        typer.echo(f"{task.name}: {method}", err=True)
+        measure = run_kraken if method == KRAKEN else run_search
+        result = {"data": task.name, "method": method, **measure(task, method, work, setting)}
+        temporary = file.with_suffix(".part")
+        temporary.write_text(json.dumps(result, indent=2), encoding="utf-8")
+        temporary.replace(file)
+
+
+def run_search(task: Task, method: str, work: Path, setting: Setting) -> Result:
+    """Search a dataset and read its test split once."""
+    storage = ("--storage", f"sqlite:///{work.resolve() / 'study.db'}")
+    space = () if method == DERIVED else ("--space", method)
+    began = time.time()
+    limits = ("--timeout", f"{setting.timeout_s:g}s", "--workers", str(setting.workers))
+    seed = ("--seed", str(setting.seed), "--study", "bench", "--trials", "1000")
+    words = ("run", "--data", task.spec, *space, *task.options, *storage, *limits, *seed)
+    done = command(*words, log=work / "run.log")
+    result: Result = {"timeout_s": setting.timeout_s, "workers": setting.workers}
+    if done.returncode:
+        return {**result, "problem": problem_of(done)}
+    result |= curve_figures(storage[1], began)
+    model = work.resolve() / "model.pt"
+    done = command("best", *storage, "--study", "bench", "--export", str(model), "--force")
+    if done.returncode:
+        return {**result, "problem": problem_of(done)}
+    words = ("evaluate", str(model), "--data", task.spec, "--split", "test", "--json")
+    done = command(*words)
+    if done.returncode:
+        return {**result, "problem": problem_of(done)}
+    evaluation = json.loads(done.stdout)
+    rates = ("exact", "exact_low", "exact_high", "cer", "cer_low", "cer_high", "n")
+    return {**result, **{name: evaluation[name] for name in rates}}
+
+
+def command(*words: str, log: Path | None = None) -> Done:
+    """Run the program as its users do, in a process of its own."""
+    done = execute([sys.executable, "-m", "ocrsearch", *words])
+    if log:
+        log.write_text(done.stdout + done.stderr, encoding="utf-8")
+    return done
+
+
+def execute(words: list[str], timeout_s: float | None = None) -> Done:
+    """Run a command and return what it printed."""
+    return subprocess.run(words, capture_output=True, text=True, timeout=timeout_s)  # noqa: S603
+
+
+def problem_of(done: Done) -> str:
+    """Return the last line of a command, where it says what went wrong."""
+    text = done.stdout.strip() or done.stderr.strip()
+    return (text.splitlines() or ["failed without a message"])[-1]
+
+
+def curve_figures(url: str, began: float) -> Result:
+    """Return what the learning curves of a study say.
+
+    ``reading`` counts the configurations with a CER below READS_CER within a third of their epochs,
+    of those ``judged``: all but the ones that still trained when the time was up, had not come that
+    far and did not read. The seconds to half of the validation images are those from the start of
+    the command to the start of a trial and of its epochs; a pause between them is not counted.
+    """
+    study = load_study(url, "bench")
+    space = stored_space(study)
+    assert space is not None
+    judged, reading, n_epochs, half = 0, 0, 0, math.inf
+    for trial in study.get_trials(deepcopy=False):
+        epochs = trial.user_attrs.get("epochs", [])
+        if not epochs:
+            continue
+        n_epochs += len(epochs)
+        third = math.ceil(most_epochs(space, trial.params) / 3)
+        reads = min(record["cer"] for record in epochs[:third]) < READS_CER
+        in_training = not trial.state.is_finished() and trial.user_attrs.get(PAUSED) is None
+        if reads or len(epochs) >= third or not in_training:
+            judged += 1
+            reading += reads
+        assert trial.datetime_start is not None
+        seconds = trial.datetime_start.timestamp() - began
+        for record in epochs:
+            seconds += record["seconds"]
+            if record["exact"] >= 0.5:
+                half = min(half, seconds)
+                break
+    facts = study_facts(study)
+    return {
+        "n_train": facts["n_samples"]["train"],
+        "judged": judged,
+        "reading": reading,
+        "n_epochs": n_epochs,
+        "seconds_to_half": None if math.isinf(half) else round(half, 1),
+    }
+
+
+def most_epochs(space: Space, params: dict[str, Any]) -> int:
+    """Return the most epochs of a configuration."""
+    return space.resolve(params).training.epochs
+
+
+def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:  # noqa: ARG001
+    """Train kraken's default network for the same time and test it once."""
+    assert setting.ketos is not None
+    dataset: Dataset = load_dataset(task.spec)
+    lists = {
+        split: write_lines(dataset.splits[split], work / split)
+        for split in ("train", "val", "test")
+    }
+    threads = ("--device", "cpu", "--threads", str(len(os.sched_getaffinity(0))))
+    train = [
+        *(str(setting.ketos), *threads, "train", "-f", "path", "-q", "fixed", "-N", "100000"),
+        *("-t", str(lists["train"]), "-e", str(lists["val"]), "-o", str(work / "model")),
+    ]
+    result: Result = {"timeout_s": setting.timeout_s, "workers": setting.workers}
+    try:
+        done = execute(train, setting.timeout_s)
+        return {**result, "problem": problem_of(done)}  # it never ends by itself
+    except subprocess.TimeoutExpired:
+        pass
+    models = sorted(work.glob("model*"), key=lambda path: path.stat().st_mtime)
+    best = [path for path in models if "best" in path.name] or models
+    if not best:
+        return {**result, "problem": "no epoch in this time"}
+    test = [*(str(setting.ketos), *threads, "test", "-f", "path"), "-m", str(best[-1])]
+    done = execute([*test, "-e", str(lists["test"])])
+    accuracy = re.search(r"([\d.]+)%\s+Character Accuracy", done.stdout + done.stderr)
+    if not accuracy:
+        return {**result, "problem": problem_of(done)}
+    return {**result, "n": len(dataset.splits["test"]), "cer": 1 - float(accuracy[1]) / 100}
+
+
+def write_lines(split: LabelledImages, folder: Path) -> Path:
+    """Write the images of a split with their labels, and return the list of the images."""
+    folder.mkdir()
+    paths = [folder / f"{i}.png" for i in range(len(split))]
+    for path, image, text in zip(paths, split.images, split.texts, strict=True):
+        cv2.imwrite(str(path), image)
+        path.with_suffix(".gt.txt").write_text(text, encoding="utf-8")
+    listed = folder.with_suffix(".txt")
+    listed.write_text("\n".join(map(str, paths)), encoding="utf-8")
+    return listed
+
+
+def table(out: Path) -> str:
+    """Return the table of all results in a folder."""
+    heads = (
+        *("data", "method", "minutes", "exact match on test", "CER on test"),
+        *("reading by a third", "s to half right", "epochs"),
+    )
+    files = sorted(out.glob("*/*.json"), key=lambda file: (file.parent.name, file.stem != DERIVED))
+    rows = [row(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def row(result: Result) -> list[object]:
+    """Return the cells of one result."""
+    seconds = result.get("seconds_to_half")
+    judged = result.get("judged")
+    return [
+        result["data"],
+        result["method"],
+        f"{result['timeout_s'] / 60:g}",
+        result.get("problem") or rate(result, "exact"),
+        rate(result, "cer"),
+        "" if judged is None else f"{result['reading']} of {judged}",
+        "" if judged is None else "never" if seconds is None else f"{seconds:.0f}",
+        result.get("n_epochs", ""),
+    ]
+
+
+def rate(result: Result, name: str) -> str:
+    """Return a rate with its interval, as far as it is known."""
+    if name not in result:
+        return ""
+    text = f"{result[name]:.3f}"
+    low, high = result.get(f"{name}_low"), result.get(f"{name}_high")
+    return text if low is None else f"{text} ({low:.3f} to {high:.3f})"
+
+
+if __name__ == "__main__":
+    typer.run(main)
