@@ -155,8 +155,11 @@ MIN_EPOCHS, MAX_EPOCHS = 10, 240
 MAX_SAMPLES = 600_000
 """Images seen in a training above which there may be fewer epochs than MIN_EPOCHS."""
 
-FIRST_RUNG_STEPS: dict[Kind, int] = {"characters": 250, "short": 250, "words": 400, "lines": 1200}
-"""Batches before which configurations are not compared."""
+FIRST_RUNG_STEPS: dict[Kind, int] = {"characters": 250, "short": 300, "words": 400, "lines": 1000}
+"""Batches, of the largest size searched, before which configurations are not compared."""
+
+LAST_RUNG = 0.7
+"""Share of the epochs behind which there is no rung."""
 
 BATCHES = ((250, 4), (3000, 8), (10_000, 16), (30_000, 32))
 """Smallest batch size up to a number of images."""
@@ -210,7 +213,7 @@ def derive(traits: Traits, min_scale: float = 0.0, *, decoder: bool = False) -> 
         leaves |= more
         reasons.setdefault(section, []).extend(why)
     epochs = leaves["training.epochs"]
-    rungs = _rungs(epochs, traits.n_images / _batch(traits.n_images, kind), kind)
+    rungs = _rungs(epochs, traits.n_images / (2 * _batch(traits.n_images, kind)), kind)
     search: dict[str, Any] = {"pruner": {"name": "promotion", "rungs": rungs}}
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
@@ -358,14 +361,13 @@ def _epochs(t: Traits, kind: Kind, batch: int) -> int:
 
 
 def _rungs(epochs: int, steps_per_epoch: float, kind: Kind) -> list[int]:
-    """Return a third of the epochs, a third of that, and so on, in rising order."""
-    first = max(1.0, FIRST_RUNG_STEPS[kind] / steps_per_epoch)
-    rungs: list[int] = []
-    rung = epochs / 3
-    while rung >= first and math.ceil(rung) not in (epochs, *rungs):
-        rungs.insert(0, math.ceil(rung))
-        rung /= 3
-    return rungs or [max(1, math.ceil(epochs / 3))]
+    """Return the epochs at which configurations are compared, each three times the one before.
+
+    The first is when the largest batches searched have been read; the last leaves time to train.
+    """
+    first = max(2, math.ceil(FIRST_RUNG_STEPS[kind] / steps_per_epoch))
+    n_rungs = max(1, math.ceil(math.log(LAST_RUNG * epochs / first, 3))) if first < epochs else 1
+    return [min(first * 3**i, max(1, epochs // 2)) for i in range(n_rungs)]
 
 
 def _augmentation(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
