@@ -45,10 +45,10 @@ NETWORKS: dict[Kind, Leaves] = {
     },
     "words": {
         "model.architecture": "crnn",
-        "model.encoder.conv_depth": ({"int": [5, 6]}, 5, 6),
+        "model.encoder.conv_depth": ({"int": [5, 6]}, 5, 5),
         "model.encoder.conv_base": ({"choice": [16, 24, 32]}, 24, 32),
-        "model.encoder.conv_growth": ({"float": [1.3, 1.7], "step": 0.1}, 1.5, 1.3),
-        "model.encoder.conv_pooling": ({"choice": ["early", "spread"]}, "early", "spread"),
+        "model.encoder.conv_growth": ({"float": [1.3, 1.7], "step": 0.1}, 1.5, 1.5),
+        "model.encoder.conv_pooling": ({"choice": ["early", "spread"]}, "early", "early"),
         "model.encoder.conv_dropout": ({"choice": [0.0, 0.1]}, 0.0, 0.0),
         "model.encoder.linear_width": ({"choice": [96, 128, 192]}, 128, 128),
         "model.encoder.rnn_cell": "lstm",
@@ -112,7 +112,7 @@ HEIGHTS: dict[Kind, tuple[int, ...]] = {
 MAX_ENLARGED = 1.25
 """How much an image may be enlarged beyond its own height."""
 
-FRAMES: dict[Kind, float] = {"characters": 0.0, "short": 4.0, "words": 3.5, "lines": 2.7}
+FRAMES: dict[Kind, float] = {"characters": 0.0, "short": 4.0, "words": 3.2, "lines": 2.7}
 """Frames for a character at the median that ``images.width_scale`` is to give."""
 
 FEW_FRAMES = 1.25
