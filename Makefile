@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DEMO := studies/ocrsearch/quick-digits
+DEMO := studies/ocrsearch/digits
 
 .PHONY: install run test clean
 
@@ -18,14 +18,13 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 run: $(INSTALLED)
-	$(BIN)/ocrsearch run --space quick --data digits --study quick-digits \
-		--trials 8 --timeout 4m
-	$(BIN)/ocrsearch best --study quick-digits --export $(DEMO)/model.pt
+	$(BIN)/ocrsearch run --data digits --timeout 150s
+	$(BIN)/ocrsearch best --study digits --export $(DEMO)/model.pt
 	$(BIN)/ocrsearch evaluate $(DEMO)/model.pt --data digits
 	rm -rf $(DEMO)/pictures
 	$(BIN)/ocrsearch data save digits --output $(DEMO)/pictures --n 8
 	$(BIN)/ocrsearch predict $(DEMO)/model.pt $(DEMO)/pictures
-	$(BIN)/ocrsearch report quick-digits --output $(DEMO)/study.html
+	$(BIN)/ocrsearch report digits --output $(DEMO)/study.html
 	@echo
 	@echo "model     $(DEMO)/model.pt     use: $(BIN)/ocrsearch predict $(DEMO)/model.pt FILE"
 	@echo "figures   $(DEMO)/study.html   open in a browser"

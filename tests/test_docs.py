@@ -16,7 +16,9 @@ from typer.core import TyperGroup
 from ocrsearch.cli.app import app
 from ocrsearch.data import specs
 from ocrsearch.data.digits import make_digits
-from ocrsearch.search import ready
+from ocrsearch.search import ready, suggestion
+from ocrsearch.search.derived import Derived
+from ocrsearch.yaml_file import parse_yaml
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -43,19 +45,21 @@ model:
   architecture: crnn
   encoder: {conv_depth: {int: [2, 3]}, conv_base: 8, linear_width: 16, hidden_size: 16}
 training: {learning_rate: 4.0e-3, batch_size: 16, epochs: 1}
-search: {pruner: {name: none}}
+search: {pruner: {name: none}, try_first: [{model: {encoder: {conv_depth: 2}}}]}
 """
 
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number_folder: Path) -> Iterator[Path]:
-    """A folder to work in, where the ready spaces are tiny and the built-in digits few."""
+    """A folder to work in, where all spaces are tiny and the built-in digits few."""
     spaces = tmp_path / "spaces"
     spaces.mkdir()
     for name in ready.ready_spaces():
         (spaces / f"{name}.yaml").write_text(TINY, encoding="utf-8")
     monkeypatch.setattr(ready, "FOLDERS", (spaces,))
     ready.ready_spaces.cache_clear()
+    tiny = Derived(parse_yaml(TINY, "tiny"), {"data": []})
+    monkeypatch.setattr(suggestion, "derive", lambda *_, **__: tiny)
     few = make_digits()[::40]
     monkeypatch.setitem(specs.BUILT_IN, "digits", lambda: few)
     work = tmp_path / "work"
@@ -106,9 +110,9 @@ def test_the_commands_of_the_readme_run(
 ) -> None:
     lines = [line for name, line in COMMANDS if name == "README.md"]
     shown = [
-        "ocrsearch run --space seq2seq --data captcha:FOLDER --trials 30",
+        "ocrsearch run --data FOLDER --timeout 30m",
         "ocrsearch best --export model.pt",
-        "ocrsearch evaluate model.pt --data captcha:FOLDER",
+        "ocrsearch evaluate model.pt --data FOLDER",
         "ocrsearch predict model.pt PICTURE_OR_FOLDER",
         "ocrsearch data inspect captcha:FOLDER --sheet sheet.png",
         "ocrsearch data save captcha:FOLDER -o images --n 20",
@@ -116,6 +120,7 @@ def test_the_commands_of_the_readme_run(
         "ocrsearch studies export -o trials.csv",
         "ocrsearch report -o study.html",
         "ocrsearch language-model --model model.pt --data captcha:FOLDER --export lm.npz",
+        "ocrsearch space suggest FOLDER -o mine.yaml",
         "ocrsearch space check seq2seq",
     ]
     assert [line for line in shown if line not in lines] == []

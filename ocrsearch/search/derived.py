@@ -115,6 +115,9 @@ MAX_ENLARGED = 1.25
 FRAMES: dict[Kind, float] = {"characters": 0.0, "short": 4.0, "words": 3.2, "lines": 2.7}
 """Frames for a character at the median that ``images.width_scale`` is to give."""
 
+FRAMES_SQUEEZED: dict[Kind, float] = {**FRAMES, "short": 8.0, "words": 7.0}
+"""The same for a width_scale below 1: strokes beside the text make ink seem wider than it is."""
+
 FEW_FRAMES = 1.25
 """If there are fewer than so many times that, the next width_scale is searched as well."""
 
@@ -232,12 +235,11 @@ def kind_of(traits: Traits) -> Kind:
 
 
 def _describe(t: Traits) -> list[str]:
-    length = f"{t.length_min}" if t.length_min == t.length_max else f"{t.length_min} to "
-    if t.length_min != t.length_max:
-        length += f"{t.length_max} (median {t.length_median:g})"
-    many = "" if length == "1" else "s"
+    span = f"{t.length_min} to {t.length_max} (median {t.length_median:g}) characters"
+    if t.length_min == t.length_max:
+        span = f"{t.length_max} character{'' if t.length_max == 1 else 's'}"
     lines = [
-        f"{t.n_images:,} training images of {length} character{many}, {t.n_symbols} different "
+        f"{t.n_images:,} training images of {span}, {t.n_symbols} different "
         f"characters{' (digits)' if t.digits_only else ''}, median size {t.width:g} x {t.height:g}"
     ]
     if t.rtl_share:
@@ -257,9 +259,11 @@ def _scaling(t: Traits, kind: Kind, min_scale: float) -> tuple[Leaves, list[str]
     frames = t.frames * heights[0]
     tight = t.frames_tight * heights[0]
     fitting = [
-        s
-        for s in SCALES
-        if s * frames >= FRAMES[kind] and s * tight >= TIGHT_FRAMES and s >= min_scale
+        scale
+        for scale in SCALES
+        if scale >= min_scale
+        and scale * frames >= (FRAMES if scale >= 1 else FRAMES_SQUEEZED)[kind]
+        and scale * tight >= TIGHT_FRAMES
     ]
     scale = fitting[0] if fitting else SCALES[-1]
     larger = SCALES[min(len(SCALES) - 1, SCALES.index(scale) + 1)]

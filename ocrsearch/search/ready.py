@@ -49,6 +49,10 @@ def find_space(name: str | Path) -> Path:
     exists = os.path.exists(path)  # noqa: PTH110 - no error for a name that cannot be a file's
     if not is_name and path.stem in ready and not exists:
         raise SpaceError(f"{path}: no such file; the ready space is named {path.stem!r}")
+    if exists and path.is_dir():
+        raise SpaceError(
+            f"space {str(name)!r}: is a folder; if it holds labelled images, give it as the data"
+        )
     if not is_name or exists:
         return path
     raise _unknown(str(name), ", or the path of a YAML file")

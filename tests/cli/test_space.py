@@ -1,4 +1,4 @@
-"""``ocrsearch space list`` and ``copy``: the ready spaces by name."""
+"""``ocrsearch space list``, ``copy`` and ``suggest``: ready spaces, and those derived from data."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+import numpy as np
 import pytest
 
+import ocrsearch
+from ocrsearch.errors import OptionError
 from ocrsearch.search.ready import ready_spaces
+from ocrsearch.search.space_reading import load_space, space_from_dict
 from tests.conftest import SPACE_YAML
 
 if TYPE_CHECKING:
@@ -85,3 +90,53 @@ def test_run_takes_names(command: Command) -> None:
     assert "did you mean 'captcha'?" in result.err
     result = command("run", "--space", "search_spaces/captcha.yaml", "--data", "digits")
     assert "no such file; the ready space is named 'captcha'" in result.err
+
+
+def test_a_suggestion_is_a_space_with_reasons(command: Command, number_folder: Path) -> None:
+    shown = command("space", "suggest", str(number_folder))
+    written = command("space", "suggest", str(number_folder), "-o", "mine.yaml")
+    as_json = command("space", "suggest", str(number_folder), "--json")
+    assert [result.code for result in (shown, written, as_json)] == [0, 0, 0]
+    assert shown.out == Path("mine.yaml").read_text(encoding="utf-8")
+    assert "# 32 training images of 2 characters, 10 different characters (digits)" in shown.out
+    *reasons, last = written.out.splitlines()
+    assert last == "mine.yaml written; use it as: --space mine.yaml"
+    content = as_json.json()
+    assert reasons == content["reasons"]
+    assert content["detected"]["n_images"] == 32
+    loaded = load_space(Path("mine.yaml"))
+    assert loaded == space_from_dict(content["space"], "mine")
+    assert loaded == space_from_dict(ocrsearch.suggest_space(number_folder), "mine")
+
+
+def test_a_suggestion_follows_the_data_options(command: Command, number_folder: Path) -> None:
+    result = command("space", "suggest", str(number_folder), "--train-share", "0.5", "--json")
+    assert result.json()["detected"]["n_images"] == 16
+    half = ocrsearch.suggest_space(number_folder, train_share=0.5)
+    assert half == result.json()["space"]
+    with pytest.raises(OptionError, match="no such option"):
+        ocrsearch.suggest_space(number_folder, trials=3)  # type: ignore[call-arg]
+
+
+def test_a_suggestion_replaces_no_file(command: Command, number_folder: Path) -> None:
+    Path("mine.yaml").write_text("mine", encoding="utf-8")
+    result = command("space", "suggest", str(number_folder), "-o", "mine.yaml")
+    assert (result.code, result.out) == (2, "")
+    assert "mine.yaml: exists already; give --force" in result.err
+    assert Path("mine.yaml").read_text(encoding="utf-8") == "mine"
+    assert command("space", "suggest", str(number_folder), "-o", "mine.yaml", "--force").code == 0
+
+
+@pytest.mark.parametrize("names", [[], ["7"], ["blank1", "blank2", "blank3"]])
+def test_no_suggestion_for_too_little_data(command: Command, names: list[str]) -> None:
+    Path("data").mkdir()
+    for name in names:
+        image = np.full((20, 40), 255, np.uint8)
+        if not name.startswith("blank"):
+            image[5:15, 10:12] = 0
+        cv2.imwrite(f"data/{name}.png", image)
+    result = command("space", "suggest", "data")
+    assert (result.code, result.out) == (1, "")
+    message = result.err.splitlines()[-1]
+    assert message.startswith("ocrsearch: data: ")
+    assert "Traceback" not in result.err

@@ -1,0 +1,53 @@
+"""``run --data FOLDER``: the space follows from the images, and the same command resumes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import ocrsearch
+from ocrsearch.search import suggestion
+from ocrsearch.search.api import SearchResult
+from ocrsearch.search.derived import derive
+from ocrsearch.search.facts import study_facts
+
+if TYPE_CHECKING:
+    from tests.conftest import CommandResult
+
+
+def test_a_study_goes_on_in_its_space_when_the_rules_have_changed(
+    number_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Callable[..., CommandResult],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("run", "--data", str(number_folder), "--workers", "1", "--json", "--max-epochs")
+    first = command(*words, "1").json()
+    expected = ocrsearch.suggest_space(number_folder)
+    assert first["study"] == number_folder.name
+    assert first["suggested"]["space"] == expected
+    assert first["suggested"]["detected"]["n_images"] == 32
+    assert first["suggested"]["reasons"][0].startswith("32 training images of 2 characters")
+
+    def other_rules(traits, *args, **kwargs):  # type: ignore[no-untyped-def]
+        return derive(replace(traits, length_median=40.0), *args, **kwargs)
+
+    monkeypatch.setattr(suggestion, "derive", other_rules)
+    assert ocrsearch.suggest_space(number_folder) != expected
+    lines: list[str] = []
+    second: SearchResult = ocrsearch.search(
+        data=number_folder,
+        workers=1,
+        max_epochs=2,
+        observer=lambda _, line: lines.append(line or ""),
+    )
+    assert second.study == first["study"]
+    assert second.suggested is None
+    facts = study_facts(ocrsearch.load_study(second.study).optuna_study)
+    assert {**facts["space"], "search": first["suggested"]["space"]["search"]} == expected
+    assert "the study goes on in the space that it began with" in lines
