@@ -232,7 +232,7 @@ def _space_lines(given: Space | None, suggested: SuggestedSpace | None) -> list[
     """Return lines on a space that was not given."""
     if suggested is not None:
         return suggested.describe()
-    return [] if given else ["the study goes on in the space that it began with"]
+    return [] if given else ["the study is resumed in the space that it began with"]
 
 
 def _announce(lines: list[str], coordinator: Coordinator) -> None:

@@ -105,22 +105,18 @@ def derive_space(dataset: Dataset, max_bad: float) -> SuggestedSpace:
     """
     train = dataset.splits["train"]
     traits = measure_traits(train)
-    suggested = [_checked(traits, derive(traits))]
-    for wider in _wider_and_wider(traits):
-        if _fits(suggested[-1].space, train, max_bad):
-            return suggested[-1]
-        suggested.append(_checked(traits, wider))
-    unfit_in_space(suggested[-1].space, train, max_bad)
-    return suggested[-1]
-
-
-def _checked(traits: Traits, derived: Derived) -> SuggestedSpace:
-    space = space_from_dict(derived.content, DERIVED)
-    return SuggestedSpace(space, derived.content, traits, derived.reasons)
+    for derived in _wider_and_wider(traits):
+        space = space_from_dict(derived.content, DERIVED)
+        suggested = SuggestedSpace(space, derived.content, traits, derived.reasons)
+        if _fits(space, train, max_bad):
+            return suggested
+    unfit_in_space(space, train, max_bad)
+    return suggested
 
 
 def _wider_and_wider(traits: Traits) -> Iterator[Derived]:
     """Yield spaces that give a label more frames, at last with the decoder that needs fewer."""
+    yield derive(traits)
     yield from (derive(traits, scale) for scale in SCALES)
     yield derive(traits, SCALES[-1], decoder=True)
 
@@ -161,12 +157,11 @@ def _block(section: dict[str, Any], indent: int) -> list[str]:
 
 def _item(first: dict[str, Any], indent: int) -> list[str]:
     """Return the lines of a configuration to try first, an item of a list."""
-    lines = _block_of_flows(first, indent + 4)
-    return [f"{' ' * (indent + 2)}- {lines[0].lstrip()}", *lines[1:]]
-
-
-def _block_of_flows(section: dict[str, Any], indent: int) -> list[str]:
-    return [f"{' ' * indent}{key}: {_flow(value, indent + 2)}" for key, value in section.items()]
+    starts = [" " * (indent + 2) + "- ", *[" " * (indent + 4)] * (len(first) - 1)]
+    return [
+        f"{start}{key}: {_flow(value, indent + 6)}"
+        for start, (key, value) in zip(starts, first.items(), strict=True)
+    ]
 
 
 def _is_leaf(value: dict[str, Any]) -> bool:
