@@ -60,7 +60,7 @@ def _random_output(
         shown[places] = charset.encode(text)
         logits[b, np.arange(frames), shown] += rng.normal(sharpness, 2.0, frames)
     log_probs = torch.tensor(logits, dtype=torch.float32).log_softmax(2)
-    return CtcOutput(log_probs, torch.full((len(texts),), frames), None)
+    return CtcOutput(log_probs, torch.full((len(texts),), frames))
 
 
 def _report(name: str, n_lines: int, repeats: int, decode: Callable[[], object]) -> None:

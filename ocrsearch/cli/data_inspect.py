@@ -25,6 +25,9 @@ N_NAMED = 3
 
 N_BARS = 12
 BAR_WIDTH = 40
+N_SYMBOLS = 200
+"""Characters shown: of large charsets the most frequent ones."""
+
 N_LISTED = 50
 """Groups of the same picture in the JSON object."""
 
@@ -163,7 +166,7 @@ def _print(spec: str, inspection: Inspection, options: DataOptions) -> None:
 
 def _print_splits(inspection: Inspection) -> None:
     rows = [
-        (split, n, n_bad, _symbols(inspection.only_in.get(split, [])) or "-")
+        (split, n, n_bad, _first_symbols(inspection.only_in.get(split, [])) or "-")
         for split, (n, n_bad) in inspection.splits.items()
     ]
     show_table(
@@ -191,8 +194,11 @@ def _print_sizes(inspection: Inspection) -> None:
 
 
 def _print_symbols(inspection: Inspection) -> None:
-    counts = "  ".join(f"{_symbols([s])} {n}" for s, n in inspection.symbol_counts.items())
-    echo(f"{len(inspection.symbols)} symbols: {counts}")
+    shown = list(inspection.symbol_counts.items())[:N_SYMBOLS]
+    counts = "  ".join(f"{_symbols([s])} {n}" for s, n in shown)
+    n_more = len(inspection.symbols) - len(shown)
+    more = f"  and {n_more} rarer ones" if n_more else ""
+    echo(f"{len(inspection.symbols)} symbols: {counts}{more}")
 
 
 def _print_lengths(inspection: Inspection) -> None:
@@ -272,6 +278,11 @@ def _symbols(symbols: Sequence[str]) -> str:
         "␣" if s == " " else f"U+{ord(s):04X}" if unicodedata.category(s)[0] in "CMZ" else s
         for s in symbols
     )
+
+
+def _first_symbols(symbols: Sequence[str]) -> str:
+    n_more = len(symbols) - N_SYMBOLS
+    return _symbols(symbols[:N_SYMBOLS]) + (f" and {n_more} more" if n_more > 0 else "")
 
 
 def _one_line(text: str) -> str:

@@ -43,8 +43,18 @@ class Charset:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], bidi: Bidi = "off") -> Charset:
-        """Collect the symbols of the given labels, in code point order."""
-        return cls(sorted(set().union(*(to_visual(text, bidi) for text in texts))), bidi)
+        """Collect the symbols of the given labels, in code point order.
+
+        Raises:
+            DataError: too many symbols.
+        """
+        symbols = set().union(*(to_visual(text, bidi) for text in texts))
+        if len(symbols) > MAX_SYMBOLS:
+            raise DataError(
+                f"the labels have {len(symbols):,} different characters, at most "
+                f"{MAX_SYMBOLS:,} can be learned; check the labels"
+            )
+        return cls(sorted(symbols), bidi)
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Charset:

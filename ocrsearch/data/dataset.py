@@ -49,6 +49,9 @@ logger = logging.getLogger(__name__)
 MAX_RARE_SHARE = 0.1
 """Share of samples with symbols of their own above which a warning says where they are."""
 
+MANY_RARE = 20
+"""Symbols that only one sample has from which on the same warning is given."""
+
 MIN_WARNED = 100
 """Samples of fewer are often the only ones with some symbol."""
 
@@ -221,7 +224,8 @@ def load_dataset(
 def _warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
     """Warn if splits were drawn otherwise than by chance for a good part of the samples."""
     rare = count_rare(samples)
-    if rare.n > MAX_RARE_SHARE * rare.n_all and rare.n_all >= MIN_WARNED:
+    many = rare.n > MAX_RARE_SHARE * rare.n_all or rare.n_symbols >= MANY_RARE
+    if many and rare.n_all >= MIN_WARNED:
         logger.warning("%s: %s", spec, rare.describe())
 
 

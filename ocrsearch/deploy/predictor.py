@@ -65,7 +65,7 @@ class Evaluation:
         metrics: error rates.
         intervals: of each rate, low and high.
         confusions: the most frequent first.
-        matrix: None where labels have more than one symbol.
+        matrix: None where labels have more than one symbol, or there are very many.
         names: of the pictures.
         references: their labels.
         predictions: what was read in them.

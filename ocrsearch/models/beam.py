@@ -66,11 +66,28 @@ class _Texts(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """A frame: (B, V) probabilities, and the ids (B, P) of the symbols that are tried."""
+    """A frame of each line.
 
-    probs: np.ndarray
+    Attributes:
+        log_probs: (B, V).
+        inside: (B, 1), False behind a line's end, where the blank is certain.
+        ids: (B, P) the symbols that are tried.
+        blank_id: the id of the blank.
+    """
+
+    log_probs: np.ndarray
+    inside: np.ndarray
     ids: Ints
     blank_id: int
+
+    def probs(self, ids: Ints) -> np.ndarray:
+        """Return the probabilities of (B, N) symbols: of a large charset few are needed."""
+        found = np.exp(_take(self.log_probs, ids), dtype=np.float64)
+        return np.asarray(np.where(self.inside, found, ids == self.blank_id))
+
+    def blank_probs(self) -> np.ndarray:
+        """Return the probabilities (B, 1) of the blank."""
+        return self.probs(np.full((len(self.ids), 1), self.blank_id))
 
 
 def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> list[Hypothesis]:
@@ -88,20 +105,17 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
         The best text of each line; confidences are those of ``ctc_confidences`` and know
         nothing of the fusion.
     """
-    log_probs = output.log_probs.cpu().double()
-    lengths = output.frame_lengths.numpy()
-    probs = log_probs.exp().numpy()
-    padding = np.arange(probs.shape[1]) >= lengths[:, None]
-    probs[padding] = 0.0
-    probs[padding, blank_id] = 1.0  # certainly blank: changes no text and no probability
+    log_probs, lengths = output.log_probs.cpu(), output.frame_lengths.numpy()
+    n_lines, n_frames, _ = log_probs.shape
+    inside = np.arange(n_frames) < lengths[:, None]
     n_tried = min(MAX_SYMBOLS, blank_id)
     tried = log_probs[:, :, :blank_id].topk(n_tried, dim=2, sorted=False).indices.numpy()
-    texts = _start(len(probs), search)
-    symbols = np.full((probs.shape[1] + 1, *texts.last.shape), -1, np.int64)
+    texts = _start(n_lines, search)
+    symbols = np.full((n_frames + 1, *texts.last.shape), -1, np.int64)
     before = np.full_like(symbols, -1)
     first_nodes = np.arange(symbols.size).reshape(symbols.shape)
     for t in range(int(lengths.max(initial=0))):
-        frame = _Frame(probs[:, t], tried[:, t], blank_id)
+        frame = _Frame(log_probs[:, t].numpy(), inside[:, t, None], tried[:, t], blank_id)
         texts = _advance(
             texts, frame, search.fusion, symbols[t + 1], before[t + 1], first_nodes[t + 1]
         )
@@ -192,11 +206,11 @@ def _prolong(texts: _Texts, frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.n
         that is kept too is with the text, and zero there.
     """
     total = texts.p_blank + texts.p_symbol
-    p_last = _take(frame.probs, np.maximum(texts.last, 0))
-    stay_blank = total * frame.probs[:, frame.blank_id, None]
+    p_last = frame.probs(np.maximum(texts.last, 0))
+    stay_blank = total * frame.blank_probs()
     stay_symbol = texts.p_symbol * p_last
     repeats = frame.ids[:, None] == texts.last[:, :, None]  # needs a blank in between
-    p_tried = _take(frame.probs, frame.ids)
+    p_tried = frame.probs(frame.ids)
     longer = np.where(repeats, texts.p_blank[:, :, None], total[:, :, None]) * p_tried[:, None]
     line, shorter, text = np.nonzero(texts.names[:, :, None] == texts.parents[:, None])
     last = texts.last[line, text]

@@ -1,7 +1,8 @@
 """CRNN: the encoder with a CTC head (Shi, Bai and Yao, 2015, arXiv:1507.05717).
 
 In training a second CTC head reads the columns before the RNN. It gives the convolutions a
-gradient while the RNN still says nothing, and is not part of recognition.
+gradient while the RNN still says nothing, and is not part of recognition. The loss computes both
+heads, of a large charset for a part of the characters.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ocrsearch.config import CrnnConfig
-from ocrsearch.models.encoder import Encoder
+from ocrsearch.models.encoder import Encoded, Encoder
+from ocrsearch.models.sampled import Outputs, rows_of
 
 
 class CtcOutput(NamedTuple):
@@ -20,12 +23,10 @@ class CtcOutput(NamedTuple):
     Attributes:
         log_probs: (B, T, V) float32, the blank last.
         frame_lengths: (B,) int64, on the CPU.
-        aux_log_probs: (B, T, V) from the columns before the RNN; None outside training.
     """
 
     log_probs: Tensor
     frame_lengths: Tensor
-    aux_log_probs: Tensor | None
 
 
 class ColumnHead(nn.Module):
@@ -35,10 +36,15 @@ class ColumnHead(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(linear_width, n_outputs, 3, padding=1)
 
-    def forward(self, columns: Tensor) -> Tensor:
+    def forward(self, columns: Tensor, outputs: Outputs | None = None) -> Tensor:
         """Return (B, T, V) log probabilities for (B, T, linear_width) columns."""
-        logits: Tensor = self.conv(columns.transpose(1, 2)).transpose(1, 2)
-        return logits.float().log_softmax(2)
+        inputs = columns.transpose(1, 2)
+        if outputs is None:
+            logits = self.conv(inputs)
+        else:
+            logits = functional.conv1d(inputs, *rows_of(self.conv, outputs), padding=1)
+        log_probs: Tensor = logits.transpose(1, 2).float().log_softmax(2)
+        return log_probs
 
 
 class Crnn(nn.Module):
@@ -53,7 +59,14 @@ class Crnn(nn.Module):
 
     def forward(self, images: Tensor, widths: Tensor) -> CtcOutput:
         """Read (B, 1, H, W) float32 pictures of the given widths in pixels (on the CPU)."""
-        encoded = self.encoder(images, widths)
-        log_probs = self.head(encoded.features).float().log_softmax(2)
-        aux = self.column_head(encoded.columns) if self.training else None
-        return CtcOutput(log_probs, encoded.frame_lengths, aux)
+        encoded: Encoded = self.encoder(images, widths)
+        return CtcOutput(self.read(encoded), encoded.frame_lengths)
+
+    def read(self, encoded: Encoded, outputs: Outputs | None = None) -> Tensor:
+        """Return the head's (B, T, V) log probabilities."""
+        if outputs is None:
+            logits = self.head(encoded.features)
+        else:
+            logits = functional.linear(encoded.features, *rows_of(self.head, outputs))
+        log_probs: Tensor = logits.float().log_softmax(2)
+        return log_probs

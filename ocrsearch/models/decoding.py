@@ -57,11 +57,20 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
 
 def ctc_log_probs(texts: Sequence[Sequence[int]], output: CtcOutput, blank_id: int) -> np.ndarray:
     """Return (B,) log probabilities of texts; only the symbols in them are looked at."""
-    symbols = np.unique([i for text in texts for i in text] + [blank_id])  # the blank is the last
-    columns = output.log_probs[..., torch.from_numpy(symbols).to(output.log_probs.device)]
-    places = [np.searchsorted(symbols, text).tolist() for text in texts]
-    lengths = output.frame_lengths
-    return text_log_probs(places, columns.cpu(), lengths, len(symbols) - 1)
+    places, columns = _of_texts(texts, output.log_probs, blank_id)
+    return text_log_probs(places, columns, output.frame_lengths, columns.shape[2] - 1)
+
+
+def _of_texts(
+    texts: Sequence[Sequence[int]], log_probs: Tensor, blank_id: int
+) -> tuple[list[list[int]], Tensor]:
+    """Return the log probabilities of the symbols in some texts, and their places among these.
+
+    The blank is the last. A large charset has many more symbols than a batch of texts.
+    """
+    symbols = np.unique([i for text in texts for i in text] + [blank_id])
+    columns = log_probs[..., torch.from_numpy(symbols).to(log_probs.device)]
+    return [np.searchsorted(symbols, text).tolist() for text in texts], columns.cpu()
 
 
 def ctc_confidences(
@@ -71,8 +80,10 @@ def ctc_confidences(
 
     A symbol's is the highest probability among its frames on the text's best alignment.
     """
-    totals = np.exp(text_log_probs(texts, log_probs, frame_lengths, blank_id))
-    peaks = symbol_peaks(texts, log_probs.numpy(), frame_lengths.numpy(), blank_id)
+    places, columns = _of_texts(texts, log_probs, blank_id)
+    columns, blank_id = columns.double(), columns.shape[2] - 1
+    totals = np.exp(text_log_probs(places, columns, frame_lengths, blank_id))
+    peaks = symbol_peaks(places, columns.numpy(), frame_lengths.numpy(), blank_id)
     return [
         Hypothesis(tuple(text), float(total), peak)
         for text, total, peak in zip(texts, totals, peaks, strict=True)
@@ -81,8 +92,7 @@ def ctc_confidences(
 
 def crnn_rate(model: Crnn, output: CtcOutput, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
     """Give a text for each picture the confidences that it has by CTC."""
-    log_probs = output.log_probs.cpu().double()
-    return ctc_confidences(texts, log_probs, output.frame_lengths, model.blank_id)
+    return ctc_confidences(texts, output.log_probs, output.frame_lengths, model.blank_id)
 
 
 def crnn_score(
@@ -180,7 +190,7 @@ def seq2seq_score(
     )
     if ctc_weight == 0.0:
         return totals
-    columns = CtcOutput(model.column_head(encoded.columns), encoded.frame_lengths, None)
+    columns = CtcOutput(model.column_head(encoded.columns), encoded.frame_lengths)
     return totals + ctc_weight * ctc_log_probs(texts, columns, model.blank_id)
 
 

@@ -73,6 +73,12 @@ def _whole(network: nn.Module, images: Tensor, widths: Tensor) -> Any:
     return network(images, widths)
 
 
+def _crnn(network: Crnn, images: Tensor, widths: Tensor) -> CtcOutput | Encoded:
+    """In training the loss computes the heads."""
+    output: CtcOutput | Encoded = (network.encoder if network.training else network)(images, widths)
+    return output
+
+
 def _encoder(network: Seq2Seq, images: Tensor, widths: Tensor) -> Encoded:
     encoded: Encoded = network.encoder(images, widths)
     return encoded
@@ -90,9 +96,9 @@ def _crnn_beam(network: Crnn, output: CtcOutput, search: BeamSearch) -> list[Hyp
 ARCHITECTURES: dict[str, Architecture] = {
     "crnn": Architecture(
         Crnn,
-        _whole,
+        _crnn,
         crnn_loss,
-        lambda network, output: output.log_probs,  # noqa: ARG005
+        lambda network, encoded: network.read(encoded),
         crnn_greedy,
         _crnn_beam,
         crnn_score,

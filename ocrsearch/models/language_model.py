@@ -19,8 +19,11 @@ from collections.abc import Iterable
 import numpy as np
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.models.automaton import Automaton, Ints
+from ocrsearch.models.automaton import Automaton, Floats, Ints
 from ocrsearch.models.ngrams import NgramCounts, context_lengths, encode_known
+
+MAX_ROW_SYMBOLS = 512
+"""With more, symbols are looked up one by one: a row for each state would take too long."""
 
 
 class LanguageModel(Automaton):
@@ -47,6 +50,7 @@ class LanguageModel(Automaton):
         keys = np.where(ids >= 0, states * (n_symbols + 1) + ids, -1)
         order = np.argsort(keys, kind="stable")[np.count_nonzero(ids < 0) :]
         states, self._ids, keys = states[order], ids[order], keys[order]
+        self._keys = keys
         self._children, self._backoff = ngrams.children[order], ngrams.backoff
         inner = states > 0
         shorter = self._backoff[states[inner]] * (n_symbols + 1) + self._ids[inner]
@@ -62,6 +66,38 @@ class LanguageModel(Automaton):
         )
         self._n_kinds = np.bincount(states, minlength=n_states)
         self._offsets = np.concatenate([[0], np.cumsum(self._n_kinds)])
+
+    def scores(self, states: Ints, ids: Ints) -> np.ndarray:
+        """Return the log probabilities of given symbols."""
+        if self.n_symbols <= MAX_ROW_SYMBOLS:
+            return super().scores(states, ids)
+        return self._look_up(states, ids)[0]
+
+    def follow(self, states: Ints, ids: Ints) -> Ints:
+        """Return the states behind given symbols."""
+        if self.n_symbols <= MAX_ROW_SYMBOLS:
+            return super().follow(states, ids)
+        return self._look_up(states, ids)[1]
+
+    def _look_up(self, states: Ints, ids: Ints) -> tuple[Floats, Ints]:
+        """Return log probabilities and following states, each context after the next longer one."""
+        states, ids = np.broadcast_arrays(states, ids)
+        shape, ids, contexts = ids.shape, ids.ravel(), states.flatten()
+        probs, passed_on = np.zeros(len(ids)), np.ones(len(ids))
+        following = np.full(len(ids), -1, np.int64)
+        here = np.arange(len(ids))
+        while len(here):
+            keys = contexts[here] * (self.n_symbols + 1) + ids[here]
+            entries = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            found = self._keys[entries] == keys
+            probs[here[found]] += passed_on[here[found]] * self._own[entries[found]]
+            longest = found & (following[here] < 0)
+            following[here[longest]] = self._children[entries[longest]]
+            passed_on[here] *= self._passed_on[contexts[here]]
+            here = here[contexts[here] > 0]
+            contexts[here] = self._backoff[contexts[here]]
+        probs += passed_on / (self.n_symbols + 1)
+        return np.log(probs).reshape(shape), np.maximum(following, 0).reshape(shape)
 
     def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(states), self.n_symbols + 1)

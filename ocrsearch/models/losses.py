@@ -12,6 +12,7 @@ from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
 from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.flat_start import flat_start_loss, suppress_blank
+from ocrsearch.models.sampled import sample_outputs
 from ocrsearch.models.seq2seq import Seq2Seq
 
 COLUMN_HEAD_WEIGHT = 0.3
@@ -39,10 +40,9 @@ def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
     )
 
 
-def _aligning_loss(
-    log_probs: Tensor, batch: Batch, blank_id: int, step: int, *, flat: bool
-) -> Tensor:
+def _aligning_loss(log_probs: Tensor, batch: Batch, step: int, *, flat: bool) -> Tensor:
     """Return the CTC loss; in the flat start with a less likely blank and evenly spread symbols."""
+    blank_id = log_probs.shape[2] - 1
     if not flat:
         return ctc_loss(log_probs, batch, blank_id)
     ctc = ctc_loss(suppress_blank(log_probs, blank_id, step), batch, blank_id)
@@ -50,14 +50,15 @@ def _aligning_loss(
 
 
 def crnn_loss(
-    model: Crnn, output: CtcOutput, batch: Batch, step: int, *, flat: bool = False
+    model: Crnn, output: CtcOutput | Encoded, batch: Batch, step: int, *, flat: bool = False
 ) -> Tensor:
-    """CTC, and in training CTC of the columns before the RNN."""
-    loss = _aligning_loss(output.log_probs, batch, model.blank_id, step, flat=flat)
-    if output.aux_log_probs is None:
-        return loss
-    aux = _aligning_loss(output.aux_log_probs, batch, model.blank_id, step, flat=flat)
-    return loss + COLUMN_HEAD_WEIGHT * aux
+    """CTC; in training of both heads, which are computed here."""
+    if isinstance(output, CtcOutput):
+        return ctc_loss(output.log_probs, batch, model.blank_id)
+    batch, outputs = sample_outputs(batch, model.blank_id)
+    main = _aligning_loss(model.read(output, outputs), batch, step, flat=flat)
+    aux = _aligning_loss(model.column_head(output.columns, outputs), batch, step, flat=flat)
+    return main + COLUMN_HEAD_WEIGHT * aux
 
 
 def seq2seq_loss(
@@ -76,9 +77,10 @@ def seq2seq_loss(
     targets = torch.where(positions == lengths, model.eos_id, targets)
     targets = targets.masked_fill(positions > lengths, -100)
     loss = functional.nll_loss(output.log_probs.flatten(0, 1), targets.flatten())
-    if output.ctc_log_probs is None or model.ctc_weight == 0.0:
+    if not model.training or model.ctc_weight == 0.0:
         return loss
-    ctc = _aligning_loss(output.ctc_log_probs, batch, model.blank_id, step, flat=flat)
+    batch, outputs = sample_outputs(batch, model.blank_id)
+    ctc = _aligning_loss(model.column_head(encoded.columns, outputs), batch, step, flat=flat)
     return loss + model.ctc_weight * ctc
 
 

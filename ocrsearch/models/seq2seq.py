@@ -35,13 +35,10 @@ class Seq2SeqOutput(NamedTuple):
 
     Attributes:
         log_probs: (B, L + 1, V) float32 for each symbol of the label and its end.
-        ctc_log_probs: (B, T, V) of the CTC head on the encoder's columns, the blank last; None
-            outside training.
         frame_lengths: (B,) int64, on the CPU.
     """
 
     log_probs: Tensor
-    ctc_log_probs: Tensor | None
     frame_lengths: Tensor
 
 
@@ -106,8 +103,7 @@ class Seq2Seq(nn.Module):
             output, state = self._step(embedded, state, memory)
             outputs.append(output)
         logits = self.head(self.dropout(torch.stack(outputs, dim=1)))
-        ctc_log_probs = self.column_head(encoded.columns) if self.training else None
-        return Seq2SeqOutput(logits.float().log_softmax(2), ctc_log_probs, encoded.frame_lengths)
+        return Seq2SeqOutput(logits.float().log_softmax(2), encoded.frame_lengths)
 
     def start(self, encoded: Encoded) -> tuple[Memory, State, Tensor]:
         """Return memory, first state and first ids (B,) to decode encoded pictures."""

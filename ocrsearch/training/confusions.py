@@ -14,6 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+MAX_MATRIX_SYMBOLS = 1000
+"""Of more there is no matrix: it would take gigabytes, and nobody would read it."""
+
 OTHER = "other"
 """The class of all texts that are not one symbol."""
 
@@ -72,12 +75,16 @@ class ConfusionMatrix:
     report_values: dict[str, Any]
 
 
-def build_confusion_matrix(references: Sequence[str], hypotheses: Sequence[str]) -> ConfusionMatrix:
-    """Count labels of one symbol against what was read."""
-    from sklearn.metrics import classification_report  # half a second
-
+def build_confusion_matrix(
+    references: Sequence[str], hypotheses: Sequence[str]
+) -> ConfusionMatrix | None:
+    """Count labels of one symbol against what was read; None if there are too many symbols."""
     expected, read = _classes(references), _classes(hypotheses)
     symbols = sorted({*expected, *read}, key=lambda symbol: (symbol == OTHER, symbol))
+    if len(symbols) > MAX_MATRIX_SYMBOLS:
+        return None
+    from sklearn.metrics import classification_report  # half a second
+
     ids = {symbol: i for i, symbol in enumerate(symbols)}
     counts = np.zeros((len(symbols), len(symbols)), np.int64)
     np.add.at(counts, ([ids[s] for s in expected], [ids[s] for s in read]), 1)

@@ -28,6 +28,9 @@ SHARED_PREFIX = "encoder."
 MAX_NAMED = 4
 """Layers that a message names."""
 
+MAX_LISTED = 100
+"""Symbols that a message lists."""
+
 
 @dataclass(frozen=True)
 class StartWeights:
@@ -91,7 +94,8 @@ class Transfer:
         """Return what became of the symbols, for people."""
         parts = [f"{len(self.symbols_kept)} kept"]
         for word, symbols in (("new", self.symbols_new), ("dropped", self.symbols_dropped)):
-            listed = f" ({' '.join(symbols)})" if symbols else ""
+            more = " ..." if len(symbols) > MAX_LISTED else ""
+            listed = f" ({' '.join(symbols[:MAX_LISTED])}{more})" if symbols else ""
             parts.append(f"{len(symbols)} {word}{listed}")
         return f"symbols: {', '.join(parts)}"
 
@@ -191,7 +195,8 @@ def _fitted_rows(
     """Return the tensor with the rows of common symbols and those behind the symbols."""
     if old is None or old.shape != (len(theirs) + n_behind, *fresh.shape[1:]):
         return None
-    common = [symbol for symbol in ours.symbols if symbol in theirs.symbols]
+    known = set(theirs.symbols)
+    common = [symbol for symbol in ours.symbols if symbol in known]
     fitted = fresh.clone()
     fitted[ours.ids_of(common)] = old[theirs.ids_of(common)]
     fitted[len(ours) :] = old[len(theirs) :]
@@ -206,7 +211,8 @@ def _transfer(
     theirs: Charset,
     ours: Charset,
 ) -> Transfer:
-    new = [symbol for symbol in ours.symbols if symbol not in theirs.symbols]
+    known, wanted = set(theirs.symbols), set(ours.symbols)
+    new = [symbol for symbol in ours.symbols if symbol not in known]
     parameters = dict(network.named_parameters())
     n_new = sum(parameters[n][0].numel() * len(new) for n in behind if n in kept)
     n_kept = sum(p.numel() for name, p in parameters.items() if name in kept) - n_new
@@ -214,7 +220,7 @@ def _transfer(
         n_kept=n_kept,
         n_fresh=sum(p.numel() for p in parameters.values()) - n_kept,
         fresh_layers=tuple(fresh_layers),
-        symbols_kept="".join(s for s in ours.symbols if s in theirs.symbols),
+        symbols_kept="".join(s for s in ours.symbols if s in known),
         symbols_new="".join(new),
-        symbols_dropped="".join(s for s in theirs.symbols if s not in ours.symbols),
+        symbols_dropped="".join(s for s in theirs.symbols if s not in wanted),
     )

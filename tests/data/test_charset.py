@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrsearch.data.charset import Charset
+from ocrsearch.data.bidi import Bidi
+from ocrsearch.data.charset import MAX_SYMBOLS, Charset
 from ocrsearch.errors import DataError
 
 
@@ -77,3 +78,30 @@ def test_equality_is_by_symbols_and_order() -> None:
     assert hash(Charset("ab")) == hash(Charset(["a", "b"]))
     assert Charset("ab") != Charset("ba")
     assert Charset("ab") != ("a", "b")
+
+
+def test_too_many_symbols_are_one_line() -> None:
+    texts = [chr(0x20000 + i) for i in range(MAX_SYMBOLS + 1)]
+    assert len(Charset.from_texts(texts[1:])) == MAX_SYMBOLS
+    with pytest.raises(DataError, match="50,001 different characters, at most 50,000"):
+        Charset.from_texts(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x\u0304y\u0304",  # combining marks without a composed form
+        "\u0301a",  # a mark without a letter
+        "ก\u0e49า",
+        "𠀀𠀁😀",
+        "👩\u200d🚀",
+        "𞤀𞤁𞤂 12",  # right to left, outside the basic plane
+        "שָׁלוֹם",
+        "مَرحَبًا 𞤀",
+    ],
+)
+@pytest.mark.parametrize("bidi", ["off", "auto-rtl", "auto-ltr", "rtl"])
+def test_marks_and_characters_outside_the_basic_plane(text: str, bidi: Bidi) -> None:
+    charset = Charset.from_texts([text], bidi)
+    assert charset.visual(charset.decode(charset.encode(text))) == charset.visual(text)
+    assert Charset.from_content(charset.content()) == charset

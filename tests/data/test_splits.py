@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -352,3 +353,29 @@ def test_share_has_all_symbols_of_usable_samples() -> None:
 
 def test_by_split_has_all_splits() -> None:
     assert by_split([]) == {split: [] for split in SPLITS}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_large_charset_with_a_long_tail_is_in_training_whole(seed: int) -> None:
+    """3,000 characters as frequent as words are (Zipf); many stand in one sample alone."""
+    rng = np.random.default_rng(seed)
+    shares = 1.0 / np.arange(1, 3001)
+    drawn = rng.choice(3000, (2000, 10), p=shares / shares.sum())
+    samples = samples_of(["".join(chr(0x4E00 + i) for i in row) for row in drawn])
+    split = cover_symbols(assign_splits(samples, seed), samples, lambda _: True)
+    symbols = {part: set("".join(s.text for s in of)) for part, of in by_split(split).items()}
+    assert symbols["val"] | symbols["test"] <= symbols["train"]
+    assert sizes(split) == (1600, 200, 200)
+    rare = count_rare(split)
+    assert rare.n == rare.n_train > 100
+
+
+def test_ten_thousand_characters_of_one_sample_each() -> None:
+    samples = samples_of([chr(0x20000 + i) for i in range(10_000)])
+    split = cover_symbols(assign_splits(samples, 0), samples, lambda _: True)
+    assert sizes(split) == (8000, 1000, 1000)
+    assert (
+        count_rare(split)
+        .describe()
+        .endswith("2000 are in validation or test, where it cannot be read")
+    )

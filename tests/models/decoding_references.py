@@ -57,7 +57,7 @@ def random_output(
     """Return random output of a network, with something in the padding too."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2.0 * torch.randn(len(lengths), n_frames, n_symbols + 1, generator=generator)
-    return CtcOutput(logits.log_softmax(2), torch.tensor(lengths), None)
+    return CtcOutput(logits.log_softmax(2), torch.tensor(lengths))
 
 
 def language_model(order: int = 3, charset: Charset = CHARSET) -> LanguageModel:

@@ -75,7 +75,7 @@ def output_of(ids: list[list[int]], frame_lengths: list[int], p: float = 0.7) ->
     rest = (1 - p) / N_SYMBOLS
     probs = torch.full((len(ids), len(ids[0]), N_SYMBOLS + 1), rest)
     probs.scatter_(2, torch.tensor(ids)[..., None], p)
-    return CtcOutput(probs.log(), torch.tensor(frame_lengths), None)
+    return CtcOutput(probs.log(), torch.tensor(frame_lengths))
 
 
 @settings(deadline=None, max_examples=200)
@@ -88,7 +88,7 @@ def test_best_path_equals_plain_python(seed: int, lengths: list[int], n_symbols:
     generator = torch.Generator().manual_seed(seed)
     shape = (len(lengths), max(lengths), n_symbols + 1)
     log_probs = (3 * torch.randn(shape, generator=generator)).log_softmax(2)
-    found = ctc_best_path(CtcOutput(log_probs, torch.tensor(lengths), None), n_symbols)
+    found = ctc_best_path(CtcOutput(log_probs, torch.tensor(lengths)), n_symbols)
     assert len(found) == len(lengths)
     for b, n_frames in enumerate(lengths):
         assert_same(found[b], best_path_reference(log_probs[b], n_frames, n_symbols))
@@ -99,7 +99,7 @@ def test_best_path_equals_plain_python(seed: int, lengths: list[int], n_symbols:
 def test_best_path_confidences_are_probabilities(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     log_probs = (9 * torch.randn(2, 6, 4, generator=generator)).log_softmax(2)
-    for found in ctc_best_path(CtcOutput(log_probs, torch.tensor([6, 3]), None), BLANK):
+    for found in ctc_best_path(CtcOutput(log_probs, torch.tensor([6, 3])), BLANK):
         assert 0.0 <= found.confidence <= 1.0
         assert len(found.symbol_confidences) == len(found.ids)
         assert all(0.0 < c <= 1.0 for c in found.symbol_confidences)
@@ -134,7 +134,7 @@ def test_confidence_is_that_of_the_text_and_not_of_a_path() -> None:
     log_probs = torch.full((1, 3, BLANK + 1), -100.0)
     log_probs[0, :, [0, BLANK]] = math.log(0.5)
     log_probs[0, 1] = torch.tensor([0.0, -100.0, -100.0, -100.0])
-    (found,) = ctc_best_path(CtcOutput(log_probs, torch.tensor([3]), None), BLANK)
+    (found,) = ctc_best_path(CtcOutput(log_probs, torch.tensor([3])), BLANK)
     assert found.ids == (0,)
     assert found.confidence == pytest.approx(1.0)  # each of the four paths, 0.25
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ocrsearch.data.charset import Charset
 from ocrsearch.errors import LanguageModelError
-from ocrsearch.models import automaton
+from ocrsearch.models import automaton, language_model
 from ocrsearch.models.language_model import LanguageModel, perplexity
 from ocrsearch.models.ngrams import NgramCounts, count_ngrams, load_ngrams, save_ngrams
 
@@ -334,3 +334,32 @@ def test_numbers_that_point_nowhere(tmp_path: Path, name: str, value: int) -> No
     np.savez(path, **content)
     with pytest.raises(LanguageModelError, match="damaged language model"):
         load_ngrams(path)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 6])
+def test_looking_up_single_symbols_finds_what_rows_say(
+    order: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As is done for large charsets; here also for a symbol that was never counted."""
+    charset = Charset("abc d")
+    model = LanguageModel(counted(order), charset)
+    states = np.arange(len(counted(order).backoff))[:, None]
+    ids = np.arange(len(charset) + 1)
+    scores, following = model.scores(states, ids), model.follow(states, ids)
+    monkeypatch.setattr(language_model, "MAX_ROW_SYMBOLS", 0)
+    assert not np.may_share_memory(model.scores(states, ids), scores)
+    np.testing.assert_allclose(model.scores(states, ids), scores, rtol=1e-6)
+    np.testing.assert_array_equal(model.follow(states, ids), following)
+    texts = [charset.encode(text) for text in ("abc abc", "", "ddd", "ab ab")]
+    looked_up = model.score_texts(texts)
+    monkeypatch.undo()
+    assert looked_up == pytest.approx(model.score_texts(texts))
+
+
+def test_a_large_charset_needs_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    charset = Charset([chr(0x4E00 + i) for i in range(3000)])
+    texts = [chr(0x4E00 + i) + chr(0x4E00 + i // 2) for i in range(3000)]
+    model = LanguageModel(count_ngrams(texts, charset, 3)[0], charset)
+    monkeypatch.setattr(model, "_make_rows", None)
+    likely, unlikely = model.score_texts([[8, 4], [8, 5]])
+    assert likely > unlikely

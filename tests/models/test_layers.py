@@ -127,11 +127,11 @@ def test_shapes_are_those_of_the_network(config: Config) -> None:
 
     for name, module in network.named_modules():
         module.register_forward_hook(note(name))
-    height, width = config.images.height, 64
-    inputs = [torch.rand(2, 1, height, width), torch.tensor([width, width])]
-    if config.model.architecture == "seq2seq":
-        inputs.append(torch.zeros(2, N_WRITTEN, dtype=torch.long))
-    network(*inputs)
+    width, architecture = 64, ARCHITECTURES[config.model.architecture]
+    image = np.zeros((config.images.height, width), np.uint8)
+    batch = collate([image] * 2, [(1,) * N_WRITTEN] * 2)
+    output = architecture.encode(network, batch.images, batch.widths)
+    architecture.loss(network, output, batch, 0)
     for layer in list_layers(config, N_SYMBOLS, width, N_WRITTEN):
         shapes = found[layer.name]
         if "convs" in layer.name:  # seen before the pooling, which is a function

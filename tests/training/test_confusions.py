@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
+from ocrsearch.training import confusions
 from ocrsearch.training.confusions import (
     OTHER,
     Confusion,
@@ -92,3 +93,16 @@ def test_matrix_counts_as_a_loop_does() -> None:
     for e, r in zip(expected, read, strict=True):
         counts["abc".index(e), "abc".index(r)] += 1
     np.testing.assert_array_equal(matrix.counts, counts)
+
+
+def test_there_is_no_matrix_of_very_many_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confusions, "MAX_MATRIX_SYMBOLS", 3)
+    assert build_confusion_matrix(list("abc"), list("abc")) is not None
+    assert build_confusion_matrix(list("abc"), ["a", "b", "xy"]) is None
+
+
+def test_confusions_of_a_large_charset_are_counted_one_by_one() -> None:
+    symbols = [chr(0x20000 + i) for i in range(10_000)]  # outside the basic plane
+    found = count_confusions(symbols, [*symbols[1:], symbols[0]])
+    assert len(found) == 10_000
+    assert found[0] == Confusion("substitution", symbols[0], symbols[1], 1)

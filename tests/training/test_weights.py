@@ -290,3 +290,13 @@ def test_what_reads_already_has_no_flat_start(sixteen_lines: Dataset) -> None:
 
 def _clones(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def test_of_very_many_symbols_some_are_listed() -> None:
+    config = config_of()
+    ours = "0123" + "".join(chr(0x4E00 + i) for i in range(3000))
+    transfer, _, _ = transferred(start_of(config, "0123"), config, ours)
+    assert transfer.describe_symbols().startswith("symbols: 4 kept, 3000 new (一 丁 ")
+    assert transfer.describe_symbols().endswith(" ...), 0 dropped")
+    assert len(transfer.describe_symbols()) < 300
+    assert len(transfer.symbols_new) == 3000

@@ -1,0 +1,144 @@
+"""Measure how training, reading and evaluation slow down as the charset grows.
+
+Each character is a few random strokes, the same for any number of characters, so no fonts are
+needed. For each architecture the charsets take turns, epoch by epoch; the fastest counts, in
+seconds of processor time on one thread.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import cv2
+import numpy as np
+import torch
+import typer
+
+from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.samples import GrayImage, Split
+from ocrsearch.models.beam import BeamSearch
+from ocrsearch.training.confusions import count_confusions
+from ocrsearch.training.evaluation import encode_lines
+from ocrsearch.training.precision import faster_precision
+from ocrsearch.training.trainer import Trainer
+
+FIRST_CHARACTER = 0x4E00
+"""Ideographs: more than 20,000 follow."""
+
+HEIGHT = 32
+
+ENCODER = EncoderConfig(conv_depth=5, conv_base=24, linear_width=64, hidden_size=128)
+MODELS = {"crnn": CrnnConfig(encoder=ENCODER), "seq2seq": Seq2SeqConfig(encoder=ENCODER)}
+COLUMNS = ("training", "validation", "greedy", "beam 10", "confusions")
+
+
+def main(
+    characters: Annotated[str, typer.Option(help="Sizes of the charsets.")] = "100,1000,3000",
+    lines: Annotated[int, typer.Option(min=16, help="Lines to train on.")] = 640,
+    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each charset.")] = 3,
+    beam_lines: Annotated[int, typer.Option(min=1, help="Lines read by beam search.")] = 64,
+) -> None:
+    """Print the seconds of each part, and the ratio of epochs to those of the first charset.
+
+    An epoch in that ratio is training and validation.
+    """
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
+    precision = faster_precision(torch.device("cpu"))
+    sizes = [int(size) for size in characters.split(",")]
+    typer.echo(f"{lines} lines of 8 to 12 characters, {precision}; seconds")
+    heads = (f"{name:>12}" for name in ("characters", *COLUMNS, "ratio"))
+    typer.echo(f"{'':<8}{''.join(heads)}")
+    for name, model in MODELS.items():
+        config = Config(images=ImageConfig(height=HEIGHT), model=model)
+        trainers = [
+            Trainer(config, draw_dataset(size, lines), 0, torch.device("cpu"), precision)
+            for size in sizes
+        ]
+        seconds = _fastest([_parts(trainer, beam_lines) for trainer in trainers], rounds)
+        for size, row in zip(sizes, seconds, strict=True):
+            figures = "".join(f"{value:12.3f}" for value in row)
+            ratio = sum(row[:2]) / sum(seconds[0][:2])
+            typer.echo(f"{name:<8}{size:>12}{figures}{ratio:12.2f}")
+
+
+def draw_dataset(n_characters: int, n_lines: int, seed: int = 0) -> Dataset:
+    """Return lines of random characters: for training, and a fifth as many for validation."""
+    rng = np.random.default_rng([seed, 1])
+    glyphs = [_glyph(i) for i in range(n_characters)]
+    splits: dict[Split, LabelledImages] = {
+        "train": _draw_lines(glyphs, n_lines, rng),
+        "val": _draw_lines(glyphs, max(1, n_lines // 5), rng),
+        "test": _draw_lines(glyphs, 0, rng),
+    }
+    charset = Charset([chr(FIRST_CHARACTER + i) for i in range(n_characters)])
+    return Dataset("glyphs", splits, charset, str(n_characters), [])
+
+
+def _glyph(number: int) -> GrayImage:
+    """Return the ink of a character: 3 to 6 random strokes."""
+    rng = np.random.default_rng([number, 2])
+    ink = np.zeros((HEIGHT - 6, int(rng.integers(20, 27))), np.uint8)
+    for _ in range(rng.integers(3, 7)):
+        ends = rng.integers(2, np.array(ink.shape[::-1]) - 2, (2, 2)).tolist()
+        cv2.line(ink, ends[0], ends[1], 255, int(rng.integers(1, 3)), cv2.LINE_AA)
+    return ink
+
+
+def _draw_lines(glyphs: Sequence[GrayImage], n: int, rng: np.random.Generator) -> LabelledImages:
+    images, texts = [], []
+    for _ in range(n):
+        ids = rng.integers(len(glyphs), size=rng.integers(8, 13)).tolist()
+        ink = np.hstack([np.pad(glyphs[i], ((3, 3), (1, 1))) for i in ids])
+        images.append(np.asarray(235 - 0.8 * ink + rng.normal(0, 6, ink.shape), np.uint8))
+        texts.append("".join(chr(FIRST_CHARACTER + i) for i in ids))
+    names = [f"{i}.png" for i in range(n)]
+    return LabelledImages(names, texts, PackedImages.pack(images))
+
+
+def _parts(trainer: Trainer, beam_lines: int) -> list[Callable[[], object]]:
+    """Return what is timed of a training, in the order of COLUMNS."""
+    network, architecture, charset = trainer.network, trainer.architecture, trainer.charset
+    outputs = [o for _, _, o in _encode(trainer, len(trainer.val_lines))]
+    some = [o for _, _, o in _encode(trainer, beam_lines)]
+    letters = np.array(charset.symbols)
+    wrong = ["".join(np.random.default_rng(i).choice(letters, 10)) for i in range(2000)]
+    beam = architecture.beam
+    assert beam is not None
+
+    def read(how: Callable[..., object], outputs: Sequence[object], *options: object) -> None:
+        with torch.inference_mode():
+            for output in outputs:
+                how(network, output, *options)
+
+    return [
+        trainer._train_epoch,
+        trainer._validate,
+        lambda: read(architecture.greedy, outputs),
+        lambda: read(beam, some, BeamSearch(10)),
+        lambda: count_confusions(wrong, wrong[::-1]),
+    ]
+
+
+@torch.inference_mode()
+def _encode(trainer: Trainer, n: int) -> list[tuple[object, ...]]:
+    lines = trainer.val_lines[:n]
+    return list(encode_lines(trainer.network, trainer.architecture, lines, trainer.device))
+
+
+def _fastest(jobs: Sequence[Sequence[Callable[[], object]]], rounds: int) -> list[list[float]]:
+    """Return the least processor time of each part of each charset; they take turns."""
+    best = [[float("inf")] * len(parts) for parts in jobs]
+    for _ in range(rounds):
+        for row, parts in zip(best, jobs, strict=True):
+            for i, part in enumerate(parts):
+                start = time.process_time()
+                part()
+                row[i] = min(row[i], time.process_time() - start)
+    return best
+
+
+if __name__ == "__main__":
+    typer.run(main)
