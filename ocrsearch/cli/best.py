@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHOICE_PANEL = "Choice"
 MODEL_PANEL = "Model"
-MOVED_PANEL = "Moved data, for --confirm and --ensemble"
+MOVED_PANEL = "Moved data, for --confirm, --ensemble and --refit"
 
 
 def best(
@@ -91,6 +91,15 @@ def best(
             rich_help_panel=MODEL_PANEL,
         ),
     ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit",
+            help="Train the network again on training and validation images together, for the "
+            "whole schedule, and export it. The error rates shown are those before.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = False,
     data: Annotated[
         str | None,
         typer.Option(
@@ -134,22 +143,30 @@ def best(
       ocrsearch best --study captcha-numbers --export model.pt
       ocrsearch best --max-size 5 --export small.pt --half
       ocrsearch best --confirm 3 --export model.pt
+      ocrsearch best --refit --export model.pt
     """
     from ocrsearch.results.query import best_trial, load_study, pareto_set
+    from ocrsearch.results.separation import compare_best, separation_content
     from ocrsearch.search.facts import study_facts
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}
     limits = {name: value for name, value in wanted.items() if value is not None}
-    if confirm is not None and ensemble is not None:
-        raise OptionError("--confirm and --ensemble: only one of them at a time")
+    chosen = {"--confirm": confirm, "--ensemble": ensemble, "--refit": refit or None}
+    several = [name for name, value in chosen.items() if value is not None]
+    if len(several) > 1:
+        raise OptionError(f"{' and '.join(several)}: only one of them at a time")
+    if refit and export is None:
+        raise OptionError("--refit: trains a model to export; give --export FILE too")
     if half and export is None:
         raise OptionError("--half: says how a model is exported; give --export FILE too")
     if force and export is None:
         raise OptionError("--force: is for the export of a model; give --export FILE too")
     moved = {"data": data, "splits": splits, "add": add}
     given = [name for name, value in moved.items() if value is not None]
-    if given and confirm is None and ensemble is None:
-        raise OptionError(f"--{given[0]}: only --confirm and --ensemble read the data of a study")
+    if given and not several:
+        raise OptionError(
+            f"--{given[0]}: only --confirm, --ensemble and --refit read the data of a study"
+        )
     if trial is not None and (confirm is not None or ensemble is not None):
         raise OptionError("--trial: give it without --confirm and --ensemble, which choose trials")
     found = best_trial(storage, study, limits, trial)
@@ -164,19 +181,28 @@ def best(
         return
     searched = load_study(storage, found.study)
     facts, pareto = study_facts(searched), pareto_set(searched)
+    compared = compare_best(searched, found.weights.parent.parent, limits)
     joined = None if ensemble is None else _join(storage, found.study, ensemble, limits, moved)
     if export is not None and joined is None:
         _check_weights(found, storage, limits, export)
     if export is not None:
         from ocrsearch.deploy.bundle import bundle_trial
 
-        _export(joined.bundle if joined else bundle_trial(found, facts), export, half=half)
+        if refit:
+            bundle = _refit(storage, found, moved, as_json=as_json)
+        else:
+            bundle = joined.bundle if joined else bundle_trial(found, facts, limits)
+        _export(bundle, export, half=half)
     if as_json:
-        extra = {"pareto": pareto} if pareto else {}
+        extra: dict[str, Any] = {"pareto": pareto} if pareto else {}
+        extra |= {"separation": separation_content(compared), "refit": refit}
         print_json({**_content(found, export), **extra, **_ensemble_content(joined)})
     else:
-        _print(found, joined, export)
+        _print(found, joined, export, bundle if export else None)
         _print_pareto(pareto, facts.get("objective", []))
+        if compared is not None and compared.best == found.trial:
+            for line in compared.describe():
+                echo(line)
 
 
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
@@ -254,6 +280,27 @@ def _join(
         return make_ensemble(storage, study, n, limits, progress, DataPlace(*moved.values()))
 
 
+def _refit(
+    storage: str, found: BestTrial, moved: dict[str, str | None], *, as_json: bool
+) -> Bundle:
+    from ocrsearch.cli.train_display import train_display
+    from ocrsearch.deploy.refit import refit
+    from ocrsearch.deploy.study_data import DataPlace
+
+    with train_display(quiet=as_json) as display:
+        display.validates = False
+        try:
+            return refit(storage, found, DataPlace(*moved.values()), display)
+        except KeyboardInterrupt:
+            if as_json:
+                print_json({"ending": "interrupted", "n_epochs": display.n_done, "export": None})
+            else:
+                display.note(
+                    f"interrupted: {display.n_done} epochs are saved; the same command resumes"
+                )
+            raise typer.Exit(130) from None
+
+
 def _ensemble_content(joined: Ensemble | None) -> dict[str, Any]:
     if joined is None:
         return {}
@@ -319,18 +366,31 @@ def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
     echo("take one of these with --max-latency or --max-size")
 
 
-def _print(found: BestTrial, joined: Ensemble | None, export: Path | None) -> None:
+def _print(
+    found: BestTrial, joined: Ensemble | None, export: Path | None, bundle: Bundle | None
+) -> None:
     params, metrics = _figures(found.params), _figures(found.metrics)
     title = f"study {found.study}, trial {found.trial}"
     show_table(("parameter", "value"), [*params, None, *metrics], title=title)
     if found.state != "finished":
         n_epochs = found.metrics["n_epochs"]
         echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
-    echo("cer, wer and exact are of the validation split, on which it was chosen:")
+    of = "the validation split"
+    if "fold" in found.epochs[-1]:
+        of = f"{found.n_folds} of {found.epochs[-1]['n_folds']} folds"
+    echo(f"cer, wer and exact are of {of}, on which it was chosen:")
     echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
     if joined is not None:
         _print_ensemble(joined)
-    if export:
+    if export and bundle:
+        if len(bundle.members) > 1 and joined is None:
+            echo(
+                f"the model is the networks of {len(bundle.members)} folds, which read together; "
+                "--refit trains one network on all of these images"
+            )
+        if "refit" in bundle.provenance:
+            n = bundle.provenance["refit"]["n"]
+            echo(f"the model was trained again on all {n} training and validation images")
         size_mb = export.stat().st_size / 1e6
         echo(f"model written to {export} ({size_mb:.1f} MB)")
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ocrsearch.cli.output import Harmless, make_console, note
 from ocrsearch.search.status import Status, describe
+from ocrsearch.training.epochs import describe_progress
 
 SILENCE_S = 60.0
 """A log gets a line at least so often, in seconds."""
@@ -113,7 +114,8 @@ def under_way(status: Status) -> str:
     """Return in a line what is in training, and how long it will take."""
     parts = []
     for number, running in sorted(status.running.items()):
-        part = f"trial {number} at epoch {len(running.epochs)} of {running.config.training.epochs}"
+        progress = describe_progress(running.epochs, running.config.training.epochs)
+        part = f"trial {number} at epoch {progress}"
         parts.append(part + (f", CER {running.epochs[-1]['cer']:.4f}" if running.epochs else ""))
     left = status.left_s
     ending = f"; about {format_seconds(left)} left" if left is not None else ""
@@ -143,11 +145,11 @@ def _running(status: Status) -> Table:
         table.add_column(heading, no_wrap=True, min_width=6)
     table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
     for number, running in sorted(status.running.items()):
-        total = running.config.training.epochs
         last = running.epochs[-1] if running.epochs else None
         figures = ["-", "-", "-"]
         if last:
             figures = [f"{last['cer']:.4f}", f"{last['exact']:.3f}", f"{last['val_loss']:.3f}"]
+        total = running.config.training.epochs * (last or {}).get("n_folds", 1)
         epoch = f"{len(running.epochs)}/{total}"
         table.add_row(str(number), epoch, *figures, describe(running.values))
     return table

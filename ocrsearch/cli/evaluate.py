@@ -85,13 +85,15 @@ def evaluate(
     from ocrsearch.data.samples import is_split
     from ocrsearch.deploy.decoding import DecodingOptions
     from ocrsearch.deploy.predictor import load
-    from ocrsearch.training.inherited import evaluation_options
+    from ocrsearch.training.inherited import evaluation_options, warn_of_seen
 
     predictor = load(model, device.value, DecodingOptions(**decoding))
     name = split.value if is_split(split.value) else None
     options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
     with reading_bar() as progress:
         labelled, bad = load_split(data, name, options, progress)
+    if name == "val":
+        warn_of_seen(str(model), predictor.bundle.provenance, data)
     unknown = predictor.bundle.charset.missing(labelled.texts)
     if unknown:
         note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")

@@ -63,7 +63,7 @@ def language_model(
     """
     from ocrsearch.data.options import DataOptions
     from ocrsearch.models.ngrams import save_ngrams
-    from ocrsearch.training.inherited import evaluation_options
+    from ocrsearch.training.inherited import evaluation_options, warn_of_seen
     from ocrsearch.training.language_model import learn_language_model
 
     bundle = None if model is None else _load(model, data)
@@ -71,6 +71,7 @@ def language_model(
         options = DataOptions(**given)
     else:
         options = evaluation_options(str(model), bundle.provenance, data, given)
+        warn_of_seen(str(model), bundle.provenance, data)
     learnt = learn_language_model(data, corpus or [], order, options)
     ngrams, chosen = learnt.ngrams, None
     if bundle is not None and data is not None:

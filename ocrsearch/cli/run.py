@@ -23,8 +23,10 @@ from ocrsearch.cli.options import (
 )
 from ocrsearch.cli.output import echo, note, print_json
 from ocrsearch.cli.pasted import our_command
+from ocrsearch.errors import OcrSearchError
 
 if TYPE_CHECKING:
+    from ocrsearch.results.separation import Separation
     from ocrsearch.search.api import SearchResult
 
 
@@ -41,6 +43,8 @@ ENDINGS = {
     "target": "the target is reached",
     "epochs": "the epochs are used up",
     "patience": "the last trials brought nothing better",
+    "flawless": "several finished trials make no error on the validation images, so that no other "
+    "can be found to be better",
     "exhausted": "the sampler finds no configuration that was not tried",
     "infeasible": "no configuration that was tried can be trained",
     "interrupted": "interrupted",
@@ -234,6 +238,8 @@ def run(
 
 
 def _content(result: SearchResult) -> dict[str, Any]:
+    from ocrsearch.results.separation import separation_content
+
     status = result.status
     return {
         "study": result.study,
@@ -251,6 +257,8 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "n_bad": result.n_bad,
         "left_out": result.left_out,
         "warm_start": result.earlier,
+        "folds": result.n_folds,
+        "separation": separation_content(_separation(result)),
         "problem": result.problem,
         "suggested": result.suggested.to_dict() if result.suggested else None,
     }
@@ -271,6 +279,28 @@ def _advice(result: SearchResult, data: str) -> str:
     return f"export it: {our_command(*words, storage=result.storage)}"
 
 
+def _separation(result: SearchResult) -> Separation | None:
+    from ocrsearch.results.query import load_study
+    from ocrsearch.results.separation import compare_best
+    from ocrsearch.search.database import study_folder
+
+    if result.problem is not None:
+        return None
+    try:
+        study = load_study(result.storage, result.study)
+        return compare_best(study, study_folder(result.storage, result.study))
+    except OcrSearchError:  # the database may have been removed by now
+        return None
+
+
+def _rate(result: SearchResult) -> str:
+    if result.n_folds == 1:
+        return "validation CER"
+    if result.status.best_lacks_folds:
+        return f"which has not seen all {result.n_folds} folds, CER"
+    return f"CER over {result.n_folds} folds"
+
+
 def _summary(result: SearchResult, data: str) -> str:
     status = result.status
     lines = [
@@ -289,8 +319,10 @@ def _summary(result: SearchResult, data: str) -> str:
         lines.append(result.problem)
     else:
         lines.append(
-            f"best so far: trial {status.best_number}, validation CER {status.best_value:.4f}, "
+            f"best so far: trial {status.best_number}, {_rate(result)} {status.best_value:.4f}, "
             f"exact match {status.best_exact:.3f}"
         )
+        found = _separation(result)
+        lines += found.describe() if found else []
         lines.append(_advice(result, data))
     return "\n".join(lines)

@@ -16,9 +16,15 @@ from ocrsearch.training.epochs import Epochs, best_epoch
 
 
 class QuietDisplay(Observer):
-    """Shows nothing, and knows how many epochs are done."""
+    """Shows nothing, and knows how many epochs are done.
+
+    Attributes:
+        n_done: number of epochs done.
+        validates: whether the error rates are those of a validation split, not of images seen.
+    """
 
     n_done = 0
+    validates = True
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:  # noqa: ARG002
         """Note how many they are."""
@@ -41,7 +47,8 @@ class PlainDisplay(QuietDisplay):
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
         """Print the last one."""
         super().epochs_done(epochs, n_epochs)
-        self.note(f"{describe_epoch(epochs, n_epochs)}, {describe_left(epochs, n_epochs)}")
+        line = describe_epoch(epochs, n_epochs, validates=self.validates)
+        self.note(f"{line}, {describe_left(epochs, n_epochs)}")
 
 
 class LiveDisplay(QuietDisplay):
@@ -66,7 +73,7 @@ class LiveDisplay(QuietDisplay):
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
         """Print the last one above the bar, and redraw it."""
         super().epochs_done(epochs, n_epochs)
-        self.note(describe_epoch(epochs, n_epochs))
+        self.note(describe_epoch(epochs, n_epochs, validates=self.validates))
         self._progress.update(
             self._task,
             description="epoch",
@@ -95,9 +102,14 @@ def train_display(*, quiet: bool) -> Iterator[QuietDisplay]:
             yield LiveDisplay(progress)
 
 
-def describe_epoch(epochs: Epochs, n_epochs: int) -> str:
+def describe_epoch(epochs: Epochs, n_epochs: int, *, validates: bool = True) -> str:
     """Return the last epoch in one line."""
     last, best = epochs[-1], best_epoch(epochs)
+    if not validates:
+        return (
+            f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, CER on training "
+            f"images {last['cer']:.4f}, {last['seconds']:.1f} s"
+        )
     return (
         f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, val "
         f"{last['val_loss']:.3f}, CER {last['cer']:.4f} (best {best['cer']:.4f}), exact "

@@ -89,12 +89,16 @@ class PackedImages(Sequence[GrayImage]):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The usable samples of one split, of which the last ``n_added`` were added to it."""
+    """The usable samples of one split, of which the last ``n_added`` were added to it.
+
+    ``groups`` has the group of each sample; it is empty if no sample has any.
+    """
 
     names: list[str]
     texts: list[str]
     images: PackedImages
     n_added: int = 0
+    groups: Sequence[str | None] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -102,7 +106,7 @@ class LabelledImages:
     def first(self, n: int) -> LabelledImages:
         """Return the first so many; their pixels are shared, not copied."""
         images = PackedImages(self.images.pixels, self.images.shapes[:n])
-        return LabelledImages(self.names[:n], self.texts[:n], images)
+        return LabelledImages(self.names[:n], self.texts[:n], images, groups=self.groups[:n])
 
 
 @dataclass(frozen=True)
@@ -316,6 +320,7 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
         [s.name for s, _ in usable],
         [s.text for s, _ in usable],
         PackedImages.pack([image for _, image in usable]),
+        groups=[s.group for s, _ in usable] if any(s.group for s, _ in usable) else (),
     )
 
 

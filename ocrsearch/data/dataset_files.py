@@ -35,7 +35,12 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
         "fresh": dataset.fresh,
         "n_added": dataset.splits["train"].n_added,
         "splits": {
-            split: {"names": part.names, "texts": part.texts, "shapes": part.images.shapes}
+            split: {
+                "names": part.names,
+                "texts": part.texts,
+                "shapes": part.images.shapes,
+                "groups": list(part.groups),
+            }
             for split, part in dataset.splits.items()
         },
     }
@@ -66,7 +71,8 @@ def _open_dataset(folder: Path, index: dict[str, Any]) -> Dataset:
         part = index["splits"][split]
         pixels = np.load(folder / f"{split}.npy", mmap_mode="r" if part["names"] else None)
         images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
-        splits[split] = LabelledImages(part["names"], part["texts"], images)
+        groups = part["groups"]
+        splits[split] = LabelledImages(part["names"], part["texts"], images, groups=groups)
     splits["train"] = replace(splits["train"], n_added=index["n_added"])
     bad = [BadSample(**b) for b in index["bad"]]
     return Dataset(

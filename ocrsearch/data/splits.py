@@ -231,6 +231,39 @@ def _draw(
     return [replace(s, split=held_out.get(i, "train")) for i, s in enumerate(samples)]
 
 
+def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
+    """Return the fold of each sample, from 1; 0 for those that are in training in every fold.
+
+    Groups are not split, and each fold gets about the same number of samples. A symbol is never
+    held out with all of its groups at once, unless that would keep more than half of the samples
+    from validation. The same samples give the same folds.
+    """
+    groups = _groups(samples)
+    fold_of = _fold_groups(groups, n_folds, cover=True)
+    if 2 * _size(groups, (i for i, fold in enumerate(fold_of) if not fold)) > len(samples):
+        fold_of = _fold_groups(groups, n_folds, cover=False)
+    folds = {i: fold for group, fold in zip(groups, fold_of, strict=True) for i in group.ids}
+    return [folds[i] for i in range(len(samples))]
+
+
+def _fold_groups(groups: Sequence[_Group], n_folds: int, *, cover: bool) -> list[int]:
+    """Return the fold of each group: the smallest fold that it may go to, large groups first."""
+    n_having = Counter(symbol for group in groups for symbol in group.symbols)
+    held_out = [Counter[str]() for _ in range(n_folds)]
+    sizes = [0] * n_folds
+    fold_of = [0] * len(groups)
+    order = np.random.default_rng(0).permutation(len(groups))
+    for i in sorted(map(int, order), key=lambda i: -len(groups[i].ids)):
+        symbols = groups[i].symbols
+        for fold in sorted(range(n_folds), key=lambda fold: sizes[fold]):
+            if not cover or all(held_out[fold][s] + 1 < n_having[s] for s in symbols):
+                held_out[fold].update(symbols)
+                sizes[fold] += len(groups[i].ids)
+                fold_of[i] = fold + 1
+                break
+    return fold_of
+
+
 def _groups(samples: Sequence[Sample]) -> list[_Group]:
     groups: dict[GroupKey, _Group] = {}
     for i, sample in enumerate(samples):

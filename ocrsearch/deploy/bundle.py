@@ -6,6 +6,7 @@ A bundle holds tensors and plain values only; reading one runs no code from it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,13 @@ class Bundle:
         config: picture scaling and network follow from it.
         charset: the symbols it knows.
         weights: the network's state.
-        metrics: on the validation split of its study; of an ensemble those of all together.
+        metrics: on the validation split of its study; of an ensemble those of all together. With
+            folds, or trained on the validation split too, those of ``metrics_of``.
         provenance: study, its id, trial, seed, data and its options, versions, the records of the
             training's epochs; hash of the weights it started from (init) and what was kept of
             them (transfer). Of an ensemble the same of its first network, the best one, and trial
-            and CER of each (members).
+            and CER of each (members). If validation images were trained on too: the splits trained
+            on (splits_seen), and the images that the metrics are of (metrics_of).
         others: networks of the same charset that read together with this one.
     """
 
@@ -64,18 +67,41 @@ class Bundle:
         return DataOptions.from_dict(self.provenance.get("data_options", {}))
 
 
-def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
+ADDED = ("n_parameters", "size_mb", "multiply_adds", "latency_ms")
+"""Metrics of which networks that read together have the sum."""
+
+LIMITS = {"parameters": "n_parameters"}
+"""Metrics that limits have another name for."""
+
+
+def bundle_trial(
+    best: BestTrial, facts: dict[str, Any], limits: Mapping[str, float] | None = None
+) -> Bundle:
     """Make a bundle of a trial's kept weights; nothing is trained.
+
+    With folds the networks of all folds read together, as far as the limits allow.
 
     Args:
         best: the trial.
         facts: of its study, as stored.
+        limits: the most that a metric of all together may be, beside the constraints of the study.
 
     Raises:
         BundleError: the weights are not there any more, or those of an older program's network.
     """
-    trained = read_trial_weights(best, facts)
     metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    n = best.n_folds
+    for name, limit in (*facts.get("constraints", {}).items(), *(limits or {}).items()):
+        value = metrics.get(LIMITS.get(name, name), 0.0)
+        n = min(n, int(limit // value)) if name != "memory_mb" and value else n
+    files = best.all_weights[: max(1, n)]
+    first, *others = (_bundle_fold(best, facts, i, file) for i, file in enumerate(files, start=1))
+    added = {key: len(files) * value for key, value in metrics.items() if key in ADDED}
+    return replace(first, metrics=metrics | added, others=tuple(others))
+
+
+def provenance_of(best: BestTrial, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a network of a trial came from."""
     provenance = {
         "study": best.study,
         "study_id": facts.get("id"),
@@ -90,6 +116,18 @@ def bundle_trial(best: BestTrial, facts: dict[str, Any]) -> Bundle:
         "init": facts.get("init"),
         "transfer": best.metrics.get("transfer"),
     }
+    n_folds = facts.get("folds", 1)
+    if n_folds > 1:
+        of = f"cross-validation on {best.n_folds} of {n_folds} folds"
+        provenance |= {"splits_seen": ["train", "val"], "metrics_of": of}
+    return provenance
+
+
+def _bundle_fold(best: BestTrial, facts: dict[str, Any], fold: int, file: Path) -> Bundle:
+    trained = read_trial_weights(replace(best, weights=file), facts)
+    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    epochs = [record for record in best.epochs if record.get("fold", 1) == fold]
+    provenance = {**provenance_of(best, facts), "epochs": epochs}
     return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
 
 

@@ -31,7 +31,7 @@ from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.facts import study_facts
 from ocrsearch.search.study import study_lock
 from ocrsearch.training.epochs import Epochs, training_result
-from ocrsearch.training.trial_files import BEST, LAST, START, remove_folder
+from ocrsearch.training.trial_files import BEST, START, remove_checkpoints, remove_folder
 
 N_CONFIRMED = 3
 """So many of the best configurations are trained again."""
@@ -145,7 +145,8 @@ def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> 
         folder = place / f"trial-{best.trial:05d}-seed-{i}"
         precision = best.metrics.get("precision", "fp32")
         number, study_id = 1000 * best.trial + i, facts.get("id") or ""
-        job = Job(number, config, seed, folder, precision, study_id=study_id)
+        n_folds = facts.get("folds", 1)
+        job = Job(number, config, seed, folder, precision, study_id=study_id, n_folds=n_folds)
         runs.append(_Run(best, config, job))
     return runs
 
@@ -177,7 +178,7 @@ def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
     result = {**training_result(event.epochs, event.n_parameters), "epochs": event.epochs}
     file = run.job.folder / RESULT
     write_text_file(file, json.dumps({**result, "latency_ms": event.latency_ms}))
-    (run.job.folder / LAST).unlink(missing_ok=True)
+    remove_checkpoints(run.job.folder)
     cer, exact = result["cer"], result["exact"]
     seconds = result["seconds"]
     observer(

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from ocrsearch.data.usable import Progress
-from ocrsearch.deploy.bundle import Bundle, bundle_trial
+from ocrsearch.deploy.bundle import ADDED, Bundle, bundle_trial
 from ocrsearch.deploy.predictor import Predictor
 from ocrsearch.deploy.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.errors import StudyError
@@ -18,9 +18,6 @@ from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.database import study_folder
 from ocrsearch.search.facts import study_facts
 from ocrsearch.training.metrics import Metrics
-
-ADDED = ("n_parameters", "size_mb", "multiply_adds", "latency_ms")
-"""Metrics of which an ensemble has the sum."""
 
 WORST_RATIO, WORST_MARGIN = 2.0, 0.01
 """No member's CER is more than so many times that of the best, and so much."""
@@ -71,6 +68,11 @@ def make_ensemble(
     """
     study = load_study(storage_url, name)
     name, facts = study.study_name, study_facts(study)
+    if facts.get("folds", 1) > 1:
+        raise StudyError(
+            f"study {name!r}: cross-validated on {facts['folds']} folds, and the networks of all "
+            "folds are exported together already; leave out --ensemble"
+        )
     limits = limits or {}
     trained = best_trials(study, study_folder(storage_url, name), limits, len(study.trials))
     found = [trial for trial in trained if trial.weights.exists()]

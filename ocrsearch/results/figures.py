@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 import plotly.graph_objects as go
@@ -19,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.results.page import TEMPLATE, figure_part, page, save_page
 from ocrsearch.results.query import learning_curves
+from ocrsearch.training.epochs import best_epoch
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
 NAMED_CURVES = 20
@@ -48,7 +50,9 @@ def trial_points(study: optuna.Study) -> list[TrialPoint]:
             architecture = str(attrs.get("architecture", "?"))
             size = attrs.get("size_mb")
             state = trial.state.name.lower()
-            points.append(TrialPoint(trial.number, state, min(values), architecture, size))
+            epochs = attrs.get("epochs")
+            cer = best_epoch(epochs)["cer"] if epochs else min(values)
+            points.append(TrialPoint(trial.number, state, cer, architecture, size))
     return points
 
 
@@ -70,7 +74,7 @@ def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
     return _titled(figure, "Optimisation history", "trial", "validation CER")
 
 
-def learning_curves_figure(curves: dict[int, list[dict[str, float]]]) -> go.Figure:
+def learning_curves_figure(curves: dict[int, list[dict[str, Any]]]) -> go.Figure:
     """Draw the validation CER of every trial by epoch: the best by name, the others as one."""
 
     def lowest(number: int) -> float:
@@ -81,21 +85,31 @@ def learning_curves_figure(curves: dict[int, list[dict[str, float]]]) -> go.Figu
     figure = go.Figure()
     if others:  # None ends a line
         figure.add_scatter(
-            x=[x for epochs in others for x in (*(e["epoch"] for e in epochs), None)],
-            y=[y for epochs in others for y in (*(e["cer"] for e in epochs), None)],
+            x=[x for epochs in others for x in (*_line(epochs, "epoch"), None)],
+            y=[y for epochs in others for y in (*_line(epochs, "cer"), None)],
             mode="lines",
             line={"width": 1, "color": "rgba(128, 128, 128, 0.4)"},
             name=f"{len(others)} others",
         )
     for number in sorted(best):
         figure.add_scatter(
-            x=[record["epoch"] for record in curves[number]],
-            y=[record["cer"] for record in curves[number]],
+            x=_line(curves[number], "epoch"),
+            y=_line(curves[number], "cer"),
             mode="lines+markers",
             marker_size=4,
             name=f"trial {number}",
         )
     return _titled(figure, "Learning curves", "epoch", "validation CER")
+
+
+def _line(epochs: list[dict[str, Any]], key: str) -> list[float | None]:
+    """Return the values of all epochs, with None between two folds."""
+    values: list[float | None] = []
+    for i, record in enumerate(epochs):
+        if i and record.get("fold", 1) != epochs[i - 1].get("fold", 1):
+            values.append(None)
+        values.append(record[key])
+    return values
 
 
 def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:

@@ -20,8 +20,8 @@ from ocrsearch.search.identity import check_folder
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.sharing import is_searched
 from ocrsearch.search.study import ORIGIN, REPEATED, ConfigurationStudy, rank
-from ocrsearch.training.epochs import epochs_result
-from ocrsearch.training.trial_files import BEST, trial_folder
+from ocrsearch.training.epochs import epochs_result, lacks_folds, n_finished_folds
+from ocrsearch.training.trial_files import BEST, fold_folder, trial_folder
 
 METRICS = (
     "architecture",
@@ -103,7 +103,7 @@ class BestTrial:
         params: paths and values of the searched parameters.
         metrics: what is stored with it.
         epochs: the records of its epochs, for learning curves.
-        weights: file with the weights of its best epoch.
+        weights: file with the weights of its best epoch, with folds that of the first.
     """
 
     study: str
@@ -114,6 +114,22 @@ class BestTrial:
     metrics: dict[str, Any]
     epochs: list[dict[str, Any]]
     weights: Path
+
+    @property
+    def n_folds(self) -> int:
+        """Number of folds that it has seen to their end, 1 without folds."""
+        return max(1, n_finished_folds(self.epochs))
+
+    @property
+    def lacks_folds(self) -> bool:
+        """Whether it has not seen all folds of its study."""
+        return lacks_folds(self.epochs)
+
+    @property
+    def all_weights(self) -> list[Path]:
+        """Files with the weights of all folds that it has seen to their end."""
+        place = self.weights.parent
+        return [fold_folder(place, fold) / BEST for fold in range(1, self.n_folds + 1)]
 
 
 def load_study(storage_url: str, name: str | None) -> optuna.Study:
@@ -227,7 +243,7 @@ def pareto_set(study: optuna.Study) -> list[dict[str, Any]]:
 
 
 def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTrial:
-    cer = rank(best)[0]
+    cer = rank(best).cer
     metrics = trial_metrics(best)
     return BestTrial(
         study.study_name,
@@ -287,6 +303,8 @@ def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
 
 
 def _lowest(trial: FrozenTrial) -> float | None:
+    if trial.user_attrs.get("epochs"):
+        return rank(trial).cer
     return min(trial.intermediate_values.values(), default=None)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.dataset_files import left_out_line, save_dataset, write_left_out
+from ocrsearch.data.folds import count_folds
 from ocrsearch.data.options import DataOptions, absolute_spec
 from ocrsearch.data.specs import data_name, data_spec
 from ocrsearch.data.usable import Progress
@@ -78,6 +79,7 @@ class SearchResult:
         earlier: how the configurations of an earlier study did, a line each.
         problem: why no configuration has weights; None if there is a best one.
         suggested: space that was derived from the data, if no other was given and the study is new.
+        n_folds: number of folds by which configurations are judged, 1 for the validation split.
     """
 
     study: str
@@ -89,6 +91,7 @@ class SearchResult:
     earlier: list[str] = field(default_factory=list)
     problem: str | None = None
     suggested: SuggestedSpace | None = None
+    n_folds: int = 1
 
 
 def search(
@@ -216,6 +219,7 @@ def _begin(
     left_out = _prepare_folder(dataset, place.folder, own, init)
     write_identity(own / "data", identity)
     notes += _seed_note(study, options.seed)
+    notes += _folds_note(study, dataset, space)
     notes += [left_out_line(dataset, left_out)] if left_out else []
     notes += [start_line] if start_line else []
     return _Begun(study, space, dataset, left_out, notes)
@@ -246,7 +250,8 @@ def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Endin
     problem = None if is_trained else why_nothing_trained(study.get_trials(deepcopy=False))
     did = how_they_did(study)
     return SearchResult(
-        *(study.study_name, options.storage, ending, status, n_bad, begun.left_out, did, problem)
+        *(study.study_name, options.storage, ending, status, n_bad, begun.left_out, did, problem),
+        n_folds=study_facts(study).get("folds", 1),
     )
 
 
@@ -311,6 +316,21 @@ def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:
     return [f"--seed {seed} has no effect: the study began with seed {began} and keeps it"]
 
 
+def _folds_note(study: optuna.Study, dataset: Dataset, space: Space) -> list[str]:
+    n_folds, wanted = study_facts(study).get("folds", 1), space.settings.n_folds
+    notes = []
+    if n_folds > 1:
+        train, val = dataset.splits["train"], dataset.splits["val"]
+        n = len(train) - train.n_added + len(val)
+        notes.append(
+            f"{n_folds} folds of {n} training and validation images: configurations that are among "
+            "the best on the first fold are trained on the others too"
+        )
+    if wanted not in (None, n_folds):
+        notes.append(f"search.folds has no effect: the study began with {n_folds} and keeps it")
+    return notes
+
+
 @contextmanager
 def _storage_errors(url: str) -> Iterator[None]:
     """Say in one line that the study cannot be written, as on a full disk."""
@@ -367,6 +387,8 @@ def _facts(
         seed=seed,
         init=init,
         objective=space.settings.objective,
+        folds=count_folds(dataset, space.settings.n_folds),
+        constraints=space.settings.constraints.model_dump(exclude_none=True),
     )
 
 

@@ -78,7 +78,10 @@ class Chooser:
         found = promotion.candidates(paused)
         if not found and not self._room and self._ledger.nobody_trains:
             return promotion.finalist(paused)
-        if self._room and self._ledger.status.limits.timeout_s is not None:
+        if self._ledger.status.limits.timeout_s is None:
+            return found
+        found = [n for n in found if not promotion.waits_for_folds(n) or self._has_time(n, 0)]
+        if self._room:
             return promotion.last_chances(paused, self._has_time) or found
         return found
 
@@ -87,7 +90,7 @@ class Chooser:
         status = self._ledger.status
         assert status.limits.timeout_s is not None
         epochs = optuna.Trial(self._study, self._ledger.paused[number]).user_attrs["epochs"]
-        n_left = self._space.max_epochs - len(epochs) + n_more
+        n_left = self._space.max_epochs * self._ledger.n_folds - len(epochs) + n_more
         seconds: float = sum(record["seconds"] for record in epochs) / len(epochs) * n_left
         return status.elapsed_s + seconds < status.limits.timeout_s
 

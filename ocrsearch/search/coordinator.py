@@ -40,12 +40,18 @@ from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, describe
 from ocrsearch.search.study import ORIGIN, backend_of
-from ocrsearch.training.epochs import best_epoch, training_result
+from ocrsearch.training.epochs import best_epoch, n_finished_folds, training_result
 from ocrsearch.training.trial_files import trial_folder
 
 MAX_FAILURES_IN_A_ROW = 10
 MAX_INFEASIBLE_IN_A_ROW = 50
 """So many configurations may be infeasible before one is trained; then no other is tried."""
+
+MAX_FLAWLESS = 5
+"""Finished trials without a validation error, after which the search ends.
+
+No other can be told to be better than they are, however long the search goes on.
+"""
 
 POLL_SECONDS = 0.25
 
@@ -116,7 +122,7 @@ class Coordinator:
         for running in self.status.running.values():
             self.ledger.note_unfinished(running)
         self.ledger.note_waiting()
-        if ending in ("trials", "target", "exhausted", "patience", "infeasible"):
+        if ending in ("trials", "target", "exhausted", "patience", "flawless", "infeasible"):
             with self.ledger.turn():
                 if self.sharing.leave():
                     self.ledger.give_up(list(self.ledger.paused))
@@ -126,13 +132,15 @@ class Coordinator:
         if self.stop_requested:
             return "interrupted"
         status, limits = self.status, self.limits
-        best = status.best_value
+        best = None if status.best_lacks_folds else status.best_value
         if limits.target is not None and best is not None and best <= limits.target:
             return "target"
         if limits.epochs is not None and status.n_epochs_before + status.n_epochs >= limits.epochs:
             return "epochs"
         if limits.patience is not None and status.n_without_gain >= limits.patience:
             return "patience"
+        if status.n_flawless >= MAX_FLAWLESS:
+            return "flawless"
         if (
             status.n_finished >= limits.trials
             and not status.running
@@ -205,6 +213,7 @@ class Coordinator:
         job = Job(
             *(number, running.config, seed, folder, precision, latency, limit),
             study_id=self.study_id,
+            n_folds=self.ledger.n_folds,
         )
         if not running.n_reported:
             make_durable(backend_of(self.study))
@@ -232,7 +241,7 @@ class Coordinator:
         running = self.status.running[event.number]
         self.ledger.note_epochs(running, event.epochs)
         if promotion := self.ledger.promotion:
-            running.pruned = not promotion.goes_on(event.number, len(event.epochs))
+            running.pruned = not promotion.goes_on(event.number, event.epochs)
         elif len(self.space.settings.objective) == 1:
             running.pruned = running.trial.should_prune()
         self.engine.answer(event.number, go_on=not running.pruned)
@@ -289,11 +298,13 @@ class Coordinator:
         self.status.n_finished_now += 1
         best, epochs = best_epoch(running.epochs), running.epochs
         word = "stopped" if running.pruned else "finished"
+        n_folds = n_finished_folds(epochs)
+        folds = f" over {n_folds} folds" if n_folds > 1 else ""
         seconds = sum(record["seconds"] for record in epochs)
         self.observer(
             self.status,
             f"trial {running.trial.number} {word} after {len(epochs)} epochs, {seconds:.0f} s: "
-            f"CER {best['cer']:.4f}, exact {best['exact']:.3f} ({describe(running.values)})",
+            f"CER {best['cer']:.4f}, exact {best['exact']:.3f}{folds} ({describe(running.values)})",
         )
 
     def _on_failed(self, event: TrialFailed) -> None:

@@ -51,6 +51,8 @@ class StudyFacts:
         version: version of these facts.
         data_place: specification of the data with an absolute path.
         search: settings of the search.
+        folds: number of folds by which configurations are validated, 1 for the validation split.
+        constraints: limits of a network.
     """
 
     space_name: str
@@ -66,6 +68,8 @@ class StudyFacts:
     version: int = FACTS_VERSION
     data_place: str = ""
     search: dict[str, Any] | None = None
+    folds: int = 1
+    constraints: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as they are when they come back from the database."""

@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from ocrsearch.config import Config
 from ocrsearch.search.artifacts import store_artifacts
 from ocrsearch.search.engines.events import TrialFailed
+from ocrsearch.search.facts import study_facts
 from ocrsearch.search.failures import failure_state
 from ocrsearch.search.feasibility import Finding
 from ocrsearch.search.kept_weights import KeptWeights, Rank
@@ -27,9 +28,14 @@ from ocrsearch.search.promotion import build_promotion
 from ocrsearch.search.sharing import Sharing
 from ocrsearch.search.space import Space
 from ocrsearch.search.status import Limits, Running, Status
-from ocrsearch.search.study import ORIGIN, PAUSED, finished_trials, rank
+from ocrsearch.search.study import ORIGIN, PAUSED, finished_trials, rank, rank_of
 from ocrsearch.training.epochs import Epochs, best_epoch
-from ocrsearch.training.trial_files import BEST, LAST, remove_folder, trial_folder
+from ocrsearch.training.trial_files import (
+    BEST,
+    remove_checkpoints,
+    remove_folder,
+    trial_folder,
+)
 
 
 class Ledger:
@@ -37,6 +43,7 @@ class Ledger:
 
     Attributes:
         status: counts, the best, and what is in training here.
+        n_folds: number of folds on which a trial is trained in full.
         promotion: who goes on from which rung; None where Optuna's pruner decides.
         paused: of each trial that waits, by number, the id in the storage.
         elsewhere: numbers of trials that other coordinators train.
@@ -65,7 +72,8 @@ class Ledger:
         self._study, self._space, self._folder = study, space, folder
         self._sharing, self._artifacts = sharing, artifacts
         self.status = Status(limits)
-        self.promotion = build_promotion(space)
+        self.n_folds: int = study_facts(study).get("folds", 1)
+        self.promotion = build_promotion(space, self.n_folds)
         self.paused: dict[int, int] = {}
         self.elsewhere: set[int] = set()
         self.tried: set[tuple[tuple[str, Any], ...]] = set()
@@ -105,11 +113,13 @@ class Ledger:
     def _count_finished(self, ended: Sequence[FrozenTrial]) -> None:
         status = self.status
         status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
+        status.n_flawless = 0
         waiting = [t for t in ended if t.user_attrs.get(PAUSED) is not None]
         self.paused = {trial.number: trial._trial_id for trial in waiting}
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 status.n_complete += 1
+                status.n_flawless += trial.values == [0.0]
             elif INFEASIBLE in trial.user_attrs:
                 status.n_infeasible += 1
             elif FAILURE in trial.user_attrs:
@@ -126,9 +136,9 @@ class Ledger:
             self.promotion.record(trial.number, attrs["architecture"], attrs["epochs"])
         if trial.number not in self.paused:
             # the study was told, but the one who told it died before it had tidied up
-            (folder / LAST).unlink(missing_ok=True)
+            remove_checkpoints(folder)
         if attrs.get("epochs") and trial.state != TrialState.FAIL and FAILURE not in attrs:
-            self._note_end(trial.number, _ended(trial), rank(trial)[0])
+            self._note_end(trial.number, _ended(trial), rank(trial).cer)
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
             self._weights.note(rank(trial))
@@ -171,8 +181,9 @@ class Ledger:
         self._store(running.trial, running.config, running.epochs)
         self._study.tell(running.trial, values)
         self.status.n_complete += 1
+        self.status.n_flawless += list(values) == [0.0]
         self._note_running_end(running)
-        (trial_folder(self._folder, running.trial.number) / LAST).unlink(missing_ok=True)
+        remove_checkpoints(trial_folder(self._folder, running.trial.number))
         self._keep_weights(running)
 
     def note_promoted(self, running: Running) -> None:
@@ -222,11 +233,12 @@ class Ledger:
     def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
         if self._best_key is None or key < self._best_key:
             self._best_key = key
-            self.status.best_value, _, self.status.best_number = key
+            self.status.best_value, self.status.best_number = key.cer, key.number
+            self.status.best_lacks_folds = key.lacks_folds
             self.status.best_exact, self.status.best_values = exact, values
 
     def _note_running_end(self, running: Running) -> None:
-        self._note_end(running.trial.number, running.ended, _standing(running)[0][0])
+        self._note_end(running.trial.number, running.ended, _standing(running)[0].cer)
 
     def _note_end(self, number: int, ended: float, cer: float) -> None:
         """Note when a trial came to its end or to a rung; a trial counts once, by its last end."""
@@ -257,7 +269,7 @@ class Ledger:
                 self._store(trial, config, trial.user_attrs["epochs"])
             trial.set_user_attr(PAUSED, None)
             self._study.tell(trial, state=TrialState.PRUNED)
-            (trial_folder(self._folder, number) / LAST).unlink(missing_ok=True)
+            remove_checkpoints(trial_folder(self._folder, number))
         self._weights.drop(self._may_go_on)
 
     def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
@@ -278,8 +290,8 @@ class Ledger:
 
 def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
     """Return rank and exact match of a trial's best epoch, and its values."""
-    best = best_epoch(running.epochs)
-    return (best["cer"], best["val_loss"], running.trial.number), best["exact"], running.values
+    rank = rank_of(running.epochs, running.trial.number)
+    return rank, best_epoch(running.epochs)["exact"], running.values
 
 
 def n_without_gain(ends: Mapping[int, tuple[float, float]]) -> int:

@@ -3,6 +3,9 @@
 After ASHA (Li et al., 2020, "A System for Massively Parallel Hyperparameter Tuning"), with one
 difference: a configuration that is not among the best when it arrives is paused with its
 checkpoint, and goes on from there when others that come later make it one of the best.
+
+With folds the end of the first fold is one more rung, at which all are paused: who is not among
+the best there never sees the others, and neither does anybody when there is no time for them.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 
 from ocrsearch.search.settings import PromotionSettings
 from ocrsearch.search.space import Space
-from ocrsearch.training.epochs import Epochs
+from ocrsearch.training.epochs import Epochs, n_finished_folds, n_of_first_fold
 
 REDUCTION = 3
 """One in so many goes on from a rung."""
@@ -62,11 +65,18 @@ class _Place:
 class Promotion:
     """Who goes on from which rung; knows numbers and curves, no study."""
 
-    def __init__(self, rungs: Sequence[int]) -> None:
-        """Begin with nobody at any of the rungs, which are epochs in rising order."""
-        self.rungs = tuple(rungs)
-        self._places: list[dict[int, _Place]] = [{} for _ in rungs]
-        self._left: list[set[int]] = [set() for _ in rungs]
+    def __init__(self, rungs: Sequence[int], n_folds: int = 1, fold_epochs: int = 0) -> None:
+        """Begin with nobody at any of the rungs.
+
+        Args:
+            rungs: epochs of the first fold, or of all where there are none; in rising order.
+            n_folds: number of folds.
+            fold_epochs: most epochs of a fold, whose end is the last rung if there are folds.
+        """
+        self._n_folds, self._has_folds = n_folds, n_folds > 1
+        self.rungs = (*rungs, fold_epochs) if self._has_folds else tuple(rungs)
+        self._places: list[dict[int, _Place]] = [{} for _ in self.rungs]
+        self._left: list[set[int]] = [set() for _ in self.rungs]
 
     def record(self, number: int, group: str, epochs: Epochs) -> None:
         """Note a configuration at every rung whose epochs it has; at most once at each.
@@ -77,21 +87,41 @@ class Promotion:
                 at different speeds.
             epochs: its curve so far.
         """
-        for i, rung in enumerate(self.rungs):
-            if len(epochs) >= rung and number not in self._places[i]:
+        for i, rung in self._reached(epochs):
+            if number not in self._places[i]:
                 self._places[i][number] = _Place(number, group, promotion_key(epochs, rung))
             if len(epochs) > rung:
                 self._left[i].add(number)
 
-    def goes_on(self, number: int, n_epochs: int) -> bool:
+    def goes_on(self, number: int, epochs: Epochs) -> bool:
         """Whether a configuration that has just finished an epoch and is noted goes on."""
-        if n_epochs not in self.rungs:
+        here = [i for i, rung in self._reached(epochs) if rung == len(epochs)]
+        if not here:
             return True
-        i = self.rungs.index(n_epochs)
-        if number in self._left[i] or number in self._best(i):
+        i = here[-1]
+        if number in self._left[i] or (number in self._best(i) and not self._is_fold_end(i)):
             self._left[i].add(number)
             return True
         return False
+
+    def waits_for_folds(self, number: int) -> bool:
+        """Whether a paused configuration has seen the first fold, and goes on with the others."""
+        return self._has_folds and number in self._places[-1]
+
+    def _is_fold_end(self, i: int) -> bool:
+        return self._has_folds and i == len(self.rungs) - 1
+
+    def _reached(self, epochs: Epochs) -> list[tuple[int, int]]:
+        """Return the places of the rungs that a curve has reached, each with its epochs.
+
+        The schedule of a fold may end early.
+        """
+        n_first = n_of_first_fold(epochs)
+        rungs = self.rungs[:-1] if self._has_folds else self.rungs
+        reached = [(i, rung) for i, rung in enumerate(rungs) if n_first >= rung]
+        if self._has_folds and n_finished_folds(epochs):
+            reached.append((len(rungs), n_first))
+        return reached
 
     def candidates(self, paused: Iterable[int]) -> list[int]:
         """Return the paused configurations that may go on now, the highest rung first.
@@ -127,16 +157,24 @@ class Promotion:
         """Return those that go on when the time of a search runs out, the best first.
 
         What begins now is not trained in full any more, but what waits at the highest rung
-        that was reached may be.
+        that was reached may be. If the time lasts for the first fold alone, it is that.
 
         Args:
             paused: numbers of those that wait with a checkpoint.
-            has_time: whether a configuration, by its number, would still be trained in full if
-                it went on only after so many more of its epochs.
+            has_time: whether a configuration, by its number, would still be trained in full, on
+                all folds, if it went on only after so many more of its epochs.
         """
         waiting = set(paused)
         found = [n for n in self._of_highest_rung() if n in waiting]
-        return [n for n in found if not has_time(n, self.rungs[0])]
+        if not self._has_folds:
+            return [n for n in found if not has_time(n, self.rungs[0])]
+        fold_epochs = self.rungs[-1]
+        if any(has_time(n, 0) for n in found):
+            return [n for n in found if has_time(n, 0) and not has_time(n, fold_epochs)]
+        if self._places[-1]:
+            return []
+        n_others = (self._n_folds - 1) * fold_epochs
+        return [n for n in found if not has_time(n, self.rungs[0] - n_others)]
 
     def _of_highest_rung(self) -> list[int]:
         reached = [places for places in self._places if places]
@@ -175,9 +213,10 @@ class Promotion:
         return list(groups.values())
 
 
-def build_promotion(space: Space) -> Promotion | None:
+def build_promotion(space: Space, n_folds: int = 1) -> Promotion | None:
     """Return the promotion that a space asks for, or None if Optuna's pruner decides."""
     settings = space.settings.pruner
     if not isinstance(settings, PromotionSettings):
         return None
-    return Promotion(settings.rungs or default_rungs(space.max_epochs))
+    rungs = settings.rungs or default_rungs(space.max_epochs)
+    return Promotion(rungs, n_folds, space.max_epochs)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 MAX_EPOCHS = 10_000
+MAX_FOLDS = 20
 MAX_SHOWN = 60
 """Longest found value in a message, in characters."""
 
@@ -24,6 +25,16 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=10**15)]
 Text = Annotated[str, Field(max_length=1_000_000)]
+
+
+class _Pooled(TypedDict):
+    """Figures over the folds that are finished."""
+
+    __pydantic_config__ = STRICT  # type: ignore[misc]
+    cer: Positive
+    wer: Positive
+    exact: Finite
+    val_loss: Finite
 
 
 class _Epoch(TypedDict):
@@ -39,6 +50,9 @@ class _Epoch(TypedDict):
     seconds: Positive
     learning_rate: NotRequired[Positive]
     is_best: NotRequired[bool]
+    fold: NotRequired[Annotated[int, Field(ge=1, le=MAX_FOLDS)]]
+    n_folds: NotRequired[Annotated[int, Field(ge=1, le=MAX_FOLDS)]]
+    pooled: NotRequired[_Pooled]
 
 
 class _Origin(TypedDict, total=False):
@@ -124,6 +138,8 @@ class StoredFacts(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     init: Text | None = None
     objective: Annotated[list[str], Field(min_length=1, max_length=10)] = ["cer"]
+    folds: Annotated[int, Field(ge=1, le=MAX_FOLDS)] = 1
+    constraints: dict[str, Positive] = {}
 
 
 _ATTRIBUTES = TypeAdapter(_Attributes)

@@ -130,6 +130,8 @@ class ConstraintSettings(Frozen):
     )
 
 
+MAX_FOLDS = 20
+
 ObjectiveName = Literal["cer", "latency_ms", "size_mb", "parameters", "multiply_adds"]
 
 DEFAULT_PRUNER = "promotion"
@@ -146,6 +148,12 @@ class SearchSettings(Frozen):
     sampler: SamplerSettings = SamplerSettings()
     pruner: PrunerSettings = PromotionSettings()
     constraints: ConstraintSettings = ConstraintSettings()
+    folds: Annotated[Integer, Field(ge=1, le=MAX_FOLDS)] | Literal["auto"] = Field(
+        "auto",
+        description="Number of folds for cross-validation: a configuration that is among the best "
+        "on the first fold is trained on the others too, and judged by all. 1: the validation "
+        "split alone. auto: 5 or fewer for 24 to 300 training and validation images, else 1.",
+    )
     try_first: tuple[dict[str, Any], ...] = Field(
         (), description="Configurations to try first; what they leave out is suggested."
     )
@@ -172,6 +180,26 @@ class SearchSettings(Frozen):
         if len(names) > 1 and self.sampler.name == "cmaes":
             raise ValueError("sampler: found cmaes, which knows one objective; tpe knows several")
         return self
+
+    @model_validator(mode="after")
+    def _folds_need_promotion(self) -> SearchSettings:
+        if self.folds not in ("auto", 1) and not self._can_fold:
+            raise ValueError(
+                f"folds: found {self.folds}, must be 1 or auto unless the pruner is promotion and "
+                "the objective is cer"
+            )
+        return self
+
+    @property
+    def _can_fold(self) -> bool:
+        return isinstance(self.pruner, PromotionSettings) and len(self.objective) == 1
+
+    @property
+    def n_folds(self) -> int | None:
+        """Number of folds, None if it follows from the data."""
+        if not self._can_fold:
+            return 1
+        return None if self.folds == "auto" else self.folds
 
     @field_validator("objective", mode="before")
     @classmethod

@@ -19,6 +19,7 @@ Ending = Literal[
     "target",
     "epochs",
     "patience",
+    "flawless",
     "exhausted",
     "infeasible",
     "interrupted",
@@ -67,6 +68,7 @@ class Status:
 
     limits: Limits
     n_complete: int = 0
+    n_flawless: int = 0
     n_pruned: int = 0
     n_infeasible: int = 0
     n_failed: int = 0
@@ -79,6 +81,7 @@ class Status:
     best_number: int | None = None
     best_value: float | None = None
     best_exact: float | None = None
+    best_lacks_folds: bool = False
     best_values: dict[str, Any] = field(default_factory=dict)
 
     @property

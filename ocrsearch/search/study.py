@@ -32,13 +32,14 @@ from ocrsearch.search.facts import (
     study_facts,
 )
 from ocrsearch.search.held import LOCK
+from ocrsearch.search.kept_weights import Rank
 from ocrsearch.search.optuna_settings import build_pruner, build_sampler
 from ocrsearch.search.read_only import refuse_unwritable
 from ocrsearch.search.records import trial_problem
 from ocrsearch.search.rows import DamagedTrial
 from ocrsearch.search.space import Space, Values
 from ocrsearch.search.storage import StudyStorage
-from ocrsearch.training.epochs import best_epoch
+from ocrsearch.training.epochs import Epochs, best_epoch, lacks_folds
 
 logger = logging.getLogger(__name__)
 
@@ -318,11 +319,16 @@ def unfinished_trials(
     ]
 
 
-def rank(trial: FrozenTrial) -> tuple[float, float, int]:
-    """Return what trained trials are ordered by: CER, then validation loss, then age."""
-    epochs = trial.user_attrs.get("epochs")
+def rank(trial: FrozenTrial) -> Rank:
+    """Return the place of a trained trial in the order of all."""
+    return rank_of(trial.user_attrs.get("epochs", []), trial.number)
+
+
+def rank_of(epochs: Epochs, number: int) -> Rank:
+    """Return the place of a trial with these records in the order of all."""
     best = best_epoch(epochs) if epochs else {}
-    return best.get("cer", math.inf), best.get("val_loss", math.inf), trial.number
+    cer, loss = best.get("cer", math.inf), best.get("val_loss", math.inf)
+    return Rank(lacks_folds(epochs), cer, loss, number)
 
 
 def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:

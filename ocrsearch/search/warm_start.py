@@ -38,7 +38,7 @@ def earlier_trials(
     for trial in sorted((t for t in trials if t.user_attrs.get("epochs")), key=rank):
         values = space.values_within(trial.params)
         if values and values not in [other.values for other in found]:
-            origin = {"study": name, "trial": trial.number, "cer": rank(trial)[0]}
+            origin = {"study": name, "trial": trial.number, "cer": rank(trial).cer}
             found.append(EarlierTrial(values, origin))
     if not found:
         raise StudyError(
@@ -55,7 +55,7 @@ def how_they_did(study: optuna.Study) -> list[str]:
     ranked = sorted(trained, key=rank)
     return [
         f"trial {trial.number}, from {_place(trial.user_attrs[EARLIER])}: CER "
-        f"{rank(trial)[0]:.4f} here, place {place} of {len(ranked)}"
+        f"{rank(trial).cer:.4f} here, place {place} of {len(ranked)}"
         for place, trial in enumerate(ranked, start=1)
         if EARLIER in trial.user_attrs
     ]

@@ -9,8 +9,43 @@ Epochs = list[dict[str, Any]]
 
 
 def best_epoch(epochs: Epochs) -> dict[str, Any]:
-    """Return the record of the epoch whose weights are kept: by CER, then by loss."""
-    return min(epochs, key=lambda record: (record["cer"], record["val_loss"]))
+    """Return the record of the epoch whose weights are kept: by CER, then by loss.
+
+    With folds it is the epoch of the first fold, with the figures over all finished folds.
+    """
+    first = epochs[: n_of_first_fold(epochs)]
+    best = min(first, key=lambda record: (record["cer"], record["val_loss"]))
+    pooled = [record["pooled"] for record in epochs if "pooled" in record]
+    return {**best, **pooled[-1]} if pooled else best
+
+
+def n_of_first_fold(epochs: Epochs) -> int:
+    """Return the number of epochs in the first fold; without folds there is no other."""
+    return sum(record.get("fold", 1) == 1 for record in epochs)
+
+
+def n_finished_folds(epochs: Epochs) -> int:
+    """Return the number of folds that are trained to their end, 0 without folds."""
+    return sum("pooled" in record for record in epochs)
+
+
+def lacks_folds(epochs: Epochs) -> bool:
+    """Whether a configuration has not seen all of its folds."""
+    return bool(epochs) and n_finished_folds(epochs) < epochs[-1].get("n_folds", 0)
+
+
+def describe_progress(epochs: Epochs, n_epochs: int) -> str:
+    """Return the epoch that a training is at, and the fold if there are several.
+
+    Args:
+        epochs: records so far.
+        n_epochs: number of epochs of the schedule, in each fold.
+    """
+    if not epochs or "fold" not in epochs[-1]:
+        return f"{len(epochs)} of {n_epochs}"
+    fold, n_folds = epochs[-1]["fold"], epochs[-1]["n_folds"]
+    n = sum(record["fold"] == fold for record in epochs)
+    return f"{n} of {n_epochs} in fold {fold} of {n_folds}"
 
 
 def epochs_result(epochs: Epochs) -> dict[str, Any]:

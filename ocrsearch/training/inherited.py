@@ -93,6 +93,21 @@ def evaluation_options(
     return replace(own, **{**foreign, **given})
 
 
+def warn_of_seen(name: str, provenance: Mapping[str, Any], data: str) -> None:
+    """Log a warning if a model was trained on the validation images of some data too.
+
+    Args:
+        name: model, for the message.
+        provenance: its provenance.
+        data: specification of the data.
+    """
+    if "val" in provenance.get("splits_seen", []) and same_data(provenance.get("data") or "", data):
+        logger.warning(
+            "%s was trained on the validation images of %s too: error rates on them are too low",
+            *(name, data),
+        )
+
+
 def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions | None:
     """Return the data options of a model; None if it was trained on other data."""
     from ocrsearch.training.model_file import read_model_file  # loads torch
@@ -104,6 +119,7 @@ def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions
     if not spec or not (same_data(spec, data) or _was_moved(data, own, fingerprint)):
         return None
     _check_splits(str(path), own, given)
+    warn_of_seen(str(path), provenance, data)
     if own.add and "add" not in given:
         _check_added(str(path), own.add)
     return own

@@ -6,11 +6,16 @@ parted by white space. SER is the share of texts that are not wholly right; exac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
+
+from ocrsearch.errors import TrainingError
+from ocrsearch.files import read_text_file, write_text_file
 
 NOTHING_READ_CER = 0.95
 """CER from which on a network without a right text counts as one that reads nothing."""
@@ -45,6 +50,31 @@ class EditCounts:
     words: np.ndarray
     wrong: np.ndarray
 
+    def table(self) -> np.ndarray:
+        """Return (n, 5) int64 counts, a row for each text."""
+        return np.stack([self.edits, self.symbols, self.word_edits, self.words, self.wrong], axis=1)
+
+    @classmethod
+    def from_table(cls, table: np.ndarray) -> EditCounts:
+        """Return the counts of a ``table``."""
+        return cls(*table.T)
+
+
+def save_counts(counts: EditCounts, path: Path) -> None:
+    """Write counts to a small file."""
+    write_text_file(path, json.dumps(counts.table().tolist()))
+
+
+def read_counts(path: Path) -> EditCounts | None:
+    """Return the counts of a file; None if there is none or it is damaged."""
+    try:
+        table = np.array(json.loads(read_text_file(path, str(path), TrainingError)), dtype=np.int64)
+    except (TrainingError, ValueError, TypeError, OverflowError, RecursionError):
+        return None
+    if table.ndim != 2 or table.shape[1] != len(fields(EditCounts)) or (table < 0).any():
+        return None
+    return EditCounts.from_table(table)
+
 
 def count_edits(references: Sequence[str], hypotheses: Sequence[str]) -> EditCounts:
     """Compare texts pairwise by Levenshtein distance."""
@@ -64,14 +94,19 @@ def compute_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> Met
 
     Without any reference symbol a rate is 0 if nothing was read, else the number of edits.
     """
-    counts = count_edits(references, hypotheses)
-    ser = _ratio(counts.wrong.sum(), len(counts.wrong))
+    return rates(count_edits(references, hypotheses))
+
+
+def rates(counts: EditCounts) -> Metrics:
+    """Return the error rates of texts whose edits are counted."""
+    n = len(counts.wrong)
+    ser = _ratio(counts.wrong.sum(), n)
     return Metrics(
-        n=len(references),
+        n=n,
         cer=_ratio(counts.edits.sum(), counts.symbols.sum()),
         wer=_ratio(counts.word_edits.sum(), counts.words.sum()),
         ser=ser,
-        exact=1.0 - ser if len(references) else 0.0,
+        exact=1.0 - ser if n else 0.0,
     )
 
 
@@ -98,18 +133,16 @@ def bootstrap_intervals(
             "exact": (1.0 - none_high, 1.0),
         }
     rng = np.random.default_rng(BOOTSTRAP_SEED)
-    columns = np.stack(
-        [counts.edits, counts.symbols, counts.word_edits, counts.words, counts.wrong], axis=1
-    )
+    columns = counts.table()
     sums = np.stack([columns[rng.integers(n, size=n)].sum(0) for _ in range(N_RESAMPLES)])
     ser = sums[:, 4] / n
-    rates = {
+    found = {
         "cer": sums[:, 0] / np.maximum(sums[:, 1], 1),
         "wer": sums[:, 2] / np.maximum(sums[:, 3], 1),
         "ser": ser,
         "exact": 1.0 - ser,
     }
-    intervals = {name: _percentiles(values) for name, values in rates.items()}
+    intervals = {name: _percentiles(values) for name, values in found.items()}
     if counts.wrong.all():
         intervals |= {"ser": (1.0 - none_high, 1.0), "exact": (0.0, none_high)}
     return intervals

@@ -59,6 +59,8 @@ class Provenance(BaseModel):
     data: str | None = None
     data_options: dict[str, Any] = {}
     epochs: list[EpochFigures] = Field([], max_length=100_000)
+    splits_seen: list[str] = Field([], max_length=10)
+    metrics_of: str | None = None
 
 
 class StoredNetwork(BaseModel):

@@ -1,23 +1,30 @@
 """A training in a folder: every epoch is saved before it is told of, and it goes on from there.
 
 At most the epoch in progress is lost, whatever happens. The search's workers and ``train`` both
-train through this.
+train through this. With folds a trial is several trainings, one after the other, whose epochs are
+numbered through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from ocrsearch.config import Config
 from ocrsearch.errors import BundleError, CheckpointError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.epochs import Epochs, epochs_result
+from ocrsearch.training.metrics import EditCounts, count_edits, rates, read_counts, save_counts
 from ocrsearch.training.trainer import EpochReport, Trainer
-from ocrsearch.training.trial_files import BEST, LAST
+from ocrsearch.training.trial_files import BEST, LAST, VALIDATED, fold_folder
+
+RECORDED = ("epoch", "train_loss", "val_loss", "is_best", "learning_rate", "seconds")
+"""Attributes of an epoch's report that its record has beside the error rates."""
 
 
 def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator[Epochs]:
@@ -51,9 +58,65 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
         report = trainer.run_epoch()
         epochs.append(epoch_record(report))
         if report.is_best:
+            counts = count_edits(trainer.val_texts, trainer.read_texts)
+            save_counts(counts, folder / VALIDATED)
             save_tensors({**about, **_recogniser(trainer, report.epoch)}, folder / BEST)
         save_tensors({**about, "trainer": trainer.state(), "epochs": epochs}, folder / LAST)
         yield list(epochs)
+
+
+def train_folds(
+    build: Callable[[int], Trainer], n_folds: int, folder: Path, study_id: str = ""
+) -> Iterator[tuple[Trainer, Epochs]]:
+    """Train on one fold after the other, each from its checkpoint if there is one.
+
+    Args:
+        build: returns a new trainer for a fold, from 1.
+        n_folds: number of folds; with 1 this is ``train_epochs``.
+        folder: folder of the trial; see ``fold_folder``.
+        study_id: see ``train_epochs``.
+
+    Yields:
+        The trainer at work, and the records of all epochs so far. The last record of a fold has
+        the figures over all folds up to it.
+    """
+    before: Epochs = []
+    for fold in range(1, n_folds + 1):
+        place = fold_folder(folder, fold)
+        if fold > 1:
+            place.mkdir(exist_ok=True)  # the trial's may be gone, and is not to be made again
+        trainer = build(fold)
+        passed = (fold_folder(folder, fold + 1) / LAST).exists()
+        for own in train_epochs(trainer, place, study_id):
+            epochs = [*before, *own]
+            if n_folds > 1:
+                epochs = [*before, *_of_fold(own, len(before), fold, n_folds)]
+                if trainer.finished:
+                    epochs[-1]["pooled"] = _pooled(epochs, folder)
+            if not (passed and trainer.finished):
+                yield trainer, epochs
+        before = epochs
+
+
+def _of_fold(epochs: Epochs, n_before: int, fold: int, n_folds: int) -> Epochs:
+    of_fold = {"fold": fold, "n_folds": n_folds}
+    return [{**record, "epoch": n_before + record["epoch"], **of_fold} for record in epochs]
+
+
+def _pooled(epochs: Epochs, folder: Path) -> dict[str, float]:
+    """Return the figures of the best epochs of all folds together: all edits by all characters."""
+    tables, losses = [], []
+    for fold in range(1, epochs[-1]["fold"] + 1):
+        file = fold_folder(folder, fold) / VALIDATED
+        counts = read_counts(file)
+        if counts is None:
+            raise CheckpointError(f"{file}: missing or damaged; remove {folder} to train anew")
+        tables.append(counts.table())
+        of_fold = [record for record in epochs if record["fold"] == fold]
+        losses.append(min((record["cer"], record["val_loss"]) for record in of_fold)[1])
+    metrics = rates(EditCounts.from_table(np.concatenate(tables)))
+    loss = fmean(losses)
+    return {"cer": metrics.cer, "wer": metrics.wer, "exact": metrics.exact, "val_loss": loss}
 
 
 def _saved(path: Path) -> dict[str, Any] | None:
@@ -106,9 +169,13 @@ def _restore(trainer: Trainer, saved: dict[str, Any], path: Path) -> Epochs:
 
 def epoch_record(report: EpochReport) -> dict[str, Any]:
     """Return an epoch as plain values, for studies, models and figures."""
-    record = asdict(report)
-    metrics = record.pop("metrics")
-    return {**record, **{key: metrics[key] for key in ("cer", "wer", "exact")}}
+    metrics = report.metrics
+    return {
+        **{name: getattr(report, name) for name in RECORDED},
+        "cer": metrics.cer,
+        "wer": metrics.wer,
+        "exact": metrics.exact,
+    }
 
 
 def _recogniser(trainer: Trainer, epoch: int) -> dict[str, Any]:

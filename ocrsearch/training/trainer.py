@@ -44,6 +44,9 @@ STRENGTH_ON_PLATEAU = 0.25
 LOOK_EVERY = 10
 """Batches after which a training batch is read, to see whether the flat start can end."""
 
+N_WATCHED = 64
+"""Training images whose errors say whether a network reads, if there is no validation split."""
+
 
 @dataclass(frozen=True)
 class EpochReport:
@@ -86,7 +89,11 @@ class Progress:
 
 
 class Trainer:
-    """Trains the network of one configuration."""
+    """Trains the network of one configuration.
+
+    Attributes:
+        read_texts: what the network read in the validation images after the last epoch.
+    """
 
     def __init__(
         self,
@@ -101,7 +108,8 @@ class Trainer:
 
         Args:
             config: what to train, and how.
-            dataset: what to train on.
+            dataset: what to train on. Without validation samples the schedule is followed to its
+                end, each epoch counts as the best, and the rates are those of training images.
             seed: of weights, order, augmentation and dropout.
             device: where to compute.
             precision: of convolutions and LSTMs.
@@ -111,9 +119,12 @@ class Trainer:
         self.charset = dataset.charset
         self.device = device
         val = dataset.splits["val"]
+        self.validates = bool(val)
+        val = val if self.validates else dataset.splits["train"].first(N_WATCHED)
         self.epochs = training_epochs(dataset, config.images)
         self.val_lines = scaled_lines(val, dataset.charset, config.images)
         self.val_texts = val.texts
+        self.read_texts: list[str] = []
         self.architecture = ARCHITECTURES[config.model.architecture]
         network = build_network(config, len(dataset.charset), seed)
         self.transfer = transfer_weights(start, network, config, self.charset) if start else None
@@ -144,7 +155,7 @@ class Trainer:
         val_loss, metrics = self._validate()
         if not math.isfinite(train_loss + val_loss):
             raise DivergedError(f"the loss became {train_loss + val_loss} in epoch {epoch}")
-        is_best = (metrics.cer, val_loss) < self.progress.best
+        is_best = not self.validates or (metrics.cer, val_loss) < self.progress.best
         aligned = self.progress.aligned or metrics.cer <= READS_BELOW_CER
         self.progress = replace(self.progress, epoch=epoch, aligned=aligned)
         if is_best:
@@ -240,8 +251,8 @@ class Trainer:
         reading = read_lines(
             self.network, self.architecture, self.val_lines, self.device, with_loss=True
         )
-        texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
-        return reading.loss, compute_metrics(self.val_texts, texts)
+        self.read_texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
+        return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 
     def _perhaps_decay_now(self) -> None:
         """Begin the final decay early when nothing is gained any more, by CER or by loss.

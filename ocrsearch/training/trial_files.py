@@ -11,6 +11,9 @@ LAST = "last.pt"
 BEST = "best.pt"
 """Weights, configuration and charset of the best epoch; what a model is exported from."""
 
+VALIDATED = "validated.json"
+"""Edits that the weights of the best epoch make in each validation text."""
+
 WORST = "worst.png"
 """What the finished trial reads worst in the validation split, as one picture."""
 
@@ -24,6 +27,17 @@ LEFT_OUT = "left_out.txt"
 def trial_folder(folder: Path, number: int) -> Path:
     """Return where a trial of the study in a folder saves its files."""
     return folder / f"trial-{number:05d}"
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """Return where a trial saves the files of a fold, from 1; those of the first are its own."""
+    return folder if fold == 1 else folder / f"fold-{fold}"
+
+
+def remove_checkpoints(folder: Path) -> None:
+    """Delete the checkpoints of a trial that is at its end, of all its folds."""
+    for path in (folder / LAST, *folder.glob(f"fold-*/{LAST}")):
+        path.unlink(missing_ok=True)
 
 
 def remove_folder(folder: Path) -> None:

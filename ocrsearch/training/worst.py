@@ -11,17 +11,22 @@ from ocrsearch.data.sheet import contact_sheet, write_sheet
 from ocrsearch.training.evaluation import read_lines
 from ocrsearch.training.model_file import read_recogniser
 from ocrsearch.training.trainer import Trainer
-from ocrsearch.training.trial_files import BEST, WORST
 
 N_WORST = 10
 
 
-def draw_worst(trainer: Trainer, val: LabelledImages, folder: Path) -> None:
-    """Write the worst errors of a trial's best epoch into its folder; nothing if it has none.
+def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Path) -> None:
+    """Write the worst errors of the best epoch of a training; nothing if it has none.
 
     The trainer's network has the weights of that epoch afterwards.
+
+    Args:
+        trainer: trainer at its end.
+        val: validation samples of the training.
+        weights: file of the best weights.
+        output: image to write.
     """
-    trainer.network.load_state_dict(read_recogniser(folder / BEST).weights)
+    trainer.network.load_state_dict(read_recogniser(weights).weights)
     lines = trainer.val_lines
     reading = read_lines(trainer.network, trainer.architecture, lines, trainer.device)
     errors = []
@@ -34,6 +39,4 @@ def draw_worst(trainer: Trainer, val: LabelledImages, folder: Path) -> None:
             )
     if errors:
         worst = sorted(errors)[:N_WORST]
-        write_sheet(
-            contact_sheet([(val.images[i], label) for _, _, i, label in worst]), folder / WORST
-        )
+        write_sheet(contact_sheet([(val.images[i], label) for _, _, i, label in worst]), output)

@@ -328,3 +328,9 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
         write_page(in_memory([0.5]), path)
     assert path.read_text() == "the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["study.html"]
+
+
+def test_between_two_folds_a_curve_is_broken() -> None:
+    epochs = [{"epoch": i + 1, "cer": 0.1 * i, "fold": 1 + i // 2} for i in range(4)]
+    (line,) = learning_curves_figure({0: epochs}).data
+    assert list(line.x) == [1, 2, None, 3, 4]

@@ -116,8 +116,19 @@ class ScriptedEngine:
         self._n_played: dict[int, int] = {}
 
     def _finish(self, number: int, cers: list[float]) -> None:
-        epochs = [epoch(i + 1, cer) for i, cer in enumerate(cers)]
+        epochs = self._records(number, cers)
         self._events.append(TrialDone(number, epochs, 1000))
+
+    def _records(self, number: int, cers: list[float]) -> list[dict[str, Any]]:
+        """Return the records of epochs; with folds each has three of them."""
+        epochs = [epoch(i + 1, cer) for i, cer in enumerate(cers)]
+        n_folds = self.jobs[number].n_folds
+        for i, record in enumerate(epochs if n_folds > 1 else []):
+            record |= {"fold": i // 3 + 1, "n_folds": n_folds}
+            if i % 3 == 2:
+                cer = sum(cers[2 : i + 1 : 3]) / record["fold"]
+                record["pooled"] = {"cer": cer, "wer": cer, "exact": 1 - cer, "val_loss": cer}
+        return epochs
 
     def _play(self, job: Job, n_epochs: int) -> None:
         outcome = self.script(job)
@@ -128,7 +139,7 @@ class ScriptedEngine:
             self._finish(job.number, outcome)
             return
         self._n_played[job.number] = n_epochs
-        epochs = [epoch(i + 1, cer) for i, cer in enumerate(outcome[:n_epochs])]
+        epochs = self._records(job.number, outcome[:n_epochs])
         self._events.append(EpochDone(job.number, epochs))
 
 
@@ -140,6 +151,7 @@ class Setting:
     space: Space = field(default_factory=lambda: parse_space(SPACE, "space"))
     texts: tuple[str, ...] = ("ab", "ba")
     lines: list[str] = field(default_factory=list)
+    n_folds: int = 1
 
     def study(self) -> optuna.Study:
         storage = open_storage(f"sqlite:///{self.folder}/test.db", create=True)
@@ -148,6 +160,7 @@ class Setting:
             self.space.content,
             *("d", "f", {"train": 2}, {}, 7),
             objective=self.space.settings.objective,
+            folds=self.n_folds,
         )
         return open_study(storage, "s", self.space, facts)
 
@@ -839,3 +852,81 @@ def test_a_coordinator_killed_after_asking_for_what_was_tried_leaves_no_second_t
     assert len(trained) == 2
     assert len({t.params["images.height"] for t in trained}) == 2
     assert 1 not in engine.submitted
+
+
+FOLDED = PROMOTION.replace("epochs: 9", "epochs: 3").replace("rungs: [1, 3]", "rungs: [1]")
+
+
+@pytest.fixture
+def folding(tmp_path: Path) -> Setting:
+    return Setting(tmp_path, space=parse_space(FOLDED, "space"), n_folds=3)
+
+
+def on_folds(first: Sequence[float], others: Sequence[float]) -> Script:
+    """Three folds of three epochs; the CERs of each trial on the first fold and on the others."""
+
+    def script(job: Job) -> list[float]:
+        a, b = first[job.number], others[job.number]
+        return [a, a, a, b, b, b, b, b, b]
+
+    return script
+
+
+def test_only_the_best_of_the_first_fold_see_the_others(folding: Setting) -> None:
+    ending, status = folding.run(on_folds(CERS, [0.4] * 9), trials=9)
+    assert ending == "trials"
+    assert n_epochs_of(folding) == [1, 9, 1, 1, 3, 1, 3, 1, 1]
+    best = 1
+    assert folding.study().best_trial.number == best
+    assert folding.study().best_trial.value == pytest.approx((0.1 + 0.4 + 0.4) / 3)
+    assert (status.best_number, status.best_lacks_folds) == (best, False)
+    assert status.best_value == pytest.approx(0.3)  # trials 4 and 6 had less on one fold alone
+    assert any("over 3 folds" in line for line in folding.lines)
+
+
+def test_the_first_fold_does_not_reach_a_target(folding: Setting) -> None:
+    ending, status = folding.run(on_folds([0.0] * 9, [0.3] * 9), trials=9, target=0.1)
+    assert ending == "trials"
+    assert status.best_value == pytest.approx(0.2)
+    folding.n_folds = 3
+    again = folding.coordinator(ScriptedEngine(falling), Limits(9, target=0.25))
+    assert again.run() == "target"
+
+
+def test_without_any_that_saw_all_folds_the_first_one_counts(folding: Setting) -> None:
+    _, status = folding.run(on_folds(CERS, [0.4] * 9), trials=9, epochs=5)
+    assert status.best_lacks_folds
+    assert status.best_value == 0.1
+
+
+def test_folds_are_resumed_where_they_were(folding: Setting) -> None:
+    before = ScriptedEngine(on_folds(CERS, [0.4] * 9))
+    assert folding.coordinator(before, Limits(9, epochs=18)).run() == "epochs"
+    assert max(n_epochs_of(folding)) in range(4, 9)  # in the midst of the other folds
+    after = ScriptedEngine(on_folds(CERS, [0.4] * 9))
+    after._n_played |= before._n_played
+    coordinator = folding.coordinator(after, Limits(9))
+    assert coordinator.run() == "trials"
+    assert n_epochs_of(folding) == [1, 9, 1, 1, 3, 1, 3, 1, 1]
+    assert coordinator.status.best_value == pytest.approx(0.3)
+
+
+def test_without_time_for_the_other_folds_nobody_begins_with_them(folding: Setting) -> None:
+    coordinator = folding.coordinator(
+        ScriptedEngine(on_folds(CERS, [0.4] * 9)), Limits(9, timeout_s=5.0)
+    )
+    coordinator.run()
+    assert max(n_epochs_of(folding)) == 3  # 6 epochs of a second each are too many
+
+
+@pytest.mark.parametrize(("cer", "expected"), [(0.0, 5), (0.01, 9)])
+def test_several_without_any_error_end_the_search(
+    cer: float, expected: int, setting: Setting
+) -> None:
+    ending, status = setting.run(lambda job: [0.5, 0.4, 0.3, cer], trials=9)
+    assert ending == ("flawless" if cer == 0 else "trials")
+    assert status.n_complete == expected
+    engine = ScriptedEngine(lambda job: [0.5, 0.4, 0.3, cer])
+    again = setting.coordinator(engine, Limits(9))
+    assert again.run() == ending
+    assert engine.submitted == []

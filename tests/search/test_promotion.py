@@ -34,7 +34,7 @@ def test_what_comes_after_the_rung_does_not_count() -> None:
 
 def arrive(promotion: Promotion, number: int, cer: float, n: int = 3, group: str = "crnn") -> bool:
     promotion.record(number, group, curve(n, cer))
-    return promotion.goes_on(number, n)
+    return promotion.goes_on(number, curve(n, cer))
 
 
 def test_the_best_third_goes_on_at_once_and_others_wait() -> None:
@@ -52,7 +52,7 @@ def test_the_best_third_goes_on_at_once_and_others_wait() -> None:
 def test_between_rungs_everybody_goes_on() -> None:
     promotion = Promotion((3, 9))
     promotion.record(0, "crnn", curve(2, 1.0))
-    assert promotion.goes_on(0, 2)
+    assert promotion.goes_on(0, curve(2, 1.0))
 
 
 def test_a_promoted_one_is_not_stopped_again_where_it_left() -> None:
@@ -62,7 +62,7 @@ def test_a_promoted_one_is_not_stopped_again_where_it_left() -> None:
     assert promotion.candidates([0, 1, 2]) == [0]
     promotion.promote(0)
     assert promotion.candidates([1, 2]) == []
-    assert promotion.goes_on(0, 3)  # told of its last epoch again, as it continues
+    assert promotion.goes_on(0, curve(3, 0.1))  # told of its last epoch again, as it continues
 
 
 def test_at_the_first_rung_architectures_are_compared_with_their_like() -> None:
@@ -124,7 +124,7 @@ def test_the_finalist_is_the_best_of_the_highest_rung_unless_one_has_gone_all_th
     promotion.promote(1)
     assert promotion.finalist([0]) == []
     promotion.record(1, "seq2seq", curve(9, 0.4))
-    assert not promotion.goes_on(1, 9)
+    assert not promotion.goes_on(1, curve(9, 0.1))
     arrive(promotion, 2, 0.1)  # better, but not so far
     assert promotion.finalist([0, 1, 2]) == [1]
     promotion.promote(1)
@@ -135,7 +135,7 @@ def test_the_finalist_is_the_best_of_the_highest_rung_unless_one_has_gone_all_th
 def test_without_rungs_nobody_waits() -> None:
     promotion = Promotion(default_rungs(8))
     promotion.record(0, "crnn", curve(8, 0.1))
-    assert promotion.goes_on(0, 3)
+    assert promotion.goes_on(0, curve(3, 0.1))
     assert promotion.finalist([]) == promotion.last_chances([], lambda *_: False) == []
 
 
@@ -154,3 +154,71 @@ def test_the_last_chances_are_of_the_highest_rung_and_short_of_time() -> None:
     assert asked == [(2, 3), (1, 3), (0, 3)]  # one that begins stops at the first rung
     promotion.record(0, "crnn", curve(9, 0.5))
     assert promotion.last_chances([0, 1, 2], has_time) == [0]
+
+
+def folded(n_folds: int, cer: float = 0.1, n: int = 4, n_more: int = 0) -> list[dict[str, Any]]:
+    """Return the curve of a configuration that has seen some folds of n epochs, and a bit more."""
+    epochs = curve(n_folds * n + n_more, cer)
+    for i, record in enumerate(epochs):
+        record |= {"fold": i // n + 1, "n_folds": 3}
+        if (i + 1) % n == 0:
+            record["pooled"] = {"cer": cer, "wer": cer, "exact": 0.0, "val_loss": 1.0}
+    return epochs
+
+
+def test_at_the_end_of_the_first_fold_all_wait_and_the_best_third_may_go_on() -> None:
+    promotion = Promotion((2,), 3, 4)
+    for number, cer in enumerate((0.3, 0.1, 0.2)):
+        promotion.record(number, "crnn", folded(1, cer))
+        assert not promotion.goes_on(number, folded(1, cer))
+        assert promotion.waits_for_folds(number)
+    assert promotion.candidates(range(3)) == [1]
+    promotion.promote(1)
+    assert promotion.goes_on(1, folded(1))  # told of its last epoch again, as it continues
+    promotion.record(1, "crnn", folded(2, n_more=1))
+    assert promotion.goes_on(1, folded(2, n_more=1))  # rungs are those of the first fold
+    assert promotion.goes_on(1, folded(2))
+    assert promotion.candidates([0, 2]) == []
+
+
+def test_a_fold_that_ends_early_is_at_its_end() -> None:
+    promotion = Promotion((2,), 3, 4)
+    short = folded(1, n=3)
+    promotion.record(0, "crnn", short[:-1])
+    assert not promotion.waits_for_folds(0)
+    promotion.record(0, "crnn", short)
+    assert promotion.waits_for_folds(0)
+    assert not promotion.goes_on(0, short)
+
+
+def test_without_any_other_the_finalist_sees_all_folds() -> None:
+    promotion = Promotion((2,), 3, 4)
+    promotion.record(0, "crnn", folded(1))
+    assert promotion.finalist([0]) == [0]
+    promotion.promote(0)
+    assert promotion.finalist([]) == []
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "n_left", "expected"),
+    [
+        (4, 20, []),  # there is time for new ones first
+        (4, 12, [0]),  # for the two other folds, and little more
+        (4, 8, []),  # it would come to its end just too late
+        (2, 20, []),
+        (2, 14, [0]),  # for all folds, and little more
+        (2, 8, []),  # not for all folds, but for the first fold of a new one too
+        (2, 3, [0]),
+    ],
+)
+def test_short_of_time_only_what_comes_to_its_end_sees_more_folds(
+    n_epochs: int, n_left: int, expected: list[int]
+) -> None:
+    promotion = Promotion((2,), 3, 4)
+    epochs = folded(1) if n_epochs == 4 else folded(1)[:2]
+    promotion.record(0, "crnn", epochs)
+
+    def has_time(number: int, n_more: int) -> bool:
+        return 3 * 4 - n_epochs + n_more < n_left
+
+    assert promotion.last_chances([0], has_time) == expected

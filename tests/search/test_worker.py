@@ -26,7 +26,7 @@ from ocrsearch.search.engines.events import (
 from ocrsearch.search.engines.worker import train_job
 from ocrsearch.training.checkpoint import load_tensors
 from ocrsearch.training.trainer import EpochReport, Trainer
-from ocrsearch.training.trial_files import BEST, LAST, WORST, remove_folder
+from ocrsearch.training.trial_files import BEST, LAST, VALIDATED, WORST, remove_folder
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8)
@@ -107,7 +107,7 @@ def test_records_are_plain_values(job: Job, sixteen_lines: Dataset) -> None:
 
 def test_writes_the_last_and_the_best_epoch(job: Job, sixteen_lines: Dataset) -> None:
     result = train(job, sixteen_lines, Listener(job))
-    assert sorted(path.name for path in job.folder.iterdir()) == [BEST, LAST, WORST]
+    assert sorted(path.name for path in job.folder.iterdir()) == [BEST, LAST, VALIDATED, WORST]
     last, best = load_tensors(job.folder / LAST), load_tensors(job.folder / BEST)
     assert last["epochs"] == result.epochs
     assert last["trainer"]["progress"]["epoch"] == N_EPOCHS
@@ -233,7 +233,7 @@ def test_a_full_disk_is_refused(
         result = train_job(large, sixteen_lines, CPU, never)
     assert isinstance(result, WorkerRefused)
     assert "cannot save the checkpoint" in result.reason
-    assert list(job.folder.iterdir()) == []
+    assert [path.name for path in job.folder.iterdir()] == [VALIDATED]
 
 
 def test_a_trial_folder_is_removed_whole(job: Job, sixteen_lines: Dataset) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ from ocrsearch.training.metrics import (
     bootstrap_intervals,
     compute_metrics,
     count_edits,
+    rates,
+    read_counts,
+    save_counts,
 )
 
 TEXTS = st.text("ab ", max_size=8)
@@ -166,3 +170,21 @@ def test_nothing_right_in_a_few_texts_is_no_verdict() -> None:
 
 def test_nothing_is_known_of_no_texts() -> None:
     assert bootstrap_intervals([], []) == dict.fromkeys(RATES, (0.0, 1.0))
+
+
+def test_counts_of_a_file_give_the_same_rates(tmp_path: Path) -> None:
+    references, hypotheses = ["abc d", "", "xy"], ["abd d", "a", "xy"]
+    save_counts(count_edits(references, hypotheses), tmp_path / "counts.json")
+    counts = read_counts(tmp_path / "counts.json")
+    assert counts is not None
+    assert rates(counts) == compute_metrics(references, hypotheses)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{}", "[[1, 2]]", "[1, 2]", '[["a", 1, 1, 1, 1]]', "[[1, 1, 1, 1, -1]]", "[[1,", "null"],
+)
+def test_damaged_counts_are_none(content: str, tmp_path: Path) -> None:
+    (tmp_path / "counts.json").write_text(content)
+    assert read_counts(tmp_path / "counts.json") is None
+    assert read_counts(tmp_path / "missing.json") is None

@@ -28,6 +28,7 @@ from ocrsearch.data import batches as batches_module
 from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.dataset_files import open_dataset, save_dataset
+from ocrsearch.data.folds import without_validation
 from ocrsearch.errors import DivergedError
 from ocrsearch.models import losses
 from ocrsearch.training import trainer as trainer_module
@@ -422,3 +423,17 @@ def test_trains_in_bf16(sixteen_lines: Dataset) -> None:
         results.append(run(trainer, 2)[-1].train_loss)
     assert results[0] != results[1]
     assert results[0] == pytest.approx(results[1], rel=0.1)
+
+
+def test_without_validation_the_last_epoch_counts_and_the_schedule_is_followed(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]]
+) -> None:
+    scores += [(0.1, 1.0), *[(0.2, 2.0)] * 11]  # nothing is gained after the first
+    config = config_of(epochs=12, patience=1, decay_share=0.5)
+    trainer = Trainer(config, without_validation(sixteen_lines), 3, CPU)
+    reports = []
+    while not trainer.finished:
+        reports.append(trainer.run_epoch())
+    assert len(reports) == 12
+    assert all(report.is_best for report in reports)
+    assert len(trainer.val_texts) == 32

@@ -40,6 +40,7 @@ class Job:
         latency_ms: of its network, if that is known; otherwise it is measured.
         max_latency_ms: a new configuration whose network takes longer is not trained.
         study_id: id of the study, which the saved files carry.
+        n_folds: number of folds to train on, one after the other.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Job:
     latency_ms: float | None = None
     max_latency_ms: float | None = None
     study_id: str = ""
+    n_folds: int = 1
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.dataset_files import open_dataset
+from ocrsearch.data.folds import fold_dataset
 from ocrsearch.errors import CheckpointError, DivergedError, OcrSearchError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.engines.events import (
@@ -33,8 +34,8 @@ from ocrsearch.search.engines.events import (
 )
 from ocrsearch.search.feasibility import over_limit, scaled_widths
 from ocrsearch.search.identity import check_folder
-from ocrsearch.training.epochs import Epochs
-from ocrsearch.training.trial_files import LAST
+from ocrsearch.training.epochs import lacks_folds
+from ocrsearch.training.trial_files import BEST, LAST, WORST, fold_folder
 
 if TYPE_CHECKING:
     import torch
@@ -148,18 +149,24 @@ def _train(
     report: Callable[[EpochDone], bool],
     start: StartWeights | None,
 ) -> TrialDone:
-    from ocrsearch.training.session import train_epochs
+    from ocrsearch.training.session import train_folds
     from ocrsearch.training.trainer import Trainer
     from ocrsearch.training.worst import draw_worst
 
     precision: Any = job.precision
-    trainer = Trainer(job.config, dataset, job.seed, device, precision, start)
-    epochs: Epochs = []
-    for epochs in train_epochs(trainer, job.folder, job.study_id):
-        if trainer.finished or not report(EpochDone(job.number, epochs)):
+
+    def build(fold: int) -> Trainer:
+        own, seed = fold_dataset(dataset, job.n_folds, fold), (job.seed + fold - 1) % 2**31
+        return Trainer(job.config, own, seed, device, precision, start)
+
+    for trainer, epochs in train_folds(build, job.n_folds, job.folder, job.study_id):
+        finished = trainer.finished and not lacks_folds(epochs)
+        if finished or not report(EpochDone(job.number, epochs)):
             break
-    if trainer.finished:
-        draw_worst(trainer, dataset.splits["val"], job.folder)
+    if finished:
+        val = fold_dataset(dataset, job.n_folds, job.n_folds).splits["val"]
+        best = fold_folder(job.folder, job.n_folds) / BEST
+        draw_worst(trainer, val, best, job.folder / WORST)
     transfer = trainer.transfer.record() if trainer.transfer else None
     return TrialDone(job.number, epochs, trainer.n_parameters, transfer)
 
