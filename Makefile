@@ -18,7 +18,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $@
 
 run: $(INSTALLED)
-	$(BIN)/ocrsearch run --data digits --timeout 150s
+	$(BIN)/ocrsearch run --data digits --timeout 80s
 	$(BIN)/ocrsearch best --study digits --export $(DEMO)/model.pt
 	$(BIN)/ocrsearch evaluate $(DEMO)/model.pt --data digits
 	rm -rf $(DEMO)/pictures

@@ -58,7 +58,7 @@ def test_version(command: Command) -> None:
         (["run", "--space", "s", "--device", "tpu"], "--device: 'tpu' is not one of 'auto', 'cpu'"),
         (["run", "--space", "s", "--engine", "x"], "--engine: 'x' is not one of 'local', 'ray'"),
         (["evaluate", "m", "--errors", "-1"], "--errors: must be at least 0, got -1"),
-        (["run"], "Missing option '--space'."),
+        (["train"], "Missing option '--config'."),
         (["run", "--spac", "s"], "No such option: --spac"),
         (["rum"], "No such command 'rum'. Did you mean 'run'?"),
         (["--versoin"], "No such option: --versoin"),

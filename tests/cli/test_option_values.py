@@ -130,7 +130,7 @@ def test_options_of_other_commands(
         ),
         ("data synth digits -o c.yaml", "--output c.yaml: FOLDER/c.yaml is a file, not a folder"),
         ("data synth digits -o c.yaml/n", "--output c.yaml/n: FOLDER/c.yaml is a file, not a"),
-        ("run --space folder --data digits", "folder: a folder, not a file"),
+        ("run --space folder --data digits", "space 'folder': is a folder; if it holds labelled"),
     ],
 )
 def test_places_that_cannot_be_used(command: Command, work: Path, line: str, said: str) -> None:

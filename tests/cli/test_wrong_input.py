@@ -30,11 +30,11 @@ PREFIX = "ocrsearch: "
 
 
 def complaint(result: CommandResult, code: int = 1) -> str:
-    """Return the one line with which a command ended, after any progress and warnings."""
+    """Return the one line with which a command ended, after any progress, warnings and notes."""
     lines = [
         line
         for line in result.err.splitlines()
-        if not (line.endswith(PROGRESS) or line.startswith("warning: "))
+        if not (line.endswith(PROGRESS) or line.startswith(("warning: ", "[0/100] ")))
     ]
     assert len(lines) == 1, result.err
     assert lines[0].startswith(PREFIX)
@@ -296,7 +296,7 @@ def test_options_that_do_not_exist(search: Command, arguments: list[str]) -> Non
         [],
         ["nothing"],
         ["--version-of-what"],
-        ["run"],
+        ["train"],
         ["evaluate"],
         ["predict"],
         ["space"],

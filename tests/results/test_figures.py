@@ -71,7 +71,10 @@ def in_memory(cers: list[float], **params: Any) -> optuna.Study:
             user_attrs={
                 "architecture": "crnn",
                 "size_mb": 1.0 + i,
-                "epochs": [{"epoch": 1, "cer": cer + 0.1}, {"epoch": 2, "cer": cer}],
+                "epochs": [
+                    {"epoch": 1, "cer": cer + 0.1, "val_loss": 2.0},
+                    {"epoch": 2, "cer": cer, "val_loss": 1.0},
+                ],
             },
         )
         study.add_trial(trial)
