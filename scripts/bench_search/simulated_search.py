@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from curve_model import Curve, CurveModel
 
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.search import coordinator as coordinator_module
 from ocrsearch.search import promotion
 from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
@@ -245,12 +247,16 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
 
 @contextmanager
 def promoting_one_in(reduction: int) -> Iterator[None]:
-    """Change the share that promotion lets go on, which no space can set."""
-    before, promotion.REDUCTION = promotion.REDUCTION, reduction
+    """Change the share that promotion lets go on, which no space can set.
+
+    The search also goes on when no trial can be better: many recorded curves end without an error.
+    """
+    before = promotion.REDUCTION, coordinator_module.MAX_FLAWLESS
+    promotion.REDUCTION, coordinator_module.MAX_FLAWLESS = reduction, sys.maxsize
     try:
         yield
     finally:
-        promotion.REDUCTION = before
+        promotion.REDUCTION, coordinator_module.MAX_FLAWLESS = before
 
 
 def _study(space: Space, seed: int) -> ConfigurationStudy:
@@ -264,4 +270,4 @@ def _no_data() -> LabelledImages:
 
 
 def _best_number(study: optuna.Study) -> int:
-    return min(map(rank, study.get_trials(deepcopy=False)))[2]
+    return min(map(rank, study.get_trials(deepcopy=False))).number

@@ -30,7 +30,7 @@ from ocrsearch.search.engines.events import (
 )
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.feasibility import network_figures
-from ocrsearch.search.kept_weights import N_KEPT
+from ocrsearch.search.kept_weights import N_KEPT, Rank
 from ocrsearch.search.outcome import why_nothing_trained
 from ocrsearch.search.space import Space
 from ocrsearch.search.space_reading import parse_space
@@ -656,9 +656,9 @@ def test_progress_renews_the_attempts(setting: Setting) -> None:
 
 def test_ties_go_to_the_lower_loss(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    coordinator.ledger._note_best((0.0, 0.3, 5), 1.0, {})
-    coordinator.ledger._note_best((0.0, 0.2, 6), 1.0, {})
-    coordinator.ledger._note_best((0.0, 0.4, 7), 1.0, {})
+    coordinator.ledger._note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
+    coordinator.ledger._note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
+    coordinator.ledger._note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
     assert coordinator.status.best_number == 6
 
 
