@@ -54,6 +54,7 @@ training:
 search:
   sampler: {name: random}
   pruner: PRUNER
+  folds: 1
 """
 STARTS_WITHIN_S = 60
 ENDS_WITHIN_S = 120
