@@ -47,6 +47,7 @@ class Separation:
         n_more: number of further images that would separate it from the best.
         no_errors: whether the best made no error.
         has_folds: whether the study has folds.
+        lacks_folds: whether the best is not trained on all of them yet.
     """
 
     n: int
@@ -57,6 +58,7 @@ class Separation:
     n_more: int | None = None
     no_errors: bool = False
     has_folds: bool = False
+    lacks_folds: bool = False
 
     def describe(self) -> list[str]:
         """Return it in plain lines, none if the best is told from all others."""
@@ -72,7 +74,9 @@ class Separation:
             )
         elif self.no_errors:
             lines[0] += "; none of them makes an error there"
-        if self.has_folds:
+        if self.lacks_folds:
+            helps = "more time, for the other folds, or more labelled images"
+        elif self.has_folds:
             helps = "more labelled images; the model joins the networks of all folds already"
         else:
             helps = "more validation images, or 'ocrsearch best --ensemble 3' in place of a choice"
@@ -101,8 +105,10 @@ def compare_best(
     if not known or known[0][0] != trials[0].trial:
         return None
     found = separation(dict(known))
-    has_folds = "fold" in trials[0].epochs[-1]
-    return replace(found, has_folds=has_folds) if found else None
+    if found is None:
+        return None
+    best = trials[0]
+    return replace(found, has_folds="fold" in best.epochs[-1], lacks_folds=best.lacks_folds)
 
 
 def separation(counts: Mapping[int, EditCounts]) -> Separation | None:

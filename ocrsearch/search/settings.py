@@ -201,6 +201,14 @@ class SearchSettings(Frozen):
             return 1
         return None if self.folds == "auto" else self.folds
 
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _auto_or_a_number(cls, value: Any) -> Any:
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if value != "auto" and not (is_number and 1 <= value <= MAX_FOLDS):
+            raise ValueError(f"must be auto, or a number from 1 to {MAX_FOLDS}")
+        return value
+
     @field_validator("objective", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:

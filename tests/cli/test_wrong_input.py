@@ -201,6 +201,8 @@ def test_a_study_of_other_data_or_another_space(
         ("images: {height: {int: [16, 32], when: {training.optimiser: sgd}}}", "no parameter"),
         ("model: {architecture: crnn, decoder: {attention: none}}", "model.decoder: "),
         ("search: {sampler: {name: grid}}", "found 'grid', must be 'tpe', 'gp', 'cmaes'"),
+        ("search: {folds: 90}", "search: folds: found 90, must be auto, or a number from 1 to 20"),
+        ("search: {folds: true}", "folds: found true, must be auto, or a number from 1 to 20"),
         ("images: [", "not YAML"),
         ("images: {height: 16}\nimages: {height: 32}", "key 'images' twice"),
         ("", "must be a mapping of sections, found nothing"),

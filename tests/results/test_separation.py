@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_no_errors_at_all_are_said() -> None:
     found = separation({1: counts([0] * 10), 2: counts([0] * 10)})
     assert found is not None
     assert "none of them makes an error there" in found.describe()[0]
+
+
+@pytest.mark.parametrize(
+    ("has_folds", "lacks_folds", "helps"),
+    [
+        (False, False, "--ensemble 3"),
+        (True, False, "joins the networks"),
+        (True, True, "more time"),
+    ],
+)
+def test_what_helps_depends_on_the_folds(has_folds: bool, lacks_folds: bool, helps: str) -> None:
+    found = separation({0: counts([0, 1]), 1: counts([1, 0])})
+    assert found is not None
+    *_, line = replace(found, has_folds=has_folds, lacks_folds=lacks_folds).describe()
+    assert helps in line
 
 
 def test_other_images_are_not_compared() -> None:
