@@ -126,8 +126,7 @@ def confirm(
         runs = [run for best in found for run in _runs(best, n_seeds, facts, own)]
         if not all(map(_result, runs)):
             save_dataset(dataset, own / "data")
-            start = folder.resolve() / START if facts.get("init") else None
-            _train(runs, WorkerSetup(own / "data", "auto", start), observer)
+            _train(runs, WorkerSetup(own / "data", "auto"), observer)
             remove_folder(own / "data")
         confirmed = sorted((_confirmed(best, runs) for best in found), key=lambda c: c.mean)
         chosen = min((run for run in runs if run.best.trial == confirmed[0].trial), key=_cer)
@@ -139,6 +138,7 @@ def confirm(
 def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> list[_Run]:
     """Return the trainings of a configuration; no trial of the study has such a seed."""
     config = read_trial_weights(best, facts).config
+    start = place.parent / START if facts.get("init") else None
     runs = []
     for i in range(n_seeds):
         seed = (facts["seed"] + 1_000_003 * (i + 1) + best.trial) % 2**31
@@ -146,7 +146,7 @@ def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> 
         precision = best.metrics.get("precision", "fp32")
         number, study_id = 1000 * best.trial + i, facts.get("id") or ""
         n_folds = facts.get("folds", 1)
-        job = Job(number, config, seed, folder, precision, study_id=study_id, n_folds=n_folds)
+        job = Job(number, config, seed, folder, precision, None, None, study_id, n_folds, start)
         runs.append(_Run(best, config, job))
     return runs
 

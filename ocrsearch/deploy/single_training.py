@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import torch
 from filelock import FileLock, Timeout
-from pydantic import SkipValidation
+from pydantic import BeforeValidator, SkipValidation
 
 from ocrsearch.config import Config, flatten
 from ocrsearch.data.dataset import Dataset, load_dataset
@@ -37,6 +37,7 @@ from ocrsearch.training.inherited import inherited_options
 from ocrsearch.training.model_file import read_recogniser
 from ocrsearch.training.precision import Precision, faster_precision
 from ocrsearch.training.session import train_epochs
+from ocrsearch.training.start_models import start_path
 from ocrsearch.training.tensorboard import TensorBoardLog
 from ocrsearch.training.trainer import Trainer
 from ocrsearch.training.trial_files import BEST, LAST, LEFT_OUT
@@ -62,7 +63,7 @@ class TrainOptions:
         OptionError: a value of another type, or out of its range.
     """
 
-    init: Path | None = None
+    init: Annotated[Path | None, BeforeValidator(start_path)] = None
     seed: Seed = 0
     device: DeviceName = "auto"
     tensorboard: Path | None = None

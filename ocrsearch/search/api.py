@@ -59,6 +59,7 @@ from ocrsearch.search.study import ConfigurationStudy, exists, open_study
 from ocrsearch.search.suggestion import SuggestedSpace, derive_space
 from ocrsearch.search.warm_start import earlier_trials, how_they_did
 from ocrsearch.training.inherited import inherited_options
+from ocrsearch.training.start_models import name_of_start, start_model
 from ocrsearch.training.trial_files import LEFT_OUT, START, remove_folder
 
 LONG_AGO_S = 3600.0
@@ -137,15 +138,15 @@ def search(
             stack.callback(write_log_back, storage)
             refuse_foreign_folder(storage, name, folder)  # nobody else can change it now
             remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
-            engine = stack.enter_context(_engine(options, sharing.folder(folder), init))
+            engine = stack.enter_context(_engine(options, sharing.folder(folder)))
             dataset = load_dataset(data, data_options, progress)
             place = _Place(storage, name, folder, sharing)
             suggested = None
             space = given or _stored(place)
             if space is None:
-                suggested = derive_space(dataset, data_options.max_bad)
+                suggested = derive_space(dataset, data_options.max_bad, starts=init is None)
                 space = suggested.space
-            space = replace(space, init=init)
+            space = replace(space, init=init or space.init)
             begun = _begin(space, dataset, options, data_options, place)
             sharing.held = _held(storage, begun.study, folder)
             stack.enter_context(sharing.held.explained())
@@ -226,10 +227,15 @@ def _begin(
 
 
 def _stored(place: _Place) -> Space | None:
-    """Return the space that the study began with; None for a new study."""
+    """Return the space that the study began with, and its weights; None for a new study."""
     if not exists(place.storage, place.name):
         return None
-    return stored_space(ConfigurationStudy(place.name, place.storage))
+    study = ConfigurationStudy(place.name, place.storage)
+    space = stored_space(study)
+    start = place.sharing.folder(place.folder) / START
+    if space is None or space.init or study_facts(study).get("init") is None:
+        return space
+    return replace(space, init=start) if start.is_file() else space
 
 
 def _space_lines(given: Space | None, suggested: SuggestedSpace | None) -> list[str]:
@@ -377,7 +383,7 @@ def _facts(
 ) -> StudyFacts:
     return StudyFacts(
         space_name=space.name,
-        space=space.content,
+        space=_portable(space),
         search=space.settings.model_dump(mode="json"),
         data_spec=dataset.spec,
         data_place=absolute_spec(dataset.spec),
@@ -392,6 +398,12 @@ def _facts(
     )
 
 
+def _portable(space: Space) -> dict[str, Any]:
+    """Return the content of a space to be stored, with the name of a model that is built in."""
+    name = name_of_start(space.init) if space.init else ""
+    return {**space.content, "init": name} if start_model(name) else space.content
+
+
 def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None) -> Path | None:
     """Write what the workers read; return the list of the samples left out, if any was."""
     save_dataset(dataset, own / "data")
@@ -402,13 +414,10 @@ def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None
 
 
 @contextmanager
-def _engine(
-    options: SearchOptions, folder: Path, init: Path | None
-) -> Iterator[LocalEngine | RayEngine]:
+def _engine(options: SearchOptions, folder: Path) -> Iterator[LocalEngine | RayEngine]:
     """Start the workers first: they load PyTorch while the data is read."""
     folder = folder.resolve()
-    start = folder / START if init else None
-    setup = WorkerSetup(folder / "data", options.device, start)
+    setup = WorkerSetup(folder / "data", options.device)
     engine: LocalEngine | RayEngine
     data: Path | None = folder / "data"
     if options.engine == "ray":

@@ -41,7 +41,7 @@ from ocrsearch.search.space import Space
 from ocrsearch.search.status import Ending, Limits, Observer, Running, describe
 from ocrsearch.search.study import ORIGIN, backend_of
 from ocrsearch.training.epochs import best_epoch, n_finished_folds, training_result
-from ocrsearch.training.trial_files import trial_folder
+from ocrsearch.training.trial_files import START, trial_folder
 
 MAX_FAILURES_IN_A_ROW = 10
 MAX_INFEASIBLE_IN_A_ROW = 50
@@ -91,6 +91,7 @@ class Coordinator:
         self.study_id: str = facts.get("id") or ""
         self.data_fingerprint: str = facts["data_fingerprint"]
         self.init: str | None = facts.get("init")
+        self._start = self.sharing.folder(folder).resolve() / START
         self.stop_requested = False
         self.ledger = Ledger(study, space, limits, folder, self.sharing, artifacts)
         self.status = self.ledger.status
@@ -214,6 +215,7 @@ class Coordinator:
             *(number, running.config, seed, folder, precision, latency, limit),
             study_id=self.study_id,
             n_folds=self.ledger.n_folds,
+            start=self._start if self.init else None,
         )
         if not running.n_reported:
             make_durable(backend_of(self.study))

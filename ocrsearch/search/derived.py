@@ -9,11 +9,12 @@ the dataset and writing it to a file is in ``search/suggestion.py``.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocrsearch.data.traits import Traits
+from ocrsearch.training.start_models import LATIN
 
 Kind = Literal["characters", "short", "words", "lines"]
 
@@ -82,6 +83,30 @@ DECODER: Leaves = {
     "model.decoder.ctc_weight": ({"float": [0.0, 0.2], "step": 0.1}, 0.0, None),
 }
 """What is added where labels do not fit the frames of their images; None: not in force."""
+
+START_HEIGHT = 40
+
+START_NETWORK: Leaves = {
+    "model.architecture": "crnn",
+    "model.encoder.conv_depth": 6,
+    "model.encoder.conv_base": 32,
+    "model.encoder.conv_growth": 1.4,
+    "model.encoder.conv_dropout": ({"choice": [0.0, 0.1]}, 0.0, 0.0),
+    "model.encoder.linear_width": 192,
+    "model.encoder.rnn_cell": "lstm",
+    "model.encoder.rnn_layers": 2,
+    "model.encoder.hidden_size": 192,
+    "model.encoder.rnn_norm": True,
+}
+"""The network of the model that comes with the program, whose weights fit no other."""
+
+START_KINDS: tuple[Kind, ...] = ("words", "lines")
+
+LATIN_SHARE = 0.8
+"""Share of the labels' characters which the model knows, from which it is a start."""
+
+START_IMAGES = 5000
+"""Number of images up to which it is a better start than none."""
 
 LINE_LENGTH = 16
 """Median length of the labels, in characters, from which they are lines."""
@@ -193,20 +218,24 @@ class Derived:
     reasons: dict[str, list[str]]
 
 
-def derive(traits: Traits, min_scale: float = 0.0, *, decoder: bool = False) -> Derived:
+def derive(
+    traits: Traits, min_scale: float = 0.0, *, decoder: bool = False, starts: bool = True
+) -> Derived:
     """Return the space that follows from traits.
 
     Args:
         traits: of the training split.
         min_scale: smallest ``images.width_scale`` that is allowed.
         decoder: whether seq2seq is searched as well, as labels do not fit otherwise.
+        starts: whether networks may start from the model that comes with the program.
     """
     kind = kind_of(traits)
     decoder = decoder or (kind != "characters" and traits.stacked)
+    starts = starts and not decoder and _knows(traits, kind)
     parts = [
-        ("images", _scaling(traits, kind, min_scale)),
+        ("images", _scaling(traits, kind, min_scale, starts=starts)),
         ("images", _preprocessing(traits, kind)),
-        ("model", _network(traits, kind, decoder)),
+        ("model", _network(traits, kind, decoder=decoder, starts=starts)),
         ("training", _training(traits, kind)),
         ("training", _augmentation(traits, kind)),
     ]
@@ -221,7 +250,8 @@ def derive(traits: Traits, min_scale: float = 0.0, *, decoder: bool = False) -> 
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
     search["try_first"] = list(_first(leaves))
-    return Derived({**_nested(_distributions(leaves)), "search": search}, reasons)
+    start = {"init": LATIN} if starts else {}
+    return Derived({**start, **_nested(_distributions(leaves)), "search": search}, reasons)
 
 
 def kind_of(traits: Traits) -> Kind:
@@ -232,6 +262,12 @@ def kind_of(traits: Traits) -> Kind:
         return "lines"
     many = traits.n_symbols >= WORD_SYMBOLS
     return "words" if many or traits.length_median >= WORD_LENGTH else "short"
+
+
+def _knows(t: Traits, kind: Kind) -> bool:
+    """Whether the model that comes with the program is a better start than none."""
+    known = t.latin_share >= LATIN_SHARE and t.rtl_share == 0
+    return known and kind in START_KINDS and t.n_images <= START_IMAGES
 
 
 def _describe(t: Traits) -> list[str]:
@@ -247,10 +283,19 @@ def _describe(t: Traits) -> list[str]:
     return lines
 
 
-def _scaling(t: Traits, kind: Kind, min_scale: float) -> tuple[Leaves, list[str]]:
+def _scaling(t: Traits, kind: Kind, min_scale: float, *, starts: bool) -> tuple[Leaves, list[str]]:
     most = max(HEIGHTS[kind][0], MAX_ENLARGED * t.height)
     allowed = [height for height in HEIGHTS[kind] if height <= most]
-    heights = allowed[-2:] if kind == "lines" else allowed[:2] if kind == "characters" else allowed
+    heights: Sequence[int]
+    heights = (
+        [START_HEIGHT]
+        if starts
+        else allowed[-2:]
+        if kind == "lines"
+        else allowed[:2]
+        if kind == "characters"
+        else allowed
+    )
     leaves: Leaves = {
         "images.height": _choice(heights, heights[0], heights[min(1, len(heights) - 1)])
     }
@@ -308,7 +353,7 @@ def _preprocessing(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
     return leaves, why
 
 
-def _network(t: Traits, kind: Kind, decoder: bool) -> tuple[Leaves, list[str]]:
+def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Leaves, list[str]]:
     words = {
         "characters": "one character an image: a classifier",
         "short": "short labels: small networks",
@@ -319,6 +364,9 @@ def _network(t: Traits, kind: Kind, decoder: bool) -> tuple[Leaves, list[str]]:
     if t.n_symbols >= N_SYMBOLS_LARGE:
         leaves |= {path: leaf for path, leaf in LARGE_CHARSET.items() if path in leaves}
         why.append(f"{t.n_symbols} characters: wider last layers")
+    if starts:
+        leaves = dict(START_NETWORK)
+        why = [f"Latin letters or digits in {t.latin_share:.0%}: all start from model {LATIN!r}"]
     leaves["model.encoder.dropout"] = _dropout(t, kind)
     if decoder:
         leaves |= DECODER
@@ -397,7 +445,7 @@ def _augmentation(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
     return leaves, why
 
 
-def _choice(values: list[Any], first: Any, second: Any) -> Any:
+def _choice(values: Sequence[Any], first: Any, second: Any) -> Any:
     return ({"choice": list(values)}, first, second) if len(values) > 1 else values[0]
 
 

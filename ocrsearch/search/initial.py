@@ -26,15 +26,15 @@ def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[
         charset: of the data.
 
     Returns:
-        The space, and a line on what will be kept. Where the space has a network that keeps all
-        weights, it is the first, trained as the model was, as far as the space allows; behind it
-        come those that the space would have tried first, with that network.
+        The space, and a line on what will be kept. Where only some networks of the space keep all
+        weights, one that does is the first, trained as the model was, as far as the space allows;
+        behind it come those that the space would have tried first, with that network.
 
     Raises:
         BundleError: nothing fits.
     """
-    line = _check_start(space, start, charset)
-    network = _own_network(space, start, charset)
+    line, all_fit = _check_start(space, start, charset)
+    network = None if all_fit else _own_network(space, start, charset)
     if network is None:
         return space, line
     own = space.values_within(flatten(start.config.model_dump()))
@@ -54,8 +54,12 @@ def _own_network(space: Space, start: StartWeights, charset: Charset) -> Values 
     return {path: v for path, v in own.items() if path.startswith(("images.", "model."))}
 
 
-def _check_start(space: Space, start: StartWeights, charset: Charset) -> str:
-    """Return a line on what random networks of a space keep; refuse weights that fit none."""
+def _check_start(space: Space, start: StartWeights, charset: Charset) -> tuple[str, bool]:
+    """Refuse weights that fit none of some random networks of a space.
+
+    Returns:
+        A line on what they keep, and whether all keep all.
+    """
     configs = [random_config(space, seed) for seed in range(N_DRAWN)]
     networks = [build_network(config, len(charset), seed=0) for config in configs]
     transfers = [
@@ -66,7 +70,8 @@ def _check_start(space: Space, start: StartWeights, charset: Charset) -> str:
     check_something_kept(best, start, configs[transfers.index(best)])
     low = min(transfer.share for transfer in transfers)
     shares = f"{low:.0%}" if low == best.share else f"{low:.0%} to {best.share:.0%}"
-    return (
+    line = (
         f"starts from {start.name}: {shares} of the weights kept, {best.describe_symbols()} "
         f"({N_DRAWN} configurations drawn)"
     )
+    return line, not any(transfer.fresh_layers for transfer in transfers)

@@ -38,6 +38,10 @@ from ocrsearch.training.trial_files import (
 )
 
 
+Reached = tuple[bool, float]
+"""Whether a trial has yet to see some folds, and its lowest CER: the lower the better."""
+
+
 class Ledger:
     """The trials of a study, as one of its coordinators knows them.
 
@@ -79,7 +83,7 @@ class Ledger:
         self.tried: set[tuple[tuple[str, Any], ...]] = set()
         self._weights = KeptWeights(folder)
         self._best_key: Rank | None = None
-        self._ends: dict[int, tuple[float, float]] = {}
+        self._ends: dict[int, tuple[float, Reached]] = {}
 
     @property
     def nobody_trains(self) -> bool:
@@ -138,7 +142,7 @@ class Ledger:
             # the study was told, but the one who told it died before it had tidied up
             remove_checkpoints(folder)
         if attrs.get("epochs") and trial.state != TrialState.FAIL and FAILURE not in attrs:
-            self._note_end(trial.number, _ended(trial), rank(trial).cer)
+            self._note_end(trial.number, _ended(trial), rank(trial))
         kept = "cer" in attrs and (folder / BEST).exists()
         if kept:
             self._weights.note(rank(trial))
@@ -238,11 +242,11 @@ class Ledger:
             self.status.best_exact, self.status.best_values = exact, values
 
     def _note_running_end(self, running: Running) -> None:
-        self._note_end(running.trial.number, running.ended, _standing(running)[0].cer)
+        self._note_end(running.trial.number, running.ended, _standing(running)[0])
 
-    def _note_end(self, number: int, ended: float, cer: float) -> None:
+    def _note_end(self, number: int, ended: float, rank: Rank) -> None:
         """Note when a trial came to its end or to a rung; a trial counts once, by its last end."""
-        self._ends[number] = (ended, cer)
+        self._ends[number] = (ended, (rank.lacks_folds, rank.cer))
         self.status.n_without_gain = n_without_gain(self._ends)
 
     def free_disk(self) -> None:
@@ -294,15 +298,18 @@ def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
     return rank, best_epoch(running.epochs)["exact"], running.values
 
 
-def n_without_gain(ends: Mapping[int, tuple[float, float]]) -> int:
+def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:
     """Return the number of trials in a row, the last ones, that brought no lower CER.
 
+    The CER of some folds says little beside that of all: the first trial that has seen all of them
+    is a gain, and behind it only others that have.
+
     Args:
-        ends: time of the end and lowest CER of each trained trial, by number.
+        ends: time of the end of each trained trial, and what it reached, by number.
     """
-    best, n = math.inf, 0
-    for _, (_, cer) in sorted(ends.items(), key=lambda end: (end[1][0], end[0])):
-        best, n = (cer, 0) if cer < best else (best, n + 1)
+    best, n = (True, math.inf), 0
+    for _, (_, reached) in sorted(ends.items(), key=lambda end: (end[1][0], end[0])):
+        best, n = (reached, 0) if reached < best else (best, n + 1)
     return n
 
 

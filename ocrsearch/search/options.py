@@ -19,6 +19,7 @@ from ocrsearch.config import Integer, Number
 from ocrsearch.data.options import DataArguments, DataOptions, given_options
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import checked_values, suggestion
+from ocrsearch.training.start_models import start_path
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 
@@ -87,7 +88,8 @@ class SearchOptions:
         patience: number of trials in a row without a lower validation CER that end the search.
         disk_mb: megabytes that weights and checkpoints may take.
         warm_start: earlier study, whose best configurations a new study begins with.
-        init: model file from whose weights all trials start, in place of the space's.
+        init: model from whose weights all trials start, in place of the space's: a file, or
+            "latin" for the model that comes with the program.
         seed: random seed for the sampler, the initial weights and the data order; None for that
             of the study, 0 for a new study.
         device: "auto", "cpu" or "cuda".
@@ -113,7 +115,7 @@ class SearchOptions:
     patience: Positive | None = None
     disk_mb: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
     warm_start: str | None = None
-    init: Path | None = None
+    init: Annotated[Path | None, BeforeValidator(start_path)] = None
     seed: Seed | None = None
     device: DeviceName = "auto"
     engine: Literal["local", "ray"] = "local"

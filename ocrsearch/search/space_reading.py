@@ -23,6 +23,7 @@ from ocrsearch.search.distributions import (
 )
 from ocrsearch.search.settings import SearchSettings
 from ocrsearch.search.space import Condition, FixedValue, Parameter, Space
+from ocrsearch.training.start_models import start_model
 from ocrsearch.yaml_file import parse_yaml, read_yaml
 
 
@@ -102,6 +103,8 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
         return None
     if not isinstance(value, str):
         raise SpaceError(f"{where}: init: found {shown(value)}, must be the path of a model file")
+    if (built_in := start_model(value)) is not None:
+        return built_in
     if not (folder / value).is_file():
         path = shortened(str(folder / value))
         raise SpaceError(

@@ -66,7 +66,11 @@ class SuggestedSpace:
         """
         title = f"Search space for {printable(spec)}, from 'ocrsearch space suggest'."
         lines = [f"# {title}", *_comments(self.reasons["data"], 0)]
+        if "init" in self.content:
+            lines += ["", f"init: {self.content['init']}"]
         for section, part in self.content.items():
+            if section == "init":
+                continue
             lines += ["", *_comments(self.reasons.get(section, []), 0), f"{section}:"]
             lines += _block(part, 2)
         return "\n".join(lines) + "\n"
@@ -93,19 +97,20 @@ def suggest_space(
     return derive_space(dataset, options.max_bad).content
 
 
-def derive_space(dataset: Dataset, max_bad: float) -> SuggestedSpace:
+def derive_space(dataset: Dataset, max_bad: float, *, starts: bool = True) -> SuggestedSpace:
     """Derive a space from a dataset, whose first configuration can read the labels.
 
     Args:
         dataset: its training split is measured.
         max_bad: share of the labels that need not fit, see ``check_feasible``.
+        starts: whether networks may start from the model that comes with the program.
 
     Raises:
         InfeasibleError: no network has room for enough labels.
     """
     train = dataset.splits["train"]
     traits = measure_traits(train)
-    for derived in _wider_and_wider(traits):
+    for derived in _wider_and_wider(traits, starts=starts):
         space = space_from_dict(derived.content, DERIVED)
         suggested = SuggestedSpace(space, derived.content, traits, derived.reasons)
         if _fits(space, train, max_bad):
@@ -114,10 +119,10 @@ def derive_space(dataset: Dataset, max_bad: float) -> SuggestedSpace:
     return suggested
 
 
-def _wider_and_wider(traits: Traits) -> Iterator[Derived]:
+def _wider_and_wider(traits: Traits, *, starts: bool) -> Iterator[Derived]:
     """Yield spaces that give a label more frames, at last with the decoder that needs fewer."""
-    yield derive(traits)
-    yield from (derive(traits, scale) for scale in SCALES)
+    yield derive(traits, starts=starts)
+    yield from (derive(traits, scale, starts=starts) for scale in SCALES)
     yield derive(traits, SCALES[-1], decoder=True)
 
 

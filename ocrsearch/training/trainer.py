@@ -133,7 +133,7 @@ class Trainer:
         self.n_parameters = n_parameters(self.network)
         self.optimizer = build_optimizer(config.training, self.network)
         self.schedule = Schedule.from_config(config.training)
-        reads = self.transfer is not None and not self.transfer.fresh_layers
+        reads = self.transfer is not None and self.transfer.reads
         self.progress = Progress(aligned=reads or self.architecture.ctc_head is None)
         self.rng = np.random.default_rng(seed)
         torch.manual_seed(seed)  # dropout draws from the global state, whatever we do

@@ -21,6 +21,7 @@ from ocrsearch.data.charset import Charset
 from ocrsearch.errors import BundleError
 from ocrsearch.models.factory import symbol_rows
 from ocrsearch.training.model_file import read_model_file
+from ocrsearch.training.start_models import name_of_start
 
 SHARED_PREFIX = "encoder."
 """Between different architectures only weights of this name are kept."""
@@ -76,6 +77,11 @@ class Transfer:
         """The share of the network's weights that was kept."""
         return self.n_kept / (self.n_kept + self.n_fresh)
 
+    @property
+    def reads(self) -> bool:
+        """Whether the network can be expected to read: it has all layers, and most symbols."""
+        return not self.fresh_layers and len(self.symbols_kept) >= len(self.symbols_new)
+
     def record(self) -> dict[str, Any]:
         """Return plain values, for a study or a model's provenance."""
         return {**asdict(self), "fresh_layers": list(self.fresh_layers)}
@@ -109,7 +115,7 @@ def read_start_weights(path: Path) -> StartWeights:
     model = read_model_file(path)
     best, charset = model.networks[0], model.charset
     digest = _digest(best.weights, charset)
-    return StartWeights(str(path), best.config, charset, best.weights, digest)
+    return StartWeights(name_of_start(path), best.config, charset, best.weights, digest)
 
 
 def transfer_weights(

@@ -177,7 +177,14 @@ def test_a_bad_row_that_waits_is_failed(setting: Setting) -> None:
     [((), 0), ((0.5,), 0), ((0.5, 0.5), 1), ((0.5, 0.6, 0.4), 0), ((0.4, 0.5, 0.4, 0.9), 3)],
 )
 def test_n_without_gain(cers: tuple[float, ...], expected: int) -> None:
-    assert n_without_gain({i: (float(i), cer) for i, cer in enumerate(cers)}) == expected
+    ends = {i: (float(i), (False, cer)) for i, cer in enumerate(cers)}
+    assert n_without_gain(ends) == expected
+
+
+def test_a_first_fold_is_not_compared_with_all_folds() -> None:
+    first, whole = (True, 0.1), (False, 0.3)
+    assert n_without_gain({0: (0.0, first), 1: (1.0, whole)}) == 0
+    assert n_without_gain({0: (0.0, whole), 1: (1.0, first), 2: (2.0, (False, 0.3))}) == 2
 
 
 @pytest.mark.parametrize("n_before", [1, 2, 3, 4])

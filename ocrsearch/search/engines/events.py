@@ -41,6 +41,7 @@ class Job:
         max_latency_ms: a new configuration whose network takes longer is not trained.
         study_id: id of the study, which the saved files carry.
         n_folds: number of folds to train on, one after the other.
+        start: model whose weights it starts from, if there is one: the same for all jobs.
     """
 
     number: int
@@ -52,6 +53,7 @@ class Job:
     max_latency_ms: float | None = None
     study_id: str = ""
     n_folds: int = 1
+    start: Path | None = None
 
 
 @dataclass(frozen=True)

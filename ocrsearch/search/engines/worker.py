@@ -50,12 +50,10 @@ class WorkerSetup:
     Attributes:
         data_folder: written by ``save_dataset`` before the first job is given.
         device: "auto", "cpu" or "cuda".
-        start: model whose weights all trials start from, if there is one; written like the data.
     """
 
     data_folder: Path
     device: str
-    start: Path | None = None
 
 
 class Channel(Protocol):
@@ -90,7 +88,7 @@ def serve(channel: Channel, setup: WorkerSetup, open_data: Callable[[], Dataset]
         job: Job = channel.recv()
         check_folder(setup.data_folder, "of this search", job.study_id)
         dataset = open_data()
-        start = _start_weights(setup.start)
+        start = _start_weights(job.start)
     except Exception as error:
         reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
         channel.send(WorkerRefused(reason))
