@@ -141,8 +141,9 @@ def run(
         Path | None,
         typer.Option(
             metavar="MODEL",
-            help="Initialise every trial from this model where shapes match. The first trials "
-            "use its architecture. Data that it was trained on is split as before.",
+            help="Initialise every trial from this model where shapes match; 'latin' comes with "
+            "the program. The first trials use its architecture. Data that it was trained on is "
+            "split as before.",
             rich_help_panel=SEARCH_PANEL,
         ),
     ] = None,

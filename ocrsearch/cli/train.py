@@ -46,7 +46,9 @@ def train(
     init: Annotated[
         Path | None,
         typer.Option(
-            metavar="MODEL", help="Initialise the weights from this model where shapes match."
+            metavar="MODEL",
+            help="Initialise the weights from this model where shapes match; 'latin' comes with "
+            "the program.",
         ),
     ] = None,
     epochs: Annotated[

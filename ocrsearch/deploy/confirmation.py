@@ -25,7 +25,14 @@ from ocrsearch.files import read_text_file, remove_leftovers, write_text_file
 from ocrsearch.machine import n_cores
 from ocrsearch.results.query import BestTrial, best_trials, load_study
 from ocrsearch.search.database import study_folder
-from ocrsearch.search.engines.events import EpochDone, Job, TrialDone, TrialFailed, WorkerRefused
+from ocrsearch.search.engines.events import (
+    Answer,
+    EpochDone,
+    Job,
+    TrialDone,
+    TrialFailed,
+    WorkerRefused,
+)
 from ocrsearch.search.engines.local import LocalEngine
 from ocrsearch.search.engines.worker import WorkerSetup
 from ocrsearch.search.facts import study_facts
@@ -163,7 +170,7 @@ def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
                 engine.submit(run.job)
             for event in engine.poll(POLL_SECONDS):
                 if isinstance(event, EpochDone):
-                    engine.answer(event.number, go_on=True)
+                    engine.answer(event.number, Answer(go_on=True))
                 elif isinstance(event, TrialDone):
                     _save(running.pop(event.number), event, observer)
                 elif isinstance(event, TrialFailed | WorkerRefused):

@@ -17,6 +17,10 @@ MAX_REPEATS = 50
 """So often in a row the sampler may suggest what was tried; then the space is taken as used up."""
 
 
+LAST_SHARE = 0.45
+"""Most of the time of a search that is kept for the best configurations to be trained in full."""
+
+
 class Chooser:
     """Finds work for idle workers.
 
@@ -86,13 +90,18 @@ class Chooser:
         return found
 
     def _has_time(self, number: int, n_more: int) -> bool:
-        """Whether the time lasts for what is left of a paused trial and some epochs before it."""
+        """Whether the time lasts for what is left of a paused trial and some epochs before it.
+
+        What is left takes at most a share of the time: its schedule is cut short, if need be.
+        """
         status = self._ledger.status
         assert status.limits.timeout_s is not None
         epochs = optuna.Trial(self._study, self._ledger.paused[number]).user_attrs["epochs"]
-        n_left = self._space.max_epochs * self._ledger.n_folds - len(epochs) + n_more
-        seconds: float = sum(record["seconds"] for record in epochs) / len(epochs) * n_left
-        return status.elapsed_s + seconds < status.limits.timeout_s
+        a_epoch: float = sum(record["seconds"] for record in epochs) / len(epochs)
+        seconds = a_epoch * (self._space.max_epochs * self._ledger.n_folds - len(epochs))
+        if self._ledger.n_folds == 1:  # schedules of folds are never cut short
+            seconds = min(seconds, LAST_SHARE * status.limits.timeout_s)
+        return status.elapsed_s + seconds + a_epoch * n_more < status.limits.timeout_s
 
     def _promote(self, number: int) -> Running | None:
         assert self._ledger.promotion is not None

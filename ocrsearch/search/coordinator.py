@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 from typing import Any, Protocol
 
 import optuna
@@ -23,6 +24,7 @@ from ocrsearch.search.chooser import Chooser
 from ocrsearch.search.constraints import Constraints
 from ocrsearch.search.database import make_durable
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Event,
     Job,
@@ -53,6 +55,12 @@ MAX_FLAWLESS = 5
 No other can be told to be better than they are, however long the search goes on.
 """
 
+TIME_SHARE = 0.95
+"""Share of the time left that the last epochs of a training are to take."""
+
+N_TIMED = 3
+"""So many epochs tell how long the next take."""
+
 POLL_SECONDS = 0.25
 
 
@@ -64,7 +72,7 @@ class Engine(Protocol):
     @property
     def n_idle(self) -> int: ...
     def submit(self, job: Job) -> None: ...
-    def answer(self, number: int, *, go_on: bool) -> None: ...
+    def answer(self, number: int, answer: Answer) -> None: ...
     def poll(self, timeout_s: float) -> list[Event]: ...
 
 
@@ -242,11 +250,32 @@ class Coordinator:
     def _on_epoch(self, event: EpochDone) -> None:
         running = self.status.running[event.number]
         self.ledger.note_epochs(running, event.epochs)
+        n_left = self._epochs_that_fit(running)
+        running.ends_early = running.ends_early or n_left is not None
         if promotion := self.ledger.promotion:
-            running.pruned = not promotion.goes_on(event.number, event.epochs)
+            last = running.ends_early
+            running.pruned = not promotion.goes_on(event.number, event.epochs, last=last)
         elif len(self.space.settings.objective) == 1:
             running.pruned = running.trial.should_prune()
-        self.engine.answer(event.number, go_on=not running.pruned)
+        self.engine.answer(event.number, Answer(not running.pruned, n_left))
+
+    def _epochs_that_fit(self, running: Running) -> int | None:
+        """Return in how many epochs a training is to end, so that it ends in the time there is.
+
+        Returns:
+            None as long as its own schedule ends in time, or its final decay, which then takes the
+            same share of the epochs, need not begin yet. Folds keep their schedules.
+        """
+        limit, training = self.limits.timeout_s, running.config.training
+        if limit is None or self.ledger.n_folds > 1:
+            return None
+        n_done = len(running.epochs)
+        seconds = mean(record["seconds"] for record in running.epochs[-N_TIMED:])
+        n_left = max(1, int(TIME_SHARE * (limit - self.status.elapsed_s) / max(seconds, 1e-3)))
+        n_all = n_done + n_left
+        if n_all >= training.epochs or n_done < round((1 - training.decay_share) * n_all):
+            return None
+        return n_left
 
     def _on_done(self, event: TrialDone) -> None:
         running = self.status.running[event.number]

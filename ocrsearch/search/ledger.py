@@ -37,7 +37,6 @@ from ocrsearch.training.trial_files import (
     trial_folder,
 )
 
-
 Reached = tuple[bool, float]
 """Whether a trial has yet to see some folds, and its lowest CER: the lower the better."""
 

@@ -19,7 +19,7 @@ from ocrsearch.config import Integer, Number
 from ocrsearch.data.options import DataArguments, DataOptions, given_options
 from ocrsearch.errors import OptionError
 from ocrsearch.explain import checked_values, suggestion
-from ocrsearch.training.start_models import start_path
+from ocrsearch.training.start_models import LATIN, start_path
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 
@@ -180,7 +180,10 @@ def search_options(options: SearchOptions | None, arguments: Mapping[str, Any]) 
 
 def _check_together(options: SearchOptions) -> None:
     if options.init is not None and not options.init.is_file():
-        raise OptionError(f"{options.init}: no such model file", "init")
+        raise OptionError(
+            f"{options.init}: no such model file; {LATIN!r} comes with the program",
+            "init",
+        )
     if options.engine == "ray":
         if options.device == "cuda" and options.gpus_per_worker == 0:
             raise OptionError(

@@ -93,13 +93,23 @@ class Promotion:
             if len(epochs) > rung:
                 self._left[i].add(number)
 
-    def goes_on(self, number: int, epochs: Epochs) -> bool:
-        """Whether a configuration that has just finished an epoch and is noted goes on."""
+    def goes_on(self, number: int, epochs: Epochs, *, last: bool = False) -> bool:
+        """Whether a configuration that has just finished an epoch and is noted goes on.
+
+        Args:
+            number: of its trial.
+            epochs: its curve so far.
+            last: whether the time of the search runs out: the best of a rung need not wait for
+                others then.
+        """
         here = [i for i, rung in self._reached(epochs) if rung == len(epochs)]
         if not here:
             return True
         i = here[-1]
-        if number in self._left[i] or (number in self._best(i) and not self._is_fold_end(i)):
+        best = self._best(i)
+        if last and not best:
+            best = {min(self._places[i].values(), key=lambda place: place.order).number}
+        if number in self._left[i] or (number in best and not self._is_fold_end(i)):
             self._left[i].add(number)
             return True
         return False

@@ -23,7 +23,7 @@ from ocrsearch.search.distributions import (
 )
 from ocrsearch.search.settings import SearchSettings
 from ocrsearch.search.space import Condition, FixedValue, Parameter, Space
-from ocrsearch.training.start_models import start_model
+from ocrsearch.training.start_models import LATIN, start_model
 from ocrsearch.yaml_file import parse_yaml, read_yaml
 
 
@@ -109,7 +109,7 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
         path = shortened(str(folder / value))
         raise SpaceError(
             f"{where}: init: {path}: no such model file; its path counts from the folder of the "
-            "space"
+            f"space, and {LATIN!r} comes with the program"
         )
     return folder / value
 

@@ -59,6 +59,7 @@ class Running:
     n_reported: int = 0
     attempts: int = 1
     pruned: bool = False
+    ends_early: bool = False
     ended: float = 0.0
 
 

@@ -24,8 +24,8 @@ FINAL_SHARE = 0.02
 class Schedule:
     """When the final decay begins and how long it lasts, in epochs."""
 
-    decay_start: int
-    decay_epochs: int
+    decay_start: float
+    decay_epochs: float
 
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Schedule:
@@ -36,7 +36,27 @@ class Schedule:
     @property
     def end(self) -> int:
         """The number of epochs in all."""
-        return self.decay_start + self.decay_epochs
+        return round(self.decay_start + self.decay_epochs)
+
+    def ending_within(self, n_epochs: int, epoch: int) -> Schedule:
+        """Return a schedule whose rate falls from now on, from where it is, if this one is longer.
+
+        Args:
+            n_epochs: number of epochs that are left.
+            epoch: number of epochs trained so far.
+        """
+        if epoch + n_epochs >= self.end:
+            return self
+        left = self._left(epoch)
+        decay_epochs = n_epochs / left
+        return Schedule(epoch + n_epochs - decay_epochs, decay_epochs)
+
+    def _left(self, epochs: float) -> float:
+        """Return which share of the constant rate is left after so many epochs."""
+        past = epochs - self.decay_start
+        if past <= 0 or self.decay_epochs == 0:
+            return 1.0
+        return max(FINAL_SHARE, 1.0 - past / self.decay_epochs)
 
     def rate(self, base: float, step: int, steps_an_epoch: int, warmup_steps: int) -> float:
         """Return the learning rate of a batch.
@@ -48,10 +68,7 @@ class Schedule:
             warmup_steps: batches over which the rate rises linearly.
         """
         rate = base * min(1.0, (step + 1) / max(1, warmup_steps))
-        past = step / steps_an_epoch - self.decay_start
-        if past <= 0 or self.decay_epochs == 0:
-            return rate
-        return rate * max(FINAL_SHARE, 1.0 - past / self.decay_epochs)
+        return rate * self._left(step / steps_an_epoch)
 
 
 OPTIMIZERS: dict[OptimizerName, Callable[..., optim.Optimizer]] = {

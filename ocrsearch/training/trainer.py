@@ -171,6 +171,10 @@ class Trainer:
             seconds=time.perf_counter() - start,
         )
 
+    def end_within(self, n_epochs: int) -> None:
+        """Let training end after so many more epochs, unless it ends before; the rate falls."""
+        self.schedule = self.schedule.ending_within(n_epochs, self.progress.epoch)
+
     def state(self) -> dict[str, Any]:
         """Return all that ``restore`` needs: tensors and plain values."""
         randomness = {"torch": torch.get_rng_state()}

@@ -20,6 +20,7 @@ from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import MAX_FAILURES_IN_A_ROW, MAX_INFEASIBLE_IN_A_ROW, Coordinator
 from ocrsearch.search.database import open_storage
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Event,
     Job,
@@ -77,6 +78,7 @@ class ScriptedEngine:
     machine: Machine | None = field(default_factory=lambda: Machine("cpu", "fp32", {"torch": "x"}))
     jobs: dict[int, Job] = field(default_factory=dict)
     submitted: list[int] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     _events: list[Event] = field(default_factory=list)
 
     @property
@@ -93,8 +95,9 @@ class ScriptedEngine:
         (job.folder / "last.pt").write_bytes(b"state")
         self._play(job, self._n_played.get(job.number, 1) if goes_on else 1)
 
-    def answer(self, number: int, *, go_on: bool) -> None:
-        job = self.jobs[number]
+    def answer(self, number: int, answer: Answer) -> None:
+        self.answers.append(answer)
+        go_on, job = answer.go_on, self.jobs[number]
         outcome = self.script(job)
         assert isinstance(outcome, list)
         n_done = self._n_played[number]
@@ -373,14 +376,41 @@ def test_of_few_the_best_is_trained_in_full(
     assert not list((promoting.folder / "s").rglob("last.pt"))
 
 
-@pytest.mark.parametrize(("timeout_s", "expected"), [(5.0, [9, 1]), (1000.0, [1, 9])])
+@pytest.mark.parametrize(
+    ("timeout_s", "expected"), [(1.5, [9, 1]), (5.0, [1, 9]), (1000.0, [1, 9])]
+)
 def test_short_of_time_what_waits_at_the_highest_rung_goes_on_at_once(
     promoting: Setting, timeout_s: float, expected: list[int]
 ) -> None:
-    """An epoch says that it took a second: in five there is no time to wait for a better one."""
+    """An epoch says that it took a second. To train to the end, in nine of them or in as many as
+    there are, nearly half of the time is kept: then 1.5 s are too short to wait for a better one.
+    """
     ending, _ = promoting.run(by_number(CERS), trials=2, timeout_s=timeout_s)
     assert ending == "trials"
     assert n_epochs_of(promoting) == expected
+
+
+def told_to_end(setting: Setting, timeout_s: float, n_epochs: int) -> list[tuple[int, int]]:
+    """Train one configuration; return when it was told to end, and in how many epochs."""
+    engine = ScriptedEngine(lambda _: [0.9 - 0.01 * i for i in range(n_epochs)])
+    setting.coordinator(engine, Limits(1, timeout_s=timeout_s)).run()
+    answers = enumerate(engine.answers, 1)
+    return [(epoch, answer.n_left) for epoch, answer in answers if answer.n_left is not None]
+
+
+@pytest.mark.parametrize(("timeout_s", "expected"), [(1000.0, None), (40.5, None), (10.5, (6, 9))])
+def test_a_training_that_would_not_end_in_time_is_told_to(
+    tmp_path: Path, timeout_s: float, expected: tuple[int, int] | None
+) -> None:
+    """Its last 60 percent are the decay: of 15 epochs that the time has room for, the last nine."""
+    training = "training: {epochs: 20, decay_share: 0.6, learning_rate: {float: [0.001, 0.01]}}"
+    setting = Setting(tmp_path, parse_space(training, "space"))
+    told = told_to_end(setting, timeout_s, n_epochs=12)
+    assert told[:1] == ([expected] if expected else [])
+
+
+def test_folds_are_not_told_to_end(folding: Setting) -> None:
+    assert told_to_end(folding, timeout_s=5.0, n_epochs=9) == []
 
 
 def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> None:

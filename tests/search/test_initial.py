@@ -13,7 +13,7 @@ from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.errors import BundleError, SpaceError, StudyError
 from ocrsearch.search.database import open_storage
-from ocrsearch.search.engines.events import Job, TrialDone
+from ocrsearch.search.engines.events import Answer, Job, TrialDone
 from ocrsearch.search.engines.worker import train_job
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.initial import prepare_start
@@ -110,7 +110,9 @@ def test_a_worker_starts_from_the_weights(
     results = []
     for i, weights in enumerate((None, start)):
         job = Job(i, config, 0, tmp_path / str(i), "fp32")
-        result = train_job(job, sixteen_lines, torch.device("cpu"), lambda _: True, weights)
+        result = train_job(
+            job, sixteen_lines, torch.device("cpu"), lambda _: Answer(go_on=True), weights
+        )
         assert isinstance(result, TrialDone)
         results.append(result)
     assert results[0].transfer is None

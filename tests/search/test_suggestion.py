@@ -94,6 +94,7 @@ DATASETS = {
         [chr(0x4E00 + i) + chr(0x4E01 + i) for i in range(0, 10_000, 2)],
         [draw("ab")] * 5000,
     ),
+    "Cyrillic lines": dataset_of(random_texts(6, [40, 50], "абвгдежзиклмнопрст")),
     "Hebrew": dataset_of(["שלום", "עולם"], [draw("abcd"), draw("efgh")]),
 }
 
@@ -130,6 +131,11 @@ def test_the_first_configurations_can_be_trained(
     ("name", "path", "value"),
     [
         ("codes", "model.architecture", "crnn"),
+        ("lines", "init", "latin"),
+        ("words", "init", "latin"),
+        ("Cyrillic lines", "init", None),
+        ("Hebrew", "init", None),
+        ("characters", "init", None),
         ("characters", "model.architecture", "classifier"),
         ("lines", "model.encoder.rnn_norm", True),
         ("stacked", "model.architecture", {"choice": ["crnn", "seq2seq"]}),

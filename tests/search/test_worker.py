@@ -16,6 +16,7 @@ from ocrsearch.data.dataset import Dataset
 from ocrsearch.errors import DivergedError
 from ocrsearch.models.factory import build_network, n_parameters
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Epochs,
     Job,
@@ -52,14 +53,14 @@ class Listener:
         self.stop_after = stop_after
         self.epochs_told: list[list[int]] = []
 
-    def __call__(self, event: EpochDone) -> bool:
+    def __call__(self, event: EpochDone) -> Answer:
         assert event.number == self.job.number
         assert (self.job.folder / LAST).exists()  # saved before it is told
         self.epochs_told.append([record["epoch"] for record in event.epochs])
-        return len(event.epochs) < self.stop_after
+        return Answer(len(event.epochs) < self.stop_after)
 
 
-def train(job: Job, dataset: Dataset, listener: Callable[[EpochDone], bool]) -> TrialDone:
+def train(job: Job, dataset: Dataset, listener: Callable[[EpochDone], Answer]) -> TrialDone:
     """Train a job that must succeed."""
     result = train_job(job, dataset, CPU, listener)
     assert isinstance(result, TrialDone)
@@ -71,7 +72,7 @@ def without_seconds(epochs: Epochs) -> Epochs:
     return [{key: value for key, value in e.items() if key != "seconds"} for e in epochs]
 
 
-def never(event: EpochDone) -> bool:
+def never(event: EpochDone) -> Answer:
     raise AssertionError(f"told of {event}")
 
 
@@ -208,10 +209,10 @@ def test_from_a_damaged_checkpoint_training_begins_anew(
     job: Job, sixteen_lines: Dataset, share: float
 ) -> None:
     """PyTorch reports some of them as an error of the disk."""
-    whole = train(job, sixteen_lines, lambda _: True)
+    whole = train(job, sixteen_lines, lambda _: Answer(go_on=True))
     content = (job.folder / LAST).read_bytes()
     (job.folder / LAST).write_bytes(content[: int(share * len(content))])
-    anew = train(job, sixteen_lines, lambda _: True)
+    anew = train(job, sixteen_lines, lambda _: Answer(go_on=True))
     assert [e["val_loss"] for e in anew.epochs] == [e["val_loss"] for e in whole.epochs]
 
 

@@ -49,6 +49,27 @@ def test_rate_without_warmup_and_decay_is_constant(step: int) -> None:
     assert Schedule(5, 0).rate(BASE, step, STEPS, warmup_steps=0) == BASE
 
 
+@pytest.mark.parametrize(
+    ("epoch", "n_epochs", "expected"),
+    [
+        (2, 4, (2.0, 4.0, 6)),  # before the decay: it begins now
+        (8, 1, (7.0, 2.0, 9)),  # half of the rate is left: it falls from there
+        (9, 1, (6.0, 4.0, 10)),  # it would end then anyway
+        (3, 7, (6.0, 4.0, 10)),
+        (3, 100, (6.0, 4.0, 10)),
+    ],
+)
+def test_a_schedule_can_end_sooner(
+    epoch: int, n_epochs: int, expected: tuple[float, float, int]
+) -> None:
+    before = Schedule(6, 4)
+    schedule = before.ending_within(n_epochs, epoch)
+    assert (schedule.decay_start, schedule.decay_epochs, schedule.end) == expected
+    step = epoch * STEPS
+    rates = [s.rate(BASE, step, STEPS, warmup_steps=0) for s in (before, schedule)]
+    assert rates[0] == pytest.approx(rates[1])
+
+
 def test_rate_never_falls_below_the_final_share() -> None:
     schedule = Schedule(0, 3)
     rates = [schedule.rate(BASE, step, STEPS, warmup_steps=0) for step in range(40)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ocrsearch.config import Config
 from ocrsearch.training.epochs import Epochs
@@ -76,6 +76,18 @@ class EpochDone:
 
     number: int
     epochs: Epochs
+
+
+class Answer(NamedTuple):
+    """What a worker is told after an epoch.
+
+    Attributes:
+        go_on: whether to train another epoch.
+        n_left: number of epochs in which the training is to end; None to follow its schedule.
+    """
+
+    go_on: bool
+    n_left: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ocrsearch.machine import n_cores as n_cores  # importable from here as befo
 from ocrsearch.memory import count_memory_kills
 from ocrsearch.processes import HAS_FORK_SERVER, caller_hidden, load_fork_server
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Event,
     Job,
@@ -98,11 +99,11 @@ class LocalEngine:
         with suppress(ConnectionError):  # if dead, poll notices it
             worker.channel.send(job)
 
-    def answer(self, number: int, *, go_on: bool) -> None:
+    def answer(self, number: int, answer: Answer) -> None:
         """Tell the worker of a trial whether to train another epoch."""
         worker = next(w for w in self._workers if w.job is not None and w.job.number == number)
         with suppress(ConnectionError):  # if dead, poll notices it
-            worker.channel.send(go_on)
+            worker.channel.send(answer)
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Wait for events, at most so long, and return those that have come."""

@@ -22,6 +22,7 @@ from ocrsearch.data.dataset_files import open_dataset
 from ocrsearch.errors import OptionError, StudyError
 from ocrsearch.machine import n_cores
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Event,
     Job,
@@ -66,7 +67,7 @@ class RayWorker:
         self._setup = setup
         self._dataset: Dataset | None = None
         self._said: SimpleQueue[Event] = SimpleQueue()
-        self._told: SimpleQueue[Job | bool] = SimpleQueue()
+        self._told: SimpleQueue[Job | Answer] = SimpleQueue()
         threading.Thread(target=self._serve, daemon=True).start()
 
     def event(self) -> Event:
@@ -78,7 +79,7 @@ class RayWorker:
         self._dataset = dataset
         return self.tell(job)
 
-    def tell(self, message: Job | bool) -> Event:
+    def tell(self, message: Job | Answer) -> Event:
         """Pass on a job, or whether to go on, and return what the worker says next."""
         self._told.put(message)
         return self._said.get()
@@ -87,7 +88,7 @@ class RayWorker:
         """Say something; the worker's end of the channel."""
         self._said.put(event)
 
-    def recv(self) -> Job | bool:
+    def recv(self) -> Job | Answer:
         """Wait for what is told; the worker's end of the channel."""
         return self._told.get()
 
@@ -173,10 +174,10 @@ class RayEngine:
         worker.job = replace(job, folder=job.folder.resolve())
         worker.pending = worker.actor.train.remote(worker.job, self._data)
 
-    def answer(self, number: int, *, go_on: bool) -> None:
+    def answer(self, number: int, answer: Answer) -> None:
         """Tell the worker of a trial whether to train another epoch."""
         worker = next(w for w in self._workers if w.job is not None and w.job.number == number)
-        worker.pending = worker.actor.tell.remote(go_on)
+        worker.pending = worker.actor.tell.remote(answer)
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Wait for events, at most so long, and return those that have come."""

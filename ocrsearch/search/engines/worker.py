@@ -23,6 +23,7 @@ from ocrsearch.data.folds import fold_dataset
 from ocrsearch.errors import CheckpointError, DivergedError, OcrSearchError, TrainingError
 from ocrsearch.memory import is_out_of_memory
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Event,
     Job,
@@ -103,7 +104,7 @@ def train_job(
     job: Job,
     dataset: Dataset,
     device: torch.device,
-    report: Callable[[EpochDone], bool],
+    report: Callable[[EpochDone], Answer],
     start: StartWeights | None = None,
 ) -> TrialDone | TrialFailed | WorkerRefused:
     """Train a configuration, continuing from its checkpoint.
@@ -112,7 +113,7 @@ def train_job(
         job: what to train and where to save it.
         dataset: what to train on.
         device: where to compute.
-        report: told each epoch but the last; returns whether to go on.
+        report: told each epoch but the last; returns whether to go on, and for how long.
         start: a model whose weights are kept, as far as they fit.
 
     Returns:
@@ -144,7 +145,7 @@ def _train(
     job: Job,
     dataset: Dataset,
     device: torch.device,
-    report: Callable[[EpochDone], bool],
+    report: Callable[[EpochDone], Answer],
     start: StartWeights | None,
 ) -> TrialDone:
     from ocrsearch.training.session import train_folds
@@ -159,8 +160,13 @@ def _train(
 
     for trainer, epochs in train_folds(build, job.n_folds, job.folder, job.study_id):
         finished = trainer.finished and not lacks_folds(epochs)
-        if finished or not report(EpochDone(job.number, epochs)):
+        if finished:
             break
+        answer = report(EpochDone(job.number, epochs))
+        if not answer.go_on:
+            break
+        if answer.n_left is not None:
+            trainer.end_within(answer.n_left)
     if finished:
         val = fold_dataset(dataset, job.n_folds, job.n_folds).splits["val"]
         best = fold_folder(job.folder, job.n_folds) / BEST
@@ -213,9 +219,9 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     return device, Machine(device.type, precision, installed_versions(device), free_mb)
 
 
-def _ask(channel: Channel, event: Event) -> bool:
+def _ask(channel: Channel, event: Event) -> Answer:
     channel.send(event)
-    return bool(channel.recv())
+    return Answer(*channel.recv())
 
 
 def _end_with_parent() -> None:

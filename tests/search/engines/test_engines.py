@@ -21,6 +21,7 @@ from ocrsearch.data.dataset_files import save_dataset
 from ocrsearch.errors import StudyError
 from ocrsearch.search.coordinator import Engine
 from ocrsearch.search.engines.events import (
+    Answer,
     EpochDone,
     Event,
     Job,
@@ -113,7 +114,7 @@ def test_trains_a_job_and_asks_after_each_epoch(started: Started, tmp_path: Path
         assert isinstance(event, EpochDone)
         assert (event.number, len(event.epochs)) == (7, n)
         assert engine.poll(0.1) == []  # it waits
-        engine.answer(7, go_on=True)
+        engine.answer(7, Answer(go_on=True))
     event = started.next_event()
     assert isinstance(event, TrialDone)
     assert (event.number, len(event.epochs)) == (7, 3)
@@ -123,7 +124,7 @@ def test_trains_a_job_and_asks_after_each_epoch(started: Started, tmp_path: Path
 def test_stops_a_job(started: Started, tmp_path: Path) -> None:
     started.engine.submit(job(tmp_path))
     assert isinstance(started.next_event(), EpochDone)
-    started.engine.answer(7, go_on=False)
+    started.engine.answer(7, Answer(go_on=False))
     event = started.next_event()
     assert isinstance(event, TrialDone)
     assert len(event.epochs) == 1
@@ -150,13 +151,13 @@ def test_a_worker_that_dies_is_replaced_and_its_job_goes_on(
     engine.submit(job(tmp_path))
     assert isinstance(started.next_event(), EpochDone)
     if answered:
-        engine.answer(7, go_on=True)
+        engine.answer(7, Answer(go_on=True))
     started.kill()
     if not answered:
-        engine.answer(7, go_on=True)  # as it died in the meantime
+        engine.answer(7, Answer(go_on=True))  # as it died in the meantime
     event = started.next_event()
     while isinstance(event, EpochDone):  # it was quicker than its death
-        engine.answer(7, go_on=True)
+        engine.answer(7, Answer(go_on=True))
         event = started.next_event()
     assert isinstance(event, TrialFailed)
     assert (event.number, event.kind) == (7, kind_of_kill(engine))
@@ -165,7 +166,7 @@ def test_a_worker_that_dies_is_replaced_and_its_job_goes_on(
     event = started.next_event()
     assert isinstance(event, EpochDone)
     assert len(event.epochs) >= 1  # those that were saved, told again
-    engine.answer(7, go_on=False)
+    engine.answer(7, Answer(go_on=False))
     assert isinstance(started.next_event(), TrialDone)
 
 

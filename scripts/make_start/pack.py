@@ -1,0 +1,35 @@
+"""Write a trained start model as it comes with the program: in 16 bits, without a word of where.
+
+All steps, beside ``config.yaml`` and ``recipe.yaml``:
+
+    python fonts.py fonts --more /usr/share/fonts
+    python corpus.py corpus.txt
+    ocrsearch train --config config.yaml --data synth:recipe.yaml --seed 1 --export start.pt
+    python pack.py start.pt latin.pt
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrsearch.deploy.bundle import halve, load_bundle, save_bundle
+
+KEPT = ("seed", "versions")
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="Trained model.")],
+    out: Annotated[Path, typer.Argument(help="File to write.")],
+) -> None:
+    """Keep weights, configuration, characters and metrics, and little of the provenance."""
+    bundle = load_bundle(model)
+    provenance = {key: bundle.provenance[key] for key in KEPT}
+    provenance |= {"data": "scripts/make_start", "data_options": {}}
+    save_bundle(halve(replace(bundle, provenance=provenance)), out)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, CER {bundle.metrics['cer']:.3f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
