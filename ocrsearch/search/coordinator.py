@@ -251,7 +251,11 @@ class Coordinator:
         running = self.status.running[event.number]
         self.ledger.note_epochs(running, event.epochs)
         n_left = self._epochs_that_fit(running)
-        running.ends_early = running.ends_early or n_left is not None
+        if n_left is not None and not running.ends_early:
+            running.ends_early = True
+            end = len(running.epochs) + n_left
+            line = f"trial {event.number} is to end at epoch {end}: the time runs out"
+            self.observer(self.status, line)
         if promotion := self.ledger.promotion:
             last = running.ends_early
             running.pruned = not promotion.goes_on(event.number, event.epochs, last=last)

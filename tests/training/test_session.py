@@ -63,6 +63,22 @@ def test_who_stops_listening_ends_it_and_the_next_goes_on(
     assert told == [[1, 2, 3]]
 
 
+def test_a_training_that_is_to_end_sooner_keeps_to_it_when_it_goes_on(
+    sixteen_lines: Dataset, tmp_path: Path
+) -> None:
+    before = trainer(sixteen_lines)
+    training = train_epochs(before, tmp_path)
+    rate = next(training)[0]["learning_rate"]
+    before.end_within(2)
+    before.end_within(1)
+    assert next(training)[1]["learning_rate"] < rate
+    assert before.finished
+    after = trainer(sixteen_lines)
+    told = [numbers(epochs) for epochs in train_epochs(after, tmp_path)]
+    assert told == [[1, 2]]
+    assert after.finished
+
+
 def test_what_is_told_is_not_changed_later(sixteen_lines: Dataset, tmp_path: Path) -> None:
     first, *_, last = train_epochs(trainer(sixteen_lines), tmp_path)
     assert (len(first), len(last)) == (1, N_EPOCHS)
