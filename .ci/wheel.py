@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "ocrsearch"
 
 IN_SDIST = re.compile(
-    r"(ocrsearch/(.*\.py|py\.typed)|search_spaces/\w+\.yaml|docs/\w+\.md|PKG-INFO|LICENSE"
-    r"|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
+    r"(ocrsearch/(.*\.py|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/\w+\.md"
+    r"|PKG-INFO|LICENSE|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
-    r"(ocrsearch/(.*\.py|py\.typed|spaces/\w+\.yaml)"
+    r"(ocrsearch/(.*\.py|py\.typed|spaces/\w+\.yaml|start_models/\w+\.pt)"
     r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE))"
 )
 
@@ -80,7 +80,7 @@ def build(folder: Path) -> Path:
         raise SystemExit("the wheel of the sdist differs from the wheel of the repository")
     check(list(files), IN_WHEEL, wheel)
     spaces = {f"{NAME}/spaces/{path.name}" for path in (ROOT / "search_spaces").glob("*.yaml")}
-    for needed in (*spaces, f"{NAME}/py.typed"):
+    for needed in (*spaces, f"{NAME}/py.typed", f"{NAME}/start_models/latin.pt"):
         if needed not in files:
             raise SystemExit(f"{wheel.name}: lacks {needed}")
     if not any(name.endswith("licenses/LICENSE") for name in files):
