@@ -65,15 +65,24 @@ class SuggestedSpace:
             spec: specification of the data, for the first line.
         """
         title = f"Search space for {printable(spec)}, from 'ocrsearch space suggest'."
-        lines = [f"# {title}", *_comments(self.reasons["data"], 0)]
-        if "init" in self.content:
-            lines += ["", f"init: {self.content['init']}"]
-        for section, part in self.content.items():
-            if section == "init":
-                continue
-            lines += ["", *_comments(self.reasons.get(section, []), 0), f"{section}:"]
-            lines += _block(part, 2)
-        return "\n".join(lines) + "\n"
+        return space_text(title, Derived(self.content, self.reasons))
+
+
+def space_text(title: str, derived: Derived) -> str:
+    """Return the text of a space file, with the reasons as comments.
+
+    Args:
+        title: first comment, perhaps of several lines.
+        derived: the space and the reasons.
+    """
+    content, reasons = derived.content, derived.reasons
+    lines = [*(f"# {line}" for line in title.splitlines()), *_comments(reasons["data"], 0)]
+    if "init" in content:
+        lines += ["", f"init: {content['init']}"]
+    for section, part in content.items():
+        if section != "init":
+            lines += ["", *_comments(reasons.get(section, []), 0), f"{section}:", *_block(part, 2)]
+    return "\n".join(lines) + "\n"
 
 
 def suggest_space(
