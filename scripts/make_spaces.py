@@ -23,7 +23,6 @@ SHORT_PRINT = Traits(
     length_median=5,
     length_max=6,
     digits_only=False,
-    latin_share=1.0,
     rtl_share=0.0,
     height=50,
     width=200,

@@ -25,11 +25,6 @@ N_SAMPLED = 300
 CLEAR_POLARITY = 0.2
 """Distance of the paper from the middle grey, as a share of the range, above which it is told."""
 
-LATIN_CHARACTERS = frozenset(
-    [*map(chr, range(0x20, 0x7F)), *map(chr, range(0xC0, 0x100)), *"ŒœſŸ€£§°„“”‚‘’«»–—…·½¼"]
-) - {"×", "÷"}
-"""Printable ASCII, letters with marks of western European languages, and their signs."""
-
 EDGE_PX = 1
 """Pixels from the left or right edge within which ink is tight."""
 
@@ -46,8 +41,6 @@ class Traits:
         length_median: median label.
         length_max: longest label.
         digits_only: whether all characters are decimal digits.
-        latin_share: share of the labels' characters that are printable ASCII or common letters with
-            marks of western European languages.
         rtl_share: labels with right-to-left letters or digits.
         height: median height of the images, in pixels.
         width: median width of the images, in pixels.
@@ -73,7 +66,6 @@ class Traits:
     length_median: float
     length_max: int
     digits_only: bool
-    latin_share: float
     rtl_share: float
     height: float
     width: float
@@ -117,7 +109,6 @@ def measure_traits(train: LabelledImages) -> Traits:
         length_median=float(np.median(lengths)),
         length_max=max(lengths),
         digits_only=all(symbol.isdecimal() for symbol in symbols),
-        latin_share=_latin_share(texts),
         rtl_share=sum(map(has_rtl, texts)) / len(texts),
         height=float(np.median([height for height, _ in shapes])),
         width=float(np.median([width for _, width in shapes])),
@@ -134,11 +125,6 @@ def measure_traits(train: LabelledImages) -> Traits:
         noise=float(np.median(noise)),
         ruled_share=float(ruled.mean()),
     )
-
-
-def _latin_share(texts: Sequence[str]) -> float:
-    n_latin = sum(sum(map(LATIN_CHARACTERS.__contains__, text)) for text in texts)
-    return n_latin / max(1, sum(map(len, texts)))
 
 
 def _measure_pixels(image: GrayImage) -> Sequence[float]:

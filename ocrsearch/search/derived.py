@@ -100,10 +100,8 @@ START_NETWORK: Leaves = {
 }
 """The network of the model that comes with the program, whose weights fit no other."""
 
-START_KINDS: tuple[Kind, ...] = ("words", "lines")
-
-LATIN_SHARE = 0.8
-"""Share of the labels' characters which the model knows, from which it is a start."""
+START_SOONER = 3
+"""How much sooner configurations are compared that start from the model."""
 
 START_IMAGES = 5000
 """Number of images up to which it is a better start than none."""
@@ -231,7 +229,7 @@ def derive(
     """
     kind = kind_of(traits)
     decoder = decoder or (kind != "characters" and traits.stacked)
-    starts = starts and not decoder and _knows(traits, kind)
+    starts = starts and not decoder and _starts(traits, kind)
     parts = [
         ("images", _scaling(traits, kind, min_scale, starts=starts)),
         ("images", _preprocessing(traits, kind)),
@@ -245,7 +243,8 @@ def derive(
         leaves |= more
         reasons.setdefault(section, []).extend(why)
     epochs = leaves["training.epochs"]
-    rungs = _rungs(epochs, traits.n_images / (2 * _batch(traits.n_images, kind)), kind)
+    first_rung_steps = FIRST_RUNG_STEPS[kind] // (START_SOONER if starts else 1)
+    rungs = _rungs(epochs, traits.n_images / (2 * _batch(traits.n_images, kind)), first_rung_steps)
     search: dict[str, Any] = {"pruner": {"name": "promotion", "rungs": rungs}}
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
@@ -264,10 +263,13 @@ def kind_of(traits: Traits) -> Kind:
     return "words" if many or traits.length_median >= WORD_LENGTH else "short"
 
 
-def _knows(t: Traits, kind: Kind) -> bool:
-    """Whether the model that comes with the program is a better start than none."""
-    known = t.latin_share >= LATIN_SHARE and t.rtl_share == 0
-    return known and kind in START_KINDS and t.n_images <= START_IMAGES
+def _starts(t: Traits, kind: Kind) -> bool:
+    """Whether the model that comes with the program is a better start than none.
+
+    It has read Latin letters, but so it is for other scripts.
+    """
+    few = t.n_symbols < N_SYMBOLS_LARGE and t.n_images <= START_IMAGES
+    return few and kind != "characters"
 
 
 def _describe(t: Traits) -> list[str]:
@@ -366,7 +368,7 @@ def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Lea
         why.append(f"{t.n_symbols} characters: wider last layers")
     if starts:
         leaves = dict(START_NETWORK)
-        why = [f"Latin letters or digits in {t.latin_share:.0%}: all start from model {LATIN!r}"]
+        why = [f"no more than {START_IMAGES:,} images: all start from model {LATIN!r}"]
     leaves["model.encoder.dropout"] = _dropout(t, kind)
     if decoder:
         leaves |= DECODER
@@ -412,12 +414,12 @@ def _epochs(t: Traits, kind: Kind, batch: int) -> int:
     return min(MAX_EPOCHS, max(fewest, round(steps * batch / t.n_images)))
 
 
-def _rungs(epochs: int, steps_per_epoch: float, kind: Kind) -> list[int]:
+def _rungs(epochs: int, steps_per_epoch: float, first_steps: int) -> list[int]:
     """Return the epochs at which configurations are compared, each three times the one before.
 
     The first is when the largest batches searched have been read; the last leaves time to train.
     """
-    first = max(2, math.ceil(FIRST_RUNG_STEPS[kind] / steps_per_epoch))
+    first = max(2, math.ceil(first_steps / steps_per_epoch))
     n_rungs = max(1, math.ceil(math.log(LAST_RUNG * epochs / first, 3))) if first < epochs else 1
     return [min(first * 3**i, max(1, epochs // 2)) for i in range(n_rungs)]
 

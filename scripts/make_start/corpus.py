@@ -14,7 +14,10 @@ from typing import Annotated
 
 import typer
 
-from ocrsearch.data.traits import LATIN_CHARACTERS
+LATIN_CHARACTERS = frozenset(
+    [*map(chr, range(0x20, 0x7F)), *map(chr, range(0xC0, 0x100)), *"ŒœſŸ€£§°„“”‚‘’«»–—…·½¼"]
+) - {"×", "÷"}
+"""Printable ASCII, letters with marks of western European languages, and their signs."""
 
 WORDS = {
     "french": 9000,
