@@ -29,15 +29,12 @@ LETTERS = {
 }
 LATIN = "abcdefghijklmnopqrstuvwxyzéñ"
 
-DEJAVU, LIBERATION = (
-    Path("/usr/share/fonts/truetype/dejavu"),
-    Path("/usr/share/fonts/truetype/liberation"),
-)
+DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
 FONTS = {
-    "hebrew": [DEJAVU / "DejaVuSans.ttf", LIBERATION / "LiberationSerif-Regular.ttf"],
+    "hebrew": [DEJAVU / "DejaVuSans.ttf", DEJAVU / "DejaVuSans-Bold.ttf"],
     "arabic": [DEJAVU / "DejaVuSans.ttf", DEJAVU / "DejaVuSansMono.ttf"],
 }
-"""Of Debian's packages fonts-dejavu and fonts-liberation."""
+"""Of Debian's package fonts-dejavu."""
 
 ENCODER = EncoderConfig(conv_depth=5, conv_base=24, linear_width=64, hidden_size=128)
 

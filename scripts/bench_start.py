@@ -26,6 +26,7 @@ from ocrsearch.search.configuration import with_values
 from ocrsearch.search.suggestion import derive_space
 from ocrsearch.training.precision import faster_precision
 from ocrsearch.training.trainer import Trainer
+from ocrsearch.training.start_models import start_path
 from ocrsearch.training.weights import StartWeights, read_start_weights
 
 BATCH = 8
@@ -46,14 +47,16 @@ def main(
     images: Annotated[list[int] | None, typer.Option(help="Number of training images.")] = None,
     batches: Annotated[int, typer.Option(min=20, help="Of each training.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the weights and the data order.")] = 0,
-    variants: Annotated[list[str] | None, typer.Option("--variant")] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option("--variant", help=f"{NOTHING!r} or {WEIGHTS!r}.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="File of the results.")] = Path("bench_start.jsonl"),
 ) -> None:
     """Train what is missing and print the table."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     try:
-        start = read_start_weights(init) if init else None
+        start = read_start_weights(start_path(init)) if init else None
         for line in specs:
             for n in images or [50, 200, 800]:
                 for variant in variants or ([NOTHING, WEIGHTS] if start else [NOTHING]):
@@ -102,7 +105,7 @@ def load(line: str, n: int) -> Dataset:
 
 def configuration(dataset: Dataset, variant: str, start: StartWeights | None) -> Config:
     """Return the first configuration of the derived space, perhaps with the model's network."""
-    space = derive_space(dataset, max_bad=0.05).space
+    space = derive_space(dataset, max_bad=0.05, starts=False).space
     config = space.resolve(flatten(space.settings.try_first[0]))
     if start is None or variant == NOTHING:
         return config

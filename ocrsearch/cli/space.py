@@ -25,6 +25,13 @@ def suggest(
         Path | None, output_option("YAML file to write. Default: standard output.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    from_nothing: Annotated[
+        bool,
+        typer.Option(
+            "--from-nothing",
+            help="Search the network too, not starting from the model that comes with the program.",
+        ),
+    ] = False,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -36,6 +43,7 @@ def suggest(
     Examples:
       ocrsearch space suggest FOLDER
       ocrsearch space suggest labels.csv -o mine.yaml
+      ocrsearch space suggest labels.csv --from-nothing -o mine.yaml
     """
     from ocrsearch.cli.progress import reading_bar
     from ocrsearch.data.dataset import load_dataset
@@ -47,7 +55,7 @@ def suggest(
     options = DataOptions(**given)
     with reading_bar() as progress:
         dataset = load_dataset(spec, options, progress)
-    suggested = derive_space(dataset, options.max_bad)
+    suggested = derive_space(dataset, options.max_bad, starts=not from_nothing)
     text = suggested.to_yaml(spec)
     if output:
         write_text_file(output, text)

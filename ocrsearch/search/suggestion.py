@@ -86,12 +86,17 @@ def space_text(title: str, derived: Derived) -> str:
 
 
 def suggest_space(
-    data: str | Path = "digits", **arguments: Unpack[DataArguments]
+    data: str | Path = "digits",
+    *,
+    from_nothing: bool = False,
+    **arguments: Unpack[DataArguments],
 ) -> dict[str, Any]:
     """Derive a search space from labelled images.
 
     Args:
         data: path of a dataset, text such as "captcha:FOLDER", or "digits".
+        from_nothing: whether networks are searched too, rather than started from the model that
+            comes with the program.
         **arguments: how to read and split the data: group, splits, split_seed, train_share,
             keep_err, max_bad, bidi, columns, add. See ``DataOptions``.
 
@@ -103,7 +108,7 @@ def suggest_space(
     """
     options = DataOptions(**given_options(arguments))
     dataset = load_dataset(data_spec(data), options)
-    return derive_space(dataset, options.max_bad).content
+    return derive_space(dataset, options.max_bad, starts=not from_nothing).content
 
 
 def derive_space(dataset: Dataset, max_bad: float, *, starts: bool = True) -> SuggestedSpace:
