@@ -25,8 +25,8 @@ from ocrsearch.errors import OcrSearchError
 from ocrsearch.search.configuration import with_values
 from ocrsearch.search.suggestion import derive_space
 from ocrsearch.training.precision import faster_precision
-from ocrsearch.training.trainer import Trainer
 from ocrsearch.training.start_models import start_path
+from ocrsearch.training.trainer import Trainer
 from ocrsearch.training.weights import StartWeights, read_start_weights
 
 BATCH = 8

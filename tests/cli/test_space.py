@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -107,6 +107,21 @@ def test_a_suggestion_is_a_space_with_reasons(command: Command, number_folder: P
     loaded = load_space(Path("mine.yaml"))
     assert loaded == space_from_dict(content["space"], "mine")
     assert loaded == space_from_dict(ocrsearch.suggest_space(number_folder), "mine")
+
+
+def test_a_suggestion_from_nothing_searches_networks(command: Command, number_folder: Path) -> None:
+    def content(*options: str) -> dict[str, Any]:
+        space: dict[str, Any] = command(
+            "space", "suggest", str(number_folder), "--json", *options
+        ).json()["space"]
+        return space
+
+    started, searched = content(), content("--from-nothing")
+    assert started["init"] == "latin"
+    assert started["model"]["encoder"]["conv_depth"] == 6
+    assert "init" not in searched
+    assert searched["model"]["encoder"]["conv_depth"] == {"int": [4, 6]}
+    assert searched == ocrsearch.suggest_space(number_folder, from_nothing=True)
 
 
 def test_a_suggestion_follows_the_data_options(command: Command, number_folder: Path) -> None:
