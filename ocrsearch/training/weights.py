@@ -29,8 +29,8 @@ SHARED_PREFIX = "encoder."
 MAX_NAMED = 4
 """Layers that a message names."""
 
-MAX_LISTED = 100
-"""Symbols that a message lists."""
+MAX_LISTED = 40
+"""Symbols that a message lists; if more are dropped, it lists none of them."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,13 @@ class Transfer:
     def describe_symbols(self) -> str:
         """Return what became of the symbols, for people."""
         parts = [f"{len(self.symbols_kept)} kept"]
-        for word, symbols in (("new", self.symbols_new), ("dropped", self.symbols_dropped)):
-            more = " ..." if len(symbols) > MAX_LISTED else ""
-            listed = f" ({' '.join(symbols[:MAX_LISTED])}{more})" if symbols else ""
+        few_dropped = self.symbols_dropped if len(self.symbols_dropped) <= MAX_LISTED else ""
+        for word, symbols, named in (
+            ("new", self.symbols_new, self.symbols_new),
+            ("dropped", self.symbols_dropped, few_dropped),
+        ):
+            more = " ..." if len(named) > MAX_LISTED else ""
+            listed = f" ({' '.join(named[:MAX_LISTED])}{more})" if named else ""
             parts.append(f"{len(symbols)} {word}{listed}")
         return f"symbols: {', '.join(parts)}"
 
