@@ -19,7 +19,7 @@ from ocrsearch.search.api import SearchOptions, search
 from ocrsearch.search.artifacts import open_artifacts
 from ocrsearch.search.coordinator import Coordinator
 from ocrsearch.search.database import open_storage
-from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
+from ocrsearch.search.engines.events import Answer, EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.space import Space
 from ocrsearch.search.space_reading import load_space, parse_space
@@ -49,17 +49,17 @@ class InstantEngine:
         """Train the first epoch."""
         job.folder.mkdir(parents=True, exist_ok=True)
         self.curves[job.number] = []
-        self.answer(job.number, go_on=True)
+        self.answer(job.number, Answer(go_on=True))
 
-    def answer(self, number: int, *, go_on: bool) -> None:
+    def answer(self, number: int, answer: Answer) -> None:
         """Train another epoch, or stop."""
         curve = self.curves[number]
-        if go_on:
+        if answer.go_on:
             cer = 1.0 / (1 + len(curve) + number % 7)
             loss = {"cer": cer, "val_loss": cer, "train_loss": cer, "exact": 1.0 - cer, "wer": cer}
             about = {"is_best": True, "learning_rate": 1e-3, "seconds": 1.0}
             curve.append({"epoch": len(curve) + 1, **loss, **about})
-        if not go_on or len(curve) == self.n_epochs:
+        if not answer.go_on or len(curve) == self.n_epochs:
             self.events.append(TrialDone(number, list(curve), 100_000, None, 1.0))
         else:
             self.events.append(EpochDone(number, list(curve)))

@@ -26,15 +26,18 @@ def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[
         charset: of the data.
 
     Returns:
-        The space, and a line on what will be kept. Where only some networks of the space keep all
-        weights, one that does is the first, trained as the model was, as far as the space allows;
-        behind it come those that the space would have tried first, with that network.
+        The space, and a line on what will be kept. Where the space has a network that keeps all
+        weights, it is the first, trained as the model was, as far as the space allows; behind it
+        come those that the space would have tried first, with that network. Where all its networks
+        do, a space that says what to try first is left as it is.
 
     Raises:
         BundleError: nothing fits.
     """
     line, all_fit = _check_start(space, start, charset)
-    network = None if all_fit else _own_network(space, start, charset)
+    if all_fit and space.settings.try_first:
+        return space, line
+    network = _own_network(space, start, charset)
     if network is None:
         return space, line
     own = space.values_within(flatten(start.config.model_dump()))

@@ -23,7 +23,7 @@ from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.search import coordinator as coordinator_module
 from ocrsearch.search import promotion
 from ocrsearch.search.coordinator import Coordinator
-from ocrsearch.search.engines.events import EpochDone, Event, Job, Machine, TrialDone
+from ocrsearch.search.engines.events import Answer, EpochDone, Event, Job, Machine, TrialDone
 from ocrsearch.search.facts import StudyFacts
 from ocrsearch.search.settings import (
     HalvingSettings,
@@ -129,9 +129,9 @@ class SimulatedEngine:
         self._records[job.number] = []
         self._train(job.number)
 
-    def answer(self, number: int, *, go_on: bool) -> None:
+    def answer(self, number: int, answer: Answer) -> None:
         """Train another epoch or stop."""
-        if go_on:
+        if answer.go_on:
             self._train(number)
         else:
             self._push(0.0, TrialDone(number, self._records[number], 1))
