@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -69,7 +70,7 @@ def build(folder: Path) -> Path:
     (sdist,), (wheel,) = (folder / "dist").glob("*.tar.gz"), (folder / "dist").glob("*.whl")
     with tarfile.open(sdist) as archive:
         names = [member.name.partition("/")[2] for member in archive if member.isfile()]
-        archive.extractall(folder / "sdist", filter="data")
+    shutil.unpack_archive(sdist, folder / "sdist")
     check(names, IN_SDIST, sdist)
     (source,) = (folder / "sdist").iterdir()
     again = folder / "again"
