@@ -368,7 +368,7 @@ def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Lea
         why.append(f"{t.n_symbols} characters: wider last layers")
     if starts:
         leaves = dict(START_NETWORK)
-        why = [f"no more than {START_IMAGES:,} images: all start from model {LATIN!r}"]
+        why = [f"up to {START_IMAGES:,} images: all start from model {LATIN!r}, with its network"]
     leaves["model.encoder.dropout"] = _dropout(t, kind)
     if decoder:
         leaves |= DECODER

@@ -27,9 +27,9 @@ def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[
 
     Returns:
         The space, and a line on what will be kept. Where the space has a network that keeps all
-        weights, it is the first, trained as the model was, as far as the space allows; behind it
-        come those that the space would have tried first, with that network. Where all its networks
-        do, a space that says what to try first is left as it is.
+        weights, it is the first, trained as the model was, as far as the space allows; then come
+        the space's own first configurations, with that network. If all its networks keep all
+        weights, a space with first configurations of its own is left as it is.
 
     Raises:
         BundleError: nothing fits.
@@ -61,7 +61,7 @@ def _check_start(space: Space, start: StartWeights, charset: Charset) -> tuple[s
     """Refuse weights that fit none of some random networks of a space.
 
     Returns:
-        A line on what they keep, and whether all keep all.
+        A line for people about the weights that they keep, and whether all keep all.
     """
     configs = [random_config(space, seed) for seed in range(N_DRAWN)]
     networks = [build_network(config, len(charset), seed=0) for config in configs]

@@ -1,6 +1,6 @@
 """Models that come with the program, for other networks to start from; each goes by its name.
 
-A model never changes: studies that began with it are resumed with it. A better one gets another
+A model never changes: studies that began with it are resumed with it. A better model gets another
 name. ``scripts/make_start`` trains them.
 """
 

@@ -79,7 +79,7 @@ class EpochDone:
 
 
 class Answer(NamedTuple):
-    """What a worker is told after an epoch.
+    """The coordinator's answer to an epoch.
 
     Attributes:
         go_on: whether to train another epoch.

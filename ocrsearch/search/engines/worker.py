@@ -113,7 +113,7 @@ def train_job(
         job: what to train and where to save it.
         dataset: what to train on.
         device: where to compute.
-        report: told each epoch but the last; returns whether to go on, and for how long.
+        report: called after each epoch but the last; its answer is whether to go on, and how long.
         start: a model whose weights are kept, as far as they fit.
 
     Returns:
