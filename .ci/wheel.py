@@ -28,7 +28,7 @@ IN_SDIST = re.compile(
     r"|PKG-INFO|LICENSE|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
-    r"(ocrsearch/(.*\.py|py\.typed|spaces/\w+\.yaml|start_models/\w+\.pt)"
+    r"(ocrsearch/(.*\.py|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt)"
     r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE))"
 )
 
@@ -80,7 +80,9 @@ def build(folder: Path) -> Path:
     if files != contents(next(again.glob("*.whl"))):
         raise SystemExit("the wheel of the sdist differs from the wheel of the repository")
     check(list(files), IN_WHEEL, wheel)
-    spaces = {f"{NAME}/spaces/{path.name}" for path in (ROOT / "search_spaces").glob("*.yaml")}
+    spaces = {
+        f"{NAME}/spaces/ready/{path.name}" for path in (ROOT / "search_spaces").glob("*.yaml")
+    }
     for needed in (*spaces, f"{NAME}/py.typed", f"{NAME}/start_models/latin.pt"):
         if needed not in files:
             raise SystemExit(f"{wheel.name}: lacks {needed}")

@@ -27,11 +27,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.deploy.decoding import DecodingOptions
-    from ocrsearch.deploy.predictor import Prediction, Predictor, load, predict
-    from ocrsearch.deploy.study import Study, load_study
-    from ocrsearch.errors import (
+    from ocrsearch.core.errors import (
         BundleError,
         DataError,
         ImageError,
@@ -42,24 +38,33 @@ if TYPE_CHECKING:
         StudyError,
         TrainingError,
     )
-    from ocrsearch.search.api import SearchResult, search
-    from ocrsearch.search.options import SearchOptions
-    from ocrsearch.search.suggestion import suggest_space
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.inference.decoding import DecodingOptions
+    from ocrsearch.inference.predictor import (
+        Prediction,
+        Predictor,
+        load,
+        predict,
+    )
+    from ocrsearch.spaces.suggestion import suggest_space
+    from ocrsearch.tuning.api import SearchResult, search
+    from ocrsearch.tuning.options import SearchOptions
+    from ocrsearch.workflows.study import Study, load_study
 
     __version__: str
 
 _MODULES = {
     "ocrsearch.data.options": ("DataOptions",),
-    "ocrsearch.deploy.decoding": ("DecodingOptions",),
-    "ocrsearch.deploy.predictor": ("Prediction", "Predictor", "load", "predict"),
-    "ocrsearch.deploy.study": ("Study", "load_study"),
-    "ocrsearch.errors": (
+    "ocrsearch.inference.decoding": ("DecodingOptions",),
+    "ocrsearch.inference.predictor": ("Prediction", "Predictor", "load", "predict"),
+    "ocrsearch.workflows.study": ("Study", "load_study"),
+    "ocrsearch.core.errors": (
         *("BundleError", "DataError", "ImageError", "LanguageModelError", "OcrSearchError"),
         *("OptionError", "SpaceError", "StudyError", "TrainingError"),
     ),
-    "ocrsearch.search.api": ("SearchResult",),
-    "ocrsearch.search.options": ("SearchOptions",),
-    "ocrsearch.search.suggestion": ("suggest_space",),
+    "ocrsearch.tuning.api": ("SearchResult", "search"),
+    "ocrsearch.tuning.options": ("SearchOptions",),
+    "ocrsearch.spaces.suggestion": ("suggest_space",),
 }
 """Where each name is imported from when it is first used."""
 
@@ -92,10 +97,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "search":  # a package that can be called; see its docstring
-        return importlib.import_module("ocrsearch.search")
     if name == "__version__":
-        value: Any = importlib.import_module("ocrsearch.version").program_version()
+        value: Any = importlib.import_module("ocrsearch.core.machine").program_version()
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     else:

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import typer
 
-from ocrsearch.config import AugmentConfig, PreprocessConfig
-from ocrsearch.data.augment import augment
-from ocrsearch.data.preprocess import preprocess
+from ocrsearch.core.config import AugmentConfig, PreprocessConfig
+from ocrsearch.data.images.augmentation import augment
+from ocrsearch.data.images.lines import preprocess
 from ocrsearch.data.samples import GrayImage
 
 SHAPES = ((32, 128), (40, 500))

@@ -14,14 +14,24 @@ import numpy as np
 import torch
 import typer
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.core.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    Seq2SeqConfig,
+)
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.dataset import (
+    Dataset,
+    LabelledImages,
+    PackedImages,
+)
 from ocrsearch.data.samples import GrayImage, Split
-from ocrsearch.models.beam import BeamSearch
-from ocrsearch.training.confusions import count_confusions
-from ocrsearch.training.evaluation import encode_lines
-from ocrsearch.training.precision import faster_precision
+from ocrsearch.evaluation.metrics import count_confusions
+from ocrsearch.evaluation.reading import encode_lines
+from ocrsearch.models.decoding.beam import BeamSearch
+from ocrsearch.training.device import faster_precision
 from ocrsearch.training.trainer import Trainer
 
 FIRST_CHARACTER = 0x4E00

@@ -17,24 +17,26 @@ import numpy as np
 import torch
 import typer
 
-from ocrsearch.config import Config, Seq2SeqConfig
+from ocrsearch.core.config import Config, Seq2SeqConfig
+from ocrsearch.core.errors import OcrSearchError, OptionError
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.lines import Line
-from ocrsearch.data.preprocess import prepare_image
-from ocrsearch.deploy.bundle import load_bundle
-from ocrsearch.errors import OcrSearchError, OptionError
-from ocrsearch.models.automaton import Fusion
-from ocrsearch.models.beam import BeamSearch, ctc_beam_search
+from ocrsearch.data.images.lines import Line, prepare_image
+from ocrsearch.evaluation.reading import encode_lines
+from ocrsearch.inference.bundle import load_bundle
+from ocrsearch.models.architecture import ARCHITECTURES, build_network
 from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.decoding import Hypothesis, ctc_best_path, seq2seq_greedy
+from ocrsearch.models.decoding.automata import Fusion, Lexicon
+from ocrsearch.models.decoding.beam import BeamSearch, ctc_beam_search
+from ocrsearch.models.decoding.greedy import (
+    Hypothesis,
+    ctc_best_path,
+    seq2seq_greedy,
+)
+from ocrsearch.models.decoding.language_model import LanguageModel
+from ocrsearch.models.decoding.ngrams import count_ngrams
+from ocrsearch.models.decoding.seq2seq_beam import seq2seq_beam_search
 from ocrsearch.models.encoder import Encoded
-from ocrsearch.models.factory import ARCHITECTURES, build_network
-from ocrsearch.models.language_model import LanguageModel
-from ocrsearch.models.lexicon import Lexicon
-from ocrsearch.models.ngrams import count_ngrams
-from ocrsearch.models.seq2seq_beam import seq2seq_beam_search
-from ocrsearch.training.evaluation import encode_lines
 
 FIRST_SYMBOL = 0x3B1
 TEXT_LENGTH = 40

@@ -15,16 +15,24 @@ import typer
 from optuna.trial import TrialState
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.search.api import SearchOptions, search
-from ocrsearch.search.artifacts import open_artifacts
-from ocrsearch.search.coordinator import Coordinator
-from ocrsearch.search.database import open_storage
-from ocrsearch.search.engines.events import Answer, EpochDone, Event, Job, Machine, TrialDone
-from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space import Space
-from ocrsearch.search.space_reading import load_space, parse_space
-from ocrsearch.search.status import Limits, Status
-from ocrsearch.search.study import open_study
+from ocrsearch.spaces.reading import load_space, parse_space
+from ocrsearch.spaces.space import Space
+from ocrsearch.studies.artifacts import open_artifacts
+from ocrsearch.studies.database import open_storage
+from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.study import open_study
+from ocrsearch.tuning.api import search
+from ocrsearch.tuning.options import SearchOptions
+from ocrsearch.tuning.coordinator import Coordinator
+from ocrsearch.tuning.engines.events import (
+    Answer,
+    EpochDone,
+    Event,
+    Job,
+    Machine,
+    TrialDone,
+)
+from ocrsearch.tuning.status import Limits, Status
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 SpaceFile = Annotated[Path, typer.Option(help="Search space.")]

@@ -26,16 +26,18 @@ from typing import Annotated, Any
 import cv2
 import typer
 
-from ocrsearch.data.dataset import Dataset, LabelledImages, load_dataset
-from ocrsearch.data.specs import data_name
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.results.query import load_study
-from ocrsearch.search.facts import study_facts
-from ocrsearch.search.names import default_study_name
-from ocrsearch.search.options import parse_duration
-from ocrsearch.search.space import Space
-from ocrsearch.search.stored_space import stored_space
-from ocrsearch.search.study import PAUSED
+from ocrsearch.core.errors import OcrSearchError
+from ocrsearch.data.dataset import (
+    Dataset,
+    LabelledImages,
+    load_dataset,
+)
+from ocrsearch.data.options import data_name
+from ocrsearch.spaces.space import Space
+from ocrsearch.studies.facts import default_study_name, stored_space, study_facts
+from ocrsearch.studies.results import load_study
+from ocrsearch.studies.study import PAUSED
+from ocrsearch.tuning.options import parse_duration
 
 READS_CER = 0.5
 """Validation CER below which a configuration reads."""

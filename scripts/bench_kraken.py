@@ -18,9 +18,9 @@ import cv2
 import typer
 from bench_training import CONFIG
 
+from ocrsearch.core.errors import OcrSearchError
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.lines import scaled_lines
-from ocrsearch.errors import OcrSearchError
+from ocrsearch.data.images.lines import scaled_lines
 from ocrsearch.models.layers import conv_channels, pool_sizes
 
 

@@ -20,14 +20,19 @@ import typer
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.data.digits import RECIPE
-from ocrsearch.data.documents import PDF_DPI, read_pages
-from ocrsearch.data.layout import MARGIN, Box, FoundLine, find_lines
+from ocrsearch.core.errors import OcrSearchError
+from ocrsearch.data.images.documents import PDF_DPI, read_pages
+from ocrsearch.data.pages.layout import (
+    MARGIN,
+    Box,
+    FoundLine,
+    find_lines,
+)
+from ocrsearch.data.synthesis.digits import RECIPE
 from ocrsearch.data.synthesis.recipe import Counts, TextRecipe
 from ocrsearch.data.synthesis.sources import open_synthesizer
 from ocrsearch.data.synthesis.synthesizer import Artist
-from ocrsearch.deploy.predictor import Predictor, load
-from ocrsearch.errors import OcrSearchError
+from ocrsearch.inference.predictor import Predictor, load
 
 WIDTH, HEIGHT = 1654, 2339
 """A4 at 200 dpi."""

@@ -25,20 +25,19 @@ from optuna.trial import FixedTrial
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ocrsearch.config import Config, flatten
+from ocrsearch.core.config import Config, flatten
+from ocrsearch.core.errors import OcrSearchError
 from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import OcrSearchError
+from ocrsearch.evaluation.metrics import Metrics
 from ocrsearch.models import losses
-from ocrsearch.search.configuration import random_config, with_values
-from ocrsearch.search.space import Space
-from ocrsearch.search.space_reading import load_space
+from ocrsearch.spaces.configuration import random_config, with_values
+from ocrsearch.spaces.reading import load_space
+from ocrsearch.spaces.space import Space
 from ocrsearch.training import trainer as trainer_module
-from ocrsearch.training.metrics import Metrics
-from ocrsearch.training.precision import faster_precision
-from ocrsearch.training.schedule import build_optimizer
-from ocrsearch.training.trainer import Trainer
+from ocrsearch.training.device import faster_precision
+from ocrsearch.training.trainer import Trainer, build_optimizer
 
 Curve = list[tuple[float, float, float]]
 """Exact match, CER and seconds of each epoch."""

@@ -13,14 +13,24 @@ import numpy as np
 import torch
 import typer
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, TrainingConfig
+from ocrsearch.core.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    TrainingConfig,
+)
+from ocrsearch.core.errors import OcrSearchError
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.lines import scaled_lines
-from ocrsearch.data.synthesis.recipe import Counts, TextRecipe, save_recipe
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.training.evaluation import read_lines
-from ocrsearch.training.metrics import Metrics, compute_metrics
-from ocrsearch.training.precision import faster_precision
+from ocrsearch.data.images.lines import scaled_lines
+from ocrsearch.data.synthesis.recipe import (
+    Counts,
+    TextRecipe,
+    save_recipe,
+)
+from ocrsearch.evaluation.metrics import Metrics, compute_metrics
+from ocrsearch.evaluation.reading import read_lines
+from ocrsearch.training.device import faster_precision
 from ocrsearch.training.trainer import Trainer
 
 LETTERS = {

@@ -18,16 +18,16 @@ import cv2
 import torch
 import typer
 
-from ocrsearch.config import Config, flatten
+from ocrsearch.core.config import Config, flatten
+from ocrsearch.core.errors import OcrSearchError
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.search.configuration import with_values
-from ocrsearch.search.suggestion import derive_space
-from ocrsearch.training.precision import faster_precision
+from ocrsearch.spaces.configuration import with_values
+from ocrsearch.spaces.suggestion import derive_space
+from ocrsearch.training.device import faster_precision
+from ocrsearch.training.pretrained import StartWeights, read_start_weights
 from ocrsearch.training.start_models import start_path
 from ocrsearch.training.trainer import Trainer
-from ocrsearch.training.weights import StartWeights, read_start_weights
 
 BATCH = 8
 

@@ -10,9 +10,13 @@ import numpy as np
 import typer
 from PIL import ImageFont
 
-from ocrsearch.data.synthesis.files import write_set
-from ocrsearch.data.synthesis.recipe import AnyRecipe, Counts, DigitsRecipe, TextRecipe
-from ocrsearch.data.synthesis.sources import open_synthesizer
+from ocrsearch.data.synthesis.recipe import (
+    AnyRecipe,
+    Counts,
+    DigitsRecipe,
+    TextRecipe,
+)
+from ocrsearch.data.synthesis.sources import open_synthesizer, write_set
 
 
 def main(

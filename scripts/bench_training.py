@@ -21,13 +21,23 @@ import typer
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, TrainingConfig
+from ocrsearch.core.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    TrainingConfig,
+)
+from ocrsearch.core.errors import OcrSearchError
 from ocrsearch.data.batches import standardize
 from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.lines import scaled_lines
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.models.layers import conv_channels, list_layers, pool_sizes
-from ocrsearch.training.precision import Precision, faster_precision
+from ocrsearch.data.images.lines import scaled_lines
+from ocrsearch.models.layers import (
+    conv_channels,
+    list_layers,
+    pool_sizes,
+)
+from ocrsearch.training.device import Precision, faster_precision
 from ocrsearch.training.trainer import Trainer
 
 CONFIG = Config(

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ocrsearch.data.traits import Traits
-from ocrsearch.search.derived import derive
-from ocrsearch.search.suggestion import space_text
+from ocrsearch.spaces.derived import derive
+from ocrsearch.spaces.suggestion import space_text
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
 

@@ -19,15 +19,19 @@ import pytest
 from hypothesis import settings
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.dataset import (
+    Dataset,
+    LabelledImages,
+    PackedImages,
+)
 from ocrsearch.data.samples import GrayImage, Split
 
 if TYPE_CHECKING:
     import optuna
     from selenium.webdriver import Chrome
 
-    from ocrsearch.deploy.bundle import Bundle
-    from ocrsearch.search.space import Space
+    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.spaces.space import Space
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # of a shell's background job; what the tests start and interrupt would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -160,9 +164,9 @@ def untrained_bundle(architecture: str = "crnn", attention: str = "additive") ->
     """Make an untrained recogniser of the digits, whose output depends on the image."""
     import torch
 
-    from ocrsearch.config import Config
-    from ocrsearch.deploy.bundle import Bundle
-    from ocrsearch.models.factory import build_network
+    from ocrsearch.core.config import Config
+    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.models.architecture import build_network
 
     sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16}
     if architecture != "classifier":
@@ -192,7 +196,7 @@ def model_file(
     make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A model file of an untrained recogniser of the digits; not to be changed."""
-    from ocrsearch.deploy.bundle import save_bundle
+    from ocrsearch.inference.bundle import save_bundle
 
     path = tmp_path_factory.mktemp("model") / "model.pt"
     save_bundle(make_bundle(), path)
@@ -222,8 +226,9 @@ search: {pruner: {name: none}}
 def searched_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of a study, "s": four trained configurations on a few of the built-in digits."""
     from ocrsearch.data.options import DataOptions
-    from ocrsearch.search.api import SearchOptions, search
-    from ocrsearch.search.space_reading import parse_space
+    from ocrsearch.spaces.reading import parse_space
+    from ocrsearch.tuning.api import search
+    from ocrsearch.tuning.options import SearchOptions
 
     url = f"sqlite:///{tmp_path_factory.mktemp('searched')}/test.db"
     data = DataOptions(train_share=0.02)
@@ -241,12 +246,12 @@ def study_db(
     Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was stopped, 5
     failed, 6 is infeasible, 7 is still running.
     """
-    from ocrsearch.search.database import open_storage, study_folder
-    from ocrsearch.search.facts import StudyFacts
-    from ocrsearch.search.space_reading import parse_space
-    from ocrsearch.search.study import open_study
+    from ocrsearch.spaces.reading import parse_space
+    from ocrsearch.studies.database import open_storage, study_folder
+    from ocrsearch.studies.facts import StudyFacts
+    from ocrsearch.studies.study import open_study
     from ocrsearch.training.checkpoint import save_tensors
-    from ocrsearch.training.trial_files import trial_folder as folder_of
+    from ocrsearch.training.records import trial_folder as folder_of
 
     url = f"sqlite:///{tmp_path_factory.mktemp('study') / 'studies.db'}"
     storage = open_storage(url, create=True)

@@ -80,10 +80,10 @@ class HostileDatabase:
 @functools.lru_cache(maxsize=1)
 def good_database() -> Path:
     """Make a study of four trials, three of them finished, with weights that are none; once."""
-    from ocrsearch.search.database import open_storage
-    from ocrsearch.search.facts import StudyFacts
-    from ocrsearch.search.space_reading import parse_space
-    from ocrsearch.search.study import open_study
+    from ocrsearch.spaces.reading import parse_space
+    from ocrsearch.studies.database import open_storage
+    from ocrsearch.studies.facts import StudyFacts
+    from ocrsearch.studies.study import open_study
 
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

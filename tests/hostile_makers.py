@@ -52,7 +52,7 @@ def make_models(seed: int, folder: Path) -> Iterator[Case]:
 def make_language_models(seed: int, folder: Path) -> Iterator[Case]:
     """Yield commands on hostile language models."""
     from ocrsearch.data.charset import Charset
-    from ocrsearch.models.ngrams import count_ngrams, save_ngrams
+    from ocrsearch.models.decoding.ngrams import count_ngrams, save_ngrams
 
     good, counts = _good_model(folder), folder / "lm.npz"
     save_ngrams(count_ngrams(["42", "17", "305"], Charset("0123456789"), 3)[0], counts)
@@ -84,7 +84,7 @@ def make_documents(seed: int, folder: Path) -> Iterator[Case]:
 
 
 def _good_model(folder: Path) -> Path:
-    from ocrsearch.deploy.bundle import save_bundle
+    from ocrsearch.inference.bundle import save_bundle
 
     path = folder / "good.pt"
     save_bundle(untrained_bundle(), path)

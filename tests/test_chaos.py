@@ -18,9 +18,9 @@ import numpy as np
 import optuna
 import pytest
 
-from ocrsearch.errors import StudyError
-from ocrsearch.search.database import open_storage
-from ocrsearch.search.study import REPEATED
+from ocrsearch.core.errors import StudyError
+from ocrsearch.studies.database import open_storage
+from ocrsearch.studies.study import REPEATED
 
 SPACE = """
 images: {height: 16}

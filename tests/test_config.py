@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ocrsearch.config import (
+from ocrsearch.core.config import (
     AugmentConfig,
     ClassifierConfig,
     Config,

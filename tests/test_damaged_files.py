@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrsearch.data.images import read_image
-from ocrsearch.errors import ImageError
+from ocrsearch.core.errors import ImageError
+from ocrsearch.data.images.reading import read_image
 from tests.damaged_files import BLANK, EMPTY_LABEL, KINDS, OddFile, write_odd_files
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ocrsearch
-from ocrsearch.search import suggestion
-from ocrsearch.search.api import SearchResult
-from ocrsearch.search.derived import derive
-from ocrsearch.search.facts import study_facts
+from ocrsearch.spaces import suggestion
+from ocrsearch.spaces.derived import derive
+from ocrsearch.studies.facts import study_facts
+from ocrsearch.tuning.api import SearchResult
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

@@ -14,11 +14,12 @@ import typer.main
 from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
-from ocrsearch.data import specs
-from ocrsearch.data.digits import make_digits
-from ocrsearch.search import ready, suggestion
-from ocrsearch.search.derived import Derived
-from ocrsearch.yaml_file import parse_yaml
+from ocrsearch.core.untrusted import parse_yaml
+from ocrsearch.data import options as specs
+from ocrsearch.data.synthesis.digits import make_digits
+from ocrsearch.spaces import suggestion
+from ocrsearch.spaces import suggestion as ready
+from ocrsearch.spaces.derived import Derived
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.deploy.bundle import load_bundle
+from ocrsearch.inference.bundle import load_bundle
 
 SPACE = """
 images: {height: 16}

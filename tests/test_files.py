@@ -9,15 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch.errors import DataError
-from ocrsearch.files import (
+from ocrsearch.core.errors import DataError
+from ocrsearch.core.files import (
     read_text_file,
     remove_leftovers,
     replacing,
     replacing_folder,
     write_text_file,
 )
-from ocrsearch.printable import plain_cell, printable, quoted, spreadsheet_cell
+from ocrsearch.core.escaping import (
+    plain_cell,
+    printable,
+    quoted,
+    spreadsheet_cell,
+)
 
 
 def test_text_is_read_with_and_without_a_mark(tmp_path: Path) -> None:

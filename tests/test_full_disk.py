@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from optuna.trial import TrialState
 
-from ocrsearch.search.database import open_storage
-from ocrsearch.search.study import REPEATED, ConfigurationStudy
+from ocrsearch.studies.database import open_storage
+from ocrsearch.studies.study import REPEATED, ConfigurationStudy
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -177,6 +177,6 @@ def test_a_disk_that_fills_at_the_last_moment_keeps_the_old_file(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     write_old_files(tmp_path)
-    monkeypatch.setattr("ocrsearch.files.os.fsync", full)
+    monkeypatch.setattr("ocrsearch.core.files.os.fsync", full)
     arguments = arguments_of(name, tmp_path, study_db, model_file, number_folder)
     check_that_the_old_files_stayed(tmp_path, command(*arguments))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrsearch.errors import StudyError
-from ocrsearch.search.guarded_sqlite import refuse_unusual
+from ocrsearch.core.errors import StudyError
+from ocrsearch.studies.sqlite_files import refuse_unusual
 from tests.hostile_databases import KINDS, write_hostile_database
 
 if TYPE_CHECKING:

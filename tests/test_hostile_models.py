@@ -12,12 +12,20 @@ import numpy as np
 import pytest
 import torch
 
+from ocrsearch.core.errors import (
+    BundleError,
+    LanguageModelError,
+    OcrSearchError,
+)
 from ocrsearch.data.charset import Charset
-from ocrsearch.deploy.bundle import load_bundle
-from ocrsearch.errors import BundleError, LanguageModelError, OcrSearchError
-from ocrsearch.models.ngrams import count_ngrams, load_ngrams, save_ngrams
+from ocrsearch.inference.bundle import load_bundle
+from ocrsearch.models.decoding.ngrams import (
+    count_ngrams,
+    load_ngrams,
+    save_ngrams,
+)
 from ocrsearch.training.checkpoint import load_tensors
-from ocrsearch.training.weights import read_start_weights
+from ocrsearch.training.pretrained import read_start_weights
 from tests.hostile_models import Hostile, hostile_language_models, hostile_models
 
 if TYPE_CHECKING:
@@ -162,7 +170,7 @@ def test_a_network_that_computes_no_numbers(
     value: float,
 ) -> None:
     """Its weights are finite, what it makes of a picture is not."""
-    from ocrsearch.deploy.bundle import save_bundle
+    from ocrsearch.inference.bundle import save_bundle
 
     if architecture == "classifier" and beam:
         pytest.skip("it has no beam search")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch import machine
-from ocrsearch.machine import n_cores, n_reading_threads
+from ocrsearch.core import machine
+from ocrsearch.core.machine import n_cores, n_reading_threads
 
 N_CORES = 64
 
@@ -124,5 +124,5 @@ def test_no_other_module_counts_cores() -> None:
 
 
 def test_it_imports_in_no_time() -> None:
-    code = "import sys, ocrsearch.machine; assert 'torch' not in sys.modules"
+    code = "import sys, ocrsearch.core.machine; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

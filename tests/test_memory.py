@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ocrsearch.memory import count_memory_kills, is_out_of_memory
+from ocrsearch.core.machine import count_memory_kills, is_out_of_memory
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import ocrsearch
-import ocrsearch.search.api
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.search.api import SearchResult
+import ocrsearch.tuning.api
+from ocrsearch.core.errors import OcrSearchError
+from ocrsearch.tuning.api import SearchResult
 
 ROOT = Path(ocrsearch.__file__).parent
 MODULES = sorted(
@@ -35,7 +35,7 @@ def fresh(script: str) -> str:
 
 
 def test_names_are_the_same_before_and_after_all_modules_are_imported() -> None:
-    assert "ocrsearch.search.api" in MODULES
+    assert "ocrsearch.tuning.api" in MODULES
     fresh(f"""
 import importlib, ocrsearch
 before = {{name: getattr(ocrsearch, name) for name in ocrsearch.__all__}}
@@ -51,13 +51,13 @@ assert [n for n in {CALLABLE!r} if not callable(before[n])] == []
     [
         "import ocrsearch",
         "import ocrsearch.search",
-        "import ocrsearch.search.api",
-        "from ocrsearch.search.api import SearchOptions",
-        "import ocrsearch.search.engines.local",
+        "import ocrsearch.tuning.api",
+        "from ocrsearch.tuning.options import SearchOptions",
+        "import ocrsearch.tuning.engines.local",
         "from ocrsearch import *",
         "from ocrsearch import search",
         "import ocrsearch; ocrsearch.search",
-        "import ocrsearch.cli.app, ocrsearch.errors, ocrsearch.data",
+        "import ocrsearch.cli.app, ocrsearch.core.errors, ocrsearch.data",
     ],
 )
 def test_search_is_called_whatever_was_imported(first: str) -> None:
@@ -74,7 +74,7 @@ for _ in range(2):
 
 
 def test_search_has_the_functions_arguments() -> None:
-    assert inspect.signature(ocrsearch.search) == inspect.signature(ocrsearch.search.api.search)
+    assert inspect.signature(ocrsearch.search) == inspect.signature(ocrsearch.tuning.api.search)
     assert pickle.loads(pickle.dumps(ocrsearch.search)) is ocrsearch.search
 
 
@@ -114,7 +114,7 @@ def test_a_source_tree_that_is_not_installed_has_a_version(monkeypatch: pytest.M
 
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("ocrsearch.version.version", missing)
+    monkeypatch.setattr("ocrsearch.core.machine.version", missing)
     monkeypatch.delitem(vars(ocrsearch), "__version__", raising=False)
     assert ocrsearch.__version__ == "unknown"
     monkeypatch.delitem(vars(ocrsearch), "__version__")

@@ -26,13 +26,13 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
 
-from ocrsearch.errors import OptionError, StudyError
-from ocrsearch.results.query import list_studies, load_study
-from ocrsearch.search.database import open_storage, study_folder
-from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.sharing import OWNER, hold_study
-from ocrsearch.search.space_reading import parse_space
-from ocrsearch.search.study import REPEATED, open_study
+from ocrsearch.core.errors import OptionError, StudyError
+from ocrsearch.spaces.reading import parse_space
+from ocrsearch.studies.database import open_storage, study_folder
+from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.results import list_studies, load_study
+from ocrsearch.studies.sharing import OWNER, hold_study
+from ocrsearch.studies.study import REPEATED, open_study
 
 # a storage that is read has no end but its garbage, and the driver leaves what it cannot connect
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -240,7 +240,7 @@ def test_folders_of_killed_coordinators_are_removed(server: Server, tmp_path: Pa
 def test_one_whose_connection_is_lost_ends(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocrsearch.search.sharing.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("ocrsearch.studies.sharing.LOOK_SECONDS", 0.0)
     with opened(server.new_database("lost")) as storage:
         study = new_study(storage)
         with hold_study(storage, tmp_path, "s") as sharing:

@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch.processes import HAS_FORK_SERVER, caller_hidden, load_fork_server
+from ocrsearch.core.machine import (
+    HAS_FORK_SERVER,
+    caller_hidden,
+    load_fork_server,
+)
 
 METHODS = [m for m in ("spawn", "forkserver") if m in multiprocessing.get_all_start_methods()]
 
 STARTS = """
 import multiprocessing, os, sys
-from ocrsearch.processes import caller_hidden
+from ocrsearch.core.machine import caller_hidden
 process = multiprocessing.get_context(sys.argv[-1]).Process(target=os._exit, args=(7,))
 with caller_hidden():
     process.start()

@@ -11,9 +11,13 @@ import typer.main
 from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
-from ocrsearch.search.ready import ready_spaces
-from ocrsearch.search.settings import PromotionSettings, PrunerSettings, SamplerName
-from ocrsearch.search.space_reading import parse_space
+from ocrsearch.spaces.reading import parse_space
+from ocrsearch.spaces.settings import (
+    PromotionSettings,
+    PrunerSettings,
+    SamplerName,
+)
+from ocrsearch.spaces.suggestion import ready_spaces
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

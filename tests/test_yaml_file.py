@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch.errors import DataError, SpaceError
-from ocrsearch.search.space_reading import parse_space
-from ocrsearch.yaml_file import parse_yaml, read_yaml
+from ocrsearch.core.errors import DataError, SpaceError
+from ocrsearch.core.untrusted import parse_yaml, read_yaml
+from ocrsearch.spaces.reading import parse_space
 
 ALIASED_MAPS = "a0: &a0 {k: 1}\n" + "".join(
     f"a{i + 1}: &a{i + 1} {{{','.join(f'k{j}: *a{i}' for j in range(10))}}}\n" for i in range(12)

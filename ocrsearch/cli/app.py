@@ -13,22 +13,8 @@ from typing import Annotated
 
 import typer
 
-from ocrsearch.cli import (
-    best,
-    dashboard,
-    data,
-    evaluate,
-    inspect,
-    language_model,
-    predict,
-    report,
-    run,
-    space,
-    studies,
-    train,
-)
-from ocrsearch.cli.endings import Commands, one_line_errors
-from ocrsearch.cli.library_warnings import warnings_shown
+from ocrsearch.cli import best, data, model, predict, run, space, studies, train
+from ocrsearch.cli.endings import Commands, one_line_errors, warnings_shown
 from ocrsearch.cli.output import LogLine, echo
 
 PROGRAM = "ocrsearch"
@@ -44,15 +30,15 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("best")(best.best)
 app.command("train")(train.train)
-app.command("evaluate")(evaluate.evaluate)
+app.command("evaluate")(model.evaluate)
 app.command("predict")(predict.predict)
-app.command("language-model")(language_model.language_model)
-app.command("inspect")(inspect.inspect)
+app.command("language-model")(train.language_model)
+app.command("inspect")(model.inspect)
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
 app.add_typer(studies.app, name="studies")
-app.command("report")(report.report)
-app.command("dashboard")(dashboard.dashboard)
+app.command("report")(studies.report)
+app.command("dashboard")(studies.dashboard)
 
 
 def _print_version(wanted: bool) -> None:

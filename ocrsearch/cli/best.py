@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_file
-from ocrsearch.cli.output import echo, note, print_json, shell, show_table
-from ocrsearch.errors import OptionError, StudyError
+from ocrsearch.cli.options import (
+    DEFAULT_STORAGE,
+    Json,
+    Storage,
+    StudyName,
+    output_file,
+)
+from ocrsearch.cli.output import (
+    echo,
+    note,
+    print_json,
+    shell,
+    show_table,
+)
+from ocrsearch.core.errors import OptionError, StudyError
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.bundle import Bundle
-    from ocrsearch.deploy.confirmation import Confirmation
-    from ocrsearch.deploy.ensemble import Ensemble
-    from ocrsearch.results.query import BestTrial
+    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.studies.results import BestTrial
+    from ocrsearch.workflows.confirmation import Confirmation
+    from ocrsearch.workflows.trial_models import Ensemble
 
 
 CHOICE_PANEL = "Choice"
@@ -145,9 +157,13 @@ def best(
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
     """
-    from ocrsearch.results.query import best_trial, load_study, pareto_set
-    from ocrsearch.results.separation import compare_best, separation_content
-    from ocrsearch.search.facts import study_facts
+    from ocrsearch.studies.facts import study_facts
+    from ocrsearch.studies.results import (
+        best_trial,
+        load_study,
+        pareto_set,
+    )
+    from ocrsearch.studies.separation import compare_best, separation_content
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}
     limits = {name: value for name, value in wanted.items() if value is not None}
@@ -186,7 +202,7 @@ def best(
     if export is not None and joined is None:
         _check_weights(found, storage, limits, export)
     if export is not None:
-        from ocrsearch.deploy.bundle import bundle_trial
+        from ocrsearch.workflows.trial_models import bundle_trial
 
         if refit:
             bundle = _refit(storage, found, moved, as_json=as_json)
@@ -211,7 +227,7 @@ def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
     Raises:
         StudyError: it reads nothing, and is to be refused.
     """
-    from ocrsearch.training.metrics import reads_nothing
+    from ocrsearch.evaluation.metrics import reads_nothing
 
     exact = found.metrics.get("exact", 1.0)
     if not reads_nothing(found.value, exact):
@@ -232,7 +248,7 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
     Raises:
         StudyError: they are.
     """
-    from ocrsearch.results.query import next_with_weights
+    from ocrsearch.studies.results import next_with_weights
 
     if found.weights.exists():
         return
@@ -252,7 +268,7 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
 
 
 def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
-    from ocrsearch.deploy.bundle import halve, save_bundle
+    from ocrsearch.inference.bundle import halve, save_bundle
 
     save_bundle(halve(bundle) if half else bundle, path)
 
@@ -272,9 +288,8 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
 def _join(
     storage: str, study: str, n: int, limits: dict[str, float], moved: dict[str, str | None]
 ) -> Ensemble:
-    from ocrsearch.cli.progress import reading_bar
-    from ocrsearch.deploy.ensemble import make_ensemble
-    from ocrsearch.deploy.study_data import DataPlace
+    from ocrsearch.cli.display import reading_bar
+    from ocrsearch.workflows.trial_models import DataPlace, make_ensemble
 
     with reading_bar("recognising") as progress:
         return make_ensemble(storage, study, n, limits, progress, DataPlace(*moved.values()))
@@ -283,9 +298,8 @@ def _join(
 def _refit(
     storage: str, found: BestTrial, moved: dict[str, str | None], *, as_json: bool
 ) -> Bundle:
-    from ocrsearch.cli.train_display import train_display
-    from ocrsearch.deploy.refit import refit
-    from ocrsearch.deploy.study_data import DataPlace
+    from ocrsearch.cli.display import train_display
+    from ocrsearch.workflows.trial_models import DataPlace, refit
 
     with train_display(quiet=as_json) as display:
         display.validates = False
@@ -316,8 +330,8 @@ def _confirm(
     limits: dict[str, float],
     moved: dict[str, str | None],
 ) -> Confirmation:
-    from ocrsearch.deploy.confirmation import confirm
-    from ocrsearch.deploy.study_data import DataPlace
+    from ocrsearch.workflows.confirmation import confirm
+    from ocrsearch.workflows.trial_models import DataPlace
 
     return confirm(storage, study, n_seeds, limits, note, DataPlace(*moved.values()))
 

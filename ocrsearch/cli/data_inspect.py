@@ -10,13 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import Json, Spec, output_file, takes_data_options
-from ocrsearch.cli.output import echo, note, print_json, show_table
-from ocrsearch.cli.progress import reading_bar
-from ocrsearch.errors import DataError
+from ocrsearch.cli.display import reading_bar
+from ocrsearch.cli.options import (
+    Json,
+    Spec,
+    output_file,
+    takes_data_options,
+)
+from ocrsearch.cli.output import (
+    echo,
+    note,
+    print_json,
+    show_table,
+)
+from ocrsearch.core.errors import DataError
 
 if TYPE_CHECKING:
-    from ocrsearch.data.inspection import Copies, Inspection, Measured, Unusable
+    from ocrsearch.data.inspection import (
+        Copies,
+        Inspection,
+        Measured,
+        Unusable,
+    )
     from ocrsearch.data.options import DataOptions
     from ocrsearch.data.samples import Sample
 
@@ -69,7 +84,7 @@ def inspect(
     from ocrsearch.data.dataset import split_samples
     from ocrsearch.data.inspection import summarize
     from ocrsearch.data.options import DataOptions
-    from ocrsearch.data.text_rows import find_several_rows
+    from ocrsearch.data.pages.layout import find_several_rows
 
     options = DataOptions(**given)
     max_bad = options.max_bad
@@ -107,8 +122,8 @@ def _refused(inspection: Inspection, max_bad: float) -> bool:
 def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     import numpy as np
 
-    from ocrsearch.data.images import picture_of
-    from ocrsearch.data.sheet import contact_sheet, write_sheet
+    from ocrsearch.data.images.reading import picture_of
+    from ocrsearch.data.sheets import contact_sheet, write_sheet
 
     if not usable:
         raise DataError(f"--sheet {path}: no picture can be used")
@@ -230,7 +245,7 @@ def _print_unfit(inspection: Inspection) -> None:
         first = _one_line(", ".join(names[:N_NAMED])) + _more(len(names))
         echo(f"too long at each of these heights: {first}")
     if names and inspection.stacked:
-        from ocrsearch.data.frames import STACKED
+        from ocrsearch.data.images.lines import STACKED
 
         echo(STACKED)
 

@@ -1,4 +1,8 @@
-"""How a command ends: errors as one line each, exit codes, Ctrl-C, a pipe that is closed.
+"""How a command ends: errors as one line each, exit codes, Ctrl-C, warnings.
+
+Warnings that this package logs, as lines on standard error; each is printed once.
+
+How a command ends: errors as one line each, exit codes, Ctrl-C, a pipe that is closed.
 
 Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted, 141 the output's pipe
 was closed.
@@ -6,6 +10,7 @@ was closed.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,9 +20,36 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from ocrsearch.cli.output import OutputClosedError, error_line, note
-from ocrsearch.errors import OcrSearchError, OptionError
-from ocrsearch.memory import is_out_of_memory
+from ocrsearch.cli.output import OutputClosedError, error_line, note, one_line
+from ocrsearch.core.errors import OcrSearchError, OptionError
+from ocrsearch.core.machine import is_out_of_memory
+
+
+class _Lines(logging.Handler):
+    """Prints each warning once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._shown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = one_line(f"warning: {record.getMessage()}")
+        if line not in self._shown:
+            self._shown.add(line)
+            note(line)
+
+
+@contextmanager
+def warnings_shown() -> Iterator[None]:
+    """Print the warnings of the library while a command runs."""
+    lines = _Lines()
+    logger = logging.getLogger("ocrsearch")
+    logger.addHandler(lines)
+    try:
+        yield
+    finally:
+        logger.removeHandler(lines)
+
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
 
@@ -121,7 +153,7 @@ def _message(error: typer.TyperException) -> str:
         return error.format_message()
     name = max(option.opts, key=len) if option.opts[0].startswith("-") else option.metavar
     if isinstance(cause, ValidationError):
-        from ocrsearch.explain import ALLOWED, allowed_values
+        from ocrsearch.core.explain import ALLOWED, allowed_values
 
         finding = cause.errors()[0]
         if finding["type"] in ALLOWED:

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.errors import OcrSearchError, OptionError
-from ocrsearch.files import output_problem
+from ocrsearch.core.errors import OcrSearchError, OptionError
+from ocrsearch.core.files import output_problem
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 STORAGE_VARIABLE = "OCRSEARCH_STORAGE"

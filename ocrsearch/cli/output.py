@@ -1,4 +1,8 @@
-"""Everything that the commands print goes through here, with terminal escapes made harmless.
+"""Everything that the commands print, with terminal escapes made harmless.
+
+Command lines that are printed: they work when they are pasted into a shell.
+
+Everything that the commands print goes through here, with terminal escapes made harmless.
 
 Results go to standard output, messages and progress to standard error. No other module of the
 command line writes to either stream; a test checks that.
@@ -16,13 +20,46 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ocrsearch.printable import printable
+from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
+from ocrsearch.core.escaping import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
+
+
+PROGRAM = "ocrsearch"
+
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
+
+
+def our_command(*words: object, storage: str | None = None) -> str:
+    """Return a command line of this program.
+
+    Args:
+        words: command and arguments.
+        storage: URL of the study database that the command is about. It is left out if the command
+            finds the database without it. If it holds a password, the variable is named instead.
+    """
+    line = shell(_program(), *words)
+    if storage is None or storage == os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE):
+        return line
+    if _PASSWORD.search(storage):
+        return f"{line} (with {STORAGE_VARIABLE} set to the URL of the database)"
+    return f"{line} {shell('--storage', storage)}"
+
+
+def _program() -> str:
+    """Return what was called, if it is not what the shell finds by name."""
+    called = sys.argv[0]
+    found = shutil.which(PROGRAM)
+    if Path(called).name != PROGRAM or not Path(called).is_file():
+        return PROGRAM
+    return PROGRAM if found and Path(found).samefile(called) else called
+
 
 _ACTIVE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that JSON may hold as they are and a terminal acts upon."""

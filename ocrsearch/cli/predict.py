@@ -18,12 +18,22 @@ from ocrsearch.cli.options import (
     output_file,
     takes_decoding_options,
 )
-from ocrsearch.cli.output import can_redraw, echo, error_line, note, print_json
-from ocrsearch.errors import DataError, ImageError, OptionError
+from ocrsearch.cli.output import (
+    can_redraw,
+    echo,
+    error_line,
+    note,
+    print_json,
+)
+from ocrsearch.core.errors import (
+    DataError,
+    ImageError,
+    OptionError,
+)
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.pages import PageLine, PagePrediction
-    from ocrsearch.deploy.predictor import Prediction, Predictor
+    from ocrsearch.inference.pages import PageLine, PagePrediction
+    from ocrsearch.inference.predictor import Prediction, Predictor
 
 Row = dict[str, Any]
 """What is said of a file."""
@@ -78,8 +88,8 @@ def predict(
       ocrsearch predict model.pt scan.pdf --page --draw scan.png
       ocrsearch predict model.pt FOLDER --beam 10 --lexicon words.txt
     """
-    from ocrsearch.deploy.decoding import DecodingOptions
-    from ocrsearch.deploy.predictor import load
+    from ocrsearch.inference.decoding import DecodingOptions
+    from ocrsearch.inference.predictor import load
 
     if draw is not None and not page:
         raise OptionError(f"--draw {draw}: works with --page only")
@@ -104,8 +114,8 @@ def predict(
 
 def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
     """Return the files to read and, by their ending, how many others the folders have."""
-    from ocrsearch.data.documents import holds_document
-    from ocrsearch.data.picture_files import find_pictures
+    from ocrsearch.data.formats.files import find_pictures
+    from ocrsearch.data.images.documents import holds_document
 
     files: list[Path] = []
     skipped: Counter[str] = Counter()
@@ -161,8 +171,8 @@ def _lines(predictor: Predictor, files: list[Path]) -> Iterator[Result]:
 def _pages(
     predictor: Predictor, files: list[Path], draw: Path | None, show: Callable[[str], None]
 ) -> Iterator[Result]:
-    from ocrsearch.data.documents import read_pages
-    from ocrsearch.deploy.pages import PageWriter
+    from ocrsearch.data.images.documents import read_pages
+    from ocrsearch.inference.pages import PageWriter
 
     writer = None if draw is None else PageWriter(draw)
     for file in files:

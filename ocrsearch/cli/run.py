@@ -21,13 +21,17 @@ from ocrsearch.cli.options import (
     Storage,
     takes_training_data_options,
 )
-from ocrsearch.cli.output import echo, note, print_json
-from ocrsearch.cli.pasted import our_command
-from ocrsearch.errors import OcrSearchError
+from ocrsearch.cli.output import (
+    echo,
+    note,
+    our_command,
+    print_json,
+)
+from ocrsearch.core.errors import OcrSearchError
 
 if TYPE_CHECKING:
-    from ocrsearch.results.separation import Separation
-    from ocrsearch.search.api import SearchResult
+    from ocrsearch.studies.separation import Separation
+    from ocrsearch.tuning.api import SearchResult
 
 
 class Engine(StrEnum):
@@ -191,8 +195,8 @@ def run(
       ocrsearch run --data iam:FOLDER --space lines --target 0.05
     """
     from ocrsearch.cli.display import search_display
-    from ocrsearch.search.api import search
-    from ocrsearch.search.options import SearchOptions
+    from ocrsearch.tuning.api import search
+    from ocrsearch.tuning.options import SearchOptions
 
     options = SearchOptions(
         trials=trials,
@@ -239,7 +243,7 @@ def run(
 
 
 def _content(result: SearchResult) -> dict[str, Any]:
-    from ocrsearch.results.separation import separation_content
+    from ocrsearch.studies.separation import separation_content
 
     status = result.status
     return {
@@ -266,7 +270,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
 
 
 def _advice(result: SearchResult, data: str) -> str:
-    from ocrsearch.training.metrics import reads_nothing
+    from ocrsearch.evaluation.metrics import reads_nothing
 
     status = result.status
     assert status.best_value is not None
@@ -281,9 +285,9 @@ def _advice(result: SearchResult, data: str) -> str:
 
 
 def _separation(result: SearchResult) -> Separation | None:
-    from ocrsearch.results.query import load_study
-    from ocrsearch.results.separation import compare_best
-    from ocrsearch.search.database import study_folder
+    from ocrsearch.studies.database import study_folder
+    from ocrsearch.studies.results import load_study
+    from ocrsearch.studies.separation import compare_best
 
     if result.problem is not None:
         return None

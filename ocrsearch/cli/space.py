@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import SPACE, Json, Spec, output_option, takes_training_data_options
-from ocrsearch.cli.output import echo, print_json, shell, show_table
-from ocrsearch.errors import OptionError
+from ocrsearch.cli.options import (
+    SPACE,
+    Json,
+    Spec,
+    output_option,
+    takes_training_data_options,
+)
+from ocrsearch.cli.output import (
+    echo,
+    print_json,
+    shell,
+    show_table,
+)
+from ocrsearch.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.search.space import Condition, Space
+    from ocrsearch.spaces.space import Condition, Space
 
 app = typer.Typer(help="Suggest, list, copy and check search spaces; print their JSON schema.")
 
@@ -45,11 +56,11 @@ def suggest(
       ocrsearch space suggest labels.csv -o mine.yaml
       ocrsearch space suggest labels.csv --from-nothing -o mine.yaml
     """
-    from ocrsearch.cli.progress import reading_bar
+    from ocrsearch.cli.display import reading_bar
+    from ocrsearch.core.files import write_text_file
     from ocrsearch.data.dataset import load_dataset
     from ocrsearch.data.options import DataOptions
-    from ocrsearch.files import write_text_file
-    from ocrsearch.search.suggestion import derive_space
+    from ocrsearch.spaces.suggestion import derive_space
 
     _refuse_existing(output, force=force)
     options = DataOptions(**given)
@@ -74,7 +85,7 @@ def list_(as_json: Json = False) -> None:
     Examples:
       ocrsearch space list
     """
-    from ocrsearch.search.ready import describe_space, ready_spaces
+    from ocrsearch.spaces.suggestion import describe_space, ready_spaces
 
     ready = ready_spaces()
     if as_json:
@@ -102,8 +113,8 @@ def copy(
       ocrsearch space copy captcha
       ocrsearch space copy captcha -o mine.yaml
     """
-    from ocrsearch.files import write_text_file
-    from ocrsearch.search.ready import find_ready_space
+    from ocrsearch.core.files import write_text_file
+    from ocrsearch.spaces.suggestion import find_ready_space
 
     source = find_ready_space(name)
     output = output or Path(f"{name}.yaml")
@@ -123,8 +134,8 @@ def check(
       ocrsearch space check captcha
       ocrsearch space check mine.yaml
     """
-    from ocrsearch.search.ready import find_space
-    from ocrsearch.search.space_reading import load_space
+    from ocrsearch.spaces.reading import load_space
+    from ocrsearch.spaces.suggestion import find_space
 
     file = find_space(space)
     checked = load_space(file)
@@ -141,7 +152,7 @@ def schema() -> None:
     Examples:
       ocrsearch space schema
     """
-    from ocrsearch.search.schema import space_schema
+    from ocrsearch.spaces.distributions import space_schema
 
     print_json(space_schema())
 

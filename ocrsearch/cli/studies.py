@@ -1,7 +1,15 @@
-"""``ocrsearch studies``: list studies, export the trials of one, delete one."""
+"""``ocrsearch studies``, ``report`` and ``dashboard``: what has been searched so far.
+
+``ocrsearch dashboard``: browse the study database with optuna-dashboard.
+
+``ocrsearch report``: the figures of a study on one page.
+
+``ocrsearch studies``: list studies, export the trials of one, delete one.
+"""
 
 from __future__ import annotations
 
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,18 +17,91 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import (
-    DEFAULT_STORAGE,
-    Json,
-    Storage,
-    StudyName,
-    output_option,
-)
+from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_option
 from ocrsearch.cli.output import echo, note, print_json, show_table
-from ocrsearch.printable import printable, spreadsheet_cell
+from ocrsearch.core.errors import OptionError
+from ocrsearch.core.escaping import printable, spreadsheet_cell
 
 if TYPE_CHECKING:
-    from ocrsearch.results.query import StudySummary
+    from ocrsearch.studies.results import StudySummary
+
+
+LOOPBACK = "127.0.0.1"
+
+
+def dashboard(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. The default is for this machine only.")
+    ] = LOOPBACK,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Browse studies in a web browser. A search may run at the same time.
+
+    Examples:
+      ocrsearch dashboard
+      ocrsearch dashboard --port 9000 --storage sqlite:///studies/other.db
+    """
+    try:
+        from optuna_dashboard import run_server
+    except ImportError:
+        raise OptionError(
+            "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
+        ) from None
+    from ocrsearch.studies.artifacts import existing_artifacts, open_artifacts
+    from ocrsearch.studies.database import (
+        is_read_only,
+        open_storage,
+        shown_storage,
+        study_folder,
+    )
+
+    study_storage = open_storage(storage)
+    folder = study_folder(storage, "any").parent
+    reads_only = is_read_only(storage)
+    artifacts = existing_artifacts(folder) if reads_only else open_artifacts(folder)
+    if reads_only:
+        note(f"{shown_storage(storage)}: may only be read: it is shown and cannot be changed")
+    echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
+    try:
+        run_server(study_storage, host=host, port=port, artifact_store=artifacts)
+    except OSError as error:
+        option = f"--host {host}" if isinstance(error, socket.gaierror) else f"--port {port}"
+        reason = error.strerror or error
+        raise OptionError(f"{option}: cannot listen on {host}:{port} ({reason})") from None
+    raise KeyboardInterrupt  # the server has taken Ctrl-C for its own
+
+
+def report(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]", help="Name of the study. Default: the study that changed last."
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        output_option("HTML file to write.", ".html"),
+    ] = Path("report.html"),
+    storage: Storage = DEFAULT_STORAGE,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page with the figures of a study. The page needs no network.
+
+    Examples:
+      ocrsearch report
+      ocrsearch report quick-digits -o report.html
+    """
+    from ocrsearch.reports.study import write_page
+    from ocrsearch.studies.results import load_study
+
+    found = load_study(storage, study)
+    n_figures = write_page(found, output)
+    if as_json:
+        print_json({"study": found.study_name, "n_figures": n_figures, "output": str(output)})
+    else:
+        echo(f"study {found.study_name}: {n_figures} figures written to {output}")
+
 
 app = typer.Typer(help="List studies, export their trials, delete them.")
 
@@ -38,7 +119,7 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
       ocrsearch studies list
       ocrsearch studies list --storage sqlite:///studies/other.db --json
     """
-    from ocrsearch.results.query import list_studies
+    from ocrsearch.studies.results import list_studies
 
     found = list_studies(storage)
     if as_json:
@@ -82,8 +163,8 @@ def export(
     Examples:
       ocrsearch studies export -o trials.csv
     """
-    from ocrsearch.files import write_text_file
-    from ocrsearch.results.query import load_study, trials_frame
+    from ocrsearch.core.files import write_text_file
+    from ocrsearch.studies.results import load_study, trials_frame
 
     frame = trials_frame(load_study(storage, study)).map(_cell).rename(columns=_cell)
     text = frame.to_csv(index=False)
@@ -112,8 +193,8 @@ def delete(
       ocrsearch studies delete captcha-numbers
       ocrsearch studies delete captcha-numbers --yes --json
     """
-    from ocrsearch.errors import OptionError
-    from ocrsearch.search.deletion import delete_study, study_files
+    from ocrsearch.core.errors import OptionError
+    from ocrsearch.workflows.study import delete_study, study_files
 
     files = study_files(storage, study)
     if not yes:

@@ -1,7 +1,13 @@
-"""``ocrsearch train``: train one configuration and write its model."""
+"""``ocrsearch train`` and ``ocrsearch language-model``: training without a search.
+
+``ocrsearch language-model``: learn from texts which symbol follows which.
+
+``ocrsearch train``: train one configuration and write its model.
+"""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,14 +19,141 @@ from ocrsearch.cli.options import (
     Device,
     DeviceOption,
     Json,
+    OptionalData,
     SetValues,
     output_file,
+    takes_data_options,
     takes_training_data_options,
 )
 from ocrsearch.cli.output import echo, print_json
+from ocrsearch.core.errors import OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.single_training import TrainResult
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.models.decoding.ngrams import NgramCounts
+    from ocrsearch.workflows.language_model import FusionWeights, LearntModel
+    from ocrsearch.workflows.training import TrainResult
+
+
+@takes_data_options
+def language_model(
+    export: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            callback=output_file(),
+            help="Write the language model to this file, such as lm.npz.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ],
+    data: OptionalData = None,
+    corpus: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Split the data as for this model, and tune the decoding weights on the "
+            "validation split.",
+        ),
+    ] = None,
+    order: Annotated[
+        int, typer.Option(min=1, max=8, help="Number of characters in the longest n-gram.")
+    ] = 6,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+) -> None:
+    """Learn a language model for --beam from training labels and from texts.
+
+    The data is split as in a search with the same options, or in the search that found --model.
+    Labels of the validation split are not used. Keep their texts out of --corpus as well.
+
+    Examples:
+      ocrsearch language-model --data labels.csv --export lm.npz
+      ocrsearch language-model --corpus texts.txt --export lm.npz
+      ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
+    """
+    from ocrsearch.data.options import DataOptions
+    from ocrsearch.models.decoding.ngrams import save_ngrams
+    from ocrsearch.training.inherited import evaluation_options, warn_of_seen
+    from ocrsearch.workflows.language_model import learn_language_model
+
+    bundle = None if model is None else _load(model, data)
+    if bundle is None or data is None:
+        options = DataOptions(**given)
+    else:
+        options = evaluation_options(str(model), bundle.provenance, data, given)
+        warn_of_seen(str(model), bundle.provenance, data)
+    learnt = learn_language_model(data, corpus or [], order, options)
+    ngrams, chosen = learnt.ngrams, None
+    if bundle is not None and data is not None:
+        chosen = _choose(bundle, ngrams, data, options)
+        ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
+    save_ngrams(ngrams, export)
+    content = {
+        "data": data,
+        "corpora": corpus or [],
+        "order": order,
+        "n_texts": ngrams.n_texts,
+        "n_left_out": learnt.n_left_out,
+        "n_symbols": len(ngrams.charset),
+        "n_contexts": len(ngrams.backoff),
+        "perplexity": learnt.perplexity,
+        "n_val": learnt.n_val,
+        "n_val_left_out": learnt.n_val_left_out,
+        "chosen": asdict(chosen) if chosen else None,
+        "export": str(export),
+    }
+    if as_json:
+        print_json(content)
+        return
+    _print(learnt, chosen)
+    echo(f"language model written to {export}")
+
+
+def _load(model: Path, data: str | None) -> Bundle:
+    from ocrsearch.inference.bundle import load_bundle
+
+    bundle = load_bundle(model)
+    if data is None:
+        raise OptionError("--model: weights are chosen on pictures; give --data SPEC too")
+    if bundle.config.model.architecture == "classifier":
+        raise OptionError(f"--model {model}: a classifier reads one symbol, alone")
+    return bundle
+
+
+def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
+    from ocrsearch.cli.display import reading_bar
+    from ocrsearch.data.dataset import load_split
+    from ocrsearch.workflows.language_model import choose_weights
+
+    with reading_bar() as progress:
+        validation, _ = load_split(data, "val", options, progress)
+    with reading_bar("choosing weights") as progress:
+        return choose_weights(bundle, ngrams, validation, progress)
+
+
+def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
+    ngrams = learnt.ngrams
+    echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} symbols, order {ngrams.order}")
+    if learnt.n_left_out:
+        echo(f"{learnt.n_left_out} texts have symbols that no label has and are left out")
+    if learnt.perplexity is not None:
+        echo(f"perplexity {learnt.perplexity:.2f} on {learnt.n_val} validation labels")
+    if learnt.n_val_left_out:
+        echo(f"{learnt.n_val_left_out} of them have unknown symbols and are left out")
+    if chosen is not None:
+        bonus = "" if chosen.length_bonus is None else f", length bonus {chosen.length_bonus:g}"
+        echo(
+            f"weight {chosen.lm_weight:g}{bonus}: CER of {chosen.n} validation pictures "
+            f"{chosen.cer:.4f}, greedy {chosen.greedy_cer:.4f}"
+        )
+        if chosen.cer > chosen.greedy_cer:
+            echo("with the language model it reads worse: leave it out")
 
 
 @takes_training_data_options
@@ -87,14 +220,14 @@ def train(
       ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
       ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
     """
-    from ocrsearch.cli.train_display import train_display
-    from ocrsearch.deploy.single_training import (
+    from ocrsearch.cli.display import train_display
+    from ocrsearch.spaces.configuration import with_values
+    from ocrsearch.workflows.training import (
         TrainOptions,
         load_config,
         train,
         training_folder,
     )
-    from ocrsearch.search.configuration import with_values
 
     settings, init_of_file = load_config(config)
     init = init or init_of_file

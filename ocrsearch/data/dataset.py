@@ -1,6 +1,10 @@
-"""A data set in memory: pictures read once, split, charset and fingerprint known.
+"""A dataset in memory: images read once, split, with its charset and fingerprint.
+
+A data set in memory: pictures read once, split, charset and fingerprint known.
 
 Pictures are one block of bytes on disk that all workers map, so that none decodes them again.
+
+Pictures that the training split gets in addition: made ones, or those of another data set.
 """
 
 from __future__ import annotations
@@ -10,20 +14,30 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from ocrsearch.data.added import read_added
-from ocrsearch.data.bidi import Bidi, resolve_bidi
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.columns import parse_columns
-from ocrsearch.data.leaks import describe_leaks
-from ocrsearch.data.options import DataOptions
+from ocrsearch.core.errors import DataError, OptionError
+from ocrsearch.core.files import home_path, real_path
+from ocrsearch.data.charset import Bidi, Charset, resolve_bidi
+from ocrsearch.data.checks import (
+    BadSample,
+    Progress,
+    describe_leaks,
+    first_reasons,
+    is_usable,
+    picture_or_reason,
+    read_usable,
+    without_unknown,
+)
+from ocrsearch.data.formats.files import parse_columns
+from ocrsearch.data.images.reading import digest_image
+from ocrsearch.data.options import DataOptions, read_samples
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
-from ocrsearch.data.specs import read_samples
-from ocrsearch.data.split_file import apply_splits
 from ocrsearch.data.splits import (
+    apply_splits,
     assign_splits,
     by_split,
     count_rare,
@@ -32,17 +46,9 @@ from ocrsearch.data.splits import (
     group_key,
     take_share,
 )
-from ocrsearch.data.usable import (
-    BadSample,
-    Progress,
-    first_reasons,
-    is_usable,
-    picture_or_reason,
-    read_usable,
-    without_unknown,
-)
-from ocrsearch.errors import DataError, OptionError
-from ocrsearch.files import home_path
+from ocrsearch.data.synthesis.digits import RECIPE as BUILT_IN_STRINGS
+from ocrsearch.data.synthesis.recipe import SKLEARN_DIGITS, DigitsRecipe
+from ocrsearch.data.synthesis.synthesizer import Drawing
 
 logger = logging.getLogger(__name__)
 
@@ -333,3 +339,81 @@ def _fingerprint(splits: dict[Split, LabelledImages], bidi: Bidi, *, is_fresh: b
         digest.update(json.dumps([split, part.texts, part.images.shapes]).encode())
         digest.update(np.ascontiguousarray(part.images.pixels).tobytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Added:
+    """What is added.
+
+    Attributes:
+        usable: samples of the training split, and their pictures.
+        bad: those that were left out.
+        fresh: see ``fresh_recipe``.
+    """
+
+    usable: list[tuple[Sample, GrayImage]]
+    bad: list[BadSample]
+    fresh: dict[str, Any] | None
+
+
+def read_added(
+    spec: str,
+    options: DataOptions,
+    held_out: Sequence[tuple[Sample, GrayImage]],
+    progress: Progress | None = None,
+) -> Added:
+    """Read what ``options.add`` names, if it names anything.
+
+    All of a data set is taken but its own validation and test splits, and but what is also in
+    those of the data that it is added to.
+
+    Args:
+        spec: of the data that it is added to.
+        options: of that data.
+        held_out: validation and test samples of that data.
+        progress: told how many pictures are read.
+
+    Raises:
+        DataError: see ``read_samples`` and ``read_usable``; nothing is left to train on, or it is
+            made of the data itself, parted in another way.
+    """
+    if not options.add:
+        return Added([], [], None)
+    where = f"--add {options.add}"
+    samples = [
+        replace(sample, name=f"added/{sample.name}", split="train")
+        for sample in read_samples(options.add)
+        if sample.split in (None, "train") and (options.keep_err or not sample.doubtful)
+    ]
+    samples = without_controls(samples, options.bidi)
+    _check_source(where, samples, spec, options)
+    readable, bad = read_usable(where, samples, options.max_bad, progress, len(samples))
+    held = {digest_image(image): sample for sample, image in held_out}
+    usable = []
+    for sample, image in readable:
+        if twin := held.get(digest_image(image)):
+            reason = f"{sample.name}: the picture of {twin.name} in the {twin.split} split"
+            bad.append(BadSample(sample.name, reason))
+        else:
+            usable.append((sample, image))
+    if not usable:
+        raise DataError(f"{where}: of {len(samples)} samples none is left to train on")
+    return Added(usable, bad, fresh_recipe(samples))
+
+
+def _check_source(where: str, samples: Sequence[Sample], spec: str, options: DataOptions) -> None:
+    """Refuse to make pictures of the data's own ones where other ones of them are held out."""
+    image = samples[0].image if samples else None
+    recipe = image.synthesizer.recipe if isinstance(image, Drawing) else None
+    if not isinstance(recipe, DigitsRecipe) or _path(recipe.source) != _path(spec):
+        return
+    seed = BUILT_IN_STRINGS.seed if spec == SKLEARN_DIGITS else options.split_seed
+    if options.splits or options.group or recipe.seed != seed:
+        raise DataError(
+            f"{where}: made of the pictures of {spec}, of which it must hold out the same: write "
+            f"seed: {seed} into the recipe, and give neither --splits nor --group"
+        )
+
+
+def _path(spec: str) -> Path:
+    return real_path(home_path(spec.rpartition(":")[2]))

@@ -13,16 +13,36 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrsearch.config import ImageConfig
-from ocrsearch.data.bidi import has_rtl, is_mixed
-from ocrsearch.data.frames import characters_may_be_stacked, count_unfit, frames_needed
-from ocrsearch.data.gray import is_blank
-from ocrsearch.data.images import digest_image, open_image, picture_of, to_gray
-from ocrsearch.data.samples import SPLITS, Drawable, GrayImage, Sample, Split
+from ocrsearch.core.config import ImageConfig
+from ocrsearch.core.errors import ImageError
+from ocrsearch.core.machine import n_reading_threads
+from ocrsearch.data.charset import has_rtl, is_mixed
+from ocrsearch.data.checks import (
+    BLANK,
+    BadSample,
+    Progress,
+    label_problem,
+)
+from ocrsearch.data.images.gray import is_blank
+from ocrsearch.data.images.lines import (
+    characters_may_be_stacked,
+    count_unfit,
+    frames_needed,
+)
+from ocrsearch.data.images.reading import (
+    digest_image,
+    open_image,
+    picture_of,
+    to_gray,
+)
+from ocrsearch.data.samples import (
+    SPLITS,
+    Drawable,
+    GrayImage,
+    Sample,
+    Split,
+)
 from ocrsearch.data.splits import RareSymbols, count_rare
-from ocrsearch.data.usable import BLANK, BadSample, Progress, label_problem
-from ocrsearch.errors import ImageError
-from ocrsearch.machine import n_reading_threads
 
 HEIGHTS = (24, 32, 40, 48, 64)
 """Input heights at which it is counted how many labels would not fit."""

@@ -14,7 +14,11 @@ from typing import Any, Literal, Protocol, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrsearch.data.bidi import has_controls, remove_controls, resolve_bidi
+from ocrsearch.data.charset import (
+    has_controls,
+    remove_controls,
+    resolve_bidi,
+)
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -1,22 +1,33 @@
-"""Splits: those that a data set gives, those of a file, or 80/10/10 by seed.
+"""Splits: given by a dataset or a file, or drawn 80/10/10 from a seed.
+
+Splits: those that a data set gives, those of a file, or 80/10/10 by seed.
 
 What belongs together stays together: a split is drawn by whole groups, of a writer, a form, a
 letter; a sample without a group is one of its own. A symbol that only one group has must be
 learned to be read: such groups are drawn for no other split than training, unless there are so
 many of them that a split would have less than half of its samples.
+
+Files that say the split of each sample: a table with columns ``name``, ``split``, ``group``.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from ocrsearch.data.patterns import search_names
+from ocrsearch.core.errors import DataError
+from ocrsearch.core.files import write_text_file
+from ocrsearch.core.escaping import plain_cell, quoted, spreadsheet_cell
+from ocrsearch.core.untrusted import search_names
+from ocrsearch.data.formats.files import read_split
+from ocrsearch.data.formats.tables import read_rows
 from ocrsearch.data.samples import SPLITS, Sample, Split
-from ocrsearch.errors import DataError
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -328,3 +339,69 @@ def _take_more(
 def _size(groups: Sequence[_Group], numbers: Iterable[int]) -> int:
     """Return how many samples some groups have."""
     return sum(len(groups[i].ids) for i in numbers)
+
+
+COLUMNS = ("name", "split", "group")
+
+
+def write_splits(samples: Sequence[Sample], path: Path) -> None:
+    """Write the splits and groups of samples; the file appears whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows((_cell(s.name), s.split or "", _cell(s.group or "")) for s in samples)
+    try:
+        write_text_file(path, text.getvalue())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
+    """Return the samples with the splits and groups of a file, without those it leaves out.
+
+    Args:
+        samples: of the data that the file is about.
+        path: a table with commas; a sample with an empty split is left out. The column group
+            may be missing, and what else it names is not looked at.
+
+    Raises:
+        DataError: the file cannot be read, or does not name a sample.
+    """
+    rows = {
+        plain_cell(row["name"] or ""): (
+            read_split(row["split"], f"{path}: line {line}"),
+            plain_cell(row.get("group") or ""),
+        )
+        for line, row in read_rows(path, ("name", "split"))
+    }
+    missing = [s.name for s in samples if _key(s.name) not in rows]
+    if missing:
+        raise DataError(
+            f"{path} does not name {len(missing)} of {len(samples)} samples, first "
+            f"{quoted(missing[0])}; write it anew with 'ocrsearch data split', or add them with an "
+            "empty split to leave them out",
+            "splits",
+        )
+    found = [(s, *rows[_key(s.name)]) for s in samples]
+    return [replace(s, split=split, group=group or s.group) for s, split, group in found if split]
+
+
+def is_splits_file(path: Path) -> bool:
+    """Whether a file is a table with the columns that splits need."""
+    try:
+        return bool(read_rows(path, ("name", "split")))
+    except DataError:
+        return False
+
+
+def _key(name: str) -> str:
+    """Return a name, or a group found in one, as it can be written: it need not be Unicode."""
+    return name.encode(errors="backslashreplace").decode().replace("\r", "\\r")
+
+
+def _cell(name: str) -> str:
+    return spreadsheet_cell(_key(name))

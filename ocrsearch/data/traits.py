@@ -12,11 +12,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.config import FRAME_STRIDE
-from ocrsearch.data.bidi import has_rtl
+from ocrsearch.core.config import FRAME_STRIDE
+from ocrsearch.data.charset import has_rtl
 from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.frames import characters_may_be_stacked, frames_needed
-from ocrsearch.data.ink import gray_ends, has_ruling, ink_box, ink_is_light, ink_mask
+from ocrsearch.data.images.gray import (
+    gray_ends,
+    has_ruling,
+    ink_box,
+    ink_is_light,
+    ink_mask,
+)
+from ocrsearch.data.images.lines import characters_may_be_stacked, frames_needed
 from ocrsearch.data.samples import GrayImage
 
 N_SAMPLED = 300

@@ -10,9 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ocrsearch.config import FRAME_STRIDE, ClassifierConfig
-from ocrsearch.models.dropout import Dropout
-from ocrsearch.models.encoder import ConvTower
+from ocrsearch.core.config import FRAME_STRIDE, ClassifierConfig
+from ocrsearch.models.encoder import ConvTower, Dropout
 from ocrsearch.models.layers import N_BINS
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ocrsearch.config import (
+from ocrsearch.core.config import (
     FRAME_STRIDE,
     ClassifierConfig,
     Config,
@@ -22,7 +22,7 @@ from ocrsearch.config import (
     Seq2SeqConfig,
     TowerConfig,
 )
-from ocrsearch.errors import InfeasibleError
+from ocrsearch.core.errors import InfeasibleError
 
 MIN_ROWS = 2
 """The height of the feature map is halved until it has no more rows than this."""

@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ocrsearch.core.errors import (
+    BundleError,
+    DataError,
+    OcrSearchError,
+)
+from ocrsearch.core.files import file_problem
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DataOptions, given_options
-from ocrsearch.data.specs import read_samples, same_data
-from ocrsearch.data.split_file import is_splits_file
-from ocrsearch.errors import BundleError, DataError, OcrSearchError
-from ocrsearch.files import file_problem
+from ocrsearch.data.options import DataOptions, given_options, read_samples, same_data
+from ocrsearch.data.splits import is_splits_file
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,9 @@
 """Model files and weights of trials: read whole and checked, running no code from them.
 
+Plain values from a file, which may be of any kind, number and depth.
+
+Model files and weights of trials: read whole and checked, running no code from them.
+
 Nothing in a file is trusted: all values are validated here, and names, shapes and types of the
 weights are compared with the network of the configuration before that is built.
 """
@@ -14,16 +18,49 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ocrsearch.config import Config
+from ocrsearch.core.config import Config
+from ocrsearch.core.errors import BundleError, OcrSearchError
+from ocrsearch.core.explain import shown
+from ocrsearch.core.escaping import printable
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import BundleError, OcrSearchError
-from ocrsearch.explain import shown
-from ocrsearch.models.factory import outline
+from ocrsearch.models.architecture import outline
 from ocrsearch.models.layers import MAX_PARAMETERS
-from ocrsearch.printable import printable
 from ocrsearch.training.checkpoint import load_tensors
-from ocrsearch.training.plain_values import plain_problem
+
+MAX_VALUES = 1_000_000
+MAX_TEXT = 100_000
+"""Longest text, in characters."""
+
+MAX_DEPTH = 20
+
+
+def plain_problem(value: Any) -> str | None:
+    """Return the reason why a value is not plain, or None if it is.
+
+    Plain are texts, numbers, true, false and nothing, and lists and dictionaries with text keys
+    of these. A list that holds another many times counts as many times, and the texts together
+    may not have more than MAX_VALUES characters.
+    """
+    left, waiting = MAX_VALUES, [(value, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        left -= 1 + (len(item) if isinstance(item, str) else 0)
+        if left < 0 or depth > MAX_DEPTH:
+            return "too many values" if left < 0 else "too deeply nested"
+        if isinstance(item, str) and (len(item) > MAX_TEXT or "\0" in item):
+            return "a text that is too long or has null characters"
+        if isinstance(item, dict):
+            if not all(isinstance(key, str) for key in item):
+                return "a key that is not text"
+            waiting += [(child, depth + 1) for pair in item.items() for child in pair]
+        elif isinstance(item, list | tuple):
+            left -= len(item)
+            waiting += [(child, depth + 1) for child in item] if left > 0 else []
+        elif item is not None and not isinstance(item, str | int | float):
+            return f"a {type(item).__name__} among plain values"
+    return None
+
 
 FORMAT = "ocrsearch model"
 VERSION = 7

@@ -1,4 +1,8 @@
-"""A training in a folder: every epoch is saved before it is told of, and it goes on from there.
+"""Resumable training: a checkpoint is saved before each epoch is reported.
+
+What a trained network reads worst in its validation split, as one picture.
+
+A training in a folder: every epoch is saved before it is told of, and it goes on from there.
 
 At most the epoch in progress is lost, whatever happens. The search's workers and ``train`` both
 train through this. With folds a trial is several trainings, one after the other, whose epochs are
@@ -13,15 +17,49 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.config import Config
-from ocrsearch.errors import BundleError, CheckpointError, TrainingError
-from ocrsearch.memory import is_out_of_memory
+from ocrsearch.core.config import Config
+from ocrsearch.core.errors import BundleError, CheckpointError, TrainingError
+from ocrsearch.core.machine import is_out_of_memory
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.sheets import contact_sheet, write_sheet
+from ocrsearch.evaluation.metrics import EditCounts, count_edits, rates, read_counts, save_counts
+from ocrsearch.evaluation.reading import read_lines
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.epochs import Epochs, epochs_result
-from ocrsearch.training.metrics import EditCounts, count_edits, rates, read_counts, save_counts
+from ocrsearch.training.model_file import read_recogniser
+from ocrsearch.training.records import BEST, LAST, VALIDATED, Epochs, epochs_result, fold_folder
 from ocrsearch.training.trainer import EpochReport, Trainer
-from ocrsearch.training.trial_files import BEST, LAST, VALIDATED, fold_folder
+
+N_WORST = 10
+
+
+def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Path) -> None:
+    """Write the worst errors of the best epoch of a training; nothing if it has none.
+
+    The trainer's network has the weights of that epoch afterwards.
+
+    Args:
+        trainer: trainer at its end.
+        val: validation samples of the training.
+        weights: file of the best weights.
+        output: image to write.
+    """
+    trainer.network.load_state_dict(read_recogniser(weights).weights)
+    lines = trainer.val_lines
+    reading = read_lines(trainer.network, trainer.architecture, lines, trainer.device)
+    errors = []
+    for i, (text, hypothesis) in enumerate(zip(val.texts, reading.hypotheses, strict=True)):
+        read = trainer.charset.decode(hypothesis.ids)
+        if read != text:
+            share = Levenshtein.distance(text, read) / max(1, len(text))
+            errors.append(
+                (-share, -hypothesis.confidence, i, f"{text} read as {read or 'nothing'}")
+            )
+    if errors:
+        worst = sorted(errors)[:N_WORST]
+        write_sheet(contact_sheet([(val.images[i], label) for _, _, i, label in worst]), output)
+
 
 RECORDED = ("epoch", "train_loss", "val_loss", "is_best", "learning_rate", "seconds")
 """Attributes of an epoch's report that its record has beside the error rates."""

@@ -24,8 +24,8 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
 from ocrsearch.models.layers import count_multiply_adds, list_layers
-from ocrsearch.search.distributions import Scalar
-from ocrsearch.search.space import Space
+from ocrsearch.spaces.distributions import Scalar
+from ocrsearch.spaces.space import Space
 
 SUMMARY_EPOCHS = (3, 5, 8, 12, 20, 30, 45)
 """The forest looks for configurations whose best losses at these epochs are alike."""

@@ -14,12 +14,12 @@ from typing import Annotated
 import optuna
 import typer
 
-from ocrsearch.config import Config
+from ocrsearch.core.config import Config
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.dataset_files import open_dataset, save_dataset
 from ocrsearch.data.options import DataOptions
-from ocrsearch.search.space import Values
-from ocrsearch.search.space_reading import load_space
+from ocrsearch.data.prepared import open_dataset, save_dataset
+from ocrsearch.spaces.reading import load_space
+from ocrsearch.spaces.space import Values
 
 COLUMNS = ("configuration", "epoch", "cer", "val_loss", "exact", "seconds", "values")
 
@@ -70,7 +70,7 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     import cv2
     import torch
 
-    from ocrsearch.training.precision import faster_precision
+    from ocrsearch.training.device import faster_precision
     from ocrsearch.training.trainer import Trainer
 
     torch.set_num_threads(1)

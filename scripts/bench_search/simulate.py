@@ -23,8 +23,8 @@ from outcome_figures import write_page
 from outcomes import Outcome, compare, describe, load_outcomes, save_outcomes
 from simulated_search import METHODS, Moment, Search, run_search
 
-from ocrsearch.search.space import Space
-from ocrsearch.search.space_reading import load_space
+from ocrsearch.spaces.reading import load_space
+from ocrsearch.spaces.space import Space
 
 ROUGHNESS_WORLDS = range(5)
 

@@ -18,14 +18,9 @@ import numpy as np
 import optuna
 from curve_model import Curve, CurveModel
 
-from ocrsearch.config import Config, flatten
+from ocrsearch.core.config import Config, flatten
 from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.search import coordinator as coordinator_module
-from ocrsearch.search import promotion
-from ocrsearch.search.coordinator import Coordinator
-from ocrsearch.search.engines.events import Answer, EpochDone, Event, Job, Machine, TrialDone
-from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.settings import (
+from ocrsearch.spaces.settings import (
     HalvingSettings,
     MedianSettings,
     NoPruner,
@@ -33,10 +28,26 @@ from ocrsearch.search.settings import (
     PrunerSettings,
     SamplerName,
 )
-from ocrsearch.search.space import Space
-from ocrsearch.search.status import Limits
-from ocrsearch.search.study import ConfigurationStudy, open_study, rank
-from ocrsearch.training.epochs import Epochs
+from ocrsearch.spaces.space import Space
+from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.study import (
+    ConfigurationStudy,
+    open_study,
+    rank,
+)
+from ocrsearch.training.records import Epochs
+from ocrsearch.tuning import coordinator as coordinator_module
+from ocrsearch.tuning import promotion
+from ocrsearch.tuning.coordinator import Coordinator
+from ocrsearch.tuning.engines.events import (
+    Answer,
+    EpochDone,
+    Event,
+    Job,
+    Machine,
+    TrialDone,
+)
+from ocrsearch.tuning.status import Limits
 
 
 @dataclass(frozen=True)

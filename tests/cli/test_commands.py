@@ -20,16 +20,16 @@ import pandas as pd
 import pytest
 import torch
 
-from ocrsearch.deploy.bundle import save_bundle
-from ocrsearch.deploy.predictor import load
-from ocrsearch.search.database import open_storage
-from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space_reading import parse_space
-from ocrsearch.search.study import open_study
+from ocrsearch.inference.bundle import save_bundle
+from ocrsearch.inference.predictor import load
+from ocrsearch.spaces.reading import parse_space
+from ocrsearch.studies.database import open_storage
+from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.study import open_study
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.inference.bundle import Bundle
     from tests.conftest import CommandResult, StudyDb
 
 Command = Callable[..., "CommandResult"]
@@ -492,7 +492,7 @@ def test_ctrl_c_ends_with_130(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ocrsearch.results.query.list_studies", interrupted)
+    monkeypatch.setattr("ocrsearch.studies.results.list_studies", interrupted)
     result = command("studies", "list", "--storage", study_db.url)
     assert result.code == 130
     assert "Traceback" not in result.err
@@ -504,7 +504,7 @@ def test_our_own_mistake_is_one_line_too(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("ocrsearch.results.query.list_studies", broken)
+    monkeypatch.setattr("ocrsearch.studies.results.list_studies", broken)
     result = command("studies", "list", "--storage", study_db.url)
     assert result.code == 1
     assert result.err == (

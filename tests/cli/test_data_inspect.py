@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.data.images import read_image
+from ocrsearch.data.images.reading import read_image
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.data.digits import make_digits
-from ocrsearch.data.images import read_image
+from ocrsearch.core.errors import DataError, OptionError
+from ocrsearch.data.images.reading import read_image
+from ocrsearch.data.options import read_samples
 from ocrsearch.data.samples import Sample
-from ocrsearch.data.saving import save_images
-from ocrsearch.data.specs import read_samples
-from ocrsearch.errors import DataError, OptionError
+from ocrsearch.data.sheets import save_images
+from ocrsearch.data.synthesis.digits import make_digits
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from ocrsearch.data.dataset import load_split
-from ocrsearch.data.formats import FORMATS
+from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.options import DataOptions
 
 if TYPE_CHECKING:

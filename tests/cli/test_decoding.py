@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrsearch.deploy import fusion_weights
-from ocrsearch.deploy.bundle import save_bundle
-from ocrsearch.deploy.fusion_weights import FusionWeights
-from ocrsearch.models.ngrams import load_ngrams
+from ocrsearch.inference.bundle import save_bundle
+from ocrsearch.models.decoding.ngrams import load_ngrams
+from ocrsearch.workflows import language_model as fusion_weights
+from ocrsearch.workflows.language_model import FusionWeights
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.inference.bundle import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]

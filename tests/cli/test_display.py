@@ -18,8 +18,12 @@ from ocrsearch.cli.display import (
     render,
     search_display,
 )
-from ocrsearch.config import Config
-from ocrsearch.search.status import Limits, Running, Status
+from ocrsearch.core.config import Config
+from ocrsearch.tuning.status import (
+    Limits,
+    Running,
+    Status,
+)
 
 
 def shown(status: Status, width: int = 120) -> str:

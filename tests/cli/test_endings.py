@@ -14,7 +14,7 @@ import pytest
 
 import ocrsearch.cli
 from ocrsearch.cli.endings import _refuse_empty
-from ocrsearch.errors import OptionError
+from ocrsearch.core.errors import OptionError
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -84,7 +84,7 @@ def test_ctrl_c_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -
     def interrupt(url: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ocrsearch.results.query.list_studies", interrupt)
+    monkeypatch.setattr("ocrsearch.studies.results.list_studies", interrupt)
     result = command("studies", "list")
     assert (result.code, result.out, result.err) == (130, "", "ocrsearch: interrupted\n")
 
@@ -109,7 +109,7 @@ def test_ctrl_c_in_a_program_at_work(where: str) -> None:
     script = f"""
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import ocrsearch.results.query as query
+import ocrsearch.studies.results as query
 
 def list_studies(url):
     {where}

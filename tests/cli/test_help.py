@@ -13,7 +13,7 @@ import typer.main
 from typer.core import TyperGroup
 
 from ocrsearch.cli.app import PROGRAM, app
-from ocrsearch.errors import StudyError
+from ocrsearch.core.errors import StudyError
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -148,7 +148,7 @@ def test_a_search_of_the_built_in_digits_says_so(
         progress(2, 2)
         raise StudyError("the end")
 
-    monkeypatch.setattr("ocrsearch.search.api.search", search)
+    monkeypatch.setattr("ocrsearch.tuning.api.search", search)
     (tmp_path / "s.yaml").write_text("images: {height: 16}")
     said = ["note: no --data given: searching the built-in digits", "2 pictures read"]
     assert command("run", "--space", "s.yaml").err.splitlines()[:-1] == said

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ocrsearch.config import Config
-from ocrsearch.deploy.bundle import load_bundle, save_bundle
-from ocrsearch.models.factory import n_parameters
+from ocrsearch.core.config import Config
+from ocrsearch.inference.bundle import load_bundle, save_bundle
+from ocrsearch.models.architecture import n_parameters
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.inference.bundle import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]

@@ -12,8 +12,14 @@ import pytest
 
 import ocrsearch.cli
 from ocrsearch.cli.app import main
-from ocrsearch.cli.output import can_redraw, echo, error_line, print_json, show_table
-from ocrsearch.explain import config_paths
+from ocrsearch.cli.output import (
+    can_redraw,
+    echo,
+    error_line,
+    print_json,
+    show_table,
+)
+from ocrsearch.core.explain import config_paths
 
 
 def test_printed_lines_and_tables_are_harmless(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocrsearch.files import output_problem
-from ocrsearch.results import query
+from ocrsearch.core.files import output_problem
+from ocrsearch.studies import results as query
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -128,7 +128,7 @@ def reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         best = found(*arguments)
         return replace(best, value=1.0, metrics={**best.metrics, "exact": 0.0, "cer": 1.0})
 
-    monkeypatch.setattr("ocrsearch.results.query.best_trial", best_trial)
+    monkeypatch.setattr("ocrsearch.studies.results.best_trial", best_trial)
 
 
 @pytest.mark.usefixtures("reads_nothing")

@@ -12,9 +12,9 @@ import pytest
 
 from ocrsearch.cli import run
 from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
-from ocrsearch.cli.pasted import our_command
-from ocrsearch.search.api import SearchResult
-from ocrsearch.search.status import Limits, Status
+from ocrsearch.cli.output import our_command
+from ocrsearch.tuning.api import SearchResult
+from ocrsearch.tuning.status import Limits, Status
 
 PACKAGE = Path(run.__file__).parents[1]
 

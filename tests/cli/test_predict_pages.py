@@ -12,11 +12,15 @@ import pytest
 from PIL import Image
 
 from ocrsearch.data.samples import GrayImage
-from ocrsearch.deploy.bundle import save_bundle
-from ocrsearch.deploy.predictor import Prediction, Predictor, load
+from ocrsearch.inference.bundle import save_bundle
+from ocrsearch.inference.predictor import (
+    Prediction,
+    Predictor,
+    load,
+)
 
 if TYPE_CHECKING:
-    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.inference.bundle import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]

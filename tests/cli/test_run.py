@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.search import api
-from ocrsearch.search.status import Limits, Status
+from ocrsearch.tuning import api
+from ocrsearch.tuning.status import Limits, Status
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

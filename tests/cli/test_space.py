@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import ocrsearch
-from ocrsearch.errors import OptionError
-from ocrsearch.search.ready import ready_spaces
-from ocrsearch.search.space_reading import load_space, space_from_dict
+from ocrsearch.core.errors import OptionError
+from ocrsearch.spaces.reading import load_space, space_from_dict
+from ocrsearch.spaces.suggestion import ready_spaces
 from tests.conftest import SPACE_YAML
 
 if TYPE_CHECKING:

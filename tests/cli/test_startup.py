@@ -79,9 +79,9 @@ for arguments in {calls!r}:
 @pytest.mark.parametrize(
     "modules",
     [
-        "ocrsearch.config, ocrsearch.search.space",
-        "ocrsearch.data.dataset, ocrsearch.results.query",
-        "ocrsearch.search.api, ocrsearch.search.coordinator, ocrsearch.cli.display",
+        "ocrsearch.core.config, ocrsearch.spaces.space",
+        "ocrsearch.data.dataset, ocrsearch.studies.results",
+        "ocrsearch.tuning.api, ocrsearch.tuning.coordinator, ocrsearch.cli.display",
     ],
 )
 def test_what_needs_no_tensors_loads_no_torch(modules: str) -> None:

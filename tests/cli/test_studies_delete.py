@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrsearch.search.database import study_folder
-from ocrsearch.search.identity import IDENTITY, Identity, write_identity
-from ocrsearch.search.study import study_lock
+from ocrsearch.studies.database import study_folder
+from ocrsearch.studies.ownership import (
+    IDENTITY,
+    Identity,
+    write_identity,
+)
+from ocrsearch.studies.study import study_lock
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb

@@ -11,8 +11,12 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from ocrsearch.cli.train_display import LiveDisplay, describe_epoch, describe_left
-from ocrsearch.deploy.bundle import load_bundle
+from ocrsearch.cli.display import (
+    LiveTrainDisplay,
+    describe_epoch,
+    describe_left,
+)
+from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.training.trainer import EpochReport, Trainer
 
 if TYPE_CHECKING:
@@ -185,7 +189,7 @@ def test_the_bar() -> None:
     console = Console(file=out, force_terminal=True, width=200)
     columns = TextColumn("{task.description}"), TextColumn("{task.fields[text]}")
     with Progress(*columns, console=console) as progress:
-        display = LiveDisplay(progress)
+        display = LiveTrainDisplay(progress)
         display.reading(1, 120)
         display.reading(120, 120)
         display.note("something [of note]")

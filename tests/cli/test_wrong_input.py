@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from ocrsearch.search.engines.events import WorkerRefused
+from ocrsearch.tuning.engines.events import WorkerRefused
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -75,7 +75,7 @@ def search(
 ) -> Callable[..., CommandResult]:
     """Run ``ocrsearch run`` in an empty folder, without workers; later options win."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ocrsearch.search.api.LocalEngine", RefusingEngine)
+    monkeypatch.setattr("ocrsearch.tuning.api.LocalEngine", RefusingEngine)
     space = tmp_path / "space.yaml"
     space.write_text("images: {height: {int: [16, 32]}}")
     return lambda *arguments: command("run", "--space", space, *arguments)

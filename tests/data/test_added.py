@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrsearch.config import ImageConfig
-from ocrsearch.data.dataset import Dataset, load_dataset, load_split
-from ocrsearch.data.dataset_files import open_dataset, save_dataset
-from ocrsearch.data.epochs import Epochs, training_epochs
-from ocrsearch.data.lines import Line, scaled_lines
+from ocrsearch.core.config import ImageConfig
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.batches import Epochs, training_epochs
+from ocrsearch.data.dataset import (
+    Dataset,
+    load_dataset,
+    load_split,
+)
+from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.data.options import DataOptions
+from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import Sample
-from ocrsearch.errors import DataError
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30
@@ -141,7 +145,7 @@ def test_what_is_marked_as_wrong_is_not_added(own: str, monkeypatch: pytest.Monk
     image = np.zeros((20, 24), np.uint8)
     image[5:] = 200
     samples = [Sample(f"{i}", image + i, "1", doubtful=i == 0) for i in range(3)]
-    monkeypatch.setattr("ocrsearch.data.added.read_samples", lambda spec: samples)
+    monkeypatch.setattr("ocrsearch.data.dataset.read_samples", lambda spec: samples)
     names = [load(own, "more", keep_err=keep).splits["train"].names[N_OWN:] for keep in (0, 1)]
     assert names == [["added/1", "added/2"], ["added/0", "added/1", "added/2"]]
 

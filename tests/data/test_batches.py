@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrsearch.config import FRAME_STRIDE, AugmentConfig
+from ocrsearch.core.config import FRAME_STRIDE, AugmentConfig
 from ocrsearch.data.batches import (
     BUCKET_PX,
     Batch,
@@ -19,7 +19,7 @@ from ocrsearch.data.batches import (
     training_batches,
     width_sorted_batches,
 )
-from ocrsearch.data.lines import Line
+from ocrsearch.data.images.lines import Line
 
 HEIGHT = 16
 

@@ -10,7 +10,7 @@ from bidi import get_display
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ocrsearch.data.bidi import (
+from ocrsearch.data.charset import (
     Bidi,
     has_rtl,
     is_mixed,

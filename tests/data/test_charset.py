@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrsearch.data.bidi import Bidi
-from ocrsearch.data.charset import MAX_SYMBOLS, Charset
-from ocrsearch.errors import DataError
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.charset import MAX_SYMBOLS, Bidi, Charset
 
 
 @given(st.lists(st.text()))

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrsearch.data.dataset import PackedImages, load_dataset, load_split
-from ocrsearch.data.dataset_files import open_dataset, save_dataset
-from ocrsearch.data.images import MAX_STORED_HEIGHT_PX
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.checks import BadSample
+from ocrsearch.data.dataset import (
+    PackedImages,
+    load_dataset,
+    load_split,
+)
+from ocrsearch.data.images.reading import MAX_STORED_HEIGHT_PX
 from ocrsearch.data.options import DataOptions
+from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import SPLITS
-from ocrsearch.data.usable import BadSample
-from ocrsearch.errors import DataError
 
 N = 30
 

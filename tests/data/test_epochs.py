@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocrsearch.config import ImageConfig
+from ocrsearch.core.config import ImageConfig
+from ocrsearch.data.batches import Epochs, training_epochs
 from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.epochs import Epochs, training_epochs
-from ocrsearch.data.lines import Line, scaled_lines
+from ocrsearch.data.images.lines import Line, scaled_lines
 
 IMAGES = ImageConfig(height=24)
 N = 25

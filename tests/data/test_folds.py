@@ -12,13 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrsearch.core.errors import SpaceError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
-from ocrsearch.data.dataset_files import open_dataset, save_dataset
-from ocrsearch.data.folds import count_folds, fold_dataset, without_validation
+from ocrsearch.data.dataset import (
+    Dataset,
+    LabelledImages,
+    PackedImages,
+)
+from ocrsearch.data.prepared import (
+    count_folds,
+    fold_dataset,
+    open_dataset,
+    save_dataset,
+    without_validation,
+)
 from ocrsearch.data.samples import Sample
 from ocrsearch.data.splits import draw_folds
-from ocrsearch.errors import SpaceError
 
 
 def part(texts: Sequence[str], first: int = 0, groups: Sequence[str | None] = ()) -> LabelledImages:

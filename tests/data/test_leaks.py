@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrsearch.data.leaks import describe_leaks
-from ocrsearch.data.samples import GrayImage, Sample, Split
+from ocrsearch.data.checks import describe_leaks
+from ocrsearch.data.samples import (
+    GrayImage,
+    Sample,
+    Split,
+)
 
 
 def pair(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from ocrsearch.core.errors import OptionError
 from ocrsearch.data.options import DataOptions
-from ocrsearch.errors import OptionError
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocrsearch.config import Config
-from ocrsearch.data.images import scale_image
-from ocrsearch.data.preprocess import prepare_image
-from ocrsearch.data.preview import N_AUGMENTED, preview_sheet
+from ocrsearch.core.config import Config
+from ocrsearch.data.images.lines import prepare_image
+from ocrsearch.data.images.reading import scale_image
 from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.sheet import SHEET_WIDTH_PX
+from ocrsearch.data.sheets import N_AUGMENTED, SHEET_WIDTH_PX, preview_sheet
 
 
 def picture(height: int = 32, width: int = 96, seed: int = 0) -> GrayImage:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocrsearch.data.images import read_image
-from ocrsearch.data.sheet import (
+from ocrsearch.data.images.reading import read_image
+from ocrsearch.data.sheets import (
     GAP_PX,
     PAPER,
     PICTURE_HEIGHT_PX,

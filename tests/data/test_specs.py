@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from ocrsearch.data.specs import data_name, data_spec, read_samples, same_data
-from ocrsearch.errors import DataError
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.options import (
+    data_name,
+    data_spec,
+    read_samples,
+    same_data,
+)
 
 
 @pytest.mark.parametrize(

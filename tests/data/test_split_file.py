@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ocrsearch.core.errors import DataError
 from ocrsearch.data.samples import Sample, Split
-from ocrsearch.data.split_file import apply_splits, write_splits
-from ocrsearch.errors import DataError
+from ocrsearch.data.splits import apply_splits, write_splits
 
 
 def sample(name: str, split: Split | None = None, group: str | None = None) -> Sample:

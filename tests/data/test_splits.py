@@ -12,7 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrsearch.data.samples import SPLITS, Sample, Split
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.samples import (
+    SPLITS,
+    Sample,
+    Split,
+)
 from ocrsearch.data.splits import (
     RareSymbols,
     assign_splits,
@@ -23,7 +28,6 @@ from ocrsearch.data.splits import (
     group_key,
     take_share,
 )
-from ocrsearch.errors import DataError
 
 ALPHABET = "abcdefghij"
 

@@ -7,7 +7,11 @@ import pytest
 
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.traits import N_SAMPLED, Traits, measure_traits
+from ocrsearch.data.traits import (
+    N_SAMPLED,
+    Traits,
+    measure_traits,
+)
 
 
 def bars(height: int = 40, width: int = 120, left: int = 20, right: int = 100) -> GrayImage:

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.models.automaton import Automaton
 from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.language_model import LanguageModel
-from ocrsearch.models.lexicon import Lexicon
-from ocrsearch.models.ngrams import count_ngrams
+from ocrsearch.models.decoding.automata import Automaton, Lexicon
+from ocrsearch.models.decoding.language_model import LanguageModel
+from ocrsearch.models.decoding.ngrams import count_ngrams
 
 Text = tuple[int, ...]
 CHARSET = Charset("ab ")

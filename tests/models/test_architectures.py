@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ocrsearch.config import (
+from ocrsearch.core.config import (
     ARCHITECTURE_NAMES,
     FRAME_STRIDE,
     AugmentConfig,
@@ -30,11 +30,16 @@ from ocrsearch.config import (
 )
 from ocrsearch.data.batches import Batch, collate
 from ocrsearch.data.dataset import Dataset
-from ocrsearch.data.lines import Line, scaled_lines
+from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.models import encoder as encoder_module
+from ocrsearch.models.architecture import (
+    ARCHITECTURES,
+    Architecture,
+    build_network,
+    n_parameters,
+)
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.decoding import Hypothesis
-from ocrsearch.models.factory import ARCHITECTURES, Architecture, build_network, n_parameters
+from ocrsearch.models.decoding.greedy import Hypothesis
 from ocrsearch.training.trainer import Trainer
 from tests.rounding import double_precision
 

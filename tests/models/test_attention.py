@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ocrsearch.config import (
+from ocrsearch.core.config import (
     FRAME_STRIDE,
     Config,
     DecoderConfig,
@@ -17,11 +17,15 @@ from ocrsearch.config import (
     ImageConfig,
     Seq2SeqConfig,
 )
-from ocrsearch.models.attention import AdditiveAttention, LocationAttention, Memory
-from ocrsearch.models.decoding import seq2seq_attention
+from ocrsearch.models.architecture import build_network
+from ocrsearch.models.decoding.greedy import seq2seq_attention
 from ocrsearch.models.encoder import Encoded, zero_padding
-from ocrsearch.models.factory import build_network
-from ocrsearch.models.seq2seq import Seq2Seq
+from ocrsearch.models.seq2seq import (
+    AdditiveAttention,
+    LocationAttention,
+    Memory,
+    Seq2Seq,
+)
 from tests.rounding import double_precision
 
 Attention = Literal["additive", "location", "none"]

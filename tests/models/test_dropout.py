@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ocrsearch.models.dropout import STEPS, Dropout
+from ocrsearch.models.encoder import STEPS, Dropout
 
 
 @pytest.mark.parametrize("p", [0.1, 0.25, 0.5, 0.9, 0.9999])

@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import FRAME_STRIDE, EncoderConfig, TowerConfig
+from ocrsearch.core.config import (
+    FRAME_STRIDE,
+    EncoderConfig,
+    TowerConfig,
+)
 from ocrsearch.models.encoder import (
     BiRnn,
     ConvTower,
@@ -16,7 +20,12 @@ from ocrsearch.models.encoder import (
     FrameNorm,
     zero_padding,
 )
-from ocrsearch.models.layers import CHANNEL_MULTIPLE, MIN_ROWS, conv_channels, pool_sizes
+from ocrsearch.models.layers import (
+    CHANNEL_MULTIPLE,
+    MIN_ROWS,
+    conv_channels,
+    pool_sizes,
+)
 from tests.rounding import double_precision
 
 SMALL = EncoderConfig(conv_depth=3, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)

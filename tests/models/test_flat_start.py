@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ocrsearch.config import FRAME_STRIDE
+from ocrsearch.core.config import FRAME_STRIDE
 from ocrsearch.data.batches import Batch
-from ocrsearch.models.flat_start import (
+from ocrsearch.models.losses import (
     BLANK_OFFSET,
     BLANK_OFFSET_STEPS,
     best_path_error,

@@ -13,9 +13,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ocrsearch.config import FRAME_STRIDE, Config
+from ocrsearch.core.config import FRAME_STRIDE, Config
 from ocrsearch.data.batches import collate
-from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters
+from ocrsearch.models.architecture import (
+    ARCHITECTURES,
+    build_network,
+    n_parameters,
+)
 from ocrsearch.models.layers import (
     LAYERS,
     Layer,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ocrsearch.config import (
+from ocrsearch.core.config import (
     FRAME_STRIDE,
     ClassifierConfig,
     Config,
@@ -24,18 +24,19 @@ from ocrsearch.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.data.batches import Batch
+from ocrsearch.models.architecture import ARCHITECTURES, build_network
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
 from ocrsearch.models.encoder import Encoded, zero_padding
-from ocrsearch.models.factory import ARCHITECTURES, build_network
-from ocrsearch.models.flat_start import flat_start_loss, suppress_blank
 from ocrsearch.models.losses import (
     COLUMN_HEAD_WEIGHT,
     SAMPLING_STEPS,
     classifier_loss,
     crnn_loss,
     ctc_loss,
+    flat_start_loss,
     seq2seq_loss,
+    suppress_blank,
 )
 from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
 

@@ -7,11 +7,21 @@ import math
 import pytest
 import torch
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.core.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    Seq2SeqConfig,
+)
 from ocrsearch.data.batches import Batch
-from ocrsearch.models import sampled
-from ocrsearch.models.factory import ARCHITECTURES, build_network
-from ocrsearch.models.sampled import Outputs, rows_of, sample_outputs
+from ocrsearch.models import crnn as sampled
+from ocrsearch.models.architecture import ARCHITECTURES, build_network
+from ocrsearch.models.crnn import (
+    Outputs,
+    rows_of,
+    sample_outputs,
+)
 
 N_SYMBOLS = 40
 SMALL = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
-from ocrsearch.search.database import open_storage
-from ocrsearch.search.facts import StudyFacts
-from ocrsearch.search.space_reading import parse_space
-from ocrsearch.search.study import PAUSED, open_study
+from ocrsearch.spaces.reading import parse_space
+from ocrsearch.studies.database import open_storage
+from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.study import PAUSED, open_study
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))  # as for a script run from there
 

@@ -12,8 +12,8 @@ import numpy as np
 import optuna
 import pytest
 
-from ocrsearch.search.space import Space
-from ocrsearch.search.space_reading import load_space
+from ocrsearch.spaces.reading import load_space
+from ocrsearch.spaces.space import Space
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "bench_search"
 sys.path.insert(0, str(FOLDER))  # as for a script that is run from there

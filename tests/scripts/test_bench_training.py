@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ocrsearch.models.factory import build_network
+from ocrsearch.models.architecture import build_network
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_training.py"
 

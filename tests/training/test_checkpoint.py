@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 import torch
 
-from ocrsearch.errors import BundleError
+from ocrsearch.core.errors import BundleError
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 
 

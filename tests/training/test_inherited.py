@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ocrsearch
+from ocrsearch.core.errors import BundleError, OptionError
 from ocrsearch.data.dataset import load_dataset, split_samples
 from ocrsearch.data.options import DataOptions
-from ocrsearch.deploy.bundle import save_bundle
-from ocrsearch.deploy.single_training import TrainOptions, train
-from ocrsearch.errors import BundleError, OptionError
-from ocrsearch.search.options import SearchOptions
+from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.training.inherited import evaluation_options, inherited_options
+from ocrsearch.tuning.options import SearchOptions
+from ocrsearch.workflows.training import TrainOptions, train
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -56,10 +56,10 @@ def loads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Loads:
     def load_dataset(data: str, options: DataOptions, progress: object = None) -> None:
         raise LoadedError(data, options)
 
-    for module in ("ocrsearch.search.api", "ocrsearch.deploy.single_training"):
+    for module in ("ocrsearch.tuning.api", "ocrsearch.workflows.training"):
         monkeypatch.setattr(f"{module}.load_dataset", load_dataset)
-    monkeypatch.setattr("ocrsearch.search.api.LocalEngine.close", lambda engine: None)
-    monkeypatch.setattr("ocrsearch.search.api.LocalEngine.__init__", lambda *args: None)
+    monkeypatch.setattr("ocrsearch.tuning.api.LocalEngine.close", lambda engine: None)
+    monkeypatch.setattr("ocrsearch.tuning.api.LocalEngine.__init__", lambda *args: None)
     monkeypatch.chdir(tmp_path)
 
     def call(function: Callable[..., object], *args: Any, **kwargs: Any) -> tuple[str, DataOptions]:

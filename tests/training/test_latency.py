@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ocrsearch.config import Config
-from ocrsearch.training.latency import measure_latency
+from ocrsearch.core.config import Config
+from ocrsearch.training.device import measure_latency
 
 CPU = torch.device("cpu")
 

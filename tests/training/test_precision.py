@@ -9,11 +9,20 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig
+from ocrsearch.core.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+)
+from ocrsearch.models.architecture import build_network
 from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.factory import build_network
-from ocrsearch.training import precision as precision_module
-from ocrsearch.training.precision import Precision, faster_precision, set_precision
+from ocrsearch.training import device as precision_module
+from ocrsearch.training.device import (
+    Precision,
+    faster_precision,
+    set_precision,
+)
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(conv_depth=3, conv_base=8, linear_width=16, hidden_size=16, dropout=0.0)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import OptimizerName, TrainingConfig
-from ocrsearch.training.schedule import (
+from ocrsearch.core.config import OptimizerName, TrainingConfig
+from ocrsearch.training.trainer import (
     FINAL_SHARE,
     OPTIMIZERS,
     Schedule,

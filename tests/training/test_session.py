@@ -10,22 +10,35 @@ import numpy as np
 import pytest
 import torch
 
-from ocrsearch.config import Config, CrnnConfig, EncoderConfig, ImageConfig, TrainingConfig
+from ocrsearch.core.config import (
+    Config,
+    CrnnConfig,
+    EncoderConfig,
+    ImageConfig,
+    TrainingConfig,
+)
+from ocrsearch.core.errors import CheckpointError
 from ocrsearch.data.dataset import Dataset
-from ocrsearch.data.folds import fold_dataset
-from ocrsearch.errors import CheckpointError
+from ocrsearch.data.prepared import fold_dataset
+from ocrsearch.evaluation.metrics import (
+    EditCounts,
+    rates,
+    read_counts,
+)
 from ocrsearch.training.checkpoint import load_tensors
-from ocrsearch.training.epochs import (
+from ocrsearch.training.records import (
+    BEST,
+    LAST,
+    VALIDATED,
     Epochs,
     best_epoch,
     describe_progress,
+    fold_folder,
     lacks_folds,
     training_result,
 )
-from ocrsearch.training.metrics import EditCounts, rates, read_counts
 from ocrsearch.training.session import train_epochs, train_folds
 from ocrsearch.training.trainer import Trainer
-from ocrsearch.training.trial_files import BEST, LAST, VALIDATED, fold_folder
 
 N_EPOCHS = 3
 CONFIG = Config(

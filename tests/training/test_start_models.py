@@ -7,15 +7,24 @@ from pathlib import Path
 import pytest
 
 import ocrsearch
-from ocrsearch.config import flatten
+from ocrsearch.core.config import flatten
+from ocrsearch.core.errors import OcrSearchError
 from ocrsearch.data.charset import Charset
-from ocrsearch.errors import OcrSearchError
-from ocrsearch.models.factory import build_network
-from ocrsearch.search.derived import START_HEIGHT, START_NETWORK
-from ocrsearch.search.facts import study_facts
-from ocrsearch.search.space_reading import space_from_dict
-from ocrsearch.training.start_models import LATIN, name_of_start, start_model, start_path
-from ocrsearch.training.weights import StartWeights, read_start_weights, transfer_weights
+from ocrsearch.models.architecture import build_network
+from ocrsearch.spaces.derived import START_HEIGHT, START_NETWORK
+from ocrsearch.spaces.reading import space_from_dict
+from ocrsearch.studies.facts import study_facts
+from ocrsearch.training.pretrained import (
+    StartWeights,
+    read_start_weights,
+    transfer_weights,
+)
+from ocrsearch.training.start_models import (
+    LATIN,
+    name_of_start,
+    start_model,
+    start_path,
+)
 
 MAX_BYTES = 6_000_000
 """The file is a part of the package."""

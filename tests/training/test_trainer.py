@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ocrsearch.config import (
+from ocrsearch.core.config import (
     AugmentConfig,
     Config,
     CrnnConfig,
@@ -24,19 +24,17 @@ from ocrsearch.config import (
     Seq2SeqConfig,
     TrainingConfig,
 )
+from ocrsearch.core.errors import DivergedError
 from ocrsearch.data import batches as batches_module
 from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.dataset_files import open_dataset, save_dataset
-from ocrsearch.data.folds import without_validation
-from ocrsearch.errors import DivergedError
+from ocrsearch.data.prepared import open_dataset, save_dataset, without_validation
+from ocrsearch.evaluation.metrics import Metrics
+from ocrsearch.evaluation.reading import Reading
 from ocrsearch.models import losses
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.evaluation import Reading
-from ocrsearch.training.metrics import Metrics
-from ocrsearch.training.schedule import Schedule
-from ocrsearch.training.trainer import EpochReport, Trainer
+from ocrsearch.training.trainer import EpochReport, Schedule, Trainer
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(

@@ -13,26 +13,39 @@ import pytest
 import torch
 from torch import nn
 
-from ocrsearch.config import AugmentConfig, Config, TrainingConfig
+from ocrsearch.core.config import (
+    AugmentConfig,
+    Config,
+    TrainingConfig,
+)
+from ocrsearch.core.errors import BundleError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
-from ocrsearch.deploy.bundle import halve, save_bundle
-from ocrsearch.errors import BundleError
-from ocrsearch.models.factory import ARCHITECTURES, build_network, n_parameters, symbol_rows
-from ocrsearch.training.trainer import Trainer
-from ocrsearch.training.weights import (
+from ocrsearch.data.dataset import (
+    Dataset,
+    LabelledImages,
+    PackedImages,
+)
+from ocrsearch.inference.bundle import halve, save_bundle
+from ocrsearch.models.architecture import (
+    ARCHITECTURES,
+    build_network,
+    n_parameters,
+    symbol_rows,
+)
+from ocrsearch.training.pretrained import (
     StartWeights,
     Transfer,
     check_something_kept,
     read_start_weights,
     transfer_weights,
 )
+from ocrsearch.training.trainer import Trainer
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocrsearch.deploy.bundle import Bundle
+    from ocrsearch.inference.bundle import Bundle
 
 CPU = torch.device("cpu")
 SIZES: dict[str, Any] = {"conv_depth": 2, "conv_base": 8, "linear_width": 16, "hidden_size": 16}

@@ -1,18 +1,101 @@
-"""Strings of symbols, composed of cut-outs of single ones."""
+"""Strings of digits, composed of images of single ones; the built-in dataset.
+
+Glyphs: the ink of single symbols, cut out of their pictures once.
+
+Strings of symbols, composed of cut-outs of single ones.
+
+The built-in data: strings of real handwritten digits.
+
+Composed of the 8 x 8 digits that come with scikit-learn (UCI optical recognition of
+handwritten digits). The source digits are split first, so that no digit in a test string was
+ever trained on.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from ocrsearch.data.samples import Split
-from ocrsearch.data.synthesis.glyphs import Glyphs
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.samples import GrayImage, Sample, Split
+from ocrsearch.data.splits import assign_splits, by_split
 from ocrsearch.data.synthesis.paper import Ink
-from ocrsearch.data.synthesis.recipe import DigitsRecipe
-from ocrsearch.errors import DataError
+from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, Paper
+from ocrsearch.data.synthesis.synthesizer import Synthesizer
+
+MIN_CONTRAST = 24
+"""Grey levels between the paper and the darkest ink, below which a picture is blank."""
+
+MIN_HEIGHT_PX, MAX_HEIGHT_PX = 20, 64
+"""Cut-outs are kept at heights between these, so that drawing need only scale a little."""
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """Cut-outs of single symbols.
+
+    Attributes:
+        ink: of each, (h, w) uint8 with 0 for no ink.
+        heights: (N,) float64; of each, where 1 is that of a usual one.
+        by_symbol: the indices of the cut-outs of each symbol, in code point order.
+    """
+
+    ink: list[GrayImage]
+    heights: np.ndarray
+    by_symbol: dict[str, np.ndarray]
+
+
+def cut_glyphs(images: Iterable[GrayImage], texts: Iterable[str]) -> Glyphs:
+    """Cut symbols out of pictures, dark on light or light on dark; blank ones are left out.
+
+    Raises:
+        DataError: a label is not one symbol.
+    """
+    ink, heights, symbols = [], [], []
+    for image, text in zip(images, texts, strict=True):
+        if len(text) != 1:
+            raise DataError(
+                f"label {text!r} of the source: strings are composed of single symbols, "
+                "so each of its pictures must show one"
+            )
+        crop = _cut(image)
+        if crop is not None:
+            ink.append(_to_working_height(crop))
+            heights.append(crop.shape[0] / image.shape[0])
+            symbols.append(text)
+    relative = np.array(heights)
+    by_symbol = {
+        symbol: np.flatnonzero(np.array(symbols) == symbol) for symbol in sorted(set(symbols))
+    }
+    return Glyphs(ink, relative / np.median(relative) if symbols else relative, by_symbol)
+
+
+def _cut(image: GrayImage) -> GrayImage | None:
+    edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    paper = float(np.median(edge))
+    ink = np.abs(image.astype(np.float32) - np.float32(paper))
+    darkest = float(ink.max())
+    if darkest < MIN_CONTRAST:
+        return None
+    ink = np.clip(ink * (280 / darkest) - 25, 0, 255)  # a tenth is paper that is not quite even
+    rows, columns = np.flatnonzero(ink.max(1) > 64), np.flatnonzero(ink.max(0) > 64)
+    crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.asarray(crop, dtype=np.uint8)
+
+
+def _to_working_height(crop: GrayImage) -> GrayImage:
+    height, width = crop.shape
+    if MIN_HEIGHT_PX <= height <= MAX_HEIGHT_PX:
+        return crop
+    factor = (MIN_HEIGHT_PX if height < MIN_HEIGHT_PX else MAX_HEIGHT_PX) / height
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(crop, size, interpolation=method), dtype=np.uint8)
+
 
 MIN_STEP = 0.2
 """From the left of one glyph to the left of the next, at least; share of a usual height."""
@@ -110,3 +193,53 @@ def _write(
     part = ink[y : y + size[1], x : x + size[0]]
     drawn = cv2.warpAffine(crop, matrix, size)[: part.shape[0], : part.shape[1]]
     np.maximum(part, drawn * brightness, out=part)
+
+
+RECIPE = DigitsRecipe(
+    counts=Counts(train=1500, val=300, test=500),
+    seed=20_240_101,
+    fresh=False,
+    height=40,
+    max_length=8,
+    margin=(0.1, 0.3),
+    scale=(0.55, 0.8),
+    stretch=(0.95, 1.05),
+    spacing=(-0.05, 0.25),
+    slant=(-0.25, 0.25),
+    brightness=(0.9, 1),
+    digit_slant=0.05,
+    paper=Paper(
+        backgrounds=("gradient",),
+        level=(150, 255),
+        contrast=(60, 140),
+        gradient=(0, 40),
+        rules=0,
+        light_on_dark=0,
+        blur=(0, 0.5),
+        noise=(0, 12),
+        speckles=(0, 0),
+    ),
+)
+"""Small and clean, so that a first search learns to read it within minutes."""
+
+
+def make_digits() -> list[Sample]:
+    """Return the built-in set: always the same strings, with their splits."""
+    artist = DigitArtist(RECIPE, sklearn_glyphs(RECIPE.seed))
+    return Synthesizer(RECIPE, artist).samples()
+
+
+def sklearn_glyphs(seed: int) -> dict[Split, Glyphs]:
+    """Part scikit-learn's single digits by seed and cut them out."""
+    from sklearn.datasets import load_digits  # takes two seconds to import
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)
+    samples = [
+        Sample(f"{i:04d}", image, str(digit))
+        for i, (image, digit) in enumerate(zip(images, bunch.target, strict=True))
+    ]
+    return {
+        split: cut_glyphs([np.asarray(s.image) for s in part], [s.text for s in part])
+        for split, part in by_split(assign_splits(samples, seed)).items()
+    }

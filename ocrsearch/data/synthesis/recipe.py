@@ -15,12 +15,24 @@ import numpy as np
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
-from ocrsearch.config import Frozen, Integer, Number
+from ocrsearch.core.config import (
+    Frozen,
+    Integer,
+    Number,
+)
+from ocrsearch.core.errors import DataError
+from ocrsearch.core.explain import (
+    config_paths,
+    explain_validation_error,
+    shown,
+)
+from ocrsearch.core.files import (
+    home_path,
+    real_path,
+    write_text_file,
+)
+from ocrsearch.core.untrusted import read_yaml
 from ocrsearch.data.samples import SPLITS, Split
-from ocrsearch.errors import DataError
-from ocrsearch.explain import config_paths, explain_validation_error, shown
-from ocrsearch.files import home_path, real_path, write_text_file
-from ocrsearch.yaml_file import read_yaml
 
 SKLEARN_DIGITS = "digits"
 """The source that needs no path: the handwritten digits of scikit-learn."""

@@ -1,18 +1,38 @@
-"""Sources: a recipe's digits, fonts and corpus, read and parted before anything is made."""
+"""Synthetic datasets: a recipe's sources opened, and its images written as files.
+
+Sources: a recipe's digits, fonts and corpus, read and parted before anything is made.
+
+Files: a synthetic data set as a folder of pictures with ``labels.csv``, made by processes.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from ocrsearch.core.errors import DataError, OptionError
+from ocrsearch.core.files import replacing_folder
+from ocrsearch.core.machine import caller_hidden
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.digits import sklearn_glyphs
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Split
-from ocrsearch.data.synthesis.digits import DigitArtist
-from ocrsearch.data.synthesis.glyphs import Glyphs, cut_glyphs
+from ocrsearch.data.synthesis.digits import DigitArtist, Glyphs, cut_glyphs, sklearn_glyphs
 from ocrsearch.data.synthesis.recipe import (
     SKLEARN_DIGITS,
     AnyRecipe,
     DigitsRecipe,
     TextRecipe,
+    save_recipe,
 )
 from ocrsearch.data.synthesis.synthesizer import Synthesizer
 from ocrsearch.data.synthesis.text import TextArtist
@@ -41,3 +61,133 @@ def read_glyphs(recipe: DigitsRecipe) -> dict[Split, Glyphs]:
         splits = load_dataset(recipe.source, DataOptions(split_seed=recipe.seed)).splits
         glyphs = {split: cut_glyphs(part.images, part.texts) for split, part in splits.items()}
     return {split: glyphs[split] for split in SPLITS if recipe.counts.of(split)}
+
+
+PICTURES_A_FOLDER = 1000
+PICTURES_A_TASK = 50
+
+Row = tuple[str, str, Split]
+"""Path of a picture below the folder, what it shows, and its split."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    split: Split
+    indices: range
+
+
+def write_set(
+    synthesizer: Synthesizer,
+    folder: Path,
+    n_workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write all pictures of a recipe, ``labels.csv`` and ``recipe.yaml``.
+
+    The folder appears whole or not at all, and is the same for any number of workers.
+
+    Args:
+        synthesizer: what to write.
+        folder: new or empty.
+        n_workers: processes that draw.
+        progress: told how many pictures are written, and how many there will be.
+
+    Raises:
+        OptionError: something is in the folder already.
+        OSError: it cannot be written; see ``replacing_folder``.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OptionError(f"{folder}: there is something already; give a new or empty folder")
+    with replacing_folder(folder) as temporary:
+        _write_content(synthesizer, temporary, n_workers, progress)
+        if folder.exists():
+            folder.rmdir()  # which fails if something came into it
+
+
+def _write_content(
+    synthesizer: Synthesizer,
+    folder: Path,
+    n_workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    tasks = _tasks(synthesizer, folder)
+    n = sum(len(task.indices) for task in tasks)
+    rows: list[Row] = []
+    with _writers(synthesizer, folder, n_workers) as write:
+        for written in write(tasks):
+            rows += written
+            if progress:
+                progress(len(rows), n)
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("image", "text", "split"), *rows])
+    (folder / "labels.csv").write_text(table.getvalue(), encoding="utf-8", newline="")
+    save_recipe(synthesizer.recipe, folder / "recipe.yaml")
+
+
+def _tasks(synthesizer: Synthesizer, folder: Path) -> list[_Task]:
+    """Part the pictures into tasks, and make the folders that they are written to."""
+    tasks = []
+    for split in SPLITS:
+        n = synthesizer.recipe.counts.of(split)
+        for start in range(0, n, PICTURES_A_TASK):
+            (folder / _name(split, start)).parent.mkdir(parents=True, exist_ok=True)
+            tasks.append(_Task(split, range(start, min(start + PICTURES_A_TASK, n))))
+    return tasks
+
+
+def _name(split: Split, index: int) -> str:
+    return f"{split}/{index // PICTURES_A_FOLDER:03d}/{index:06d}.png"
+
+
+@contextmanager
+def _writers(
+    synthesizer: Synthesizer, folder: Path, n_workers: int
+) -> Iterator[Callable[[list[_Task]], Iterator[list[Row]]]]:
+    """Give a function that does tasks, in processes if there are to be several."""
+    if n_workers == 1:
+        _start(synthesizer, folder)
+        yield lambda tasks: map(_write, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(n_workers, context, _start_worker, (synthesizer, folder))
+    try:
+        yield lambda tasks: _start_tasks(pool, tasks)
+    except BrokenProcessPool:
+        raise DataError(
+            f"{folder}: a process that draws was killed, perhaps for lack of memory; "
+            "fewer workers need less"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_tasks(pool: ProcessPoolExecutor, tasks: list[_Task]) -> Iterator[list[Row]]:
+    with caller_hidden():  # the pool starts its processes when it gets tasks
+        return pool.map(_write, tasks)
+
+
+_job: tuple[Synthesizer, Path]
+"""What this process writes, and where; sent once and not with each task."""
+
+
+def _start(synthesizer: Synthesizer, folder: Path) -> None:
+    global _job
+    _job = (synthesizer, folder)
+
+
+def _start_worker(synthesizer: Synthesizer, folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(0)
+    _start(synthesizer, folder)
+
+
+def _write(task: _Task) -> list[Row]:
+    synthesizer, folder = _job
+    rows: list[Row] = []
+    for i in task.indices:
+        image, text = synthesizer.picture(task.split, i)
+        _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+        name = _name(task.split, i)
+        (folder / name).write_bytes(encoded.tobytes())
+        rows.append((name, text, task.split))
+    return rows

@@ -7,7 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split
+from ocrsearch.data.samples import (
+    SPLITS,
+    GrayImage,
+    Sample,
+    Split,
+)
 from ocrsearch.data.synthesis.paper import Ink, to_paper
 from ocrsearch.data.synthesis.recipe import AnyRecipe
 

@@ -1,4 +1,10 @@
-"""Lines of text, drawn with fonts.
+"""Lines of text, drawn with fonts from the entries of a corpus.
+
+The corpus: entries of a text file, parted before anything is drawn.
+
+Fonts: font files, the symbols they have, and their sizes.
+
+Lines of text, drawn with fonts.
 
 Words are drawn once by Pillow and kept; a line of them is scaled, slanted and bent in one go.
 """
@@ -6,19 +12,183 @@ Words are drawn once by Pillow and kept; a line of them is scaled, slanted and b
 from __future__ import annotations
 
 import math
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
+from fontTools.ttLib import TTFont
+from PIL import Image, ImageDraw, ImageFont, features
 
-from ocrsearch.data.bidi import has_rtl
-from ocrsearch.data.samples import GrayImage, Split
-from ocrsearch.data.synthesis.corpus import covering, in_cases, part_entries, read_entries
-from ocrsearch.data.synthesis.fonts import Font, Word, draw_word, read_fonts
+from ocrsearch.core.errors import DataError
+from ocrsearch.core.files import open_input
+from ocrsearch.data.charset import has_rtl, to_visual
+from ocrsearch.data.formats.files import numbered_lines
+from ocrsearch.data.samples import GrayImage, Sample, Split, normalize_label
+from ocrsearch.data.splits import assign_splits, by_split
 from ocrsearch.data.synthesis.paper import Ink
 from ocrsearch.data.synthesis.recipe import TextRecipe
-from ocrsearch.errors import DataError
+
+CASES: dict[str, Callable[[str], str]] = {
+    "kept": str,
+    "lower": str.lower,
+    "title": lambda text: " ".join(word[:1].upper() + word[1:] for word in text.split(" ")),
+    "upper": str.upper,
+}
+
+
+def read_entries(path: Path) -> list[str]:
+    """Return the entries of a corpus, one a line, NFC, each once, in their order.
+
+    Raises:
+        DataError: no such file, not UTF-8, or a control character such as a tab.
+    """
+    entries: dict[str, None] = {}
+    for where, line in numbered_lines(path, "corpus"):
+        entry = normalize_label(line)
+        control = next((c for c in entry if unicodedata.category(c) == "Cc"), None)
+        if control is not None:
+            raise DataError(
+                f"corpus:{path}: {where}: control character {control!r}; "
+                "give one entry a line and nothing else"
+            )
+        entries[" ".join(entry.split())] = None
+    return [entry for entry in entries if entry]
+
+
+def in_cases(entry: str, cases: Iterable[str]) -> tuple[str, ...]:
+    """Return an entry in each of the given cases, each text once."""
+    return tuple(dict.fromkeys(normalize_label(CASES[case](entry)) for case in cases))
+
+
+def part_entries(variants: Mapping[str, Sequence[str]], seed: int) -> dict[Split, list[str]]:
+    """Part entries 80/10/10 by seed, all variants of one together; no text is in two splits.
+
+    Entries with a symbol that is found nowhere else are in train.
+    """
+    nothing = np.zeros((1, 1), np.uint8)
+    samples = [Sample(entry, nothing, "".join(texts)) for entry, texts in variants.items()]
+    seen: set[str] = set()
+    parts: dict[Split, list[str]] = {}
+    for split, part in by_split(assign_splits(samples, seed, keep_symbols=True)).items():
+        texts = dict.fromkeys(text for sample in part for text in variants[sample.name])
+        parts[split] = [text for text in texts if text not in seen]
+        seen.update(texts)
+    return parts
+
+
+def covering(texts: Sequence[str]) -> list[str]:
+    """Return some of the texts that together have all symbols of all of them."""
+    known: set[str] = set()
+    chosen = []
+    for text in texts:
+        if not known.issuperset(text):
+            known.update(text)
+            chosen.append(text)
+    return chosen
+
+
+FONT_SUFFIXES = frozenset({".ttf", ".otf"})
+
+MAX_FONT_BYTES = 64_000_000
+"""Largest font file that is read."""
+
+FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
+"""First bytes of plain fonts; compressed fonts, which can grow without limit, have others."""
+
+
+@dataclass(frozen=True)
+class Font:
+    """A font file and the symbols that it can draw."""
+
+    path: Path
+    symbols: frozenset[str] = field(repr=False)
+
+    def has(self, text: str) -> bool:
+        """Whether there is a glyph for each symbol of a text."""
+        return self.symbols.issuperset(text)
+
+
+@dataclass(frozen=True)
+class Word:
+    """A drawn word.
+
+    Attributes:
+        ink: (h, w) uint8, 0 for none; just around the ink.
+        left: columns from the pen's position to the ink.
+        top: rows from the ascender to the ink.
+        advance: columns by which the pen moves on.
+    """
+
+    ink: GrayImage
+    left: int
+    top: int
+    advance: float
+
+
+def read_fonts(path: Path) -> list[Font]:
+    """Read the font files of a folder, or one file.
+
+    Raises:
+        DataError: no such path, no fonts, or a file that is not a font.
+    """
+    files = [path] if path.is_file() else sorted(path.glob("*"))
+    fonts = [_read_font(p) for p in files if p.suffix.lower() in FONT_SUFFIXES]
+    if not fonts:
+        raise DataError(f"{path}: no fonts here (looked for {' '.join(sorted(FONT_SUFFIXES))})")
+    return fonts
+
+
+def _read_font(path: Path) -> Font:
+    with open_input(path, str(path), DataError, MAX_FONT_BYTES) as file:
+        if file.read(4) not in FONT_MARKS:
+            raise DataError(
+                f"{path}: not a font that can be used (neither TrueType nor OpenType); take it away"
+            )
+    try:
+        with path.open("rb") as file, TTFont(file, lazy=True) as font:
+            symbols = frozenset(map(chr, font.getBestCmap() or {}))
+        _opened(path, 100)
+    except Exception as error:  # fontTools raises nearly anything on damaged files
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: not a font that can be used ({reason}); take it away") from None
+    return Font(path, symbols)
+
+
+@lru_cache(maxsize=8192)
+def draw_word(path: Path, height: int, word: str) -> Word:
+    """Draw a word at the size at which ascender and descender are ``height`` pixels apart.
+
+    Raises:
+        DataError: joined letters that Pillow cannot draw without libraqm and FriBiDi.
+    """
+    if has_rtl(word) and not _lays_out():
+        if any(unicodedata.bidirectional(c) == "AL" for c in word):
+            raise DataError(
+                f"{word!r}: Pillow cannot draw Arabic script here; install FriBiDi (libfribidi0)"
+            )
+        word = to_visual(word, "auto-rtl")
+    font = _opened(path, height)
+    left, top, right, bottom = (round(v) for v in font.getbbox(word, anchor="la"))
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), word, 255, font, anchor="la")
+    return Word(np.asarray(image), left, top, font.getlength(word))
+
+
+def _lays_out() -> bool:
+    """Whether Pillow joins and reorders letters itself."""
+    return bool(features.check("raqm") and features.check("fribidi"))
+
+
+@lru_cache(maxsize=512)
+def _opened(path: Path, height: int) -> ImageFont.FreeTypeFont:
+    ascent, descent = ImageFont.truetype(path, 100).getmetrics()
+    return ImageFont.truetype(path, max(4, round(100 * height / (ascent + descent))))
+
 
 MAX_TRIES = 200
 

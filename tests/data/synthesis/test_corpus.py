@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ocrsearch.core.errors import DataError
 from ocrsearch.data.samples import SPLITS
-from ocrsearch.data.synthesis.corpus import covering, in_cases, part_entries, read_entries
-from ocrsearch.errors import DataError
+from ocrsearch.data.synthesis.text import (
+    covering,
+    in_cases,
+    part_entries,
+    read_entries,
+)
 
 
 def write(folder: Path, content: bytes) -> Path:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ocrsearch.core.errors import DataError
 from ocrsearch.data.samples import SPLITS, Split
-from ocrsearch.data.synthesis.digits import DigitArtist
-from ocrsearch.data.synthesis.glyphs import Glyphs, cut_glyphs
+from ocrsearch.data.synthesis.digits import DigitArtist, Glyphs, cut_glyphs
 from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe
 from ocrsearch.data.synthesis.sources import open_synthesizer, read_glyphs
-from ocrsearch.errors import DataError
 
 STILL: dict[str, Any] = {
     "margin": (0.25, 0.25),

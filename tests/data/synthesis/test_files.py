@@ -8,13 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ocrsearch.core.errors import OptionError
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.samples import SPLITS
-from ocrsearch.data.synthesis.files import write_set
-from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, TextRecipe, load_recipe
-from ocrsearch.data.synthesis.sources import open_synthesizer
+from ocrsearch.data.synthesis.recipe import (
+    Counts,
+    DigitsRecipe,
+    TextRecipe,
+    load_recipe,
+)
+from ocrsearch.data.synthesis.sources import open_synthesizer, write_set
 from ocrsearch.data.synthesis.synthesizer import Synthesizer
-from ocrsearch.errors import OptionError
 
 COUNTS = Counts(train=110, val=5, test=7)
 

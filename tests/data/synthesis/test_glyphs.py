@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrsearch.data.synthesis.glyphs import MAX_HEIGHT_PX, MIN_HEIGHT_PX, cut_glyphs
-from ocrsearch.errors import DataError
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.synthesis.digits import (
+    MAX_HEIGHT_PX,
+    MIN_HEIGHT_PX,
+    cut_glyphs,
+)
 
 
 def box(height: int, width: int, paper: int = 255, ink: int = 0, frame: int = 40) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ocrsearch.core.errors import DataError
 from ocrsearch.data.samples import SPLITS
 from ocrsearch.data.synthesis.recipe import (
     KINDS,
@@ -18,7 +19,6 @@ from ocrsearch.data.synthesis.recipe import (
     parse_recipe,
     save_recipe,
 )
-from ocrsearch.errors import DataError
 
 
 def write(folder: Path, text: str) -> Path:

@@ -10,11 +10,10 @@ import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from ocrsearch.core.errors import DataError
 from ocrsearch.data.samples import SPLITS
-from ocrsearch.data.synthesis.fonts import draw_word, read_fonts
 from ocrsearch.data.synthesis.recipe import Counts, TextRecipe
-from ocrsearch.data.synthesis.text import TextArtist
-from ocrsearch.errors import DataError
+from ocrsearch.data.synthesis.text import TextArtist, draw_word, read_fonts
 
 COUNTS = Counts(train=80, val=40, test=40)
 STILL: dict[str, Any] = {
@@ -272,6 +271,6 @@ def test_line_too_wide_to_draw_is_told(fonts: Path, tmp_path: Path) -> None:
 def test_whatever_a_damaged_font_raises_is_told(
     fonts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocrsearch.data.synthesis.fonts.TTFont", lambda *_, **__: [][0])
+    monkeypatch.setattr("ocrsearch.data.synthesis.text.TTFont", lambda *_, **__: [][0])
     with pytest.raises(DataError, match="not a font that can be used"):
         read_fonts(fonts)

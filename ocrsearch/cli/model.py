@@ -1,0 +1,332 @@
+"""``ocrsearch evaluate`` and ``ocrsearch inspect``: error rates and layers of a model.
+
+``ocrsearch evaluate``: error rates of a model on labelled pictures.
+
+``ocrsearch inspect``: the layers of a model, as a table and as a drawing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ocrsearch.cli.display import reading_bar
+from ocrsearch.cli.options import (
+    DATA_PANEL,
+    OUTPUT_PANEL,
+    Data,
+    Device,
+    DeviceOption,
+    Json,
+    ModelFile,
+    SplitName,
+    output_file,
+    takes_data_options,
+    takes_decoding_options,
+)
+from ocrsearch.cli.output import echo, note, print_json, show_table
+
+if TYPE_CHECKING:
+    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.inference.predictor import Evaluation
+    from ocrsearch.models.layers import Layer
+
+
+RATES = {
+    "cer": "character error rate",
+    "wer": "word error rate",
+    "ser": "sequence error rate",
+    "exact": "exact match",
+}
+
+
+N_CONFUSIONS = 10
+"""The most frequent, on a terminal."""
+
+MAX_MATRIX_SYMBOLS = 16
+"""A larger matrix does not fit a terminal."""
+
+
+@takes_decoding_options
+@takes_data_options
+def evaluate(
+    model: ModelFile,
+    data: Data,
+    split: Annotated[
+        SplitName, typer.Option(help="Split to evaluate.", rich_help_panel=DATA_PANEL)
+    ] = SplitName.test,
+    errors: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL
+        ),
+    ] = 0,
+    device: DeviceOption = Device.auto,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            callback=output_file(),
+            help="Write an HTML page with figures, a confusion matrix and the worst errors.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    as_json: Json = False,
+    *,
+    given: dict[str, Any],
+    decoding: dict[str, Any],
+) -> None:
+    """Measure the error rates of a model on labelled images, with 95 % intervals.
+
+    The data is split as in the search that found the model. Options given here come first.
+
+    Examples:
+      ocrsearch evaluate model.pt --data captcha:FOLDER
+      ocrsearch evaluate model.pt --data labels.csv --split all --errors 20
+      ocrsearch evaluate model.pt --data labels.csv --html report.html
+    """
+    from ocrsearch.data.dataset import load_split
+    from ocrsearch.data.samples import is_split
+    from ocrsearch.inference.decoding import DecodingOptions
+    from ocrsearch.inference.predictor import load
+    from ocrsearch.training.inherited import evaluation_options, warn_of_seen
+
+    predictor = load(model, device.value, DecodingOptions(**decoding))
+    name = split.value if is_split(split.value) else None
+    options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
+    with reading_bar() as progress:
+        labelled, bad = load_split(data, name, options, progress)
+    if name == "val":
+        warn_of_seen(str(model), predictor.bundle.provenance, data)
+    unknown = predictor.bundle.charset.missing(labelled.texts)
+    if unknown:
+        note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")
+    with reading_bar("recognising") as progress:
+        evaluation = predictor.evaluate(labelled, progress)
+    if page is not None:
+        from ocrsearch.reports.evaluation import Subject, evaluation_page
+        from ocrsearch.reports.html import save_page
+
+        decoder = predictor.decoder
+        about_data = (model.name, data, split.value, str(decoder), len(bad), unknown)
+        subject = Subject(*about_data, len(decoder.widths))
+        save_page(evaluation_page(subject, predictor.bundle, labelled, evaluation), page)
+    if as_json:
+        about = {"split": split.value, "data": data, "n_bad": len(bad)}
+        print_json(
+            {
+                **about,
+                "decoder": predictor.decoder.about,
+                **_content(evaluation),
+                "html": str(page) if page else None,
+            }
+        )
+    else:
+        title = f"{split.value}: {evaluation.metrics.n} pictures, {predictor.decoder}"
+        _print_errors(evaluation, title, len(bad), errors)
+        if page is not None:
+            echo(f"page written to {page}")
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    content: dict[str, Any] = {"n": evaluation.metrics.n}
+    for name in RATES:
+        low, high = evaluation.intervals[name]
+        content[name] = getattr(evaluation.metrics, name)
+        content[f"{name}_low"], content[f"{name}_high"] = low, high
+    content["confusions"] = [asdict(confusion) for confusion in evaluation.confusions]
+    if matrix := evaluation.matrix:
+        counts = matrix.counts.tolist()
+        content["confusion_matrix"] = {"symbols": matrix.symbols, "counts": counts}
+        content["classification_report"] = matrix.report_values
+    return content
+
+
+def _print_errors(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:
+    rows = []
+    for name, meaning in RATES.items():
+        low, high = evaluation.intervals[name]
+        value = getattr(evaluation.metrics, name)
+        rows.append((meaning, f"{value:.4f}", f"{low:.4f} to {high:.4f}"))
+    show_table(("rate", "value", "95 % interval"), rows, title=title)
+    if n_bad:
+        echo(f"{n_bad} samples could not be used and were left out")
+    _print_confusions(evaluation)
+    for i in evaluation.worst()[:n_errors]:
+        prediction = evaluation.predictions[i]
+        echo(
+            f"{evaluation.names[i]}: {evaluation.references[i]!r} read as {prediction.text!r} "
+            f"(confidence {prediction.confidence:.2f})"
+        )
+
+
+def _print_confusions(evaluation: Evaluation) -> None:
+    matrix = evaluation.matrix
+    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+        counts = [
+            (symbol, *(n or "" for n in row))
+            for symbol, row in zip(matrix.symbols, matrix.counts.tolist(), strict=True)
+        ]
+        show_table(("label", *matrix.symbols), counts, title="columns: read as")
+    elif evaluation.confusions:
+        most = evaluation.confusions[:N_CONFUSIONS]
+        rows = [
+            (
+                repr(c.expected) if c.expected else "nothing",
+                repr(c.read) if c.read else "nothing",
+                c.n,
+            )
+            for c in most
+        ]
+        show_table(("label", "read as", "times"), rows)
+    if matrix:
+        echo(matrix.report)
+
+
+DEFAULT_ASPECT = 4
+
+
+def inspect(
+    model: ModelFile,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Width in pixels of an image with the height of the model's input. Default: four "
+            "times the height.",
+        ),
+    ] = None,
+    length: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Number of characters in the image.")
+    ] = 10,
+    svg: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            callback=output_file(),
+            help="Draw the layers to this SVG file.",
+            rich_help_panel=OUTPUT_PANEL,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show the layers of a model with shapes, weights and multiply-adds for one image.
+
+    Examples:
+      ocrsearch inspect model.pt
+      ocrsearch inspect model.pt --width 400 --svg model.svg
+    """
+    from ocrsearch.core.config import FRAME_STRIDE
+    from ocrsearch.data.images.reading import scaled_width
+    from ocrsearch.inference.bundle import load_bundle
+    from ocrsearch.models.layers import (
+        count_multiply_adds,
+        count_parameters,
+        list_layers,
+    )
+
+    bundle = load_bundle(model)
+    height = bundle.config.images.height
+    width = DEFAULT_ASPECT * height if width is None else width
+    scaled = scaled_width(height, width, bundle.config.images)
+    layers = list_layers(bundle.config, len(bundle.charset), scaled, length)
+    n_parameters = count_parameters(layers)
+    content = {
+        "model": str(model),
+        "architecture": bundle.config.model.architecture,
+        "n_networks": len(bundle.members),
+        "n_symbols": len(bundle.charset),
+        "height": height,
+        "width": width,
+        "scaled_width": scaled,
+        "frames": scaled // FRAME_STRIDE,
+        "length": length,
+        "n_parameters": n_parameters,
+        "n_parameters_in_all": sum(
+            count_parameters(list_layers(m.config, len(bundle.charset), scaled, length))
+            for m in bundle.members
+        ),
+        "n_parameters_training_only": sum(layer.n_parameters for layer in layers) - n_parameters,
+        "size_mb": n_parameters * 4 / 1e6,
+        "file_mb": model.stat().st_size / 1e6,
+        "multiply_adds": count_multiply_adds(layers),
+    }
+    if svg is not None:
+        _draw(layers, content, svg)
+    if as_json:
+        config = bundle.config.model_dump(mode="json")
+        print_json({**content, "layers": [asdict(layer) for layer in layers], "config": config})
+    else:
+        _print_layers(bundle, layers, content)
+        if svg is not None:
+            echo(f"drawing written to {svg}")
+
+
+def _print_layers(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:
+    from ocrsearch.reports.drawings import format_shape
+
+    rows: list[tuple[str, ...] | None] = []
+    for layer in layers:
+        if not layer.training_only:
+            figures = f"{layer.n_parameters:,}", _millions(layer.n_multiply_adds)
+            rows.append((_short(layer), layer.kind, format_shape(layer.output), *figures))
+    total = f"{content['n_parameters']:,}", _millions(content["multiply_adds"])
+    rows += [None, ("recognition", f"{content['size_mb']:.2f} MB in float32", "", *total)]
+    for layer in layers:
+        if layer.training_only:
+            shape = format_shape(layer.output)
+            kind = f"{layer.kind}; training only"
+            rows.append((_short(layer), kind, shape, f"{layer.n_parameters:,}", "-"))
+    show_table(
+        ("layer", "kind", "output", "weights", "multiply-adds"),
+        rows,
+        title=_title(content),
+        optional=("kind", "output"),
+    )
+    echo(_picture(content))
+    if bundle.others:
+        echo(
+            f"the first of {content['n_networks']} networks that read together, "
+            f"{content['n_parameters_in_all']:,} weights"
+        )
+    echo(f"symbols: {' '.join(bundle.charset.symbols)}")
+
+
+def _short(layer: Layer) -> str:
+    return layer.name.removeprefix("encoder.")
+
+
+def _draw(layers: list[Layer], content: dict[str, Any], path: Path) -> None:
+    from ocrsearch.core.files import write_text_file
+    from ocrsearch.reports.drawings import draw_layers, format_shape
+
+    subtitle = (
+        f"{content['n_parameters']:,} weights ({content['size_mb']:.2f} MB), "
+        f"{content['multiply_adds']:,} multiply-adds, {content['frames']} frames"
+    )
+    picture = format_shape((1, content["height"], content["scaled_width"]))
+    title = _title({**content, "model": Path(content["model"]).name})
+    drawing = draw_layers(layers, title, subtitle, picture)
+    write_text_file(path, drawing)
+
+
+def _millions(n: int) -> str:
+    return f"{n / 1e6:.2f} M"
+
+
+def _title(content: dict[str, Any]) -> str:
+    return f"{content['model']}: {content['architecture']}, {content['n_symbols']} symbols"
+
+
+def _picture(content: dict[str, Any]) -> str:
+    scaled = content["scaled_width"]
+    to = f", scaled to a width of {scaled}" if scaled != content["width"] else ""
+    return (
+        f"for a picture of {content['height']} x {content['width']} pixels{to}: "
+        f"{content['frames']} frames; {content['length']} symbols read"
+    )

@@ -1,0 +1,165 @@
+"""Pydantic's findings as one line: where, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ocrsearch.core.config import ARCHITECTURE_NAMES, Config
+from ocrsearch.core.errors import OptionError
+from ocrsearch.core.escaping import quoted, shortened
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+ALLOWED = {
+    "int_type": "must be an integer",
+    "int_parsing": "must be an integer",
+    "int_from_float": "must be an integer",
+    "int_parsing_size": "must be a smaller integer",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be text",
+    "path_type": "must be the path of a file",
+    "dataclass_type": "must be a dict or {class_name}",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a section",
+    "model_attributes_type": "must be a section",
+    "finite_number": "must be a finite number",
+    "greater_than": "must be more than {gt:.12g}",
+    "greater_than_equal": "must be at least {ge:.12g}",
+    "less_than": "must be less than {lt:.12g}",
+    "less_than_equal": "must be at most {le:.12g}",
+}
+"""Allowed values for the types of pydantic's findings, with places for its limits."""
+
+
+def explain_validation_error(
+    where: str, error: ValidationError, known: Iterable[str] | None = None
+) -> str:
+    """Return one line about the first finding.
+
+    Args:
+        where: the file.
+        error: what pydantic found.
+        known: paths to suggest for a misspelt key, those of a configuration if not given.
+    """
+    finding, *others = error.errors()
+    paths = config_paths() if known is None else list(known)
+    path = _path(finding["loc"], paths, ends_in_key=finding["type"] == "extra_forbidden")
+    more = f" (and {len(others)} more)" if others else ""
+    location = f"{where}: {shortened(path)}" if path else where
+    if finding["type"] == "model_type":
+        prefix = f"{path}." if path else ""
+        keys = [p.removeprefix(prefix) for p in paths if p.startswith(prefix)]
+        allowed = ", ".join(key for key in keys if "." not in key)
+        return (
+            f"{location}: found {shown(finding['input'])}, must be a section with {allowed}{more}"
+        )
+    if finding["type"] == "extra_forbidden":
+        tags = [part for part in finding["loc"] if part not in path.split(".")]
+        if path in paths and tags and tags[0] in ARCHITECTURE_NAMES:
+            return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
+        if path in paths and tags:
+            owner = f"{path.rpartition('.')[0]} {quoted(tags[0])}"
+            return f"{location}: not a key of the {owner}; it goes with another name{more}"
+        return f"{location}: unknown key{suggestion(path, paths)}{more}"
+    if finding["type"] == "missing":
+        return f"{location}: is missing{more}"
+    if finding["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        context = finding["ctx"]
+        found = f"found {quoted(context['tag'])}, " if "tag" in context else ""
+        key = context["discriminator"].strip("'")
+        allowed = context.get("expected_tags") or ", ".join(map(repr, sorted(ARCHITECTURE_NAMES)))
+        return f"{location}.{key}: {found}must be one of {allowed}"
+    if not path:
+        return f"{where}: {allowed_values(finding)}{more}"
+    return f"{location}: found {shown(finding['input'])}, {allowed_values(finding)}{more}"
+
+
+def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return the fields of a dataclass of options, each converted to its declared type.
+
+    Args:
+        options: instance of a dataclass whose annotations may hold pydantic's validators.
+        names: names of fields for messages, where these differ.
+
+    Raises:
+        OptionError: a value of another type, or out of its range.
+    """
+    values = {}
+    for name, adapter in _adapters(options.__class__).items():
+        value = getattr(options, name)
+        try:
+            values[name] = adapter.validate_python(value)
+        except ValidationError as error:
+            problem = f"{allowed_values(error.errors()[0])}, got {shown(value)}"
+            raise OptionError(problem, (names or {}).get(name, name)) from None
+    return values
+
+
+@cache
+def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
+    hints = get_type_hints(options, include_extras=True)
+    config = ConfigDict(arbitrary_types_allowed=True)
+    return {f.name: TypeAdapter(hints[f.name], config=config) for f in fields(options)}
+
+
+def allowed_values(finding: ErrorDetails) -> str:
+    """Return the allowed values of a finding, such as ``must be at least 1``."""
+    if finding["type"] in ALLOWED:
+        return ALLOWED[finding["type"]].format(**finding.get("ctx", {}))
+    return finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
+
+
+def shown(value: Any) -> str:
+    """Return a value as YAML has it, for a message; a long value is cut."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return " ".join(quoted(value).splitlines())  # a table is shown in lines
+
+
+def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:
+    """Return where a finding is, without the tags that pydantic puts in for members of a union.
+
+    A key that is unknown comes last, and stays.
+    """
+    parts: list[str] = []
+    for i, part in enumerate(loc):
+        is_key = ends_in_key and i == len(loc) - 1
+        if is_key or isinstance(part, int) or ".".join([*parts, part]) in known:
+            parts.append(str(part))
+    return ".".join(parts)
+
+
+def suggestion(path: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean ...?`` if something known is close to a misspelt path."""
+    close = difflib.get_close_matches(shortened(path), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def config_paths(model: type[BaseModel] = Config) -> list[str]:
+    """Return the paths of all keys that some configuration has, as ``model.encoder.dropout``."""
+    schema = model.model_json_schema()
+    paths: set[str] = set()
+    _collect(schema, schema.get("$defs", {}), "", paths)
+    return sorted(paths)
+
+
+def _collect(node: dict[str, Any], defs: dict[str, Any], prefix: str, paths: set[str]) -> None:
+    for variant in [node, *node.get("oneOf", []), *node.get("allOf", [])]:
+        resolved = defs[variant["$ref"].rpartition("/")[2]] if "$ref" in variant else variant
+        if resolved is not node and "$ref" in variant:
+            _collect(resolved, defs, prefix, paths)
+            continue
+        for name, child in resolved.get("properties", {}).items():
+            paths.add(f"{prefix}{name}")
+            _collect(child, defs, f"{prefix}{name}.", paths)

@@ -1,0 +1,73 @@
+"""Label formats: each a module with ``read`` and ``recognise``, and a line in the registry.
+
+Other packages add theirs by an entry point of the group ``ocrsearch.formats`` that names such
+a module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.formats import folders, published, tables
+from ocrsearch.data.formats.files import Columns
+from ocrsearch.data.samples import Sample
+
+ENTRY_POINTS = "ocrsearch.formats"
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """How to read a kind of labelled data, and to know it by a bare path.
+
+    Attributes:
+        read: lists the samples of a path.
+        recognise: whether a bare path is of this kind.
+        read_columns: does what ``read`` does with columns of other names, if it has columns.
+    """
+
+    read: Callable[[Path], list[Sample]]
+    recognise: Callable[[Path], bool]
+    read_columns: Callable[[Path, Columns], list[Sample]] | None = None
+
+
+FORMATS: dict[str, LabelFormat] = {  # a bare path is of the first one that recognises it
+    "iam": LabelFormat(published.read_iam, published.recognise_iam),
+    "kalapa": LabelFormat(published.read_kalapa, published.recognise_kalapa),
+    "mnist": LabelFormat(published.read_mnist, published.recognise_mnist),
+    "gt": LabelFormat(folders.read_gt, folders.recognise_gt),
+    "labels": LabelFormat(tables.read_labels, tables.recognise_labels),
+    "synth": LabelFormat(published.read_synth, published.recognise_synth),
+    "jsonl": LabelFormat(
+        tables.read_json_lines, tables.recognise_json_lines, tables.read_json_lines
+    ),
+    "csv": LabelFormat(tables.read_csv, tables.recognise_csv, tables.read_csv),
+    "tsv": LabelFormat(tables.read_tsv, tables.recognise_tsv, tables.read_tsv),
+    "ppocr": LabelFormat(published.read_ppocr, published.recognise_ppocr),
+    "folders": LabelFormat(folders.read_folders, folders.recognise_folders),
+    "captcha": LabelFormat(folders.read_captcha, folders.recognise_captcha),
+}
+
+
+def all_formats() -> dict[str, LabelFormat]:
+    """Return the formats of other packages, which know their data best, and then ours.
+
+    Raises:
+        DataError: one of another package cannot be loaded.
+    """
+    others = {point.name: _load(point) for point in entry_points(group=ENTRY_POINTS)}
+    return {**others, **FORMATS}
+
+
+def _load(point: EntryPoint) -> LabelFormat:
+    try:
+        module = point.load()
+        return LabelFormat(module.read, module.recognise)
+    except Exception as error:  # another package's code may raise anything
+        raise DataError(
+            f"label format {point.name!r} ({point.value}): cannot be loaded ({error}); "
+            "mend or remove the package that brings it"
+        ) from None

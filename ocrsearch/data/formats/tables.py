@@ -1,0 +1,285 @@
+"""Labels in one file: CSV, TSV, JSON lines and JSON.
+
+``csv:FILE`` and ``tsv:FILE``: columns ``image``, ``text``, and perhaps ``split`` and ``group``.
+
+Columns of other usual names are recognised, see ``data/columns.py``. Fields are parted by commas,
+semicolons or tabs, as the header shows; a field in quotes may hold them. A table of two columns
+without a header is one of images and texts if its first field is a file.
+
+``jsonl:FILE``: an object a line with ``image``, ``text``, and perhaps ``split`` and ``group``.
+
+Keys of other usual names are recognised, see ``data/columns.py``.
+
+``labels:FILE``: JSON with lists ``train``, ``val``, ``test`` of ``filename``, ``label``.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.core.errors import DataError
+from ocrsearch.core.files import MAX_JSON_BYTES
+from ocrsearch.core.escaping import quoted
+from ocrsearch.data.formats.files import (
+    NO_COLUMNS,
+    USUAL_NAMES,
+    Columns,
+    find_columns,
+    numbered_lines,
+    parse_json,
+    picture_path,
+    read_lines,
+    read_split,
+    read_text,
+)
+from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+USUAL_DELIMITER = {"csv": ",", "tsv": "\t"}
+NO_HEADER = ["image", "text"]
+
+NumberedRows = list[tuple[int, dict[str, str | None]]]
+
+
+def recognise_csv(path: Path) -> bool:
+    """Whether a path given without a format is a table with commas."""
+    return path.suffix.lower() == ".csv" and path.is_file()
+
+
+def recognise_tsv(path: Path) -> bool:
+    """Whether a path given without a format is a table with tabs."""
+    return path.suffix.lower() == ".tsv" and path.is_file()
+
+
+def read_csv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
+    """Read the rows of a table, with commas unless its header says otherwise; see ``_read``."""
+    return _read(path, "csv", columns)
+
+
+def read_tsv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
+    """Read the rows of a table, with tabs unless its header says otherwise; see ``_read``."""
+    return _read(path, "tsv", columns)
+
+
+def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
+    """Read a table with commas, semicolons or tabs and a header; blank lines are skipped.
+
+    Args:
+        path: the file.
+        needed: names of columns that must be there.
+
+    Returns:
+        The number of the (last) line of each row, and its fields by their column.
+
+    Raises:
+        DataError: no such file, not UTF-8, not such a table, a column missing, no rows.
+    """
+    lines = list(read_lines(path, "csv"))
+    delimiter = next((d for d in _order("csv") if set(needed) <= set(_first_row(lines, d))), ",")
+    missing = [name for name in needed if name not in _first_row(lines, delimiter)]
+    if missing:
+        raise DataError(_no_columns(path, "csv", missing, _first_row(lines, delimiter), needed))
+    return _rows(path, "csv", lines, delimiter, None)
+
+
+def _read(path: Path, format_name: str, chosen: Columns) -> list[Sample]:
+    """Read the rows of a table; picture paths are relative to it and stay in its folder.
+
+    Raises:
+        DataError: see ``read_rows``; an unknown split.
+    """
+    lines = list(read_lines(path, format_name))
+    delimiter, header = _delimiter(path, format_name, lines, chosen)
+    found = header or _first_row(lines, delimiter)
+    columns = find_columns(found, chosen)
+    needed = [role for role in USUAL_NAMES if role in ("image", "text") or role in chosen]
+    missing = [chosen.get(role, role) for role in needed if role not in columns]
+    if missing:
+        raise DataError(_no_columns(path, format_name, missing, found, ("image", "text")))
+    image, text = columns["image"], columns["text"]
+    split, group = columns.get("split", ""), columns.get("group", "")
+    return [
+        Sample(
+            row[image] or "",
+            picture_path(path, row[image] or "", f"line {line}"),
+            normalize_label(row[text] or ""),
+            read_split(row.get(split), f"{format_name}:{path}: line {line}"),
+            row.get(group) or None,
+        )
+        for line, row in _rows(path, format_name, lines, delimiter, header)
+    ]
+
+
+def _delimiter(
+    path: Path, format_name: str, lines: Sequence[str], chosen: Columns
+) -> tuple[str, list[str] | None]:
+    """Return what parts the fields, and the header if the table has none: two columns."""
+    for delimiter in _order(format_name):
+        if {"image", "text"} <= find_columns(_first_row(lines, delimiter), chosen).keys():
+            return delimiter, None
+    for delimiter in () if chosen else _order(format_name):
+        fields = _first_row(lines, delimiter)
+        if len(fields) == len(NO_HEADER) and _is_file(path.parent, fields[0]):
+            return delimiter, NO_HEADER
+    return _order(format_name)[0], None
+
+
+def _order(format_name: str) -> list[str]:
+    """Return the delimiters of a table, the usual one of its format first."""
+    first = USUAL_DELIMITER[format_name]
+    return [first, *(delimiter for delimiter in SEPARATORS if delimiter != first)]
+
+
+def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader((f"{line}\n" for line in lines), delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    try:
+        return bool(name.strip()) and (folder / name).is_file()
+    except OSError:  # too long a name
+        return False
+
+
+def _rows(
+    path: Path, format_name: str, lines: Sequence[str], delimiter: str, header: list[str] | None
+) -> NumberedRows:
+    separators = SEPARATORS[delimiter]
+    text = (f"{line}\n" for line in lines)
+    reader = csv.DictReader(text, header, delimiter=delimiter, strict=True)
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{format_name}:{path}: not a table with {separators} ({error})") from None
+    if not rows:
+        raise DataError(f"{format_name}:{path}: no rows below the header")
+    for line, row in rows:
+        if None in row:
+            raise DataError(
+                f"{format_name}:{path}: line {line}: more fields than columns; "
+                f"put quotes around a text with {separators}"
+            )
+    return rows
+
+
+def _no_columns(
+    path: Path,
+    format_name: str,
+    missing: Sequence[str],
+    found: Sequence[str],
+    needed: Sequence[str],
+) -> str:
+    example = USUAL_DELIMITER[format_name].join(needed)
+    advice = "; or name them: --columns image=NAME,text=NAME" if "image" in needed else ""
+    return (
+        f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
+        f"needs {example!r} in the first row{advice}"
+    )
+
+
+def recognise_json_lines(path: Path) -> bool:
+    """Whether a path given without a format is such a file."""
+    return path.suffix.lower() in (".jsonl", ".ndjson") and path.is_file()
+
+
+def read_json_lines(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
+    """Read the lines of a file; picture paths are relative to it and stay in its folder.
+
+    Raises:
+        DataError: no such file, not UTF-8, a line that is not such an object, or no lines.
+    """
+    samples = [
+        _sample_of_line(path, where, line, columns) for where, line in numbered_lines(path, "jsonl")
+    ]
+    if not samples:
+        raise DataError(f"jsonl:{path}: no lines; needs an object with image and text in each")
+    return samples
+
+
+def _sample_of_line(path: Path, where: str, line: str, chosen: Columns) -> Sample:
+    here = f"jsonl:{path}: {where}"
+    entry = parse_json(line, here)
+    if not isinstance(entry, dict):
+        raise DataError(f"{here}: must be an object with image and text")
+    keys = {role: chosen.get(role, role) for role in USUAL_NAMES} | find_columns(
+        list(entry), chosen
+    )
+    name = _string(entry, keys["image"], here) or ""
+    label = _string(entry, keys["text"], here) or ""
+    return Sample(
+        name,
+        picture_path(path, name, where),
+        normalize_label(label),
+        read_split(_string(entry, keys["split"], here, needed="split" in chosen), here),
+        _string(entry, keys["group"], here, needed="group" in chosen) or None,
+    )
+
+
+def _string(entry: dict[str, Any], key: str, here: str, *, needed: bool = True) -> str | None:
+    """Return the value of a key, which may be missing or null unless it is needed."""
+    value = entry.get(key)
+    if not isinstance(value, str) and (needed or value is not None):
+        raise DataError(f"{here}: {key!r} must be a string, found {quoted(value)}")
+    return value
+
+
+def recognise_labels(path: Path) -> bool:
+    """Whether a path given without a format is such a file."""
+    return path.suffix.lower() == ".json" and path.is_file()
+
+
+def read_labels(path: Path) -> list[Sample]:
+    """Read the splits of a labels file; picture paths are relative to it and stay in its folder.
+
+    Raises:
+        DataError: no such file, not JSON of this shape, or no entries.
+    """
+    content = parse_json(read_text(path, "labels", MAX_JSON_BYTES), f"labels:{path}")
+    if not isinstance(content, dict):
+        raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
+    _refuse_unknown_lists(path, content)
+    if not content.keys() & set(SPLITS):
+        raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
+    samples = [
+        _sample_of_entry(path, split, i, entry)
+        for split in SPLITS
+        for i, entry in enumerate(_entries(path, split, content.get(split, [])))
+    ]
+    if not samples:
+        raise DataError(f"labels:{path}: its lists {quoted(sorted(content))} are all empty")
+    return samples
+
+
+def _refuse_unknown_lists(path: Path, content: dict[str, Any]) -> None:
+    """What is no list, such as a description, is no misspelt split."""
+    for key, value in content.items():
+        if isinstance(value, list) and key not in SPLITS:
+            raise DataError(
+                f"labels:{path}: unknown list {quoted(key)}; the lists must be of {SPLITS}"
+            )
+
+
+def _entries(path: Path, split: Split, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise DataError(f"labels:{path}: {split}: must be a list, found {type(value).__name__}")
+    return value
+
+
+def _sample_of_entry(path: Path, split: Split, i: int, entry: Any) -> Sample:
+    where = f"{split}[{i}]"
+    if not isinstance(entry, dict):
+        raise DataError(f"labels:{path}: {where}: must be an object with filename and label")
+    for key in ("filename", "label"):
+        if not isinstance(entry.get(key), str):
+            raise DataError(
+                f"labels:{path}: {where}: {key!r} must be a string, found {quoted(entry.get(key))}"
+            )
+    name = entry["filename"]
+    image = picture_path(path, name, where)
+    return Sample(name, image, normalize_label(entry["label"]), split)

@@ -1,0 +1,198 @@
+"""Augmentation of line pictures: a strength from 0 to 1 for each kind, searched like the rest.
+
+Works on bytes with OpenCV, some microseconds a picture (``scripts/bench_augment.py``). All
+geometry is one warp and keeps the canvas. Joining lines is for ``batches``: it changes labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+
+import cv2
+import numpy as np
+
+from ocrsearch.core.config import AugmentConfig
+from ocrsearch.data.samples import GrayImage
+
+MAX_SHEAR = 0.35
+MAX_ROTATION_DEGREES = 3.0
+MAX_SCALE = 0.15
+MAX_OVERFLOW = 0.15
+"""What growing may push out at either end of a line, as a share of the height: a long line, which
+growth in proportion would cost whole symbols, shrinks as others do but hardly grows."""
+
+MAX_SHIFT = 0.08
+"""Shift as a share of the height."""
+
+MAX_ELASTIC = 0.06
+"""Displacement of the points of the elastic grid, as a share of the height."""
+
+ELASTIC_ROWS = 4
+"""Points of the elastic grid from top to bottom; as far apart from left to right."""
+
+MAX_NOISE = 12.0
+"""Standard deviation in grey levels."""
+
+MAX_GRADIENT = 60.0
+"""Grey levels added or taken at either end of the picture."""
+
+MAX_LOG_GAMMA = 0.5
+MAX_CONTRAST = 0.3
+MAX_BLOT_RADIUS = 0.15
+"""As a share of the height."""
+
+NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
+"""Of a random byte makes normal noise, four times as fast as drawing that."""
+
+Change = Callable[[GrayImage, float, np.random.Generator], GrayImage]
+
+
+def augment(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> GrayImage:
+    """Return a randomly changed copy of a picture.
+
+    Args:
+        image: (H, W) uint8.
+        config: the strengths; 0 changes nothing, 1 as much as handwriting bears.
+        rng: where the randomness comes from.
+
+    Returns:
+        (H, W) uint8, of the same size; the picture itself if all strengths are 0.
+    """
+    if config.strength <= 0.0:
+        return image
+    image = _warp(image, config, rng)
+    for kind, change in CHANGES.items():
+        strength = config.strength * getattr(config, kind)
+        if strength > 0.0:
+            image = change(image, strength, rng)
+    return image
+
+
+def _warp(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> GrayImage:
+    """Shear, scale, rotate and shift about the middle, and distort, in one interpolation."""
+    strengths = (config.shear, config.rotation, *[config.scale] * 2, *[config.shift] * 2)
+    elastic = config.strength * config.elastic
+    if not any(strengths) and elastic <= 0.0:
+        return image
+    most = config.strength
+    drawn = rng.uniform(-most, most, 6).tolist()
+    changes = [strength * value for strength, value in zip(strengths, drawn, strict=True)]
+    matrix = _affine_matrix(image.shape, *changes)
+    height, width = image.shape
+    border = cv2.BORDER_REPLICATE
+    if elastic <= 0.0:
+        warped = cv2.warpAffine(image, matrix, (width, height), borderMode=border)
+    else:
+        from_x, from_y = _elastic_sources(image.shape, matrix, elastic, rng)
+        warped = cv2.remap(image, from_x, from_y, cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(warped, dtype=np.uint8)
+
+
+def _affine_matrix(
+    shape: tuple[int, ...],
+    shear: float,
+    angle: float,
+    grow_x: float,
+    grow_y: float,
+    shift_x: float,
+    shift_y: float,
+) -> np.ndarray:
+    """Return the (2, 3) matrix of a change whose parameters are from -1 to 1."""
+    height, width = shape
+    radians = math.radians(angle * MAX_ROTATION_DEGREES * min(1.0, 8 * height / width))
+    cos, sin, slant = math.cos(radians), math.sin(radians), shear * MAX_SHEAR
+    scale_x = 1 + min(grow_x * MAX_SCALE, 2 * MAX_OVERFLOW * height / width)
+    scale_y = 1 + grow_y * MAX_SCALE
+    a, b = cos * scale_x, (cos * slant - sin) * scale_y  # rotation @ shear @ scale
+    c, d = sin * scale_x, (sin * slant + cos) * scale_y
+    middle_x, middle_y = width / 2, height / 2
+    x = middle_x + shift_x * MAX_SHIFT * height - a * middle_x - b * middle_y
+    y = middle_y + shift_y * MAX_SHIFT * height - c * middle_x - d * middle_y
+    return np.array([[a, b, x], [c, d, y]])
+
+
+def _elastic_sources(
+    shape: tuple[int, ...], matrix: np.ndarray, strength: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return where each pixel comes from, x and y, (H, W) float32 each.
+
+    The displacements are drawn on a coarse grid and interpolated by cubics between its points
+    (after P. Simard et al.: Best practices for convolutional neural networks, 2003, where they
+    are smoothed by a Gaussian).
+    """
+    height, width = shape
+    n_columns = max(ELASTIC_ROWS, round(ELASTIC_ROWS * width / height))
+    grid = rng.random((ELASTIC_ROWS, n_columns, 2), dtype=np.float32)
+    grid = (2 * grid - 1) * np.float32(strength * MAX_ELASTIC * height)
+    both = cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+    x = np.arange(width, dtype=np.float32)
+    y = np.arange(height, dtype=np.float32)[:, None]
+    inverse = cv2.invertAffineTransform(matrix).astype(np.float32)
+    sources = []
+    for (a, b, c), displacement in zip(inverse, cv2.split(both), strict=True):
+        source = np.asarray(displacement, dtype=np.float32)
+        source += a * x + c
+        source += b * y
+        sources.append(source)
+    return sources
+
+
+def _stroke_width(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+    if rng.random() >= 0.35 * strength:
+        return image
+    shape = (2, 1) if rng.random() < 0.5 else (1, 2)
+    change = cv2.erode if rng.random() < 0.5 else cv2.dilate
+    return np.asarray(change(image, np.ones(shape, np.uint8)), dtype=np.uint8)
+
+
+def _blots(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+    """One to three filled ellipses, as dark as the ink or as light as the paper."""
+    if rng.random() >= 0.5 * strength:
+        return image
+    height, width = image.shape
+    blotted = image.copy()
+    for _ in range(rng.integers(1, 4)):
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = 1 + strength * MAX_BLOT_RADIUS * height * rng.random(2)
+        gray = int(image.min() if rng.random() < 0.5 else image.max())
+        cv2.ellipse(blotted, centre, (int(axes[0]), int(axes[1])), 0, 0, 360, gray, cv2.FILLED)
+    return blotted
+
+
+def _brightness(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+    """Contrast about the middle grey, gamma, and a gradient from left to right."""
+    if rng.random() >= 0.5:
+        return image
+    log_gamma, contrast, left, right = (rng.uniform(-strength, strength, 4)).tolist()
+    levels = np.linspace(0, 1, 256, dtype=np.float32) ** math.exp(MAX_LOG_GAMMA * log_gamma)
+    levels = 127.5 + (255 * levels - 127.5) * (1 + MAX_CONTRAST * contrast)
+    changed = np.asarray(cv2.LUT(image, levels), dtype=np.float32)
+    changed += MAX_GRADIENT * np.linspace(left, right, image.shape[1], dtype=np.float32)
+    return np.asarray(np.clip(changed, 0, 255, out=changed), dtype=np.uint8)
+
+
+def _blur(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+    if rng.random() >= 0.25 * strength:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 1.0)), dtype=np.uint8)
+
+
+def _noise(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+    if rng.random() >= 0.5 * strength:
+        return image
+    deviation = rng.uniform(0, MAX_NOISE * strength)
+    levels = np.rint(deviation * NORMAL_QUANTILES).astype(np.int8)
+    bytes_ = np.frombuffer(rng.bytes(image.size), dtype=np.uint8).reshape(image.shape)
+    return np.asarray(cv2.add(image, cv2.LUT(bytes_, levels), dtype=cv2.CV_8U), dtype=np.uint8)
+
+
+CHANGES: dict[str, Change] = {
+    "stroke": _stroke_width,
+    "blots": _blots,
+    "brightness": _brightness,
+    "blur": _blur,
+    "noise": _noise,
+}
+"""What is done behind the warp, in this order; each is a field of ``AugmentConfig``."""

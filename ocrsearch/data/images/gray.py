@@ -1,0 +1,277 @@
+"""Grey images: from any mode to grey, and which grey is ink.
+
+From a picture of any mode to grey, so that what can be seen is not lost.
+
+Brightness is enough for nearly all pictures. Light ink on transparency vanishes on white paper,
+and so does ink as bright as a paper of another colour: only there another way is taken.
+
+Ink and paper: which of two greys is ink, where it is, and ruling lines among it.
+
+All but ``ink_is_light`` take dark ink on light paper. Nothing here depends on the absolute
+brightness or contrast of a picture.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ocrsearch.data.samples import GrayImage
+
+MIN_CONTRAST = 8
+"""Grey levels; a picture with fewer between its darkest and its lightest pixel is blank."""
+
+LOW_CONTRAST = 64
+"""Grey levels on white paper under which ink on transparency may be seen better on black."""
+
+LOST_CONTRAST = 24
+"""Grey levels between most pixels under which colours are looked at."""
+
+COLOUR_GAIN = 3
+"""How many times the contrast of brightness the contrast of colours must be to be taken."""
+
+MOST = (1, 99)
+"""Percentiles between which most pixels are: edges in a JPEG have colours of their own."""
+
+MAX_SAMPLED = 200_000
+"""Pixels of which percentiles and the direction of colours are estimated."""
+
+
+def gray_of(image: Image.Image) -> GrayImage:
+    """Convert a picture to grey.
+
+    Args:
+        image: loaded, of any mode.
+
+    Returns:
+        (H, W) uint8: brightness, with 16 bits scaled to 8 and transparency on white; as dark ink on
+        white where light ink on transparency, or ink as bright as its paper, would vanish.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return _gray_of_numbers(image)
+    if not image.has_transparency_data:
+        return _brightness_or_colour(image)
+    rgba = image.convert("RGBA")
+    alpha = np.asarray(rgba.getchannel("A"))
+    if not alpha.any() and not is_blank(_brightness(rgba.convert("RGB"))):
+        return _brightness_or_colour(rgba.convert("RGB"))  # an alpha that means nothing
+    white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    if alpha.min() == 255 or np.ptp(_brightness(white)) >= LOW_CONTRAST:
+        return _brightness_or_colour(white.convert("RGB"))
+    black = Image.alpha_composite(Image.new("RGBA", rgba.size, "black"), rgba)
+    return _clearer(_brightness_or_colour(white.convert("RGB")), 255 - _brightness(black))
+
+
+def is_blank(image: GrayImage) -> bool:
+    """Whether a picture has no contrast at all."""
+    return bool(np.ptp(image) < MIN_CONTRAST)
+
+
+def _clearer(on_white: GrayImage, on_black: GrayImage) -> GrayImage:
+    """Return the picture with more contrast, in doubt the first; both are dark on light."""
+    return on_black if np.ptp(on_black) > 2 * int(np.ptp(on_white)) else on_white
+
+
+def _brightness(image: Image.Image) -> GrayImage:
+    return np.asarray(image.convert("L"), dtype=np.uint8).copy()
+
+
+def _brightness_or_colour(image: Image.Image) -> GrayImage:
+    """Return the brightness of an opaque picture, or where that is the same all over, its colour.
+
+    Colour is the projection on the direction in which the colours differ most, with what most of
+    the picture has as light.
+    """
+    gray = _brightness(image)
+    if image.mode in ("1", "L", "LA", "La") or _contrast(_sampled(gray)) >= LOST_CONTRAST:
+        return gray
+    colours = image.convert("RGB")
+    sample = _sampled(np.asarray(colours)).astype(np.float64)
+    direction = np.linalg.eigh(np.cov(sample.T, bias=True))[1][:, -1]
+    values = sample @ direction
+    if _contrast(values) < COLOUR_GAIN * max(_contrast(_sampled(gray)), MIN_CONTRAST):
+        return gray
+    low, middle, high = np.percentile(values, (MOST[0], 50, MOST[1]))
+    if high - middle > middle - low:  # ink is what is away from most, and is to be dark
+        direction, high = -direction, -low
+    projected = colours.convert("L", (*direction, 255 - high))
+    return np.asarray(projected, dtype=np.uint8).copy()
+
+
+def _sampled(pixels: np.ndarray) -> np.ndarray:
+    """Return about MAX_SAMPLED pixels of a picture, (N,) or (N, C), evenly spread."""
+    flat = pixels.reshape(-1, *pixels.shape[2:])
+    return flat[:: max(1, len(flat) // MAX_SAMPLED)]
+
+
+def _contrast(values: np.ndarray) -> float:
+    low, high = np.percentile(values, MOST)
+    return float(high - low)
+
+
+def _gray_of_numbers(image: Image.Image) -> GrayImage:
+    """Scale integers of 16 or 32 bits or floats; one value of them may stand for transparency."""
+    values = np.array(image, dtype=np.float64)
+    key = image.info.get("transparency")
+    shown = np.ones(values.shape, bool) if not isinstance(key, int) else values != key
+    gray = _scale_to_8_bits(values, shown)
+    if shown.all() or not shown.any():
+        return gray
+    on_white = np.where(shown, gray, np.uint8(255))
+    return _clearer(on_white, np.where(shown, 255 - gray, np.uint8(255)))
+
+
+def _scale_to_8_bits(values: np.ndarray, shown: np.ndarray) -> GrayImage:
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max(initial=0.0, where=shown))
+    full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
+    if 0.0 < top <= 1.0:
+        full = 1.0
+    elif 255.0 < top < 8192.0:  # 10 or 12 bits in 16
+        full = 2.0 ** int(top).bit_length() - 1
+    values *= 255.0 / full
+    return np.clip(values, 0, 255, out=values).astype(np.uint8)
+
+
+SATURATED_SHARE = 0.005
+"""Share of the pixels at either end that may go to black or white when contrast is stretched."""
+
+MIN_RANGE = 8
+"""Grey levels between those ends below which a picture is taken as blank."""
+
+SAUVOLA_K = 0.2
+SAUVOLA_R = 128.0
+"""Sauvola's constants: how far below the local mean ink lies, and the largest deviation."""
+
+MIN_RULE_SHARE = 0.6
+"""Share of the width of a picture that a ruling line covers at the least."""
+
+
+def gray_ends(image: GrayImage) -> tuple[int, int, int]:
+    """Return the lowest and highest grey but for SATURATED_SHARE on either side, and the median."""
+    counts = np.cumsum(np.bincount(image.ravel(), minlength=256))
+    shares = np.array([SATURATED_SHARE, 1 - SATURATED_SHARE, 0.5]) * counts[-1]
+    low, high, median = np.searchsorted(counts, shares)
+    return int(low), int(high), int(median)
+
+
+def stretch_contrast(image: GrayImage) -> GrayImage:
+    """Map the darkest and lightest greys to 0 and 255; a blank picture stays as it is."""
+    low, high, _ = gray_ends(image)
+    if high - low < MIN_RANGE:
+        return image
+    levels = (np.arange(256) - low) * (255 / (high - low))
+    return np.asarray(cv2.LUT(image, np.clip(levels, 0, 255).astype(np.uint8)), dtype=np.uint8)
+
+
+def ink_is_light(image: GrayImage) -> bool:
+    """Whether a picture has light ink on dark paper: most of it is paper, so the median is."""
+    low, high, median = gray_ends(image)
+    return high - low >= MIN_RANGE and 2 * median < low + high
+
+
+def ink_mask(image: GrayImage) -> GrayImage:
+    """Find the ink by Sauvola's local threshold on the stretched picture.
+
+    J. Sauvola, M. Pietikäinen: Adaptive document image binarization, 2000.
+
+    Returns:
+        (H, W) uint8, 255 where there is ink and 0 elsewhere.
+    """
+    pixels = stretch_contrast(image).astype(np.float32)
+    side = max(15, image.shape[0] // 2) | 1
+    border = cv2.BORDER_REPLICATE
+    mean = cv2.boxFilter(pixels, -1, (side, side), borderType=border)
+    square = cv2.sqrBoxFilter(pixels, -1, (side, side), borderType=border)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    threshold = mean * (1 + SAUVOLA_K * (deviation / SAUVOLA_R - 1))
+    return np.where(pixels < threshold, np.uint8(255), np.uint8(0))
+
+
+def ink_box(image: GrayImage) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all ink but specks; all of them if there is none.
+
+    A speck is smaller than a full stop, that is than the square of a thin stroke's width.
+    """
+    height, width = image.shape
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink_mask(image), connectivity=8)
+    parts = stats[1:]
+    parts = parts[parts[:, cv2.CC_STAT_AREA] >= max(3.0, (height / 24) ** 2)]
+    if not len(parts):
+        return slice(0, height), slice(0, width)
+    left, top, across, down = parts[:, :4].T
+    return slice(top.min(), (top + down).max()), slice(left.min(), (left + across).max())
+
+
+def remove_ruling(image: GrayImage) -> GrayImage:
+    """Paint ruling lines over with the paper above and below; strokes that cross them are kept."""
+    ink = ink_mask(image)
+    rules, thickness = _find_rules(ink)
+    if not thickness:
+        return image
+    strokes = _open(ink, (2 * thickness + 2, 1))
+    fringed = _thicken(rules)  # scanned lines have soft edges
+    paper = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((2 * thickness + 5, 1), np.uint8))
+    return np.where((fringed > 0) & (strokes == 0), paper, image)
+
+
+def has_ruling(image: GrayImage) -> bool:
+    """Whether a picture of dark ink has a ruling line."""
+    return _find_rules(ink_mask(image))[1] > 0
+
+
+def _find_rules(ink: GrayImage) -> tuple[GrayImage, int]:
+    """Return the ink of ruling lines as a mask, and the thickness of the thickest, 0 if none.
+
+    Pieces of line, two thirds as long as the picture is high, are joined over gaps as long;
+    what is then thin, straight and covers most of the picture's width is a rule. Ink is thickened
+    by a pixel up and down first: a thin line that is not quite level is made of short steps.
+    """
+    height, width = ink.shape
+    length = max(12, 2 * height // 3) | 1
+    pieces = _open(_thicken(ink), (1, length))
+    joined = cv2.dilate(pieces, np.ones((1, length), np.uint8))
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    rules, thickest = np.zeros_like(ink), 0
+    for i in range(1, n):
+        if stats[i, cv2.CC_STAT_WIDTH] < MIN_RULE_SHARE * width:
+            continue
+        line = np.where((labels == i) & (pieces > 0), ink, np.uint8(0))
+        thickness, middles = _fit_rule(line)
+        if 0 < thickness <= max(3, height // 8):
+            off = np.abs(np.arange(height)[:, None] - middles)
+            ends = np.where(off <= 1 + thickness / 2, ink, np.uint8(0))  # shorter than a piece
+            rules, thickest = rules | line | ends, max(thickest, thickness)
+    return rules, thickest
+
+
+def _fit_rule(line: GrayImage) -> tuple[int, np.ndarray]:
+    """Return how thick a line is and its middle in each column.
+
+    The thickness is 0 if the line is not straight or does not go through most of the picture.
+    """
+    height, width = line.shape
+    counts = np.count_nonzero(line, axis=0)
+    columns = np.flatnonzero(counts)
+    if len(columns) < max(MIN_RULE_SHARE * width, height):
+        return 0, np.zeros(width)
+    middles = (np.arange(height) @ (line > 0))[columns] / counts[columns]
+    thickness = int(np.median(counts[columns]))
+    fitted = np.polyval(np.polyfit(columns, middles, 1), np.arange(width))
+    off = np.abs(middles - fitted[columns])
+    return (thickness if np.quantile(off, 0.9) <= 1 + thickness / 2 else 0), fitted
+
+
+def _thicken(mask: GrayImage) -> GrayImage:
+    """Add a pixel above and below."""
+    return np.asarray(cv2.dilate(mask, np.ones((3, 1), np.uint8)), dtype=np.uint8)
+
+
+def _open(mask: GrayImage, shape: tuple[int, int]) -> GrayImage:
+    """Keep what a rectangle of a shape (H, W) fits into; outside of the picture is no ink."""
+    kernel = np.ones(shape, np.uint8)
+    opened = cv2.morphologyEx(
+        mask, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0
+    )
+    return np.asarray(opened, dtype=np.uint8)

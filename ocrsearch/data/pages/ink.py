@@ -1,0 +1,267 @@
+"""Ink on a page: what is written, apart from paper, shadows, skew and ruled lines.
+
+Classical image processing on grey pages, at about 150 to 300 dpi; no text is looked for here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ocrsearch.data.pages.rules import Mask, find_rules, typical_height
+from ocrsearch.data.samples import GrayImage
+
+MAX_SKEW_DEGREES = 20.0
+"""Largest skew that is looked for."""
+
+MIN_SKEW_CHARACTERS = 10
+"""Less writing than this says nothing of the skew of a page."""
+
+
+MAX_SKEW_POINTS = 60_000
+"""Pixels of ink from which the skew is estimated."""
+
+COARSE_SKEW_POINTS = 15_000
+"""Pixels of ink from which it is found to within half a degree."""
+
+DARK_SHARE = 0.65
+"""Grey below which an area is dark, against the brightness of the page."""
+
+MIN_DARK_EDGE = 0.9
+"""Least share of dark pixels along the edge of a dark area; along a block of text it is less."""
+
+MIN_CONTRAST = 18.0
+"""Least difference between ink and paper, of 255, whatever the noise."""
+
+
+_PAPER_CELLS = 256
+"""The paper's brightness is estimated on a copy that is about so long, in pixels."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page turned upright, dark on light.
+
+    Attributes:
+        gray: (H, W) uint8, the page itself, inverted where its writing is light on dark.
+        paper: (H, W) uint8, the brightness that the page would have without ink.
+        ink: (H, W) mask of ink without ruled lines and frames.
+        rules: (H, W) mask of the ruled lines and frames.
+        light: (H, W) mask of the areas that are light on dark in the source.
+        skew_degrees: by how much the text rose to the right before (negative: fell).
+        to_source: (2, 3) float64 affine matrix from these pixels to those of the source.
+    """
+
+    gray: GrayImage
+    paper: GrayImage
+    ink: Mask
+    rules: Mask
+    light: Mask
+    skew_degrees: float
+    to_source: np.ndarray
+
+
+def upright_page(source: GrayImage) -> Page:
+    """Find the ink of a page and turn the page so that its lines are level.
+
+    Args:
+        source: (H, W) uint8, dark on light or light on dark.
+    """
+    dark_ink = _has_dark_ink(source)
+    light = _light_areas(source if dark_ink else 255 - source)
+    gray = _inverted(source if dark_ink else 255 - source, light)
+    paper = _paper(gray)
+    contrast = _contrast(paper, gray)
+    limit = _ink_limit(contrast)
+    skew = estimate_skew(_above(contrast, limit))
+    if skew != 0.0:
+        matrix, size = _turn(source.shape, skew)
+        gray, paper = (
+            np.asarray(cv2.warpAffine(x, matrix, size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+            for x in (gray, paper)
+        )
+        contrast = np.asarray(cv2.warpAffine(contrast, matrix, size), dtype=np.uint8)
+        light = np.asarray(cv2.warpAffine(light, matrix, size, flags=cv2.INTER_NEAREST), np.uint8)
+        to_source = cv2.invertAffineTransform(matrix)
+    else:
+        to_source = np.eye(2, 3)
+    ink = _above(contrast, limit)
+    smeared = cv2.blur(np.minimum(contrast, min(255, round(limit))), (15, 1))
+    rules = find_rules(ink, _above(smeared, 0.6 * limit))
+    ink = _without_rules(ink, rules)
+    return Page(gray, paper, ink, rules, light if dark_ink else 1 - light, skew, to_source)
+
+
+def estimate_skew(ink: Mask) -> float:
+    """Return the angle in degrees by which text rises to the right, 0.0 where none is clear.
+
+    The angle at which ink falls most unevenly on rows, by the sum of squared differences of
+    neighbouring rows (Postl, 1986), first in half degrees, then in twentieths. Rows are counted
+    within each string of characters, as strings that are scattered on a page share no rows.
+    """
+    factor = max(1, round(max(ink.shape) / 1200))
+    size = (max(1, ink.shape[1] // factor), max(1, ink.shape[0] // factor))
+    shares = cv2.resize(ink * 255, size, interpolation=cv2.INTER_AREA)
+    x, y, n_characters = _string_points(_above(shares, 63))
+    if n_characters < MIN_SKEW_CHARACTERS:
+        return 0.0
+
+    def unevenness(degrees: float, n: int = MAX_SKEW_POINTS) -> float:
+        rows = np.rint(y[:n] + x[:n] * math.tan(math.radians(degrees))).astype(np.int64)
+        counts = np.bincount(rows - rows.min())
+        return float((np.diff(counts).astype(np.float64) ** 2).sum())
+
+    coarse = np.arange(-MAX_SKEW_DEGREES, MAX_SKEW_DEGREES + 0.1, 0.5)
+    best = coarse[np.argmax([unevenness(angle, COARSE_SKEW_POINTS) for angle in coarse])]
+    fine = best + np.arange(-0.5, 0.51, 0.05)
+    scores = [unevenness(angle) for angle in fine]
+    angle = round(float(fine[int(np.argmax(scores))]), 2)
+    clear = max(scores) > 1.1 * unevenness(0.0) and 0.1 <= abs(angle) <= MAX_SKEW_DEGREES
+    return angle if clear else 0.0
+
+
+def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the ink in strings of characters that stand close beside each other.
+
+    Returns:
+        (N,) column from the middle of its string, and row of some pixels with ink, as if the
+        strings stood under each other; and about how many characters there are.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    text_height = typical_height(stats)
+    kernel = np.ones((1, round(1.5 * text_height)), np.uint8)
+    joined = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, kernel)
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    y, x = np.nonzero(ink)
+    some = np.random.default_rng(0).permutation(len(x))[:MAX_SKEW_POINTS]
+    x, y = x[some], y[some]
+    strings = labels[y, x]
+    n_characters = float(stats[1:, cv2.CC_STAT_WIDTH].sum()) / text_height
+    _, top, width, height, _ = stats.T
+    rooms = height + np.ceil(width * math.tan(math.radians(MAX_SKEW_DEGREES + 1))) + 2
+    apart = np.floor(np.cumsum(rooms) - rooms / 2 - top - height / 2)
+    return x - centres[strings, 0], y + apart[strings], n_characters
+
+
+def _has_dark_ink(gray: GrayImage) -> bool:
+    """Whether the ink is the darker one."""
+    factor = max(1, round(max(gray.shape) / 1000))
+    return float(_skewness(gray[::factor, ::factor]).sum()) <= 0.0
+
+
+def _skewness(gray: GrayImage, area: Mask | None = None) -> np.ndarray:
+    """Return for each pixel whether it is lighter (positive) or darker than most around it.
+
+    What is rarer around a place is ink, so the sum over an area says which ink it has. It is
+    against the local deviation, so that shadows and the table around a page count little.
+
+    Args:
+        gray: (H, W) uint8.
+        area: (H, W) mask of the pixels that count; all of them if it is not given.
+    """
+    weights = np.ones(gray.shape, np.float32) if area is None else area.astype(np.float32)
+    side = max(3, max(gray.shape) // 12)
+    n = np.maximum(cv2.blur(weights, (side, side)), 1e-6)
+    apart = (gray - cv2.blur(gray * weights, (side, side)) / n) * weights
+    variance = np.maximum(cv2.blur(apart**2, (side, side)) / n, 0)  # its sums may round below 0
+    deviation = np.sqrt(variance) + MIN_CONTRAST / 2
+    return np.asarray((apart / deviation) ** 3)
+
+
+def _light_areas(gray: GrayImage) -> Mask:
+    """Return the mask of solid dark areas with light writing on a page that is dark on light.
+
+    Such as the black bar of a heading. Text in the shade is darker than its paper, a photo and
+    the table around a page have no writing: all these stay.
+    """
+    factor = max(1, round(max(gray.shape) / 600))
+    small = np.ascontiguousarray(gray[::factor, ::factor])
+    dark = _above(255 - small, 255 - DARK_SHARE * float(np.percentile(small[::2, ::2], 90)))
+    filled = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    solid = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((9, 25), np.uint8))
+    n, labels = cv2.connectedComponents(solid, connectivity=4)
+    inner = np.asarray(cv2.erode(solid, np.ones((7, 7), np.uint8)), dtype=np.uint8)
+    edge = np.asarray(cv2.subtract(solid, inner), dtype=np.uint8)
+    n_edge = np.bincount(labels[edge > 0], minlength=n)
+    n_dark = np.bincount(labels[(edge & dark) > 0], minlength=n)
+    has_dark_edge = (n_dark > MIN_DARK_EDGE * n_edge) & (n_edge > 0)
+    if not has_dark_edge.any():
+        return np.zeros_like(gray)
+    skewness = np.bincount(labels.ravel(), _skewness(small, inner).ravel(), minlength=n)
+    is_light = has_dark_edge & (skewness > 0.1 * np.bincount(labels.ravel(), minlength=n))
+    is_light[0] = False  # the rest of the page
+    areas = is_light[labels].astype(np.uint8)
+    size = (gray.shape[1], gray.shape[0])
+    return np.asarray(cv2.resize(areas, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def _inverted(gray: GrayImage, areas: Mask) -> GrayImage:
+    """Invert some areas of a page; the edges between them and the rest become paper."""
+    if not areas.any():
+        return gray
+    side = 5 + 2 * round(max(gray.shape) / 1000)
+    kernel = np.ones((side, side), np.uint8)
+    edges = cv2.morphologyEx(areas, cv2.MORPH_GRADIENT, kernel) > 0
+    lighter = np.maximum(gray, 255 - gray)
+    return np.asarray(np.where(edges, lighter, np.where(areas > 0, 255 - gray, gray)), np.uint8)
+
+
+def _paper(gray: GrayImage) -> GrayImage:
+    """Return the brightness of the paper everywhere: ink closed away on a small copy."""
+    height, width = gray.shape
+    factor = max(1, math.ceil(max(height, width) / _PAPER_CELLS))
+    size = (max(1, width // factor), max(1, height // factor))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (15, 15))
+    closed = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel)
+    smooth = cv2.GaussianBlur(closed, (0, 0), 2)
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _contrast(paper: GrayImage, gray: GrayImage) -> GrayImage:
+    """Return how much darker than paper each pixel is, 0 to 255; in the shade it counts more."""
+    factors = np.clip(64 * 200 / np.maximum(np.arange(256), 1), None, 160).astype(np.uint8)
+    weighted = cv2.multiply(cv2.subtract(paper, gray), cv2.LUT(paper, factors), scale=1 / 64)
+    return np.asarray(cv2.GaussianBlur(weighted, (3, 3), 0), dtype=np.uint8)
+
+
+def _ink_limit(contrast: GrayImage) -> float:
+    """Return the contrast above which there is ink.
+
+    Otsu's, but above the noise of the paper, and never so high as to lose pencil beside print.
+    """
+    sample = contrast[::2, ::2]
+    middle = float(np.median(sample))
+    noise = 1.4826 * float(np.median(np.abs(sample.astype(np.float32) - middle)))
+    otsu, _ = cv2.threshold(contrast, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    return max(middle + MIN_CONTRAST, middle + 5 * noise, min(otsu, 60.0))
+
+
+def _above(values: np.ndarray, limit: float) -> Mask:
+    return np.asarray(cv2.threshold(values, limit, 1, cv2.THRESH_BINARY)[1], dtype=np.uint8)
+
+
+def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the matrix and the size (W, H) of a page turned clockwise, nothing cut off."""
+    height, width = shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
+    cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
+    new_width, new_height = (
+        math.ceil(width * cos + height * sin),
+        math.ceil(width * sin + height * cos),
+    )
+    matrix[:, 2] += (new_width - width) / 2, (new_height - height) / 2
+    return matrix, (new_width, new_height)
+
+
+def _without_rules(ink: Mask, rules: Mask) -> Mask:
+    """Take rules away, but leave the strokes that cross them whole."""
+    if not rules.any():
+        return ink
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    rest = np.asarray(cv2.subtract(ink, cv2.dilate(rules, cross)), dtype=np.uint8)
+    closed = cv2.morphologyEx(rest, cv2.MORPH_CLOSE, np.ones((13, 3), np.uint8))
+    return rest | (np.asarray(closed, dtype=np.uint8) & ink)

@@ -1,0 +1,226 @@
+"""Prepared datasets: files that workers open, and folds for cross-validation.
+
+Datasets as files: prepared once by a search, opened by its workers; and the samples left out.
+
+Folds of a small dataset: its training and validation samples, each validated on once.
+
+A validation split of a few images cannot tell configurations apart. In k-fold cross-validation
+(Stone, 1974) each of k networks is trained without one of k parts and validated on that part.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrsearch.core.errors import DataError, SpaceError
+from ocrsearch.core.files import replacing_folder, write_text_file
+from ocrsearch.core.escaping import printable
+from ocrsearch.data.charset import Charset
+from ocrsearch.data.checks import BadSample
+from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.samples import SPLITS, Sample, Split
+from ocrsearch.data.splits import draw_folds
+
+INDEX = "index.json"
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write a data set as bytes that other processes map; see ``open_dataset``.
+
+    The folder appears whole or not at all; one that is there is replaced.
+    """
+    index = {
+        "spec": dataset.spec,
+        **dataset.charset.content(),
+        "fingerprint": dataset.fingerprint,
+        "bad": [asdict(b) for b in dataset.bad],
+        "fresh": dataset.fresh,
+        "n_added": dataset.splits["train"].n_added,
+        "splits": {
+            split: {
+                "names": part.names,
+                "texts": part.texts,
+                "shapes": part.images.shapes,
+                "groups": list(part.groups),
+            }
+            for split, part in dataset.splits.items()
+        },
+    }
+    with replacing_folder(folder) as temporary:
+        for split, part in dataset.splits.items():
+            np.save(temporary / f"{split}.npy", part.images.pixels)
+        (temporary / INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def open_dataset(folder: Path) -> Dataset:
+    """Map a data set that ``save_dataset`` wrote; its pixels are shared, not copied.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        return _open_dataset(folder, json.loads((folder / INDEX).read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"{folder}: images of the study cannot be read ({type(error).__name__}); "
+            "start the command again"
+        ) from None
+
+
+def _open_dataset(folder: Path, index: dict[str, Any]) -> Dataset:
+    splits: dict[Split, LabelledImages] = {}
+    for split in SPLITS:
+        part = index["splits"][split]
+        pixels = np.load(folder / f"{split}.npy", mmap_mode="r" if part["names"] else None)
+        images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
+        groups = part["groups"]
+        splits[split] = LabelledImages(part["names"], part["texts"], images, groups=groups)
+    splits["train"] = replace(splits["train"], n_added=index["n_added"])
+    bad = [BadSample(**b) for b in index["bad"]]
+    return Dataset(
+        index["spec"],
+        splits,
+        Charset.from_content(index),
+        index["fingerprint"],
+        bad,
+        index["fresh"],
+    )
+
+
+def write_left_out(dataset: Dataset, path: Path) -> Path | None:
+    """List the samples that were left out and why; return the file, None if there are none."""
+    path.unlink(missing_ok=True)
+    if not dataset.bad:
+        return None
+    lines = [f"{printable(b.name)}\t{printable(b.reason)}\n" for b in dataset.bad]
+    write_text_file(path, "".join(lines))
+    return path
+
+
+def left_out_line(dataset: Dataset, path: Path) -> str:
+    """Return how many samples were left out, and where they are listed."""
+    names = {bad.name for bad in dataset.bad}
+    for part in dataset.splits.values():
+        names.update(part.names)
+    counts = f"{len(dataset.bad)} of {len(names)} samples"
+    return f"{counts} cannot be used and are left out; why: {path}"
+
+
+MAX_SAMPLES = 300
+"""Most training and validation samples of a dataset that is folded unless told otherwise."""
+
+N_FOLDS = 5
+MIN_FOLDS = 3
+MIN_VALIDATED = 8
+"""Fewest validation images of a fold, unless told otherwise."""
+
+
+def count_folds(dataset: Dataset, wanted: int | None) -> int:
+    """Return the number of folds by which a dataset is validated, 1 for its own splits.
+
+    Args:
+        dataset: dataset with its own splits.
+        wanted: number of folds, or None to decide by the number of samples.
+
+    Raises:
+        SpaceError: the dataset cannot be split into the number of folds wanted.
+    """
+    if wanted == 1:
+        return 1
+    if wanted is not None:
+        if dataset.fresh is not None and not dataset.splits["train"].n_added:
+            raise SpaceError("search.folds: new images in each epoch have no folds; give 1")
+        if not _smallest(dataset, wanted):
+            n = _n_own(dataset)
+            raise SpaceError(
+                f"search.folds: found {wanted}, but {n} training and validation samples do not "
+                "fill so many folds (groups and rare characters stay together); give fewer"
+            )
+        return wanted
+    if _n_own(dataset) > MAX_SAMPLES or dataset.fresh is not None:
+        return 1
+    numbers = range(N_FOLDS, MIN_FOLDS - 1, -1)
+    return next((k for k in numbers if _smallest(dataset, k) >= MIN_VALIDATED), 1)
+
+
+def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
+    """Return a dataset with the splits of one fold: validation on it, training on all others.
+
+    Args:
+        dataset: dataset with its own splits; its test split stays.
+        n_folds: number of folds; with 1 the dataset is returned as it is.
+        fold: number of the fold, from 1.
+    """
+    if n_folds == 1:
+        return dataset
+    own, folds = _own(dataset), _folds(dataset, n_folds)
+    validated = [i for i, number in enumerate(folds) if number == fold]
+    trained = [i for i, number in enumerate(folds) if number != fold]
+    train = _with_added(_take(own, trained), dataset.splits["train"])
+    return replace(dataset, splits={**dataset.splits, "train": train, "val": _take(own, validated)})
+
+
+def without_validation(dataset: Dataset) -> Dataset:
+    """Return a dataset whose validation samples are in the training split."""
+    train = _with_added(_own(dataset), dataset.splits["train"])
+    nothing = LabelledImages([], [], PackedImages.pack([]))
+    return replace(dataset, splits={**dataset.splits, "train": train, "val": nothing})
+
+
+def _smallest(dataset: Dataset, n_folds: int) -> int:
+    """Return the number of samples of the smallest fold."""
+    sizes = Counter(_folds(dataset, n_folds))
+    return min(sizes[fold] for fold in range(1, n_folds + 1))
+
+
+def _folds(dataset: Dataset, n_folds: int) -> list[int]:
+    """Return the fold of each sample of ``_own``."""
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    samples = [*_samples(train)[: len(train) - train.n_added], *_samples(val)]
+    return draw_folds(samples, n_folds)
+
+
+def _samples(part: LabelledImages) -> list[Sample]:
+    """Return the samples of a split without their images."""
+    named = zip(part.names, part.texts, part.groups or [None] * len(part), strict=True)
+    return [Sample(name, Path(name), text, group=group) for name, text, group in named]
+
+
+def _n_own(dataset: Dataset) -> int:
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    return len(train) - train.n_added + len(val)
+
+
+def _own(dataset: Dataset) -> LabelledImages:
+    """Return the training samples that were not added to the dataset, and those of validation."""
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    return _joined(train.first(len(train) - train.n_added), val)
+
+
+def _with_added(own: LabelledImages, train: LabelledImages) -> LabelledImages:
+    added = _take(train, range(len(train) - train.n_added, len(train)))
+    return replace(_joined(own, added), n_added=train.n_added)
+
+
+def _joined(a: LabelledImages, b: LabelledImages) -> LabelledImages:
+    groups: Sequence[str | None] = ()
+    if a.groups or b.groups:
+        groups = [*(a.groups or [None] * len(a)), *(b.groups or [None] * len(b))]
+    images = PackedImages.pack([*a.images, *b.images])
+    return LabelledImages([*a.names, *b.names], [*a.texts, *b.texts], images, groups=groups)
+
+
+def _take(part: LabelledImages, ids: Sequence[int]) -> LabelledImages:
+    return LabelledImages(
+        [part.names[i] for i in ids],
+        [part.texts[i] for i in ids],
+        PackedImages.pack([part.images[i] for i in ids]),
+        groups=[part.groups[i] for i in ids] if part.groups else (),
+    )

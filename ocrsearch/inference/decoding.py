@@ -1,0 +1,223 @@
+"""How a recogniser decodes: greedily, or by beam search with a language model and a lexicon."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from ocrsearch.core.config import Integer, Number
+from ocrsearch.core.errors import OptionError
+from ocrsearch.core.explain import checked_values
+from ocrsearch.data.charset import Charset, has_rtl
+from ocrsearch.data.formats.files import read_texts
+from ocrsearch.inference.bundle import Bundle
+from ocrsearch.models.architecture import ARCHITECTURES
+from ocrsearch.models.decoding.automata import Automaton, Fusion, Lexicon
+from ocrsearch.models.decoding.beam import BeamSearch
+from ocrsearch.models.decoding.language_model import LanguageModel
+from ocrsearch.models.decoding.ngrams import NgramCounts, load_ngrams
+
+logger = logging.getLogger(__name__)
+
+MAX_BEAM = 1000
+WIDTHS = (1.0, 0.94, 1.06, 0.97, 1.03)
+"""Of the views of a picture, as a share of its own."""
+
+LM_WEIGHT = 0.6
+LENGTH_BONUS = 1.0
+LEXICON_WEIGHT = 2.0
+CTC_WEIGHT = 0.3
+
+Finite = Annotated[Number, Field(allow_inf_nan=False)]
+Weight = Annotated[Finite, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to decode; a weight that is None is as by default.
+
+    Attributes:
+        beam: texts that are kept for each line, up to MAX_BEAM; 0 decodes greedily, and then
+            nothing else can be given.
+        language_model: file from ``ocrsearch language-model``, or its counts.
+        lm_weight: of its log probability, 0 or more; default what was chosen for it, or LM_WEIGHT.
+        length_bonus: for each symbol, in nats; default what was chosen with the weight where that
+            is not given either, or LENGTH_BONUS for CTC with a language model, otherwise 0.
+        lexicon: file of words, UTF-8, an entry a line.
+        lexicon_weight: what each word that is not in it costs, in nats, 0 or more; default
+            LEXICON_WEIGHT; 1000 forbids other words.
+        ctc_weight: of the CTC head's log probability in a seq2seq, 0 or more; default CTC_WEIGHT,
+            or 0 if it was trained without that head.
+        views: widths at which each picture is read, 1 to 5; where the readings differ, those of
+            all views and networks agree on one.
+
+    Raises:
+        OptionError: a value out of its range, or one that needs another.
+    """
+
+    beam: Annotated[Integer, Field(ge=0, le=MAX_BEAM)] = 0
+    language_model: str | Path | NgramCounts | None = None
+    lm_weight: Weight | None = None
+    length_bonus: Finite | None = None
+    lexicon: str | Path | None = None
+    lexicon_weight: Weight | None = None
+    ctc_weight: Weight | None = None
+    views: Annotated[Integer, Field(ge=1, le=len(WIDTHS))] = 1
+
+    def __post_init__(self) -> None:
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
+        of_beam = [f.name for f in fields(self) if f.default is None]
+        given = [name for name in of_beam if getattr(self, name) is not None]
+        if given and not self.beam:
+            raise OptionError("works in a beam search only; set beam to 10, for example", given[0])
+        for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
+            if weight in given and needs not in given:
+                raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A way to decode.
+
+    Attributes:
+        searches: of each network of the recogniser; None to decode greedily.
+        widths: of the views of a picture, as a share of its own.
+        about: what it is, as plain values.
+    """
+
+    searches: tuple[BeamSearch | None, ...]
+    widths: tuple[float, ...]
+    about: dict[str, Any]
+
+    def __str__(self) -> str:
+        """Return it in words, without the weights."""
+        views = [f"{len(self.widths)} views"] if len(self.widths) > 1 else []
+        if "beam" not in self.about:
+            return ", ".join(["greedy decoding", *views])
+        files = [
+            f"{kind} {Path(self.about[name]).name}"
+            for name, kind in (("language_model", "language model"), ("lexicon", "lexicon"))
+            if name in self.about
+        ]
+        return ", ".join([f"beam of {self.about['beam']}", *files, *views])
+
+
+def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
+    """Return the decoder of a recogniser; files are read.
+
+    What the files have and the recogniser cannot write is told in a warning of the log.
+
+    Raises:
+        OptionError: an option that does not go with the recogniser.
+        LanguageModelError: no language model, or damaged.
+        DataError: no lexicon, or nothing in it.
+    """
+    members, widths = bundle.members, WIDTHS[: options.views]
+    views = {"views": options.views} if options.views > 1 else {}
+    if options.beam == 0:
+        return Decoder((None,) * len(members), widths, {"name": "greedy", **views})
+    names = [member.config.model.architecture for member in members]
+    for name in names:
+        if ARCHITECTURES[name].beam is None:
+            problem = f"a {name} reads one symbol; leave it out"
+            raise OptionError(problem, "beam")
+    about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
+    weighted: list[tuple[Automaton, float]] = []
+    if options.language_model is not None:
+        ngrams, told = _read_ngrams(options.language_model, bundle.charset)
+        if options.lm_weight is None:
+            given = options.length_bonus
+            bonus = ngrams.length_bonus if given is None else given
+            options = replace(options, lm_weight=ngrams.lm_weight, length_bonus=bonus)
+        weight = _or_default(options.lm_weight, LM_WEIGHT)
+        weighted.append((LanguageModel(ngrams, bundle.charset), weight))
+        about |= {"language_model": told, "lm_weight": weight}
+    if options.lexicon is not None:
+        path = Path(options.lexicon)
+        weight = _or_default(options.lexicon_weight, LEXICON_WEIGHT)
+        weighted.append((_read_lexicon(path, bundle.charset), weight))
+        about |= {"lexicon": str(path), "lexicon_weight": weight}
+    searches = tuple(_search(options, weighted, member) for member in members)
+    _check_ctc_weight(options.ctc_weight, members)
+    about |= {"length_bonus": _one_or_each([s.fusion.length_bonus for s in searches])}
+    weights = [s.ctc_weight for s, name in zip(searches, names, strict=True) if name == "seq2seq"]
+    about |= {"ctc_weight": _one_or_each(weights)} if weights else {}
+    return Decoder(searches, widths, about)
+
+
+def _search(
+    options: DecodingOptions, weighted: list[tuple[Automaton, float]], member: Bundle
+) -> BeamSearch:
+    is_crnn = member.config.model.architecture == "crnn"
+    makes_shorter = is_crnn and options.language_model is not None
+    bonus = _or_default(options.length_bonus, LENGTH_BONUS if makes_shorter else 0.0)
+    ctc_weight = _or_default(options.ctc_weight, CTC_WEIGHT) if _has_ctc_head(member) else 0.0
+    return BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
+
+
+def _read_ngrams(
+    language_model: str | Path | NgramCounts, charset: Charset
+) -> tuple[NgramCounts, str]:
+    """Return counts and what they are called."""
+    if isinstance(language_model, NgramCounts):
+        return language_model, "language model"
+    ngrams = load_ngrams(Path(language_model))
+    _check_same_order(language_model, ngrams.charset, charset)
+    lacking = sorted(set(ngrams.charset.symbols) - set(charset.symbols))
+    if lacking:
+        logger.warning(
+            "%s: the model does not know %s, which the language model has",
+            *(language_model, " ".join(lacking)),
+        )
+    return ngrams, str(language_model)
+
+
+def _check_same_order(path: str | Path, counted: Charset, charset: Charset) -> None:
+    """Refuse a language model of right-to-left texts that were reordered in another way."""
+    theirs, ours = (c.bidi.partition("-")[0] for c in (counted, charset))
+    if theirs != ours and has_rtl("".join(set(counted.symbols) & set(charset.symbols))):
+        raise OptionError(
+            f"--language-model {path}: counted with --bidi {theirs}, the model was trained with "
+            f"--bidi {ours}; make it again with --bidi {ours}"
+        )
+
+
+def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
+    lexicon = Lexicon(read_texts(path, "lexicon"), charset)
+    if lexicon.n_left_out:
+        n_all = lexicon.n_words + lexicon.n_left_out
+        logger.warning(
+            "%s: %d of %d words have symbols that the model does not know",
+            *(path, lexicon.n_left_out, n_all),
+        )
+    return lexicon
+
+
+def _check_ctc_weight(given: float | None, members: Sequence[Bundle]) -> None:
+    names = [member.config.model.architecture for member in members]
+    if given is not None and "seq2seq" not in names:
+        problem = f"only for seq2seq, and this model is a {names[0]}"
+        raise OptionError(problem, "ctc_weight")
+    if given and not any(map(_has_ctc_head, members)):
+        problem = "this model was trained without its CTC head; leave it out"
+        raise OptionError(problem, "ctc_weight")
+
+
+def _has_ctc_head(member: Bundle) -> bool:
+    model = member.config.model
+    return model.architecture == "seq2seq" and model.decoder.ctc_weight > 0
+
+
+def _one_or_each(values: Sequence[float]) -> float | list[float]:
+    """Return what all networks have in common, or what each has."""
+    return values[0] if len(set(values)) == 1 else list(values)
+
+
+def _or_default(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,162 @@
+"""Images as users give them from Python: files, bytes, Pillow images, arrays and tensors."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ocrsearch.core.errors import DataError, ImageError
+from ocrsearch.core.explain import shown
+from ocrsearch.data.images.reading import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
+    open_image,
+    read_image,
+    to_gray,
+)
+from ocrsearch.data.samples import GrayImage
+
+Picture = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
+    | torch.Tensor
+)  # fmt: skip
+
+ACCEPTED = (
+    "the path of a file, bytes of a file, a file opened in binary mode, a PIL image, or an array "
+    "or tensor: (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA, or with the channels first; "
+    "booleans, integers from 0 to 255 or to 65535, or floats from 0 to 1 or from 0 to 255"
+)
+
+OVERSHOOT = 0.1
+"""Share of the range by which floats may leave it, as after resizing; they are clipped."""
+
+
+def read_input(picture: Picture, where: str = "image") -> GrayImage:
+    """Return an image of any accepted kind as grey.
+
+    Args:
+        picture: see ACCEPTED. Arrays whose last axis has 1, 3 or 4 values have their channels
+            there; otherwise those whose first axis does have them first.
+        where: name for messages of an image that is no file.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        ImageError: a file, bytes or an image that cannot be read.
+        DataError: anything else than ACCEPTED.
+    """
+    if isinstance(picture, str | os.PathLike):
+        return _read_file(picture, where)
+    if isinstance(picture, Image.Image):
+        return _read_pillow(picture, where)
+    if isinstance(picture, torch.Tensor):
+        return _read_array(_numpy(picture), where)
+    if isinstance(picture, np.ndarray):
+        return _read_array(picture, where)
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return _read_bytes(bytes(picture), where)
+    if callable(getattr(picture, "read", None)):
+        return _read_open_file(picture, where)
+    raise DataError(f"{where}: found {_kind(picture)}, must be {ACCEPTED}")
+
+
+def _read_file(path: str | os.PathLike[str], where: str) -> GrayImage:
+    name = os.fspath(path)
+    if not isinstance(name, str):
+        raise DataError(f"{where}: found a path of bytes, must be {ACCEPTED}")
+    return read_image(Path(name))
+
+
+def _read_bytes(content: bytes, where: str) -> GrayImage:
+    if not content:
+        raise ImageError(f"{where}: empty bytes")
+    with open_image(io.BytesIO(content), where) as image:
+        return to_gray(image)
+
+
+def _read_open_file(file: Any, where: str) -> GrayImage:
+    try:
+        content = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise ImageError(f"{where}: the open file cannot be read ({error})") from None
+    if not isinstance(content, bytes):
+        raise DataError(f"{where}: found a file opened as text; open it in binary mode, 'rb'")
+    if len(content) > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES // 1_000_000
+        raise ImageError(f"{where}: too large a file: at most {limit} MB; scale it down")
+    return _read_bytes(content, where)
+
+
+def _read_pillow(image: Image.Image, where: str) -> GrayImage:
+    if 0 in image.size:
+        raise DataError(f"{where}: found {image.width} x {image.height} pixels, must not be empty")
+    _check_size(image.width * image.height, where)
+    try:
+        return to_gray(image)
+    except Exception as error:  # Pillow reads its file only now, and raises nearly anything
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{where}: the PIL image cannot be read ({reason})") from None
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu().to_dense().resolve_conj()
+    is_float = tensor.is_floating_point()  # NumPy has no bfloat16
+    return np.asarray(tensor.float().numpy() if is_float else tensor.numpy())
+
+
+def _read_array(array: np.ndarray, where: str) -> GrayImage:
+    found = f"an array of shape {array.shape} and type {array.dtype}"
+    if isinstance(array, np.ma.MaskedArray):
+        raise DataError(
+            f"{where}: found a masked array; fill it first, with .filled(255) for paper"
+        )
+    if array.size == 0 or array.dtype.kind not in "buif":
+        raise DataError(f"{where}: found {found}, must be {ACCEPTED}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and _channel_axis(array.shape) is None):
+        several = "; for several images give a list of arrays" if array.ndim > 2 else ""
+        raise DataError(f"{where}: found {found}{several}; must be {ACCEPTED}")
+    _check_size(array.size, where)
+    if array.ndim == 3 and _channel_axis(array.shape) == 0:
+        array = np.moveaxis(array, 0, -1)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return to_gray(Image.fromarray(np.ascontiguousarray(_to_8_bits(array, where))))
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int | None:
+    return next((axis for axis in (2, 0) if shape[axis] in (1, 3, 4)), None)
+
+
+def _to_8_bits(array: np.ndarray, where: str) -> np.ndarray:
+    """Return values from 0 to 255; their range tells what the largest stands for."""
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8) * 255
+    low, high = float(array.min()), float(array.max())
+    slack = OVERSHOOT if array.dtype.kind == "f" else 0.0
+    tops = (1.0, 255.0) if array.dtype.kind == "f" else (1.0, 255.0, 65535.0)
+    top = next((top for top in tops if -slack * top <= low and high <= top * (1 + slack)), None)
+    too_dark = top == 255.0 and slack and high < 2.0  # neither of the two ranges
+    if top is None or too_dark:  # NaN compares as false
+        values = f"{array.dtype} from {low:.6g} to {high:.6g}"
+        raise DataError(f"{where}: found values of type {values}, must be {ACCEPTED}")
+    scaled = array.astype(np.float64) * (255.0 / top)
+    return np.asarray(np.clip(np.rint(scaled), 0, 255).astype(np.uint8))
+
+
+def _check_size(n_pixels: int, where: str) -> None:
+    if n_pixels > 4 * MAX_PIXELS:
+        limit = MAX_PIXELS // 1_000_000
+        raise ImageError(f"{where}: too large an image: at most {limit} megapixels; scale it down")
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"{type(value).__name__} {shown(value)[:60]}"

@@ -1,0 +1,291 @@
+"""Recognition with a bundle: pictures in, texts out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, overload
+
+from rapidfuzz.distance import Levenshtein
+
+from ocrsearch.core.errors import ImageError, OptionError
+from ocrsearch.core.explain import shown
+from ocrsearch.data.checks import Progress
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.images.documents import read_pages
+from ocrsearch.data.images.gray import is_blank
+from ocrsearch.data.images.reading import shrink_line
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.evaluation.metrics import (
+    Confusion,
+    ConfusionMatrix,
+    Metrics,
+    bootstrap_intervals,
+    build_confusion_matrix,
+    compute_metrics,
+    count_confusions,
+)
+from ocrsearch.inference.bundle import Bundle, load_bundle
+from ocrsearch.inference.decoding import DecodingOptions, build_decoder
+from ocrsearch.inference.inputs import Picture, read_input
+from ocrsearch.inference.pages import PagePrediction, read_page
+from ocrsearch.inference.reader import Reader, read_together
+from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.training.device import limit_threads, select_device
+
+CHUNK = 256
+CHUNK_PIXELS = 64_000_000
+"""Pictures, and their pixels, that are read and held at a time."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was read in a picture.
+
+    Attributes:
+        text: NFC.
+        confidence: probability of the text as read, 0 to 1.
+        symbol_confidences: of each symbol of the text, 0 to 1.
+        blank: whether the picture has no contrast, so that there is nothing to read; the text is
+            empty then, and the confidence 0.
+    """
+
+    text: str
+    confidence: float
+    symbol_confidences: tuple[float, ...]
+    blank: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Error rates on labelled pictures, their 95 % intervals, and what was read.
+
+    Attributes:
+        metrics: error rates.
+        intervals: of each rate, low and high.
+        confusions: the most frequent first.
+        matrix: None where labels have more than one symbol, or there are very many.
+        names: of the pictures.
+        references: their labels.
+        predictions: what was read in them.
+    """
+
+    metrics: Metrics
+    intervals: dict[str, tuple[float, float]]
+    confusions: list[Confusion]
+    matrix: ConfusionMatrix | None
+    names: list[str]
+    references: list[str]
+    predictions: list[Prediction]
+
+    def worst(self) -> list[int]:
+        """Return which were read wrong: by edits per symbol, then by confidence, falling."""
+
+        def badness(i: int) -> tuple[float, float]:
+            reference, prediction = self.references[i], self.predictions[i]
+            edits = Levenshtein.distance(reference, prediction.text)
+            return edits / max(1, len(reference)), prediction.confidence
+
+        pairs = zip(self.references, self.predictions, strict=True)
+        wrong = [i for i, (reference, read) in enumerate(pairs) if read.text != reference]
+        return sorted(wrong, key=badness, reverse=True)
+
+
+class Predictor:
+    """A recogniser ready to read."""
+
+    def __init__(
+        self, bundle: Bundle, device: str = "auto", decoding: DecodingOptions | None = None
+    ) -> None:
+        """Build the networks of a bundle.
+
+        Args:
+            bundle: the recogniser.
+            device: "auto", "cpu" or "cuda".
+            decoding: how to decode; greedily if nothing is given.
+
+        Raises:
+            OcrSearchError: see ``build_decoder``.
+        """
+        self.bundle = bundle
+        self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
+        limit_threads()
+        place = select_device(device)
+        readers = [
+            Reader(member, place, search)
+            for member, search in zip(bundle.members, self.decoder.searches, strict=True)
+        ]
+        self._readers = [r.at_width(width) for width in self.decoder.widths for r in readers]
+
+    @overload
+    def predict(self, picture: Picture) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, picture: Sequence[Picture]) -> list[Prediction]: ...
+    def predict(self, picture: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
+        """Read an image of a line of text, or a list of such images.
+
+        Args:
+            picture: the path of a file, the bytes of a file, an open file, a PIL image, an array
+                or a tensor, see ``read_input``; or a list or tuple of these.
+
+        Returns:
+            The text and its confidence; for a list, a list of these in the same order.
+
+        Raises:
+            ImageError: a file or an image that cannot be read.
+            DataError: a value of another type, an array of another shape or range.
+        """
+        if isinstance(picture, list | tuple):
+            return self.predict_many(picture)
+        return self.predict_many([cast(Picture, picture)])[0]
+
+    def predict_many(self, pictures: Sequence[Picture]) -> list[Prediction]:
+        """Read many images, in batches of similar width; see ``predict``."""
+        places = [f"image {i} of {len(pictures)}" for i in range(1, len(pictures) + 1)]
+        where = ["image"] if len(pictures) == 1 else places
+        pairs = zip(pictures, where, strict=True)
+        return self._read([shrink_line(read_input(picture, place)) for picture, place in pairs])
+
+    def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[Path, list[Prediction] | str]]:
+        """Read files of line pictures, some hundred pictures at a time.
+
+        Args:
+            paths: pictures, and TIFF or PDF of several pages, each page a line.
+
+        Yields:
+            Each file with what was read on its pages, or why it was not.
+        """
+        images: list[GrayImage] = []
+        owners: list[list[Prediction]] = []  # of each of these images
+        waiting: list[tuple[Path, list[Prediction] | str]] = []
+        for path in paths:
+            predictions: list[Prediction] = []
+            reason = None
+            try:
+                for page in read_pages(path):
+                    images.append(shrink_line(page))
+                    owners.append(predictions)
+                    if len(images) >= CHUNK or sum(i.size for i in images) >= CHUNK_PIXELS:
+                        self._read_for(owners, images)
+                        yield from waiting
+                        waiting.clear()
+            except ImageError as error:
+                reason = str(error)
+            waiting.append((path, reason or predictions))
+        self._read_for(owners, images)
+        yield from waiting
+
+    def _read_for(self, owners: list[list[Prediction]], images: list[GrayImage]) -> None:
+        """Read images, give each prediction to its owner, and clear both lists."""
+        for owner, prediction in zip(owners, self._read(images), strict=True):
+            owner.append(prediction)
+        owners.clear()
+        images.clear()
+
+    def predict_page(self, picture: Picture) -> PagePrediction:
+        """Find the lines of a page and read them, whichever way the page lies.
+
+        Args:
+            picture: of a page, see ``predict``; of a file of several pages the first.
+
+        Raises:
+            ImageError: a file that cannot be read.
+            DataError: an array of another shape or type.
+        """
+        if isinstance(picture, str | os.PathLike):
+            page = next(read_pages(Path(picture)))
+        else:
+            page = read_input(picture, "page")
+        return read_page(page, self._read)
+
+    def evaluate(self, data: LabelledImages, progress: Progress | None = None) -> Evaluation:
+        """Read labelled pictures and compare.
+
+        A symbol that the recogniser does not know counts as an error, as it is one.
+
+        Args:
+            data: pictures and what they show.
+            progress: told how many are recognised.
+        """
+        predictions = self._read(list(data.images), progress)
+        texts = [p.text for p in predictions]
+        reads_one = self.bundle.config.model.architecture == "classifier"
+        single = data.texts and (reads_one or all(len(text) == 1 for text in data.texts))
+        return Evaluation(
+            compute_metrics(data.texts, texts),
+            bootstrap_intervals(data.texts, texts),
+            count_confusions(data.texts, texts),
+            build_confusion_matrix(data.texts, texts) if single else None,
+            data.names,
+            data.texts,
+            predictions,
+        )
+
+    def _read(
+        self, images: Sequence[GrayImage], progress: Progress | None = None
+    ) -> list[Prediction]:
+        hypotheses = read_together(self._readers, images, progress)
+        return [
+            self._prediction(image, hypothesis)
+            for image, hypothesis in zip(images, hypotheses, strict=True)
+        ]
+
+    def _prediction(self, image: GrayImage, hypothesis: Hypothesis) -> Prediction:
+        if is_blank(image):
+            return Prediction("", 0.0, (), blank=True)
+        read = self.bundle.charset.decode_in_order(hypothesis.ids)
+        confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
+        return Prediction(read.text, hypothesis.confidence, confidences)
+
+
+def load(
+    path: str | Path, device: str = "auto", decoding: DecodingOptions | None = None
+) -> Predictor:
+    """Return the recogniser of a model file; nothing in the file is run.
+
+    Args:
+        path: of the model file.
+        device: "auto", "cpu" or "cuda".
+        decoding: how to decode; greedily if nothing is given.
+
+    Raises:
+        BundleError: no such file, or not a model.
+        OptionError: a value of another type.
+        OcrSearchError: see ``build_decoder``.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise OptionError(f"must be the path of a model file, got {shown(path)}", "model")
+    if decoding is not None and not isinstance(decoding, DecodingOptions):
+        problem = f"must be ocrsearch.DecodingOptions(beam=10, ...), got {shown(decoding)}"
+        raise OptionError(problem, "decoding")
+    return Predictor(load_bundle(Path(path)), device, decoding)
+
+
+@overload
+def predict(  # type: ignore[overload-overlap]
+    model: str | Path | Predictor,
+    picture: Picture,
+    device: str = "auto",
+    decoding: DecodingOptions | None = None,
+) -> Prediction: ...
+@overload
+def predict(
+    model: str | Path | Predictor,
+    picture: Sequence[Picture],
+    device: str = "auto",
+    decoding: DecodingOptions | None = None,
+) -> list[Prediction]: ...
+def predict(
+    model: str | Path | Predictor,
+    picture: Picture | Sequence[Picture],
+    device: str = "auto",
+    decoding: DecodingOptions | None = None,
+) -> Prediction | list[Prediction]:
+    """Load a model and read an image or a list of images; see ``load`` and ``Predictor.predict``.
+
+    To read images again and again, ``load`` the model once and call its ``predict``.
+    """
+    predictor = model if isinstance(model, Predictor) else load(model, device, decoding)
+    return predictor.predict(picture)

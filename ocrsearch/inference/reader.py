@@ -1,0 +1,364 @@
+"""Readers: a network ready to read images, or an ensemble whose members vote.
+
+Agreement: from what several have read to the text that all together find best.
+
+Where readings of a line differ, they differ in places, and none need be right in all of them. So
+the best reading is changed, place by place, into what another has read there, as long as that
+raises the score. The idea of voting place by place is that of ROVER (Fiscus, 1997, IEEE ASRU);
+here the networks that rate whole texts decide, not counts of votes.
+
+Readers: a network ready to read pictures, and several that read together.
+
+Each member of an ensemble reads by itself, and so does one network at several widths. Where their
+texts differ, they agree on one by the mean of the log probabilities that they give to texts. One
+that cannot write what most others can, as it has too few frames, has no say about that line.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+from rapidfuzz.distance import Levenshtein
+
+from ocrsearch.core.errors import BundleError
+from ocrsearch.data.batches import MAX_COLUMNS
+from ocrsearch.data.checks import Progress
+from ocrsearch.data.images.lines import Line, prepare_image
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.evaluation.reading import MAX_BATCH_SIZE, encode_lines
+from ocrsearch.inference.bundle import Bundle
+from ocrsearch.models.architecture import ARCHITECTURES
+from ocrsearch.models.decoding.beam import BeamSearch
+from ocrsearch.models.decoding.greedy import Hypothesis
+
+Text = tuple[int, ...]
+Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]
+"""From texts of lines, by their number, to a score of each: the higher the better."""
+
+MAX_ROUNDS = 3
+
+MIN_PLACES, MAX_PLACES = 4, 24
+"""Places in which one reading's changes are tried apart; where there are more, some go together."""
+
+MAX_SYMBOLS = 2400
+"""In all texts with one of these changes: to rate a longer text takes longer."""
+
+
+class Change(NamedTuple):
+    """What stands from start to end in a text becomes something else."""
+
+    start: int
+    end: int
+    ids: Text
+
+
+def agree(readings: Mapping[int, Sequence[Text]], score: Score) -> dict[int, Text]:
+    """Return the text of each line that scores best, of all readings and changes tried.
+
+    Args:
+        readings: of each line, two or more that differ; of equal scores the earlier one's counts.
+        score: is called some times, each time with all lines that are not settled.
+    """
+    known: dict[int, dict[Text, float]] = {line: {} for line in readings}
+    _learn(known, readings, score)
+    best = {line: _best(scores) for line, scores in known.items()}
+    unsettled = list(readings)
+    for _ in range(MAX_ROUNDS):
+        changes = {line: changes_to(best[line], readings[line]) for line in unsettled}
+        singles = {i: [changed(best[i], [change]) for change in changes[i]] for i in unsettled}
+        _learn(known, singles, score)
+        joined = {i: [with_gains(best[i], changes[i], known[i])] for i in unsettled}
+        _learn(known, joined, score)
+        unsettled = [line for line in unsettled if _best(known[line]) != best[line]]
+        best |= {line: _best(known[line]) for line in unsettled}
+    return best
+
+
+def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
+    """Return the changes, each in one place, that lead from a text towards others."""
+    found: dict[Change, None] = {}
+    for other in others:
+        places = _places(text, other)
+        n_tried = min(MAX_PLACES, max(MIN_PLACES, MAX_SYMBOLS // max(1, len(text))))
+        size = max(1, math.ceil(len(places) / n_tried))
+        for i in range(0, len(places), size):
+            (start, _, from_, _), (_, end, _, to) = (
+                places[i],
+                places[min(i + size, len(places)) - 1],
+            )
+            found[Change(start, end, other[from_:to])] = None
+    return list(found)
+
+
+def _places(text: Text, other: Text) -> list[tuple[int, int, int, int]]:
+    """Return where two texts differ: start and end in the one and in the other."""
+    places: list[tuple[int, int, int, int]] = []
+    for edit in Levenshtein.opcodes(text, other):
+        if edit.tag == "equal":
+            continue
+        start, from_ = edit.src_start, edit.dest_start
+        if places and places[-1][1] == start and places[-1][3] == from_:  # edits that touch
+            start, _, from_, _ = places.pop()
+        places.append((start, edit.src_end, from_, edit.dest_end))
+    return places
+
+
+def changed(text: Text, changes: Iterable[Change]) -> Text:
+    """Return a text with changes that do not touch each other."""
+    for start, end, ids in sorted(changes, reverse=True):
+        text = text[:start] + ids + text[end:]
+    return text
+
+
+def _learn(
+    known: dict[int, dict[Text, float]], texts: Mapping[int, Sequence[Text]], score: Score
+) -> None:
+    """Add the scores of the texts that have none yet."""
+    fresh = {
+        line: [text for text in dict.fromkeys(of_line) if text not in known[line]]
+        for line, of_line in texts.items()
+    }
+    fresh = {line: of_line for line, of_line in fresh.items() if of_line}
+    if fresh:
+        for line, scores in score(fresh).items():
+            known[line] |= dict(zip(fresh[line], scores, strict=True))
+
+
+def _best(scores: Mapping[Text, float]) -> Text:
+    return max(scores, key=lambda text: scores[text])
+
+
+def with_gains(text: Text, changes: Sequence[Change], scores: Mapping[Text, float]) -> Text:
+    """Return the text with all changes that raise its score, of those that touch the best."""
+    gains = {change: scores[changed(text, [change])] - scores[text] for change in changes}
+    taken: list[Change] = []
+    for change in sorted(changes, key=lambda change: -gains[change]):
+        is_free = all(change.end < other.start or other.end < change.start for other in taken)
+        if is_free and gains[change] > 0.0 and math.isfinite(gains[change]):
+            taken.append(change)
+    return changed(text, taken)
+
+
+CHUNK_COLUMNS = 32_768
+"""Pixel columns, at a height of 32, of what several read before they agree: till then it is kept
+what the networks made of the pictures."""
+
+
+NOT_NUMBERS = (
+    "the model computes no numbers (NaN) for an image: its weights are damaged, or its training "
+    "failed; export or train it again"
+)
+
+
+class Encoding(NamedTuple):
+    """A batch: numbers and width of its pictures, what the network made of them, what was read."""
+
+    ids: list[int]
+    width_px: int
+    output: Any
+    read: list[Hypothesis]
+
+
+class Reader:
+    """A network on its device, with its own size of pictures and its own way to decode."""
+
+    def __init__(self, member: Bundle, device: torch.device, search: BeamSearch | None) -> None:
+        """Build the network; it decodes greedily if there is no search."""
+        self._device, self._search = device, search
+        self._config = member.config.images
+        self._network = member.build_network().to(device)
+        self._architecture = ARCHITECTURES[member.config.model.architecture]
+
+    def at_width(self, factor: float) -> Reader:
+        """Return one of the same network that sees pictures so many times as wide."""
+        other = copy.copy(self)
+        scale = factor * self._config.width_scale
+        other._config = self._config.model_copy(update={"width_scale": scale})
+        return other
+
+    @torch.inference_mode()
+    def read(self, images: Sequence[GrayImage]) -> Iterator[Encoding]:
+        """Read pictures, (H, W) uint8 each, batch by batch.
+
+        Raises:
+            BundleError: the network's output is not a number.
+        """
+        lines = [Line(prepare_image(image, self._config)) for image in images]
+        for ids, batch, output in encode_lines(
+            self._network, self._architecture, lines, self._device
+        ):
+            if _has_nan(output):
+                raise BundleError(NOT_NUMBERS)
+            read = self._decode(output)
+            if not all(math.isfinite(hypothesis.confidence) for hypothesis in read):
+                raise BundleError(NOT_NUMBERS)
+            yield Encoding(ids, batch.images.shape[3], output, read)
+
+    @torch.inference_mode()
+    def score(
+        self, encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
+    ) -> dict[int, list[float]]:
+        """Return the scores of texts of some pictures, by their numbers.
+
+        A score is what beam search makes as high as it can: the log probability, with what a
+        language model or lexicon adds; minus infinity for what this network cannot write.
+        """
+        weight = self._search.ctc_weight if self._search else 0.0
+        scores: dict[int, list[float]] = {}
+        for output, pairs in _parts(encodings, texts):
+            own = self._architecture.score(self._network, output, [t for _, t in pairs], weight)
+            for (i, text), value in zip(pairs, own.tolist(), strict=True):
+                added = self._search.fusion.score(text) if self._search else 0.0
+                scores.setdefault(i, []).append(value + added)
+        return scores
+
+    @torch.inference_mode()
+    def rate(
+        self, encodings: Iterable[Encoding], texts: Mapping[int, Text]
+    ) -> dict[int, Hypothesis]:
+        """Return a text of some pictures, by their numbers, with the confidences that it has."""
+        rated: dict[int, Hypothesis] = {}
+        for output, pairs in _parts(encodings, {i: [text] for i, text in texts.items()}):
+            found = self._architecture.rate(self._network, output, [t for _, t in pairs])
+            rated |= {i: hypothesis for (i, _), hypothesis in zip(pairs, found, strict=True)}
+        return rated
+
+    def _decode(self, output: Any) -> list[Hypothesis]:
+        if self._search is None or self._architecture.beam is None:
+            return self._architecture.greedy(self._network, output)
+        return self._architecture.beam(self._network, output, self._search)
+
+
+def read_together(
+    readers: Sequence[Reader], images: Sequence[GrayImage], progress: Progress | None = None
+) -> list[Hypothesis]:
+    """Read pictures with all readers; confidences are means over them.
+
+    Args:
+        readers: one or more, of one charset; the best first.
+        images: (H, W) uint8 each.
+        progress: told how many pictures are read, as a share of the readers has read them.
+    """
+    n, n_readers = len(images), len(readers)
+    found: list[Hypothesis] = []
+    for chunk in _chunks(images) if n_readers > 1 else [images]:
+        jury = _Jury(readers)
+        for i, reader in enumerate(readers):
+            n_read = i * len(chunk)
+            for encoding in reader.read(chunk):
+                jury.hear(i, encoding)
+                n_read += len(encoding.ids)
+                if progress:
+                    progress(len(found) + n_read // n_readers, n)
+        found += jury.verdict()
+    return found
+
+
+def _chunks(images: Sequence[GrayImage]) -> Iterator[Sequence[GrayImage]]:
+    start, columns = 0, 0.0
+    for i, image in enumerate(images):
+        width = 32 * image.shape[1] / image.shape[0]
+        if i > start and columns + width > CHUNK_COLUMNS:
+            yield images[start:i]
+            start, columns = i, 0.0
+        columns += width
+    if start < len(images):
+        yield images[start:]
+
+
+class _Jury:
+    """Readers that agree on what they have read in some pictures."""
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        self._readers = readers
+        self._readings: list[dict[int, Hypothesis]] = [{} for _ in readers]
+        self._encodings: list[list[Encoding]] = [[] for _ in readers]
+        self._judges: dict[int, list[int]] = {}
+
+    def hear(self, i: int, encoding: Encoding) -> None:
+        """Take up what the i-th reader has read."""
+        self._readings[i] |= dict(zip(encoding.ids, encoding.read, strict=True))
+        if len(self._readers) > 1:
+            self._encodings[i].append(encoding)
+
+    def verdict(self) -> list[Hypothesis]:
+        """Return the text of each picture, in their order, with mean confidences."""
+        lines = range(len(self._readings[0]))
+        of_lines = [[read[line] for read in self._readings] for line in lines]
+        texts = {line: list(dict.fromkeys(h.ids for h in of_lines[line])) for line in lines}
+        agreed = agree(
+            {i: differing for i, differing in texts.items() if len(differing) > 1}, self.score
+        )
+        rated = [
+            reader.rate(encodings, agreed)
+            for reader, encodings in zip(self._readers, self._encodings, strict=True)
+        ]
+        return [
+            _joined([own[line] for own in rated] if line in agreed else of_lines[line])
+            for line in lines
+        ]
+
+    def score(self, texts: Mapping[int, Sequence[Text]]) -> dict[int, list[float]]:
+        """Return mean scores of texts of lines; see ``agree``."""
+        by_reader = [
+            reader.score(encodings, texts)
+            for reader, encodings in zip(self._readers, self._encodings, strict=True)
+        ]
+        return {line: self._means(line, [own[line] for own in by_reader]) for line in texts}
+
+    def _means(self, line: int, scores: Sequence[Sequence[float]]) -> list[float]:
+        """Return the mean score of each text; the first time the texts are those that were read.
+
+        What fewer than half of the readers can write does not count, and readers who cannot
+        write all of the rest have no say. If none has, the first reading is taken.
+        """
+        of_texts = list(zip(*scores, strict=True))
+        can_count = [2 * sum(s > -math.inf for s in own) >= len(scores) for own in of_texts]
+        if line not in self._judges:
+            counting = [t for t, can in enumerate(can_count) if can]
+            able = [r for r, own in enumerate(scores) if all(own[t] > -math.inf for t in counting)]
+            self._judges[line] = able if counting else []
+            if not self._judges[line]:
+                return [0.0 if can else -math.inf for can in can_count]
+        judges = self._judges[line]
+        return [fmean(own[r] for r in judges) if judges else -math.inf for own in of_texts]
+
+
+def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
+    """Return a text with the means of the confidences that it has."""
+    symbols = zip(*(h.symbol_confidences for h in ratings), strict=True)
+    return Hypothesis(
+        ratings[0].ids, fmean(h.confidence for h in ratings), tuple(map(fmean, symbols))
+    )
+
+
+def _parts(
+    encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
+) -> Iterator[tuple[Any, list[tuple[int, Text]]]]:
+    """Yield numbers of pictures with a text each, and an output with a row for each of these."""
+    for ids, width_px, output, _ in encodings:
+        pairs = [(row, i, text) for row, i in enumerate(ids) for text in texts.get(i, ())]
+        size = min(MAX_BATCH_SIZE, max(1, MAX_COLUMNS // width_px))
+        for start in range(0, len(pairs), size):
+            part = pairs[start : start + size]
+            rows = torch.tensor([row for row, _, _ in part])
+            yield _take(output, rows), [(i, text) for _, i, text in part]
+
+
+def _has_nan(output: Any) -> bool:
+    """Whether a network's output, a tensor or a named tuple of them, has numbers that are none."""
+    if isinstance(output, torch.Tensor):
+        return bool(output.isnan().any())
+    return any(_has_nan(part) for part in output if part is not None)
+
+
+def _take(output: Any, rows: torch.Tensor) -> Any:
+    """Return some rows of a network's output: a tensor, or several in a named tuple."""
+    if isinstance(output, torch.Tensor):
+        return output[rows.to(output.device)]
+    return type(output)(*(part if part is None else _take(part, rows) for part in output))

@@ -1,0 +1,312 @@
+"""Automata that score a text symbol by symbol: weighted sums of them, and a lexicon.
+
+Automata that score a text symbol by symbol, and how a beam search adds them up.
+
+A language model and a lexicon are both such automata: a state says all that matters of the
+symbols so far, as one integer, so that a beam search needs no strings and looks up thousands of
+hypotheses at once. The rows of scores are made when a state is first met, and kept.
+
+A lexicon: words that a text should be made of, as an automaton that counts all others.
+
+A word is a run of letters with what combines with them; upper and lower case are not told apart.
+Everything else stands between words and is free: white space, digits, punctuation, and letters
+right behind a digit, as in 12A. The words of an entry are taken one by one, so a text may join
+them as it likes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ocrsearch.core.errors import DataError
+from ocrsearch.data.charset import Charset
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+CACHE_BYTES = 256_000_000
+"""Rows are made anew when those kept take more."""
+
+
+class Automaton(ABC):
+    """Scores each next symbol in a state, and says which state follows.
+
+    Attributes:
+        n_symbols: the symbols have ids from 0; the end of the text has the id behind them.
+        start: the state before the first symbol.
+    """
+
+    def __init__(self, n_symbols: int, n_states: int, start: int) -> None:
+        self.n_symbols, self.start = n_symbols, start
+        self._slots = np.full(n_states, -1, np.int64)
+        self._scores = np.zeros((0, n_symbols + 1), np.float32)
+        self._following = np.zeros((0, n_symbols + 1), np.int32)
+        self._n_rows = 0
+
+    @abstractmethod
+    def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and following states, (n, n_symbols + 1) each, for (n,) states."""
+
+    def rows(self, states: Ints) -> np.ndarray:
+        """Return the scores of all symbols and the end: (..., V + 1) float32, each at most 0."""
+        slots = self._find(states)
+        return np.asarray(self._scores[slots])
+
+    def scores(self, states: Ints, ids: Ints) -> np.ndarray:
+        """Return the scores of given symbols; states and ids broadcast against each other."""
+        slots = self._find(states)
+        return np.asarray(self._scores[slots, ids])
+
+    def follow(self, states: Ints, ids: Ints) -> Ints:
+        """Return the states behind given symbols; states and ids broadcast."""
+        slots = self._find(states)
+        return self._following[slots, ids].astype(np.int64)
+
+    def _find(self, states: Ints) -> Ints:
+        slots = self._slots[states]
+        if (slots < 0).any():
+            if self._n_rows * (self.n_symbols + 1) * 8 > CACHE_BYTES:
+                self._slots[:] = -1
+                self._n_rows = 0
+                slots = self._slots[states]
+            self._add(np.unique(states[slots < 0]))
+            slots = self._slots[states]
+        return slots
+
+    def _inner_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of states that ``_make_rows`` needs for those of others."""
+        missing = np.unique(states[self._slots[states] < 0])
+        if len(missing):
+            self._add(missing)
+        slots = self._slots[states]
+        return self._scores[slots], self._following[slots]
+
+    def _add(self, states: Ints) -> None:
+        scores, following = self._make_rows(states)  # may add others first, some of these too
+        new = self._slots[states] < 0
+        states = states[new]
+        first, end = self._n_rows, self._n_rows + len(states)
+        if end > len(self._scores):
+            n_more = max(end, 2 * len(self._scores)) - len(self._scores)
+            self._scores = np.pad(self._scores, ((0, n_more), (0, 0)))
+            self._following = np.pad(self._following, ((0, n_more), (0, 0)))
+        self._scores[first:end], self._following[first:end] = scores[new], following[new]
+        self._slots[states] = np.arange(first, end)
+        self._n_rows = end
+
+    def score_texts(self, texts: Sequence[Sequence[int]]) -> Floats:
+        """Return the score of each text with its end.
+
+        Args:
+            texts: symbol ids.
+        """
+        length = max(map(len, texts), default=0)
+        ids = np.full((len(texts), length + 1), -1, np.int64)
+        for row, text in zip(ids, texts, strict=True):
+            row[: len(text) + 1] = [*text, self.n_symbols]
+        totals = np.zeros(len(texts))
+        states = np.full(len(texts), self.start, np.int64)
+        for column in ids.T:
+            goes_on = column >= 0
+            found = self.scores(states, np.maximum(column, 0))
+            totals += np.where(goes_on, found, 0.0)
+            states = np.where(goes_on, self.follow(states, np.maximum(column, 0)), states)
+        return totals
+
+
+States = list[Ints]
+"""The states of some hypotheses in each automaton, all of one shape."""
+
+
+class Fusion:
+    """What is added to a recogniser's log probabilities: weighted scores, and a bonus.
+
+    Adding a language model's weighted log probabilities is called shallow fusion (Gulcehre et
+    al., 2015, arXiv:1503.03535); the bonus for each symbol is that of Hannun et al., 2014
+    (arXiv:1408.2873): it makes up for what a language model takes from long texts.
+    """
+
+    def __init__(
+        self, weighted: Sequence[tuple[Automaton, float]] = (), length_bonus: float = 0.0
+    ) -> None:
+        """Combine automata.
+
+        Args:
+            weighted: automata of the recogniser's symbols, each with its weight, 0 or more.
+            length_bonus: for each symbol, in nats.
+        """
+        self._weighted = list(weighted)
+        self.length_bonus = length_bonus
+
+    def score(self, text: Sequence[int]) -> float:
+        """Return what a whole text and its end add."""
+        scores = (weight * automaton.score_texts([text])[0] for automaton, weight in self._weighted)
+        return float(sum(scores)) + self.length_bonus * len(text)
+
+    def start(self, shape: tuple[int, ...]) -> States:
+        """Return the states of so many empty texts."""
+        return [np.full(shape, automaton.start, np.int64) for automaton, _ in self._weighted]
+
+    def gains(self, states: States, ids: Ints) -> np.ndarray:
+        """Return what symbols add.
+
+        Args:
+            states: (B, K) each.
+            ids: (B, N) symbols to try behind each text of a line.
+
+        Returns:
+            (B, K, N), or (1, 1, 1) where all symbols add the same.
+        """
+        total: np.ndarray = np.full((1, 1, 1), self.length_bonus)
+        for (automaton, weight), own in zip(self._weighted, states, strict=True):
+            total = total + weight * automaton.scores(own[:, :, None], ids[:, None])
+        return total
+
+    def all_gains(self, states: States, n_symbols: int) -> Floats:
+        """Return what each symbol and the end add: (B, K, V + 1), or (1, 1, V + 1)."""
+        total = np.full((1, 1, n_symbols + 1), self.length_bonus)
+        total[..., n_symbols] = 0.0
+        for (automaton, weight), own in zip(self._weighted, states, strict=True):
+            total = total + weight * automaton.rows(own)
+        return total
+
+    def end_gains(self, states: States) -> np.ndarray:
+        """Return what the end adds: the shape of the states, or ()."""
+        total = np.zeros(())
+        for (automaton, weight), own in zip(self._weighted, states, strict=True):
+            total = total + weight * automaton.scores(own, np.array(automaton.n_symbols))
+        return total
+
+    def follow(self, states: States, parents: Ints, ids: Ints) -> States:
+        """Return the states of the texts that are kept.
+
+        Args:
+            states: (B, K) each.
+            parents: (B, K) indices into the texts of the same line.
+            ids: (B, K) the symbol that each adds; none where negative.
+        """
+        kept: States = []
+        for (automaton, _), own in zip(self._weighted, states, strict=True):
+            before = np.take_along_axis(own, parents, 1)
+            after = automaton.follow(before, np.maximum(ids, 0))
+            kept.append(np.where(ids < 0, before, after))
+        return kept
+
+
+BETWEEN, NUMBER, UNKNOWN, FIRST_WORD = range(4)
+"""States: between words, behind a digit, in a word that is not known; then beginnings of words."""
+
+MAX_LETTERS = 10_000_000
+"""Most letters of all words together: each may be a state of the automaton."""
+
+
+class Lexicon(Automaton):
+    """A trie of words. Each word of a text that is not in it scores -1, everything else 0.
+
+    A word is counted as soon as no known word begins like it, or where it ends too early; so a
+    beam search soon drops what leads to no word.
+
+    Attributes:
+        n_words: how many the recogniser can write.
+        n_left_out: how many have a symbol that it lacks, in either case.
+    """
+
+    def __init__(self, entries: Iterable[str], charset: Charset) -> None:
+        """Make the trie.
+
+        Args:
+            entries: texts, NFC.
+            charset: the recogniser's.
+        """
+        folded = [_fold(symbol) for symbol in charset.symbols]
+        found = {word for entry in entries for word in split_words(_fold(entry))}
+        words = sorted(map(charset.visual, found))
+        known = [word for word in words if set(word) <= set(folded)]
+        self.n_words, self.n_left_out = len(known), len(words) - len(known)
+        kinds = [_kind(symbol) for symbol in charset.symbols]
+        self._is_letter = np.array([*(kind == "letter" for kind in kinds), False])
+        self._is_digit = np.array([*(kind == "digit" for kind in kinds), False])
+        children, ends = _build_trie(known)
+        super().__init__(len(charset), FIRST_WORD + len(ends), BETWEEN)
+        self._ends_word = np.array([True, True, True, *ends])
+        self._index(children, folded)
+
+    def _index(self, children: list[tuple[int, str, int]], folded: list[str]) -> None:
+        """Keep the trie's branches by state, one for each symbol that means the letter."""
+        ids: dict[str, list[int]] = {}
+        for i, letter in enumerate(folded):
+            ids.setdefault(letter, []).append(i)
+        branches = [(state, i, child) for state, c, child in children for i in ids[c]]
+        table = np.array(sorted(branches), np.int64).reshape(-1, 3)
+        self._branch_ids, self._branch_children = table[:, 1], table[:, 2]
+        n = np.bincount(table[:, 0], minlength=len(self._slots))
+        self._offsets = np.concatenate([[0], np.cumsum(n)])
+
+    def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+        is_open = ~self._ends_word[states][:, None]  # a word that would end too early
+        goes_on = (states == UNKNOWN) | (states == NUMBER)
+        off = np.where(goes_on, states, UNKNOWN)[:, None]
+        following = np.where(self._is_digit, NUMBER, np.where(self._is_letter, off, BETWEEN))
+        new_unknown = ~goes_on[:, None] & self._is_letter
+        scores = -np.where(self._is_letter, new_unknown, is_open).astype(np.float32)
+        for row, state in enumerate(states):
+            here = slice(self._offsets[state], self._offsets[state + 1])
+            following[row, self._branch_ids[here]] = self._branch_children[here]
+            scores[row, self._branch_ids[here]] = 0.0
+        return scores, following
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text, without what stands between them and behind digits."""
+    words: list[list[str]] = []
+    before = ""
+    for symbol in text:
+        kind = _kind(symbol)
+        if kind == "letter" and before == "digit":
+            continue  # still belongs to the number
+        if kind == "letter" and before != "letter":
+            words.append([])
+        if kind == "letter":
+            words[-1].append(symbol)
+        before = kind
+    return ["".join(word) for word in words]
+
+
+def _fold(text: str) -> str:
+    """Return a text in lower case, symbol by symbol, so that its place in a word does not count."""
+    return "".join(map(_lower, text))
+
+
+@cache
+def _lower(symbol: str) -> str:
+    lower = symbol.lower().replace("ς", "σ")
+    return lower if len(lower) == 1 else symbol
+
+
+@cache
+def _kind(symbol: str) -> str:
+    category = unicodedata.category(symbol)
+    return {"L": "letter", "M": "letter", "N": "digit"}.get(category[0], "other")
+
+
+def _build_trie(words: list[str]) -> tuple[list[tuple[int, str, int]], list[bool]]:
+    """Return state, letter and child of each branch, and of each beginning if it is a word."""
+    if sum(map(len, words)) > MAX_LETTERS:
+        raise DataError(f"lexicon: more than {MAX_LETTERS:,} letters in its words; use fewer words")
+    found: dict[tuple[int, str], int] = {}
+    ends: list[bool] = []
+    for word in words:
+        state = BETWEEN
+        for letter in word:
+            child = found.setdefault((state, letter), FIRST_WORD + len(ends))
+            if child == FIRST_WORD + len(ends):
+                ends.append(False)
+            state = child
+        ends[state - FIRST_WORD] = True
+    return [(state, letter, child) for (state, letter), child in found.items()], ends

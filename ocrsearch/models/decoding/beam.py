@@ -1,0 +1,244 @@
+"""Beam search for CTC: the texts that are most probable over all their alignments.
+
+Prefix beam search after Graves, 2012 (section 7.5) and Hannun et al., 2014 (arXiv:1408.2873).
+All lines of a batch and all their texts advance together, so that one Python loop, over frames,
+serves the batch. Probabilities are kept as they are, not as logarithms, and scaled in each frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ocrsearch.models.crnn import CtcOutput
+from ocrsearch.models.decoding.automata import (
+    Fusion,
+    Ints,
+    States,
+)
+from ocrsearch.models.decoding.greedy import Hypothesis, ctc_confidences
+
+MAX_SYMBOLS = 16
+"""Symbols that are tried in a frame, the most probable ones of it."""
+
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_NO_PARENT, _NO_TEXT = np.uint64(1), np.uint64(2)
+"""What stands for the parent of the empty text, and for a text in an unused place."""
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """How to search.
+
+    Attributes:
+        beam: texts kept for each line, 1 or more.
+        fusion: language model, lexicon and bonus.
+        ctc_weight: of the CTC head's log probability in an encoder-decoder, 0 or more.
+        margin: in nats; an encoder-decoder gives up what is worse by more than this.
+    """
+
+    beam: int = 10
+    fusion: Fusion = field(default_factory=Fusion)
+    ctc_weight: float = 0.0
+    margin: float = 7.0
+
+
+class _Texts(NamedTuple):
+    """The texts that are kept; K for each of B lines, in no order.
+
+    Attributes:
+        p_blank: (B, K) probability of the alignments that end in a blank, scaled by line.
+        p_symbol: (B, K) of those that end in the text's last symbol.
+        extra: (B, K) what language model, lexicon and bonus say.
+        last: (B, K) last symbol; -1 for the empty text.
+        names: (B, K) a hash of the text.
+        parents: (B, K) a hash of the text without its last symbol.
+        nodes: (B, K) where the text's last symbol stands in the history.
+        states: of the fusion.
+    """
+
+    p_blank: np.ndarray
+    p_symbol: np.ndarray
+    extra: np.ndarray
+    last: Ints
+    names: np.ndarray
+    parents: np.ndarray
+    nodes: Ints
+    states: States
+
+
+class _Frame(NamedTuple):
+    """A frame of each line.
+
+    Attributes:
+        log_probs: (B, V).
+        inside: (B, 1), False behind a line's end, where the blank is certain.
+        ids: (B, P) the symbols that are tried.
+        blank_id: the id of the blank.
+    """
+
+    log_probs: np.ndarray
+    inside: np.ndarray
+    ids: Ints
+    blank_id: int
+
+    def probs(self, ids: Ints) -> np.ndarray:
+        """Return the probabilities of (B, N) symbols: of a large charset few are needed."""
+        found = np.exp(_take(self.log_probs, ids), dtype=np.float64)
+        return np.asarray(np.where(self.inside, found, ids == self.blank_id))
+
+    def blank_probs(self) -> np.ndarray:
+        """Return the probabilities (B, 1) of the blank."""
+        return self.probs(np.full((len(self.ids), 1), self.blank_id))
+
+
+def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> list[Hypothesis]:
+    """Read a batch by the text that scores best.
+
+    The score of a text is ``log P(text) + fusion``, where P is the sum over alignments that the
+    beam met. In each frame only the ``MAX_SYMBOLS`` most probable symbols can prolong a text.
+
+    Args:
+        output: of the network; frames behind a line's length have no effect.
+        blank_id: the id of the blank, behind all symbols.
+        search: beam and fusion.
+
+    Returns:
+        The best text of each line; confidences are those of ``ctc_confidences`` and know
+        nothing of the fusion.
+    """
+    log_probs, lengths = output.log_probs.cpu(), output.frame_lengths.numpy()
+    n_lines, n_frames, _ = log_probs.shape
+    inside = np.arange(n_frames) < lengths[:, None]
+    n_tried = min(MAX_SYMBOLS, blank_id)
+    tried = log_probs[:, :, :blank_id].topk(n_tried, dim=2, sorted=False).indices.numpy()
+    texts = _start(n_lines, search)
+    symbols = np.full((n_frames + 1, *texts.last.shape), -1, np.int64)
+    before = np.full_like(symbols, -1)
+    first_nodes = np.arange(symbols.size).reshape(symbols.shape)
+    for t in range(int(lengths.max(initial=0))):
+        frame = _Frame(log_probs[:, t].numpy(), inside[:, t, None], tried[:, t], blank_id)
+        texts = _advance(
+            texts, frame, search.fusion, symbols[t + 1], before[t + 1], first_nodes[t + 1]
+        )
+    with np.errstate(divide="ignore"):
+        scores = np.log(texts.p_blank + texts.p_symbol) + texts.extra
+    best = (scores + search.fusion.end_gains(texts.states)).argmax(1)
+    nodes = texts.nodes[np.arange(len(best)), best]
+    found = _write_out(nodes, symbols.ravel(), before.ravel())
+    return ctc_confidences(found, log_probs, output.frame_lengths, blank_id)
+
+
+def _start(n_lines: int, search: BeamSearch) -> _Texts:
+    shape = (n_lines, search.beam)
+    p_blank = np.zeros(shape)
+    p_blank[:, 0] = 1.0  # the empty text; the other places are unused
+    names = np.full(shape, _NO_TEXT)
+    names[:, 0] = 0
+    return _Texts(
+        p_blank,
+        np.zeros(shape),
+        np.zeros(shape),
+        np.full(shape, -1, np.int64),
+        names,
+        np.full(shape, _NO_PARENT),
+        np.zeros(shape, np.int64),
+        search.fusion.start(shape),
+    )
+
+
+def _advance(
+    texts: _Texts, frame: _Frame, fusion: Fusion, symbols: Ints, before: Ints, new_nodes: Ints
+) -> _Texts:
+    """Go on by one frame, and note which symbols were added behind what.
+
+    Args:
+        texts: up to the frame.
+        frame: what it shows.
+        fusion: language model, lexicon and bonus.
+        symbols: (B, K) history, to be written: the symbol of each new node.
+        before: (B, K) history, to be written: the node before it.
+        new_nodes: (B, K) numbers of these nodes.
+    """
+    stay_blank, stay_symbol, longer = _prolong(texts, frame)
+    gains = np.broadcast_to(fusion.gains(texts.states, frame.ids), longer.shape)
+    n_lines, beam, n_tried = longer.shape
+    with np.errstate(divide="ignore"):
+        scores_stay = np.log(stay_blank + stay_symbol) + texts.extra
+        scores_longer = np.log(longer) + texts.extra[:, :, None] + gains
+    scores = np.concatenate([scores_stay, scores_longer.reshape(n_lines, -1)], axis=1)
+    chosen = np.argpartition(scores, -beam, axis=1)[:, -beam:]
+    is_used = _take(scores, chosen) > -np.inf
+    is_longer = chosen >= beam
+    place = np.maximum(chosen - beam, 0)  # among the longer ones
+    source = np.where(is_longer, place // n_tried, chosen)
+    ids = np.where(is_longer, _take(frame.ids, place % n_tried), -1)
+    p_longer, gain = (
+        _take(longer.reshape(n_lines, -1), place),
+        _take(gains.reshape(n_lines, -1), place),
+    )
+    p_blank = np.where(is_longer, 0.0, _take(stay_blank, source))
+    p_symbol = np.where(is_longer, p_longer, _take(stay_symbol, source))
+    scale = (p_blank + p_symbol).max(1, keepdims=True)
+    names, nodes = _take(texts.names, source), _take(texts.nodes, source)
+    symbols[...], before[...] = ids, nodes
+    return _Texts(
+        p_blank / scale,
+        p_symbol / scale,
+        _take(texts.extra, source) + np.where(is_longer, gain, 0.0),
+        np.where(is_longer, ids, _take(texts.last, source)),
+        np.where(is_used, np.where(is_longer, _name(names, ids), names), _NO_TEXT),
+        np.where(is_used, np.where(is_longer, names, _take(texts.parents, source)), _NO_PARENT),
+        np.where(is_longer, new_nodes, nodes),
+        fusion.follow(texts.states, source, ids),
+    )
+
+
+def _take(values: np.ndarray, places: Ints) -> np.ndarray:
+    """Return of each line's (B, N) values those at its (B, K) places."""
+    return np.asarray(np.take_along_axis(values, places, 1))
+
+
+def _prolong(texts: _Texts, frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what becomes of the texts in a frame.
+
+    Returns:
+        Of the texts as they are, (B, K) probabilities that end in a blank and in a symbol; and
+        (B, K, P) of each with one of the frame's symbols more. What a text has from a shorter one
+        that is kept too is with the text, and zero there.
+    """
+    total = texts.p_blank + texts.p_symbol
+    p_last = frame.probs(np.maximum(texts.last, 0))
+    stay_blank = total * frame.blank_probs()
+    stay_symbol = texts.p_symbol * p_last
+    repeats = frame.ids[:, None] == texts.last[:, :, None]  # needs a blank in between
+    p_tried = frame.probs(frame.ids)
+    longer = np.where(repeats, texts.p_blank[:, :, None], total[:, :, None]) * p_tried[:, None]
+    line, shorter, text = np.nonzero(texts.names[:, :, None] == texts.parents[:, None])
+    last = texts.last[line, text]
+    is_double = last == texts.last[line, shorter]
+    source = np.where(is_double, texts.p_blank[line, shorter], total[line, shorter])
+    stay_symbol[line, text] += source * p_last[line, text]
+    which, tried = np.nonzero(frame.ids[line] == last[:, None])
+    longer[line[which], shorter[which], tried] = 0.0
+    return stay_blank, stay_symbol, longer
+
+
+def _name(names: np.ndarray, ids: Ints) -> np.ndarray:
+    """Return hashes (B, K) of texts with a symbol more."""
+    mixed = (names ^ (ids + 3).astype(np.uint64)) * _MULTIPLIER
+    return np.asarray(mixed ^ (mixed >> np.uint64(29)))
+
+
+def _write_out(nodes: Ints, symbols: Ints, before: Ints) -> list[list[int]]:
+    """Return the symbols from the first one to each of (B,) nodes."""
+    texts: list[list[int]] = []
+    for node in nodes.tolist():
+        text: list[int] = []
+        while symbols[node] >= 0:
+            text.append(int(symbols[node]))
+            node = int(before[node])
+        texts.append(text[::-1])
+    return texts

@@ -1,0 +1,192 @@
+"""A language model of symbols: how probable each symbol is behind those before it.
+
+Interpolated n-grams with the modified smoothing of Kneser and Ney, after Chen and Goodman, 1998
+(TR-10-98, section 3). Of a context h, the numbers a(h, c) of the symbols c behind it, their sum
+N(h), the context h' without its first symbol, and discounts D of numbers 1, 2, and more,
+
+    p(c | h) = (a(h, c) - D(a(h, c)) + sum of all D(a(h, .)) * p(c | h')) / N(h)
+
+and behind the empty context stands the uniform distribution of all symbols and the end. The number
+of a symbol is how often it stands there where a context is as long as contexts get, or reaches to
+the begin; in shorter ones it is how many different symbols, or the begin, stand before the two: a
+symbol that follows in one place only, however often, is no candidate for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ocrsearch.data.charset import Charset
+from ocrsearch.models.decoding.automata import (
+    Automaton,
+    Floats,
+    Ints,
+)
+from ocrsearch.models.decoding.ngrams import (
+    NgramCounts,
+    context_lengths,
+    encode_known,
+)
+
+MAX_ROW_SYMBOLS = 512
+"""With more, symbols are looked up one by one: a row for each state would take too long."""
+
+
+class LanguageModel(Automaton):
+    """N-gram counts as an automaton of a recogniser's symbols; a score is a log probability.
+
+    A state is the longest context that was counted. Symbols that only the counts know are left
+    out of them, and those that only the recogniser knows were never counted: the probabilities of
+    the recogniser's symbols and the end sum to 1 in each state.
+    """
+
+    def __init__(self, ngrams: NgramCounts, charset: Charset) -> None:
+        """Make a language model of counts.
+
+        Args:
+            ngrams: of any charset.
+            charset: the recogniser's.
+        """
+        n_symbols, n_states = len(charset), len(ngrams.backoff)
+        super().__init__(n_symbols, n_states, ngrams.start)
+        numbers = {symbol: i for i, symbol in enumerate(charset.symbols)}
+        own = [numbers.get(symbol, -1) for symbol in ngrams.charset.symbols]
+        ids = np.array([*own, n_symbols])[ngrams.ids]
+        states = np.repeat(np.arange(n_states), np.diff(ngrams.offsets))
+        keys = np.where(ids >= 0, states * (n_symbols + 1) + ids, -1)
+        order = np.argsort(keys, kind="stable")[np.count_nonzero(ids < 0) :]
+        states, self._ids, keys = states[order], ids[order], keys[order]
+        self._keys = keys
+        self._children, self._backoff = ngrams.children[order], ngrams.backoff
+        inner = states > 0
+        shorter = self._backoff[states[inner]] * (n_symbols + 1) + self._ids[inner]
+        counts = _kneser_ney_counts(ngrams.counts[order], keys, shorter)
+        discounts = _discount(counts, context_lengths(ngrams)[states])
+        totals = np.bincount(states, counts, n_states)
+        self._own = (counts - discounts) / totals[states]
+        self._passed_on = np.divide(
+            np.bincount(states, discounts, n_states),
+            totals,
+            out=np.ones(n_states),
+            where=totals > 0,
+        )
+        self._n_kinds = np.bincount(states, minlength=n_states)
+        self._offsets = np.concatenate([[0], np.cumsum(self._n_kinds)])
+
+    def scores(self, states: Ints, ids: Ints) -> np.ndarray:
+        """Return the log probabilities of given symbols."""
+        if self.n_symbols <= MAX_ROW_SYMBOLS:
+            return super().scores(states, ids)
+        return self._look_up(states, ids)[0]
+
+    def follow(self, states: Ints, ids: Ints) -> Ints:
+        """Return the states behind given symbols."""
+        if self.n_symbols <= MAX_ROW_SYMBOLS:
+            return super().follow(states, ids)
+        return self._look_up(states, ids)[1]
+
+    def _look_up(self, states: Ints, ids: Ints) -> tuple[Floats, Ints]:
+        """Return log probabilities and following states, each context after the next longer one."""
+        states, ids = np.broadcast_arrays(states, ids)
+        shape, ids, contexts = ids.shape, ids.ravel(), states.flatten()
+        probs, passed_on = np.zeros(len(ids)), np.ones(len(ids))
+        following = np.full(len(ids), -1, np.int64)
+        here = np.arange(len(ids))
+        while len(here):
+            keys = contexts[here] * (self.n_symbols + 1) + ids[here]
+            entries = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            found = self._keys[entries] == keys
+            probs[here[found]] += passed_on[here[found]] * self._own[entries[found]]
+            longest = found & (following[here] < 0)
+            following[here[longest]] = self._children[entries[longest]]
+            passed_on[here] *= self._passed_on[contexts[here]]
+            here = here[contexts[here] > 0]
+            contexts[here] = self._backoff[contexts[here]]
+        probs += passed_on / (self.n_symbols + 1)
+        return np.log(probs).reshape(shape), np.maximum(following, 0).reshape(shape)
+
+    def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+        shape = (len(states), self.n_symbols + 1)
+        lower, following = np.full(shape, 1.0 / shape[1]), np.zeros(shape, np.int64)
+        inner = states > 0
+        if inner.any():
+            log_probs, following[inner] = self._inner_rows(self._backoff[states[inner]])
+            lower[inner] = np.exp(log_probs, dtype=np.float64)
+        rows, entries = self._entries(states)
+        probs = self._passed_on[states][:, None] * lower
+        probs[rows, self._ids[entries]] += self._own[entries]
+        longer = self._children[entries] >= 0
+        rows, entries = rows[longer], entries[longer]
+        following[rows, self._ids[entries]] = self._children[entries]
+        return np.log(probs), following
+
+    def _entries(self, states: Ints) -> tuple[Ints, Ints]:
+        """Return the entries of (n,) states, and of each entry the index of its state in them."""
+        n = self._n_kinds[states]
+        rows = np.repeat(np.arange(len(states)), n)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(n) - n, n)
+        return rows, self._offsets[states][rows] + within
+
+
+def _kneser_ney_counts(counts: Ints, keys: Ints, shorter: Ints) -> Ints:
+    """Return how many entries are those of a longer context with the same symbol.
+
+    Args:
+        counts: (n,) how often each was met; what is returned where no longer context has it.
+        keys: (n,) context and symbol of each as one number, rising.
+        shorter: (m,) key of the entry without the first symbol, of each that has one.
+    """
+    place = np.minimum(np.searchsorted(keys, shorter), len(keys) - 1)
+    n_longer = np.bincount(place[keys[place] == shorter], minlength=len(keys))
+    return np.where(n_longer > 0, n_longer, counts)
+
+
+def _discount(counts: Ints, lengths: Ints) -> np.ndarray:
+    """Return what is taken from each count for the symbols that were not met in its context.
+
+    Args:
+        counts: (n,), at least 1.
+        lengths: (n,) of the contexts; each length has discounts of its own.
+    """
+    discounts = np.zeros(len(counts))
+    for length in np.unique(lengths):
+        here = lengths == length
+        taken = _estimate_discounts(np.bincount(np.minimum(counts[here], 5), minlength=6))
+        discounts[here] = np.array(taken)[np.minimum(counts[here], 3) - 1]
+    return discounts
+
+
+def _estimate_discounts(n: Ints) -> tuple[float, float, float]:
+    """Return the discounts of counts of 1, 2, and more.
+
+    Args:
+        n: (6,) how many counts there are of 0 to 4, and of more.
+    """
+    if n[1:4].min() > 0:
+        share = n[1] / (n[1] + 2 * n[2])
+        found = (share, 2 - 3 * share * n[3] / n[2], 3 - 4 * share * n[4] / n[3])
+        if min(found) > 0:
+            return found
+    return 0.5, 1.0, 1.5  # too few counts to estimate from
+
+
+def perplexity(model: LanguageModel, texts: Iterable[str], charset: Charset) -> tuple[float, int]:
+    """Return how many symbols, or the end, are equally likely at each place, on average.
+
+    ``exp(-sum log p / n)`` over all symbols and ends of all texts.
+
+    Args:
+        model: of the charset's symbols.
+        texts: those with a symbol that is not in the charset are left out.
+        charset: the model's.
+
+    Returns:
+        The perplexity, NaN where no text is left, and the number of texts left out.
+    """
+    known, n_left_out = encode_known(texts, charset)
+    if not known:
+        return float("nan"), n_left_out
+    n = sum(len(text) + 1 for text in known)
+    return float(np.exp(-model.score_texts(known).sum() / n)), n_left_out

@@ -1,0 +1,342 @@
+"""Counts of n-grams of symbols, made from texts, and the file they lie in.
+
+The file is NumPy's npz; reading it runs no code from it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ocrsearch.core.errors import DataError, LanguageModelError
+from ocrsearch.core.files import replacing
+from ocrsearch.core.untrusted import (
+    ArchiveError,
+    open_archive,
+    unpack,
+)
+from ocrsearch.data.charset import Charset
+from ocrsearch.models.decoding.automata import Ints
+
+FORMAT = "ocrsearch language model"
+VERSION = 1
+MAX_ORDER = 8
+
+MAX_ARRAY_BYTES = 200_000_000
+"""Most bytes of a language model in memory, in 32 bits: some ten million n-grams."""
+
+MAX_WEIGHT = 1e6
+"""Largest weight and length bonus that a file can have chosen."""
+
+
+@dataclass(frozen=True)
+class NgramCounts:
+    """How often each symbol, or the end, stands behind each context.
+
+    A context is what stands before a symbol: at most ``order - 1`` symbols, and the begin as one
+    more where it is as near. Each context is a state, the empty one state 0, a longer one behind
+    all shorter ones. An entry is a context with what stood behind it.
+
+    Attributes:
+        charset: the symbols of the texts; the end has the id behind them.
+        order: the longest n-gram.
+        n_texts: how many were counted.
+        start: state of the begin.
+        backoff: (n_states,) state of the same context without its first symbol.
+        offsets: (n_states + 1,) where the entries of each state begin.
+        ids: (n_entries,) symbols, rising within a state.
+        counts: (n_entries,) at least 1.
+        children: (n_entries,) state of the context with its symbol; -1 where it is none.
+        lm_weight: of their log probability beside a recogniser's, where it was chosen.
+        length_bonus: for each symbol, in nats, where it was chosen.
+    """
+
+    charset: Charset
+    order: int
+    n_texts: int
+    start: int
+    backoff: Ints
+    offsets: Ints
+    ids: Ints
+    counts: Ints
+    children: Ints
+    lm_weight: float | None = None
+    length_bonus: float | None = None
+
+
+class Level(NamedTuple):
+    """The n-grams of one length: entries of contexts, and the contexts one symbol longer."""
+
+    states: Ints
+    ids: Ints
+    counts: Ints
+    children: Ints
+    backoff: Ints
+    start: int
+
+
+def count_ngrams(texts: Iterable[str], charset: Charset, order: int) -> tuple[NgramCounts, int]:
+    """Count the n-grams of texts.
+
+    Args:
+        texts: each is one line.
+        charset: a text with a symbol that is not in it is left out.
+        order: the longest n-gram, 1 to MAX_ORDER.
+
+    Returns:
+        The counts, and the number of texts left out.
+
+    Raises:
+        LanguageModelError: no text is left, or an order out of range.
+    """
+    if not 1 <= order <= MAX_ORDER:
+        raise LanguageModelError(f"order {order}: must be an integer from 1 to {MAX_ORDER}")
+    known, n_left_out = encode_known(texts, charset)
+    if not known:
+        raise LanguageModelError(
+            f"no text to learn a language model from: {n_left_out} texts, each with a symbol that "
+            "is not in the charset; give other texts"
+        )
+    tokens, places = _join(known, len(charset))
+    contexts = np.zeros(len(tokens), np.int64)
+    n_states, start = 1, 0
+    backoffs, levels = [np.zeros(1, np.int64)], []
+    for length in range(order):
+        level, contexts = _count_level(
+            tokens, places, contexts, n_states, len(charset), length, is_last=length == order - 1
+        )
+        start = level.start if level.start >= 0 else start
+        n_states += len(level.backoff)
+        levels.append(level)
+        backoffs.append(level.backoff)
+    states, ids, counts, children = (
+        np.concatenate(part)
+        for part in zip(*((v.states, v.ids, v.counts, v.children) for v in levels), strict=True)
+    )
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(states, minlength=n_states))])
+    backoff = np.concatenate(backoffs)
+    found = NgramCounts(charset, order, len(known), start, backoff, offsets, ids, counts, children)
+    return found, n_left_out
+
+
+def encode_known(texts: Iterable[str], charset: Charset) -> tuple[list[list[int]], int]:
+    """Return the ids of the texts of which all symbols are known, and how many others there are."""
+    known, n_left_out = [], 0
+    for text in texts:
+        if charset.missing([text]):
+            n_left_out += 1
+        else:
+            known.append(charset.encode(text))
+    return known, n_left_out
+
+
+def _join(texts: Sequence[Sequence[int]], n_symbols: int) -> tuple[Ints, Ints]:
+    """Return begin, symbols and end of all texts in a row, and the place of each in its text."""
+    end, begin = n_symbols, n_symbols + 1
+    tokens = np.concatenate([np.array([begin, *text, end], np.int64) for text in texts])
+    lengths = np.array([len(text) + 2 for text in texts])
+    firsts = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return tokens, np.arange(len(tokens)) - firsts
+
+
+def _count_level(
+    tokens: Ints,
+    places: Ints,
+    contexts: Ints,
+    n_states: int,
+    n_symbols: int,
+    length: int,
+    *,
+    is_last: bool,
+) -> tuple[Level, Ints]:
+    """Count what stands behind contexts of a length, and number those one symbol longer.
+
+    Args:
+        tokens: (N,) of all texts.
+        places: (N,) of each token in its text.
+        contexts: (N,) state of the context before each token, where its text has one as long.
+        n_states: so far.
+        n_symbols: in the charset.
+        length: of the contexts.
+        is_last: whether no longer contexts are wanted.
+
+    Returns:
+        The level, and the longer contexts as ``contexts`` is.
+    """
+    n_tokens = n_symbols + 2
+    here = places >= max(1, length)
+    keys, counts = np.unique(contexts[here] * n_tokens + tokens[here], return_counts=True)
+    children = np.full(len(keys), -1, np.int64)
+    none = np.zeros(0, np.int64)
+    states, ids = keys // n_tokens, keys % n_tokens
+    longer = np.flatnonzero(places >= length + 1)
+    if is_last or not len(longer):
+        return Level(states, ids, counts, children, none, -1), contexts
+    before = contexts[longer - 1] * n_tokens + tokens[longer - 1]
+    unique, first, inverse = np.unique(before, return_index=True, return_inverse=True)
+    following = np.zeros_like(contexts)
+    following[longer] = n_states + inverse
+    place = np.minimum(np.searchsorted(unique, keys), len(unique) - 1)
+    children = np.where(unique[place] == keys, n_states + place, -1)
+    begins = np.flatnonzero(unique == n_symbols + 1)  # only behind the empty context
+    start = n_states + int(begins[0]) if length == 0 else -1
+    return Level(states, ids, counts, children, contexts[longer[first]], start), following
+
+
+def context_lengths(ngrams: NgramCounts) -> Ints:
+    """Return how often each context can be shortened: (n_states,), at most the order."""
+    lengths, reached = np.zeros_like(ngrams.backoff), np.arange(len(ngrams.backoff))
+    for _ in range(ngrams.order):
+        lengths += reached > 0
+        reached = ngrams.backoff[reached]
+    return lengths
+
+
+def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
+    """Write counts; the file appears whole or not at all.
+
+    Raises:
+        LanguageModelError: it cannot be written.
+    """
+    n_bytes = sum(4 * len(getattr(ngrams, name)) for name in _ARRAYS)
+    if n_bytes > MAX_ARRAY_BYTES - 1_000_000:
+        raise LanguageModelError(
+            f"{path}: {n_bytes / 1e6:,.0f} MB of n-grams, at most {MAX_ARRAY_BYTES / 1e6:,.0f} MB; "
+            "give a lower --order or less text"
+        )
+    try:
+        _write(ngrams, path)
+    except OSError as error:
+        raise LanguageModelError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _write(ngrams: NgramCounts, path: Path) -> None:
+    numbers = (VERSION, ngrams.order, ngrams.n_texts, ngrams.start)
+    chosen = (ngrams.lm_weight, ngrams.length_bonus)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            format=np.array(FORMAT),
+            numbers=np.array(numbers),
+            chosen=np.array([math.nan if value is None else value for value in chosen]),
+            symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
+            bidi=np.array(ngrams.charset.bidi),
+            **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
+        )
+
+
+_ARRAYS = ("backoff", "offsets", "ids", "counts", "children")
+
+
+def load_ngrams(path: Path) -> NgramCounts:
+    """Read counts that ``save_ngrams`` wrote, running no code from the file.
+
+    Raises:
+        LanguageModelError: no such file, not a language model, damaged, or of another version.
+    """
+    if not path.exists():
+        raise LanguageModelError(
+            f"{path}: no such language model; 'ocrsearch language-model' makes one"
+        )
+    try:
+        content = _read(path)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file fails in many ways
+        reason = error if isinstance(error, ArchiveError) else type(error).__name__
+        raise LanguageModelError(
+            f"{path}: not a language model, or damaged ({reason}); "
+            "'ocrsearch language-model' makes one"
+        ) from None
+    if content["format"].shape != () or str(content["format"]) != FORMAT:
+        raise LanguageModelError(f"{path}: a file of arrays, but not a language model")
+    try:
+        version, *numbers = content["numbers"].astype(np.int64, casting="safe").tolist()
+        ngrams = _restore(content, *numbers) if version == VERSION else None
+    except (ValueError, OverflowError, IndexError, TypeError, DataError):
+        raise LanguageModelError(f"{path}: damaged language model; make it again") from None
+    if ngrams is None:
+        raise LanguageModelError(
+            f"{path}: language model of version {version}, this program reads {VERSION}; "
+            "make it again"
+        )
+    return ngrams
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    nothing = np.full(2, math.nan)  # older files have nothing chosen
+    content = {"chosen": nothing, "bidi": np.array("off")}
+    names = ("format", "numbers", "symbols", *_ARRAYS)
+    with open_archive(path, MAX_ARRAY_BYTES) as archive:
+        for name in (*names, *content):
+            if name in names or f"{name}.npy" in archive.namelist():
+                content[name] = _array(unpack(archive, archive.getinfo(f"{name}.npy")))
+    return content
+
+
+def _array(content: bytearray) -> np.ndarray:
+    """Return an array as ``numpy.save`` writes it, if it has the bytes that its shape needs."""
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("version")
+    with warnings.catch_warnings(action="error"):  # about headers that numpy does not write
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if dtype.kind not in "iufcU" or any(n < 0 for n in shape):
+        raise ValueError("type")
+    return np.frombuffer(content, dtype, offset=file.tell()).reshape(shape)
+
+
+def _restore(content: dict[str, np.ndarray], order: int, n_texts: int, start: int) -> NgramCounts:
+    if any(content[name].dtype not in (np.int32, np.int64) for name in ("symbols", *_ARRAYS)):
+        raise ValueError("numbers that are not integers")
+    symbols = [chr(code) for code in content["symbols"].tolist()]
+    charset = Charset.from_content({"symbols": symbols, "bidi": str(content["bidi"])})
+    backoff, offsets, ids, counts, children = (content[n].astype(np.int64) for n in _ARRAYS)
+    chosen = content["chosen"].astype(float, casting="safe").tolist()
+    weight, bonus = (None if math.isnan(value) else value for value in chosen)
+    ngrams = NgramCounts(
+        *(charset, order, n_texts, start),
+        *(backoff, offsets, ids, counts, children),
+        *(weight, bonus),
+    )
+    if not _is_sound(ngrams):
+        raise ValueError("numbers that do not fit each other")
+    return ngrams
+
+
+def _is_sound(ngrams: NgramCounts) -> bool:
+    """Whether each number points to something that is there, and backing off comes to an end."""
+    n_states, n_entries = len(ngrams.backoff), len(ngrams.ids)
+    later = np.arange(1, n_states)
+    rises = np.diff(ngrams.ids) > 0
+    begins = ngrams.offsets[(ngrams.offsets > 0) & (ngrams.offsets < n_entries)]
+    rises[begins - 1] = True
+    return bool(
+        1 <= ngrams.order <= MAX_ORDER
+        and all(getattr(ngrams, name).ndim == 1 for name in _ARRAYS)
+        and 0 <= ngrams.start < n_states
+        and len(ngrams.offsets) == n_states + 1
+        and len(ngrams.counts) == len(ngrams.children) == n_entries
+        and ngrams.offsets[0] == 0
+        and ngrams.offsets[-1] == n_entries
+        and (np.diff(ngrams.offsets) >= 0).all()
+        and ngrams.backoff[0] == 0
+        and (ngrams.backoff[1:] >= 0).all()
+        and (ngrams.backoff[1:] < later).all()
+        and (context_lengths(ngrams) < ngrams.order).all()
+        and rises.all()
+        and (ngrams.ids >= 0).all()
+        and (ngrams.ids <= len(ngrams.charset)).all()
+        and (ngrams.counts >= 1).all()
+        and (ngrams.children >= -1).all()
+        and (ngrams.children < n_states).all()
+        and 0 <= (ngrams.lm_weight or 0.0) <= MAX_WEIGHT
+        and abs(ngrams.length_bonus or 0.0) <= MAX_WEIGHT
+    )

@@ -1,0 +1,286 @@
+"""Beam search for the encoder-decoder, alone or together with its CTC head.
+
+CTC scores of the beginnings of texts, for decoding together with an encoder-decoder.
+
+Watanabe et al., 2017 (Hybrid CTC/attention architecture, IEEE JSTSP 11(8), algorithm 2). Its
+recursions over frames are linear, so sums over frames and cumulative sums take their place; no
+Python loop runs over frames.
+
+Beam search for the encoder-decoder, alone or together with its CTC head.
+
+The score of a text is ``log P_attention(text) + ctc_weight * log P_ctc(text) + fusion``, after
+Watanabe et al., 2017 (IEEE JSTSP 11(8)); before its end, the CTC part is the probability that the
+line begins like this. Attention alone may repeat or leave out parts of a line; what CTC finds
+impossible in that many frames is never written.
+
+A step of the decoder costs more than all else, so only texts that may still win take it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ocrsearch.models.decoding.beam import BeamSearch
+from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.models.encoder import Encoded
+from ocrsearch.models.rows import Rows
+from ocrsearch.models.seq2seq import Seq2Seq
+
+LOG_ZERO = -1e30
+"""Stands for the logarithm of zero; infinities would make NaN of their differences."""
+
+LEAST_LOG_PROB = -1e3
+"""Less than this in a frame is taken for this; the sums over frames stay exact."""
+
+
+class CtcPrefixes:
+    """The probability, of N texts, that their lines begin with them.
+
+    All tensors are float64. ``symbol`` and ``blank`` are (N, T + 1): the log probability that
+    the first t frames show the text and end in its last symbol, or in a blank.
+    """
+
+    def __init__(self, log_probs: Tensor, frame_lengths: Tensor) -> None:
+        """Begin with an empty text for each line.
+
+        Args:
+            log_probs: (B, T, V) of a CTC head, the blank last.
+            frame_lengths: (B,) int64, on the CPU.
+        """
+        log_probs = log_probs.double()
+        n_lines, n_frames, _ = log_probs.shape
+        mask = torch.arange(n_frames) < frame_lengths[:, None]
+        self._mask = mask.to(log_probs.device)
+        self._probs = log_probs.exp() * self._mask[..., None]
+        self._log_probs = log_probs.clamp(min=LEAST_LOG_PROB).transpose(1, 2).contiguous()
+        self._ends = frame_lengths.to(log_probs.device)[:, None]
+        self._blank_sums = torch.nn.functional.pad(self._log_probs[:, -1].cumsum(1), (1, 0))
+        self._blank = self._blank_sums
+        self._symbol = torch.full_like(self._blank, LOG_ZERO)
+        self._last = torch.full((n_lines,), -1, device=log_probs.device)
+
+    def scores(self, rows: Rows) -> Tensor:
+        """Return (N, V) log probabilities that a line begins with a text and a symbol.
+
+        In the blank's place stands the log probability of the text as it is.
+        """
+        before = torch.logaddexp(self._blank, self._symbol)
+        whole = before.gather(1, self._ends[rows.lines])
+        mask = self._mask[rows.lines]
+        weights, top = _weigh(before[:, :-1], mask)
+        products = torch.bmm(rows.pad(weights, 0.0), self._probs)
+        prefix = products[rows.lines, rows.places].log() + top
+        is_empty = (self._last < 0)[:, None]
+        last = self._last.clamp(min=0)
+        weights, top = _weigh(self._blank[:, :-1], mask)  # a repeat needs a blank in between
+        shown = self._log_probs[rows.lines, last].exp()
+        repeated = (weights * shown).sum(1, keepdim=True).log() + top
+        last = last[:, None]
+        prefix.scatter_(1, last, torch.where(is_empty, prefix.gather(1, last), repeated))
+        prefix[:, -1:] = whole
+        return prefix.clamp(min=LOG_ZERO)
+
+    def follow(self, parents: Tensor, ids: Tensor, lines: Tensor) -> None:
+        """Go on with other texts.
+
+        Args:
+            parents: (N,) rows of those before.
+            ids: (N,) the symbol that each adds.
+            lines: (N,) to which they belong.
+        """
+        blank, symbol = self._blank[parents], self._symbol[parents]
+        repeats = (ids == self._last[parents])[:, None]
+        entry = torch.where(repeats, blank, torch.logaddexp(blank, symbol))[:, :-1]
+        sums = torch.nn.functional.pad(self._log_probs[lines, ids].cumsum(1), (1, 0))
+        self._symbol = _recur(entry, sums)
+        self._blank = _recur(self._symbol[:, :-1], self._blank_sums[lines])
+        self._last = ids
+
+
+def _weigh(before: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (N, T) probabilities, scaled and without padding, and the log of the scale."""
+    before = before.masked_fill(~mask, LOG_ZERO)
+    top = before.amax(1, keepdim=True)
+    return (before - top).exp() * mask, top
+
+
+def _recur(entry: Tensor, sums: Tensor) -> Tensor:
+    """Solve ``out[t] = p[t] * (out[t - 1] + entry[t - 1])``, with ``out[0] = 0``, in logarithms.
+
+    Args:
+        entry: (N, T).
+        sums: (N, T + 1) cumulative sums of ``log p``, from 0.
+
+    Returns:
+        (N, T + 1).
+    """
+    entered = torch.logcumsumexp((entry - sums[..., :-1]).clamp(min=LOG_ZERO), dim=1)
+    out = (entered + sums[..., 1:]).clamp(min=LOG_ZERO)
+    return torch.nn.functional.pad(out, (1, 0), value=LOG_ZERO)
+
+
+CPU_ROWS = 320
+"""Texts of all lines that may be prolonged at a time on a CPU."""
+
+
+def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
+    """Read a batch by the text that scores best.
+
+    A text has at most as many symbols as its picture has frames. A text that is at its end keeps
+    its place in the beam. One that goes on is given up when it cannot become better than one at
+    its end, or when it is worse by the margin than the best that goes on.
+
+    Args:
+        model: in evaluation mode.
+        encoded: its encoder's output.
+        search: beam, margin, fusion and weight of the CTC head.
+
+    Returns:
+        The best text of each line. Confidences are the decoder's own, as of ``seq2seq_greedy``;
+        neither CTC nor fusion is in them.
+    """
+    if encoded.features.device.type == "cpu":  # what fits its cache is read faster
+        n_lines = max(1, CPU_ROWS // search.beam)
+        parts = zip(*(torch.split(part, n_lines) for part in encoded), strict=True)
+        return [found for part in parts for found in _search(model, Encoded(*part), search)]
+    return _search(model, encoded, search)
+
+
+def _search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
+    memory, state, ids = model.start(encoded)
+    texts = _Texts(model, encoded, search)
+    for n_written in range(int(encoded.frame_lengths.max()) + 1):
+        log_probs, (hidden, cell, past) = model.step(ids, state, memory.for_rows(texts.rows))
+        parents, ids = texts.grow(log_probs, n_written)
+        if not len(ids):
+            break
+        state = hidden[parents], cell[parents], past[parents]
+    return texts.write_out()
+
+
+class _Chosen(NamedTuple):
+    """What is in the beam after a step, (B, K) each, the best first.
+
+    Attributes:
+        scores: minus infinity in an unused place.
+        ended: place among the texts that had ended before; -1 for one that is prolonged.
+        parents: row of the text that is prolonged.
+        ids: what is added to it, a symbol or the end.
+    """
+
+    scores: Tensor
+    ended: Tensor
+    parents: Tensor
+    ids: Tensor
+
+
+class _Texts:
+    """The texts that are kept: N that go on, and up to K of each of B lines that have ended.
+
+    A text is a node: a symbol or the end, and the node of the text before it.
+    """
+
+    def __init__(self, model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> None:
+        n_lines, device = len(encoded.features), encoded.features.device
+        self._end, self._search = model.eos_id, search
+        self._limits = encoded.frame_lengths.to(device)
+        self.rows = Rows(torch.arange(n_lines, device=device), n_lines)  # an empty text each
+        self._own = torch.zeros(n_lines, dtype=torch.float64, device=device)
+        self._extra = torch.zeros_like(self._own)
+        self._nodes = torch.full_like(self.rows.lines, -1)
+        self._states = search.fusion.start((1, n_lines))
+        self._ended = self._own.new_full((n_lines, search.beam), -torch.inf)
+        self._ended_nodes = self._nodes.new_full((n_lines, search.beam), -1)
+        self._history: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._ctc: CtcPrefixes | None = None
+        if search.ctc_weight > 0:
+            log_probs = model.column_head(encoded.columns)
+            self._ctc = CtcPrefixes(log_probs, encoded.frame_lengths)
+
+    def grow(self, log_probs: Tensor, n_written: int) -> tuple[Tensor, Tensor]:
+        """Add a symbol, or the end, to each text that goes on, and keep the best.
+
+        Args:
+            log_probs: (N, V) of what follows each text; changed.
+            n_written: their length.
+
+        Returns:
+            The rows of those that go on from here, and the symbol that each adds.
+        """
+        log_probs = log_probs.double()
+        is_full = self._limits[self.rows.lines] <= n_written
+        log_probs[:, : self._end].masked_fill_(is_full[:, None], -torch.inf)
+        gains = self._search.fusion.all_gains(self._states, self._end)[0]
+        extra = self._extra[:, None] + torch.from_numpy(gains).to(log_probs.device)
+        total = self._own[:, None] + log_probs + extra
+        if self._ctc is not None:
+            total += self._search.ctc_weight * self._ctc.scores(self.rows)
+        chosen = self._choose(total)
+        added = log_probs[chosen.parents, chosen.ids]
+        nodes = self._note(chosen, added)
+        has_ended = (chosen.ended >= 0) | (chosen.ids == self._end)
+        self._ended = chosen.scores.masked_fill(~has_ended, -torch.inf)
+        self._ended_nodes = nodes
+        lines, places = self._that_may_win(chosen.scores, has_ended, n_written)
+        parents, ids = chosen.parents[lines, places], chosen.ids[lines, places]
+        self.rows = Rows(lines, len(self._limits))
+        self._own = self._own[parents] + added[lines, places]
+        self._extra, self._nodes = extra[parents, ids], nodes[lines, places]
+        self._states = self._search.fusion.follow(
+            self._states, parents.cpu().numpy()[None], ids.cpu().numpy()[None]
+        )
+        if self._ctc is not None:
+            self._ctc.follow(parents, ids, lines)
+        return parents, ids
+
+    def _choose(self, total: Tensor) -> _Chosen:
+        """Return the best of what (N, V) texts may become and of what has ended."""
+        beam, n_added = self._search.beam, total.shape[1]
+        prolonged = self.rows.pad(total, -torch.inf).flatten(1)
+        scores, chosen = torch.cat([self._ended, prolonged], dim=1).topk(beam, dim=1)
+        ended = torch.where(chosen < beam, chosen, -1)
+        place = (chosen - beam).clamp(min=0)
+        rows = self.rows.pad(torch.arange(len(total), device=total.device), 0)
+        return _Chosen(scores, ended, rows.gather(1, place // n_added), place % n_added)
+
+    def _note(self, chosen: _Chosen, added: Tensor) -> Tensor:
+        """Return (B, K) nodes, new ones for texts that were prolonged."""
+        first = len(self._history) * chosen.ids.numel()
+        new = torch.arange(first, first + chosen.ids.numel(), device=added.device)
+        self._history.append((chosen.ids, added, self._nodes[chosen.parents]))
+        before = self._ended_nodes.gather(1, chosen.ended.clamp(min=0))
+        return torch.where(chosen.ended >= 0, before, new.view_as(before))
+
+    def _that_may_win(
+        self, scores: Tensor, has_ended: Tensor, n_written: int
+    ) -> tuple[Tensor, ...]:
+        """Return line and place of the texts to go on with; only the bonus can raise a score."""
+        scores = scores.masked_fill(has_ended, -torch.inf)
+        room = (self._limits - n_written - 1).clamp(min=0)
+        most = room * max(0.0, self._search.fusion.length_bonus)
+        may_win = scores > (self._ended.amax(1) - most)[:, None]
+        is_near = scores >= scores.amax(1, keepdim=True) - self._search.margin
+        return (may_win & is_near).nonzero().unbind(1)
+
+    def write_out(self) -> list[Hypothesis]:
+        """Return the best text of each line among those that have ended."""
+        ids, log_probs, before = (
+            torch.cat([part.flatten() for part in parts]).cpu().numpy()
+            for parts in zip(*self._history, strict=True)
+        )
+        best = self._ended_nodes.gather(1, self._ended.argmax(1, keepdim=True))[:, 0]
+        found = []
+        for node in best.tolist():
+            path = [node]
+            while (node := int(before[node])) >= 0:
+                path.append(node)
+            path = path[::-1]
+            confidences = np.exp(log_probs[path])
+            symbols = tuple(confidences[:-1].tolist())
+            text = tuple(ids[path[:-1]].tolist())
+            found.append(Hypothesis(text, float(np.prod(confidences)), symbols))
+        return found

@@ -1,0 +1,246 @@
+"""Drawings: a network's layers, and where its decoder looked.
+
+A network as a picture: its layers as boxes from top to bottom, in SVG.
+
+Plain text is written; nothing else is needed to make or to see it. The colours follow the
+viewer's light or dark scheme.
+
+Attention maps: a line as the network reads it, and below it where the decoder looked.
+
+A row is a symbol that was written, a column a frame: they stand below the part of the picture
+from which the frame comes.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import torch
+
+from ocrsearch.core.config import FRAME_STRIDE
+from ocrsearch.core.escaping import printable
+from ocrsearch.data.batches import collate
+from ocrsearch.data.images.lines import prepare_image
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.inference.bundle import Bundle
+from ocrsearch.models.decoding.greedy import seq2seq_attention
+from ocrsearch.models.layers import Layer
+from ocrsearch.models.seq2seq import Seq2Seq
+from ocrsearch.reports.html import png_url
+
+WIDTH, MARGIN = 600, 20
+TITLE_HEIGHT, BOX_HEIGHT, GAP = 66, 48, 24
+
+STYLE = """
+text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
+.title { font-size: 17px; font-weight: 600 }
+.name { font-weight: 600 }
+.small { font-size: 12px; fill: #57606a }
+.right { text-anchor: end }
+.page { fill: #ffffff }
+.box { fill: #eaf2fb; stroke: #4a7fb5 }
+.end { fill: #f0f0f0; stroke: #8c959f }
+.training { fill: none; stroke: #8c959f; stroke-dasharray: 5 4 }
+.arrow { stroke: #57606a; stroke-width: 1.5; marker-end: url(#head) }
+.head { fill: #57606a }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3 }
+  .small { fill: #9aa4af }
+  .page { fill: #0d1117 }
+  .box { fill: #14263a; stroke: #5b94cf }
+  .end { fill: #21262d; stroke: #6e7681 }
+  .arrow { stroke: #9aa4af }
+  .head { fill: #9aa4af }
+}
+"""
+
+
+def draw_layers(layers: Sequence[Layer], title: str, subtitle: str, picture: str) -> str:
+    """Return an SVG document.
+
+    Args:
+        layers: in the order in which they compute.
+        title: in large letters.
+        subtitle: a line below it.
+        picture: what goes in, as its shape.
+    """
+    used = [layer for layer in layers if not layer.training_only]
+    others = [layer for layer in layers if layer.training_only]
+    parts = [_end_box(0, "picture", picture)]
+    parts += [_layer_box(i, layer, "box") for i, layer in enumerate(used, start=1)]
+    parts += [_arrow(i) for i in range(len(used))]
+    parts += [_layer_box(i, layer, "training") for i, layer in enumerate(others, len(used) + 1)]
+    height = _top(len(layers) + 1) - GAP + MARGIN
+    title = printable(title)  # XML has no control characters
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+            f'width="{WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">',
+            f"<style>{STYLE}</style>",
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
+            'markerHeight="7" orient="auto"><path class="head" d="M0 0 L8 4 L0 8 z"/></marker>'
+            "</defs>",
+            f'<rect class="page" width="{WIDTH}" height="{height}"/>',
+            _text(MARGIN, 30, title, "title"),
+            _text(MARGIN, 52, subtitle, "small"),
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """Return ``16 x 8 x 64``."""
+    return " x ".join(map(str, shape))
+
+
+def _layer_box(i: int, layer: Layer, style: str) -> str:
+    top = _top(i)
+    note = "training only" if layer.training_only else f"{layer.n_multiply_adds:,} multiply-adds"
+    return "\n".join(
+        [
+            _rectangle(top, style),
+            _text(MARGIN + 12, top + 20, layer.name, "name"),
+            _text(MARGIN + 12, top + 38, layer.kind, "small"),
+            _text(WIDTH - MARGIN - 12, top + 20, format_shape(layer.output), "right"),
+            _text(
+                *(WIDTH - MARGIN - 12, top + 38),
+                f"{layer.n_parameters:,} weights, {note}",
+                "small right",
+            ),
+        ]
+    )
+
+
+def _end_box(i: int, name: str, shape: str) -> str:
+    top = _top(i)
+    return "\n".join(
+        [
+            _rectangle(top, "end"),
+            _text(MARGIN + 12, top + 29, name, "name"),
+            _text(WIDTH - MARGIN - 12, top + 29, shape, "right"),
+        ]
+    )
+
+
+def _rectangle(top: int, style: str) -> str:
+    return (
+        f'<rect class="{style}" x="{MARGIN}" y="{top}" width="{WIDTH - 2 * MARGIN}" '
+        f'height="{BOX_HEIGHT}" rx="6"/>'
+    )
+
+
+def _arrow(i: int) -> str:
+    """From a box to the next."""
+    bottom = _top(i) + BOX_HEIGHT
+    x = WIDTH // 2
+    return f'<line class="arrow" x1="{x}" y1="{bottom + 2}" x2="{x}" y2="{bottom + GAP - 2}"/>'
+
+
+def _text(x: int, y: int, text: str, style: str) -> str:
+    return f'<text class="{style}" x="{x}" y="{y}">{escape(text)}</text>'
+
+
+def _top(i: int) -> int:
+    return TITLE_HEIGHT + i * (BOX_HEIGHT + GAP)
+
+
+END = "end"
+"""Name of the row of the end symbol."""
+
+MAX_ROWS = 100
+"""Rows of a drawing; what runs on for longer is cut off."""
+
+COLOR = (0xD6, 0x7F, 0x3F)
+"""Blue, green, red of the weights; how much of it is seen is the weight."""
+
+MARGIN_PX, ROW_PX, GAP_PX = 44, 16, 6
+LOW_PX = 48
+"""Pictures that are no higher are drawn at twice their size."""
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Where a decoder looked in a line.
+
+    Attributes:
+        image: (H, W) uint8, as the network reads it.
+        symbols: L + 1 that it wrote, the last the end.
+        weights: (L + 1, T) float32, T = W / FRAME_STRIDE.
+    """
+
+    image: GrayImage
+    symbols: Sequence[str]
+    weights: np.ndarray
+
+
+def has_attention(bundle: Bundle) -> bool:
+    """Return whether there is a map to draw."""
+    model = bundle.config.model
+    return model.architecture == "seq2seq" and model.decoder.attention != "none"
+
+
+@torch.inference_mode()
+def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> list[AttentionMap]:
+    """Return a map for each line; computed on the CPU.
+
+    Args:
+        bundle: a model with attention.
+        lines: pictures, (H, W) uint8, and what was read in them.
+
+    Raises:
+        DataError: a text with symbols that the model does not know.
+    """
+    network = bundle.build_network()
+    assert isinstance(network, Seq2Seq)
+    maps = []
+    for picture, text in lines:
+        image = prepare_image(picture, bundle.config.images)
+        batch = collate([image], [()])
+        encoded = network.encoder(batch.images, batch.widths)
+        weights = seq2seq_attention(network, encoded, bundle.charset.encode(text))
+        maps.append(AttentionMap(image, [*bundle.charset.visual(text), END], weights.numpy()))
+    return maps
+
+
+def draw_attention(drawn: AttentionMap) -> str:
+    """Return a map as SVG for a page: the picture, and below it a row for each symbol."""
+    height, width = drawn.image.shape
+    zoom = 2 if height <= LOW_PX else 1
+    n_rows, n_frames = min(len(drawn.symbols), MAX_ROWS), drawn.weights.shape[1]
+    top = zoom * height + GAP_PX
+    size = (MARGIN_PX + zoom * width, top + n_rows * ROW_PX)
+    labels = [
+        f"<text x='{MARGIN_PX - 8}' y='{top + i * ROW_PX + 12}'>{_label(symbol)}</text>"
+        for i, symbol in enumerate(drawn.symbols[:n_rows])
+    ]
+    heat_size = (zoom * n_frames * FRAME_STRIDE, n_rows * ROW_PX)
+    return (
+        f"<svg width='{size[0]}' height='{size[1]}' viewBox='0 0 {size[0]} {size[1]}' role='img' "
+        "aria-label='attention'>"
+        f"{_image(drawn.image, 0, (zoom * width, zoom * height))}"
+        f"{_image(_heat(drawn.weights[:n_rows]), top, heat_size)}{''.join(labels)}</svg>"
+    )
+
+
+def _heat(weights: np.ndarray) -> np.ndarray:
+    """Return (L, T, 4) uint8 BGRA, opaque at the highest weight of all."""
+    pixels = np.empty((*weights.shape, 4), np.uint8)
+    pixels[..., :3] = COLOR
+    pixels[..., 3] = np.rint(255 * weights / weights.max())
+    return pixels
+
+
+def _image(pixels: np.ndarray, top: int, size: tuple[int, int]) -> str:
+    return (
+        f"<image x='{MARGIN_PX}' y='{top}' width='{size[0]}' height='{size[1]}' "
+        f"preserveAspectRatio='none' href='{png_url(pixels)}'/>"
+    )
+
+
+def _label(symbol: str) -> str:
+    return "space" if symbol == " " else html.escape(symbol)

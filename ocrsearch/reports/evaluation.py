@@ -1,0 +1,422 @@
+"""The page of an evaluation: figures with intervals, curves, confusions, worst errors.
+
+Figures of an evaluation, with Plotly, each from plain values.
+
+The page of an evaluation: figures with intervals, curves, confusions, the worst errors.
+
+Of a decoder with attention it also shows where it looked, in some of them and in some lines
+that it read right.
+
+One file that needs no network. All texts that come from data or model files are escaped.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+from rapidfuzz.distance import Levenshtein
+
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.samples import GrayImage
+from ocrsearch.evaluation.metrics import (
+    Confusion,
+    ConfusionMatrix,
+    calibration_error,
+    confidence_bins,
+)
+from ocrsearch.inference.bundle import Bundle
+from ocrsearch.inference.predictor import Evaluation
+from ocrsearch.reports.drawings import attention_maps, draw_attention, has_attention
+from ocrsearch.reports.html import figure_part, page, png_url
+
+BLUE, ORANGE, GRAY = "#3f7fd6", "#dd7430", "#8a94a3"
+
+MAX_CONFUSIONS = 20
+"""Confusions in the figure."""
+
+NOTHING = "(nothing)"
+
+HEIGHT_PX = 360
+
+ABOVE = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
+"""Where the legend is."""
+
+Epoch = dict[str, float]
+"""A record of an epoch, as the study has it."""
+
+Reading = tuple[float, bool]
+"""Confidence, and whether it is right."""
+
+
+def matrix_figure(matrix: ConfusionMatrix) -> go.Figure:
+    """Draw a confusion matrix: errors by a scale of their own, or the diagonal drowns them."""
+    names = [html.escape(symbol) for symbol in matrix.symbols]
+    rows = matrix.counts.tolist()
+    right = [[n if i == j and n else None for j, n in enumerate(row)] for i, row in enumerate(rows)]
+    wrong = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(rows)]
+    figure = go.Figure()
+    for counts, color, name in ((right, BLUE, "right"), (wrong, ORANGE, "wrong")):
+        figure.add_heatmap(
+            x=names,
+            y=names,
+            z=counts,
+            zmin=0,
+            zmax=max((n for row in counts for n in row if n), default=1),
+            colorscale=[[0, f"{color}30"], [1, color]],
+            showscale=False,
+            texttemplate="%{z}",
+            hovertemplate="label %{y}, read as %{x}: %{z}<extra>" + name + "</extra>",
+            xgap=1,
+            ygap=1,
+        )
+    axis = {"type": "category", "showgrid": False, "zeroline": False}
+    return figure.update_layout(
+        title="Labels against what was read",
+        xaxis={**axis, "title": "read as", "categoryarray": names},
+        yaxis={**axis, "title": "label", "categoryarray": names, "autorange": "reversed"},
+        height=max(320, 140 + 30 * len(names)),
+    )
+
+
+def confusions_figure(confusions: Sequence[Confusion]) -> go.Figure:
+    """Draw the most frequent confusions as bars, by kind."""
+    shown = confusions[:MAX_CONFUSIONS]
+    names = [f"{_symbol(c.expected)} \u2192 {_symbol(c.read)}" for c in shown]
+    figure = go.Figure()
+    for kind, color in (("substitution", ORANGE), ("deletion", BLUE), ("insertion", GRAY)):
+        figure.add_bar(
+            x=[c.n for c in shown if c.kind == kind],
+            y=[name for c, name in zip(shown, names, strict=True) if c.kind == kind],
+            orientation="h",
+            name=kind,
+            marker_color=color,
+        )
+    return figure.update_layout(
+        title="Most frequent confusions",
+        xaxis={"title": "how often"},
+        yaxis={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": names,
+            "autorange": "reversed",
+            "automargin": True,
+        },
+        barmode="overlay",
+        legend=ABOVE,
+        height=160 + 24 * len(shown),
+    )
+
+
+def _symbol(symbol: str) -> str:
+    return "space" if symbol == " " else html.escape(symbol) or NOTHING
+
+
+def calibration_figure(readings: Sequence[Reading]) -> go.Figure:
+    """Draw the share read right against the confidence; the ideal is the diagonal."""
+    bins = confidence_bins([confidence for confidence, _ in readings], [r for _, r in readings])
+    figure = go.Figure()
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GRAY, "dash": "dot"})
+    figure.add_scatter(
+        x=[b.confidence for b in bins],
+        y=[b.right for b in bins],
+        text=[f"{b.n} readings" for b in bins],
+        mode="lines+markers",
+        marker={"size": 9},
+        line={"color": BLUE},
+    )
+    return figure.update_layout(
+        title=f"Is the confidence right? Off by {calibration_error(bins):.3f} on average",
+        xaxis={"title": "confidence", "range": [-0.02, 1.02]},
+        yaxis={"title": "share read right", "range": [-0.02, 1.02]},
+        showlegend=False,
+        height=HEIGHT_PX,
+    )
+
+
+def confidence_figure(readings: Sequence[Reading]) -> go.Figure:
+    """Draw how many right and wrong readings there are by confidence."""
+    figure = go.Figure()
+    for name, is_right, color in (("right", True, BLUE), ("wrong", False, ORANGE)):
+        figure.add_histogram(
+            x=[confidence for confidence, right in readings if right == is_right],
+            name=name,
+            marker_color=color,
+            xbins={"start": 0, "end": 1.0001, "size": 0.05},
+        )
+    return figure.update_layout(
+        title="How confident the readings are",
+        xaxis={"title": "confidence", "range": [0, 1]},
+        yaxis={"title": "pictures", "type": "log"},
+        legend=ABOVE,
+        height=HEIGHT_PX,
+    )
+
+
+def error_curve(epochs: Sequence[Epoch]) -> go.Figure:
+    """Draw the validation CER by epoch."""
+    return _curves(epochs, {"cer": ("CER", BLUE)}, "Character error rate, validation split")
+
+
+def loss_curves(epochs: Sequence[Epoch]) -> go.Figure:
+    """Draw the losses of training and validation split by epoch."""
+    lines = {"train_loss": ("training", ORANGE), "val_loss": ("validation", BLUE)}
+    return _curves(epochs, lines, "Loss")
+
+
+def _curves(epochs: Sequence[Epoch], lines: dict[str, tuple[str, str]], title: str) -> go.Figure:
+    figure = go.Figure()
+    for key, (name, color) in lines.items():
+        figure.add_scatter(
+            x=[record["epoch"] for record in epochs],
+            y=[record[key] for record in epochs],
+            mode="lines+markers",
+            name=name,
+            line={"color": color},
+        )
+    return figure.update_layout(
+        title=title,
+        xaxis={"title": "epoch", "dtick": max(1, len(epochs) // 10)},
+        yaxis={"rangemode": "tozero"},
+        legend=ABOVE,
+        height=HEIGHT_PX,
+    )
+
+
+MAX_ERRORS = 60
+"""Pictures of errors on a page."""
+
+MAX_WRONG_MAPS, MAX_RIGHT_MAPS = 8, 4
+"""Attention maps of errors, the worst, and of what was read right, the first."""
+
+MAX_MATRIX_SYMBOLS = 40
+"""A larger matrix cannot be read; the most frequent confusions are drawn instead."""
+
+TILES = {
+    "exact": "exact match",
+    "cer": "character errors",
+    "wer": "word errors",
+    "ser": "texts with an error",
+}
+
+STYLE = """
+.tiles { display: grid; gap: .75rem; margin-top: 1.5rem;
+  grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); }
+.tile, .error { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .75rem 1rem; min-width: 0; }
+.tile b { display: block; font-size: 1.7rem; font-weight: 600; line-height: 1.3; }
+.note { border-left: 3px solid var(--bad); padding-left: .75rem; margin-top: 1rem; }
+.errors { display: grid; gap: .75rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem), 1fr)); }
+.errors.single { grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
+.error img { display: block; max-width: 100%; max-height: 6rem; margin-bottom: .5rem; }
+.single img { height: 4.5rem; image-rendering: pixelated; }
+.error dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .75rem; margin: 0; }
+.error dt { color: var(--soft); }
+.error dd { margin: 0; white-space: pre-wrap; }
+.maps { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: .75rem; }
+.map { max-width: 100%; }
+.map svg { display: block; margin-bottom: .5rem; }
+.map image { image-rendering: pixelated; }
+.map text { fill: var(--ink); font-size: 13px; text-anchor: end; }
+.error p { font-size: .85rem; margin-top: .35rem; }
+mark { border-radius: .2rem; padding: 0 .1em; }
+.label mark { color: var(--good); background: var(--good-paper); }
+.read mark { color: var(--bad); background: var(--bad-paper); }
+"""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was evaluated: model file, data specification, split, decoder, what was left out.
+
+    With several views of each picture there is no attention to draw, as with several networks.
+    """
+
+    model: str
+    data: str
+    split: str
+    decoder: str
+    n_bad: int
+    unknown_symbols: Sequence[str]
+    n_views: int = 1
+
+
+def evaluation_page(
+    subject: Subject, bundle: Bundle, data: LabelledImages, evaluation: Evaluation
+) -> str:
+    """Return the page as HTML.
+
+    Args:
+        subject: for the heading.
+        bundle: the model, for curves and provenance.
+        data: the pictures.
+        evaluation: of these pictures, in their order.
+    """
+    parts = [
+        _heading(subject, evaluation),
+        _tiles(evaluation),
+        _confusions(evaluation),
+        _worst(data, evaluation),
+        _attention(bundle, data, evaluation) if subject.n_views == 1 else "",
+        _confidence(evaluation),
+        _training(bundle),
+        _provenance(subject, bundle),
+    ]
+    return page(f"{subject.model}: evaluation", parts, STYLE)
+
+
+def marked(reference: str, hypothesis: str) -> tuple[str, str]:
+    """Return two texts as HTML, with marks where they differ."""
+    texts: tuple[list[str], list[str]] = ([], [])
+    for edit in Levenshtein.opcodes(reference, hypothesis):
+        parts = (
+            reference[edit.src_start : edit.src_end],
+            hypothesis[edit.dest_start : edit.dest_end],
+        )
+        for text, part in zip(texts, parts, strict=True):
+            escaped = html.escape(part)
+            same = edit.tag == "equal" or not part
+            text.append(escaped if same else f"<mark>{escaped}</mark>")
+    return "".join(texts[0]), "".join(texts[1])
+
+
+def _heading(subject: Subject, evaluation: Evaluation) -> str:
+    part = "all" if subject.split == "all" else f"the {subject.split} split"
+    left_out = f", {subject.n_bad} left out as unusable" if subject.n_bad else ""
+    line = f"{part} of {subject.data}: {evaluation.metrics.n} pictures{left_out}, {subject.decoder}"
+    unknown = " ".join(subject.unknown_symbols)
+    note = f"The model does not know {html.escape(unknown)}; these count as errors."
+    return f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>" + (
+        f"<p class='note'>{note}</p>" if unknown else ""
+    )
+
+
+def _tiles(evaluation: Evaluation) -> str:
+    tiles = []
+    for name, meaning in TILES.items():
+        low, high = (100 * rate for rate in evaluation.intervals[name])
+        tiles.append(
+            f"<div class='tile'><span class='soft'>{meaning}</span>"
+            f"<b>{100 * getattr(evaluation.metrics, name):.2f} %</b>"
+            f"<span class='soft'>95 % interval {low:.2f} to {high:.2f}</span></div>"
+        )
+    return f"<div class='tiles'>{''.join(tiles)}</div>"
+
+
+def _confusions(evaluation: Evaluation) -> str:
+    matrix = evaluation.matrix
+    parts = []
+    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+        parts.append(figure_part(matrix_figure(matrix)))
+    elif evaluation.confusions:
+        parts.append(figure_part(confusions_figure(evaluation.confusions)))
+    if matrix:
+        parts.append(_report(matrix))
+    return f"<h2>Confusions</h2><div class='figures'>{''.join(parts)}</div>" if parts else ""
+
+
+def _report(matrix: ConfusionMatrix) -> str:
+    columns = ("precision", "recall", "f1-score", "support")
+    rows = [["", *columns]]
+    for name, values in matrix.report_values.items():
+        if isinstance(values, dict):
+            figures = [f"{values[c]:.4f}" for c in columns[:3]]
+            rows.append([name, *figures, f"{values['support']:.0f}"])
+    return f"<div class='wide'>{_table(rows)}</div>"
+
+
+def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
+    worst = evaluation.worst()
+    if not worst:
+        return "<h2>Errors</h2><p>Nothing was read wrong.</p>"
+    cards = [_error(data.images[i], evaluation, i) for i in worst[:MAX_ERRORS]]
+    n = f"{len(worst)} pictures read wrong"
+    shown = f"{n}, the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
+    kind = "errors single" if evaluation.matrix else "errors"
+    return f"<h2>Errors</h2><p class='soft'>{shown}</p><div class='{kind}'>{''.join(cards)}</div>"
+
+
+def _error(image: GrayImage, evaluation: Evaluation, i: int) -> str:
+    picture = f"<img alt='{html.escape(evaluation.references[i])}' src='{png_url(image)}'>"
+    return f"<div class='error'>{picture}{_texts(evaluation, i)}</div>"
+
+
+def _texts(evaluation: Evaluation, i: int) -> str:
+    prediction = evaluation.predictions[i]
+    label, read = marked(evaluation.references[i], prediction.text)
+    read = read or f"<span class='soft'>{NOTHING}</span>"
+    return (
+        f"<dl><dt>label</dt><dd class='label' dir='auto'>{label}</dd>"
+        f"<dt>read</dt><dd class='read' dir='auto'>{read}</dd></dl>"
+        f"<p class='soft'>confidence {prediction.confidence:.2f}, "
+        f"{html.escape(evaluation.names[i])}</p>"
+    )
+
+
+def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
+    if not has_attention(bundle) or bundle.others:  # what several write, none of them wrote
+        return ""
+    wrong = evaluation.worst()
+    right = [i for i in range(len(data)) if i not in set(wrong)]
+    shown = [*wrong[:MAX_WRONG_MAPS], *right[:MAX_RIGHT_MAPS]]
+    maps = attention_maps(bundle, [(data.images[i], evaluation.predictions[i].text) for i in shown])
+    cards = [
+        f"<div class='error wide map'>{draw_attention(drawn)}{_texts(evaluation, i)}</div>"
+        for i, drawn in zip(shown, maps, strict=True)
+    ]
+    note = "A row for each symbol that was written: the darker, the more it was read from there."
+    return f"<h2>Attention</h2><p class='soft'>{note}</p><div class='maps'>{''.join(cards)}</div>"
+
+
+def _confidence(evaluation: Evaluation) -> str:
+    pairs = zip(evaluation.predictions, evaluation.references, strict=True)
+    readings = [(p.confidence, p.text == reference) for p, reference in pairs]
+    figures = [calibration_figure(readings), confidence_figure(readings)]
+    return _figures("Confidence", figures)
+
+
+def _training(bundle: Bundle) -> str:
+    epochs = bundle.provenance.get("epochs", [])
+    heading = "Learning curves" + (" of the first network" if bundle.others else "")
+    return _figures(heading, [error_curve(epochs), loss_curves(epochs)]) if epochs else ""
+
+
+def _provenance(subject: Subject, bundle: Bundle) -> str:
+    facts: dict[str, Any] = {"model file": subject.model, "evaluated on": subject.data}
+    facts["architecture"] = bundle.config.model.architecture
+    if bundle.others:
+        facts["architecture"] += f", the first of {len(bundle.members)} networks that read together"
+    facts["symbols"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
+    facts |= {key: value for key, value in bundle.provenance.items() if key != "epochs"}
+    facts["trained on"] = facts.pop("data", "?")
+    for key, value in bundle.metrics.items():
+        facts[f"validation {key}" if key in TILES else key] = value
+    rows = [[name.replace("_", " "), _plain(value)] for name, value in facts.items()]
+    return f"<h2>Provenance</h2>{_table(rows)}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(v)}" for key, v in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_plain, value))
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _figures(heading: str, figures: Iterable[go.Figure]) -> str:
+    drawn = "".join(figure_part(figure) for figure in figures)
+    return f"<h2>{heading}</h2><div class='figures'>{drawn}</div>"
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    body = "".join(
+        f"<tr><th>{html.escape(row[0])}</th>"
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table>{body}</table>"

@@ -1,0 +1,96 @@
+"""Pages for people: one HTML file that needs no network.
+
+A page for people: one HTML file that needs no network, readable in light and dark.
+
+Figures are Plotly's, whose script is written into the page once. Their texts and grids take
+their colours from the page's style sheet, so that they follow the reader's choice.
+
+Pictures as parts of a page.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
+
+from ocrsearch.core.files import write_text_file
+from ocrsearch.core.escaping import printable
+
+TEMPLATE = "plotly_white"
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2530; --soft: #5b6675;
+  --line: #dde2e9; --card: #f6f7f9; --bad: #b3261e; --bad-paper: #fbe3e1;
+  --good: #176b3a; --good-paper: #dff3e6; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14181e; --ink: #e6e9ee;
+  --soft: #9aa5b4; --line: #313945; --card: #1c222a; --bad: #ff9c93; --bad-paper: #4a201d;
+  --good: #83d6a2; --good-paper: #173a26; } }
+* { box-sizing: border-box; }
+body { background: var(--paper); color: var(--ink); max-width: 72rem; margin: auto;
+  padding: 1.5rem 1rem 4rem; font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .25rem; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem; }
+p { margin: .25rem 0; }
+.soft { color: var(--soft); }
+figure { margin: 0; min-width: 0; }
+.figures { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+td, th { text-align: left; vertical-align: top; padding: .2rem 1.25rem .2rem 0;
+  border-bottom: 1px solid var(--line); font-weight: normal; }
+th { color: var(--soft); white-space: nowrap; }
+.light { --ink: #1d2530; --line: #dde2e9; background: #ffffff; border-radius: .5rem; }
+.wide { overflow-x: auto; }
+.wide td { white-space: nowrap; }
+.main-svg { background: transparent !important; }
+.main-svg :is(.gtitle, .xtitle, .ytitle, .legendtext, .xtick text, .ytick text, .cbaxis text,
+  .heatmap-label text) { fill: var(--ink) !important; }
+.main-svg .gridlayer path, .main-svg .zerolinelayer path { stroke: var(--line) !important; }
+.main-svg .bg { fill: transparent !important; }
+"""
+
+
+def page(title: str, parts: Sequence[str], style: str = "") -> str:
+    """Return a page of parts of HTML, each escaped by whoever wrote it.
+
+    Args:
+        title: plain text, for the browser.
+        parts: what the page shows, in order.
+        style: style sheet that is added.
+    """
+    head = (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(printable(title))}</title><style>{STYLE}{style}</style>"
+        f"<script>{get_plotlyjs()}</script></head>"
+    )
+    body = printable("".join(parts), keep="\n\t")  # names and labels may hold control characters
+    return f"{head}<body>{body}</body></html>\n"
+
+
+def figure_part(figure: go.Figure) -> str:
+    """Return a figure as a part of a page, as wide as there is room."""
+    figure.update_layout(template=TEMPLATE, margin={"l": 60, "r": 20, "t": 80, "b": 50})
+    figure.update_layout(title={"font_size": 15, "yref": "container", "y": 1, "yanchor": "top"})
+    figure.update_layout(title_pad={"t": 12, "l": 0})
+    options = {"responsive": True, "displayModeBar": False}
+    drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=options)
+    return f"<figure>{drawn}</figure>"
+
+
+def save_page(content: str, path: Path) -> None:
+    """Write a page; the file appears whole or not at all."""
+    write_text_file(path, content)
+
+
+def png_url(image: np.ndarray) -> str:
+    """Return a picture, (H, W) or (H, W, 4: BGRA) uint8, as the address of an embedded PNG."""
+    _, encoded = cv2.imencode(".png", image)
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()

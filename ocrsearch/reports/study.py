@@ -1,0 +1,226 @@
+"""Figures of a study, with Plotly, and the page that holds them all.
+
+A study becomes plain tuples, and those a figure; each step can be tested alone. Importances
+and parallel coordinates are Optuna's own figures with shorter names.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import plotly.graph_objects as go
+from optuna.trial import FrozenTrial, TrialState
+
+from ocrsearch.reports.html import (
+    TEMPLATE,
+    figure_part,
+    page,
+    save_page,
+)
+from ocrsearch.studies.results import learning_curves
+from ocrsearch.training.records import best_epoch
+
+MIN_TRIALS_FOR_IMPORTANCE = 4
+NAMED_CURVES = 20
+"""More colours than that nobody tells apart."""
+
+DRAWN_LINES = 300
+
+
+@dataclass(frozen=True)
+class TrialPoint:
+    """A trial as the figures show it."""
+
+    number: int
+    state: str
+    cer: float
+    architecture: str
+    size_mb: float | None
+
+
+def trial_points(study: optuna.Study) -> list[TrialPoint]:
+    """Return the trials that reached a CER, with the lowest of each."""
+    points = []
+    for trial in study.get_trials(deepcopy=False):
+        values = [*trial.intermediate_values.values()]
+        if values:
+            attrs = trial.user_attrs
+            architecture = str(attrs.get("architecture", "?"))
+            size = attrs.get("size_mb")
+            state = trial.state.name.lower()
+            epochs = attrs.get("epochs")
+            cer = best_epoch(epochs)["cer"] if epochs else min(values)
+            points.append(TrialPoint(trial.number, state, cer, architecture, size))
+    return points
+
+
+def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
+    """Draw the CER of each trial, and the best one so far."""
+    figure = go.Figure()
+    for state, group in _by_state(points):
+        figure.add_scatter(
+            x=[p.number for p in group],
+            y=[p.cer for p in group],
+            mode="markers",
+            name=state,
+            text=[p.architecture for p in group],
+        )
+    complete = [p for p in points if p.state == "complete"]
+    best = list(itertools.accumulate((p.cer for p in complete), min))
+    numbers = [p.number for p in complete]
+    figure.add_scatter(x=numbers, y=best, mode="lines", line_shape="hv", name="best so far")
+    return _titled(figure, "Optimisation history", "trial", "validation CER")
+
+
+def learning_curves_figure(curves: dict[int, list[dict[str, Any]]]) -> go.Figure:
+    """Draw the validation CER of every trial by epoch: the best by name, the others as one."""
+
+    def lowest(number: int) -> float:
+        return min((record["cer"] for record in curves[number]), default=1.0)
+
+    best = set(sorted(curves, key=lowest)[:NAMED_CURVES])
+    others = [epochs for number, epochs in curves.items() if number not in best]
+    figure = go.Figure()
+    if others:  # None ends a line
+        figure.add_scatter(
+            x=[x for epochs in others for x in (*_line(epochs, "epoch"), None)],
+            y=[y for epochs in others for y in (*_line(epochs, "cer"), None)],
+            mode="lines",
+            line={"width": 1, "color": "rgba(128, 128, 128, 0.4)"},
+            name=f"{len(others)} others",
+        )
+    for number in sorted(best):
+        figure.add_scatter(
+            x=_line(curves[number], "epoch"),
+            y=_line(curves[number], "cer"),
+            mode="lines+markers",
+            marker_size=4,
+            name=f"trial {number}",
+        )
+    return _titled(figure, "Learning curves", "epoch", "validation CER")
+
+
+def _line(epochs: list[dict[str, Any]], key: str) -> list[float | None]:
+    """Return the values of all epochs, with None between two folds."""
+    values: list[float | None] = []
+    for i, record in enumerate(epochs):
+        if i and record.get("fold", 1) != epochs[i - 1].get("fold", 1):
+            values.append(None)
+        values.append(record[key])
+    return values
+
+
+def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
+    """Draw CER by the size of the model; those that no smaller model beats are joined."""
+    sized = sorted(
+        (p for p in points if p.size_mb is not None and p.state == "complete"),
+        key=lambda p: (p.size_mb or 0.0, p.cer),
+    )
+    figure = go.Figure()
+    for architecture in sorted({p.architecture for p in sized}):
+        group = [p for p in sized if p.architecture == architecture]
+        figure.add_scatter(
+            x=[p.size_mb for p in group],
+            y=[p.cer for p in group],
+            mode="markers",
+            name=architecture,
+            text=[f"trial {p.number}" for p in group],
+        )
+    lowest = [float("inf"), *itertools.accumulate((p.cer for p in sized), min)]
+    front = [p for p, before in zip(sized, lowest, strict=False) if p.cer < before]
+    figure.add_scatter(
+        x=[p.size_mb for p in front],
+        y=[p.cer for p in front],
+        mode="lines",
+        line_shape="hv",
+        name="smallest for its error",
+    )
+    return _titled(figure, "Error against model size", "size in MB (fp32)", "validation CER")
+
+
+def _cer(trial: FrozenTrial) -> float:
+    return float(trial.values[0])
+
+
+def parameter_importances(study: optuna.Study) -> go.Figure | None:
+    """Draw how much each parameter decides, by PED-ANOVA; None before enough is finished."""
+    if _n_complete(study) < MIN_TRIALS_FOR_IMPORTANCE:
+        return None
+    try:
+        with warnings.catch_warnings():  # experimental, and it says so
+            warnings.simplefilter("ignore")
+            importances = optuna.importance.get_param_importances(study, target=_cer)
+    except (ValueError, RuntimeError):  # all values equal, or no parameter in all trials
+        return None
+    if not importances:
+        return None
+    names = list(importances)[::-1]
+    figure = go.Figure(
+        go.Bar(x=[importances[n] for n in names], y=[_short(n) for n in names], orientation="h")
+    )
+    return _titled(figure, "Parameter importances", "share of the variation", "")
+
+
+def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
+    """Draw the best finished trials, each as a line through the parameters that all have."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    shared = set.intersection(*(set(t.params) for t in complete)) if complete else set()
+    if not shared:
+        return None
+    drawn = optuna.create_study(directions=study.directions)
+    drawn.add_trials(sorted(complete, key=_cer)[:DRAWN_LINES])
+    figure = optuna.visualization.plot_parallel_coordinate(
+        drawn, params=sorted(shared), target=_cer, target_name="CER"
+    )
+    figure.layout.xaxis.ticktext = ["CER", *map(_short, sorted(shared))]  # Optuna cuts them off
+    title = "Parallel coordinates"
+    if len(complete) > DRAWN_LINES:
+        title += f" of the best {DRAWN_LINES}"
+    return figure.update_layout(title=title, template=TEMPLATE)
+
+
+def study_figures(study: optuna.Study) -> list[go.Figure]:
+    """Return all figures that the study has enough trials for."""
+    points = trial_points(study)
+    figures = [
+        optimization_history(points),
+        learning_curves_figure(learning_curves(study)),
+        parameter_importances(study),
+        parallel_coordinates(study),
+        error_against_size(points),
+    ]
+    return [figure for figure in figures if figure is not None]
+
+
+def write_page(study: optuna.Study, path: Path) -> int:
+    """Write one page with all figures, which needs no network; return how many there are."""
+    figures = study_figures(study)
+    title = f"ocrsearch: {study.study_name}"
+    heading = f"<h1>{html.escape(title)}</h1>"
+    drawn = "".join(map(figure_part, figures))  # Optuna's colours are for light paper
+    save_page(page(title, [heading, f"<div class='light'>{drawn}</div>"]), path)
+    return len(figures)
+
+
+def _by_state(points: Sequence[TrialPoint]) -> list[tuple[str, list[TrialPoint]]]:
+    states = sorted({p.state for p in points})
+    return [(state, [p for p in points if p.state == state]) for state in states]
+
+
+def _titled(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
+    return figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, template=TEMPLATE)
+
+
+def _short(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _n_complete(study: optuna.Study) -> int:
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))

@@ -1,0 +1,64 @@
+"""One configuration without a study: a random point of a space, and single values set by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+import yaml
+from pydantic import ValidationError
+
+from ocrsearch.core.config import Config
+from ocrsearch.core.errors import OptionError
+from ocrsearch.core.explain import explain_validation_error
+from ocrsearch.core.escaping import quoted, shortened
+from ocrsearch.core.untrusted import parse_value
+from ocrsearch.spaces.space import Space
+
+
+def random_config(space: Space, seed: int) -> Config:
+    """Return a random point of a space; of one that searches nothing, its one configuration."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    return space.resolve(space.suggest(study.ask()))
+
+
+def with_values(config: Config, assignments: Sequence[str], option: str = "--set") -> Config:
+    """Return a configuration with some values changed.
+
+    Args:
+        config: what to change.
+        assignments: each ``path=value``, as ``training.augment.elastic=1``.
+        option: where they were given, for what is said of a wrong one.
+
+    Raises:
+        OptionError: an assignment that is none, no such key, or a value that it cannot have.
+    """
+    content = config.model_dump()
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        where = f"{option} {shortened(assignment)}"
+        if not equals:
+            raise OptionError(f"{where}: write it as training.augment.elastic=1")
+        _put(content, path.strip().split("."), _value(text, where), where)
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise OptionError(explain_validation_error(option, error)) from None
+
+
+def _value(text: str, where: str) -> Any:
+    try:
+        return parse_value(text)
+    except (yaml.YAMLError, ValueError):  # ValueError: an impossible number
+        raise OptionError(f"{where}: not a value") from None
+
+
+def _put(content: dict[str, Any], path: Sequence[str], value: Any, where: str) -> None:
+    *sections, key = path
+    for section in sections:
+        content = content.setdefault(section, {})
+        if not isinstance(content, dict):
+            raise OptionError(f"{where}: {quoted(section)} is a value and has no parts")
+    content[key] = value

@@ -1,0 +1,302 @@
+"""Distributions of a space's leaves, their way to Optuna, and the JSON schema of space files.
+
+The distributions of a space's leaves, and their way to Optuna.
+
+The JSON schema of space files, for editors: a configuration's, with distributions as leaves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from ocrsearch.core.config import Config, Frozen, Integer, Number
+from ocrsearch.core.errors import SpaceError
+from ocrsearch.core.explain import allowed_values, shown
+from ocrsearch.core.escaping import quoted, shortened
+from ocrsearch.spaces.settings import SearchSettings
+
+if TYPE_CHECKING:
+    from ocrsearch.spaces.space import Suggester
+
+
+Scalar = bool | int | float | str
+KINDS = ("choice", "int", "float")
+MAX_CHOICES = 1000
+"""Most values of a choice: the sampler keeps a weight for each."""
+
+MAX_STEPS = 1_000_000
+"""Most values of a range with steps."""
+
+NOT_A_PAIR = ("missing", "too_long", "tuple_type")
+"""Types of pydantic's findings about a value that is not two numbers."""
+
+
+class Choice(Frozen):
+    """One of the listed values."""
+
+    choice: tuple[Scalar, ...] = Field(min_length=1)
+
+    @field_validator("choice", mode="before")
+    @classmethod
+    def _list_of_scalars(cls, values: Any) -> Any:
+        if not isinstance(values, list | tuple) or not values:
+            raise ValueError(f"choice: found {shown(values)}, must be a list of 1 or more values")
+        if len(values) > MAX_CHOICES:
+            raise ValueError(f"choice: found {len(values):,} values, at most {MAX_CHOICES:,}")
+        for i, value in enumerate(values):
+            if not isinstance(value, bool | int | float | str):
+                allowed = "must be a number, a text, true or false"
+                raise ValueError(f"choice[{i}]: found {shown(value)}, {allowed}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"choice[{i}]: found {value}, must be a finite number")
+        return values
+
+    @model_validator(mode="after")
+    def _no_value_twice(self) -> Choice:
+        first: dict[Scalar, Scalar] = {}
+        for value in self.choice:
+            if value in first:
+                raise ValueError(equal_values(first[value], value))
+            first[value] = value
+        return self
+
+    def suggest(self, trial: Suggester, name: str) -> Scalar:
+        """Ask an Optuna trial."""
+        value: Scalar = trial.suggest_categorical(name, self.choice)
+        return value
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is listed."""
+        return any(
+            value == v and isinstance(value, bool) == isinstance(v, bool) for v in self.choice
+        )
+
+    def examples(self) -> Sequence[Scalar]:
+        """Return values that show all that can be wrong with the distribution."""
+        return self.choice
+
+    def describe(self) -> str:
+        """Return the values for people to read."""
+        return ", ".join(map(str, self.choice))
+
+
+class Range(Frozen):
+    """What ranges of integers and of real numbers share."""
+
+    log: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> float | None:
+        """Distance of neighbouring values; None where there is no grid."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _check(self) -> Range:
+        low, high = self.bounds
+        if low > high:
+            raise ValueError(f"found [{low}, {high}], the low bound must not be above the high one")
+        if self.log and low <= 0:
+            raise ValueError(f"low bound {low}: must be above 0 with log: true")
+        if self.log and "step" in self.model_fields_set:
+            raise ValueError("step and log exclude each other; leave one out")
+        step = self.width if "step" in self.model_fields_set else None
+        if step and (high - low) / MAX_STEPS > step:
+            raise ValueError(
+                f"step: found {step:g}, allows at most {MAX_STEPS:,} steps in the range"
+            )
+        return self
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value lies in the range and, if there is one, on the grid."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        low, high = self.bounds
+        steps = (value - low) / self.width if self.width else 0
+        return low <= value <= high and abs(steps - round(steps)) < 1e-6
+
+    def describe(self) -> str:
+        """Return the range for people to read."""
+        low, high = self.bounds
+        step = f", step {self.width:g}" if self.width not in (None, 1) else ""
+        return f"{low:g} to {high:g}{step}{', log' if self.log else ''}"
+
+
+class IntRange(Range):
+    """An integer between two bounds, both included."""
+
+    int_: Annotated[tuple[Integer, Integer], Field(alias="int")]
+    step: Integer = Field(1, ge=1)
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Lowest and highest value."""
+        return self.int_
+
+    @property
+    def width(self) -> float | None:
+        """Distance of neighbouring values."""
+        return self.step
+
+    def suggest(self, trial: Suggester, name: str) -> Scalar:
+        """Ask an Optuna trial."""
+        low, high = self.int_
+        return trial.suggest_int(name, low, high - (high - low) % self.step, step=self.step,
+                                 log=self.log)  # fmt: skip
+
+    def examples(self) -> Sequence[Scalar]:
+        """Return values that show all that can be wrong with the distribution."""
+        return self.int_
+
+
+class FloatRange(Range):
+    """A real number between two bounds, both included."""
+
+    float_: Annotated[tuple[Number, Number], Field(alias="float")]
+    step: Number | None = Field(None, gt=0)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return self.float_
+
+    @property
+    def width(self) -> float | None:
+        """Distance of neighbouring values, if there is a grid."""
+        return self.step
+
+    def suggest(self, trial: Suggester, name: str) -> Scalar:
+        """Ask an Optuna trial."""
+        return trial.suggest_float(name, *self._on_grid(), step=self.step, log=self.log)
+
+    def _on_grid(self) -> tuple[float, float]:
+        low, high = self.float_
+        if self.step is None:
+            return low, high
+        n_steps = int((high - low) / self.step + 1e-9)
+        return low, round(low + n_steps * self.step, 12)
+
+    def examples(self) -> Sequence[Scalar]:
+        """Return values that show all that can be wrong, one between the bounds among them."""
+        low, high = self.float_
+        return low, high, low + 0.3719 * (high - low)
+
+
+def equal_values(a: Scalar, b: Scalar) -> str:
+    """Return the complaint about two listed values that are the same."""
+    if repr(a) == repr(b):
+        return f"choice: {shown(a)} is listed twice; list each value once"
+    return f"choice: {shown(a)} and {shown(b)} are the same value here; list only one of them"
+
+
+Distribution = Choice | IntRange | FloatRange
+
+
+def is_distribution(value: Any) -> bool:
+    """Whether a value in a space file is meant as a distribution."""
+    return isinstance(value, dict) and any(kind in value for kind in KINDS)
+
+
+def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
+    """Check a distribution given as a mapping.
+
+    Raises:
+        SpaceError: more than one kind, an unknown key, impossible bounds.
+    """
+    kinds = [kind for kind in KINDS if kind in value]
+    if len(kinds) > 1:
+        raise SpaceError(f"{where}: found {' and '.join(kinds)}, must be only one of them")
+    classes: dict[str, type[Distribution]] = {
+        "choice": Choice,
+        "int": IntRange,
+        "float": FloatRange,
+    }
+    try:
+        return classes[kinds[0]].model_validate(value)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        keys = "".join(f".{part}" for part in finding["loc"])
+        if finding["type"] == "extra_forbidden":
+            unknown = quoted(keys[1:])
+            raise SpaceError(f"{where}: unknown key {unknown} in a {kinds[0]}") from None
+        if finding["type"] == "value_error":  # said by a validator of ours
+            raise SpaceError(f"{where}: {finding['ctx']['error']}") from None
+        if finding["type"] in NOT_A_PAIR:
+            raise SpaceError(
+                f"{where}.{kinds[0]}: found {shown(value[kinds[0]])}, must be a list of two "
+                "numbers, the lowest and the highest"
+            ) from None
+        found = f"found {shown(finding['input'])}, {allowed_values(finding)}"
+        raise SpaceError(f"{where}{shortened(keys)}: {found}") from None
+
+
+WHEN = {
+    "description": "Value (or list of values) of another parameter on which this depends.",
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number", "boolean", "array"]},
+}
+
+
+def space_schema() -> dict[str, Any]:
+    """Return the JSON schema of a space file."""
+    schema = Config.model_json_schema()
+    root = _section(schema, schema["$defs"])
+    settings = SearchSettings.model_json_schema()
+    definitions = settings.pop("$defs", {})
+    for kind in (Choice, IntRange, FloatRange):
+        definition = kind.model_json_schema()
+        definition["properties"]["when"] = WHEN
+        definitions[kind.__name__] = definition
+    root["properties"]["search"] = settings
+    root["properties"]["init"] = {
+        "description": "Model file to start from; its path counts from this file's folder.",
+        "type": "string",
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "ocrsearch space",
+        **root,
+        "$defs": definitions,
+    }
+
+
+def _section(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A section, or the union of the sections of several architectures, as one object."""
+    properties: dict[str, Any] = {"when": WHEN}
+    for variant in _variants(node, definitions):
+        for name, child in variant.get("properties", {}).items():
+            properties[name] = _child(name, child, properties.get(name), definitions)
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _child(
+    name: str, child: dict[str, Any], earlier: dict[str, Any] | None, definitions: dict[str, Any]
+) -> dict[str, Any]:
+    if any("properties" in v for v in _variants(child, definitions)):
+        section = _section(child, definitions)
+        known = earlier["properties"] if earlier else {}
+        return {**section, "properties": {**known, **section["properties"]}}
+    if "const" in child:  # the tags of the architectures, one from each
+        known = earlier["anyOf"][0]["enum"] if earlier else []
+        child = {"enum": [*known, child["const"]], "description": f"Which {name}."}
+    kinds = [{"$ref": f"#/$defs/{k.__name__}"} for k in (Choice, IntRange, FloatRange)]
+    fixed = {key: value for key, value in child.items() if key not in ("default", "title")}
+    return {"description": child.get("description", ""), "anyOf": [fixed, *kinds]}
+
+
+def _variants(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for variant in [node, *node.get("oneOf", []), *node.get("allOf", [])]:
+        if "$ref" in variant:
+            found += _variants(definitions[variant["$ref"].rpartition("/")[2]], definitions)
+        elif "properties" in variant or variant is node:
+            found.append(variant)
+    return found

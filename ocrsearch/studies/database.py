@@ -1,0 +1,295 @@
+"""The database of studies: a SQLite file or a PostgreSQL server.
+
+Study databases on a PostgreSQL server: the URL, and opening one.
+
+What several coordinators of one study have to agree on is in ``sharing``.
+
+The database of studies: a SQLite file or a PostgreSQL server, opened with care, and its folder.
+
+A file is opened for writing by a search and read-only by every other command. It is not trusted:
+see ``guarded_sqlite``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
+from pathlib import Path
+
+import optuna
+from filelock import FileLock
+from optuna.exceptions import StorageInternalError
+from sqlalchemy import Connection, create_engine, func, inspect, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from ocrsearch.core.config import DEFAULT_STORAGE
+from ocrsearch.core.errors import OptionError, StudyError
+from ocrsearch.core.files import output_problem
+from ocrsearch.studies.facts import check_stored_name
+from ocrsearch.studies.ownership import read_identity
+from ocrsearch.studies.sqlite_files import (
+    TIMEOUT_S,
+    Connector,
+    GuardedConnection,
+    connect,
+    may_write,
+    read_only_connector,
+    refuse_unusual,
+    refuse_unwritable,
+)
+from ocrsearch.studies.storage import DATABASE_ERRORS, StudyStorage, database_reason, schema_problem
+
+EXAMPLE = "postgresql://user:password@host/database"
+DRIVER = "pg8000"
+TABLES_LOCK = (0x0C55, 0)
+"""Advisory lock of whoever makes Optuna's tables: that bears no other at the same time."""
+
+DATABASE_NAME = re.compile(r"\w[\w. -]*")
+
+
+def is_postgresql(storage: optuna.storages.RDBStorage) -> bool:
+    """Whether a study database is on a PostgreSQL server."""
+    return bool(storage.engine.dialect.name == "postgresql")
+
+
+def database_folder(url: URL) -> Path:
+    """Return where the studies of a database have their weights, as the URL names no folder.
+
+    Raises:
+        OptionError: the URL names no database, or one that cannot be a folder.
+    """
+    shown = url.render_as_string(hide_password=True)
+    if not url.database or not DATABASE_NAME.fullmatch(url.database):
+        raise OptionError(f"{shown} names no database; write it as {EXAMPLE}", "storage")
+    if url.query:
+        problem = f"{shown} takes no options after '?'; write it as {EXAMPLE}"
+        raise OptionError(problem, "storage")
+    return Path("studies") / url.database
+
+
+def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
+    """Open a study database on a server; the database itself must be there.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        create: whether tables that are missing are made.
+
+    Raises:
+        OptionError: not such a URL, or the driver is not installed.
+        StudyError: there is no such server, user, database or study database.
+    """
+    database_folder(url)
+    if importlib.util.find_spec(DRIVER) is None:
+        raise OptionError(
+            "the driver for PostgreSQL is not installed; pip install 'ocrsearch[postgresql]'",
+            "storage",
+        )
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # told by us
+    shown = url.render_as_string(hide_password=True)
+    ours = url.set(drivername=f"postgresql+{DRIVER}")
+    try:
+        with _tables_locked(ours) as connection:
+            if not create and not inspect(connection).has_table("version_info"):
+                raise StudyError(f"{shown}: not a study database; 'ocrsearch run' makes one")
+            text = ours.render_as_string(hide_password=False)
+            return StudyStorage(text, engine_kwargs={"pool_pre_ping": True})
+    except (SQLAlchemyError, RuntimeError) as error:
+        reason = schema_problem(error, shown) or database_reason(error)
+        raise StudyError(f"{shown}: cannot open the study database: {reason}") from None
+
+
+@contextmanager
+def _tables_locked(url: URL) -> Iterator[Connection]:
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(select(func.pg_advisory_lock(*TABLES_LOCK)))
+        yield connection
+
+
+def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
+    """Open a study database.
+
+    Args:
+        url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        create: whether a missing file and its folder are made, or tables missing on a server.
+
+    Raises:
+        StudyError: no such database, or it cannot be opened.
+        OptionError: not such a URL.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    parsed = parse_storage(url)
+    if parsed.get_backend_name() == "postgresql":
+        return open_postgresql(parsed, create=create)
+    file = Path(str(parsed.database))
+    if not create and not file.exists():
+        raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
+    try:
+        if create:
+            return _open_to_write(file, url)
+        return _open_to_read(file, url)
+    except (*DATABASE_ERRORS, RuntimeError, StorageInternalError) as error:
+        reason = schema_problem(error, url) or database_reason(error.__cause__ or error)
+        raise StudyError(f"{file}: cannot open the study database: {reason}") from None
+
+
+def _open_to_write(file: Path, url: str) -> StudyStorage:
+    refuse_unwritable(file)
+    if problem := output_problem(file):
+        raise StudyError(f"{file}: {problem}")
+    if file.exists():
+        refuse_unusual(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _let_readers_in(file)
+    files_folder(file).mkdir(parents=True, exist_ok=True)
+    return _open_in_turn(file, url)
+
+
+def _open_to_read(file: Path, url: str) -> StudyStorage:
+    reads_only = not may_write(file)
+    opened = read_only_connector(file) if reads_only else partial(connect, file)
+    refuse_unusual(file, opened)
+    if not _holds_studies(opened):
+        raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
+    if not reads_only:
+        return _open_in_turn(file, url)
+    return StudyStorage(url, engine_kwargs={"creator": opened}, skip_table_creation=True)
+
+
+def _open_in_turn(file: Path, url: str) -> StudyStorage:
+    """Open a file when no other process does: Optuna's way to make its tables bears no other."""
+    folder = files_folder(file)
+    options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
+    with FileLock(folder / ".lock") if os.access(folder, os.W_OK) else nullcontext():
+        return StudyStorage(url, engine_kwargs=options)
+
+
+def write_log_back(storage: optuna.storages.RDBStorage) -> None:
+    """Write the log of a SQLite file into it, so that a copy of the file alone is whole."""
+    if storage.engine.dialect.name == "sqlite":
+        with suppress(SQLAlchemyError), storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def make_durable(storage: optuna.storages.BaseStorage) -> None:
+    """Copy the log of a SQLite file into it, so that all of it outlasts a power cut.
+
+    Single transactions are not synced, but weights are. Without this the database could lack a
+    trial whose weights are there.
+    """
+    if isinstance(storage, StudyStorage) and storage.engine.dialect.name == "sqlite":
+        with suppress(SQLAlchemyError), storage.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+def refuse_read_only(url: str) -> None:
+    """Refuse a study database that this process may not change.
+
+    Raises:
+        StudyError: it is such a file.
+    """
+    parsed = parse_storage(url)
+    if parsed.get_backend_name() == "sqlite":
+        refuse_unwritable(Path(str(parsed.database)))
+
+
+def is_read_only(url: str) -> bool:
+    """Whether a study database is a file that this process may read and not change."""
+    parsed = parse_storage(url)
+    return parsed.get_backend_name() == "sqlite" and not may_write(Path(str(parsed.database)))
+
+
+def parse_storage(url: str) -> URL:
+    """Return the parts of a study database's URL.
+
+    Raises:
+        OptionError: not a database URL, or one of another kind of database.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        without_password = re.sub(r":[^:/@]+@", ":***@", url)
+        raise OptionError(
+            f"not a database URL: {without_password}; write it as {DEFAULT_STORAGE} or {EXAMPLE}",
+            "storage",
+        ) from None
+    backend = parsed.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise OptionError(
+            f"{backend} is not supported; write it as {DEFAULT_STORAGE} or {EXAMPLE}", "storage"
+        )
+    file = parsed.database or ""
+    if backend == "sqlite" and (not Path(file).name or file == ":memory:"):
+        raise OptionError(f"{url} names no file; write it as {DEFAULT_STORAGE}", "storage")
+    if backend == "sqlite" and Path(str(parsed.database)).is_dir():
+        raise OptionError(f"{url} is a folder; write it as {DEFAULT_STORAGE}", "storage")
+    return parsed
+
+
+def shown_storage(url: str) -> str:
+    """Return a study database as a message may show it: its file, or its URL less the password."""
+    parsed = parse_storage(url)
+    if parsed.get_backend_name() == "sqlite":
+        return str(parsed.database)
+    return parsed.render_as_string(hide_password=True)
+
+
+def study_folder(storage_url: str, study_name: str, *, is_new: bool = False) -> Path:
+    """Return where the weights of a study are.
+
+    Beside a SQLite file, ``studies/ocrsearch/NAME`` for ``ocrsearch.db``; of a database on a
+    server ``studies/DATABASE/NAME`` in the folder that one works in, which all machines share.
+
+    Args:
+        storage_url: URL of the study database.
+        study_name: name of the study.
+        is_new: whether the study is about to be made. An older one may have its folder where
+            earlier versions put it, which was the same for files that differ in their ending.
+
+    Raises:
+        StudyError: the name is a path.
+    """
+    check_stored_name(study_name)
+    parsed = parse_storage(storage_url)
+    if parsed.get_backend_name() == "postgresql":
+        return database_folder(parsed) / study_name
+    file = Path(str(parsed.database))
+    folder, earlier = files_folder(file) / study_name, file.with_suffix("") / study_name
+    if is_new or folder.is_dir() or not earlier.is_dir():
+        return folder
+    owner = read_identity(earlier)
+    return earlier if owner is None or owner.database == file.name else folder
+
+
+def files_folder(file: Path) -> Path:
+    """Return where the folders of the studies in a SQLite file are; no other file has the same."""
+    return file.with_suffix("") if file.suffix == ".db" else file.with_name(f"{file.name}.d")
+
+
+def database_name(url: str) -> str:
+    """Return the name of a database: of its file without the folder, or on its server."""
+    return Path(str(parse_storage(url).database)).name
+
+
+def _let_readers_in(file: Path) -> None:
+    """Switch a SQLite file to write-ahead logging: reading and writing do not wait."""
+    with connect(file) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def _holds_studies(opened: Connector) -> bool:
+    """Whether Optuna has made its tables there; opening it as a storage would make them."""
+    connection = opened()
+    try:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
+        return found.fetchone() is not None
+    finally:
+        connection.close()

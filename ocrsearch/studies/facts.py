@@ -1,0 +1,234 @@
+"""Facts of a study: its name, id, space, data and options.
+
+Names of studies: each is the name of a folder too, on any system and in any script.
+
+Facts of a study: the space, the data and the options that it began with, and its id.
+
+They are stored in the database with the study. A study without them is another program's.
+
+The space that a study began with, kept in its facts with the settings of the search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.study import StudyDirection
+
+from ocrsearch.core.errors import OptionError, StudyError
+from ocrsearch.data.options import DataOptions
+from ocrsearch.spaces.reading import load_space, rebuild_space
+from ocrsearch.spaces.space import Space
+from ocrsearch.spaces.suggestion import ready_spaces
+from ocrsearch.studies.records import facts_problem, shown
+
+MAX_BYTES = 255
+"""Longest name of a folder, in bytes of UTF-8."""
+
+MAX_DEFAULT_BYTES = 120
+FALLBACK = "study"
+PUNCTUATION = "._- "
+
+RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", "conin$", "conout$"}
+    | {f"{device}{i}" for device in ("com", "lpt") for i in "123456789¹²³"}
+)
+"""Names that Windows keeps for devices, whatever follows a point."""
+
+
+def check_study_name(name: str) -> str:
+    """Return a name in Unicode's normal form C, if it can be a folder's.
+
+    Raises:
+        OptionError: it cannot.
+    """
+    name = unicodedata.normalize("NFC", name)
+    if problem := name_problem(name):
+        raise OptionError(f"{problem}, got {name!r}", "study")
+    return name
+
+
+def name_problem(name: str) -> str:
+    """Return why a new study cannot have a name, empty if it can."""
+    allowed = "use letters and digits of any script, '.', '_', '-' and spaces"
+    if not name:
+        return f"is empty; {allowed}"
+    if wrong := [c for c in name if not _is_allowed(c)]:
+        return f"found {wrong[0]!r}; {allowed}"
+    if not (name[0] == "_" or _is_word(name[0])):
+        return "must begin with a letter or a digit"
+    if name[-1] in ". ":
+        return "must not end with a point or a space"
+    if name.partition(".")[0].strip().casefold() in RESERVED:
+        return "is a device's name on Windows; use another"
+    if len(name.encode()) > MAX_BYTES:
+        return f"takes {len(name.encode())} bytes, at most {MAX_BYTES} are allowed"
+    return ""
+
+
+def check_stored_name(name: str) -> str:
+    """Return the name of a study in a database, if its folder is within the database's.
+
+    Raises:
+        StudyError: it is a path.
+    """
+    is_path = re.search(r"[/\\\0]", name) or name in (".", "..")
+    if is_path or len(name.encode(errors="replace")) > MAX_BYTES:
+        raise StudyError(
+            f"study {name[:MAX_BYTES]!r}: its name cannot be a folder's; ocrsearch did not make it"
+        )
+    return name
+
+
+def default_study_name(*parts: str) -> str:
+    """Return a name made of others, of which it keeps letters and digits of any script."""
+    joined = unicodedata.normalize("NFC", "-".join(parts))
+    kept = "".join(c if _is_allowed(c) and c != " " else "-" for c in joined)
+    name = re.sub("-+", "-", kept).strip(PUNCTUATION) or FALLBACK
+    if len(name.encode()) > MAX_DEFAULT_BYTES:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        begin = name.encode()[: MAX_DEFAULT_BYTES - 9].decode(errors="ignore").rstrip(PUNCTUATION)
+        name = f"{begin}-{digest}"
+    return name if not name_problem(name) else f"{FALLBACK}-{name}"
+
+
+def _is_word(character: str) -> bool:
+    """Whether a character is a letter, a digit, or an accent of some script."""
+    return unicodedata.category(character)[0] in "LMN"
+
+
+def _is_allowed(character: str) -> bool:
+    return character in PUNCTUATION or _is_word(character)
+
+
+FACTS = "facts"
+"""User attribute of a study."""
+
+FACTS_VERSION = 2
+"""1: no id."""
+
+
+class ForeignStudyError(StudyError):
+    """A study that ocrsearch did not make."""
+
+
+def new_id() -> str:
+    """Return a random id for a study."""
+    return secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """Facts of a study, compared when the study is resumed.
+
+    Attributes:
+        space_name: name of the space file.
+        space: content of the space.
+        data_spec: specification of the data, as the user gave it last.
+        data_fingerprint: hash of the samples.
+        n_samples: number of samples by split.
+        data_options: options by which the data is read and split.
+        seed: seed of the search.
+        init: hash of the weights that the trials start from, None without any.
+        objective: names of the objectives.
+        id: random id, which everything in the folder of the study carries.
+        version: version of these facts.
+        data_place: specification of the data with an absolute path.
+        search: settings of the search.
+        folds: number of folds by which configurations are validated, 1 for the validation split.
+        constraints: limits of a network.
+    """
+
+    space_name: str
+    space: dict[str, Any]
+    data_spec: str
+    data_fingerprint: str
+    n_samples: dict[str, int]
+    data_options: dict[str, Any]
+    seed: int
+    init: str | None = None
+    objective: tuple[str, ...] = ("cer",)
+    id: str = field(default_factory=new_id)
+    version: int = FACTS_VERSION
+    data_place: str = ""
+    search: dict[str, Any] | None = None
+    folds: int = 1
+    constraints: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as they are when they come back from the database."""
+        content: dict[str, Any] = json.loads(json.dumps(self.__dict__))
+        return content
+
+
+def study_facts(study: optuna.Study) -> dict[str, Any]:
+    """Return the facts of a study, checked.
+
+    Raises:
+        ForeignStudyError: another program made the study.
+        StudyError: the facts are damaged, or a newer ocrsearch wrote them.
+    """
+    return checked_facts(study.study_name, study.directions, study.user_attrs)
+
+
+def checked_facts(
+    name: str, directions: list[StudyDirection], user_attrs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the facts among the attributes of a study; see ``study_facts``."""
+    if reason := foreign_reason(directions, has_facts=FACTS in user_attrs):
+        raise ForeignStudyError(
+            f"study {name!r}: not a study of ocrsearch ({reason}); give --study another name"
+        )
+    facts = user_attrs[FACTS]
+    version = facts.get("version", 1) if isinstance(facts, dict) else 1
+    if isinstance(version, int) and version > FACTS_VERSION:
+        raise StudyError(
+            f"study {name!r}: a newer ocrsearch wrote it (facts of version {shown(version)}, this "
+            f"program reads {FACTS_VERSION}); update ocrsearch, or give --study another name"
+        )
+    if problem := facts_problem(facts, len(directions), DataOptions.from_dict):
+        raise StudyError(
+            f"study {name!r}: its facts in the database are damaged ({problem}); restore the "
+            "database from a backup, or give --study another name"
+        )
+    return dict(facts)
+
+
+def foreign_reason(directions: list[StudyDirection], *, has_facts: bool) -> str:
+    """Return why a study cannot be one of ocrsearch's, empty if it can."""
+    reasons = [] if has_facts else ["it has no facts"]
+    if StudyDirection.MAXIMIZE in directions:
+        reasons.append("it maximises")
+    elif any(direction != StudyDirection.MINIMIZE for direction in directions) or not directions:
+        reasons.append("it has no direction")
+    return " and ".join(reasons)
+
+
+def stored_space(study: optuna.Study) -> Space | None:
+    """Return the space of a study; None if the study has no facts yet.
+
+    Raises:
+        StudyError: the facts are damaged, or an older version kept no settings of the search.
+        SpaceError: the space in them is damaged.
+    """
+    if FACTS not in study.user_attrs:
+        return None
+    facts = study_facts(study)
+    name, content = str(facts["space_name"]), facts["space"]
+    if facts.get("search") is not None:
+        return rebuild_space({**content, "search": facts["search"]}, name)
+    if name in ready_spaces():
+        ready = load_space(ready_spaces()[name])
+        if json.loads(json.dumps(ready.content)) == content:
+            return ready
+    raise StudyError(
+        f"study {study.study_name!r}: an older version began it with space {name!r} and kept no "
+        "settings of its search; give that space again"
+    )

@@ -1,0 +1,282 @@
+"""Rows of Optuna's tables, each checked on its own: a damaged row spoils its trial and no other.
+
+Values are read as they are stored, with limits of length and number, and converted here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    json_to_distribution,
+)
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, Connection, case, func, select
+from sqlalchemy import types as sql_types
+from sqlalchemy.sql.expression import type_coerce
+
+from ocrsearch.core.errors import StudyError
+from ocrsearch.studies.records import shown
+
+MAX_TEXT = 8_000_000
+"""Longest text of one value, in characters; a longer one is not read."""
+
+
+MAX_TOTAL_TEXT = 500_000_000
+"""Most characters that are read of one table."""
+
+
+MAX_ROWS = 2_000_000
+"""Most rows that are read of one table."""
+
+
+MAX_NUMBER = 10**7
+"""Largest number of a trial."""
+
+
+@dataclass(frozen=True)
+class DamagedTrial:
+    """A trial whose rows cannot be read.
+
+    Attributes:
+        number: number of the trial, or the id of its row if the number is damaged.
+        reason: part that is damaged, and the value found.
+    """
+
+    number: int
+    reason: str
+
+
+def as_stored(column: Any) -> ColumnElement[Any]:
+    """Return a column as it is stored: a value of any type must not end the query."""
+    return type_coerce(column, sql_types.NullType())
+
+
+def _text(column: Any) -> ColumnElement[Any]:
+    """Return a column of texts, with None in place of one that is too long."""
+    return case((func.length(column) > MAX_TEXT, None), else_=as_stored(column))
+
+
+def read_rows(connection: Connection, query: Any) -> list[Any]:
+    """Return the rows of a query.
+
+    Raises:
+        StudyError: there are more than any study has.
+    """
+    rows: list[Any] = []
+    n_characters = 0
+    for row in connection.execute(query.limit(MAX_ROWS + 1)):
+        rows.append(row)
+        n_characters += len(row[-1]) if isinstance(row[-1], str | bytes) else 0
+        if len(rows) > MAX_ROWS or n_characters > MAX_TOTAL_TEXT:
+            url = connection.engine.url.render_as_string(hide_password=True)
+            raise StudyError(
+                f"{url}: a table holds more than {MAX_ROWS:,} rows or {MAX_TOTAL_TEXT:,} "
+                "characters, which is more than ocrsearch reads"
+            )
+    return rows
+
+
+def read_directions(connection: Connection, study_id: int) -> list[StudyDirection]:
+    """Return the directions of a study; NOT_SET for a value that is none."""
+    table = models.StudyDirectionModel
+    query = select(as_stored(table.objective), as_stored(table.direction)).where(
+        table.study_id == study_id
+    )
+    rows = read_rows(connection, query.order_by(table.objective))
+    known = {direction.name: direction for direction in StudyDirection}
+    return [known.get(str(name), StudyDirection.NOT_SET) for _, name in rows]
+
+
+def read_study_attributes(
+    connection: Connection, study_id: int, table: Any = models.StudyUserAttributeModel
+) -> dict[str, Any]:
+    """Return the attributes of a study; None for a value that is not JSON."""
+    query = select(as_stored(table.key), _text(table.value_json)).where(table.study_id == study_id)
+    return {str(key): _json_or_none(text) for key, text in read_rows(connection, query)}
+
+
+def _json_or_none(text: object) -> Any:
+    try:
+        return _from_json(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _from_json(text: object) -> Any:
+    """Return a JSON value.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not isinstance(text, str):
+        raise ValueError("too long" if text is None else "not a text")
+    return json.loads(text)
+
+
+def read_trials(
+    connection: Connection, chosen: ColumnElement[bool]
+) -> tuple[list[FrozenTrial], dict[int, DamagedTrial]]:
+    """Return the chosen trials in the order of their ids, and those that are damaged by id."""
+    trial, param = models.TrialModel, models.TrialParamModel
+    value, step = models.TrialValueModel, models.TrialIntermediateValueModel
+    user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
+
+    def by_trial(key: Any, *columns: Any) -> dict[int, list[Any]]:
+        """Return the rows of a table by the trial that they belong to, in the order of a key."""
+        table = key.class_
+        query = select(table.trial_id, *columns).join(trial, trial.trial_id == table.trial_id)
+        rows: dict[int, list[Any]] = defaultdict(list)
+        for row in read_rows(connection, query.where(chosen).order_by(key)):
+            rows[row[0]].append(row[1:])
+        return rows
+
+    columns = (trial.number, trial.state, trial._datetime_start_utc, trial._datetime_complete_utc)
+    query = select(trial.trial_id, *map(as_stored, columns)).where(chosen).order_by(trial.trial_id)
+    found = read_rows(connection, query)
+    parts = {
+        "values": by_trial(value.objective, as_stored(value.value), as_stored(value.value_type)),
+        "intermediate values": by_trial(
+            step.step,
+            *(
+                as_stored(step.step),
+                as_stored(step.intermediate_value),
+                as_stored(step.intermediate_value_type),
+            ),
+        ),
+        "user attribute": by_trial(user.trial_user_attribute_id, user.key, _text(user.value_json)),
+        "system attribute": by_trial(
+            system.trial_system_attribute_id, system.key, _text(system.value_json)
+        ),
+        "parameter": by_trial(
+            param.param_id,
+            param.param_name,
+            as_stored(param.param_value),
+            _text(param.distribution_json),
+        ),
+    }
+    return _checked(found, parts)
+
+
+def _checked(
+    found: list[Any], parts: dict[str, dict[int, list[Any]]]
+) -> tuple[list[FrozenTrial], dict[int, DamagedTrial]]:
+    trials: list[FrozenTrial] = []
+    damaged: dict[int, DamagedTrial] = {}
+    numbers: set[int] = set()
+    for row in found:
+        trial_id, number = row[0], row[1]
+        try:
+            made = _trial(row, {name: rows[trial_id] for name, rows in parts.items()})
+            if number in numbers:
+                raise _DamagedError(f"number: another trial has {number} too")
+        except _DamagedError as error:
+            there = isinstance(number, int) and 0 <= number <= MAX_NUMBER
+            damaged[trial_id] = DamagedTrial(number if there else trial_id, str(error))
+            continue
+        numbers.add(number)
+        trials.append(made)
+    return trials, damaged
+
+
+class _DamagedError(Exception):
+    """A part of a trial that cannot be read."""
+
+
+def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
+    """Return a trial made of its rows.
+
+    Raises:
+        _DamagedError: some part is not of the type that Optuna writes.
+    """
+    trial_id, number, state, start, end = row
+    params = {
+        _name(name): _part(name, _parameter, stored, text)
+        for name, stored, text in parts["parameter"]
+    }
+    return FrozenTrial(
+        number=_part("number", _number, number),
+        state=_part("state", _state, state),
+        value=None,
+        values=[_part("value", _value, *pair) for pair in parts["values"]] or None,
+        datetime_start=_part("start time", _local, start),
+        datetime_complete=_part("end time", _local, end),
+        params={name: external for name, (external, _) in params.items()},
+        distributions={name: distribution for name, (_, distribution) in params.items()},
+        user_attrs={_name(k): _part(k, _from_json, text) for k, text in parts["user attribute"]},
+        system_attrs={
+            _name(k): _part(k, _from_json, text) for k, text in parts["system attribute"]
+        },
+        intermediate_values={
+            _part("step", _number, s): _part(f"value of step {s}", _value, v, kind)
+            for s, v, kind in parts["intermediate values"]
+        },
+        trial_id=trial_id,
+    )
+
+
+def _part(name: object, read: Any, *stored: Any) -> Any:
+    """Read a part of a trial; whatever goes wrong, say which part it was."""
+    try:
+        return read(*stored)
+    except Exception as error:  # the values may be of any type, and fail in any way
+        found = f"found {shown(stored[-1])}"
+        problem = f" ({shown(error)})" if str(error) else ""
+        raise _DamagedError(f"{shown(name).strip(chr(39))}: {found}{problem}") from None
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str):
+        raise _DamagedError(f"name: found {shown(name)}, must be a text")
+    return name
+
+
+def _number(stored: object) -> int:
+    if not isinstance(stored, int) or not 0 <= stored <= MAX_NUMBER:
+        raise ValueError(f"must be from 0 to {MAX_NUMBER}")
+    return stored
+
+
+def _state(stored: object) -> TrialState:
+    return TrialState[str(stored)]
+
+
+def _value(stored: object, kind: object) -> float:
+    """Return a value, which is infinite or no number if its kind says so."""
+    special = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
+    if kind in special:
+        return special[str(kind)]
+    if kind != "FINITE" or not isinstance(stored, int | float):
+        raise ValueError("not a number")
+    return float(stored)
+
+
+def _parameter(stored: object, text: object) -> tuple[Any, BaseDistribution]:
+    if not isinstance(text, str) or not isinstance(stored, int | float):
+        raise ValueError("not a number with a distribution")
+    distribution = _distribution(text)
+    if isinstance(distribution, CategoricalDistribution) and not distribution._contains(stored):
+        raise ValueError("not among the choices")
+    return distribution.to_external_repr(stored), distribution
+
+
+@lru_cache(maxsize=4096)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def _local(stored: object) -> datetime | None:
+    """Return a time stored in UTC as local time, both without a zone, as Optuna's trials have."""
+    if stored is None:
+        return None
+    time = stored if isinstance(stored, datetime) else datetime.fromisoformat(str(stored))
+    return time.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)

@@ -1,0 +1,237 @@
+"""Optuna's storage of studies, with trials read by a few plain queries and row by row.
+
+Optuna makes an object of every value of a trial and reads each distribution's text anew: most of
+the time that a command on a large study takes, see ``scripts/bench_engine.py large``. It also
+fails on all trials when a single row is damaged. Here such a trial is set aside.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+)
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from ocrsearch.core.errors import StudyError
+from ocrsearch.studies.rows import (
+    DamagedTrial,
+    as_stored,
+    read_directions,
+    read_rows,
+    read_study_attributes,
+    read_trials,
+)
+from ocrsearch.studies.sqlite_files import OVER_TIME, TIME_LIMIT_S
+
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
+"""Raised by damaged databases. SQLite's own message need not be UTF-8 if it quotes a name."""
+
+
+class StudyStorage(optuna.storages.RDBStorage):
+    """Reads the same trials as Optuna's own, faster; all else is Optuna's.
+
+    Attributes:
+        damaged: trials that could not be read, by study and by id.
+    """
+
+    damaged: dict[int, dict[int, DamagedTrial]]
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        known = models.TrialModel
+        older = [i for i in included_trial_ids if i <= trial_id_greater_than]
+        chosen = known.study_id == study_id
+        if trial_id_greater_than > -1:
+            newer = known.trial_id > trial_id_greater_than
+            chosen &= or_(newer, known.trial_id.in_(older)) if older else newer
+        if states is not None:
+            chosen &= known.state.in_([s for s in TrialState if s in states])
+        with self._reading() as connection:
+            there = select(models.StudyModel.study_id).where(models.StudyModel.study_id == study_id)
+            if connection.scalar(there) is None:
+                raise KeyError(models.NOT_FOUND_MSG)
+            trials, damaged = read_trials(connection, chosen)
+        self.damaged_of(study_id).update(damaged)
+        return trials
+
+    def damaged_of(self, study_id: int) -> dict[int, DamagedTrial]:
+        """Return the trials of a study that could not be read so far, by id."""
+        if not hasattr(self, "damaged"):
+            self.damaged = {}
+        return self.damaged.setdefault(study_id, {})
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial.
+
+        Raises:
+            KeyError: there is none of this id.
+            StudyError: it is damaged.
+        """
+        with self._reading() as connection:
+            trials, damaged = read_trials(connection, models.TrialModel.trial_id == trial_id)
+        for found in damaged.values():
+            raise StudyError(f"trial {found.number} is damaged in the database: {found.reason}")
+        if not trials:
+            raise KeyError(models.NOT_FOUND_MSG)
+        return trials[0]
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return all studies; an attribute that is not JSON is None."""
+        study = models.StudyModel
+        with self._reading() as connection:
+            query = select(study.study_id, as_stored(study.study_name)).order_by(study.study_id)
+            rows = read_rows(connection, query)
+            ids = [study_id for study_id, name in rows if isinstance(name, str)]
+            directions = {study_id: read_directions(connection, study_id) for study_id in ids}
+            user = {study_id: read_study_attributes(connection, study_id) for study_id in ids}
+        return [
+            FrozenStudy(
+                study_name=name,
+                direction=None,
+                directions=directions[study_id],
+                user_attrs=user[study_id],
+                system_attrs={},
+                study_id=study_id,
+            )
+            for study_id, name in rows
+            if isinstance(name, str)
+        ]
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        """Return the directions of a study; NOT_SET for an unknown one."""
+        with self._reading() as connection:
+            return read_directions(connection, study_id)
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the attributes of a study; an attribute that is not JSON is None."""
+        with self._reading() as connection:
+            return read_study_attributes(connection, study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return Optuna's own attributes of a study, without those that are not JSON."""
+        with self._reading() as connection:
+            found = read_study_attributes(connection, study_id, models.StudySystemAttributeModel)
+        return {key: value for key, value in found.items() if value is not None}
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        """Return the id of a study.
+
+        Raises:
+            KeyError: there is none of this name.
+        """
+        study = models.StudyModel
+        with self._reading() as connection:
+            query = select(study.study_id).where(study.study_name == study_name)
+            found = connection.scalars(query.order_by(study.study_id)).first()
+        if found is None:
+            raise KeyError(models.NOT_FOUND_MSG)
+        return int(found)
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete a study with all that belongs to it, damaged rows too."""
+        trials = select(models.TrialModel.trial_id).where(models.TrialModel.study_id == study_id)
+        of_trials = (
+            *(models.TrialValueModel, models.TrialIntermediateValueModel, models.TrialParamModel),
+            *(models.TrialUserAttributeModel, models.TrialSystemAttributeModel),
+            models.TrialHeartbeatModel,
+        )
+        of_study = (
+            *(models.TrialModel, models.StudyDirectionModel, models.StudyUserAttributeModel),
+            *(models.StudySystemAttributeModel, models.StudyModel),
+        )
+        with self.engine.begin() as connection:
+            for table in of_trials:
+                connection.execute(delete(table).where(table.trial_id.in_(trials)))
+            for table in of_study:
+                connection.execute(delete(table).where(table.study_id == study_id))
+
+    def fail_trials(self, trial_ids: Sequence[int]) -> None:
+        """Set trials that nobody understands to FAIL, if they are not finished yet."""
+        trial = models.TrialModel
+        with self.engine.begin() as connection:
+            for trial_id in trial_ids:
+                unfinished = trial.state.in_([TrialState.RUNNING, TrialState.WAITING])
+                connection.execute(
+                    update(trial)
+                    .where(trial.trial_id == trial_id, unfinished)
+                    .values(
+                        state=TrialState.FAIL,
+                        _datetime_complete_utc=datetime.now(UTC).replace(tzinfo=None),
+                    )
+                )
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        # Optuna would look for one among the rows of other trials, which may be damaged; the
+        # space of a study never changes
+        previous = previous_distribution or distribution
+        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Open a connection to read from, and explain in one line why reading fails.
+
+        Raises:
+            StudyError: a table is missing, or anything else that the database says is wrong.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except (*DATABASE_ERRORS, OverflowError) as error:
+            shown_url = self.engine.url.render_as_string(hide_password=True)
+            where = self.engine.url.database if self.engine.name == "sqlite" else shown_url
+            raise StudyError(
+                f"{where}: cannot read the study database: {database_reason(error)}"
+            ) from None
+
+
+def database_reason(error: BaseException) -> str:
+    """Return in a line what a database says is wrong, without the statement and its values."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, UnicodeDecodeError):
+        return "its tables are damaged"
+    first = cause.args[0] if cause.args else ""
+    said = first.get("M", "") if isinstance(first, dict) else str(cause)
+    if OVER_TIME in said:
+        return f"a query takes over {TIME_LIMIT_S:g} s; ocrsearch did not write this database"
+    return " ".join(str(said).split()) or type(cause).__name__
+
+
+def schema_problem(error: BaseException, url: str) -> str | None:
+    """Return what to do about tables of another version of Optuna, None if it is not that.
+
+    Args:
+        error: raised by Optuna.
+        url: of the database, without its password.
+    """
+    said = str(error)
+    if not isinstance(error, RuntimeError) or "table schema" not in said:
+        return None
+    if "storage upgrade" in said:
+        command = shlex.join(["optuna", "storage", "upgrade", "--storage", url])
+        return f"an older Optuna made its tables; make a copy of it, then convert it by {command}"
+    return "a newer Optuna made its tables; install that by pip install -U optuna"

@@ -1,0 +1,362 @@
+"""A study: Optuna's database entry and the folder beside it with weights and checkpoints.
+
+A trial that was running when its coordinator ended stays RUNNING in the database; the next
+coordinator takes it up again under the same number. The lock says whether there is one; on
+PostgreSQL there may be several, see ``sharing``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from ocrsearch.core.config import flatten
+from ocrsearch.core.errors import StudyError
+from ocrsearch.spaces.space import Space, Values
+from ocrsearch.studies.artifacts import Rank
+from ocrsearch.studies.facts import (
+    FACTS,
+    ForeignStudyError,
+    StudyFacts,
+    foreign_reason,
+    study_facts,
+)
+from ocrsearch.studies.ownership import LOCK
+from ocrsearch.studies.records import trial_problem
+from ocrsearch.studies.rows import DamagedTrial
+from ocrsearch.studies.sampler import build_pruner, build_sampler
+from ocrsearch.studies.sqlite_files import refuse_unwritable
+from ocrsearch.studies.storage import StudyStorage
+from ocrsearch.training.records import (
+    Epochs,
+    best_epoch,
+    lacks_folds,
+)
+
+logger = logging.getLogger(__name__)
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+SEEDS_APART = 100_003
+FOLLOWING = ("data_spec", "data_place", "data_options", "search")
+"""Facts that follow the user, as long as the space and the data are the same."""
+
+MAX_REPORTED = 5
+"""Most ignored trials that are reported one by one."""
+
+LOCK_SECONDS = 1.0
+"""A list of studies holds a lock for a moment, to see whether it is free."""
+
+ORIGIN = "origin"
+"""User attribute: seed, device, versions and what else a trial's result came from."""
+
+PAUSED = "paused"
+"""User attribute: the epochs of a trial that waits at a rung, None when it goes on."""
+
+
+REPEATED = "repeated"
+"""User attribute of a trial that was never begun: its configuration had been tried."""
+
+
+EARLIER = "warm_start"
+"""User attribute of a trial that another study's was the pattern of: where it comes from."""
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A configuration of another study, as far as it is one of this space.
+
+    Attributes:
+        values: of the searched parameters that both know; the others are suggested.
+        origin: ``study``, ``trial`` and ``cer`` there.
+    """
+
+    values: Values
+    origin: dict[str, Any]
+
+
+class ConfigurationStudy(optuna.Study):
+    """A study whose paused trials look as if they were told PRUNED.
+
+    To the storage they are RUNNING: Optuna cannot reopen a trial, and one that is promoted must
+    stay one row, with its whole curve. To samplers and to us what is RUNNING is in training.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        storage: optuna.storages.BaseStorage,
+        pruner: optuna.pruners.BasePruner | None = None,
+    ) -> None:
+        super().__init__(name, storage, pruner=pruner)
+        self._sound: set[int] = set()
+        self._set_aside: dict[int, str] = {}
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, None, use_cache)
+        seen = [as_configuration(trial) for trial in self._understood(trials)]
+        return [t for t in seen if states is None or t.state in states]
+
+    def _understood(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials whose values have the right types; report the others once."""
+        found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
+        for trial in trials:
+            if trial._trial_id in self._sound:
+                continue
+            problem = trial_problem(trial, len(self.directions))
+            if problem is not None:
+                found[trial._trial_id] = f"trial {trial.number}: {problem}"
+            elif trial.state.is_finished():  # Optuna does not read it again
+                self._sound.add(trial._trial_id)
+        self._report([found[i] for i in found.keys() - self._set_aside.keys()])
+        self._set_aside |= found
+        return [t for t in trials if t._trial_id not in found]
+
+    def _report(self, problems: list[str]) -> None:
+        for problem in sorted(problems)[:MAX_REPORTED]:
+            logger.warning("study %r: %s; the trial is ignored", self.study_name, problem)
+        if len(problems) > MAX_REPORTED:
+            n_more = len(problems) - MAX_REPORTED
+            logger.warning("study %r: %d more trials are ignored", self.study_name, n_more)
+
+    def fail_set_aside(self) -> None:
+        """Set the trials that are ignored to FAIL, so that no program waits for them."""
+        self.get_trials(deepcopy=False)
+        backend = backend_of(self)
+        if isinstance(backend, StudyStorage) and self._set_aside:
+            backend.fail_trials(list(self._set_aside))
+
+
+def backend_of(study: optuna.Study) -> optuna.storages.BaseStorage:
+    """Return the storage of a study, without Optuna's cache around it."""
+    storage = study._storage
+    return getattr(storage, "_backend", storage)
+
+
+def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
+    """Return the trials of a study whose rows could not be read so far, by id."""
+    backend = backend_of(study)
+    return backend.damaged_of(study._study_id) if isinstance(backend, StudyStorage) else {}
+
+
+def as_configuration(trial: FrozenTrial) -> FrozenTrial:
+    """Return a trial; of a paused one a copy that is PRUNED."""
+    if trial.state != TrialState.RUNNING or trial.user_attrs.get(PAUSED) is None:
+        return trial
+    stopped = copy(trial)
+    stopped.state = TrialState.PRUNED
+    return stopped
+
+
+@contextmanager
+def study_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold a study for one coordinator; the system gives it free when the process ends.
+
+    Raises:
+        StudyError: another process holds it.
+    """
+    refuse_unwritable(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StudyError(
+            f"{folder}: cannot be made, as a file has the name of a folder; "
+            "rename the file or the study database"
+        ) from None
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise StudyError(
+            f"study {name!r}: another 'ocrsearch run' is searching it; "
+            "wait for it, or give --study another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a coordinator is searching the study now."""
+    file = folder / LOCK
+    if not os.access(file, os.R_OK):
+        return False
+    if not os.access(file, os.W_OK):
+        return _is_locked_by_another_user(file)
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _is_locked_by_another_user(file: Path) -> bool:
+    import fcntl  # which a system with such files has
+
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # needs no right to write
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+    return False
+
+
+def open_study(
+    storage: optuna.storages.RDBStorage,
+    name: str,
+    space: Space,
+    facts: StudyFacts,
+    earlier: Sequence[EarlierTrial] = (),
+    slot: int = 1,
+) -> optuna.Study:
+    """Create a study, or continue one that is about the same space and data.
+
+    Args:
+        storage: where it is or will be.
+        name: of the study.
+        space: what is searched.
+        facts: what it is about.
+        earlier: configurations of another study to begin with, if this one is new.
+        slot: of the coordinator, from 1; several of one study have samplers of different seeds.
+
+    Raises:
+        StudyError: a study of that name has another space or other data.
+    """
+    directions = [StudyDirection.MINIMIZE] * len(space.settings.objective)
+    if exists(storage, name):
+        known = ConfigurationStudy(name, storage)
+        check_ours(known)
+        _check_objectives(known, len(directions))
+    optuna.create_study(
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
+    )
+    study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
+    stored = study_facts(study) if FACTS in study.user_attrs else None
+    seed = stored["seed"] if stored else facts.seed
+    study.fail_set_aside()
+    # a seed used again would suggest again what was suggested before
+    n_trials = len(study.get_trials(deepcopy=False))
+    study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
+    if stored is None:
+        for trial in earlier:
+            study.enqueue_trial(trial.values, {EARLIER: trial.origin}, skip_if_exists=True)
+        for first in space.settings.try_first:
+            study.enqueue_trial(flatten(first), skip_if_exists=True)
+        study.set_user_attr(FACTS, facts.to_dict())
+    else:
+        _check_same(name, stored, facts)
+        now = facts.to_dict()
+        changed = {key: now[key] for key in FOLLOWING}
+        if not stored.get("id"):
+            changed |= {"id": facts.id, "version": facts.version}
+        if any(stored.get(key) != value for key, value in changed.items()):
+            study.set_user_attr(FACTS, {**stored, **changed})
+    return study
+
+
+def exists(storage: optuna.storages.BaseStorage, name: str) -> bool:
+    """Whether a database has a study of a name."""
+    return name in optuna.get_all_study_names(storage)
+
+
+def check_ours(study: ConfigurationStudy) -> None:
+    """Refuse a study of another program; one that has only queued trials yet may become ours.
+
+    Raises:
+        ForeignStudyError: it has no facts, or maximises.
+    """
+    states = {t.state for t in study._storage.get_all_trials(study._study_id, deepcopy=False)}
+    untouched = states <= {TrialState.WAITING} and not damaged_trials(study)
+    has_facts = FACTS in study.user_attrs
+    if reason := foreign_reason(study.directions, has_facts=has_facts or untouched):
+        raise ForeignStudyError(
+            f"study {study.study_name!r}: not a study of ocrsearch ({reason}); "
+            "give --study a new name"
+        )
+
+
+def _check_objectives(study: ConfigurationStudy, n_objectives: int) -> None:
+    if len(study.directions) != n_objectives:
+        raise StudyError(
+            f"study {study.study_name!r}: began with {len(study.directions)} objectives, the space "
+            f"has {n_objectives} now; give --study a new name"
+        )
+
+
+def finished_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that count towards the total, in their order."""
+    return [t for t in trials if t.state in FINISHED and REPEATED not in t.user_attrs]
+
+
+def unfinished_trials(
+    study: optuna.Study, wanted: Callable[[FrozenTrial], bool] | None = None
+) -> list[tuple[optuna.Trial, int]]:
+    """Return the trials that a coordinator left in training, and their epochs reported."""
+    frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    several = len(study.directions) > 1  # then Optuna takes no values in between
+    return [
+        (
+            optuna.Trial(study, t._trial_id),
+            len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
+        )
+        for t in frozen
+        if wanted is None or wanted(t)
+    ]
+
+
+def rank(trial: FrozenTrial) -> Rank:
+    """Return the place of a trained trial in the order of all."""
+    return rank_of(trial.user_attrs.get("epochs", []), trial.number)
+
+
+def rank_of(epochs: Epochs, number: int) -> Rank:
+    """Return the place of a trial with these records in the order of all."""
+    best = best_epoch(epochs) if epochs else {}
+    cer, loss = best.get("cer", math.inf), best.get("val_loss", math.inf)
+    return Rank(lacks_folds(epochs), cer, loss, number)
+
+
+def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
+    now = facts.to_dict()
+    advice = "continue it with what it began with, or give --study a new name"
+    if stored["data_fingerprint"] != now["data_fingerprint"]:
+        before = {"add": "", **stored.get("data_options", {})}  # which older studies lack
+        after = {"add": "", **now["data_options"]}
+        differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
+        options = f" and {', '.join(differ)}" if differ else ""
+        raise StudyError(
+            f"study {name!r}: began with other data ({stored['data_spec']}{options}, fingerprint "
+            f"{stored['data_fingerprint']}; now {now['data_spec']}, "
+            f"{now['data_fingerprint']}); {advice}"
+        )
+    if stored.get("init") != now["init"]:
+        raise StudyError(
+            f"study {name!r}: began with other weights (init, hash {stored.get('init')}; now "
+            f"{now['init']}); {advice}"
+        )
+    if stored["space"] != now["space"]:
+        before, after = flatten(stored["space"]), flatten(now["space"])
+        differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+        raise StudyError(
+            f"study {name!r}: began with another space, it differs at {', '.join(differ[:3])}; "
+            f"{advice}"
+        )

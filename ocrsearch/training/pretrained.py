@@ -1,0 +1,236 @@
+"""Weights to start from: those of a model, as far as they fit another network and charset.
+
+A layer is kept whole or not at all, by its name and shape. Of the layers with a row for each
+symbol (output layers, the decoder's embedding) the rows of symbols that both charsets have are
+kept, and those of blank, begin and end; the rows of new symbols stay as they were drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ocrsearch.core.config import Config, flatten
+from ocrsearch.core.errors import BundleError
+from ocrsearch.data.charset import Charset
+from ocrsearch.models.architecture import symbol_rows
+from ocrsearch.training.model_file import read_model_file
+from ocrsearch.training.start_models import name_of_start
+
+SHARED_PREFIX = "encoder."
+"""Between different architectures only weights of this name are kept."""
+
+MAX_NAMED = 4
+"""Layers that a message names."""
+
+MAX_LISTED = 40
+"""Symbols that a message lists; if more are dropped, it lists none of them."""
+
+
+@dataclass(frozen=True)
+class StartWeights:
+    """The weights of a model.
+
+    Attributes:
+        name: of the file, for messages.
+        config: of its network.
+        charset: of its network.
+        tensors: the network's state.
+        digest: a hash of tensors and charset; provenance and metrics have no part in it.
+    """
+
+    name: str
+    config: Config
+    charset: Charset
+    tensors: dict[str, Tensor]
+    digest: str
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a network has kept of the weights that it starts from.
+
+    Attributes:
+        n_kept: trained weights that were kept; of layers with rows for symbols, some rows.
+        n_fresh: trained weights that were not.
+        fresh_layers: names of the layers of which nothing was kept.
+        symbols_kept: symbols that both charsets have, in one text; the same for the next two.
+        symbols_new: symbols that the model does not know.
+        symbols_dropped: symbols that only the model knows.
+    """
+
+    n_kept: int
+    n_fresh: int
+    fresh_layers: tuple[str, ...]
+    symbols_kept: str
+    symbols_new: str
+    symbols_dropped: str
+
+    @property
+    def share(self) -> float:
+        """The share of the network's weights that was kept."""
+        return self.n_kept / (self.n_kept + self.n_fresh)
+
+    @property
+    def reads(self) -> bool:
+        """Whether the network can be expected to read: it has all layers, and most symbols."""
+        return not self.fresh_layers and len(self.symbols_kept) >= len(self.symbols_new)
+
+    def record(self) -> dict[str, Any]:
+        """Return plain values, for a study or a model's provenance."""
+        return {**asdict(self), "fresh_layers": list(self.fresh_layers)}
+
+    def describe(self) -> str:
+        """Return one line for people."""
+        n_more = len(self.fresh_layers) - MAX_NAMED
+        more = f" and {n_more} more" if n_more > 0 else ""
+        fresh = ", ".join(self.fresh_layers[:MAX_NAMED]) + more
+        return (
+            f"{self.n_kept:,} of {self.n_kept + self.n_fresh:,} weights kept"
+            f"{', fresh: ' + fresh if fresh else ''}; {self.describe_symbols()}"
+        )
+
+    def describe_symbols(self) -> str:
+        """Return what became of the symbols, for people."""
+        parts = [f"{len(self.symbols_kept)} kept"]
+        few_dropped = self.symbols_dropped if len(self.symbols_dropped) <= MAX_LISTED else ""
+        for word, symbols, named in (
+            ("new", self.symbols_new, self.symbols_new),
+            ("dropped", self.symbols_dropped, few_dropped),
+        ):
+            more = " ..." if len(named) > MAX_LISTED else ""
+            listed = f" ({' '.join(named[:MAX_LISTED])}{more})" if named else ""
+            parts.append(f"{len(symbols)} {word}{listed}")
+        return f"symbols: {', '.join(parts)}"
+
+
+def read_start_weights(path: Path) -> StartWeights:
+    """Read the weights of a model file, running no code from it.
+
+    Raises:
+        BundleError: no such file, or not a model.
+    """
+    model = read_model_file(path)
+    best, charset = model.networks[0], model.charset
+    digest = _digest(best.weights, charset)
+    return StartWeights(name_of_start(path), best.config, charset, best.weights, digest)
+
+
+def transfer_weights(
+    start: StartWeights, network: nn.Module, config: Config, charset: Charset
+) -> Transfer:
+    """Put weights of a model into a network, as far as they fit.
+
+    Args:
+        start: the model.
+        network: as built for the configuration and charset; changed in place.
+        config: of the network.
+        charset: of the network.
+    """
+    fresh = network.state_dict()
+    behind = symbol_rows(config, len(charset))
+    known = start.tensors
+    if start.config.model.architecture != config.model.architecture:
+        known = {name: t for name, t in known.items() if name.startswith(SHARED_PREFIX)}
+    kept: dict[str, Tensor] = {}
+    fresh_layers = []
+    for layer, names in _layers(fresh):
+        fitted = {
+            name: _fitted_rows(known.get(name), fresh[name], start.charset, charset, behind[name])
+            if name in behind
+            else _fitted(known.get(name), fresh[name])
+            for name in names
+        }
+        if None in fitted.values():
+            fresh_layers.append(layer)
+        else:
+            kept |= {name: t for name, t in fitted.items() if t is not None}
+    network.load_state_dict({**fresh, **kept})
+    return _transfer(network, kept, behind, fresh_layers, start.charset, charset)
+
+
+def check_something_kept(transfer: Transfer, start: StartWeights, config: Config) -> None:
+    """Refuse to start from a model of which nothing fits.
+
+    Raises:
+        BundleError: names what the two configurations differ in.
+    """
+    if transfer.n_kept:
+        return
+    theirs, ours = (
+        flatten({"images": c.images.model_dump(), "model": c.model.model_dump()})
+        for c in (start.config, config)
+    )
+    differ = [
+        f"{path} ({theirs.get(path)}, here {ours.get(path)})"
+        for path in [*theirs, *(ours.keys() - theirs.keys())]
+        if theirs.get(path) != ours.get(path)
+    ]
+    raise BundleError(
+        f"{start.name}: none of its weights fit this network; they differ in {', '.join(differ)}"
+    )
+
+
+def _digest(tensors: dict[str, Tensor], charset: Charset) -> str:
+    digest = hashlib.blake2b("".join(charset.symbols).encode(), digest_size=8)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _layers(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Group the tensors of a network by the module that they belong to."""
+
+    def module(name: str) -> str:
+        return name.rpartition(".")[0]
+
+    for key, group in itertools.groupby(sorted(names, key=module), key=module):
+        yield key, list(group)
+
+
+def _fitted(old: Tensor | None, fresh: Tensor) -> Tensor | None:
+    return old if old is not None and old.shape == fresh.shape else None
+
+
+def _fitted_rows(
+    old: Tensor | None, fresh: Tensor, theirs: Charset, ours: Charset, n_behind: int
+) -> Tensor | None:
+    """Return the tensor with the rows of common symbols and those behind the symbols."""
+    if old is None or old.shape != (len(theirs) + n_behind, *fresh.shape[1:]):
+        return None
+    known = set(theirs.symbols)
+    common = [symbol for symbol in ours.symbols if symbol in known]
+    fitted = fresh.clone()
+    fitted[ours.ids_of(common)] = old[theirs.ids_of(common)]
+    fitted[len(ours) :] = old[len(theirs) :]
+    return fitted
+
+
+def _transfer(
+    network: nn.Module,
+    kept: dict[str, Tensor],
+    behind: dict[str, int],
+    fresh_layers: list[str],
+    theirs: Charset,
+    ours: Charset,
+) -> Transfer:
+    known, wanted = set(theirs.symbols), set(ours.symbols)
+    new = [symbol for symbol in ours.symbols if symbol not in known]
+    parameters = dict(network.named_parameters())
+    n_new = sum(parameters[n][0].numel() * len(new) for n in behind if n in kept)
+    n_kept = sum(p.numel() for name, p in parameters.items() if name in kept) - n_new
+    return Transfer(
+        n_kept=n_kept,
+        n_fresh=sum(p.numel() for p in parameters.values()) - n_kept,
+        fresh_layers=tuple(fresh_layers),
+        symbols_kept="".join(s for s in ours.symbols if s in known),
+        symbols_new="".join(new),
+        symbols_dropped="".join(s for s in theirs.symbols if s not in wanted),
+    )

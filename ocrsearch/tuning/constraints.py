@@ -1,0 +1,88 @@
+"""The limits of a search, and what its sampler is told of how configurations keep to them.
+
+The space sets some, the machine's memory another. Latency is measured by the workers, once for
+each network; from then on it is known before a training, as everything else is.
+"""
+
+from __future__ import annotations
+
+import optuna
+
+from ocrsearch.core.config import Config
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.options import MAX_BAD
+from ocrsearch.spaces.feasibility import Finding, examine, network_figures, over_limit
+from ocrsearch.spaces.settings import (
+    ConstraintSettings,
+)
+from ocrsearch.spaces.space import Space
+from ocrsearch.studies.facts import study_facts
+from ocrsearch.studies.records import number_or_none
+from ocrsearch.studies.sampler import USE_CONSTRAINTS
+
+MEMORY_LIMIT = "memory_mb_limit"
+"""User attribute of a study: the estimate of a configuration for which there was too little."""
+
+
+class Constraints:
+    """Limits of a study, told to the sampler trial by trial."""
+
+    def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
+        self._study, self._train = study, train
+        options = study_facts(study).get("data_options", {})
+        self._max_bad: float = options.get("max_bad", MAX_BAD)
+        self._limits = space.settings.constraints
+        self._sampler_knows = space.settings.sampler.name in USE_CONSTRAINTS
+        self._latencies: dict[str, float] = {}
+
+    def broken(self, trial: optuna.Trial, config: Config) -> list[Finding]:
+        """Return the limits that a configuration does not keep; nothing is built."""
+        findings = examine(config, self._train, self._known_limits(), self._max_bad)
+        for finding in findings:
+            self._tell(trial, finding.name, finding.excess)
+        broken = [finding for finding in findings if finding.excess > 0.0]
+        latency_ms = self.latency_ms(config)
+        if latency_ms is not None and (slow := self.note_latency(trial, config, latency_ms)):
+            broken.append(slow)
+        return broken
+
+    def latency_ms(self, config: Config) -> float | None:
+        """Return what a network was measured to take; None if it was not yet."""
+        return self._latencies.get(_network_key(config))
+
+    def note_latency(
+        self, trial: optuna.Trial, config: Config, latency_ms: float
+    ) -> Finding | None:
+        """Remember what a network takes, and return that it is too much, if it is."""
+        self._latencies[_network_key(config)] = latency_ms
+        limit = self._limits.latency_ms
+        if limit is None:
+            return None
+        excess = latency_ms / limit - 1.0
+        self._tell(trial, "latency_ms", excess)
+        reason = over_limit("latency_ms", latency_ms, limit)
+        return Finding("latency_ms", excess, reason) if excess > 0.0 else None
+
+    def learn_memory(self, trial: optuna.Trial, config: Config) -> None:
+        """Take what a configuration was estimated to need as too much for this machine."""
+        estimate = network_figures(config, self._train)["memory_mb"]
+        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT)) or estimate
+        self._study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
+        self._tell(trial, "memory_mb", 1.0)
+
+    def _known_limits(self) -> ConstraintSettings:
+        """Return the limits of the space, and what is known of the machine's memory."""
+        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
+        allowed = self._limits.memory_mb
+        if known is None or (allowed is not None and allowed <= known):
+            return self._limits
+        return self._limits.model_copy(update={"memory_mb": known})
+
+    def _tell(self, trial: optuna.Trial, name: str, value: float) -> None:
+        if self._sampler_knows and name not in trial.constraints:  # other samplers warn of them
+            trial.set_constraint(name, value)
+
+
+def _network_key(config: Config) -> str:
+    """Return what tells networks and the size of their pictures apart."""
+    return f"{config.images.model_dump_json()} {config.model.model_dump_json()}"

@@ -1,0 +1,248 @@
+"""A worker: trains the configurations that it is given, one after the other.
+
+It saves a checkpoint after each epoch and then reports it, so that whatever happens at most
+the epoch in progress is lost. It never touches the study.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ocrsearch.core.errors import (
+    CheckpointError,
+    DivergedError,
+    OcrSearchError,
+    TrainingError,
+)
+from ocrsearch.core.machine import is_out_of_memory
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.prepared import fold_dataset, open_dataset
+from ocrsearch.spaces.feasibility import over_limit, scaled_widths
+from ocrsearch.studies.ownership import check_folder
+from ocrsearch.training.records import (
+    BEST,
+    LAST,
+    WORST,
+    fold_folder,
+    lacks_folds,
+)
+from ocrsearch.tuning.engines.events import (
+    Answer,
+    EpochDone,
+    Event,
+    Job,
+    Machine,
+    TrialDone,
+    TrialFailed,
+    WorkerReady,
+    WorkerRefused,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from ocrsearch.training.pretrained import StartWeights
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker needs to know before its first job.
+
+    Attributes:
+        data_folder: written by ``save_dataset`` before the first job is given.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    data_folder: Path
+    device: str
+
+
+class Channel(Protocol):
+    """A way to the coordinator: events go there, jobs and answers come back."""
+
+    def send(self, event: Any, /) -> None:
+        """Tell the coordinator."""
+
+    def recv(self) -> Any:
+        """Wait for what it says."""
+
+
+def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
+    """Serve the coordinator at the other end of a channel until it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, ConnectionError):  # the coordinator is gone
+        serve(channel, setup, lambda: open_dataset(setup.data_folder))
+
+
+def serve(channel: Channel, setup: WorkerSetup, open_data: Callable[[], Dataset]) -> None:
+    """Say what this worker runs on, then train what it is given, until the channel ends.
+
+    Args:
+        channel: to the coordinator.
+        setup: how to start.
+        open_data: called when the first job has come.
+    """
+    try:
+        device, machine = _start(setup)
+        channel.send(WorkerReady(machine))
+        job: Job = channel.recv()
+        check_folder(setup.data_folder, "of this search", job.study_id)
+        dataset = open_data()
+        start = _start_weights(job.start)
+    except Exception as error:
+        reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
+        channel.send(WorkerRefused(reason))
+        return
+    while True:
+        result = train_job(job, dataset, device, lambda event: _ask(channel, event), start)
+        channel.send(result)
+        job = channel.recv()
+
+
+def train_job(
+    job: Job,
+    dataset: Dataset,
+    device: torch.device,
+    report: Callable[[EpochDone], Answer],
+    start: StartWeights | None = None,
+) -> TrialDone | TrialFailed | WorkerRefused:
+    """Train a configuration, continuing from its checkpoint.
+
+    Args:
+        job: what to train and where to save it.
+        dataset: what to train on.
+        device: where to compute.
+        report: called after each epoch but the last; its answer is whether to go on, and how long.
+        start: a model whose weights are kept, as far as they fit.
+
+    Returns:
+        How it ended. A disk that cannot be written is nobody's configuration's fault and
+        comes back as WorkerRefused.
+    """
+    try:
+        latency_ms = _latency(job, dataset, device)
+        if reason := _too_slow(job, latency_ms):
+            return TrialFailed(job.number, "latency", reason, "", latency_ms)
+        return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
+    except CheckpointError as error:
+        return TrialFailed(job.number, "crash", str(error), traceback.format_exc())
+    except TrainingError as error:  # files of another training, which must not be overwritten
+        return WorkerRefused(str(error))
+    except DivergedError as error:
+        return TrialFailed(job.number, "diverged", str(error), "")
+    except ConnectionError:
+        raise  # nobody is left to be told
+    except Exception as error:
+        if is_out_of_memory(error):
+            return TrialFailed(job.number, "memory", _one_line(error), "")
+        if isinstance(error, OSError):
+            return WorkerRefused(f"{job.folder}: cannot save the checkpoint: {_one_line(error)}")
+        return TrialFailed(job.number, "crash", _one_line(error), traceback.format_exc())
+
+
+def _train(
+    job: Job,
+    dataset: Dataset,
+    device: torch.device,
+    report: Callable[[EpochDone], Answer],
+    start: StartWeights | None,
+) -> TrialDone:
+    from ocrsearch.training.session import draw_worst, train_folds
+    from ocrsearch.training.trainer import Trainer
+
+    precision: Any = job.precision
+
+    def build(fold: int) -> Trainer:
+        own, seed = fold_dataset(dataset, job.n_folds, fold), (job.seed + fold - 1) % 2**31
+        return Trainer(job.config, own, seed, device, precision, start)
+
+    for trainer, epochs in train_folds(build, job.n_folds, job.folder, job.study_id):
+        finished = trainer.finished and not lacks_folds(epochs)
+        if finished:
+            break
+        answer = report(EpochDone(job.number, epochs))
+        if not answer.go_on:
+            break
+        if answer.n_left is not None:
+            trainer.end_within(answer.n_left)
+    if finished:
+        val = fold_dataset(dataset, job.n_folds, job.n_folds).splits["val"]
+        best = fold_folder(job.folder, job.n_folds) / BEST
+        draw_worst(trainer, val, best, job.folder / WORST)
+    transfer = trainer.transfer.record() if trainer.transfer else None
+    return TrialDone(job.number, epochs, trainer.n_parameters, transfer)
+
+
+def _latency(job: Job, dataset: Dataset, device: torch.device) -> float:
+    """Return what a network takes for the picture and the label of median length."""
+    if job.latency_ms is not None:
+        return job.latency_ms
+    from ocrsearch.training.device import measure_latency
+
+    train = dataset.splits["train"]
+    widths = sorted(scaled_widths(job.config, train.images))
+    lengths = sorted(map(len, train.texts))
+    width, length = widths[len(widths) // 2], lengths[len(lengths) // 2]
+    return measure_latency(job.config, len(dataset.charset), width, length, device)
+
+
+def _too_slow(job: Job, latency_ms: float) -> str | None:
+    """Return why a network is too slow; what has been trained before is not refused any more."""
+    limit = job.max_latency_ms
+    if limit is None or latency_ms <= limit or (job.folder / LAST).exists():
+        return None
+    return over_limit("latency_ms", latency_ms, limit)
+
+
+def _start_weights(path: Path | None) -> StartWeights | None:
+    if path is None:
+        return None
+    from ocrsearch.training.pretrained import read_start_weights
+
+    return read_start_weights(path)
+
+
+def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
+    import cv2
+    import torch
+
+    from ocrsearch.training.device import (
+        faster_precision,
+        free_memory_mb,
+        installed_versions,
+        select_device,
+    )
+
+    torch.set_num_threads(1)  # more wait for each other as soon as anything else runs
+    cv2.setNumThreads(0)
+    device = select_device(setup.device)
+    free_mb = free_memory_mb(device)  # before anything is on it
+    precision = faster_precision(device)
+    return device, Machine(device.type, precision, installed_versions(device), free_mb)
+
+
+def _ask(channel: Channel, event: Event) -> Answer:
+    channel.send(event)
+    return Answer(*channel.recv())
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the coordinator dies: its successor continues our configuration."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

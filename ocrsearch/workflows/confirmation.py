@@ -1,0 +1,273 @@
+"""Confirmation: the best configurations of a study, trained again in full on fresh seeds.
+
+The value of the best trial is an optimist's: of many, it was also the luckiest. Here the mean over
+fresh seeds chooses, and the test split is read once, by the model that is handed over.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ocrsearch.core.config import Config
+from ocrsearch.core.errors import StudyError
+from ocrsearch.core.files import (
+    read_text_file,
+    remove_leftovers,
+    write_text_file,
+)
+from ocrsearch.core.machine import n_cores
+from ocrsearch.data.dataset import LabelledImages
+from ocrsearch.data.prepared import save_dataset
+from ocrsearch.inference.bundle import Bundle
+from ocrsearch.inference.predictor import Predictor
+from ocrsearch.studies.database import study_folder
+from ocrsearch.studies.facts import study_facts
+from ocrsearch.studies.results import (
+    BestTrial,
+    best_trials,
+    load_study,
+)
+from ocrsearch.studies.study import study_lock
+from ocrsearch.training.records import (
+    BEST,
+    START,
+    Epochs,
+    remove_checkpoints,
+    remove_folder,
+    training_result,
+)
+from ocrsearch.tuning.engines.events import (
+    Answer,
+    EpochDone,
+    Job,
+    TrialDone,
+    TrialFailed,
+    WorkerRefused,
+)
+from ocrsearch.tuning.engines.local import LocalEngine
+from ocrsearch.tuning.engines.worker import WorkerSetup
+from ocrsearch.workflows.trial_models import (
+    UNMOVED,
+    DataPlace,
+    bundle_trial,
+    load_study_data,
+    read_trial_weights,
+)
+
+N_CONFIRMED = 3
+"""So many of the best configurations are trained again."""
+
+POLL_SECONDS = 1.0
+RESULT = "result.json"
+TEST = "test.json"
+
+Observer = Callable[[str], None]
+"""Told a line about each training that ends."""
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A configuration, trained again.
+
+    Attributes:
+        trial: number of the trial.
+        value: its validation CER in the study.
+        cers: validation CER of each fresh seed.
+    """
+
+    trial: int
+    value: float
+    cers: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Mean validation CER over the seeds."""
+        return statistics.fmean(self.cers)
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What came of a confirmation.
+
+    Attributes:
+        study: its name.
+        configurations: all that were trained again, the chosen one first.
+        bundle: the chosen configuration's model, of the seed that is best on validation.
+        test: ``n`` and the rates of that model on the test split, with ``_low`` and ``_high``;
+            None if there is no test split.
+    """
+
+    study: str
+    configurations: list[Confirmed]
+    bundle: Bundle
+    test: dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training on one seed."""
+
+    best: BestTrial
+    config: Config
+    job: Job
+
+
+def confirm(
+    storage_url: str,
+    name: str | None,
+    n_seeds: int,
+    limits: Mapping[str, float] | None = None,
+    observer: Observer | None = None,
+    place: DataPlace = UNMOVED,
+) -> Confirmation:
+    """Train the best configurations again on fresh seeds and choose by the mean.
+
+    What is trained lies in the folder of the study: the same call again goes on from there.
+
+    Args:
+        storage_url: of the study database.
+        name: of the study; None for the latest.
+        n_seeds: trainings of each configuration.
+        limits: the most that a metric may be, see ``best_trial``.
+        observer: told of each training that ends.
+        place: where the data of the study is, if it was moved.
+
+    Raises:
+        OcrSearchError: no such study, other data than that of the study, or trainings broke off.
+    """
+    observer = observer or _silent
+    study = load_study(storage_url, name)
+    name, facts = study.study_name, study_facts(study)
+    folder = study_folder(storage_url, name)
+    found = best_trials(study, folder, limits or {}, N_CONFIRMED)
+    with study_lock(folder, name):
+        remove_leftovers(folder)
+        dataset = load_study_data(name, facts, place)
+        own = (folder / "confirm").resolve()
+        runs = [run for best in found for run in _runs(best, n_seeds, facts, own)]
+        if not all(map(_result, runs)):
+            save_dataset(dataset, own / "data")
+            _train(runs, WorkerSetup(own / "data", "auto"), observer)
+            remove_folder(own / "data")
+        confirmed = sorted((_confirmed(best, runs) for best in found), key=lambda c: c.mean)
+        chosen = min((run for run in runs if run.best.trial == confirmed[0].trial), key=_cer)
+        bundle = _bundle(chosen, facts)
+        test = _test_once(bundle, dataset.splits["test"], chosen.job.folder / TEST)
+    return Confirmation(name, confirmed, bundle, test)
+
+
+def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> list[_Run]:
+    """Return the trainings of a configuration; no trial of the study has such a seed."""
+    config = read_trial_weights(best, facts).config
+    start = place.parent / START if facts.get("init") else None
+    runs = []
+    for i in range(n_seeds):
+        seed = (facts["seed"] + 1_000_003 * (i + 1) + best.trial) % 2**31
+        folder = place / f"trial-{best.trial:05d}-seed-{i}"
+        precision = best.metrics.get("precision", "fp32")
+        number, study_id = 1000 * best.trial + i, facts.get("id") or ""
+        n_folds = facts.get("folds", 1)
+        job = Job(number, config, seed, folder, precision, None, None, study_id, n_folds, start)
+        runs.append(_Run(best, config, job))
+    return runs
+
+
+def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
+    waiting = [run for run in runs if not _result(run)]
+    running: dict[int, _Run] = {}
+    engine = LocalEngine(min(n_cores(), len(waiting)), setup)
+    try:
+        while waiting or running:
+            while engine.n_idle and waiting:
+                run = waiting.pop(0)
+                running[run.job.number] = run
+                engine.submit(run.job)
+            for event in engine.poll(POLL_SECONDS):
+                if isinstance(event, EpochDone):
+                    engine.answer(event.number, Answer(go_on=True))
+                elif isinstance(event, TrialDone):
+                    _save(running.pop(event.number), event, observer)
+                elif isinstance(event, TrialFailed | WorkerRefused):
+                    raise StudyError(
+                        f"a training broke off: {event.reason}; the same again goes on"
+                    )
+    finally:
+        engine.close()
+
+
+def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
+    result = {**training_result(event.epochs, event.n_parameters), "epochs": event.epochs}
+    file = run.job.folder / RESULT
+    write_text_file(file, json.dumps({**result, "latency_ms": event.latency_ms}))
+    remove_checkpoints(run.job.folder)
+    cer, exact = result["cer"], result["exact"]
+    seconds = result["seconds"]
+    observer(
+        f"trial {run.best.trial}, seed {run.job.seed}: CER {cer:.4f}, exact {exact:.3f} "
+        f"({seconds:.0f} s; in the study CER {run.best.value:.4f})"
+    )
+
+
+def _result(run: _Run) -> dict[str, Any]:
+    """Return what came of a training; empty if it is not finished, or its file is damaged."""
+    return _read_json(run.job.folder / RESULT, "epochs") or {}
+
+
+def _read_json(file: Path, needed: str) -> dict[str, Any] | None:
+    """Return an object of which a key is needed; None if the file is missing or damaged."""
+    try:
+        content = json.loads(read_text_file(file, str(file), StudyError))
+    except (StudyError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and needed in content else None
+
+
+def _cer(run: _Run) -> tuple[float, float]:
+    result = _result(run)
+    return result["cer"], result["val_loss"]
+
+
+def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
+    cers = [_cer(run)[0] for run in runs if run.best.trial == best.trial]
+    return Confirmed(best.trial, best.value, tuple(cers))
+
+
+def _bundle(run: _Run, facts: dict[str, Any]) -> Bundle:
+    result = _result(run)
+    epochs: Epochs = result.pop("epochs")
+    metrics = {**run.best.metrics, **result, "seed": run.job.seed}
+    trained = BestTrial(
+        run.best.study,
+        run.best.trial,
+        "finished",
+        result["cer"],
+        run.best.params,
+        {key: value for key, value in metrics.items() if value is not None},
+        epochs,
+        run.job.folder / BEST,
+    )
+    return bundle_trial(trained, facts)
+
+
+def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, float] | None:
+    """Read the test split with a model, or return what it gave when that was done before."""
+    if not len(test):
+        return None
+    if known := _read_json(file, "n"):
+        return known
+    evaluation = Predictor(bundle).evaluate(test)
+    rates: dict[str, float] = {"n": evaluation.metrics.n}
+    for name, (low, high) in evaluation.intervals.items():
+        rates[name] = asdict(evaluation.metrics)[name]
+        rates[f"{name}_low"], rates[f"{name}_high"] = low, high
+    write_text_file(file, json.dumps(rates))
+    return rates
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""

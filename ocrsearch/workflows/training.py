@@ -1,0 +1,384 @@
+"""One configuration, from labelled images to a model file.
+
+Epochs as scalars in TensorBoard's logs.
+
+One configuration, from labelled pictures to a model file: what ``train`` does.
+
+Beside MODEL the folder MODEL.training/ holds the checkpoints of the last and the best epoch and
+a record of what is trained. The same call again goes on from there, or writes MODEL again if
+the training is finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import torch
+from filelock import FileLock, Timeout
+from pydantic import BeforeValidator, SkipValidation
+
+from ocrsearch.core.config import Config, flatten
+from ocrsearch.core.errors import OptionError, TrainingError
+from ocrsearch.core.explain import checked_values
+from ocrsearch.core.files import remove_leftovers, write_text_file
+from ocrsearch.core.machine import is_out_of_memory
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.options import DataOptions
+from ocrsearch.data.prepared import left_out_line, write_left_out
+from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
+from ocrsearch.spaces.feasibility import check_feasible
+from ocrsearch.spaces.reading import load_space
+from ocrsearch.training.device import (
+    Precision,
+    faster_precision,
+    installed_versions,
+    select_device,
+    training_threads,
+)
+from ocrsearch.training.inherited import inherited_options
+from ocrsearch.training.model_file import read_recogniser
+from ocrsearch.training.pretrained import StartWeights, check_something_kept, read_start_weights
+from ocrsearch.training.records import BEST, LAST, LEFT_OUT, Epochs, training_result
+from ocrsearch.training.session import train_epochs
+from ocrsearch.training.start_models import start_path
+from ocrsearch.training.trainer import Trainer
+from ocrsearch.tuning.options import DeviceName, Seed
+
+SCALARS = {
+    "loss/train": "train_loss",
+    "loss/val": "val_loss",
+    "val/cer": "cer",
+    "val/exact": "exact",
+    "learning_rate": "learning_rate",
+}
+
+
+class TensorBoardLog:
+    """Writes each epoch once; a training that goes on replaces what an earlier run has written."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a log in a folder, which is made if it is missing.
+
+        Raises:
+            OptionError: TensorBoard is not installed, or the folder cannot be made.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise OptionError(
+                "TensorBoard is not installed; pip install 'ocrsearch[tensorboard]'", "tensorboard"
+            ) from None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"{folder}: {error.strerror or error}", "tensorboard") from None
+        # a writer takes back what is in the folder: none before there is something to write
+        self._open: Callable[[], SummaryWriter] = partial(SummaryWriter, str(folder), purge_step=1)
+        self._writer: SummaryWriter | None = None
+        self._n_written = 0
+
+    def write(self, epochs: Epochs) -> None:
+        """Write the records that are not written yet."""
+        self._writer = self._writer or self._open()
+        for record in epochs[self._n_written :]:
+            for tag, key in SCALARS.items():
+                self._writer.add_scalar(tag, record[key], record["epoch"])
+        self._n_written = len(epochs)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """End the log."""
+        if self._writer:
+            self._writer.close()
+
+
+RECORD = "training.json"
+"""What is trained in the folder and, once it is finished, what came of it."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How a configuration is trained; what is trained is in the configuration.
+
+    Attributes:
+        init: model file whose weights are kept, as far as they fit.
+        seed: random seed for the initial weights and the data order.
+        device: "auto", "cpu" or "cuda".
+        tensorboard: folder for TensorBoard's logs.
+        data: how to read and split the data, as in ``SearchOptions``.
+        split_as: another model, which was perhaps trained on the same data.
+
+    Raises:
+        OptionError: a value of another type, or out of its range.
+    """
+
+    init: Annotated[Path | None, BeforeValidator(start_path)] = None
+    seed: Seed = 0
+    device: DeviceName = "auto"
+    tensorboard: Path | None = None
+    data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None
+    split_as: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a training.
+
+    Attributes:
+        bundle: the model of the best epoch, as written.
+        n_bad: samples that were left out.
+    """
+
+    bundle: Bundle
+    n_bad: int
+
+
+class Observer:
+    """Told how a training gets on; this one shows nothing."""
+
+    def reading(self, n_read: int, n: int) -> None:
+        """So many pictures are read."""
+
+    def note(self, line: str) -> None:
+        """Something is to be said."""
+
+    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
+        """These epochs of so many are trained and saved."""
+
+
+def training_folder(export: Path) -> Path:
+    """Return where the checkpoints of a model's training are."""
+    return export.with_name(f"{export.name}.training")
+
+
+def load_config(path: Path) -> tuple[Config, Path | None]:
+    """Read one configuration, and the model that it says to start from.
+
+    Args:
+        path: a model file, or a YAML or JSON file in the shape of a configuration: a space in
+            which nothing is searched.
+
+    Raises:
+        OcrSearchError: not such a file, or not one configuration.
+    """
+    if path.suffix == ".pt":
+        return load_bundle(path).config, None
+    space = load_space(path)
+    if space.parameters:
+        first = space.parameters[0]
+        raise TrainingError(
+            f"{path}: {first.path}: can be {first.distribution.describe()}; 'ocrsearch train' "
+            "takes one value for each key, 'ocrsearch run' searches"
+        )
+    return space.resolve({}), space.init
+
+
+def train(
+    config: Config,
+    data: str,
+    export: Path,
+    options: TrainOptions | None = None,
+    observer: Observer | None = None,
+) -> TrainResult:
+    """Train a configuration on labelled pictures and write its model.
+
+    Args:
+        config: what to train.
+        data: see ``read_samples``.
+        export: the model file to write.
+        options: how to train.
+        observer: told of each epoch.
+
+    Raises:
+        OcrSearchError: the data, the weights to start from or an option is wrong, the loss
+            diverged, or another training was begun in the folder.
+    """
+    options, observer = options or TrainOptions(), observer or Observer()
+    _check_export(export)
+    data_options = inherited_options(data, options.data, options.init, options.split_as)
+    device = select_device(options.device)
+    start = read_start_weights(options.init) if options.init else None
+    log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
+    folder = training_folder(export)
+    with _lock(folder):
+        remove_leftovers(folder)
+        dataset = load_dataset(data, data_options, observer.reading)
+        unfit = check_feasible(config, dataset.splits["train"], data_options.max_bad)
+        dataset = replace(dataset, bad=[*dataset.bad, *unfit])
+        record = _open_record(folder, _facts(config, dataset, options.seed, start), device)
+        if left_out := write_left_out(dataset, folder / LEFT_OUT):
+            observer.note(left_out_line(dataset, left_out))
+        if "epochs" in record:
+            observer.note(f"{folder}: finished before; remove it to train anew")
+        else:
+            with training_threads():
+                precision = record["precision"]
+                trainer = _trainer(config, dataset, options.seed, device, precision, start)
+                observer.note(_introduction(trainer, start, folder))
+                record |= _run(trainer, folder, log, observer)
+            _write_record(record, folder)
+        bundle = _bundle(folder, record, dataset, data_options)
+        save_bundle(bundle, export)
+        (folder / LAST).unlink(missing_ok=True)
+    return TrainResult(bundle, len(dataset.bad))
+
+
+def _check_export(export: Path) -> None:
+    """Refuse before the training what could not be written after it."""
+    if export.is_dir():
+        raise TrainingError(f"--export {export}: is a folder; give the name of a file, model.pt")
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the folder for one training; the system gives it free when the process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be made ({error.strerror or error})") from None
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(
+            f"{folder}: another 'ocrsearch train' is at work there; wait for it, "
+            "or give --export another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _facts(
+    config: Config, dataset: Dataset, seed: int, start: StartWeights | None
+) -> dict[str, Any]:
+    """Return what must be the same for a training to go on."""
+    return {
+        "config": config.model_dump(mode="json"),
+        "data": dataset.fingerprint,
+        "seed": seed,
+        "init": start.digest if start else None,
+    }
+
+
+def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return the folder's record, if it is about the same, or begin one.
+
+    Raises:
+        TrainingError: an unfinished training of something else is in the folder.
+    """
+    record = _read_record(folder)
+    if record and record["facts"] == facts:
+        return record
+    if record and "epochs" not in record and (folder / LAST).exists():
+        before, now = flatten(record["facts"]), flatten(facts)
+        differ = [key for key in before | now if before.get(key) != now.get(key)]
+        changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
+        raise TrainingError(
+            f"{folder}: an unfinished training of something else is there ({changes}); go on with "
+            "what it began with, remove the folder, or give --export another name"
+        )
+    for name in (LAST, BEST):
+        (folder / name).unlink(missing_ok=True)
+    record = {"facts": facts, "precision": faster_precision(device)}
+    record["versions"] = installed_versions(device)
+    _write_record(record, folder)
+    return record
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        facts = record["facts"]
+        flatten(facts)
+        facts["config"] = Config.model_validate(facts["config"]).model_dump(mode="json")
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # any part may be of any kind
+        raise TrainingError(
+            f"{folder / RECORD}: damaged ({type(error).__name__}); remove {folder} to train anew"
+        ) from None
+    return record
+
+
+def _write_record(record: dict[str, Any], folder: Path) -> None:
+    write_text_file(folder / RECORD, json.dumps(record, indent=1))
+
+
+def _trainer(
+    config: Config,
+    dataset: Dataset,
+    seed: int,
+    device: torch.device,
+    precision: Precision,
+    start: StartWeights | None,
+) -> Trainer:
+    cv2.setNumThreads(0)  # pictures of lines are too small to share one out
+    trainer = Trainer(config, dataset, seed, device, precision, start)
+    if start and trainer.transfer:
+        check_something_kept(trainer.transfer, start, config)
+    return trainer
+
+
+def _introduction(trainer: Trainer, start: StartWeights | None, folder: Path) -> str:
+    lines = [f"{trainer.n_parameters:,} weights on {trainer.device.type}; checkpoints in {folder}"]
+    if start and trainer.transfer:
+        lines.append(f"starts from {start.name}: {trainer.transfer.describe()}")
+    return "\n".join(lines)
+
+
+def _run(
+    trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: Observer
+) -> dict[str, Any]:
+    """Train to the end; return what the record says of it."""
+    epochs: Epochs = []
+    try:
+        for epochs in train_epochs(trainer, folder):
+            observer.epochs_done(epochs, trainer.schedule.end)
+            if log:
+                log.write(epochs)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"{trainer.device}: too little memory; a smaller training.batch_size needs less"
+        ) from None
+    finally:
+        if log:
+            log.close()
+    transfer = trainer.transfer.record() if trainer.transfer else None
+    return {"epochs": epochs, "n_parameters": trainer.n_parameters, "transfer": transfer}
+
+
+def _bundle(
+    folder: Path, record: dict[str, Any], dataset: Dataset, data_options: DataOptions
+) -> Bundle:
+    facts = record["facts"]
+    best = read_recogniser(folder / BEST)
+    metrics = {**training_result(record["epochs"], record["n_parameters"]), "seed": facts["seed"]}
+    provenance = {
+        "study": None,
+        "trial": None,
+        "seed": facts["seed"],
+        "data": dataset.spec,
+        "data_fingerprint": dataset.fingerprint,
+        "data_options": data_options.to_dict(),
+        "versions": record["versions"],
+        "params": {},
+        "epochs": record["epochs"],
+        "init": facts["init"],
+        "transfer": record["transfer"],
+    }
+    return Bundle(best.config, best.charset, best.weights, metrics, provenance)

@@ -1,0 +1,387 @@
+"""Models of trials: exported, trained again on more images, or combined in an ensemble.
+
+Weights of a trial as the search left them, compared with the trial that they should be of.
+
+The data of a study, read again.
+
+Refit: the network of a trial, trained again on training and validation images together.
+
+There is no validation split then: the schedule is followed to its end, the last epoch counts, and
+the error rates of the model are those that the trial had before.
+
+Ensembles: the best networks of a study in one model, which read together.
+
+Networks that were trained apart err apart (Hansen and Salamon, 1990, IEEE TPAMI 12(10)), and a
+search has trained several already: together they mostly read better than the best of them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from ocrsearch.core.config import Config, flatten
+from ocrsearch.core.errors import BundleError, DataError, SpaceError, StudyError
+from ocrsearch.core.files import remove_leftovers
+from ocrsearch.data.checks import Progress
+from ocrsearch.data.dataset import Dataset, load_dataset
+from ocrsearch.data.options import DATA_PLACE, DataOptions, absolute_spec
+from ocrsearch.data.prepared import without_validation
+from ocrsearch.evaluation.metrics import Metrics
+from ocrsearch.inference.bundle import ADDED, LIMITS, Bundle
+from ocrsearch.inference.predictor import Predictor
+from ocrsearch.spaces.reading import rebuild_space
+from ocrsearch.spaces.space import Space
+from ocrsearch.studies.database import study_folder
+from ocrsearch.studies.facts import study_facts
+from ocrsearch.studies.results import BestTrial, best_trials, load_study
+from ocrsearch.studies.study import study_lock
+from ocrsearch.training.device import select_device, training_threads
+from ocrsearch.training.model_file import (
+    OtherNetworkError,
+    Recogniser,
+    read_recogniser,
+)
+from ocrsearch.training.pretrained import read_start_weights
+from ocrsearch.training.records import BEST, START, trial_folder
+from ocrsearch.training.session import train_epochs
+from ocrsearch.training.trainer import Trainer
+from ocrsearch.workflows.training import Observer
+
+
+def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
+    """Return the checked weights of a trial.
+
+    Args:
+        best: the trial.
+        facts: facts of its study, as stored.
+
+    Raises:
+        BundleError: the weights are missing or damaged, or they belong to another trial.
+    """
+    whose = f"{best.weights}: the weights of trial {best.trial} of study {best.study!r}"
+    if not best.weights.exists():
+        raise BundleError(f"{whose} are missing; choose another trial")
+    if not best.weights.is_file():
+        raise BundleError(f"{whose} cannot be read (not a file); choose another trial")
+    try:
+        trained = read_recogniser(best.weights)
+    except OtherNetworkError:
+        raise BundleError(
+            f"{whose} do not fit this program's network; use the ocrsearch that searched, or "
+            "search again under a new --study"
+        ) from None
+    except BundleError as error:
+        reason = str(error).removeprefix(f"{best.weights}: ")
+        raise BundleError(f"{whose} cannot be read ({reason}); choose another trial") from None
+    if trained.study not in ("", facts.get("id")):
+        raise BundleError(
+            f"{best.weights}: belongs to another study, not to {best.study!r}; restore the folder "
+            "that belongs to the database, or choose another trial"
+        )
+    if difference := _difference(trained.config, best, facts):
+        raise BundleError(
+            f"{best.weights}: belongs to another configuration than trial {best.trial} of study "
+            f"{best.study!r} ({difference}); restore the folder that belongs to the database, or "
+            "choose another trial"
+        )
+    return trained
+
+
+def _difference(config: Config, best: BestTrial, facts: Mapping[str, Any]) -> str:
+    """Return where a configuration differs from that of a trial, empty if nowhere.
+
+    The batch size may differ: it is halved where there was too little memory.
+    """
+    try:
+        space: Space = rebuild_space(facts["space"], str(facts["space_name"]))
+        expected = space.resolve(best.params)
+    except (SpaceError, ValueError):  # of an older program
+        return ""
+    before, after = flatten(expected.model_dump()), flatten(config.model_dump())
+    paths = sorted((before.keys() | after.keys()) - {"training.batch_size"})
+    differ = [path for path in paths if before.get(path) != after.get(path)]
+    return f"{differ[0]} is {after.get(differ[0])}, not {before.get(differ[0])}" if differ else ""
+
+
+@dataclass(frozen=True)
+class DataPlace:
+    """Where the data of a study is now, if it was moved; None for what was not.
+
+    Attributes:
+        spec: specification of the data.
+        splits: file of splits.
+        add: specification of the images that were added.
+    """
+
+    spec: str | None = None
+    splits: str | None = None
+    add: str | None = None
+
+    def options(self, facts: Mapping[str, Any]) -> DataOptions:
+        """Return how a study reads its data, with the paths as they are now."""
+        options = DataOptions.from_dict(facts.get("data_options", {}))
+        if self.splits is not None:
+            options = replace(options, splits=self.splits)
+        return options if self.add is None else replace(options, add=self.add)
+
+    def specs(self, facts: Mapping[str, Any]) -> list[str]:
+        """Return where to look for the data: where the user says, or where it was."""
+        if self.spec is not None:
+            return [self.spec]
+        typed: str = facts["data_spec"]
+        place: str = facts.get(DATA_PLACE, typed)
+        return [typed] if absolute_spec(typed) == place else [place, typed]
+
+
+UNMOVED = DataPlace()
+
+
+def load_study_data(name: str, facts: Mapping[str, Any], place: DataPlace = UNMOVED) -> Dataset:
+    """Read the data that a study began with.
+
+    Args:
+        name: name of the study.
+        facts: facts of the study, as stored.
+        place: where the data is now.
+
+    Raises:
+        OcrSearchError: it cannot be read, or is other data.
+    """
+    *others, last = place.specs(facts)
+    for spec in others:
+        with suppress(DataError, StudyError):
+            return _load(name, facts, spec, place)
+    try:
+        return _load(name, facts, last, place)
+    except (DataError, StudyError) as error:
+        if place != UNMOVED:
+            raise
+        raise type(error)(f"{error}; if the images were moved, give --data") from None
+
+
+def _load(name: str, facts: Mapping[str, Any], spec: str, place: DataPlace) -> Dataset:
+    dataset = load_dataset(spec, place.options(facts))
+    if dataset.fingerprint != facts["data_fingerprint"]:
+        raise StudyError(
+            f"study {name!r}: {spec} is not the data that it began with "
+            f"(fingerprint {facts['data_fingerprint']}, now {dataset.fingerprint})"
+        )
+    return dataset
+
+
+def refit(
+    storage_url: str,
+    best: BestTrial,
+    place: DataPlace = UNMOVED,
+    observer: Observer | None = None,
+) -> Bundle:
+    """Train the configuration of a trial on training and validation images, and return its model.
+
+    The checkpoints are in the folder of the study: the same call again resumes the training, or
+    returns the finished model.
+
+    Args:
+        storage_url: URL of the study database.
+        best: trial whose configuration is trained.
+        place: where the data of the study is now.
+        observer: told of each epoch.
+
+    Raises:
+        OcrSearchError: other data than the study's, nothing to refit on, or the loss diverged.
+    """
+    observer = observer or Observer()
+    facts = study_facts(load_study(storage_url, best.study))
+    folder = study_folder(storage_url, best.study)
+    with study_lock(folder, best.study), training_threads():
+        remove_leftovers(folder)
+        dataset = load_study_data(best.study, facts, place)
+        if dataset.fresh is not None and not dataset.splits["train"].n_added:
+            raise StudyError(
+                f"study {best.study!r}: its data draws new images in each epoch, which a refit "
+                "adds nothing to; leave it out"
+            )
+        dataset = without_validation(dataset)
+        config = read_trial_weights(best, facts).config
+        seed = int(best.metrics.get("seed", facts["seed"]))
+        start = read_start_weights(folder / START) if facts.get("init") else None
+        cv2.setNumThreads(0)
+        precision = best.metrics.get("precision", "fp32")
+        trainer = Trainer(config, dataset, seed, select_device("auto"), precision, start)
+        own = trial_folder(folder / "refit", best.trial)
+        n_images = len(dataset.splits["train"])
+        observer.note(f"trial {best.trial}: refit on {n_images} images; checkpoints in {own}")
+        for epochs in train_epochs(trainer, own, facts.get("id") or ""):
+            observer.epochs_done(epochs, trainer.schedule.end)
+    trained = read_recogniser(own / BEST)
+    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    provenance = provenance_of(best, facts)
+    of = provenance.get("metrics_of", "the validation split")
+    seen = {"splits_seen": ["train", "val"], "metrics_of": f"{of}, before the refit"}
+    provenance |= {**seen, "refit": {"n": n_images, "epochs": trainer.schedule.end}}
+    return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
+
+
+WORST_RATIO, WORST_MARGIN = 2.0, 0.01
+"""No member's CER is more than so many times that of the best, and so much."""
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks that read together, and what that brings on the validation split.
+
+    Attributes:
+        study: its name.
+        n_asked: networks that were asked for.
+        members: the trials, the best first; perhaps fewer.
+        bundle: the model; its metrics are those of all together.
+        alone: error rates of the best of them.
+        together: error rates of all.
+    """
+
+    study: str
+    n_asked: int
+    members: list[BestTrial]
+    bundle: Bundle
+    alone: Metrics
+    together: Metrics
+
+
+def make_ensemble(
+    storage_url: str,
+    name: str | None,
+    n: int,
+    limits: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+    place: DataPlace = UNMOVED,
+) -> Ensemble:
+    """Join the best networks of a study and read its validation split with them.
+
+    Args:
+        storage_url: of the study database.
+        name: of the study; None for the latest.
+        n: networks, 2 or more; fewer are taken where the limits have no room for more, or where
+            the others are much worse than the best.
+        limits: the most that a metric of all together may be, see ``best_trial``.
+        progress: told how many pictures of the validation split are read.
+        place: where the data of the study is, if it was moved.
+
+    Raises:
+        OcrSearchError: no such study, fewer than two networks, or other data than the study's.
+    """
+    study = load_study(storage_url, name)
+    name, facts = study.study_name, study_facts(study)
+    if facts.get("folds", 1) > 1:
+        raise StudyError(
+            f"study {name!r}: cross-validated on {facts['folds']} folds, and the networks of all "
+            "folds are exported together already; leave out --ensemble"
+        )
+    limits = limits or {}
+    trained = best_trials(study, study_folder(storage_url, name), limits, len(study.trials))
+    found = [trial for trial in trained if trial.weights.exists()]
+    members = choose_members(found, limits, n)
+    if len(members) < 2:
+        raise StudyError(
+            f"study {name!r}: --ensemble needs two networks whose weights are kept, there is "
+            f"{_none_beside(members)}; search for longer, or leave it out"
+        )
+    bundles = [bundle_trial(member, facts) for member in members]
+    validation = load_study_data(name, facts, place).splits["val"]
+    first = Predictor(bundles[0]).evaluate(validation)
+    joined = replace(bundles[0], others=tuple(bundles[1:]))
+    together = Predictor(joined).evaluate(validation, progress)
+    rates = {key: value for key, value in asdict(together.metrics).items() if key != "n"}
+    metrics = {**rates, **_sums(members)}
+    about = [{"trial": member.trial, "cer": member.value} for member in members]
+    provenance = {**joined.provenance, "members": about}
+    bundle = replace(joined, metrics=metrics, provenance=provenance)
+    return Ensemble(name, n, members, bundle, first.metrics, together.metrics)
+
+
+def choose_members(found: list[BestTrial], limits: Mapping[str, float], n: int) -> list[BestTrial]:
+    """Return the best, one after the other, that are good enough and together keep to limits."""
+    members: list[BestTrial] = []
+    for trial in found:
+        worst = WORST_RATIO * found[0].value + WORST_MARGIN
+        sums = _sums([*members, trial])
+        fits = trial.value <= worst and all(sums[key] <= limits[key] for key in limits)
+        if fits and len(members) < n:
+            members.append(trial)
+    return members
+
+
+def _none_beside(members: list[BestTrial]) -> str:
+    if not members:
+        return "none"
+    best = members[0]
+    return (
+        f"none beside trial {best.trial} that is nearly as good (its CER is {best.value:.4f}) and "
+        "keeps to the limits together with it"
+    )
+
+
+def _sums(members: list[BestTrial]) -> dict[str, float]:
+    known = [key for key in ADDED if all(key in m.metrics for m in members)]
+    return {key: sum(m.metrics[key] for m in members) for key in known}
+
+
+def bundle_trial(
+    best: BestTrial, facts: dict[str, Any], limits: Mapping[str, float] | None = None
+) -> Bundle:
+    """Make a bundle of a trial's kept weights; nothing is trained.
+
+    With folds the networks of all folds read together, as far as the limits allow.
+
+    Args:
+        best: the trial.
+        facts: of its study, as stored.
+        limits: the most that a metric of all together may be, beside the constraints of the study.
+
+    Raises:
+        BundleError: the weights are not there any more, or those of an older program's network.
+    """
+    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    n = best.n_folds
+    for name, limit in (*facts.get("constraints", {}).items(), *(limits or {}).items()):
+        value = metrics.get(LIMITS.get(name, name), 0.0)
+        n = min(n, int(limit // value)) if name != "memory_mb" and value else n
+    files = best.all_weights[: max(1, n)]
+    first, *others = (_bundle_fold(best, facts, i, file) for i, file in enumerate(files, start=1))
+    added = {key: len(files) * value for key, value in metrics.items() if key in ADDED}
+    return replace(first, metrics=metrics | added, others=tuple(others))
+
+
+def provenance_of(best: BestTrial, facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a network of a trial came from."""
+    provenance = {
+        "study": best.study,
+        "study_id": facts.get("id"),
+        "trial": best.trial,
+        "seed": best.metrics.get("seed"),
+        "data": facts["data_spec"],
+        "data_fingerprint": facts["data_fingerprint"],
+        "data_options": facts.get("data_options", {}),
+        "versions": best.metrics.get("versions", {}),
+        "params": best.params,
+        "epochs": best.epochs,
+        "init": facts.get("init"),
+        "transfer": best.metrics.get("transfer"),
+    }
+    n_folds = facts.get("folds", 1)
+    if n_folds > 1:
+        of = f"cross-validation on {best.n_folds} of {n_folds} folds"
+        provenance |= {"splits_seen": ["train", "val"], "metrics_of": of}
+    return provenance
+
+
+def _bundle_fold(best: BestTrial, facts: dict[str, Any], fold: int, file: Path) -> Bundle:
+    trained = read_trial_weights(replace(best, weights=file), facts)
+    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    epochs = [record for record in best.epochs if record.get("fold", 1) == fold]
+    provenance = {**provenance_of(best, facts), "epochs": epochs}
+    return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
