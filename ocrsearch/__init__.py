@@ -27,7 +27,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ocrsearch.core.errors import (
+    from ocrsearch.core import (
         BundleError,
         DataError,
         ImageError,
@@ -38,18 +38,11 @@ if TYPE_CHECKING:
         StudyError,
         TrainingError,
     )
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.inference.decoding import DecodingOptions
-    from ocrsearch.inference.predictor import (
-        Prediction,
-        Predictor,
-        load,
-        predict,
-    )
-    from ocrsearch.spaces.suggestion import suggest_space
-    from ocrsearch.tuning.api import SearchResult, search
-    from ocrsearch.tuning.options import SearchOptions
-    from ocrsearch.workflows.study import Study, load_study
+    from ocrsearch.data import DataOptions
+    from ocrsearch.inference import DecodingOptions, Prediction, Predictor, load, predict
+    from ocrsearch.spaces import suggest_space
+    from ocrsearch.tuning import SearchOptions, SearchResult, search
+    from ocrsearch.workflows import Study, load_study
 
     __version__: str
 

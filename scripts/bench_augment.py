@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import typer
 
-from ocrsearch.core.config import AugmentConfig, PreprocessConfig
-from ocrsearch.data.images.augmentation import augment
-from ocrsearch.data.images.lines import preprocess
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.core import AugmentConfig, PreprocessConfig
+from ocrsearch.data import GrayImage
+from ocrsearch.data.images import augment, preprocess
 
 SHAPES = ((32, 128), (40, 500))
 KINDS = [name for name in AugmentConfig.model_fields if name not in ("strength", "join")]

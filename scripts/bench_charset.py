@@ -14,25 +14,11 @@ import numpy as np
 import torch
 import typer
 
-from ocrsearch.core.config import (
-    Config,
-    CrnnConfig,
-    EncoderConfig,
-    ImageConfig,
-    Seq2SeqConfig,
-)
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
-from ocrsearch.data.samples import GrayImage, Split
-from ocrsearch.evaluation.metrics import count_confusions
-from ocrsearch.evaluation.reading import encode_lines
-from ocrsearch.models.decoding.beam import BeamSearch
-from ocrsearch.training.device import faster_precision
-from ocrsearch.training.trainer import Trainer
+from ocrsearch.core import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
+from ocrsearch.data import Charset, Dataset, GrayImage, LabelledImages, PackedImages, Split
+from ocrsearch.evaluation import count_confusions, encode_lines
+from ocrsearch.models.decoding import BeamSearch
+from ocrsearch.training import Trainer, faster_precision
 
 FIRST_CHARACTER = 0x4E00
 """Ideographs: more than 20,000 follow."""

@@ -17,26 +17,24 @@ import numpy as np
 import torch
 import typer
 
-from ocrsearch.core.config import Config, Seq2SeqConfig
-from ocrsearch.core.errors import OcrSearchError, OptionError
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.images.lines import Line, prepare_image
-from ocrsearch.evaluation.reading import encode_lines
-from ocrsearch.inference.bundle import load_bundle
-from ocrsearch.models.architecture import ARCHITECTURES, build_network
-from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.decoding.automata import Fusion, Lexicon
-from ocrsearch.models.decoding.beam import BeamSearch, ctc_beam_search
-from ocrsearch.models.decoding.greedy import (
+from ocrsearch.core import Config, OcrSearchError, OptionError, Seq2SeqConfig
+from ocrsearch.data import Charset, load_dataset
+from ocrsearch.data.images import Line, prepare_image
+from ocrsearch.evaluation import encode_lines
+from ocrsearch.inference import load_bundle
+from ocrsearch.models import ARCHITECTURES, CtcOutput, Encoded, build_network
+from ocrsearch.models.decoding import (
+    BeamSearch,
+    Fusion,
     Hypothesis,
+    LanguageModel,
+    Lexicon,
+    count_ngrams,
+    ctc_beam_search,
     ctc_best_path,
+    seq2seq_beam_search,
     seq2seq_greedy,
 )
-from ocrsearch.models.decoding.language_model import LanguageModel
-from ocrsearch.models.decoding.ngrams import count_ngrams
-from ocrsearch.models.decoding.seq2seq_beam import seq2seq_beam_search
-from ocrsearch.models.encoder import Encoded
 
 FIRST_SYMBOL = 0x3B1
 TEXT_LENGTH = 40

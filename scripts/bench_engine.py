@@ -14,25 +14,11 @@ import optuna
 import typer
 from optuna.trial import TrialState
 
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.spaces.reading import load_space, parse_space
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.artifacts import open_artifacts
-from ocrsearch.studies.database import open_storage
-from ocrsearch.studies.facts import StudyFacts
-from ocrsearch.studies.study import open_study
-from ocrsearch.tuning.api import search
-from ocrsearch.tuning.options import SearchOptions
-from ocrsearch.tuning.coordinator import Coordinator
-from ocrsearch.tuning.engines.events import (
-    Answer,
-    EpochDone,
-    Event,
-    Job,
-    Machine,
-    TrialDone,
-)
-from ocrsearch.tuning.status import Limits, Status
+from ocrsearch.data import LabelledImages, PackedImages
+from ocrsearch.spaces import Space, load_space, parse_space
+from ocrsearch.studies import StudyFacts, open_artifacts, open_storage, open_study
+from ocrsearch.tuning import Coordinator, Limits, SearchOptions, Status, search
+from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 SpaceFile = Annotated[Path, typer.Option(help="Search space.")]

@@ -26,18 +26,11 @@ from typing import Annotated, Any
 import cv2
 import typer
 
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    load_dataset,
-)
-from ocrsearch.data.options import data_name
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.facts import default_study_name, stored_space, study_facts
-from ocrsearch.studies.results import load_study
-from ocrsearch.studies.study import PAUSED
-from ocrsearch.tuning.options import parse_duration
+from ocrsearch.core import OcrSearchError
+from ocrsearch.data import Dataset, LabelledImages, data_name, load_dataset
+from ocrsearch.spaces import Space
+from ocrsearch.studies import PAUSED, default_study_name, load_study, stored_space, study_facts
+from ocrsearch.tuning import parse_duration
 
 READS_CER = 0.5
 """Validation CER below which a configuration reads."""

@@ -18,10 +18,10 @@ import cv2
 import typer
 from bench_training import CONFIG
 
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.images.lines import scaled_lines
-from ocrsearch.models.layers import conv_channels, pool_sizes
+from ocrsearch.core import OcrSearchError
+from ocrsearch.data import load_dataset
+from ocrsearch.data.images import scaled_lines
+from ocrsearch.models import conv_channels, pool_sizes
 
 
 def main(

@@ -20,19 +20,11 @@ import typer
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.images.documents import PDF_DPI, read_pages
-from ocrsearch.data.pages.layout import (
-    MARGIN,
-    Box,
-    FoundLine,
-    find_lines,
-)
-from ocrsearch.data.synthesis.digits import RECIPE
-from ocrsearch.data.synthesis.recipe import Counts, TextRecipe
-from ocrsearch.data.synthesis.sources import open_synthesizer
-from ocrsearch.data.synthesis.synthesizer import Artist
-from ocrsearch.inference.predictor import Predictor, load
+from ocrsearch.core import OcrSearchError
+from ocrsearch.data.images import PDF_DPI, read_pages
+from ocrsearch.data.pages import MARGIN, Box, FoundLine, find_lines
+from ocrsearch.data.synthesis import RECIPE, Artist, Counts, TextRecipe, open_synthesizer
+from ocrsearch.inference import Predictor, load
 
 WIDTH, HEIGHT = 1654, 2339
 """A4 at 200 dpi."""

@@ -25,19 +25,13 @@ from optuna.trial import FixedTrial
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ocrsearch.core.config import Config, flatten
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.batches import Batch
-from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.options import DataOptions
-from ocrsearch.evaluation.metrics import Metrics
+from ocrsearch.core import Config, OcrSearchError, flatten
+from ocrsearch.data import Batch, DataOptions, Dataset, load_dataset
+from ocrsearch.evaluation import Metrics
 from ocrsearch.models import losses
-from ocrsearch.spaces.configuration import random_config, with_values
-from ocrsearch.spaces.reading import load_space
-from ocrsearch.spaces.space import Space
+from ocrsearch.spaces import Space, load_space, random_config, with_values
+from ocrsearch.training import Trainer, build_optimizer, faster_precision
 from ocrsearch.training import trainer as trainer_module
-from ocrsearch.training.device import faster_precision
-from ocrsearch.training.trainer import Trainer, build_optimizer
 
 Curve = list[tuple[float, float, float]]
 """Exact match, CER and seconds of each epoch."""

@@ -13,25 +13,19 @@ import numpy as np
 import torch
 import typer
 
-from ocrsearch.core.config import (
+from ocrsearch.core import (
     Config,
     CrnnConfig,
     EncoderConfig,
     ImageConfig,
+    OcrSearchError,
     TrainingConfig,
 )
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.images.lines import scaled_lines
-from ocrsearch.data.synthesis.recipe import (
-    Counts,
-    TextRecipe,
-    save_recipe,
-)
-from ocrsearch.evaluation.metrics import Metrics, compute_metrics
-from ocrsearch.evaluation.reading import read_lines
-from ocrsearch.training.device import faster_precision
-from ocrsearch.training.trainer import Trainer
+from ocrsearch.data import load_dataset
+from ocrsearch.data.images import scaled_lines
+from ocrsearch.data.synthesis import Counts, TextRecipe, save_recipe
+from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
+from ocrsearch.training import Trainer, faster_precision
 
 LETTERS = {
     "hebrew": "אבגדהוזחטיךכלםמןנסעףפץצקרשת",

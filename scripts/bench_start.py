@@ -18,16 +18,16 @@ import cv2
 import torch
 import typer
 
-from ocrsearch.core.config import Config, flatten
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.options import DataOptions
-from ocrsearch.spaces.configuration import with_values
-from ocrsearch.spaces.suggestion import derive_space
-from ocrsearch.training.device import faster_precision
-from ocrsearch.training.pretrained import StartWeights, read_start_weights
-from ocrsearch.training.start_models import start_path
-from ocrsearch.training.trainer import Trainer
+from ocrsearch.core import Config, OcrSearchError, flatten
+from ocrsearch.data import DataOptions, Dataset, load_dataset
+from ocrsearch.spaces import derive_space, with_values
+from ocrsearch.training import (
+    StartWeights,
+    Trainer,
+    faster_precision,
+    read_start_weights,
+    start_path,
+)
 
 BATCH = 8
 

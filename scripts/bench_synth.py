@@ -10,13 +10,14 @@ import numpy as np
 import typer
 from PIL import ImageFont
 
-from ocrsearch.data.synthesis.recipe import (
+from ocrsearch.data.synthesis import (
     AnyRecipe,
     Counts,
     DigitsRecipe,
     TextRecipe,
+    open_synthesizer,
+    write_set,
 )
-from ocrsearch.data.synthesis.sources import open_synthesizer, write_set
 
 
 def main(

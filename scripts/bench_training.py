@@ -21,24 +21,18 @@ import typer
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from ocrsearch.core.config import (
+from ocrsearch.core import (
     Config,
     CrnnConfig,
     EncoderConfig,
     ImageConfig,
+    OcrSearchError,
     TrainingConfig,
 )
-from ocrsearch.core.errors import OcrSearchError
-from ocrsearch.data.batches import standardize
-from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.images.lines import scaled_lines
-from ocrsearch.models.layers import (
-    conv_channels,
-    list_layers,
-    pool_sizes,
-)
-from ocrsearch.training.device import Precision, faster_precision
-from ocrsearch.training.trainer import Trainer
+from ocrsearch.data import Dataset, load_dataset, standardize
+from ocrsearch.data.images import scaled_lines
+from ocrsearch.models import conv_channels, list_layers, pool_sizes
+from ocrsearch.training import Precision, Trainer, faster_precision
 
 CONFIG = Config(
     images=ImageConfig(height=32),

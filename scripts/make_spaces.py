@@ -7,9 +7,8 @@ Run it when the rules have changed; a test compares the files. ``crnn``, ``seq2s
 from dataclasses import replace
 from pathlib import Path
 
-from ocrsearch.data.traits import Traits
-from ocrsearch.spaces.derived import derive
-from ocrsearch.spaces.suggestion import space_text
+from ocrsearch.data import Traits
+from ocrsearch.spaces import derive, space_text
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.core.errors import DataError
+from ocrsearch.core.escaping import (
+    plain_cell,
+    printable,
+    quoted,
+    spreadsheet_cell,
+)
 from ocrsearch.core.files import (
     read_text_file,
     remove_leftovers,
     replacing,
     replacing_folder,
     write_text_file,
-)
-from ocrsearch.core.escaping import (
-    plain_cell,
-    printable,
-    quoted,
-    spreadsheet_cell,
 )
 
 

@@ -22,13 +22,12 @@ from ocrsearch.cli.output import (
     shell,
     show_table,
 )
-from ocrsearch.core.errors import OptionError, StudyError
+from ocrsearch.core import OptionError, StudyError
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
-    from ocrsearch.studies.results import BestTrial
-    from ocrsearch.workflows.confirmation import Confirmation
-    from ocrsearch.workflows.trial_models import Ensemble
+    from ocrsearch.inference import Bundle
+    from ocrsearch.studies import BestTrial
+    from ocrsearch.workflows import Confirmation, Ensemble
 
 
 CHOICE_PANEL = "Choice"
@@ -157,13 +156,14 @@ def best(
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
     """
-    from ocrsearch.studies.facts import study_facts
-    from ocrsearch.studies.results import (
+    from ocrsearch.studies import (
         best_trial,
+        compare_best,
         load_study,
         pareto_set,
+        separation_content,
+        study_facts,
     )
-    from ocrsearch.studies.separation import compare_best, separation_content
 
     wanted = {"latency_ms": max_latency, "size_mb": max_size}
     limits = {name: value for name, value in wanted.items() if value is not None}
@@ -202,7 +202,7 @@ def best(
     if export is not None and joined is None:
         _check_weights(found, storage, limits, export)
     if export is not None:
-        from ocrsearch.workflows.trial_models import bundle_trial
+        from ocrsearch.workflows import bundle_trial
 
         if refit:
             bundle = _refit(storage, found, moved, as_json=as_json)
@@ -227,7 +227,7 @@ def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
     Raises:
         StudyError: it reads nothing, and is to be refused.
     """
-    from ocrsearch.evaluation.metrics import reads_nothing
+    from ocrsearch.evaluation import reads_nothing
 
     exact = found.metrics.get("exact", 1.0)
     if not reads_nothing(found.value, exact):
@@ -248,7 +248,7 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
     Raises:
         StudyError: they are.
     """
-    from ocrsearch.studies.results import next_with_weights
+    from ocrsearch.studies import next_with_weights
 
     if found.weights.exists():
         return
@@ -268,7 +268,7 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
 
 
 def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
-    from ocrsearch.inference.bundle import halve, save_bundle
+    from ocrsearch.inference import halve, save_bundle
 
     save_bundle(halve(bundle) if half else bundle, path)
 
@@ -289,7 +289,7 @@ def _join(
     storage: str, study: str, n: int, limits: dict[str, float], moved: dict[str, str | None]
 ) -> Ensemble:
     from ocrsearch.cli.display import reading_bar
-    from ocrsearch.workflows.trial_models import DataPlace, make_ensemble
+    from ocrsearch.workflows import DataPlace, make_ensemble
 
     with reading_bar("recognising") as progress:
         return make_ensemble(storage, study, n, limits, progress, DataPlace(*moved.values()))
@@ -299,7 +299,7 @@ def _refit(
     storage: str, found: BestTrial, moved: dict[str, str | None], *, as_json: bool
 ) -> Bundle:
     from ocrsearch.cli.display import train_display
-    from ocrsearch.workflows.trial_models import DataPlace, refit
+    from ocrsearch.workflows import DataPlace, refit
 
     with train_display(quiet=as_json) as display:
         display.validates = False
@@ -330,8 +330,7 @@ def _confirm(
     limits: dict[str, float],
     moved: dict[str, str | None],
 ) -> Confirmation:
-    from ocrsearch.workflows.confirmation import confirm
-    from ocrsearch.workflows.trial_models import DataPlace
+    from ocrsearch.workflows import DataPlace, confirm
 
     return confirm(storage, study, n_seeds, limits, note, DataPlace(*moved.values()))
 

@@ -35,11 +35,10 @@ from ocrsearch.cli.options import (
     takes_data_options,
 )
 from ocrsearch.cli.output import echo, make_console, note, print_json, shell
-from ocrsearch.core.errors import DataError, OptionError
-from ocrsearch.core.machine import n_cores
+from ocrsearch.core import DataError, OptionError, n_cores
 
 if TYPE_CHECKING:
-    from ocrsearch.data.synthesis.recipe import AnyRecipe
+    from ocrsearch.data.synthesis import AnyRecipe
 
 
 def preview(
@@ -75,11 +74,9 @@ def preview(
     """
     import numpy as np
 
-    from ocrsearch.core.config import Config, flatten
-    from ocrsearch.data.dataset import load_some
-    from ocrsearch.data.sheets import preview_sheet, write_sheet
-    from ocrsearch.spaces.configuration import random_config, with_values
-    from ocrsearch.spaces.suggestion import open_space
+    from ocrsearch.core import Config, flatten
+    from ocrsearch.data import load_some, preview_sheet, write_sheet
+    from ocrsearch.spaces import open_space, random_config, with_values
 
     config = Config()
     if space is not None:
@@ -125,10 +122,7 @@ def save(
       ocrsearch data save digits -o images --n 20
       ocrsearch data save mnist:FOLDER -o images --split all
     """
-    from ocrsearch.data.dataset import split_samples
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.data.samples import SPLITS, is_split
-    from ocrsearch.data.sheets import save_images
+    from ocrsearch.data import SPLITS, DataOptions, is_split, save_images, split_samples
 
     wanted = [split.value] if is_split(split.value) else SPLITS
     samples = [s for s in split_samples(spec, DataOptions(**given)) if s.split in wanted]
@@ -160,16 +154,14 @@ def split(
       ocrsearch data split captcha:FOLDER -o splits.csv
       ocrsearch data split captcha:FOLDER --group "^[^_]+" -o splits.csv
     """
-    from ocrsearch.data.dataset import (
-        list_samples,
-        load_dataset,
-        split_samples,
-    )
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.data.splits import (
+    from ocrsearch.data import (
+        DataOptions,
         by_split,
         count_rare,
         group_key,
+        list_samples,
+        load_dataset,
+        split_samples,
         write_splits,
     )
 
@@ -323,11 +315,7 @@ def text(
 
 
 def _recipe(kind: str, config: Path | None, n: int | None, given: dict[str, Any]) -> AnyRecipe:
-    from ocrsearch.data.synthesis.recipe import (
-        Counts,
-        load_recipe,
-        parse_recipe,
-    )
+    from ocrsearch.data.synthesis import Counts, load_recipe, parse_recipe
 
     content: dict[str, Any] = {"kind": kind}
     if config is not None:
@@ -347,8 +335,8 @@ def _recipe(kind: str, config: Path | None, n: int | None, given: dict[str, Any]
 
 
 def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -> None:
-    from ocrsearch.data.samples import SPLITS
-    from ocrsearch.data.synthesis.sources import open_synthesizer, write_set
+    from ocrsearch.data import SPLITS
+    from ocrsearch.data.synthesis import open_synthesizer, write_set
 
     synthesizer = open_synthesizer(recipe)
     for line in synthesizer.notes:

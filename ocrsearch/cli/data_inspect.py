@@ -23,17 +23,10 @@ from ocrsearch.cli.output import (
     print_json,
     show_table,
 )
-from ocrsearch.core.errors import DataError
+from ocrsearch.core import DataError
 
 if TYPE_CHECKING:
-    from ocrsearch.data.inspection import (
-        Copies,
-        Inspection,
-        Measured,
-        Unusable,
-    )
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.data.samples import Sample
+    from ocrsearch.data import Copies, DataOptions, Inspection, Measured, Sample, Unusable
 
 N_NAMED = 3
 """Names shown of each kind of finding."""
@@ -81,10 +74,8 @@ def inspect(
       ocrsearch data inspect captcha:FOLDER
       ocrsearch data inspect labels.csv --sheet sheet.png --json
     """
-    from ocrsearch.data.dataset import split_samples
-    from ocrsearch.data.inspection import summarize
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.data.pages.layout import find_several_rows
+    from ocrsearch.data import DataOptions, split_samples, summarize
+    from ocrsearch.data.pages import find_several_rows
 
     options = DataOptions(**given)
     max_bad = options.max_bad
@@ -109,7 +100,7 @@ def inspect(
 
 
 def _measure(samples: Sequence[Sample]) -> tuple[list[Measured], list[Unusable]]:
-    from ocrsearch.data.inspection import measure_samples
+    from ocrsearch.data import measure_samples
 
     with reading_bar() as progress:
         return measure_samples(samples, progress)
@@ -122,8 +113,8 @@ def _refused(inspection: Inspection, max_bad: float) -> bool:
 def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     import numpy as np
 
-    from ocrsearch.data.images.reading import picture_of
-    from ocrsearch.data.sheets import contact_sheet, write_sheet
+    from ocrsearch.data import contact_sheet, write_sheet
+    from ocrsearch.data.images import picture_of
 
     if not usable:
         raise DataError(f"--sheet {path}: no picture can be used")
@@ -245,7 +236,7 @@ def _print_unfit(inspection: Inspection) -> None:
         first = _one_line(", ".join(names[:N_NAMED])) + _more(len(names))
         echo(f"too long at each of these heights: {first}")
     if names and inspection.stacked:
-        from ocrsearch.data.images.lines import STACKED
+        from ocrsearch.data.images import STACKED
 
         echo(STACKED)
 

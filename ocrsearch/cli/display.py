@@ -22,9 +22,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ocrsearch.cli.output import Harmless, can_redraw, make_console, note
-from ocrsearch.training.records import Epochs, best_epoch, describe_progress
-from ocrsearch.tuning.status import Status, describe
-from ocrsearch.workflows.training import Observer
+from ocrsearch.training import Epochs, best_epoch, describe_progress
+from ocrsearch.tuning import Status, describe
+from ocrsearch.workflows import Observer
 
 
 @contextmanager

@@ -21,8 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from ocrsearch.cli.output import OutputClosedError, error_line, note, one_line
-from ocrsearch.core.errors import OcrSearchError, OptionError
-from ocrsearch.core.machine import is_out_of_memory
+from ocrsearch.core import OcrSearchError, OptionError, is_out_of_memory
 
 
 class _Lines(logging.Handler):
@@ -153,7 +152,7 @@ def _message(error: typer.TyperException) -> str:
         return error.format_message()
     name = max(option.opts, key=len) if option.opts[0].startswith("-") else option.metavar
     if isinstance(cause, ValidationError):
-        from ocrsearch.core.explain import ALLOWED, allowed_values
+        from ocrsearch.core import ALLOWED, allowed_values
 
         finding = cause.errors()[0]
         if finding["type"] in ALLOWED:

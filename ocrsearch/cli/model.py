@@ -30,9 +30,8 @@ from ocrsearch.cli.options import (
 from ocrsearch.cli.output import echo, note, print_json, show_table
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
-    from ocrsearch.inference.predictor import Evaluation
-    from ocrsearch.models.layers import Layer
+    from ocrsearch.inference import Bundle, Evaluation
+    from ocrsearch.models import Layer
 
 
 RATES = {
@@ -89,11 +88,9 @@ def evaluate(
       ocrsearch evaluate model.pt --data labels.csv --split all --errors 20
       ocrsearch evaluate model.pt --data labels.csv --html report.html
     """
-    from ocrsearch.data.dataset import load_split
-    from ocrsearch.data.samples import is_split
-    from ocrsearch.inference.decoding import DecodingOptions
-    from ocrsearch.inference.predictor import load
-    from ocrsearch.training.inherited import evaluation_options, warn_of_seen
+    from ocrsearch.data import is_split, load_split
+    from ocrsearch.inference import DecodingOptions, load
+    from ocrsearch.training import evaluation_options, warn_of_seen
 
     predictor = load(model, device.value, DecodingOptions(**decoding))
     name = split.value if is_split(split.value) else None
@@ -108,8 +105,7 @@ def evaluate(
     with reading_bar("recognising") as progress:
         evaluation = predictor.evaluate(labelled, progress)
     if page is not None:
-        from ocrsearch.reports.evaluation import Subject, evaluation_page
-        from ocrsearch.reports.html import save_page
+        from ocrsearch.reports import Subject, evaluation_page, save_page
 
         decoder = predictor.decoder
         about_data = (model.name, data, split.value, str(decoder), len(bad), unknown)
@@ -221,14 +217,10 @@ def inspect(
       ocrsearch inspect model.pt
       ocrsearch inspect model.pt --width 400 --svg model.svg
     """
-    from ocrsearch.core.config import FRAME_STRIDE
-    from ocrsearch.data.images.reading import scaled_width
-    from ocrsearch.inference.bundle import load_bundle
-    from ocrsearch.models.layers import (
-        count_multiply_adds,
-        count_parameters,
-        list_layers,
-    )
+    from ocrsearch.core import FRAME_STRIDE
+    from ocrsearch.data.images import scaled_width
+    from ocrsearch.inference import load_bundle
+    from ocrsearch.models import count_multiply_adds, count_parameters, list_layers
 
     bundle = load_bundle(model)
     height = bundle.config.images.height
@@ -268,7 +260,7 @@ def inspect(
 
 
 def _print_layers(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:
-    from ocrsearch.reports.drawings import format_shape
+    from ocrsearch.reports import format_shape
 
     rows: list[tuple[str, ...] | None] = []
     for layer in layers:
@@ -302,8 +294,8 @@ def _short(layer: Layer) -> str:
 
 
 def _draw(layers: list[Layer], content: dict[str, Any], path: Path) -> None:
-    from ocrsearch.core.files import write_text_file
-    from ocrsearch.reports.drawings import draw_layers, format_shape
+    from ocrsearch.core import write_text_file
+    from ocrsearch.reports import draw_layers, format_shape
 
     subtitle = (
         f"{content['n_parameters']:,} weights ({content['size_mb']:.2f} MB), "

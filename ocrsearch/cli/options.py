@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.core.errors import OcrSearchError, OptionError
-from ocrsearch.core.files import output_problem
+from ocrsearch.core import OcrSearchError, OptionError, output_problem
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 STORAGE_VARIABLE = "OCRSEARCH_STORAGE"

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
-from ocrsearch.core.escaping import printable
+from ocrsearch.core import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

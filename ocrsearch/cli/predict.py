@@ -25,15 +25,10 @@ from ocrsearch.cli.output import (
     note,
     print_json,
 )
-from ocrsearch.core.errors import (
-    DataError,
-    ImageError,
-    OptionError,
-)
+from ocrsearch.core import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.pages import PageLine, PagePrediction
-    from ocrsearch.inference.predictor import Prediction, Predictor
+    from ocrsearch.inference import PageLine, PagePrediction, Prediction, Predictor
 
 Row = dict[str, Any]
 """What is said of a file."""
@@ -88,8 +83,7 @@ def predict(
       ocrsearch predict model.pt scan.pdf --page --draw scan.png
       ocrsearch predict model.pt FOLDER --beam 10 --lexicon words.txt
     """
-    from ocrsearch.inference.decoding import DecodingOptions
-    from ocrsearch.inference.predictor import load
+    from ocrsearch.inference import DecodingOptions, load
 
     if draw is not None and not page:
         raise OptionError(f"--draw {draw}: works with --page only")
@@ -114,8 +108,8 @@ def predict(
 
 def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
     """Return the files to read and, by their ending, how many others the folders have."""
-    from ocrsearch.data.formats.files import find_pictures
-    from ocrsearch.data.images.documents import holds_document
+    from ocrsearch.data.formats import find_pictures
+    from ocrsearch.data.images import holds_document
 
     files: list[Path] = []
     skipped: Counter[str] = Counter()
@@ -171,8 +165,8 @@ def _lines(predictor: Predictor, files: list[Path]) -> Iterator[Result]:
 def _pages(
     predictor: Predictor, files: list[Path], draw: Path | None, show: Callable[[str], None]
 ) -> Iterator[Result]:
-    from ocrsearch.data.images.documents import read_pages
-    from ocrsearch.inference.pages import PageWriter
+    from ocrsearch.data.images import read_pages
+    from ocrsearch.inference import PageWriter
 
     writer = None if draw is None else PageWriter(draw)
     for file in files:

@@ -27,11 +27,11 @@ from ocrsearch.cli.output import (
     our_command,
     print_json,
 )
-from ocrsearch.core.errors import OcrSearchError
+from ocrsearch.core import OcrSearchError
 
 if TYPE_CHECKING:
-    from ocrsearch.studies.separation import Separation
-    from ocrsearch.tuning.api import SearchResult
+    from ocrsearch.studies import Separation
+    from ocrsearch.tuning import SearchResult
 
 
 class Engine(StrEnum):
@@ -195,8 +195,7 @@ def run(
       ocrsearch run --data iam:FOLDER --space lines --target 0.05
     """
     from ocrsearch.cli.display import search_display
-    from ocrsearch.tuning.api import search
-    from ocrsearch.tuning.options import SearchOptions
+    from ocrsearch.tuning import SearchOptions, search
 
     options = SearchOptions(
         trials=trials,
@@ -243,7 +242,7 @@ def run(
 
 
 def _content(result: SearchResult) -> dict[str, Any]:
-    from ocrsearch.studies.separation import separation_content
+    from ocrsearch.studies import separation_content
 
     status = result.status
     return {
@@ -270,7 +269,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
 
 
 def _advice(result: SearchResult, data: str) -> str:
-    from ocrsearch.evaluation.metrics import reads_nothing
+    from ocrsearch.evaluation import reads_nothing
 
     status = result.status
     assert status.best_value is not None
@@ -285,9 +284,7 @@ def _advice(result: SearchResult, data: str) -> str:
 
 
 def _separation(result: SearchResult) -> Separation | None:
-    from ocrsearch.studies.database import study_folder
-    from ocrsearch.studies.results import load_study
-    from ocrsearch.studies.separation import compare_best
+    from ocrsearch.studies import compare_best, load_study, study_folder
 
     if result.problem is not None:
         return None

@@ -20,10 +20,10 @@ from ocrsearch.cli.output import (
     shell,
     show_table,
 )
-from ocrsearch.core.errors import OptionError
+from ocrsearch.core import OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.spaces.space import Condition, Space
+    from ocrsearch.spaces import Condition, Space
 
 app = typer.Typer(help="Suggest, list, copy and check search spaces; print their JSON schema.")
 
@@ -57,10 +57,9 @@ def suggest(
       ocrsearch space suggest labels.csv --from-nothing -o mine.yaml
     """
     from ocrsearch.cli.display import reading_bar
-    from ocrsearch.core.files import write_text_file
-    from ocrsearch.data.dataset import load_dataset
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.spaces.suggestion import derive_space
+    from ocrsearch.core import write_text_file
+    from ocrsearch.data import DataOptions, load_dataset
+    from ocrsearch.spaces import derive_space
 
     _refuse_existing(output, force=force)
     options = DataOptions(**given)
@@ -85,7 +84,7 @@ def list_(as_json: Json = False) -> None:
     Examples:
       ocrsearch space list
     """
-    from ocrsearch.spaces.suggestion import describe_space, ready_spaces
+    from ocrsearch.spaces import describe_space, ready_spaces
 
     ready = ready_spaces()
     if as_json:
@@ -113,8 +112,8 @@ def copy(
       ocrsearch space copy captcha
       ocrsearch space copy captcha -o mine.yaml
     """
-    from ocrsearch.core.files import write_text_file
-    from ocrsearch.spaces.suggestion import find_ready_space
+    from ocrsearch.core import write_text_file
+    from ocrsearch.spaces import find_ready_space
 
     source = find_ready_space(name)
     output = output or Path(f"{name}.yaml")
@@ -134,8 +133,7 @@ def check(
       ocrsearch space check captcha
       ocrsearch space check mine.yaml
     """
-    from ocrsearch.spaces.reading import load_space
-    from ocrsearch.spaces.suggestion import find_space
+    from ocrsearch.spaces import find_space, load_space
 
     file = find_space(space)
     checked = load_space(file)
@@ -152,7 +150,7 @@ def schema() -> None:
     Examples:
       ocrsearch space schema
     """
-    from ocrsearch.spaces.distributions import space_schema
+    from ocrsearch.spaces import space_schema
 
     print_json(space_schema())
 

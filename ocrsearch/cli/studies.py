@@ -19,11 +19,10 @@ import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_option
 from ocrsearch.cli.output import echo, note, print_json, show_table
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.escaping import printable, spreadsheet_cell
+from ocrsearch.core import OptionError, printable, spreadsheet_cell
 
 if TYPE_CHECKING:
-    from ocrsearch.studies.results import StudySummary
+    from ocrsearch.studies import StudySummary
 
 
 LOOPBACK = "127.0.0.1"
@@ -48,9 +47,10 @@ def dashboard(
         raise OptionError(
             "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
         ) from None
-    from ocrsearch.studies.artifacts import existing_artifacts, open_artifacts
-    from ocrsearch.studies.database import (
+    from ocrsearch.studies import (
+        existing_artifacts,
         is_read_only,
+        open_artifacts,
         open_storage,
         shown_storage,
         study_folder,
@@ -92,8 +92,8 @@ def report(
       ocrsearch report
       ocrsearch report quick-digits -o report.html
     """
-    from ocrsearch.reports.study import write_page
-    from ocrsearch.studies.results import load_study
+    from ocrsearch.reports import write_page
+    from ocrsearch.studies import load_study
 
     found = load_study(storage, study)
     n_figures = write_page(found, output)
@@ -119,7 +119,7 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
       ocrsearch studies list
       ocrsearch studies list --storage sqlite:///studies/other.db --json
     """
-    from ocrsearch.studies.results import list_studies
+    from ocrsearch.studies import list_studies
 
     found = list_studies(storage)
     if as_json:
@@ -163,8 +163,8 @@ def export(
     Examples:
       ocrsearch studies export -o trials.csv
     """
-    from ocrsearch.core.files import write_text_file
-    from ocrsearch.studies.results import load_study, trials_frame
+    from ocrsearch.core import write_text_file
+    from ocrsearch.studies import load_study, trials_frame
 
     frame = trials_frame(load_study(storage, study)).map(_cell).rename(columns=_cell)
     text = frame.to_csv(index=False)
@@ -193,8 +193,8 @@ def delete(
       ocrsearch studies delete captcha-numbers
       ocrsearch studies delete captcha-numbers --yes --json
     """
-    from ocrsearch.core.errors import OptionError
-    from ocrsearch.workflows.study import delete_study, study_files
+    from ocrsearch.core import OptionError
+    from ocrsearch.workflows import delete_study, study_files
 
     files = study_files(storage, study)
     if not yes:

@@ -26,14 +26,13 @@ from ocrsearch.cli.options import (
     takes_training_data_options,
 )
 from ocrsearch.cli.output import echo, print_json
-from ocrsearch.core.errors import OptionError
+from ocrsearch.core import OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.inference.bundle import Bundle
-    from ocrsearch.models.decoding.ngrams import NgramCounts
-    from ocrsearch.workflows.language_model import FusionWeights, LearntModel
-    from ocrsearch.workflows.training import TrainResult
+    from ocrsearch.data import DataOptions
+    from ocrsearch.inference import Bundle
+    from ocrsearch.models.decoding import NgramCounts
+    from ocrsearch.workflows import FusionWeights, LearntModel, TrainResult
 
 
 @takes_data_options
@@ -77,10 +76,10 @@ def language_model(
       ocrsearch language-model --corpus texts.txt --export lm.npz
       ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
     """
-    from ocrsearch.data.options import DataOptions
-    from ocrsearch.models.decoding.ngrams import save_ngrams
-    from ocrsearch.training.inherited import evaluation_options, warn_of_seen
-    from ocrsearch.workflows.language_model import learn_language_model
+    from ocrsearch.data import DataOptions
+    from ocrsearch.models.decoding import save_ngrams
+    from ocrsearch.training import evaluation_options, warn_of_seen
+    from ocrsearch.workflows import learn_language_model
 
     bundle = None if model is None else _load(model, data)
     if bundle is None or data is None:
@@ -116,7 +115,7 @@ def language_model(
 
 
 def _load(model: Path, data: str | None) -> Bundle:
-    from ocrsearch.inference.bundle import load_bundle
+    from ocrsearch.inference import load_bundle
 
     bundle = load_bundle(model)
     if data is None:
@@ -128,8 +127,8 @@ def _load(model: Path, data: str | None) -> Bundle:
 
 def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
     from ocrsearch.cli.display import reading_bar
-    from ocrsearch.data.dataset import load_split
-    from ocrsearch.workflows.language_model import choose_weights
+    from ocrsearch.data import load_split
+    from ocrsearch.workflows import choose_weights
 
     with reading_bar() as progress:
         validation, _ = load_split(data, "val", options, progress)
@@ -221,13 +220,8 @@ def train(
       ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
     """
     from ocrsearch.cli.display import train_display
-    from ocrsearch.spaces.configuration import with_values
-    from ocrsearch.workflows.training import (
-        TrainOptions,
-        load_config,
-        train,
-        training_folder,
-    )
+    from ocrsearch.spaces import with_values
+    from ocrsearch.workflows import TrainOptions, load_config, train, training_folder
 
     settings, init_of_file = load_config(config)
     init = init or init_of_file

@@ -17,15 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ocrsearch.core.config import AugmentConfig, ImageConfig
+from ocrsearch.core import AugmentConfig, ImageConfig
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
-from ocrsearch.data.images.augmentation import augment
-from ocrsearch.data.images.lines import Line, join_at_random, scaled_lines, side_by_side
+from ocrsearch.data.images import Line, augment, join_at_random, scaled_lines, side_by_side
 from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.synthesis.recipe import parse_recipe
-from ocrsearch.data.synthesis.sources import open_synthesizer
-from ocrsearch.data.synthesis.synthesizer import Synthesizer
+from ocrsearch.data.synthesis import Synthesizer, open_synthesizer, parse_recipe
 
 
 class Epochs(Protocol):

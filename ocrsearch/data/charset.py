@@ -21,8 +21,7 @@ from typing import Any, Literal, get_args
 from bidi import get_base_level, get_display
 from bidi.mirror import MIRRORED
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.escaping import quoted
+from ocrsearch.core import DataError, quoted
 
 MAX_SYMBOLS = 50_000
 

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ocrsearch.core.errors import DataError, ImageError
-from ocrsearch.core.machine import n_reading_threads
+from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
-from ocrsearch.data.images.gray import is_blank
-from ocrsearch.data.images.reading import digest_image, picture_of
+from ocrsearch.data.images import digest_image, is_blank, picture_of
 from ocrsearch.data.samples import GrayImage, Sample
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ocrsearch.core.errors import DataError, OptionError
-from ocrsearch.core.files import home_path, real_path
+from ocrsearch.core import DataError, OptionError, home_path, real_path
 from ocrsearch.data.charset import Bidi, Charset, resolve_bidi
 from ocrsearch.data.checks import (
     BadSample,
@@ -32,8 +31,8 @@ from ocrsearch.data.checks import (
     read_usable,
     without_unknown,
 )
-from ocrsearch.data.formats.files import parse_columns
-from ocrsearch.data.images.reading import digest_image
+from ocrsearch.data.formats import parse_columns
+from ocrsearch.data.images import digest_image
 from ocrsearch.data.options import DataOptions, read_samples
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
 from ocrsearch.data.splits import (
@@ -46,9 +45,8 @@ from ocrsearch.data.splits import (
     group_key,
     take_share,
 )
-from ocrsearch.data.synthesis.digits import RECIPE as BUILT_IN_STRINGS
-from ocrsearch.data.synthesis.recipe import SKLEARN_DIGITS, DigitsRecipe
-from ocrsearch.data.synthesis.synthesizer import Drawing
+from ocrsearch.data.synthesis import RECIPE as BUILT_IN_STRINGS
+from ocrsearch.data.synthesis import SKLEARN_DIGITS, DigitsRecipe, Drawing
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrsearch.core.config import ImageConfig
-from ocrsearch.core.errors import ImageError
-from ocrsearch.core.machine import n_reading_threads
+from ocrsearch.core import ImageConfig, ImageError, n_reading_threads
 from ocrsearch.data.charset import has_rtl, is_mixed
 from ocrsearch.data.checks import (
     BLANK,
@@ -23,14 +21,12 @@ from ocrsearch.data.checks import (
     Progress,
     label_problem,
 )
-from ocrsearch.data.images.gray import is_blank
-from ocrsearch.data.images.lines import (
+from ocrsearch.data.images import (
     characters_may_be_stacked,
     count_unfit,
-    frames_needed,
-)
-from ocrsearch.data.images.reading import (
     digest_image,
+    frames_needed,
+    is_blank,
     open_image,
     picture_of,
     to_gray,

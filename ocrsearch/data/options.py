@@ -17,18 +17,31 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ocrsearch.core.config import Integer, Number
-from ocrsearch.core.errors import DataError, OptionError
-from ocrsearch.core.explain import checked_values, shown, suggestion
-from ocrsearch.core.files import home_path, real_path
-from ocrsearch.core.escaping import quoted, shortened
-from ocrsearch.core.untrusted import pattern_problem
+from ocrsearch.core import (
+    DataError,
+    Integer,
+    Number,
+    OptionError,
+    checked_values,
+    home_path,
+    pattern_problem,
+    quoted,
+    real_path,
+    shortened,
+    shown,
+    suggestion,
+)
 from ocrsearch.data.charset import BidiSetting
-from ocrsearch.data.formats.registry import FORMATS, LabelFormat, all_formats
-from ocrsearch.data.formats.files import NO_COLUMNS, Columns, parse_columns
+from ocrsearch.data.formats import (
+    FORMATS,
+    NO_COLUMNS,
+    Columns,
+    LabelFormat,
+    all_formats,
+    parse_columns,
+)
 from ocrsearch.data.samples import Sample
-from ocrsearch.data.synthesis.digits import make_digits
-from ocrsearch.data.synthesis.recipe import change_path
+from ocrsearch.data.synthesis import change_path, make_digits
 
 
 def _text(value: Any) -> Any:

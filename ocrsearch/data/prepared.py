@@ -19,9 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ocrsearch.core.errors import DataError, SpaceError
-from ocrsearch.core.files import replacing_folder, write_text_file
-from ocrsearch.core.escaping import printable
+from ocrsearch.core import DataError, SpaceError, printable, replacing_folder, write_text_file
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.checks import BadSample
 from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages

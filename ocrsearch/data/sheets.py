@@ -21,13 +21,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ocrsearch.core.config import Config, ImageConfig
-from ocrsearch.core.errors import DataError, OptionError
-from ocrsearch.core.files import replacing, replacing_folder
+from ocrsearch.core import Config, DataError, ImageConfig, OptionError, replacing, replacing_folder
 from ocrsearch.data.checks import BadSample, first_reasons, picture_or_reason
-from ocrsearch.data.images.augmentation import augment
-from ocrsearch.data.images.lines import Line, join_at_random, prepare_image, side_by_side
-from ocrsearch.data.images.reading import scale_image, shrink_line
+from ocrsearch.data.images import (
+    Line,
+    augment,
+    join_at_random,
+    prepare_image,
+    scale_image,
+    shrink_line,
+    side_by_side,
+)
 from ocrsearch.data.samples import GrayImage, Sample
 
 SHEET_WIDTH_PX = 1200

@@ -21,12 +21,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.files import write_text_file
-from ocrsearch.core.escaping import plain_cell, quoted, spreadsheet_cell
-from ocrsearch.core.untrusted import search_names
-from ocrsearch.data.formats.files import read_split
-from ocrsearch.data.formats.tables import read_rows
+from ocrsearch.core import (
+    DataError,
+    plain_cell,
+    quoted,
+    search_names,
+    spreadsheet_cell,
+    write_text_file,
+)
+from ocrsearch.data.formats import read_rows, read_split
 from ocrsearch.data.samples import SPLITS, Sample, Split
 
 VAL_SHARE = 0.1

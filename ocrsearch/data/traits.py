@@ -12,17 +12,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.core.config import FRAME_STRIDE
+from ocrsearch.core import FRAME_STRIDE
 from ocrsearch.data.charset import has_rtl
 from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.images.gray import (
+from ocrsearch.data.images import (
+    characters_may_be_stacked,
+    frames_needed,
     gray_ends,
     has_ruling,
     ink_box,
     ink_is_light,
     ink_mask,
 )
-from ocrsearch.data.images.lines import characters_may_be_stacked, frames_needed
 from ocrsearch.data.samples import GrayImage
 
 N_SAMPLED = 300

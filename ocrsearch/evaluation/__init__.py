@@ -1,0 +1,5 @@
+"""Evaluation: error rates with intervals, confusions, calibration, and reading many lines."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -25,8 +25,7 @@ from typing import Any, Literal
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.core.errors import TrainingError
-from ocrsearch.core.files import read_text_file, write_text_file
+from ocrsearch.core import TrainingError, read_text_file, write_text_file
 
 NOTHING_READ_CER = 0.95
 """CER from which on a network without a right text counts as one that reads nothing."""

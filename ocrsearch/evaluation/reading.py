@@ -9,14 +9,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ocrsearch.data.batches import (
-    Batch,
-    collate,
-    width_sorted_batches,
-)
-from ocrsearch.data.images.lines import Line
-from ocrsearch.models.architecture import Architecture
-from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.data import Batch, collate, width_sorted_batches
+from ocrsearch.data.images import Line
+from ocrsearch.models import Architecture
+from ocrsearch.models.decoding import Hypothesis
 
 MAX_BATCH_SIZE = 64
 

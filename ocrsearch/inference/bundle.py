@@ -13,18 +13,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from ocrsearch.core.config import Config
-from ocrsearch.core.errors import BundleError
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.options import DataOptions
-from ocrsearch.models.architecture import build_network
-from ocrsearch.models.layers import MAX_PARAMETERS
-from ocrsearch.training.checkpoint import save_tensors
-from ocrsearch.training.model_file import (
-    FORMAT,
-    VERSION,
-    read_model_file,
-)
+from ocrsearch.core import BundleError, Config
+from ocrsearch.data import Charset, DataOptions
+from ocrsearch.models import MAX_PARAMETERS, build_network
+from ocrsearch.training import FORMAT, VERSION, read_model_file, save_tensors
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,20 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ocrsearch.core.config import Integer, Number
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.explain import checked_values
-from ocrsearch.data.charset import Charset, has_rtl
-from ocrsearch.data.formats.files import read_texts
+from ocrsearch.core import Integer, Number, OptionError, checked_values
+from ocrsearch.data import Charset, has_rtl
+from ocrsearch.data.formats import read_texts
 from ocrsearch.inference.bundle import Bundle
-from ocrsearch.models.architecture import ARCHITECTURES
-from ocrsearch.models.decoding.automata import Automaton, Fusion, Lexicon
-from ocrsearch.models.decoding.beam import BeamSearch
-from ocrsearch.models.decoding.language_model import LanguageModel
-from ocrsearch.models.decoding.ngrams import NgramCounts, load_ngrams
+from ocrsearch.models import ARCHITECTURES
+from ocrsearch.models.decoding import (
+    Automaton,
+    BeamSearch,
+    Fusion,
+    LanguageModel,
+    Lexicon,
+    NgramCounts,
+    load_ngrams,
+)
 
 logger = logging.getLogger(__name__)
 

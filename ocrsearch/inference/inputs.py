@@ -11,16 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ocrsearch.core.errors import DataError, ImageError
-from ocrsearch.core.explain import shown
-from ocrsearch.data.images.reading import (
-    MAX_FILE_BYTES,
-    MAX_PIXELS,
-    open_image,
-    read_image,
-    to_gray,
-)
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.core import DataError, ImageError, shown
+from ocrsearch.data import GrayImage
+from ocrsearch.data.images import MAX_FILE_BYTES, MAX_PIXELS, open_image, read_image, to_gray
 
 Picture = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ocrsearch.data.pages.layout import Box, FoundLine, Layout, find_lines
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.sheets import write_sheet
+from ocrsearch.data import GrayImage, write_sheet
+from ocrsearch.data.pages import Box, FoundLine, Layout, find_lines
 
 if TYPE_CHECKING:
     from ocrsearch.inference.predictor import Prediction

@@ -10,15 +10,10 @@ from typing import cast, overload
 
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.core.errors import ImageError, OptionError
-from ocrsearch.core.explain import shown
-from ocrsearch.data.checks import Progress
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.images.documents import read_pages
-from ocrsearch.data.images.gray import is_blank
-from ocrsearch.data.images.reading import shrink_line
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.evaluation.metrics import (
+from ocrsearch.core import ImageError, OptionError, shown
+from ocrsearch.data import GrayImage, LabelledImages, Progress
+from ocrsearch.data.images import is_blank, read_pages, shrink_line
+from ocrsearch.evaluation import (
     Confusion,
     ConfusionMatrix,
     Metrics,
@@ -32,8 +27,8 @@ from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together
-from ocrsearch.models.decoding.greedy import Hypothesis
-from ocrsearch.training.device import limit_threads, select_device
+from ocrsearch.models.decoding import Hypothesis
+from ocrsearch.training import limit_threads, select_device
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000

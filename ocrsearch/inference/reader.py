@@ -25,16 +25,13 @@ from typing import Any, NamedTuple
 import torch
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.core.errors import BundleError
-from ocrsearch.data.batches import MAX_COLUMNS
-from ocrsearch.data.checks import Progress
-from ocrsearch.data.images.lines import Line, prepare_image
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.evaluation.reading import MAX_BATCH_SIZE, encode_lines
+from ocrsearch.core import BundleError
+from ocrsearch.data import MAX_COLUMNS, GrayImage, Progress
+from ocrsearch.data.images import Line, prepare_image
+from ocrsearch.evaluation import MAX_BATCH_SIZE, encode_lines
 from ocrsearch.inference.bundle import Bundle
-from ocrsearch.models.architecture import ARCHITECTURES
-from ocrsearch.models.decoding.beam import BeamSearch
-from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.models import ARCHITECTURES
+from ocrsearch.models.decoding import BeamSearch, Hypothesis
 
 Text = tuple[int, ...]
 Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]

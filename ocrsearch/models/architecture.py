@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ocrsearch.core.config import Config
+from ocrsearch.core import Config
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput
-from ocrsearch.models.decoding.beam import BeamSearch, ctc_beam_search
-from ocrsearch.models.decoding.greedy import (
+from ocrsearch.models.decoding import (
+    BeamSearch,
     Hypothesis,
     classifier_greedy,
     classifier_rate,
@@ -23,12 +23,13 @@ from ocrsearch.models.decoding.greedy import (
     crnn_greedy,
     crnn_rate,
     crnn_score,
+    ctc_beam_search,
+    seq2seq_beam_search,
     seq2seq_greedy,
     seq2seq_rate,
     seq2seq_score,
     seq2seq_steps,
 )
-from ocrsearch.models.decoding.seq2seq_beam import seq2seq_beam_search
 from ocrsearch.models.encoder import Encoded
 from ocrsearch.models.layers import check_size
 from ocrsearch.models.losses import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ocrsearch.core.config import FRAME_STRIDE, ClassifierConfig
+from ocrsearch.core import FRAME_STRIDE, ClassifierConfig
 from ocrsearch.models.encoder import ConvTower, Dropout
 from ocrsearch.models.layers import N_BINS
 

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ocrsearch.core.config import CrnnConfig
-from ocrsearch.data.batches import Batch
+from ocrsearch.core import CrnnConfig
+from ocrsearch.data import Batch
 from ocrsearch.models.encoder import Encoded, Encoder
 
 MAX_EXACT = 512

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocrsearch.core.config import FRAME_STRIDE, EncoderConfig, TowerConfig
+from ocrsearch.core import FRAME_STRIDE, EncoderConfig, TowerConfig
 from ocrsearch.models.layers import conv_channels, pool_sizes
 
 STEPS = 256

@@ -13,16 +13,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ocrsearch.core.config import (
+from ocrsearch.core import (
     FRAME_STRIDE,
     ClassifierConfig,
     Config,
     CrnnConfig,
     EncoderConfig,
+    InfeasibleError,
     Seq2SeqConfig,
     TowerConfig,
 )
-from ocrsearch.core.errors import InfeasibleError
 
 MIN_ROWS = 2
 """The height of the feature map is halved until it has no more rows than this."""

@@ -17,8 +17,8 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.nn import functional
 
-from ocrsearch.core.config import FRAME_STRIDE
-from ocrsearch.data.batches import Batch
+from ocrsearch.core import FRAME_STRIDE
+from ocrsearch.data import Batch
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn, CtcOutput, sample_outputs
 from ocrsearch.models.encoder import Encoded

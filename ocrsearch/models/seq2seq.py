@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ocrsearch.core.config import Seq2SeqConfig
+from ocrsearch.core import Seq2SeqConfig
 from ocrsearch.models.crnn import ColumnHead
 from ocrsearch.models.encoder import Dropout, Encoded, Encoder
 from ocrsearch.models.layers import EMBEDDING_SIZE, LOCATION_FILTERS, LOCATION_WIDTH

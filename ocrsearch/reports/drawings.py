@@ -21,15 +21,12 @@ from html import escape
 import numpy as np
 import torch
 
-from ocrsearch.core.config import FRAME_STRIDE
-from ocrsearch.core.escaping import printable
-from ocrsearch.data.batches import collate
-from ocrsearch.data.images.lines import prepare_image
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.inference.bundle import Bundle
-from ocrsearch.models.decoding.greedy import seq2seq_attention
-from ocrsearch.models.layers import Layer
-from ocrsearch.models.seq2seq import Seq2Seq
+from ocrsearch.core import FRAME_STRIDE, printable
+from ocrsearch.data import GrayImage, collate
+from ocrsearch.data.images import prepare_image
+from ocrsearch.inference import Bundle
+from ocrsearch.models import Layer, Seq2Seq
+from ocrsearch.models.decoding import seq2seq_attention
 from ocrsearch.reports.html import png_url
 
 WIDTH, MARGIN = 600, 20

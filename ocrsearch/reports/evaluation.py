@@ -20,16 +20,9 @@ from typing import Any
 import plotly.graph_objects as go
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.evaluation.metrics import (
-    Confusion,
-    ConfusionMatrix,
-    calibration_error,
-    confidence_bins,
-)
-from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.predictor import Evaluation
+from ocrsearch.data import GrayImage, LabelledImages
+from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
+from ocrsearch.inference import Bundle, Evaluation
 from ocrsearch.reports.drawings import attention_maps, draw_attention, has_attention
 from ocrsearch.reports.html import figure_part, page, png_url
 

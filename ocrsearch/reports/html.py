@@ -20,8 +20,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from ocrsearch.core.files import write_text_file
-from ocrsearch.core.escaping import printable
+from ocrsearch.core import printable, write_text_file
 
 TEMPLATE = "plotly_white"
 

@@ -24,8 +24,8 @@ from ocrsearch.reports.html import (
     page,
     save_page,
 )
-from ocrsearch.studies.results import learning_curves
-from ocrsearch.training.records import best_epoch
+from ocrsearch.studies import learning_curves
+from ocrsearch.training import best_epoch
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
 NAMED_CURVES = 20

@@ -9,11 +9,14 @@ import optuna
 import yaml
 from pydantic import ValidationError
 
-from ocrsearch.core.config import Config
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.explain import explain_validation_error
-from ocrsearch.core.escaping import quoted, shortened
-from ocrsearch.core.untrusted import parse_value
+from ocrsearch.core import (
+    Config,
+    OptionError,
+    explain_validation_error,
+    parse_value,
+    quoted,
+    shortened,
+)
 from ocrsearch.spaces.space import Space
 
 

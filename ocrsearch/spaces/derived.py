@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ocrsearch.data.traits import Traits
-from ocrsearch.training.start_models import LATIN
+from ocrsearch.data import Traits
+from ocrsearch.training import LATIN
 
 Kind = Literal["characters", "short", "words", "lines"]
 

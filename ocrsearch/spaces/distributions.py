@@ -13,10 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ocrsearch.core.config import Config, Frozen, Integer, Number
-from ocrsearch.core.errors import SpaceError
-from ocrsearch.core.explain import allowed_values, shown
-from ocrsearch.core.escaping import quoted, shortened
+from ocrsearch.core import (
+    Config,
+    Frozen,
+    Integer,
+    Number,
+    SpaceError,
+    allowed_values,
+    quoted,
+    shortened,
+    shown,
+)
 from ocrsearch.spaces.settings import SearchSettings
 
 if TYPE_CHECKING:

@@ -15,21 +15,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ocrsearch.core.config import FRAME_STRIDE, Config, PreprocessConfig
-from ocrsearch.core.errors import InfeasibleError
-from ocrsearch.data.checks import BadSample
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.images.lines import (
+from ocrsearch.core import FRAME_STRIDE, Config, InfeasibleError, PreprocessConfig
+from ocrsearch.data import MAX_BAD, BadSample, LabelledImages, PackedImages
+from ocrsearch.data.images import (
+    MAX_WIDTH_PX,
     STACKED,
     characters_may_be_stacked,
     frames_needed,
     geometry_of,
     margin_px,
     preprocessed_shape,
+    scaled_width,
 )
-from ocrsearch.data.images.reading import MAX_WIDTH_PX, scaled_width
-from ocrsearch.data.options import MAX_BAD
-from ocrsearch.models.layers import check_size, count_multiply_adds, list_layers, training_memory_mb
+from ocrsearch.models import check_size, count_multiply_adds, list_layers, training_memory_mb
 from ocrsearch.spaces.settings import ConstraintSettings
 from ocrsearch.spaces.space import Space
 

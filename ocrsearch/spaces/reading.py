@@ -9,16 +9,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ocrsearch.core.config import flatten
-from ocrsearch.core.errors import SpaceError
-from ocrsearch.core.explain import (
+from ocrsearch.core import (
+    SpaceError,
     config_paths,
     explain_validation_error,
+    flatten,
+    parse_yaml,
+    quoted,
+    read_yaml,
+    shortened,
     shown,
     suggestion,
 )
-from ocrsearch.core.escaping import quoted, shortened
-from ocrsearch.core.untrusted import parse_yaml, read_yaml
 from ocrsearch.spaces.distributions import (
     Choice,
     FloatRange,
@@ -34,7 +36,7 @@ from ocrsearch.spaces.space import (
     Parameter,
     Space,
 )
-from ocrsearch.training.start_models import LATIN, start_model
+from ocrsearch.training import LATIN, start_model
 
 
 def load_space(path: Path) -> Space:

@@ -7,11 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ocrsearch.core.config import (
-    Frozen,
-    Integer,
-    Number,
-)
+from ocrsearch.core import Frozen, Integer, Number
 
 MAX_COUNT = 1_000_000
 """Most trials or epochs that a setting can speak of."""

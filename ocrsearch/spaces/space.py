@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ocrsearch.core.config import Config, TrainingConfig
-from ocrsearch.core.explain import shown
+from ocrsearch.core import Config, TrainingConfig, shown
 from ocrsearch.spaces.distributions import Distribution, Scalar
 from ocrsearch.spaces.settings import SearchSettings
 

@@ -17,13 +17,18 @@ from typing import Any, Unpack
 
 import yaml
 
-from ocrsearch.core.config import flatten
-from ocrsearch.core.errors import InfeasibleError, SpaceError
-from ocrsearch.core.explain import shown, suggestion
-from ocrsearch.core.escaping import printable
-from ocrsearch.data.dataset import Dataset, LabelledImages, load_dataset
-from ocrsearch.data.options import DataArguments, DataOptions, data_spec, given_options
-from ocrsearch.data.traits import Traits, measure_traits
+from ocrsearch.core import InfeasibleError, SpaceError, flatten, printable, shown, suggestion
+from ocrsearch.data import (
+    DataArguments,
+    DataOptions,
+    Dataset,
+    LabelledImages,
+    Traits,
+    data_spec,
+    given_options,
+    load_dataset,
+    measure_traits,
+)
 from ocrsearch.spaces.derived import SCALES, Derived, derive
 from ocrsearch.spaces.distributions import is_distribution
 from ocrsearch.spaces.feasibility import check_feasible, unfit_in_space

@@ -18,9 +18,8 @@ import optuna
 import yaml
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
-from ocrsearch.core.config import Config
-from ocrsearch.core.files import temporary_path
-from ocrsearch.training.records import WORST, Epochs, remove_folder, trial_folder
+from ocrsearch.core import Config, temporary_path
+from ocrsearch.training import WORST, Epochs, remove_folder, trial_folder
 
 ARTIFACTS = ".artifacts"
 """Folder beside those of the studies; no study has such a name."""

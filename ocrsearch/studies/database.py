@@ -29,9 +29,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ocrsearch.core.config import DEFAULT_STORAGE
-from ocrsearch.core.errors import OptionError, StudyError
-from ocrsearch.core.files import output_problem
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, output_problem
 from ocrsearch.studies.facts import check_stored_name
 from ocrsearch.studies.ownership import read_identity
 from ocrsearch.studies.sqlite_files import (

@@ -22,11 +22,9 @@ from typing import Any
 import optuna
 from optuna.study import StudyDirection
 
-from ocrsearch.core.errors import OptionError, StudyError
-from ocrsearch.data.options import DataOptions
-from ocrsearch.spaces.reading import load_space, rebuild_space
-from ocrsearch.spaces.space import Space
-from ocrsearch.spaces.suggestion import ready_spaces
+from ocrsearch.core import OptionError, StudyError
+from ocrsearch.data import DataOptions
+from ocrsearch.spaces import Space, load_space, ready_spaces, rebuild_space
 from ocrsearch.studies.records import facts_problem, shown
 
 MAX_BYTES = 255

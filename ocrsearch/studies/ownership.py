@@ -24,9 +24,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ocrsearch.core.errors import StudyError
-from ocrsearch.core.files import read_text_file, write_text_file
-from ocrsearch.training.records import trial_folder
+from ocrsearch.core import StudyError, read_text_file, write_text_file
+from ocrsearch.training import trial_folder
 
 IDENTITY = "study.json"
 """File in the folder of a study, and in the folder of its prepared data."""

@@ -19,14 +19,14 @@ import pandas as pd
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-from ocrsearch.core.errors import OcrSearchError, StudyError
-from ocrsearch.spaces.feasibility import FRAMES
+from ocrsearch.core import OcrSearchError, StudyError
+from ocrsearch.spaces import FRAMES
 from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
 from ocrsearch.studies.ownership import check_folder
 from ocrsearch.studies.sharing import is_searched
 from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, rank
-from ocrsearch.training.records import (
+from ocrsearch.training import (
     BEST,
     epochs_result,
     fold_folder,

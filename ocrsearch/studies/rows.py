@@ -24,7 +24,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from sqlalchemy import types as sql_types
 from sqlalchemy.sql.expression import type_coerce
 
-from ocrsearch.core.errors import StudyError
+from ocrsearch.core import StudyError
 from ocrsearch.studies.records import shown
 
 MAX_TEXT = 8_000_000

@@ -8,14 +8,14 @@ from collections.abc import Callable
 import optuna
 from optuna import pruners, samplers
 
-from ocrsearch.spaces.settings import (
+from ocrsearch.spaces import (
     HalvingSettings,
     HyperbandSettings,
     MedianSettings,
     PercentileSettings,
     SamplerName,
+    Space,
 )
-from ocrsearch.spaces.space import Space
 
 USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
 """Samplers that keep away from what a constraint forbids; the others learn it as pruned."""

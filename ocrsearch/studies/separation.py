@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import optuna
 
-from ocrsearch.core.errors import StudyError
-from ocrsearch.evaluation.metrics import EditCounts, read_counts
+from ocrsearch.core import StudyError
+from ocrsearch.evaluation import EditCounts, read_counts
 from ocrsearch.studies.results import BestTrial, best_trials
-from ocrsearch.training.records import VALIDATED
+from ocrsearch.training import VALIDATED
 
 ALPHA = 0.05
 """Probability below which a difference is taken for a real one."""

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.core.errors import StudyError
+from ocrsearch.core import StudyError
 from ocrsearch.studies.database import is_postgresql
 from ocrsearch.studies.ownership import HeldFiles
 from ocrsearch.studies.storage import database_reason
@@ -30,7 +30,7 @@ from ocrsearch.studies.study import (
     study_lock,
     unfinished_trials,
 )
-from ocrsearch.training.records import remove_folder
+from ocrsearch.training import remove_folder
 
 FOLDER = "coordinator-"
 """Beginning of the name of a coordinator's folder; its slot follows."""

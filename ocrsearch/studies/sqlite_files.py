@@ -26,8 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ocrsearch.core.errors import StudyError
-from ocrsearch.core.files import file_problem
+from ocrsearch.core import StudyError, file_problem
 
 TIMEOUT_S = 60
 """Longest wait for another process that writes, in seconds."""

@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, delete, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.core.errors import StudyError
+from ocrsearch.core import StudyError
 from ocrsearch.studies.rows import (
     DamagedTrial,
     as_stored,

@@ -22,9 +22,8 @@ from filelock import FileLock, Timeout
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ocrsearch.core.config import flatten
-from ocrsearch.core.errors import StudyError
-from ocrsearch.spaces.space import Space, Values
+from ocrsearch.core import StudyError, flatten
+from ocrsearch.spaces import Space, Values
 from ocrsearch.studies.artifacts import Rank
 from ocrsearch.studies.facts import (
     FACTS,
@@ -39,11 +38,7 @@ from ocrsearch.studies.rows import DamagedTrial
 from ocrsearch.studies.sampler import build_pruner, build_sampler
 from ocrsearch.studies.sqlite_files import refuse_unwritable
 from ocrsearch.studies.storage import StudyStorage
-from ocrsearch.training.records import (
-    Epochs,
-    best_epoch,
-    lacks_folds,
-)
+from ocrsearch.training import Epochs, best_epoch, lacks_folds
 
 logger = logging.getLogger(__name__)
 

@@ -26,10 +26,15 @@ from typing import Any
 
 import torch
 
-from ocrsearch.core.errors import BundleError
-from ocrsearch.core.files import replacing
-from ocrsearch.core.escaping import printable
-from ocrsearch.core.untrusted import ArchiveError, NotAnArchiveError, open_archive, unpack
+from ocrsearch.core import (
+    ArchiveError,
+    BundleError,
+    NotAnArchiveError,
+    open_archive,
+    printable,
+    replacing,
+    unpack,
+)
 
 MAX_INSTRUCTIONS = 500_000
 """Most instructions that are carried out; a model of 100 epochs has some thousands, and a model

@@ -26,11 +26,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ocrsearch.core.config import FRAME_STRIDE, Config, EncoderConfig
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.machine import n_cores, program_version
-from ocrsearch.models.architecture import ARCHITECTURES, build_network
-from ocrsearch.models.encoder import BiRnn, ConvTower, Encoder
+from ocrsearch.core import (
+    FRAME_STRIDE,
+    Config,
+    EncoderConfig,
+    OptionError,
+    n_cores,
+    program_version,
+)
+from ocrsearch.models import ARCHITECTURES, BiRnn, ConvTower, Encoder, build_network
 
 
 def select_device(name: str) -> torch.device:

@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.core.errors import (
-    BundleError,
-    DataError,
-    OcrSearchError,
+from ocrsearch.core import BundleError, DataError, OcrSearchError, file_problem
+from ocrsearch.data import (
+    DataOptions,
+    given_options,
+    is_splits_file,
+    load_dataset,
+    read_samples,
+    same_data,
 )
-from ocrsearch.core.files import file_problem
-from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DataOptions, given_options, read_samples, same_data
-from ocrsearch.data.splits import is_splits_file
 
 logger = logging.getLogger(__name__)
 

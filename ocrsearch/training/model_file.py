@@ -18,14 +18,9 @@ from typing import Annotated, Any, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ocrsearch.core.config import Config
-from ocrsearch.core.errors import BundleError, OcrSearchError
-from ocrsearch.core.explain import shown
-from ocrsearch.core.escaping import printable
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.options import DataOptions
-from ocrsearch.models.architecture import outline
-from ocrsearch.models.layers import MAX_PARAMETERS
+from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
+from ocrsearch.data import Charset, DataOptions
+from ocrsearch.models import MAX_PARAMETERS, outline
 from ocrsearch.training.checkpoint import load_tensors
 
 MAX_VALUES = 1_000_000

@@ -16,10 +16,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ocrsearch.core.config import Config, flatten
-from ocrsearch.core.errors import BundleError
-from ocrsearch.data.charset import Charset
-from ocrsearch.models.architecture import symbol_rows
+from ocrsearch.core import BundleError, Config, flatten
+from ocrsearch.data import Charset
+from ocrsearch.models import symbol_rows
 from ocrsearch.training.model_file import read_model_file
 from ocrsearch.training.start_models import name_of_start
 

@@ -19,13 +19,16 @@ from typing import Any
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.core.config import Config
-from ocrsearch.core.errors import BundleError, CheckpointError, TrainingError
-from ocrsearch.core.machine import is_out_of_memory
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.sheets import contact_sheet, write_sheet
-from ocrsearch.evaluation.metrics import EditCounts, count_edits, rates, read_counts, save_counts
-from ocrsearch.evaluation.reading import read_lines
+from ocrsearch.core import BundleError, CheckpointError, Config, TrainingError, is_out_of_memory
+from ocrsearch.data import LabelledImages, contact_sheet, write_sheet
+from ocrsearch.evaluation import (
+    EditCounts,
+    count_edits,
+    rates,
+    read_counts,
+    read_lines,
+    save_counts,
+)
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.model_file import read_recogniser
 from ocrsearch.training.records import BEST, LAST, VALIDATED, Epochs, epochs_result, fold_folder

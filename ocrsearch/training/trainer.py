@@ -26,15 +26,11 @@ import numpy as np
 import torch
 from torch import nn, optim
 
-from ocrsearch.core.config import Config, OptimizerName, TrainingConfig
-from ocrsearch.core.errors import DivergedError
-from ocrsearch.data.batches import BATCHES_A_POOL, Batch, training_batches, training_epochs
-from ocrsearch.data.dataset import Dataset
-from ocrsearch.data.images.lines import scaled_lines
-from ocrsearch.evaluation.metrics import Metrics, compute_metrics
-from ocrsearch.evaluation.reading import read_lines
-from ocrsearch.models.architecture import ARCHITECTURES, build_network, n_parameters
-from ocrsearch.models.losses import best_path_error
+from ocrsearch.core import Config, DivergedError, OptimizerName, TrainingConfig
+from ocrsearch.data import BATCHES_A_POOL, Batch, Dataset, training_batches, training_epochs
+from ocrsearch.data.images import scaled_lines
+from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
+from ocrsearch.models import ARCHITECTURES, best_path_error, build_network, n_parameters
 from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 

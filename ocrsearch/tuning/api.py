@@ -16,60 +16,56 @@ from typing import Any, Unpack
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.core.errors import OptionError, StudyError
-from ocrsearch.core.explain import shown
-from ocrsearch.core.files import remove_leftovers, replacing
-from ocrsearch.core.machine import n_cores
-from ocrsearch.data.checks import Progress
-from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.options import DataOptions, absolute_spec, data_name, data_spec
-from ocrsearch.data.prepared import (
+from ocrsearch.core import OptionError, StudyError, n_cores, remove_leftovers, replacing, shown
+from ocrsearch.data import (
+    DataOptions,
+    Dataset,
+    Progress,
+    absolute_spec,
     count_folds,
+    data_name,
+    data_spec,
     left_out_line,
+    load_dataset,
     save_dataset,
     write_left_out,
 )
-from ocrsearch.spaces.feasibility import unfit_in_space
-from ocrsearch.spaces.space import Space
-from ocrsearch.spaces.suggestion import SuggestedSpace, derive_space, open_space
-from ocrsearch.studies.artifacts import open_artifacts
-from ocrsearch.studies.database import (
-    database_name,
-    is_postgresql,
-    open_storage,
-    shown_storage,
-    study_folder,
-    write_log_back,
-)
-from ocrsearch.studies.facts import (
+from ocrsearch.spaces import Space, SuggestedSpace, derive_space, open_space, unfit_in_space
+from ocrsearch.studies import (
     FACTS,
+    ConfigurationStudy,
+    HeldFiles,
+    LostError,
+    Sharing,
     StudyFacts,
     check_study_name,
+    database_name,
+    database_reason,
     default_study_name,
+    exists,
+    hold_study,
+    is_postgresql,
+    open_artifacts,
+    open_storage,
+    open_study,
+    shown_storage,
     stored_space,
     study_facts,
+    study_folder,
+    why_nothing_trained,
+    write_identity,
+    write_log_back,
 )
-from ocrsearch.studies.ownership import HeldFiles, LostError, write_identity
-from ocrsearch.studies.results import why_nothing_trained
-from ocrsearch.studies.sharing import Sharing, hold_study
-from ocrsearch.studies.storage import database_reason
-from ocrsearch.studies.study import (
-    ConfigurationStudy,
-    exists,
-    open_study,
-)
-from ocrsearch.training.inherited import inherited_options
-from ocrsearch.training.records import (
+from ocrsearch.training import (
     LEFT_OUT,
     START,
+    inherited_options,
+    name_of_start,
     remove_folder,
+    start_model,
 )
-from ocrsearch.training.start_models import name_of_start, start_model
 from ocrsearch.tuning.coordinator import Coordinator
-from ocrsearch.tuning.engines.events import WorkerRefused
-from ocrsearch.tuning.engines.local import LocalEngine
-from ocrsearch.tuning.engines.ray import RayEngine
-from ocrsearch.tuning.engines.worker import WorkerSetup
+from ocrsearch.tuning.engines import LocalEngine, RayEngine, WorkerRefused, WorkerSetup
 from ocrsearch.tuning.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.tuning.preparation import (
     claim_study_folder,
@@ -393,7 +389,7 @@ def _start_from(space: Space, dataset: Dataset) -> tuple[Space, str | None, str 
     """
     if space.init is None:
         return space, None, None
-    from ocrsearch.training.pretrained import read_start_weights
+    from ocrsearch.training import read_start_weights
     from ocrsearch.tuning.preparation import prepare_start
 
     start = read_start_weights(space.init)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import optuna
 from optuna.trial import TrialState
 
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.records import shown
-from ocrsearch.studies.sharing import Sharing
-from ocrsearch.studies.study import REPEATED, unfinished_trials
+from ocrsearch.spaces import Space
+from ocrsearch.studies import REPEATED, Sharing, shown, unfinished_trials
 from ocrsearch.tuning.ledger import HALVED, Ledger, tried_key, with_half_batch
 from ocrsearch.tuning.status import Observer, Running
 

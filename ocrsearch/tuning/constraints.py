@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import optuna
 
-from ocrsearch.core.config import Config
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.options import MAX_BAD
-from ocrsearch.spaces.feasibility import Finding, examine, network_figures, over_limit
-from ocrsearch.spaces.settings import (
+from ocrsearch.core import Config
+from ocrsearch.data import MAX_BAD, LabelledImages
+from ocrsearch.spaces import (
     ConstraintSettings,
+    Finding,
+    Space,
+    examine,
+    network_figures,
+    over_limit,
 )
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.facts import study_facts
-from ocrsearch.studies.records import number_or_none
-from ocrsearch.studies.sampler import USE_CONSTRAINTS
+from ocrsearch.studies import USE_CONSTRAINTS, number_or_none, study_facts
 
 MEMORY_LIMIT = "memory_mb_limit"
 """User attribute of a study: the estimate of a configuration for which there was too little."""

@@ -17,26 +17,14 @@ from typing import Any, Protocol
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
 
-from ocrsearch.core.errors import StudyError
-from ocrsearch.core.files import remove_leftovers
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.spaces.feasibility import Finding, network_figures
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.database import make_durable
-from ocrsearch.studies.facts import study_facts
-from ocrsearch.studies.records import text_by_text
-from ocrsearch.studies.sharing import Sharing
-from ocrsearch.studies.study import ORIGIN, backend_of
-from ocrsearch.training.records import (
-    START,
-    best_epoch,
-    n_finished_folds,
-    training_result,
-    trial_folder,
-)
+from ocrsearch.core import StudyError, remove_leftovers
+from ocrsearch.data import LabelledImages
+from ocrsearch.spaces import Finding, Space, network_figures
+from ocrsearch.studies import ORIGIN, Sharing, backend_of, make_durable, study_facts, text_by_text
+from ocrsearch.training import START, best_epoch, n_finished_folds, training_result, trial_folder
 from ocrsearch.tuning.chooser import Chooser
 from ocrsearch.tuning.constraints import Constraints
-from ocrsearch.tuning.engines.events import (
+from ocrsearch.tuning.engines import (
     Answer,
     EpochDone,
     Event,

@@ -20,15 +20,24 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
-from ocrsearch.core.config import Config
-from ocrsearch.spaces.feasibility import Finding
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.artifacts import KeptWeights, Rank, store_artifacts
-from ocrsearch.studies.facts import study_facts
-from ocrsearch.studies.results import EXCESS, FAILURE, INFEASIBLE
-from ocrsearch.studies.sharing import Sharing
-from ocrsearch.studies.study import ORIGIN, PAUSED, finished_trials, rank, rank_of
-from ocrsearch.training.records import (
+from ocrsearch.core import Config
+from ocrsearch.spaces import Finding, Space
+from ocrsearch.studies import (
+    EXCESS,
+    FAILURE,
+    INFEASIBLE,
+    ORIGIN,
+    PAUSED,
+    KeptWeights,
+    Rank,
+    Sharing,
+    finished_trials,
+    rank,
+    rank_of,
+    store_artifacts,
+    study_facts,
+)
+from ocrsearch.training import (
     BEST,
     Epochs,
     best_epoch,
@@ -36,7 +45,7 @@ from ocrsearch.training.records import (
     remove_folder,
     trial_folder,
 )
-from ocrsearch.tuning.engines.events import TrialFailed
+from ocrsearch.tuning.engines import TrialFailed
 from ocrsearch.tuning.promotion import build_promotion
 from ocrsearch.tuning.status import Limits, Running, Status
 

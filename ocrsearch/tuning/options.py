@@ -15,15 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
-from ocrsearch.core.config import DEFAULT_STORAGE, Integer, Number
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.explain import checked_values, suggestion
-from ocrsearch.data.options import (
-    DataArguments,
-    DataOptions,
-    given_options,
-)
-from ocrsearch.training.start_models import LATIN, start_path
+from ocrsearch.core import DEFAULT_STORAGE, Integer, Number, OptionError, checked_values, suggestion
+from ocrsearch.data import DataArguments, DataOptions, given_options
+from ocrsearch.training import LATIN, start_path
 
 MAX_SEED = 2**31 - 1
 """Largest seed that all random generators take."""

@@ -21,26 +21,26 @@ from typing import Any
 
 import optuna
 
-from ocrsearch.core.config import flatten
-from ocrsearch.core.errors import StudyError
-from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.models.architecture import build_network
-from ocrsearch.spaces.configuration import random_config
-from ocrsearch.spaces.feasibility import network_figures
-from ocrsearch.spaces.space import Space, Values
-from ocrsearch.studies.facts import FACTS, study_facts
-from ocrsearch.studies.ownership import Identity, check_folder, claim_folder, refuse_unknown_trials
-from ocrsearch.studies.study import (
+from ocrsearch.core import StudyError, flatten
+from ocrsearch.data import Charset, LabelledImages
+from ocrsearch.models import build_network
+from ocrsearch.spaces import Space, Values, network_figures, random_config
+from ocrsearch.studies import (
     EARLIER,
+    FACTS,
     ConfigurationStudy,
     EarlierTrial,
+    Identity,
+    check_folder,
     check_ours,
+    claim_folder,
     damaged_trials,
     exists,
     rank,
+    refuse_unknown_trials,
+    study_facts,
 )
-from ocrsearch.training.pretrained import StartWeights, check_something_kept, transfer_weights
+from ocrsearch.training import StartWeights, check_something_kept, transfer_weights
 
 N_MEASURED = 16
 """Configurations that are drawn to see what a large one takes."""

@@ -14,13 +14,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ocrsearch.spaces.settings import PromotionSettings
-from ocrsearch.spaces.space import Space
-from ocrsearch.training.records import (
-    Epochs,
-    n_finished_folds,
-    n_of_first_fold,
-)
+from ocrsearch.spaces import PromotionSettings, Space
+from ocrsearch.training import Epochs, n_finished_folds, n_of_first_fold
 
 REDUCTION = 3
 """One in so many goes on from a rung."""

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import optuna
 
-from ocrsearch.core.config import Config
-from ocrsearch.spaces.space import Values
-from ocrsearch.training.records import Epochs
+from ocrsearch.core import Config
+from ocrsearch.spaces import Values
+from ocrsearch.training import Epochs
 
 Ending = Literal[
     "trials",

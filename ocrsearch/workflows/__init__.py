@@ -1,0 +1,5 @@
+"""Work that combines the other packages: train one, confirm, refit, ensemble, export."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,27 +13,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.core.config import Config
-from ocrsearch.core.errors import StudyError
-from ocrsearch.core.files import (
+from ocrsearch.core import (
+    Config,
+    StudyError,
+    n_cores,
     read_text_file,
     remove_leftovers,
     write_text_file,
 )
-from ocrsearch.core.machine import n_cores
-from ocrsearch.data.dataset import LabelledImages
-from ocrsearch.data.prepared import save_dataset
-from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.predictor import Predictor
-from ocrsearch.studies.database import study_folder
-from ocrsearch.studies.facts import study_facts
-from ocrsearch.studies.results import (
+from ocrsearch.data import LabelledImages, save_dataset
+from ocrsearch.inference import Bundle, Predictor
+from ocrsearch.studies import (
     BestTrial,
     best_trials,
     load_study,
+    study_facts,
+    study_folder,
+    study_lock,
 )
-from ocrsearch.studies.study import study_lock
-from ocrsearch.training.records import (
+from ocrsearch.training import (
     BEST,
     START,
     Epochs,
@@ -41,16 +39,16 @@ from ocrsearch.training.records import (
     remove_folder,
     training_result,
 )
-from ocrsearch.tuning.engines.events import (
+from ocrsearch.tuning.engines import (
     Answer,
     EpochDone,
     Job,
+    LocalEngine,
     TrialDone,
     TrialFailed,
     WorkerRefused,
+    WorkerSetup,
 )
-from ocrsearch.tuning.engines.local import LocalEngine
-from ocrsearch.tuning.engines.worker import WorkerSetup
 from ocrsearch.workflows.trial_models import (
     UNMOVED,
     DataPlace,

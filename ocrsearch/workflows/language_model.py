@@ -16,19 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from ocrsearch.core.errors import OptionError
-from ocrsearch.data.charset import Charset, resolve_bidi
-from ocrsearch.data.checks import Progress, label_problem
-from ocrsearch.data.dataset import LabelledImages, split_samples
-from ocrsearch.data.formats.files import read_texts
-from ocrsearch.data.options import DataOptions
-from ocrsearch.data.splits import by_split
-from ocrsearch.evaluation.metrics import compute_metrics
-from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.decoding import LENGTH_BONUS, LM_WEIGHT, DecodingOptions
-from ocrsearch.inference.predictor import Predictor
-from ocrsearch.models.decoding.language_model import LanguageModel, perplexity
-from ocrsearch.models.decoding.ngrams import NgramCounts, count_ngrams
+from ocrsearch.core import OptionError
+from ocrsearch.data import (
+    Charset,
+    DataOptions,
+    LabelledImages,
+    Progress,
+    by_split,
+    label_problem,
+    resolve_bidi,
+    split_samples,
+)
+from ocrsearch.data.formats import read_texts
+from ocrsearch.evaluation import compute_metrics
+from ocrsearch.inference import LENGTH_BONUS, LM_WEIGHT, Bundle, DecodingOptions, Predictor
+from ocrsearch.models.decoding import LanguageModel, NgramCounts, count_ngrams, perplexity
 
 
 @dataclass(frozen=True)

@@ -17,24 +17,30 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from ocrsearch.core.config import DEFAULT_STORAGE
-from ocrsearch.core.errors import OptionError, StudyError
-from ocrsearch.core.explain import shown
-from ocrsearch.studies.artifacts import ARTIFACTS
-from ocrsearch.studies.database import (
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, shown
+from ocrsearch.studies import (
+    ARTIFACTS,
+    FACTS,
+    BestTrial,
+    ConfigurationStudy,
+    ForeignStudyError,
+    best_trials,
+    check_folder,
+    exists,
+    foreign_reason,
     is_postgresql,
+    is_searched,
+    learning_curves,
     open_storage,
     refuse_read_only,
     shown_storage,
+    study_facts,
     study_folder,
+    study_lock,
+    trials_frame,
 )
-from ocrsearch.studies.facts import FACTS, ForeignStudyError, foreign_reason, study_facts
-from ocrsearch.studies.ownership import check_folder
-from ocrsearch.studies.results import BestTrial, best_trials, learning_curves, trials_frame
-from ocrsearch.studies.results import load_study as read_study
-from ocrsearch.studies.sharing import is_searched
-from ocrsearch.studies.study import ConfigurationStudy, exists, study_lock
-from ocrsearch.tuning.options import storage_url
+from ocrsearch.studies import load_study as read_study
+from ocrsearch.tuning import storage_url
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +171,7 @@ class Study:
 
     def figures(self) -> dict[str, go.Figure]:
         """Return Plotly figures by title; those for which there are too few trials are left out."""
-        from ocrsearch.reports.study import study_figures
+        from ocrsearch.reports import study_figures
 
         figures = study_figures(self.optuna_study)
         return {str(figure.layout.title.text): figure for figure in figures}
@@ -205,7 +211,7 @@ class Study:
         Raises:
             OcrSearchError: there is no such trial, or its weights cannot be read or written.
         """
-        from ocrsearch.inference.bundle import halve, save_bundle
+        from ocrsearch.inference import halve, save_bundle
         from ocrsearch.workflows.trial_models import bundle_trial
 
         file = _output(path)
@@ -220,7 +226,7 @@ class Study:
         Raises:
             StudyError: the file cannot be written.
         """
-        from ocrsearch.reports.study import write_page
+        from ocrsearch.reports import write_page
 
         file = _output(path)
         try:

@@ -24,32 +24,40 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import BeforeValidator, SkipValidation
 
-from ocrsearch.core.config import Config, flatten
-from ocrsearch.core.errors import OptionError, TrainingError
-from ocrsearch.core.explain import checked_values
-from ocrsearch.core.files import remove_leftovers, write_text_file
-from ocrsearch.core.machine import is_out_of_memory
-from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.options import DataOptions
-from ocrsearch.data.prepared import left_out_line, write_left_out
-from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
-from ocrsearch.spaces.feasibility import check_feasible
-from ocrsearch.spaces.reading import load_space
-from ocrsearch.training.device import (
+from ocrsearch.core import (
+    Config,
+    OptionError,
+    TrainingError,
+    checked_values,
+    flatten,
+    is_out_of_memory,
+    remove_leftovers,
+    write_text_file,
+)
+from ocrsearch.data import DataOptions, Dataset, left_out_line, load_dataset, write_left_out
+from ocrsearch.inference import Bundle, load_bundle, save_bundle
+from ocrsearch.spaces import check_feasible, load_space
+from ocrsearch.training import (
+    BEST,
+    LAST,
+    LEFT_OUT,
+    Epochs,
     Precision,
+    StartWeights,
+    Trainer,
+    check_something_kept,
     faster_precision,
+    inherited_options,
     installed_versions,
+    read_recogniser,
+    read_start_weights,
     select_device,
+    start_path,
+    train_epochs,
+    training_result,
     training_threads,
 )
-from ocrsearch.training.inherited import inherited_options
-from ocrsearch.training.model_file import read_recogniser
-from ocrsearch.training.pretrained import StartWeights, check_something_kept, read_start_weights
-from ocrsearch.training.records import BEST, LAST, LEFT_OUT, Epochs, training_result
-from ocrsearch.training.session import train_epochs
-from ocrsearch.training.start_models import start_path
-from ocrsearch.training.trainer import Trainer
-from ocrsearch.tuning.options import DeviceName, Seed
+from ocrsearch.tuning import DeviceName, Seed
 
 SCALARS = {
     "loss/train": "train_loss",

@@ -25,32 +25,48 @@ from typing import Any
 
 import cv2
 
-from ocrsearch.core.config import Config, flatten
-from ocrsearch.core.errors import BundleError, DataError, SpaceError, StudyError
-from ocrsearch.core.files import remove_leftovers
-from ocrsearch.data.checks import Progress
-from ocrsearch.data.dataset import Dataset, load_dataset
-from ocrsearch.data.options import DATA_PLACE, DataOptions, absolute_spec
-from ocrsearch.data.prepared import without_validation
-from ocrsearch.evaluation.metrics import Metrics
-from ocrsearch.inference.bundle import ADDED, LIMITS, Bundle
-from ocrsearch.inference.predictor import Predictor
-from ocrsearch.spaces.reading import rebuild_space
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.database import study_folder
-from ocrsearch.studies.facts import study_facts
-from ocrsearch.studies.results import BestTrial, best_trials, load_study
-from ocrsearch.studies.study import study_lock
-from ocrsearch.training.device import select_device, training_threads
-from ocrsearch.training.model_file import (
+from ocrsearch.core import (
+    BundleError,
+    Config,
+    DataError,
+    SpaceError,
+    StudyError,
+    flatten,
+    remove_leftovers,
+)
+from ocrsearch.data import (
+    DATA_PLACE,
+    DataOptions,
+    Dataset,
+    Progress,
+    absolute_spec,
+    load_dataset,
+    without_validation,
+)
+from ocrsearch.evaluation import Metrics
+from ocrsearch.inference import ADDED, LIMITS, Bundle, Predictor
+from ocrsearch.spaces import Space, rebuild_space
+from ocrsearch.studies import (
+    BestTrial,
+    best_trials,
+    load_study,
+    study_facts,
+    study_folder,
+    study_lock,
+)
+from ocrsearch.training import (
+    BEST,
+    START,
     OtherNetworkError,
     Recogniser,
+    Trainer,
     read_recogniser,
+    read_start_weights,
+    select_device,
+    train_epochs,
+    training_threads,
+    trial_folder,
 )
-from ocrsearch.training.pretrained import read_start_weights
-from ocrsearch.training.records import BEST, START, trial_folder
-from ocrsearch.training.session import train_epochs
-from ocrsearch.training.trainer import Trainer
 from ocrsearch.workflows.training import Observer
 
 

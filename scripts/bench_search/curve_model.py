@@ -23,9 +23,8 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 
-from ocrsearch.models.layers import count_multiply_adds, list_layers
-from ocrsearch.spaces.distributions import Scalar
-from ocrsearch.spaces.space import Space
+from ocrsearch.models import count_multiply_adds, list_layers
+from ocrsearch.spaces import Scalar, Space
 
 SUMMARY_EPOCHS = (3, 5, 8, 12, 20, 30, 45)
 """The forest looks for configurations whose best losses at these epochs are alike."""

@@ -13,11 +13,7 @@ from outcomes import Axis, Outcome, of
 from plotly.colors import hex_to_rgb, qualitative
 from plotly.subplots import make_subplots
 
-from ocrsearch.reports.html import (
-    figure_part,
-    page,
-    save_page,
-)
+from ocrsearch.reports import figure_part, page, save_page
 
 N_POINTS = 240
 QUARTILES = (25, 50, 75)

@@ -14,12 +14,9 @@ from typing import Annotated
 import optuna
 import typer
 
-from ocrsearch.core.config import Config
-from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DataOptions
-from ocrsearch.data.prepared import open_dataset, save_dataset
-from ocrsearch.spaces.reading import load_space
-from ocrsearch.spaces.space import Values
+from ocrsearch.core import Config
+from ocrsearch.data import DataOptions, load_dataset, open_dataset, save_dataset
+from ocrsearch.spaces import Values, load_space
 
 COLUMNS = ("configuration", "epoch", "cer", "val_loss", "exact", "seconds", "values")
 
@@ -70,8 +67,7 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     import cv2
     import torch
 
-    from ocrsearch.training.device import faster_precision
-    from ocrsearch.training.trainer import Trainer
+    from ocrsearch.training import Trainer, faster_precision
 
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

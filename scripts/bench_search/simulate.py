@@ -23,8 +23,7 @@ from outcome_figures import write_page
 from outcomes import Outcome, compare, describe, load_outcomes, save_outcomes
 from simulated_search import METHODS, Moment, Search, run_search
 
-from ocrsearch.spaces.reading import load_space
-from ocrsearch.spaces.space import Space
+from ocrsearch.spaces import Space, load_space
 
 ROUGHNESS_WORLDS = range(5)
 

@@ -18,36 +18,22 @@ import numpy as np
 import optuna
 from curve_model import Curve, CurveModel
 
-from ocrsearch.core.config import Config, flatten
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.spaces.settings import (
+from ocrsearch.core import Config, flatten
+from ocrsearch.data import LabelledImages, PackedImages
+from ocrsearch.spaces import (
     HalvingSettings,
     MedianSettings,
     NoPruner,
     PromotionSettings,
     PrunerSettings,
     SamplerName,
+    Space,
 )
-from ocrsearch.spaces.space import Space
-from ocrsearch.studies.facts import StudyFacts
-from ocrsearch.studies.study import (
-    ConfigurationStudy,
-    open_study,
-    rank,
-)
-from ocrsearch.training.records import Epochs
+from ocrsearch.studies import ConfigurationStudy, StudyFacts, open_study, rank
+from ocrsearch.training import Epochs
+from ocrsearch.tuning import Coordinator, Limits, promotion
 from ocrsearch.tuning import coordinator as coordinator_module
-from ocrsearch.tuning import promotion
-from ocrsearch.tuning.coordinator import Coordinator
-from ocrsearch.tuning.engines.events import (
-    Answer,
-    EpochDone,
-    Event,
-    Job,
-    Machine,
-    TrialDone,
-)
-from ocrsearch.tuning.status import Limits
+from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ocrsearch.inference.bundle import halve, load_bundle, save_bundle
+from ocrsearch.inference import halve, load_bundle, save_bundle
 
 KEPT = ("seed", "versions")
 

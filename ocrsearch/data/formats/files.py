@@ -28,10 +28,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ocrsearch.core.errors import DataError, OptionError
-from ocrsearch.core.files import MAX_TEXT_BYTES, read_text_file, real_path
-from ocrsearch.core.escaping import quoted
-from ocrsearch.data.images.reading import holds_picture
+from ocrsearch.core import MAX_TEXT_BYTES, DataError, OptionError, quoted, read_text_file, real_path
+from ocrsearch.data.images import holds_picture
 from ocrsearch.data.samples import SPLITS, Split, is_split, normalize_label
 
 MAX_LINES = 1_000_000

@@ -21,10 +21,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.files import read_text_file
+from ocrsearch.core import DataError, read_text_file
 from ocrsearch.data.formats.files import PictureFiles, check_inside, find_pictures, name_as_text
-from ocrsearch.data.images.reading import PICTURE_SUFFIXES, holds_picture
+from ocrsearch.data.images import PICTURE_SUFFIXES, holds_picture
 from ocrsearch.data.samples import Sample, Split, normalize_label
 
 logger = logging.getLogger(__name__)

@@ -41,8 +41,7 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.files import file_problem, first_line, open_input, real_path
+from ocrsearch.core import DataError, file_problem, first_line, open_input, real_path
 from ocrsearch.data.formats.files import (
     check_inside,
     numbered_lines,
@@ -368,8 +367,7 @@ def read_synth(path: Path) -> list[Sample]:
         DataError: not a recipe, or a source that cannot be used.
     """
     # a recipe's source of digits is itself of any label format
-    from ocrsearch.data.synthesis.recipe import load_recipe
-    from ocrsearch.data.synthesis.sources import open_synthesizer
+    from ocrsearch.data.synthesis import load_recipe, open_synthesizer
 
     outer = _being_read.get()
     if real_path(path) in outer:

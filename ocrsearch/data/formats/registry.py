@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from ocrsearch.core.errors import DataError
+from ocrsearch.core import DataError
 from ocrsearch.data.formats import folders, published, tables
 from ocrsearch.data.formats.files import Columns
 from ocrsearch.data.samples import Sample

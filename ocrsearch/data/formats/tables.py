@@ -20,9 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.files import MAX_JSON_BYTES
-from ocrsearch.core.escaping import quoted
+from ocrsearch.core import MAX_JSON_BYTES, DataError, quoted
 from ocrsearch.data.formats.files import (
     NO_COLUMNS,
     USUAL_NAMES,

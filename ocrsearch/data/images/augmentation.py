@@ -13,7 +13,7 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 
-from ocrsearch.core.config import AugmentConfig
+from ocrsearch.core import AugmentConfig
 from ocrsearch.data.samples import GrayImage
 
 MAX_SHEAR = 0.35

@@ -23,8 +23,7 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image
 
-from ocrsearch.core.errors import ImageError
-from ocrsearch.core.files import read_start
+from ocrsearch.core import ImageError, read_start
 from ocrsearch.data.images.reading import (
     MAX_PIXELS,
     check_file,

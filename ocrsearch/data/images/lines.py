@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.core.config import FRAME_STRIDE, ImageConfig, PreprocessConfig
+from ocrsearch.core import FRAME_STRIDE, ImageConfig, PreprocessConfig
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.images.gray import (

@@ -20,9 +20,7 @@ import cv2
 import numpy as np
 from PIL import ExifTags, IcoImagePlugin, Image, UnidentifiedImageError
 
-from ocrsearch.core.config import FRAME_STRIDE, ImageConfig
-from ocrsearch.core.errors import ImageError
-from ocrsearch.core.machine import is_out_of_memory
+from ocrsearch.core import FRAME_STRIDE, ImageConfig, ImageError, is_out_of_memory
 from ocrsearch.data.images.gray import gray_of
 from ocrsearch.data.samples import Drawable, GrayImage
 

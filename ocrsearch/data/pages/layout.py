@@ -19,8 +19,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ocrsearch.core.machine import n_reading_threads
-from ocrsearch.data.images.reading import picture_of, read_image
+from ocrsearch.core import n_reading_threads
+from ocrsearch.data.images import picture_of, read_image
 from ocrsearch.data.pages.ink import Page, upright_page
 from ocrsearch.data.pages.lines import Parts, bounds, count_words, group_ink
 from ocrsearch.data.pages.rules import MIN_TEXT_HEIGHT, rule_boxes

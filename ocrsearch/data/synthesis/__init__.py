@@ -1,0 +1,5 @@
+"""Synthetic images: digit strings and text lines drawn from a recipe."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

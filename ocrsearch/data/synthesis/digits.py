@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.core.errors import DataError
+from ocrsearch.core import DataError
 from ocrsearch.data.samples import GrayImage, Sample, Split
 from ocrsearch.data.splits import assign_splits, by_split
 from ocrsearch.data.synthesis.paper import Ink

@@ -15,23 +15,19 @@ import numpy as np
 import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
-from ocrsearch.core.config import (
+from ocrsearch.core import (
+    DataError,
     Frozen,
     Integer,
     Number,
-)
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.explain import (
     config_paths,
     explain_validation_error,
-    shown,
-)
-from ocrsearch.core.files import (
     home_path,
+    read_yaml,
     real_path,
+    shown,
     write_text_file,
 )
-from ocrsearch.core.untrusted import read_yaml
 from ocrsearch.data.samples import SPLITS, Split
 
 SKLEARN_DIGITS = "digits"

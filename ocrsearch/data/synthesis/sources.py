@@ -20,9 +20,7 @@ from pathlib import Path
 
 import cv2
 
-from ocrsearch.core.errors import DataError, OptionError
-from ocrsearch.core.files import replacing_folder
-from ocrsearch.core.machine import caller_hidden
+from ocrsearch.core import DataError, OptionError, caller_hidden, replacing_folder
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Split

@@ -24,10 +24,9 @@ import numpy as np
 from fontTools.ttLib import TTFont
 from PIL import Image, ImageDraw, ImageFont, features
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.files import open_input
+from ocrsearch.core import DataError, open_input
 from ocrsearch.data.charset import has_rtl, to_visual
-from ocrsearch.data.formats.files import numbered_lines
+from ocrsearch.data.formats import numbered_lines
 from ocrsearch.data.samples import GrayImage, Sample, Split, normalize_label
 from ocrsearch.data.splits import assign_splits, by_split
 from ocrsearch.data.synthesis.paper import Ink

@@ -24,8 +24,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.data.charset import Charset
+from ocrsearch.core import DataError
+from ocrsearch.data import Charset
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

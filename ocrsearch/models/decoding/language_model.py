@@ -18,7 +18,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ocrsearch.data.charset import Charset
+from ocrsearch.data import Charset
 from ocrsearch.models.decoding.automata import (
     Automaton,
     Floats,

@@ -15,14 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrsearch.core.errors import DataError, LanguageModelError
-from ocrsearch.core.files import replacing
-from ocrsearch.core.untrusted import (
+from ocrsearch.core import (
     ArchiveError,
+    DataError,
+    LanguageModelError,
     open_archive,
+    replacing,
     unpack,
 )
-from ocrsearch.data.charset import Charset
+from ocrsearch.data import Charset
 from ocrsearch.models.decoding.automata import Ints
 
 FORMAT = "ocrsearch language model"

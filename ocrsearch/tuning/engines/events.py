@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ocrsearch.core.config import Config
-from ocrsearch.training.records import Epochs
+from ocrsearch.core import Config
+from ocrsearch.training import Epochs
 
 
 @dataclass(frozen=True)

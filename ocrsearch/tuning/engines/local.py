@@ -11,14 +11,14 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
-from ocrsearch.core.errors import StudyError
-from ocrsearch.core.machine import (
+from ocrsearch.core import (
     HAS_FORK_SERVER,
+    StudyError,
     caller_hidden,
     count_memory_kills,
     load_fork_server,
 )
-from ocrsearch.core.machine import n_cores as n_cores  # importable from here as before
+from ocrsearch.core import n_cores as n_cores  # importable from here as before
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,

@@ -17,10 +17,8 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from typing import Any
 
-from ocrsearch.core.errors import OptionError, StudyError
-from ocrsearch.core.machine import n_cores
-from ocrsearch.data.dataset import Dataset
-from ocrsearch.data.prepared import open_dataset
+from ocrsearch.core import OptionError, StudyError, n_cores
+from ocrsearch.data import Dataset, open_dataset
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,

@@ -17,24 +17,17 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ocrsearch.core.errors import (
+from ocrsearch.core import (
     CheckpointError,
     DivergedError,
     OcrSearchError,
     TrainingError,
+    is_out_of_memory,
 )
-from ocrsearch.core.machine import is_out_of_memory
-from ocrsearch.data.dataset import Dataset
-from ocrsearch.data.prepared import fold_dataset, open_dataset
-from ocrsearch.spaces.feasibility import over_limit, scaled_widths
-from ocrsearch.studies.ownership import check_folder
-from ocrsearch.training.records import (
-    BEST,
-    LAST,
-    WORST,
-    fold_folder,
-    lacks_folds,
-)
+from ocrsearch.data import Dataset, fold_dataset, open_dataset
+from ocrsearch.spaces import over_limit, scaled_widths
+from ocrsearch.studies import check_folder
+from ocrsearch.training import BEST, LAST, WORST, fold_folder, lacks_folds
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
@@ -50,7 +43,7 @@ from ocrsearch.tuning.engines.events import (
 if TYPE_CHECKING:
     import torch
 
-    from ocrsearch.training.pretrained import StartWeights
+    from ocrsearch.training import StartWeights
 
 
 @dataclass(frozen=True)
@@ -157,8 +150,7 @@ def _train(
     report: Callable[[EpochDone], Answer],
     start: StartWeights | None,
 ) -> TrialDone:
-    from ocrsearch.training.session import draw_worst, train_folds
-    from ocrsearch.training.trainer import Trainer
+    from ocrsearch.training import Trainer, draw_worst, train_folds
 
     precision: Any = job.precision
 
@@ -187,7 +179,7 @@ def _latency(job: Job, dataset: Dataset, device: torch.device) -> float:
     """Return what a network takes for the picture and the label of median length."""
     if job.latency_ms is not None:
         return job.latency_ms
-    from ocrsearch.training.device import measure_latency
+    from ocrsearch.training import measure_latency
 
     train = dataset.splits["train"]
     widths = sorted(scaled_widths(job.config, train.images))
@@ -207,7 +199,7 @@ def _too_slow(job: Job, latency_ms: float) -> str | None:
 def _start_weights(path: Path | None) -> StartWeights | None:
     if path is None:
         return None
-    from ocrsearch.training.pretrained import read_start_weights
+    from ocrsearch.training import read_start_weights
 
     return read_start_weights(path)
 
@@ -216,7 +208,7 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     import cv2
     import torch
 
-    from ocrsearch.training.device import (
+    from ocrsearch.training import (
         faster_precision,
         free_memory_mb,
         installed_versions,

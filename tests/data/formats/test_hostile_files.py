@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.core.errors import DataError, ImageError
-from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.formats.files import read_texts
+from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.images.documents import read_pages
 from ocrsearch.data.options import read_samples
 from ocrsearch.data.splits import apply_splits

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from ocrsearch.core.errors import DataError, ImageError
-from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.formats.files import PictureFiles, find_pictures
+from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.images.documents import holds_document
 from ocrsearch.data.images.reading import holds_picture, read_image
 from ocrsearch.data.options import read_samples

@@ -17,13 +17,13 @@ from ocrsearch.core.errors import OptionError
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage
 from ocrsearch.tuning.api import search
-from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.tuning.engines.ray import (
     ENVIRONMENT,
     LOOPBACK,
     LOOPBACK_ONLY,
     _room,
 )
+from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.tuning.status import Status
 
 SPACE = """

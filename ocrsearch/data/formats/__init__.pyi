@@ -1,0 +1,11 @@
+from .files import NO_COLUMNS as NO_COLUMNS
+from .files import Columns as Columns
+from .files import find_pictures as find_pictures
+from .files import numbered_lines as numbered_lines
+from .files import parse_columns as parse_columns
+from .files import read_split as read_split
+from .files import read_texts as read_texts
+from .registry import FORMATS as FORMATS
+from .registry import LabelFormat as LabelFormat
+from .registry import all_formats as all_formats
+from .tables import read_rows as read_rows

@@ -1,0 +1,17 @@
+from .bundle import ADDED as ADDED
+from .bundle import LIMITS as LIMITS
+from .bundle import Bundle as Bundle
+from .bundle import halve as halve
+from .bundle import load_bundle as load_bundle
+from .bundle import save_bundle as save_bundle
+from .decoding import LENGTH_BONUS as LENGTH_BONUS
+from .decoding import LM_WEIGHT as LM_WEIGHT
+from .decoding import DecodingOptions as DecodingOptions
+from .pages import PageLine as PageLine
+from .pages import PagePrediction as PagePrediction
+from .pages import PageWriter as PageWriter
+from .predictor import Evaluation as Evaluation
+from .predictor import Prediction as Prediction
+from .predictor import Predictor as Predictor
+from .predictor import load as load
+from .predictor import predict as predict

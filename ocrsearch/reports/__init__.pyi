@@ -1,0 +1,9 @@
+from .drawings import draw_layers as draw_layers
+from .drawings import format_shape as format_shape
+from .evaluation import Subject as Subject
+from .evaluation import evaluation_page as evaluation_page
+from .html import figure_part as figure_part
+from .html import page as page
+from .html import save_page as save_page
+from .study import study_figures as study_figures
+from .study import write_page as write_page

@@ -1,0 +1,11 @@
+from .events import Answer as Answer
+from .events import EpochDone as EpochDone
+from .events import Event as Event
+from .events import Job as Job
+from .events import Machine as Machine
+from .events import TrialDone as TrialDone
+from .events import TrialFailed as TrialFailed
+from .events import WorkerRefused as WorkerRefused
+from .local import LocalEngine as LocalEngine
+from .ray import RayEngine as RayEngine
+from .worker import WorkerSetup as WorkerSetup
