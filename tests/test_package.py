@@ -50,7 +50,7 @@ assert [n for n in {CALLABLE!r} if not callable(before[n])] == []
     "first",
     [
         "import ocrsearch",
-        "import ocrsearch.search",
+        "import ocrsearch.tuning",
         "import ocrsearch.tuning.api",
         "from ocrsearch.tuning.options import SearchOptions",
         "import ocrsearch.tuning.engines.local",

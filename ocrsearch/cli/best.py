@@ -288,7 +288,7 @@ def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
 def _join(
     storage: str, study: str, n: int, limits: dict[str, float], moved: dict[str, str | None]
 ) -> Ensemble:
-    from ocrsearch.cli.display import reading_bar
+    from ocrsearch.cli.output import reading_bar
     from ocrsearch.workflows import DataPlace, make_ensemble
 
     with reading_bar("recognising") as progress:
@@ -298,7 +298,7 @@ def _join(
 def _refit(
     storage: str, found: BestTrial, moved: dict[str, str | None], *, as_json: bool
 ) -> Bundle:
-    from ocrsearch.cli.display import train_display
+    from ocrsearch.cli.train_display import train_display
     from ocrsearch.workflows import DataPlace, refit
 
     with train_display(quiet=as_json) as display:

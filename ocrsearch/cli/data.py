@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.data_inspect import inspect
-from ocrsearch.cli.display import reading_bar
 from ocrsearch.cli.options import (
     OUTPUT_PANEL,
     Json,
@@ -34,7 +33,7 @@ from ocrsearch.cli.options import (
     output_option,
     takes_data_options,
 )
-from ocrsearch.cli.output import echo, make_console, note, print_json, shell
+from ocrsearch.cli.output import echo, make_console, note, print_json, reading_bar, shell
 from ocrsearch.core import DataError, OptionError, n_cores
 
 if TYPE_CHECKING:

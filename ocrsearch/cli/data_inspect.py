@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.display import reading_bar
 from ocrsearch.cli.options import (
     Json,
     Spec,
@@ -21,6 +20,7 @@ from ocrsearch.cli.output import (
     echo,
     note,
     print_json,
+    reading_bar,
     show_table,
 )
 from ocrsearch.core import DataError

@@ -1,44 +1,21 @@
-"""Live displays of a search and of a training, and progress bars.
-
-A bar on standard error while pictures are read or recognised, where that is a terminal.
-
-The live display of a search on a terminal, and plain lines where there is none.
-
-The display of one training: a bar on a terminal, plain lines where there is none.
-"""
+"""The live display of a search on a terminal, and plain lines where there is none."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import typer
 from rich.console import Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ocrsearch.cli.output import Harmless, can_redraw, make_console, note
-from ocrsearch.training import Epochs, best_epoch, describe_progress
+from ocrsearch.cli.output import Harmless, make_console, note
+from ocrsearch.training import describe_progress
 from ocrsearch.tuning import Status, describe
-from ocrsearch.workflows import Observer
-
-
-@contextmanager
-def reading_bar(label: str = "reading") -> Iterator[Callable[[int, int], None]]:
-    """Give a function to be told of the number of pictures read and of those in all."""
-    hidden = not can_redraw()
-    with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=hidden) as bar:
-
-        def show(n_read: int, n: int) -> None:
-            bar.length = n
-            bar.update(n_read - bar.pos)
-
-        yield show
-
 
 SILENCE_S = 60.0
 """A log gets a line at least so often, in seconds."""
@@ -176,111 +153,3 @@ def _running(status: Status) -> Table:
         epoch = f"{len(running.epochs)}/{total}"
         table.add_row(str(number), epoch, *figures, describe(running.values))
     return table
-
-
-class QuietTrainDisplay(Observer):
-    """Shows nothing, and knows how many epochs are done.
-
-    Attributes:
-        n_done: number of epochs done.
-        validates: whether the error rates are those of a validation split, not of images seen.
-    """
-
-    n_done = 0
-    validates = True
-
-    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:  # noqa: ARG002
-        """Note how many they are."""
-        self.n_done = len(epochs)
-
-
-class PlainTrainDisplay(QuietTrainDisplay):
-    """A line for each epoch; for logs and pipes."""
-
-    def reading(self, n_read: int, n: int) -> None:
-        """Print when all pictures are read."""
-        if n_read == n:
-            self.note(f"{n} pictures read")
-
-    def note(self, line: str) -> None:
-        """Print the line."""
-        note(line)
-        sys.stderr.flush()
-
-    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """Print the last one."""
-        super().epochs_done(epochs, n_epochs)
-        line = describe_epoch(epochs, n_epochs, validates=self.validates)
-        self.note(f"{line}, {describe_left(epochs, n_epochs)}")
-
-
-class LiveTrainDisplay(QuietTrainDisplay):
-    """A bar that is redrawn in place; notes scroll above it."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("starting", total=None, text="")
-
-    def reading(self, n_read: int, n: int) -> None:
-        """Show how many pictures are read."""
-        if n_read % 50 == 0 or n_read == n:
-            text = f"{n_read} of {n}"
-            self._progress.update(
-                self._task, description="pictures", total=n, completed=n_read, text=text
-            )
-
-    def note(self, line: str) -> None:
-        """Print the line above the bar."""
-        self._progress.console.print(Harmless(Text(line)), soft_wrap=True)
-
-    def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """Print the last one above the bar, and redraw it."""
-        super().epochs_done(epochs, n_epochs)
-        self.note(describe_epoch(epochs, n_epochs, validates=self.validates))
-        self._progress.update(
-            self._task,
-            description="epoch",
-            total=n_epochs,
-            completed=len(epochs),
-            text=f"{len(epochs)}/{n_epochs}, {describe_left(epochs, n_epochs)}",
-        )
-
-
-@contextmanager
-def train_display(*, quiet: bool) -> Iterator[QuietTrainDisplay]:
-    """Choose the display for standard error as it is, and clear it up at the end."""
-    console = make_console(stderr=True)
-    if quiet:
-        yield QuietTrainDisplay()
-    elif not console.is_terminal:
-        yield PlainTrainDisplay()
-    else:
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("{task.fields[text]}"),
-        )
-        with Progress(*columns, console=console) as progress:
-            yield LiveTrainDisplay(progress)
-
-
-def describe_epoch(epochs: Epochs, n_epochs: int, *, validates: bool = True) -> str:
-    """Return the last epoch in one line."""
-    last, best = epochs[-1], best_epoch(epochs)
-    if not validates:
-        return (
-            f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, CER on training "
-            f"images {last['cer']:.4f}, {last['seconds']:.1f} s"
-        )
-    return (
-        f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, val "
-        f"{last['val_loss']:.3f}, CER {last['cer']:.4f} (best {best['cer']:.4f}), exact "
-        f"{last['exact']:.3f}, {last['seconds']:.1f} s"
-    )
-
-
-def describe_left(epochs: Epochs, n_epochs: int) -> str:
-    """Return the time left, as the epochs so far took."""
-    seconds = sum(e["seconds"] for e in epochs) / len(epochs) * (n_epochs - len(epochs))
-    return f"about {format_seconds(seconds)} left"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.display import reading_bar
 from ocrsearch.cli.options import (
     DATA_PANEL,
     OUTPUT_PANEL,
@@ -27,7 +26,7 @@ from ocrsearch.cli.options import (
     takes_data_options,
     takes_decoding_options,
 )
-from ocrsearch.cli.output import echo, note, print_json, show_table
+from ocrsearch.cli.output import echo, note, print_json, reading_bar, show_table
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle, Evaluation

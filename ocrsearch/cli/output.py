@@ -19,9 +19,12 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
 from ocrsearch.core import printable
@@ -226,3 +229,16 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
         space = " " * (width - cell_len(cell))
         padded.append(space + cell if right else cell + space)
     return "  ".join(padded).rstrip()
+
+
+@contextmanager
+def reading_bar(label: str = "reading") -> Iterator[Callable[[int, int], None]]:
+    """Give a function to be told of the number of pictures read and of those in all."""
+    hidden = not can_redraw()
+    with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=hidden) as bar:
+
+        def show(n_read: int, n: int) -> None:
+            bar.length = n
+            bar.update(n_read - bar.pos)
+
+        yield show

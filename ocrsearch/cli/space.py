@@ -56,7 +56,7 @@ def suggest(
       ocrsearch space suggest labels.csv -o mine.yaml
       ocrsearch space suggest labels.csv --from-nothing -o mine.yaml
     """
-    from ocrsearch.cli.display import reading_bar
+    from ocrsearch.cli.output import reading_bar
     from ocrsearch.core import write_text_file
     from ocrsearch.data import DataOptions, load_dataset
     from ocrsearch.spaces import derive_space

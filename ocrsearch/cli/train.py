@@ -126,7 +126,7 @@ def _load(model: Path, data: str | None) -> Bundle:
 
 
 def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
-    from ocrsearch.cli.display import reading_bar
+    from ocrsearch.cli.output import reading_bar
     from ocrsearch.data import load_split
     from ocrsearch.workflows import choose_weights
 
@@ -219,7 +219,7 @@ def train(
       ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
       ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
     """
-    from ocrsearch.cli.display import train_display
+    from ocrsearch.cli.train_display import train_display
     from ocrsearch.spaces import with_values
     from ocrsearch.workflows import TrainOptions, load_config, train, training_folder
 

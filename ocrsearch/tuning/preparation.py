@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
 from ocrsearch.core import StudyError, flatten
 from ocrsearch.data import Charset, LabelledImages
-from ocrsearch.models import build_network
 from ocrsearch.spaces import Space, Values, network_figures, random_config
 from ocrsearch.studies import (
     EARLIER,
@@ -40,7 +39,9 @@ from ocrsearch.studies import (
     refuse_unknown_trials,
     study_facts,
 )
-from ocrsearch.training import StartWeights, check_something_kept, transfer_weights
+
+if TYPE_CHECKING:
+    from ocrsearch.training import StartWeights
 
 N_MEASURED = 16
 """Configurations that are drawn to see what a large one takes."""
@@ -107,6 +108,10 @@ def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[
 
 def _own_network(space: Space, start: StartWeights, charset: Charset) -> Values | None:
     """Return the values with which a network of the space keeps all weights, None if none does."""
+    # torch takes seconds to import, and only a search with pretrained weights needs it here
+    from ocrsearch.models import build_network
+    from ocrsearch.training import transfer_weights
+
     own = space.values_within(flatten(start.config.model_dump()))
     config = space.resolve(space.complete(own))
     network = build_network(config, len(charset), seed=0)
@@ -121,6 +126,9 @@ def _check_start(space: Space, start: StartWeights, charset: Charset) -> tuple[s
     Returns:
         A line for people about the weights that they keep, and whether all keep all.
     """
+    from ocrsearch.models import build_network
+    from ocrsearch.training import check_something_kept, transfer_weights
+
     configs = [random_config(space, seed) for seed in range(N_DRAWN)]
     networks = [build_network(config, len(charset), seed=0) for config in configs]
     transfers = [

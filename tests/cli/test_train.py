@@ -11,11 +11,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from ocrsearch.cli.display import (
-    LiveTrainDisplay,
-    describe_epoch,
-    describe_left,
-)
+from ocrsearch.cli.train_display import LiveTrainDisplay, describe_epoch, describe_left
 from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.training.trainer import EpochReport, Trainer
 

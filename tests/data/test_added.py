@@ -19,7 +19,7 @@ from ocrsearch.data.dataset import (
     load_split,
 )
 from ocrsearch.data.images.lines import Line, scaled_lines
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.options import DataOptions, read_samples
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import Sample
 
@@ -145,7 +145,10 @@ def test_what_is_marked_as_wrong_is_not_added(own: str, monkeypatch: pytest.Monk
     image = np.zeros((20, 24), np.uint8)
     image[5:] = 200
     samples = [Sample(f"{i}", image + i, "1", doubtful=i == 0) for i in range(3)]
-    monkeypatch.setattr("ocrsearch.data.dataset.read_samples", lambda spec: samples)
+    monkeypatch.setattr(
+        "ocrsearch.data.dataset.read_samples",
+        lambda spec, *columns: samples if spec == "more" else read_samples(spec, *columns),
+    )
     names = [load(own, "more", keep_err=keep).splits["train"].names[N_OWN:] for keep in (0, 1)]
     assert names == [["added/1", "added/2"], ["added/0", "added/1", "added/2"]]
 

@@ -23,7 +23,7 @@ for sample in read_samples(sys.argv[1]):
 def read(spec: str, place: Path, **locale: str) -> tuple[str, list[str]]:
     """Return the file system's encoding and the samples, as another process sees them."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LC_", "LANG", "PYTHON"))}
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())" + READ, spec],
         capture_output=True,

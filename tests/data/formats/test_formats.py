@@ -21,8 +21,8 @@ from ocrsearch.core.errors import (
     ImageError,
     OptionError,
 )
-from ocrsearch.data import formats
 from ocrsearch.data.dataset import list_samples, load_split
+from ocrsearch.data.formats import registry
 from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.images.reading import read_image
 from ocrsearch.data.options import DataOptions, data_name, read_samples
@@ -812,7 +812,7 @@ def test_format_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     group = "ocrsearch.formats"
     points = [EntryPoint("xml", "xml_lines", group), EntryPoint("csv", "nowhere", "other")]
     monkeypatch.setattr(
-        formats, "entry_points", lambda group: [p for p in points if p.group == group]
+        registry, "entry_points", lambda group: [p for p in points if p.group == group]
     )
     (tmp_path / "page.xml").touch()
 
@@ -822,7 +822,7 @@ def test_format_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_format_of_another_package_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("xml", "no_such_module", "ocrsearch.formats")
-    monkeypatch.setattr(formats, "entry_points", lambda group: [point])
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
     with pytest.raises(DataError, match=r"label format 'xml' \(no_such_module\): cannot be loaded"):
         read_samples("xml:page.xml")
 
