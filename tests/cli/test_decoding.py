@@ -13,7 +13,6 @@ import pytest
 
 from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.models.decoding.ngrams import load_ngrams
-from ocrsearch.workflows import language_model as fusion_weights
 from ocrsearch.workflows.language_model import FusionWeights
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def test_weights_are_chosen_with_a_model(
     def choose(*_: object) -> FusionWeights:
         return FusionWeights(0.8, 2.0, 0.5, 0.25, 4)
 
-    monkeypatch.setattr(fusion_weights, "choose_weights", choose)
+    monkeypatch.setattr("ocrsearch.workflows.choose_weights", choose)
     shown = command(*arguments).out
     assert "weight 0.8, length bonus 2: CER of 4 validation pictures 0.5000, greedy 0.25" in shown
     assert "it reads worse: leave it out" in shown

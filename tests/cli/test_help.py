@@ -148,7 +148,7 @@ def test_a_search_of_the_built_in_digits_says_so(
         progress(2, 2)
         raise StudyError("the end")
 
-    monkeypatch.setattr("ocrsearch.tuning.api.search", search)
+    monkeypatch.setattr("ocrsearch.tuning.search", search)
     (tmp_path / "s.yaml").write_text("images: {height: 16}")
     said = ["note: no --data given: searching the built-in digits", "2 pictures read"]
     assert command("run", "--space", "s.yaml").err.splitlines()[:-1] == said

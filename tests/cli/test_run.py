@@ -61,12 +61,12 @@ def test_a_search_that_trained_nothing_fails(
     status = Status(Limits(3), n_infeasible=3)
     problem = "all 3 configurations are over a limit of the space"
     found = api.SearchResult("s", "sqlite:///s.db", "trials", status, 0, None, problem=problem)
-    monkeypatch.setattr(api, "search", lambda *args, **kw: found)
+    monkeypatch.setattr("ocrsearch.tuning.search", lambda *args, **kw: found)
     result = command("run", "--space", space, *(["--json"] if as_json else []))
     assert result.code == 1
     assert result.json()["problem"] == problem if as_json else problem in result.out
     assert "more time" not in result.out
     fine = replace(found, problem=None)
-    monkeypatch.setattr(api, "search", lambda *args, **kw: fine)
+    monkeypatch.setattr("ocrsearch.tuning.search", lambda *args, **kw: fine)
     status.best_number, status.best_value, status.best_exact = 1, 0.1, 0.9
     assert command("run", "--space", space, "--json").code == 0

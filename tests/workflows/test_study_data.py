@@ -19,8 +19,6 @@ from ocrsearch.data.options import (
     DataOptions,
     absolute_spec,
 )
-from ocrsearch.workflows import confirmation
-from ocrsearch.workflows import trial_models as ensemble
 from ocrsearch.workflows.trial_models import DataPlace, load_study_data
 
 if TYPE_CHECKING:
@@ -132,8 +130,8 @@ def test_best_takes_the_place(
         places.extend(a for a in arguments if isinstance(a, DataPlace))
         raise StudyError("far enough")
 
-    monkeypatch.setattr(confirmation, "confirm", stop)
-    monkeypatch.setattr(ensemble, "make_ensemble", stop)
+    monkeypatch.setattr("ocrsearch.workflows.confirm", stop)
+    monkeypatch.setattr("ocrsearch.workflows.make_ensemble", stop)
     moved = ["--data", "captcha:a b", "--splits", "s.csv", "--add", "gt:m"]
     result = command("best", "--storage", study_db.url, option, 2, *moved)
     assert (result.code, "far enough" in result.err) == (1, True)
