@@ -1,11 +1,13 @@
 # make run: set up and search the built-in digits. make test: set up and run all checks.
+# make check: lint, types, layers and the quick tests of the packages that you changed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := studies/ocrsearch/digits
+SINCE ?= HEAD
 
-.PHONY: install run test clean
+.PHONY: install run check test clean
 
 install: $(INSTALLED)
 
@@ -30,6 +32,14 @@ run: $(INSTALLED)
 	@echo "figures   $(DEMO)/study.html   open in a browser"
 	@echo "pictures  $(DEMO)/pictures     the file names are what they show"
 	@echo "study     studies/ocrsearch.db                      browse: $(BIN)/ocrsearch dashboard"
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	tests="$$($(BIN)/python scripts/changed_tests.py $(SINCE))"; test -z "$$tests" || \
+		$(BIN)/python -m pytest --numprocesses 2 -m "not slow" --exitfirst $$tests
 
 test: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -34,11 +34,11 @@ def test_a_hostile_database_is_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     hostile = write_hostile_database(tmp_path, seed)
-    began = time.monotonic()
+    began = time.process_time()
     result = command(*hostile.arguments)
 
     assert result.code in (0, 1, 2)
-    assert time.monotonic() - began < LONGEST_S
+    assert time.process_time() - began < LONGEST_S
     printed = result.out + result.err
     assert "internal error" not in printed
     assert "Traceback" not in printed

@@ -60,10 +60,10 @@ def test_hostile_models_are_refused(model_file: Path, tmp_path: Path, seed: int)
     for i, hostile in enumerate(files):
         path = tmp_path / f"{i}.pt"
         hostile.write(path)
-        start = time.monotonic()
+        start = time.process_time()
         with pytest.raises(BundleError) as caught:
             load_bundle(path)
-        assert time.monotonic() - start < MAX_SECONDS, hostile
+        assert time.process_time() - start < MAX_SECONDS, hostile
         assert str(caught.value).startswith(f"{path}: "), hostile
         assert is_harmless(str(caught.value)), hostile
         with pytest.raises(BundleError):

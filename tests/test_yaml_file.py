@@ -60,10 +60,10 @@ SEXAGESIMAL = ":".join(["1"] * 5000)
     ],
 )
 def test_what_no_file_needs_is_refused_at_once(text: str, reason: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpaceError) as caught:
         parse_yaml(text, "here.yaml")
-    assert time.perf_counter() - start < 10  # it takes a second; without limits there is no end
+    assert time.process_time() - start < 10  # it takes a second; without limits there is no end
     message = str(caught.value)
     assert message.startswith("here.yaml: line ")
     assert reason in message
@@ -127,10 +127,10 @@ def test_what_is_not_a_small_text_file_is_refused(
     ],
 )  # fmt: skip
 def test_many_unknown_keys_take_no_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpaceError, match=r"k0: unknown key|images.height: found"):
         parse_space(text, "here.yaml")
-    assert time.perf_counter() - start < 15
+    assert time.process_time() - start < 15
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_many_unknown_keys_take_no_time(text: str) -> None:
     ],
 )  # fmt: skip
 def test_huge_numbers_and_texts_are_refused_with_their_bounds(text: str, reason: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpaceError) as caught:
         parse_space(text, "here.yaml")
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     message = str(caught.value)
     assert reason in message
     assert len(message) < 800

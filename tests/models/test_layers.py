@@ -150,10 +150,10 @@ def test_shapes_are_those_of_the_network(config: Config) -> None:
 
 def test_takes_no_time() -> None:
     config = CASES["seq2seq"]
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         list_layers(config, 200, 4096, 100)
-    assert time.perf_counter() - start < 10  # a thousand times what it takes
+    assert time.process_time() - start < 10  # a thousand times what it takes
 
 
 @every_case

@@ -1,0 +1,47 @@
+"""Print the tests that belong to the files changed since a commit: ``make check`` runs them.
+
+Tests mirror the package: a change in ``ocrsearch/data/splits.py`` selects ``tests/data``, and a
+changed test file selects itself. Nothing is printed if no Python file has changed.
+"""
+
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ROOT = Path(__file__).parents[1]
+
+
+def main(since: Annotated[str, typer.Argument(help="Commit to compare with.")] = "HEAD") -> None:
+    """Print one path a line."""
+    for path in sorted({str(test) for name in changed(since) if (test := tests_of(name))}):
+        typer.echo(path)
+
+
+def changed(since: str) -> list[str]:
+    """Return the paths of files that differ from a commit, new files included."""
+    commands = (
+        ["git", "diff", "--name-only", since],
+        ["git", "ls-files", "--others", "--exclude-standard"],
+    )
+    outputs = [subprocess.check_output(c, cwd=ROOT, text=True) for c in commands]  # noqa: S603
+    return [line for output in outputs for line in output.splitlines()]
+
+
+def tests_of(name: str, root: Path = ROOT) -> Path | None:
+    """Return the tests of a changed file: the nearest folder of tests that mirrors its own."""
+    path = Path(name)
+    if path.suffix != ".py" or path.parts[0] not in ("ocrsearch", "scripts", "tests"):
+        return None
+    if path.parts[0] == "tests":
+        is_test = path.name.startswith("test_") and (root / path).is_file()
+        return path if is_test else None
+    inner = path.parent.parts[1:] if path.parts[0] == "ocrsearch" else path.parent.parts
+    while inner and not (root / "tests").joinpath(*inner).is_dir():
+        inner = inner[:-1]
+    return Path("tests", *inner) if inner else Path("tests/test_layers.py")
+
+
+if __name__ == "__main__":
+    typer.run(main)
