@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 def main(since: Annotated[str, typer.Argument(help="Commit to compare with.")] = "HEAD") -> None:
     """Print one path a line."""
-    for path in sorted({str(test) for name in changed(since) if (test := tests_of(name))}):
+    for path in sorted({str(test) for name in changed(since) if (test := mirrored_tests(name))}):
         typer.echo(path)
 
 
@@ -29,7 +29,7 @@ def changed(since: str) -> list[str]:
     return [line for output in outputs for line in output.splitlines()]
 
 
-def tests_of(name: str, root: Path = ROOT) -> Path | None:
+def mirrored_tests(name: str, root: Path = ROOT) -> Path | None:
     """Return the tests of a changed file: the nearest folder of tests that mirrors its own."""
     path = Path(name)
     if path.suffix != ".py" or path.parts[0] not in ("ocrsearch", "scripts", "tests"):

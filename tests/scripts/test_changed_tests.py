@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))  # as for a script run from there
 
-from changed_tests import tests_of as find_tests
+from changed_tests import mirrored_tests
 
 
 @pytest.mark.parametrize(
@@ -28,4 +28,4 @@ from changed_tests import tests_of as find_tests
     ],
 )
 def test_a_changed_file_selects_the_tests_that_mirror_it(changed: str, tests: str | None) -> None:
-    assert find_tests(changed) == (Path(tests) if tests else None)
+    assert mirrored_tests(changed) == (Path(tests) if tests else None)
