@@ -1,10 +1,8 @@
 from .architecture import ARCHITECTURES as ARCHITECTURES
-from .architecture import Architecture as Architecture
 from .architecture import build_network as build_network
 from .architecture import n_parameters as n_parameters
 from .architecture import outline as outline
 from .architecture import symbol_rows as symbol_rows
-from .crnn import CtcOutput as CtcOutput
 from .encoder import BiRnn as BiRnn
 from .encoder import ConvTower as ConvTower
 from .encoder import Encoded as Encoded
@@ -19,4 +17,7 @@ from .layers import list_layers as list_layers
 from .layers import pool_sizes as pool_sizes
 from .layers import training_memory_mb as training_memory_mb
 from .losses import best_path_error as best_path_error
+from .losses import ctc_loss as ctc_loss
+from .recogniser import NetworkOutput as NetworkOutput
+from .recogniser import Recogniser as Recogniser
 from .seq2seq import Seq2Seq as Seq2Seq
