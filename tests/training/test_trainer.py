@@ -31,7 +31,7 @@ from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.prepared import open_dataset, save_dataset, without_validation
 from ocrsearch.evaluation.metrics import Metrics
 from ocrsearch.evaluation.reading import Reading
-from ocrsearch.models import losses
+from ocrsearch.models import seq2seq
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.trainer import EpochReport, Schedule, Trainer
@@ -133,7 +133,7 @@ def test_stopped_and_continued_equals_uninterrupted(
 def test_own_readings_are_continued_as_if_uninterrupted(
     sixteen_lines: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "SAMPLING_STEPS", 6)  # two epochs; else there are few so early
+    monkeypatch.setattr(seq2seq, "SAMPLING_STEPS", 6)  # two epochs; else there are few so early
     config = config_of(SAMPLING)
     uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
     expected = run(uninterrupted, 3)
