@@ -102,7 +102,7 @@ def count_ngrams(texts: Iterable[str], charset: Charset, order: int) -> tuple[Ng
     known, n_left_out = encode_known(texts, charset)
     if not known:
         raise LanguageModelError(
-            f"no text for a language model: {n_left_out} texts have characters outside the charset; "
+            f"no text for a language model: {n_left_out} with characters outside the charset; "
             "give other texts"
         )
     tokens, places = _join(known, len(charset))
