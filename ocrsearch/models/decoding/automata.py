@@ -79,9 +79,7 @@ class Automaton(ABC):
         return self._scores[slots], self._following[slots]
 
     def _add(self, states: Ints) -> None:
-        scores, following = self._make_rows(
-            states
-        )  # may add other states first
+        scores, following = self._make_rows(states)  # may add other states first
         new = self._slots[states] < 0
         states = states[new]
         first, end = self._n_rows, self._n_rows + len(states)

@@ -28,7 +28,7 @@ class BeamSearch:
     """Options of a beam search.
 
     Attributes:
-        beam: number of texts kept for each line, at least 1.
+        beam: number of texts in the beam of each line, at least 1.
         fusion: language model, lexicon and length bonus.
         ctc_weight: weight of the log probability of an encoder-decoder's CTC head, at least 0.
         margin: largest distance from the best score at which an encoder-decoder continues a text,
