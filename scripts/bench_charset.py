@@ -96,24 +96,22 @@ def _draw_lines(glyphs: Sequence[GrayImage], n: int, rng: np.random.Generator) -
 
 def _parts(trainer: Trainer, beam_lines: int) -> list[Callable[[], object]]:
     """Return what is timed of a training, in the order of COLUMNS."""
-    network, architecture, charset = trainer.network, trainer.architecture, trainer.charset
+    network, charset = trainer.network, trainer.charset
     outputs = [o for _, _, o in _encode(trainer, len(trainer.val_lines))]
     some = [o for _, _, o in _encode(trainer, beam_lines)]
     letters = np.array(charset.symbols)
     wrong = ["".join(np.random.default_rng(i).choice(letters, 10)) for i in range(2000)]
-    beam = architecture.beam
-    assert beam is not None
 
     def read(how: Callable[..., object], outputs: Sequence[object], *options: object) -> None:
         with torch.inference_mode():
             for output in outputs:
-                how(network, output, *options)
+                how(output, *options)
 
     return [
         trainer._train_epoch,
         trainer._validate,
-        lambda: read(architecture.greedy, outputs),
-        lambda: read(beam, some, BeamSearch(10)),
+        lambda: read(network.greedy, outputs),
+        lambda: read(network.beam_search, some, BeamSearch(10)),
         lambda: count_confusions(wrong, wrong[::-1]),
     ]
 
@@ -121,7 +119,7 @@ def _parts(trainer: Trainer, beam_lines: int) -> list[Callable[[], object]]:
 @torch.inference_mode()
 def _encode(trainer: Trainer, n: int) -> list[tuple[object, ...]]:
     lines = trainer.val_lines[:n]
-    return list(encode_lines(trainer.network, trainer.architecture, lines, trainer.device))
+    return list(encode_lines(trainer.network, lines, trainer.device))
 
 
 def _fastest(jobs: Sequence[Sequence[Callable[[], object]]], rounds: int) -> list[list[float]]:

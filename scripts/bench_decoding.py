@@ -22,9 +22,10 @@ from ocrsearch.data import Charset, load_dataset
 from ocrsearch.data.images import Line, prepare_image
 from ocrsearch.evaluation import encode_lines
 from ocrsearch.inference import load_bundle
-from ocrsearch.models import ARCHITECTURES, CtcOutput, Encoded, build_network
+from ocrsearch.models import Encoded, build_network
 from ocrsearch.models.decoding import (
     BeamSearch,
+    CtcOutput,
     Fusion,
     Hypothesis,
     LanguageModel,
@@ -32,8 +33,6 @@ from ocrsearch.models.decoding import (
     count_ngrams,
     ctc_beam_search,
     ctc_best_path,
-    seq2seq_beam_search,
-    seq2seq_greedy,
 )
 
 FIRST_SYMBOL = 0x3B1
@@ -128,13 +127,13 @@ def _bench_seq2seq(
     features, columns = (torch.randn(lines, frames, s, generator=generator) for s in sizes)
     encoded = Encoded(features, columns, torch.full((lines,), min(frames, TEXT_LENGTH)))
     both = BeamSearch(with_model.beam, with_model.fusion, ctc_weight=0.3)
-    _report("seq2seq greedy", lines, repeats, lambda: seq2seq_greedy(model, encoded))
+    _report("seq2seq greedy", lines, repeats, lambda: model.greedy(encoded))
     for name, search in (
         ("seq2seq beam", plain),
         ("seq2seq beam, language model", with_model),
         ("seq2seq beam, language model, CTC", both),
     ):
-        _report(name, lines, repeats, lambda s=search: seq2seq_beam_search(model, encoded, s))
+        _report(name, lines, repeats, lambda s=search: model.beam_search(encoded, s))
 
 
 @torch.inference_mode()
@@ -143,13 +142,11 @@ def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
     bundle = load_bundle(path)
     dataset = load_dataset(data)
     config, part = bundle.members[0].config, dataset.splits["val"]
-    architecture = ARCHITECTURES[config.model.architecture]
-    beam_search = architecture.beam
-    if beam_search is None:
-        raise OptionError(f"--model {path}: it reads one symbol and needs no beam search")
     network = bundle.members[0].build_network().eval()
+    if not network.has_beam_search:
+        raise OptionError(f"--model {path}: it reads one symbol and needs no beam search")
     lines = [Line(prepare_image(image, config.images)) for image in part.images]
-    encoded = encode_lines(network, architecture, lines, torch.device("cpu"))
+    encoded = encode_lines(network, lines, torch.device("cpu"))
     outputs = [output for _, _, output in encoded]
     ngrams, _ = count_ngrams(dataset.splits["train"].texts, bundle.charset, order=6)
     fusion = Fusion([(LanguageModel(ngrams, bundle.charset), 0.4)], 0.0)
@@ -157,8 +154,8 @@ def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
 
     def read(search: BeamSearch | None) -> list[Hypothesis]:
         if search is None:
-            return [h for output in outputs for h in architecture.greedy(network, output)]
-        return [h for output in outputs for h in beam_search(network, output, search)]
+            return [h for output in outputs for h in network.greedy(output)]
+        return [h for output in outputs for h in network.beam_search(output, search)]
 
     searches = {
         "greedy": None,

@@ -28,7 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ocrsearch.core import Config, OcrSearchError, flatten
 from ocrsearch.data import Batch, DataOptions, Dataset, load_dataset
 from ocrsearch.evaluation import Metrics
-from ocrsearch.models import losses
+from ocrsearch.models import crnn
 from ocrsearch.spaces import Space, load_space, random_config, with_values
 from ocrsearch.training import Trainer, build_optimizer, faster_precision
 from ocrsearch.training import trainer as trainer_module
@@ -52,7 +52,7 @@ def without_column_norm(trainer: Trainer) -> None:
 
 def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
     """Train the head behind the RNN alone."""
-    losses.COLUMN_HEAD_WEIGHT = 0.0
+    crnn.COLUMN_HEAD_WEIGHT = 0.0
 
 
 def without_flat_start(trainer: Trainer) -> None:
@@ -252,7 +252,7 @@ def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> 
 _data: dict[int, Dataset] = {}
 _specs: list[str] = []
 _recipe = {
-    (losses, "COLUMN_HEAD_WEIGHT"): losses.COLUMN_HEAD_WEIGHT,
+    (crnn, "COLUMN_HEAD_WEIGHT"): crnn.COLUMN_HEAD_WEIGHT,
     (trainer_module, "READS_BELOW_CER"): trainer_module.READS_BELOW_CER,
     (trainer_module, "STRENGTH_ON_PLATEAU"): trainer_module.STRENGTH_ON_PLATEAU,
 }

@@ -102,7 +102,7 @@ def train(letters: str, fonts: list[Path], n_lines: int, epochs: int, seed: int)
         trainer.run_epoch()
     test = dataset.splits["test"]
     lines = scaled_lines(test, dataset.charset, config.images)
-    reading = read_lines(trainer.network, trainer.architecture, lines, device)
+    reading = read_lines(trainer.network, lines, device)
     texts = [dataset.charset.decode(hypothesis.ids) for hypothesis in reading.hypotheses]
     return compute_metrics(test.texts, texts)
 

@@ -8,6 +8,7 @@ from .config import EncoderConfig as EncoderConfig
 from .config import Frozen as Frozen
 from .config import ImageConfig as ImageConfig
 from .config import Integer as Integer
+from .config import ModelConfig as ModelConfig
 from .config import Number as Number
 from .config import OptimizerName as OptimizerName
 from .config import PreprocessConfig as PreprocessConfig

@@ -1,16 +1,9 @@
-"""Error rates with intervals, confusions and calibration of recognised texts.
+"""Error rates of recognised texts with intervals, confusions of characters, and calibration.
 
-Error rates of recognised texts, with intervals.
-
-CER is all edits over all reference symbols, not a mean of ratios; WER the same over words
-parted by white space. SER is the share of texts that are not wholly right; exact is 1 - SER.
-
-Which symbols are taken for which: edits by symbol, and for single symbols the matrix.
-
-Edits are those of one shortest way from label to reading (Levenshtein), so the counts add up
-to the edits of the CER.
-
-Whether confidences can be believed: of what is read with 0.9, nine in ten should be right.
+CER is the sum of all edits divided by the number of all reference characters, not a mean of
+ratios; WER is the same for words separated by white space. SER is the fraction of texts with an
+error; exact match is 1 - SER. Edits are those of a shortest Levenshtein path from label to
+prediction, so the counts of confusions add up to the edits of the CER.
 """
 
 from __future__ import annotations
@@ -28,20 +21,20 @@ from rapidfuzz.distance import Levenshtein
 from ocrsearch.core import TrainingError, read_text_file, write_text_file
 
 NOTHING_READ_CER = 0.95
-"""CER from which on a network without a right text counts as one that reads nothing."""
+"""Lowest CER at which a network without a correct text counts as reading nothing."""
 
 N_RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
 
 
 def reads_nothing(cer: float, exact: float) -> bool:
-    """Return whether no text is right and nearly each character is wrong or missing."""
+    """Return whether no text is correct and nearly every character is wrong or missing."""
     return exact == 0 and cer >= NOTHING_READ_CER
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Error rates of n texts as fractions; CER and WER may exceed 1."""
+    """Error rates of n texts as fractions; CER and WER can exceed 1."""
 
     n: int
     cer: float
@@ -52,7 +45,10 @@ class Metrics:
 
 @dataclass(frozen=True)
 class EditCounts:
-    """Per text: edits and reference lengths in symbols and words, and whether it is wrong."""
+    """Edits and reference lengths of each text in symbols and words, and whether it has an error.
+
+    All are (n,) int64.
+    """
 
     edits: np.ndarray
     symbols: np.ndarray
@@ -66,17 +62,17 @@ class EditCounts:
 
     @classmethod
     def from_table(cls, table: np.ndarray) -> EditCounts:
-        """Return the counts of a ``table``."""
+        """Return the counts from a ``table``."""
         return cls(*table.T)
 
 
 def save_counts(counts: EditCounts, path: Path) -> None:
-    """Write counts to a small file."""
+    """Write counts to a JSON file."""
     write_text_file(path, json.dumps(counts.table().tolist()))
 
 
 def read_counts(path: Path) -> EditCounts | None:
-    """Return the counts of a file; None if there is none or it is damaged."""
+    """Return the counts from a file; None if it is missing or damaged."""
     try:
         table = np.array(json.loads(read_text_file(path, str(path), TrainingError)), dtype=np.int64)
     except (TrainingError, ValueError, TypeError, OverflowError, RecursionError):
@@ -87,7 +83,7 @@ def read_counts(path: Path) -> EditCounts | None:
 
 
 def count_edits(references: Sequence[str], hypotheses: Sequence[str]) -> EditCounts:
-    """Compare texts pairwise by Levenshtein distance."""
+    """Return the Levenshtein edits from each reference to its hypothesis."""
     pairs = list(zip(references, hypotheses, strict=True))
     word_pairs = [(r.split(), h.split()) for r, h in pairs]
     return EditCounts(
@@ -100,15 +96,16 @@ def count_edits(references: Sequence[str], hypotheses: Sequence[str]) -> EditCou
 
 
 def compute_metrics(references: Sequence[str], hypotheses: Sequence[str]) -> Metrics:
-    """Return the error rates.
+    """Return the error rates of hypotheses.
 
-    Without any reference symbol a rate is 0 if nothing was read, else the number of edits.
+    Without any reference characters, CER and WER are the number of edits. Without texts, all
+    rates are 0.
     """
     return rates(count_edits(references, hypotheses))
 
 
 def rates(counts: EditCounts) -> Metrics:
-    """Return the error rates of texts whose edits are counted."""
+    """Return the error rates for counted edits."""
     n = len(counts.wrong)
     ser = _ratio(counts.wrong.sum(), n)
     return Metrics(
@@ -125,16 +122,17 @@ def bootstrap_intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return 95 % percentile bootstrap intervals (Efron, 1979) of cer, wer, ser and exact.
 
-    Texts are drawn with replacement, from a fixed seed; the same input gives the same output.
-    Of texts that are all right this would say that none is ever wrong; there the upper ends are
-    those of Clopper and Pearson (1934) for the share of wrong texts, with one edit in each; so is
-    the upper end of the share of right ones where none is right.
+    Texts are resampled with a fixed seed, so equal inputs give equal intervals. If all texts are
+    correct, resampling would give intervals of width 0. Then the upper bounds are those of Clopper
+    and Pearson (1934) for the fraction of texts with an error, each with one edit. Likewise, if
+    no text is correct, the bounds of exact match and SER are theirs. Without texts the intervals
+    are (0, 1).
     """
     counts = count_edits(references, hypotheses)
     n = len(counts.wrong)
     if n == 0:
         return dict.fromkeys(("cer", "wer", "ser", "exact"), (0.0, 1.0))
-    none_high = 1.0 - 0.025 ** (1 / n)  # of a share that was found to be 0
+    none_high = 1.0 - 0.025 ** (1 / n)  # upper bound for an observed fraction of 0
     if not counts.wrong.any():
         return {
             "cer": (0.0, none_high * n / max(int(counts.symbols.sum()), 1)),
@@ -168,10 +166,10 @@ def _ratio(errors: int, total: int) -> float:
 
 
 MAX_MATRIX_SYMBOLS = 1000
-"""Of more there is no matrix: it would take gigabytes, and nobody would read it."""
+"""Largest number of symbols in a matrix: a larger one would take gigabytes."""
 
 OTHER = "other"
-"""The class of all texts that are not one symbol."""
+"""Class of all texts that are not a single symbol."""
 
 Kind = Literal["substitution", "insertion", "deletion"]
 
@@ -184,13 +182,13 @@ KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Confusion:
-    """An edit of a symbol, and how often it is needed.
+    """An edit of a symbol and its frequency.
 
     Attributes:
-        kind: an insertion is a symbol too many, a deletion one that was not read.
+        kind: an insertion is an extra symbol in the prediction, a deletion a missing symbol.
         expected: symbol of the label; empty for an insertion.
-        read: what was read instead; empty for a deletion.
-        n: how often.
+        read: predicted symbol; empty for a deletion.
+        n: number of occurrences.
     """
 
     kind: Kind
@@ -200,7 +198,7 @@ class Confusion:
 
 
 def count_confusions(references: Sequence[str], hypotheses: Sequence[str]) -> list[Confusion]:
-    """Return the edits from labels to readings, the most frequent first."""
+    """Return the edits from labels to predictions, the most frequent first."""
     counts: Counter[tuple[Kind, str, str]] = Counter()
     for reference, hypothesis in zip(references, hypotheses, strict=True):
         for edit in Levenshtein.editops(reference, hypothesis):
@@ -213,12 +211,12 @@ def count_confusions(references: Sequence[str], hypotheses: Sequence[str]) -> li
 
 @dataclass(frozen=True)
 class ConfusionMatrix:
-    """How single symbols were read.
+    """Confusion matrix of texts of one symbol.
 
     Attributes:
-        symbols: of labels and readings in code point order; OTHER last, if there is such.
-        counts: (V, V) int64, a row for each label, a column for each reading.
-        report: scikit-learn's precision, recall and F1 by symbol, as text.
+        symbols: symbols of labels and predictions in code point order; OTHER last, if it occurs.
+        counts: (V, V) int64, a row for each label, a column for each prediction.
+        report: scikit-learn's precision, recall and F1 for each symbol, as text.
         report_values: the same as nested values.
     """
 
@@ -231,12 +229,12 @@ class ConfusionMatrix:
 def build_confusion_matrix(
     references: Sequence[str], hypotheses: Sequence[str]
 ) -> ConfusionMatrix | None:
-    """Count labels of one symbol against what was read; None if there are too many symbols."""
+    """Return the matrix of labels and predictions; None above MAX_MATRIX_SYMBOLS symbols."""
     expected, read = _classes(references), _classes(hypotheses)
     symbols = sorted({*expected, *read}, key=lambda symbol: (symbol == OTHER, symbol))
     if len(symbols) > MAX_MATRIX_SYMBOLS:
         return None
-    from sklearn.metrics import classification_report  # half a second
+    from sklearn.metrics import classification_report  # takes half a second to import
 
     ids = {symbol: i for i, symbol in enumerate(symbols)}
     counts = np.zeros((len(symbols), len(symbols)), np.int64)
@@ -259,7 +257,13 @@ N_BINS = 10
 
 @dataclass(frozen=True)
 class ConfidenceBin:
-    """The n readings whose confidence lies in one tenth of the range, and the share right."""
+    """The n predictions with a confidence in one tenth of the range.
+
+    Attributes:
+        n: number of predictions, at least 1.
+        confidence: mean confidence.
+        right: fraction of correct predictions.
+    """
 
     n: int
     confidence: float
@@ -267,11 +271,11 @@ class ConfidenceBin:
 
 
 def confidence_bins(confidences: Sequence[float], right: Sequence[bool]) -> list[ConfidenceBin]:
-    """Return the bins that hold readings, by rising mean confidence.
+    """Return the bins with predictions, by ascending confidence.
 
     Args:
-        confidences: from 0 to 1.
-        right: whether each reading is.
+        confidences: confidence of each prediction, 0 to 1.
+        right: whether each prediction is correct.
     """
     values, correct = np.array(confidences, float), np.array(right, bool)
     ids = np.minimum((values * N_BINS).astype(int), N_BINS - 1)
@@ -286,7 +290,8 @@ def confidence_bins(confidences: Sequence[float], right: Sequence[bool]) -> list
 def calibration_error(bins: Sequence[ConfidenceBin]) -> float:
     """Return the expected calibration error (Naeini, Cooper and Hauskrecht, 2015).
 
-    The mean distance of a bin's confidence from its share right, weighted by n; 0 without any.
+    It is the mean distance between a bin's confidence and its fraction of correct predictions,
+    weighted by n; 0 without bins.
     """
     n = sum(b.n for b in bins)
     return sum(b.n * abs(b.confidence - b.right) for b in bins) / max(n, 1)

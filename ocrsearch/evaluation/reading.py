@@ -1,17 +1,15 @@
-"""Reading many lines with a network: the same batches for validation and for recognition."""
+"""Reading many lines with a network, in the same batches for validation and for recognition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
 
 from ocrsearch.data import Batch, collate, width_sorted_batches
 from ocrsearch.data.images import Line
-from ocrsearch.models import Architecture
+from ocrsearch.models import NetworkOutput, Recogniser
 from ocrsearch.models.decoding import Hypothesis
 
 MAX_BATCH_SIZE = 64
@@ -19,7 +17,12 @@ MAX_BATCH_SIZE = 64
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in each line, in their order, and the mean loss over batches."""
+    """The texts read in some lines.
+
+    Attributes:
+        hypotheses: text of each line, in the order of the lines.
+        loss: mean loss over the lines; NaN if it was not computed.
+    """
 
     hypotheses: list[Hypothesis]
     loss: float
@@ -27,41 +30,35 @@ class Reading:
 
 @torch.inference_mode()
 def read_lines(
-    network: nn.Module,
-    architecture: Architecture,
-    lines: Sequence[Line],
-    device: torch.device,
-    *,
-    with_loss: bool = False,
+    network: Recogniser, lines: Sequence[Line], device: torch.device, *, with_loss: bool = False
 ) -> Reading:
-    """Read lines greedily in batches of similar width; the module is left in evaluation mode.
+    """Read lines greedily in batches of similar width.
 
     Args:
-        network: built for this architecture, on the device.
-        architecture: how its output is decoded and its loss computed.
-        lines: pictures, and labels if the loss is wanted.
-        device: where to compute.
-        with_loss: whether the labels are compared with the output; otherwise loss is NaN.
+        network: network on the device; left in evaluation mode.
+        lines: images, with labels if the loss is computed.
+        device: device to compute on.
+        with_loss: whether to compute the loss of the labels.
     """
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
     total = 0.0
-    for ids, batch, output in encode_lines(network, architecture, lines, device):
-        for i, hypothesis in zip(ids, architecture.greedy(network, output), strict=True):
+    for ids, batch, output in encode_lines(network, lines, device):
+        for i, hypothesis in zip(ids, network.greedy(output), strict=True):
             hypotheses[i] = hypothesis
         if with_loss:
-            total += float(architecture.loss(network, output, batch, 0)) * len(ids)
+            total += float(network.loss(output, batch, 0)) * len(ids)
     loss = total / len(lines) if with_loss and lines else float("nan")
     return Reading([h for h in hypotheses if h is not None], loss)
 
 
 def encode_lines(
-    network: nn.Module, architecture: Architecture, lines: Sequence[Line], device: torch.device
-) -> Iterator[tuple[list[int], Batch, Any]]:
-    """Yield batches of lines of similar width: their numbers, the batch, and what came of it.
+    network: Recogniser, lines: Sequence[Line], device: torch.device
+) -> Iterator[tuple[list[int], Batch, NetworkOutput]]:
+    """Yield batches of lines of similar width: the indices of the lines, the batch, its output.
 
     The arguments are those of ``read_lines``.
     """
     network.eval()
     for ids in width_sorted_batches([line.image.shape[1] for line in lines], MAX_BATCH_SIZE):
         batch = collate([lines[i].image for i in ids], [lines[i].target for i in ids]).to(device)
-        yield ids, batch, architecture.encode(network, batch.images, batch.widths)
+        yield ids, batch, network.encode(batch.images, batch.widths)

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from ocrsearch.core import BundleError, Config
 from ocrsearch.data import Charset, DataOptions
-from ocrsearch.models import MAX_PARAMETERS, build_network
+from ocrsearch.models import MAX_PARAMETERS, Recogniser, build_network
 from ocrsearch.training import FORMAT, VERSION, read_model_file, save_tensors
 
 
@@ -49,7 +48,7 @@ class Bundle:
         """All that read together; this alone where there are no others."""
         return (self, *self.others)
 
-    def build_network(self) -> nn.Module:
+    def build_network(self) -> Recogniser:
         """Return the network with its weights, in evaluation mode, on the CPU."""
         network = build_network(self.config, len(self.charset), seed=0)
         network.load_state_dict(self.weights)

@@ -127,7 +127,7 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         return Decoder((None,) * len(members), widths, {"name": "greedy", **views})
     names = [member.config.model.architecture for member in members]
     for name in names:
-        if ARCHITECTURES[name].beam is None:
+        if not ARCHITECTURES[name].has_beam_search:
             problem = f"a {name} reads one symbol; leave it out"
             raise OptionError(problem, "beam")
     about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}

@@ -30,7 +30,7 @@ from ocrsearch.data import MAX_COLUMNS, GrayImage, Progress
 from ocrsearch.data.images import Line, prepare_image
 from ocrsearch.evaluation import MAX_BATCH_SIZE, encode_lines
 from ocrsearch.inference.bundle import Bundle
-from ocrsearch.models import ARCHITECTURES
+from ocrsearch.models import NetworkOutput
 from ocrsearch.models.decoding import BeamSearch, Hypothesis
 
 Text = tuple[int, ...]
@@ -157,7 +157,7 @@ class Encoding(NamedTuple):
 
     ids: list[int]
     width_px: int
-    output: Any
+    output: NetworkOutput
     read: list[Hypothesis]
 
 
@@ -169,7 +169,6 @@ class Reader:
         self._device, self._search = device, search
         self._config = member.config.images
         self._network = member.build_network().to(device)
-        self._architecture = ARCHITECTURES[member.config.model.architecture]
 
     def at_width(self, factor: float) -> Reader:
         """Return one of the same network that sees pictures so many times as wide."""
@@ -186,9 +185,7 @@ class Reader:
             BundleError: the network's output is not a number.
         """
         lines = [Line(prepare_image(image, self._config)) for image in images]
-        for ids, batch, output in encode_lines(
-            self._network, self._architecture, lines, self._device
-        ):
+        for ids, batch, output in encode_lines(self._network, lines, self._device):
             if _has_nan(output):
                 raise BundleError(NOT_NUMBERS)
             read = self._decode(output)
@@ -208,7 +205,7 @@ class Reader:
         weight = self._search.ctc_weight if self._search else 0.0
         scores: dict[int, list[float]] = {}
         for output, pairs in _parts(encodings, texts):
-            own = self._architecture.score(self._network, output, [t for _, t in pairs], weight)
+            own = self._network.score(output, [t for _, t in pairs], weight)
             for (i, text), value in zip(pairs, own.tolist(), strict=True):
                 added = self._search.fusion.score(text) if self._search else 0.0
                 scores.setdefault(i, []).append(value + added)
@@ -221,14 +218,14 @@ class Reader:
         """Return a text of some pictures, by their numbers, with the confidences that it has."""
         rated: dict[int, Hypothesis] = {}
         for output, pairs in _parts(encodings, {i: [text] for i, text in texts.items()}):
-            found = self._architecture.rate(self._network, output, [t for _, t in pairs])
+            found = self._network.rate(output, [t for _, t in pairs])
             rated |= {i: hypothesis for (i, _), hypothesis in zip(pairs, found, strict=True)}
         return rated
 
-    def _decode(self, output: Any) -> list[Hypothesis]:
-        if self._search is None or self._architecture.beam is None:
-            return self._architecture.greedy(self._network, output)
-        return self._architecture.beam(self._network, output, self._search)
+    def _decode(self, output: NetworkOutput) -> list[Hypothesis]:
+        if self._search is None:
+            return self._network.greedy(output)
+        return self._network.beam_search(output, self._search)
 
 
 def read_together(
@@ -336,7 +333,7 @@ def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
 
 def _parts(
     encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
-) -> Iterator[tuple[Any, list[tuple[int, Text]]]]:
+) -> Iterator[tuple[NetworkOutput, list[tuple[int, Text]]]]:
     """Yield numbers of pictures with a text each, and an output with a row for each of these."""
     for ids, width_px, output, _ in encodings:
         pairs = [(row, i, text) for row, i in enumerate(ids) for text in texts.get(i, ())]
@@ -347,7 +344,7 @@ def _parts(
             yield _take(output, rows), [(i, text) for _, i, text in part]
 
 
-def _has_nan(output: Any) -> bool:
+def _has_nan(output: NetworkOutput) -> bool:
     """Whether a network's output, a tensor or a named tuple of them, has numbers that are none."""
     if isinstance(output, torch.Tensor):
         return bool(output.isnan().any())

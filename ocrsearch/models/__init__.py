@@ -1,6 +1,7 @@
-"""Networks: one module for each architecture, the encoder they share, and their losses.
+"""Networks: one class for each architecture, a ``Recogniser`` with its loss and its decoding.
 
-Start with ``build_network``. ``layers.py`` knows shapes and sizes without building a network.
+Start with ``build_network``. ``layers.py`` computes shapes and sizes without building a network,
+and without torch.
 """
 
 import lazy_loader

@@ -1,16 +1,16 @@
 from .architecture import ARCHITECTURES as ARCHITECTURES
-from .architecture import Architecture as Architecture
 from .architecture import build_network as build_network
 from .architecture import n_parameters as n_parameters
 from .architecture import outline as outline
 from .architecture import symbol_rows as symbol_rows
-from .crnn import CtcOutput as CtcOutput
 from .encoder import BiRnn as BiRnn
 from .encoder import ConvTower as ConvTower
 from .encoder import Encoded as Encoded
 from .encoder import Encoder as Encoder
+from .layers import LAYERS as LAYERS
 from .layers import MAX_PARAMETERS as MAX_PARAMETERS
 from .layers import Layer as Layer
+from .layers import Work as Work
 from .layers import check_size as check_size
 from .layers import conv_channels as conv_channels
 from .layers import count_multiply_adds as count_multiply_adds
@@ -18,5 +18,8 @@ from .layers import count_parameters as count_parameters
 from .layers import list_layers as list_layers
 from .layers import pool_sizes as pool_sizes
 from .layers import training_memory_mb as training_memory_mb
+from .losses import aligning_loss as aligning_loss
 from .losses import best_path_error as best_path_error
+from .recogniser import NetworkOutput as NetworkOutput
+from .recogniser import Recogniser as Recogniser
 from .seq2seq import Seq2Seq as Seq2Seq

@@ -1,17 +1,10 @@
-"""The encoder that the architectures share: conv tower, linear layers, bidirectional RNN.
+"""The encoder that the architectures share: conv tower, linear layer, bidirectional RNN.
 
-Dropout that draws its randomness in bulk.
-
-On a CPU PyTorch draws a number for each value, which takes longer than all else about dropout;
-here eight values share the 64 bits of one draw.
-
-The encoder that the architectures share: conv tower, linear, bidirectional RNN.
-
-The features of each column are batch-normalised before they enter the RNN, and no ReLU follows:
-without the norm, or with a ReLU behind it, most configurations stay much longer on the CTC
-plateau, where a network reads nothing yet. Everything right of a picture's own
-width is kept at zero, so in evaluation its result does not depend on the padding or on its
-neighbours; in training they share the statistics of the batch.
+The conv tower turns an image into a sequence of feature columns, one for each ``FRAME_STRIDE``
+pixels of its width. For the RNN, and for all that follows it, each column is a time step;
+identifiers call both frames. Values to the right of an image's own width are set to zero, so in
+evaluation a result does not depend on the padding or on the other images of the batch; in
+training, the images of a batch share its statistics.
 """
 
 from __future__ import annotations
@@ -25,19 +18,22 @@ from ocrsearch.core import FRAME_STRIDE, EncoderConfig, TowerConfig
 from ocrsearch.models.layers import conv_channels, pool_sizes
 
 STEPS = 256
-"""A byte decides about a value, so the share that is dropped is a multiple of 1 / STEPS."""
+"""A byte decides about a value, so the dropped fraction is a multiple of 1 / STEPS."""
 
 
 class Dropout(nn.Module):
-    """Set values to zero at random in training and raise the others, so that the mean stays."""
+    """Dropout that draws eight values with each random number on a CPU.
+
+    PyTorch draws a number for each value, which takes longer than the rest of dropout.
+    """
 
     def __init__(self, p: float) -> None:
-        """Drop the share ``p``, below 1; on a CPU the nearest multiple of 1 / 256 below 1."""
+        """Drop the fraction ``p``, below 1; on a CPU the nearest multiple of 1 / 256 below 1."""
         super().__init__()
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return a tensor of any shape, in evaluation as it is."""
+        """Drop values of a tensor of any shape in training; return it unchanged in evaluation."""
         if x.device.type != "cpu" or not self.training:
             return nn.functional.dropout(x, self.p, self.training)
         n_dropped = min(round(self.p * STEPS), STEPS - 1)
@@ -48,17 +44,17 @@ class Dropout(nn.Module):
         return x * ((bytes_ >= n_dropped) * (STEPS / (STEPS - n_dropped))).to(x.dtype)
 
     def extra_repr(self) -> str:
-        """Name the share."""
+        """Return the fraction."""
         return f"p={self.p}"
 
 
 class Encoded(NamedTuple):
-    """What the encoder makes of a batch.
+    """The encoder's output for a batch.
 
     Attributes:
-        features: (B, T, 2 * hidden_size), zero behind each picture's frames.
-        columns: (B, T, linear_width), the features that entered the RNN.
-        frame_lengths: (B,) int64, on the CPU.
+        features: (B, T, 2 * hidden_size) output of the RNN, zero in the padding.
+        columns: (B, T, linear_width) feature columns before the RNN.
+        frame_lengths: (B,) int64, on the CPU: number of time steps of each image.
     """
 
     features: Tensor
@@ -67,12 +63,12 @@ class Encoded(NamedTuple):
 
 
 def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
-    """Return the tensor with zeros behind each item's length along a dimension.
+    """Return a tensor with zeros after each item's length along a dimension.
 
     Args:
-        values: (B, ...).
+        values: (B, ...) values.
         lengths: (B,) int64 on the CPU.
-        dim: the dimension that the lengths count.
+        dim: dimension to which the lengths refer.
     """
     size = values.shape[dim]
     if int(lengths.min()) >= size:
@@ -84,9 +80,9 @@ def zero_padding(values: Tensor, lengths: Tensor, dim: int) -> Tensor:
 
 
 class ConvTower(nn.Module):
-    """3 x 3 convolutions, each with perhaps max pooling, batch norm, and ReLU.
+    """3 x 3 convolutions, each followed by optional max pooling, batch norm and ReLU.
 
-    Norm and ReLU come behind the pooling, where there are fewer values to compute.
+    Norm and ReLU come after the pooling, where there are fewer values to compute.
     """
 
     def __init__(self, config: TowerConfig, height: int) -> None:
@@ -106,7 +102,7 @@ class ConvTower(nn.Module):
         self.compute_dtype: torch.dtype | None = None
 
     def forward(self, images: Tensor, widths: Tensor) -> Tensor:
-        """Return the columns of the feature map.
+        """Return the feature columns.
 
         Args:
             images: (B, 1, H, W) float32.
@@ -135,14 +131,14 @@ class ConvTower(nn.Module):
 
 
 class FrameNorm(nn.Module):
-    """Batch norm of frame features whose statistics leave out the padding."""
+    """Batch norm of time steps whose statistics ignore the padding."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(size)
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
-        """Normalise (B, T, D) frames; the padding comes out as zero."""
+        """Return normalised (B, T, D) time steps, zero in the padding."""
         if int(frame_lengths.min()) >= frames.shape[1]:
             normed: Tensor = self.norm(frames.flatten(0, 1))
             return normed.view_as(frames)
@@ -154,11 +150,11 @@ class FrameNorm(nn.Module):
 
 
 class BiRnn(nn.Module):
-    """Bidirectional LSTM or GRU over frames of unequal lengths, perhaps a norm behind each layer.
+    """Bidirectional LSTM or GRU over sequences of unequal lengths, with optional batch norms.
 
-    Each direction is a recurrent layer of its own: forwards the padding comes last and changes
-    nothing before it, backwards each line is turned round within its own length. So no packed
-    sequences are needed, for which PyTorch has only its slow recurrent kernels on a CPU.
+    Each direction is a recurrent layer of its own. Forwards, the padding comes last and has no
+    effect; backwards, each sequence is reversed within its own length. So no packed sequences are
+    needed, for which PyTorch has only slow recurrent kernels on a CPU.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -175,41 +171,53 @@ class BiRnn(nn.Module):
         self.compute_dtype: torch.dtype | None = None
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:
-        """Return (B, T, 2 * hidden_size) for (B, T, linear_width); zero in the padding."""
-        turned = turning_index(frame_lengths, frames.shape[1]).to(frames.device)
+        """Return (B, T, 2 * hidden_size) features, zero in the padding.
+
+        Args:
+            frames: (B, T, linear_width) feature columns.
+            frame_lengths: (B,) int64, on the CPU.
+        """
+        reversal = reversing_index(frame_lengths, frames.shape[1]).to(frames.device)
         dtype = self.compute_dtype
         with torch.autocast(frames.device.type, dtype=dtype, enabled=dtype is not None):
-            x = self._both_ways(frames, turned, frame_lengths)
+            x = self._both_ways(frames, reversal, frame_lengths)
         return zero_padding(x.float(), frame_lengths, dim=1)
 
-    def _both_ways(self, x: Tensor, turned: Tensor, frame_lengths: Tensor) -> Tensor:
+    def _both_ways(self, x: Tensor, reversal: Tensor, frame_lengths: Tensor) -> Tensor:
         for i, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
             x = self.dropout(x) if i else x
-            x = torch.cat([ahead(x)[0], turn(back(turn(x, turned))[0], turned)], dim=2)
+            x = torch.cat([ahead(x)[0], reorder(back(reorder(x, reversal))[0], reversal)], dim=2)
             x = self.norms[i](x.float(), frame_lengths) if self.norms else x
         return x
 
 
-def turning_index(frame_lengths: Tensor, n_frames: int) -> Tensor:
-    """Return where each frame of a turned batch comes from.
+def reversing_index(frame_lengths: Tensor, n_frames: int) -> Tensor:
+    """Return the index that reverses each sequence of a batch and leaves its padding at the end.
+
+    Args:
+        frame_lengths: (B,) int64, on the CPU.
+        n_frames: number of time steps of the padded batch, T.
 
     Returns:
-        (B * T,) int64 rows of the batch's frames: those of each line from its last to its first,
-        then its padding.
+        (B * T,) int64 positions among the time steps of the whole batch.
     """
     positions = torch.arange(n_frames)
     lengths = frame_lengths[:, None]
-    turned = torch.where(positions < lengths, lengths - 1 - positions, positions)
-    return (turned + n_frames * torch.arange(len(frame_lengths))[:, None]).flatten()
+    reversed_ = torch.where(positions < lengths, lengths - 1 - positions, positions)
+    return (reversed_ + n_frames * torch.arange(len(frame_lengths))[:, None]).flatten()
 
 
-def turn(frames: Tensor, turned: Tensor) -> Tensor:
-    """Return (B, T, D) frames in the order that ``turning_index`` gives."""
-    return frames.flatten(0, 1).index_select(0, turned).view(frames.shape)
+def reorder(frames: Tensor, index: Tensor) -> Tensor:
+    """Return (B, T, D) time steps in the order of a (B * T,) index."""
+    return frames.flatten(0, 1).index_select(0, index).view(frames.shape)
 
 
 class Encoder(nn.Module):
-    """Conv tower, linear, batch norm of the columns, bidirectional RNN."""
+    """Conv tower, linear layer, batch norm of the feature columns, bidirectional RNN.
+
+    No ReLU follows the batch norm. Without the norm, or with a ReLU after it, most configurations
+    stay much longer on the CTC plateau, where a network outputs only blanks.
+    """
 
     def __init__(self, config: EncoderConfig, height: int) -> None:
         super().__init__()
@@ -221,7 +229,12 @@ class Encoder(nn.Module):
         self.feature_size = 2 * config.hidden_size
 
     def forward(self, images: Tensor, widths: Tensor) -> Encoded:
-        """Encode (B, 1, H, W) float32 pictures of the given widths in pixels (on the CPU)."""
+        """Encode images.
+
+        Args:
+            images: (B, 1, H, W) float32, zero to the right of each image.
+            widths: (B,) int64 in pixels, on the CPU.
+        """
         frame_lengths = widths // FRAME_STRIDE
         columns = self.norm(self.linear(self.tower(images, widths)), frame_lengths)
         features = self.rnn(self.dropout(columns), frame_lengths)

@@ -1,9 +1,9 @@
-"""The layers of a configuration's network: shapes, weights, multiply-adds, without building it.
+"""Shapes, weights and multiply-adds of a configuration's layers, without building the network.
 
-Plain arithmetic that takes microseconds and needs no tensors; the tests compare it with the
-networks themselves. Multiply-adds are those of convolutions, linear and recurrent layers and
-attention, for one picture; norms, activations and pooling are not counted. The values that
-training keeps for the backward pass are an estimate.
+Plain arithmetic that takes microseconds and needs no torch; the tests compare it with the
+networks. Multiply-adds are those of convolutions, linear and recurrent layers and attention, for
+one image; norms, activations and pooling are not counted. The number of values that training saves
+for the backward pass is an estimate.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ocrsearch.core import (
     FRAME_STRIDE,
@@ -25,43 +24,44 @@ from ocrsearch.core import (
 )
 
 MIN_ROWS = 2
-"""The height of the feature map is halved until it has no more rows than this."""
+"""Pooling halves the height of the feature map while at least this number of rows remains."""
 
 MAX_PARAMETERS = 75_000_000
-"""Most weights of a network: 300 MB, and four times that in training."""
+"""Largest number of weights of a network: 300 MB, and four times that in training."""
 
 CHANNEL_MULTIPLE = 8
 
 EMBEDDING_SIZE = 64
-"""Size of a symbol as the decoder reads it."""
+"""Size of the embedding of a symbol in the decoder."""
 
 LOCATION_FILTERS = 8
-"""Filters over the weights that location-aware attention had before."""
+"""Number of filters over the past weights of location-aware attention."""
 
 LOCATION_WIDTH = 15
-"""Frames that each of them sees: a symbol or two to either side."""
+"""Width of these filters in time steps: one or two symbols to either side."""
 
 N_BINS = 4
-"""Bins across the width of a classifier's picture."""
+"""Number of bins across the width of a classifier's image."""
 
 N_GATES = {"lstm": 4, "gru": 3}
 
 KEPT_OF_POOL = 3
-"""Numbers kept of each value of a pooling: itself, and where it came from in 8 bytes."""
+"""Numbers saved for each value of a pooling: the value, and its source in 8 bytes."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer, with the norm behind it: one follows each but the last and those of a decoder.
+    """A layer with the norm after it, if there is one.
 
     Attributes:
-        name: of its module, as weights are named.
-        kind: for people to read.
-        output: shape for one picture: (C, H, W), (T, D) or (D,).
-        n_parameters: trained weights.
-        n_multiply_adds: for one picture.
-        n_kept: about how many numbers training keeps of one picture, for the backward pass.
-        training_only: whether recognition leaves it out.
+        name: name of the module, as in the names of its weights.
+        kind: description for people.
+        output: shape for one image: (C, H, W), (T, D) or (D,).
+        n_parameters: number of trained weights.
+        n_multiply_adds: number of multiply-adds for one image.
+        n_kept: approximate number of values that training saves for one image, for the backward
+            pass.
+        training_only: whether recognition does not use the layer.
     """
 
     name: str
@@ -75,13 +75,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Work:
-    """What a network is given and writes.
+    """The input and output sizes of a network.
 
     Attributes:
-        height: of the scaled picture, in pixels.
-        width: of the scaled picture, a multiple of FRAME_STRIDE.
+        height: height of the scaled image in pixels.
+        width: width of the scaled image in pixels, a multiple of FRAME_STRIDE.
         n_symbols: size of the charset.
-        n_written: symbols that are read in the picture; a decoder takes a step for each.
+        n_written: number of symbols of the text; a decoder takes a step for each.
     """
 
     height: int
@@ -91,28 +91,28 @@ class Work:
 
     @property
     def n_frames(self) -> int:
-        """Frames of the encoder."""
+        """Number of time steps."""
         return self.width // FRAME_STRIDE
 
 
 def list_layers(config: Config, n_symbols: int, width: int, n_written: int) -> list[Layer]:
-    """Return the layers of a network in the order in which they compute.
+    """Return the layers of a network in the order of their computation.
 
     Args:
-        config: its model and picture height are used.
+        config: configuration; its model and image height are used.
         n_symbols: size of the charset.
-        width: of the scaled picture in pixels, a multiple of FRAME_STRIDE.
-        n_written: symbols that are read in it.
+        width: width of the scaled image in pixels, a multiple of FRAME_STRIDE.
+        n_written: number of symbols of the text.
     """
     work = Work(config.images.height, width, n_symbols, n_written)
     return LAYERS[config.model.architecture](config.model, work)
 
 
 def check_size(config: Config, n_symbols: int) -> None:
-    """Refuse a network that is too large, before any memory is taken for it.
+    """Refuse a network that is too large, before memory is allocated for it.
 
     Raises:
-        InfeasibleError: it has more than MAX_PARAMETERS weights.
+        InfeasibleError: the network has more than MAX_PARAMETERS weights.
     """
     layers = list_layers(config, n_symbols, FRAME_STRIDE, 1)
     n_parameters = sum(layer.n_parameters for layer in layers)
@@ -124,15 +124,15 @@ def check_size(config: Config, n_symbols: int) -> None:
 
 
 def count_multiply_adds(layers: Iterable[Layer]) -> int:
-    """Return the multiply-adds of recognition."""
+    """Return the number of multiply-adds of recognition."""
     return sum(layer.n_multiply_adds for layer in layers if not layer.training_only)
 
 
 def training_memory_mb(layers: Iterable[Layer], batch_size: int) -> float:
-    """Return about what training needs, in megabytes, beside the program itself.
+    """Return the approximate memory that training needs in addition to the program, in megabytes.
 
-    Weights, gradients and two moments of the optimiser, and what each picture of a batch leaves
-    for the backward pass, in numbers of 4 bytes.
+    It is the sum of weights, gradients, two moments of the optimiser, and the values that each
+    image of a batch saves for the backward pass, 4 bytes each.
     """
     layers = list(layers)
     n_weights = sum(layer.n_parameters for layer in layers)
@@ -141,7 +141,7 @@ def training_memory_mb(layers: Iterable[Layer], batch_size: int) -> float:
 
 
 def count_parameters(layers: Iterable[Layer]) -> int:
-    """Return the trained weights that recognition uses."""
+    """Return the number of weights that recognition uses."""
     return sum(layer.n_parameters for layer in layers if not layer.training_only)
 
 
@@ -154,7 +154,7 @@ def conv_channels(config: TowerConfig) -> list[int]:
 def pool_sizes(config: TowerConfig, height: int) -> list[tuple[int, int]]:
     """Return the (height, width) pooling after each convolution, (1, 1) for none.
 
-    The first two halve the width (FRAME_STRIDE is 4); all halve the height while it lasts.
+    The first two halve the width (FRAME_STRIDE is 4). Each halves the height until MIN_ROWS.
     """
     pools: list[tuple[int, int]] = []
     rows = height
@@ -223,7 +223,7 @@ def _crnn(config: CrnnConfig, work: Work) -> list[Layer]:
 
 def _seq2seq(config: Seq2SeqConfig, work: Work) -> list[Layer]:
     hidden, n_frames = config.encoder.hidden_size, work.n_frames
-    size, n_steps = 2 * hidden, work.n_written + 1  # the end is written too
+    size, n_steps = 2 * hidden, work.n_written + 1  # the end takes a step
     cell = _cell_size(config.encoder.rnn_cell, EMBEDDING_SIZE + size, hidden)
     decoder = [
         _linear("initial", size, hidden, None),
@@ -254,7 +254,7 @@ def _classifier(config: ClassifierConfig, work: Work) -> list[Layer]:
     channels, rows, n_frames = tower[-1].output
     n_features, width = N_BINS * channels * rows, config.encoder.linear_width
     linear = _linear("linear", n_features, width, None, normed=True)
-    binning = n_frames * n_features  # a matrix product of the bins' weights with the frames
+    binning = n_frames * n_features  # matrix product of the bins' weights and the columns
     linear = replace(linear, n_multiply_adds=linear.n_multiply_adds + binning)
     return [*tower, linear, _linear("head", width, work.n_symbols, None)]
 
@@ -264,13 +264,13 @@ def _attention(kind: str, hidden: int, n_frames: int, n_steps: int) -> list[Laye
         return []
     n_past, n_filters = (2, LOCATION_FILTERS) if kind == "location" else (0, 0)
     n_location = n_filters * (n_past * LOCATION_WIDTH + hidden)  # filters and their projection
-    work_a_frame = hidden + 2 * hidden + n_location  # score, context, location
+    n_frame_ops = hidden + 2 * hidden + n_location  # score, context, location
     attention = Layer(
         "attention",
         "location-aware attention" if kind == "location" else "additive attention",
         (n_steps, 2 * hidden),
         hidden * hidden + 2 * hidden + n_location,
-        n_steps * (hidden * hidden + n_frames * work_a_frame),
+        n_steps * (hidden * hidden + n_frames * n_frame_ops),
         n_steps * n_frames * (hidden + n_past + n_filters),
     )
     return [_linear("key", 2 * hidden, hidden, n_frames), attention]
@@ -293,7 +293,7 @@ def _column_head(config: EncoderConfig, work: Work) -> Layer:
 def _linear(
     name: str, size: int, n_outputs: int, n_rows: int | None, *, normed: bool = False
 ) -> Layer:
-    """A linear layer on each of n rows, or on a single vector, with a bias or a norm."""
+    """Return a linear layer for n rows, or for a single vector, with a bias or a norm."""
     return Layer(
         name,
         "linear",
@@ -305,13 +305,14 @@ def _linear(
 
 
 def _cell_size(kind: str, size: int, hidden: int) -> tuple[int, int]:
-    """Return the weights of a recurrent cell and the multiply-adds of one step."""
+    """Return the number of weights of a recurrent cell and of multiply-adds of one step."""
     n_weights = N_GATES[kind] * hidden * (size + hidden)
     return n_weights + 2 * N_GATES[kind] * hidden, n_weights
 
 
-LAYERS: dict[str, Callable[[Any, Work], list[Layer]]] = {
+LAYERS: dict[str, Callable[..., list[Layer]]] = {
     "crnn": _crnn,
     "seq2seq": _seq2seq,
     "classifier": _classifier,
 }
+"""Functions from an architecture's configuration and ``Work`` to layers; keys of ARCHITECTURES."""

@@ -26,7 +26,6 @@ from ocrsearch.data import GrayImage, collate
 from ocrsearch.data.images import prepare_image
 from ocrsearch.inference import Bundle
 from ocrsearch.models import Layer, Seq2Seq
-from ocrsearch.models.decoding import seq2seq_attention
 from ocrsearch.reports.html import png_url
 
 WIDTH, MARGIN = 600, 20
@@ -199,7 +198,7 @@ def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> li
         image = prepare_image(picture, bundle.config.images)
         batch = collate([image], [()])
         encoded = network.encoder(batch.images, batch.widths)
-        weights = seq2seq_attention(network, encoded, bundle.charset.encode(text))
+        weights = network.attention_weights(encoded, bundle.charset.encode(text))
         maps.append(AttentionMap(image, [*bundle.charset.visual(text), END], weights.numpy()))
     return maps
 

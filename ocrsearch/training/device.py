@@ -34,7 +34,7 @@ from ocrsearch.core import (
     n_cores,
     program_version,
 )
-from ocrsearch.models import ARCHITECTURES, BiRnn, ConvTower, Encoder, build_network
+from ocrsearch.models import BiRnn, ConvTower, Encoder, build_network
 
 
 def select_device(name: str) -> torch.device:
@@ -181,7 +181,6 @@ def measure_latency(
     Returns:
         The median of some measurements, in milliseconds, without reading and scaling a file.
     """
-    architecture = ARCHITECTURES[config.model.architecture]
     network = build_network(config, n_symbols, seed=0).eval().to(device)
     width = -(-width // FRAME_STRIDE) * FRAME_STRIDE
     image = torch.zeros(1, 1, config.images.height, width, device=device)
@@ -189,8 +188,8 @@ def measure_latency(
     times = []
     for _ in range(N_WARM_UP + N_MEASURED):
         start = clock()
-        output = architecture.encode(network, image, torch.tensor([width]))
-        architecture.write(network, output, n_written)
+        output = network.encode(image, torch.tensor([width]))
+        network.write(output, n_written)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(clock() - start)

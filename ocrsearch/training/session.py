@@ -50,7 +50,7 @@ def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Pat
     """
     trainer.network.load_state_dict(read_recogniser(weights).weights)
     lines = trainer.val_lines
-    reading = read_lines(trainer.network, trainer.architecture, lines, trainer.device)
+    reading = read_lines(trainer.network, lines, trainer.device)
     errors = []
     for i, (text, hypothesis) in enumerate(zip(val.texts, reading.hypotheses, strict=True)):
         read = trainer.charset.decode(hypothesis.ids)

@@ -30,7 +30,7 @@ from ocrsearch.core import Config, DivergedError, OptimizerName, TrainingConfig
 from ocrsearch.data import BATCHES_A_POOL, Batch, Dataset, training_batches, training_epochs
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
-from ocrsearch.models import ARCHITECTURES, best_path_error, build_network, n_parameters
+from ocrsearch.models import NetworkOutput, best_path_error, build_network, n_parameters
 from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 
@@ -212,7 +212,6 @@ class Trainer:
         self.val_lines = scaled_lines(val, dataset.charset, config.images)
         self.val_texts = val.texts
         self.read_texts: list[str] = []
-        self.architecture = ARCHITECTURES[config.model.architecture]
         network = build_network(config, len(dataset.charset), seed)
         self.transfer = transfer_weights(start, network, config, self.charset) if start else None
         self.network = network.to(device)
@@ -221,7 +220,7 @@ class Trainer:
         self.optimizer = build_optimizer(config.training, self.network)
         self.schedule = Schedule.from_config(config.training)
         reads = self.transfer is not None and self.transfer.reads
-        self.progress = Progress(aligned=reads or self.architecture.ctc_head is None)
+        self.progress = Progress(aligned=reads or not self.network.has_flat_start)
         self.rng = np.random.default_rng(seed)
         torch.manual_seed(seed)  # dropout draws from the global state, whatever we do
 
@@ -321,27 +320,22 @@ class Trainer:
 
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        output = self.architecture.encode(self.network, batch.images, batch.widths)
+        output = self.network.encode(batch.images, batch.widths)
         if not self.progress.aligned and step % LOOK_EVERY == 0:
             self._perhaps_end_flat_start(output, batch)
-        loss = self.architecture.loss(
-            self.network, output, batch, step, flat=not self.progress.aligned
-        )
+        loss = self.network.loss(output, batch, step, flat=not self.progress.aligned)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
         self.optimizer.step()
         return loss.detach()
 
-    def _perhaps_end_flat_start(self, output: Any, batch: Batch) -> None:
-        assert self.architecture.ctc_head is not None
-        log_probs = self.architecture.ctc_head(self.network, output)
+    def _perhaps_end_flat_start(self, output: NetworkOutput, batch: Batch) -> None:
+        log_probs = self.network.ctc_log_probs(output)
         if best_path_error(log_probs, batch, len(self.charset)) <= READS_BELOW_CER:
             self.progress = replace(self.progress, aligned=True)
 
     def _validate(self) -> tuple[float, Metrics]:
-        reading = read_lines(
-            self.network, self.architecture, self.val_lines, self.device, with_loss=True
-        )
+        reading = read_lines(self.network, self.val_lines, self.device, with_loss=True)
         self.read_texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
         return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from ocrsearch.core.config import (
     ClassifierConfig,
@@ -24,7 +22,8 @@ from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.evaluation import reading as evaluation_module
 from ocrsearch.evaluation.reading import Reading, read_lines
-from ocrsearch.models.architecture import ARCHITECTURES, build_network
+from ocrsearch.models.architecture import build_network
+from ocrsearch.models.recogniser import Recogniser
 
 CPU = torch.device("cpu")
 IMAGES = ImageConfig(height=16)
@@ -43,7 +42,7 @@ def lines(sixteen_lines: Dataset) -> list[Line]:
     return scaled_lines(sixteen_lines.splits["train"], sixteen_lines.charset, IMAGES)
 
 
-def untrained(model: ModelConfig) -> nn.Module:
+def untrained(model: ModelConfig) -> Recogniser:
     """Weights so large that the pictures are read differently."""
     network = build_network(Config(images=IMAGES, model=model), 10, seed=1)
     with torch.no_grad():
@@ -53,8 +52,7 @@ def untrained(model: ModelConfig) -> nn.Module:
 
 
 def read(model: ModelConfig, lines: list[Line], *, with_loss: bool) -> Reading:
-    architecture = ARCHITECTURES[model.architecture]
-    return read_lines(untrained(model), architecture, lines, CPU, with_loss=with_loss)
+    return read_lines(untrained(model), lines, CPU, with_loss=with_loss)
 
 
 @every_model
@@ -86,9 +84,8 @@ def test_loss_is_that_of_the_batch(model: ModelConfig, lines: list[Line]) -> Non
     batch = collate([line.image for line in lines], [line.target for line in lines])
     network = untrained(model).eval()
     with torch.no_grad():
-        architecture = ARCHITECTURES[model.architecture]
-        output = architecture.encode(network, batch.images, batch.widths)
-        expected = architecture.loss(network, output, batch, 0)
+        output = network.encode(batch.images, batch.widths)
+        expected = network.loss(output, batch, 0)
     found = read(model, lines, with_loss=True).loss
     assert found == pytest.approx(expected.item(), rel=1e-4)
 
@@ -121,19 +118,22 @@ def test_reading_leaves_the_network_as_it_was_but_in_evaluation_mode(
 ) -> None:
     network = untrained(model)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    read_lines(network, ARCHITECTURES[model.architecture], lines, CPU, with_loss=True)
+    read_lines(network, lines, CPU, with_loss=True)
     assert not network.training
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 @every_model
-def test_each_picture_is_encoded_once(model: ModelConfig, lines: list[Line]) -> None:
-    architecture = ARCHITECTURES[model.architecture]
-    widths: list[int] = []
+def test_each_picture_is_encoded_once(
+    model: ModelConfig, lines: list[Line], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, widths = untrained(model), list[int]()
+    encode = network.encode
 
-    def encode(network: nn.Module, images: torch.Tensor, of: torch.Tensor) -> object:
+    def noting(images: torch.Tensor, of: torch.Tensor) -> object:
         widths.extend(of.tolist())
-        return architecture.encode(network, images, of)
+        return encode(images, of)
 
-    read_lines(untrained(model), replace(architecture, encode=encode), lines, CPU, with_loss=True)
+    monkeypatch.setattr(network, "encode", noting)
+    read_lines(network, lines, CPU, with_loss=True)
     assert sorted(widths) == sorted(line.image.shape[1] for line in lines)

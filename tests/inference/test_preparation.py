@@ -53,9 +53,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """What the predictor gives to the network."""
     lines: list[Line] = []
 
-    def note(network: Any, architecture: Any, given: Sequence[Line], device: Any) -> Any:
+    def note(network: Any, given: Sequence[Line], device: Any) -> Any:
         lines.extend(given)
-        return encode_lines(network, architecture, given, device)
+        return encode_lines(network, given, device)
 
     monkeypatch.setattr(reader_module, "encode_lines", note)
     return lines

@@ -26,8 +26,8 @@ from ocrsearch.inference.reader import (
     read_together,
 )
 from ocrsearch.models.decoding.automata import Fusion
-from ocrsearch.models.decoding.beam import BeamSearch
-from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.models.decoding.ctc import Hypothesis
+from ocrsearch.models.decoding.ctc_beam import BeamSearch
 from ocrsearch.models.decoding.ngrams import count_ngrams, save_ngrams
 
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.models.crnn import CtcOutput
 from ocrsearch.models.decoding.automata import Automaton, Lexicon
+from ocrsearch.models.decoding.ctc import CtcOutput
 from ocrsearch.models.decoding.language_model import LanguageModel
 from ocrsearch.models.decoding.ngrams import count_ngrams
 

@@ -34,12 +34,12 @@ from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.models import encoder as encoder_module
 from ocrsearch.models.architecture import (
     ARCHITECTURES,
-    Architecture,
     build_network,
     n_parameters,
 )
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.models.decoding.ctc import Hypothesis
+from ocrsearch.models.recogniser import Recogniser
 from ocrsearch.training.trainer import Trainer
 from tests.rounding import double_precision
 
@@ -101,8 +101,7 @@ every_case = pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())
 class Learned:
     """A network that has learned the sixteen lines by heart, in evaluation mode."""
 
-    network: nn.Module
-    architecture: Architecture
+    network: Recogniser
     first_loss: float
     last_loss: float
     texts: list[str]
@@ -141,10 +140,9 @@ def _learn(config: Config, dataset: Dataset) -> Learned:
     (lines,) = trainer.epochs.parts(0, 16)
     batch = collate([line.image for line in lines], [line.target for line in lines])
     with torch.no_grad():
-        read = _read(trainer.architecture, network, batch)
+        read = _read(network, batch)
     return Learned(
         network,
-        trainer.architecture,
         reports[0].val_loss,
         reports[-1].val_loss,
         [dataset.charset.decode(hypothesis.ids) for hypothesis in read],
@@ -181,17 +179,17 @@ def _padded(batch: Batch, n_px: int) -> Batch:
     return Batch(images, batch.widths, batch.targets, batch.target_lengths)
 
 
-def _loss(architecture: Architecture, network: nn.Module, batch: Batch) -> Tensor:
-    output = architecture.encode(network, batch.images, batch.widths)
-    return architecture.loss(network, output, batch, 0)
+def _loss(network: Recogniser, batch: Batch) -> Tensor:
+    output = network.encode(batch.images, batch.widths)
+    return network.loss(output, batch, 0)
 
 
-def _read(architecture: Architecture, network: nn.Module, batch: Batch) -> list[Hypothesis]:
-    output = architecture.encode(network, batch.images, batch.widths)
-    return architecture.greedy(network, output)
+def _read(network: Recogniser, batch: Batch) -> list[Hypothesis]:
+    output = network.encode(batch.images, batch.widths)
+    return network.greedy(output)
 
 
-def _log_probs(network: nn.Module, batch: Batch) -> list[Tensor]:
+def _log_probs(network: Recogniser, batch: Batch) -> list[Tensor]:
     """Return the log probabilities of each picture, without what stands for the padding."""
     if isinstance(network, Classifier):
         return list(network(batch.images, batch.widths))
@@ -204,10 +202,10 @@ def _log_probs(network: nn.Module, batch: Batch) -> list[Tensor]:
     return [rows[:n] for rows, n in zip(log_probs, lengths.tolist(), strict=True)]
 
 
-def _in_double_precision(learned: Learned, batch: Batch) -> tuple[Architecture, nn.Module, Batch]:
+def _in_double_precision(learned: Learned, batch: Batch) -> tuple[Recogniser, Batch]:
     images = batch.images.double()
     double = Batch(images, batch.widths, batch.targets, batch.target_lengths)
-    return learned.architecture, deepcopy(learned.network).double(), double
+    return deepcopy(learned.network).double(), double
 
 
 def _assert_same_reading(found: Hypothesis, expected: Hypothesis) -> None:
@@ -225,12 +223,11 @@ def test_every_architecture_has_a_configuration_and_is_tested() -> None:
 @torch.no_grad()
 def test_builds_and_gives_a_loss_and_readings(config: Config, batch: Batch) -> None:
     network = build_network(config, N_SYMBOLS, seed=0)
-    architecture = ARCHITECTURES[config.model.architecture]
-    loss = _loss(architecture, network, batch)
+    loss = _loss(network, batch)
     assert network.training
     assert loss.shape == ()
     assert 0.0 < loss.item() < 100.0
-    read = _read(architecture, network.eval(), batch)
+    read = _read(network.eval(), batch)
     assert len(read) == len(batch.widths)
     assert all(0 <= symbol < N_SYMBOLS for hypothesis in read for symbol in hypothesis.ids)
 
@@ -261,7 +258,7 @@ def test_building_leaves_the_global_randomness_alone(config: Config) -> None:
 @every_case
 def test_gradient_reaches_every_parameter(config: Config, batch: Batch) -> None:
     network = build_network(config, N_SYMBOLS, seed=0)
-    _loss(ARCHITECTURES[config.model.architecture], network, batch).backward()
+    _loss(network, batch).backward()
     without = [
         name
         for name, parameter in network.named_parameters()
@@ -285,16 +282,16 @@ def test_learns_sixteen_lines_by_heart(
 def test_a_picture_is_read_alike_alone_and_among_others(
     config: Config, batch: Batch, learn: Callable[[Config], Learned]
 ) -> None:
-    architecture, network, batch = _in_double_precision(learn(config), batch)
+    network, batch = _in_double_precision(learn(config), batch)
     with double_precision():
         together = _log_probs(network, batch)
-        read = _read(architecture, network, batch)
+        read = _read(network, batch)
         assert len({hypothesis.ids for hypothesis in read}) > 2
         for i in range(len(batch.widths)):
             alone = _alone(batch, i)
             (expected,) = _log_probs(network, alone)
             torch.testing.assert_close(together[i], expected, atol=1e-9, rtol=1e-9)
-            (reading,) = _read(architecture, network, alone)
+            (reading,) = _read(network, alone)
             _assert_same_reading(read[i], reading)
 
 
@@ -304,15 +301,15 @@ def test_a_picture_is_read_alike_alone_and_among_others(
 def test_padding_changes_nothing(
     config: Config, n_px: int, batch: Batch, learn: Callable[[Config], Learned]
 ) -> None:
-    architecture, network, batch = _in_double_precision(learn(config), batch)
+    network, batch = _in_double_precision(learn(config), batch)
     padded = _padded(batch, n_px)
     with double_precision():
         pairs = zip(_log_probs(network, padded), _log_probs(network, batch), strict=True)
         for found, expected in pairs:
             torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
-        loss, expected_loss = (_loss(architecture, network, b) for b in (padded, batch))
+        loss, expected_loss = (_loss(network, b) for b in (padded, batch))
         torch.testing.assert_close(loss, expected_loss, atol=1e-9, rtol=1e-9)
-        pairs_read = (_read(architecture, network, b) for b in (padded, batch))
+        pairs_read = (_read(network, b) for b in (padded, batch))
         for hypothesis, reading in zip(*pairs_read, strict=True):
             _assert_same_reading(hypothesis, reading)
 

@@ -18,14 +18,9 @@ from ocrsearch.core.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.models.architecture import build_network
-from ocrsearch.models.decoding.greedy import seq2seq_attention
+from ocrsearch.models.attention import AdditiveAttention, LocationAttention, Memory
 from ocrsearch.models.encoder import Encoded, zero_padding
-from ocrsearch.models.seq2seq import (
-    AdditiveAttention,
-    LocationAttention,
-    Memory,
-    Seq2Seq,
-)
+from ocrsearch.models.seq2seq import Seq2Seq
 from tests.rounding import double_precision
 
 Attention = Literal["additive", "location", "none"]
@@ -94,7 +89,7 @@ def test_weights_are_the_same_alone_and_among_others(attention: Attention) -> No
     model = network(attention).double()
     with double_precision():
         together = steps_of(model, encode(model), torch.tensor(LABELS))
-        alone = seq2seq_attention(model, encode(model, WIDTHS[:1]), LABELS[0])
+        alone = model.attention_weights(encode(model, WIDTHS[:1]), LABELS[0])
     n_frames = WIDTHS[0] // FRAME_STRIDE
     assert alone.shape == (len(LABELS[0]) + 1, n_frames)
     expected = torch.stack([past[0, 0, :n_frames] for past in together])

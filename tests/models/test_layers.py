@@ -131,11 +131,11 @@ def test_shapes_are_those_of_the_network(config: Config) -> None:
 
     for name, module in network.named_modules():
         module.register_forward_hook(note(name))
-    width, architecture = 64, ARCHITECTURES[config.model.architecture]
+    width = 64
     image = np.zeros((config.images.height, width), np.uint8)
     batch = collate([image] * 2, [(1,) * N_WRITTEN] * 2)
-    output = architecture.encode(network, batch.images, batch.widths)
-    architecture.loss(network, output, batch, 0)
+    output = network.encode(batch.images, batch.widths)
+    network.loss(output, batch, 0)
     for layer in list_layers(config, N_SYMBOLS, width, N_WRITTEN):
         shapes = found[layer.name]
         if "convs" in layer.name:  # seen before the pooling, which is a function
@@ -159,7 +159,7 @@ def test_takes_no_time() -> None:
 @every_case
 def test_memory_is_about_what_training_keeps(config: Config) -> None:
     batch_size, width, name = 4, 96, config.model.architecture
-    network, architecture = build_network(config, N_SYMBOLS, seed=0), ARCHITECTURES[name]
+    network = build_network(config, N_SYMBOLS, seed=0)
     target = (1, 2, 3)[: 1 if name == "classifier" else 3]
     image = np.zeros((config.images.height, width), np.uint8)
     batch = collate([image] * batch_size, [target] * batch_size)
@@ -170,8 +170,8 @@ def test_memory_is_about_what_training_keeps(config: Config) -> None:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = architecture.encode(network, batch.images, batch.widths)
-        architecture.loss(network, output, batch, 0)
+        output = network.encode(batch.images, batch.widths)
+        network.loss(output, batch, 0)
     own = {p.untyped_storage().data_ptr() for p in network.parameters()}
     measured = sum(t.untyped_storage().nbytes() for i, t in kept.items() if i not in own) / 1e6
     layers = list_layers(config, N_SYMBOLS, width, len(target))

@@ -24,21 +24,13 @@ from ocrsearch.core.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.data.batches import Batch
-from ocrsearch.models.architecture import ARCHITECTURES, build_network
+from ocrsearch.models.architecture import build_network
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.crnn import COLUMN_HEAD_WEIGHT, Crnn
 from ocrsearch.models.encoder import Encoded, zero_padding
-from ocrsearch.models.losses import (
-    COLUMN_HEAD_WEIGHT,
-    SAMPLING_STEPS,
-    classifier_loss,
-    crnn_loss,
-    ctc_loss,
-    flat_start_loss,
-    seq2seq_loss,
-    suppress_blank,
-)
-from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
+from ocrsearch.models.losses import ctc_loss, flat_start_loss, suppress_blank
+from ocrsearch.models.recogniser import Recogniser
+from ocrsearch.models.seq2seq import SAMPLING_STEPS, Seq2Seq, Seq2SeqOutput
 
 Attention = Literal["additive", "location", "none"]
 
@@ -67,7 +59,7 @@ def random_log_probs(batch: Batch) -> Tensor:
     return (2 * torch.randn(shape, generator=generator)).log_softmax(2)
 
 
-def build(model: ModelConfig) -> torch.nn.Module:
+def build(model: ModelConfig) -> Recogniser:
     return build_network(Config(images=ImageConfig(height=HEIGHT), model=model), N_SYMBOLS, 0)
 
 
@@ -145,9 +137,7 @@ def test_crnn_loss_in_training_reads_both_heads() -> None:
         ctc_loss(log_probs, batch, BLANK)
         for log_probs in (network.read(encoded), network.column_head(encoded.columns))
     )
-    torch.testing.assert_close(
-        crnn_loss(network, encoded, batch, 30), main + COLUMN_HEAD_WEIGHT * aux
-    )
+    torch.testing.assert_close(network.loss(encoded, batch, 30), main + COLUMN_HEAD_WEIGHT * aux)
 
 
 def test_flat_start_suppresses_the_blank_and_spreads_symbols_in_both_heads() -> None:
@@ -159,7 +149,7 @@ def test_flat_start_suppresses_the_blank_and_spreads_symbols_in_both_heads() -> 
         for log_probs in (network.read(encoded), network.column_head(encoded.columns))
     )
     torch.testing.assert_close(
-        crnn_loss(network, encoded, batch, 30, flat=True), main + COLUMN_HEAD_WEIGHT * aux
+        network.loss(encoded, batch, 30, flat=True), main + COLUMN_HEAD_WEIGHT * aux
     )
 
 
@@ -167,7 +157,7 @@ def test_crnn_loss_in_evaluation_is_plain_ctc() -> None:
     network, batch = crnn().eval(), batch_of([[0, 1], [2]], [24, 16])
     output = network(batch.images, batch.widths)
     torch.testing.assert_close(
-        crnn_loss(network, output, batch, 0), ctc_loss(output.log_probs, batch, BLANK)
+        network.loss(output, batch, 0), ctc_loss(output.log_probs, batch, BLANK)
     )
 
 
@@ -192,7 +182,7 @@ def test_seq2seq_loss_in_evaluation_is_cross_entropy(
     output = network(batch.images, batch.widths, batch.targets)
     expected = cross_entropy_reference(output.log_probs, batch, network.eos_id)
     encoded = network.encoder(batch.images, batch.widths)
-    assert seq2seq_loss(network, encoded, batch, 0).item() == pytest.approx(expected, abs=1e-5)
+    assert network.loss(encoded, batch, 0).item() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.3, 1.0])
@@ -205,7 +195,7 @@ def test_seq2seq_loss_in_training_adds_ctc(ctc_weight: float) -> None:
     expected += ctc_weight * ctc.item()
     assert ctc.item() > 0.1
     encoded = network.encoder(batch.images, batch.widths)
-    assert seq2seq_loss(network, encoded, batch, 30).item() == pytest.approx(expected, abs=1e-4)
+    assert network.loss(encoded, batch, 30).item() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("is_training", [True, False])
@@ -225,7 +215,7 @@ def test_the_share_of_own_readings_rises_and_is_for_training_only(
         return teach(encoded, targets, sampling)
 
     monkeypatch.setattr(network, "teach", noting)
-    seq2seq_loss(network, network.encoder(batch.images, batch.widths), batch, step)
+    network.loss(network.encoder(batch.images, batch.widths), batch, step)
     assert given == pytest.approx([share if is_training else 0.0])
 
 
@@ -239,11 +229,10 @@ def test_what_stands_behind_a_label_has_no_effect(
     targets = torch.nn.functional.pad(batch.targets, (0, 2), value=filling)
     for row, label in zip(targets, LABELS, strict=True):
         row[len(label) :] = filling
-    architecture = ARCHITECTURES[model.architecture]
-    output = architecture.encode(network, batch.images, batch.widths)
+    output = network.encode(batch.images, batch.widths)
 
     def loss(of: Batch) -> Tensor:
-        return architecture.loss(network, output, of, 0)
+        return network.loss(output, of, 0)
 
     expected, found = loss(batch), loss(replace(batch, targets=targets))
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
@@ -266,7 +255,7 @@ def test_classifier_loss_is_cross_entropy_of_single_symbols(
     network, batch = build(ClassifierConfig()), batch_of(labels, [8, 16, 12][: len(labels)])
     assert isinstance(network, Classifier)
     log_probs = network(batch.images, batch.widths)
-    loss = classifier_loss(network, log_probs, batch, 0)
+    loss = network.loss(log_probs, batch, 0)
     expected = [-log_probs[i, labels[i][0]].item() for i in counted]
     assert loss.item() == pytest.approx(sum(expected) / max(1, len(counted)), abs=1e-5)
     loss.backward()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ocrsearch.models.rows import Rows
+from ocrsearch.models.attention import Rows
 
 
 def test_rows_are_padded_and_found_again() -> None:

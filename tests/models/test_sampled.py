@@ -15,9 +15,9 @@ from ocrsearch.core.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.data.batches import Batch
-from ocrsearch.models import crnn as sampled
-from ocrsearch.models.architecture import ARCHITECTURES, build_network
-from ocrsearch.models.crnn import (
+from ocrsearch.models import heads as sampled
+from ocrsearch.models.architecture import build_network
+from ocrsearch.models.heads import (
     Outputs,
     rows_of,
     sample_outputs,
@@ -116,13 +116,12 @@ def test_a_charset_that_is_wholly_chosen_has_the_loss_of_all_symbols(
     model: CrnnConfig | Seq2SeqConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = build_network(Config(images=ImageConfig(height=16), model=model), N_SYMBOLS, 0)
-    architecture = ARCHITECTURES[model.architecture]
     batch = batch_of([list(range(5, 10)), [2, 3, 39]])
-    output = architecture.encode(network, batch.images, batch.widths)
+    output = network.encode(batch.images, batch.widths)
     monkeypatch.setattr(sampled, "MIN_OTHERS", N_SYMBOLS)
-    found = [architecture.loss(network, output, batch, 30, flat=flat) for flat in (True, False)]
+    found = [network.loss(output, batch, 30, flat=flat) for flat in (True, False)]
     monkeypatch.setattr(sampled, "MAX_EXACT", N_SYMBOLS)
-    expected = [architecture.loss(network, output, batch, 30, flat=flat) for flat in (True, False)]
+    expected = [network.loss(output, batch, 30, flat=flat) for flat in (True, False)]
     torch.testing.assert_close(found, expected)
 
 
@@ -131,10 +130,9 @@ def test_a_step_changes_the_rows_of_the_chosen_symbols_alone(
     model: CrnnConfig | Seq2SeqConfig,
 ) -> None:
     network = build_network(Config(images=ImageConfig(height=16), model=model), N_SYMBOLS, 0)
-    architecture = ARCHITECTURES[model.architecture]
     batch = batch_of([[7, 3], [39]])
-    output = architecture.encode(network, batch.images, batch.widths)
-    architecture.loss(network, output, batch, 0).backward()
+    output = network.encode(batch.images, batch.widths)
+    network.loss(output, batch, 0).backward()
     grad = network.column_head.conv.weight.grad
     assert isinstance(grad, torch.Tensor)
     changed = set(grad.abs().sum((1, 2)).nonzero().flatten().tolist())

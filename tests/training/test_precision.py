@@ -16,7 +16,7 @@ from ocrsearch.core.config import (
     ImageConfig,
 )
 from ocrsearch.models.architecture import build_network
-from ocrsearch.models.crnn import CtcOutput
+from ocrsearch.models.decoding.ctc import CtcOutput
 from ocrsearch.training import device as precision_module
 from ocrsearch.training.device import (
     Precision,

@@ -31,7 +31,7 @@ from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.prepared import open_dataset, save_dataset, without_validation
 from ocrsearch.evaluation.metrics import Metrics
 from ocrsearch.evaluation.reading import Reading
-from ocrsearch.models import losses
+from ocrsearch.models import seq2seq
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.trainer import EpochReport, Schedule, Trainer
@@ -133,7 +133,7 @@ def test_stopped_and_continued_equals_uninterrupted(
 def test_own_readings_are_continued_as_if_uninterrupted(
     sixteen_lines: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "SAMPLING_STEPS", 6)  # two epochs; else there are few so early
+    monkeypatch.setattr(seq2seq, "SAMPLING_STEPS", 6)  # two epochs; else there are few so early
     config = config_of(SAMPLING)
     uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
     expected = run(uninterrupted, 3)
@@ -225,12 +225,14 @@ def test_warmup_is_counted_over_epochs(sixteen_lines: Dataset) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_no_number_ends_the_training(value: float, sixteen_lines: Dataset) -> None:
+def test_a_loss_that_is_no_number_ends_the_training(
+    value: float, sixteen_lines: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = Trainer(config_of(), sixteen_lines, 0, CPU)
     run(trainer, 1)
-    loss = trainer.architecture.loss
-    trainer.architecture = replace(
-        trainer.architecture, loss=lambda *arguments, **flags: loss(*arguments, **flags) * value
+    loss = trainer.network.loss
+    monkeypatch.setattr(
+        trainer.network, "loss", lambda *arguments, **flags: loss(*arguments, **flags) * value
     )
     with pytest.raises(DivergedError, match=r"(nan|inf) in epoch 2"):
         trainer.run_epoch()
@@ -364,13 +366,13 @@ def test_flat_start_ends_when_a_batch_is_read(
     monkeypatch.setattr(trainer_module, "LOOK_EVERY", 2)
     monkeypatch.setattr(trainer_module, "best_path_error", lambda *_: next(found, last))
     trainer, flags = Trainer(config_of(), sixteen_lines, 0, CPU), []
-    loss = trainer.architecture.loss
+    loss = trainer.network.loss
 
     def spied(*arguments: Any, flat: bool) -> Tensor:
         flags.append(flat)
         return loss(*arguments, flat=flat)
 
-    monkeypatch.setattr(trainer, "architecture", replace(trainer.architecture, loss=spied))
+    monkeypatch.setattr(trainer.network, "loss", spied)
     for _ in range(2):
         trainer._train_epoch()
         trainer.progress = replace(trainer.progress, epoch=trainer.progress.epoch + 1)

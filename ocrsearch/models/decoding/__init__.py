@@ -1,4 +1,4 @@
-"""Decoding: from the output of a network to text, greedily or by beam search."""
+"""Decoding: CTC best path, beam searches, and the language model and lexicon they can use."""
 
 import lazy_loader
 

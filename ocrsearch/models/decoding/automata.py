@@ -1,17 +1,8 @@
-"""Automata that score a text symbol by symbol: weighted sums of them, and a lexicon.
+"""Automata that score a text symbol by symbol, for beam search: their weighted sum, and a lexicon.
 
-Automata that score a text symbol by symbol, and how a beam search adds them up.
-
-A language model and a lexicon are both such automata: a state says all that matters of the
-symbols so far, as one integer, so that a beam search needs no strings and looks up thousands of
-hypotheses at once. The rows of scores are made when a state is first met, and kept.
-
-A lexicon: words that a text should be made of, as an automaton that counts all others.
-
-A word is a run of letters with what combines with them; upper and lower case are not told apart.
-Everything else stands between words and is free: white space, digits, punctuation, and letters
-right behind a digit, as in 12A. The words of an entry are taken one by one, so a text may join
-them as it likes.
+A state summarises the symbols before it as one integer. So a beam search needs no strings and
+looks up thousands of hypotheses at once. The scores of a state are computed when the state is
+first reached, and cached.
 """
 
 from __future__ import annotations
@@ -31,15 +22,15 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 CACHE_BYTES = 256_000_000
-"""Rows are made anew when those kept take more."""
+"""Size at which the cache of scores is emptied."""
 
 
 class Automaton(ABC):
-    """Scores each next symbol in a state, and says which state follows.
+    """Scores the next symbol in a state, and returns the state that follows.
 
     Attributes:
-        n_symbols: the symbols have ids from 0; the end of the text has the id behind them.
-        start: the state before the first symbol.
+        n_symbols: number of symbols; the end of a text has this id.
+        start: state before the first symbol.
     """
 
     def __init__(self, n_symbols: int, n_states: int, start: int) -> None:
@@ -51,7 +42,7 @@ class Automaton(ABC):
 
     @abstractmethod
     def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores and following states, (n, n_symbols + 1) each, for (n,) states."""
+        """Return scores and next states, (n, n_symbols + 1) each, for (n,) states."""
 
     def rows(self, states: Ints) -> np.ndarray:
         """Return the scores of all symbols and the end: (..., V + 1) float32, each at most 0."""
@@ -64,7 +55,7 @@ class Automaton(ABC):
         return np.asarray(self._scores[slots, ids])
 
     def follow(self, states: Ints, ids: Ints) -> Ints:
-        """Return the states behind given symbols; states and ids broadcast."""
+        """Return the states after given symbols; states and ids broadcast."""
         slots = self._find(states)
         return self._following[slots, ids].astype(np.int64)
 
@@ -80,7 +71,7 @@ class Automaton(ABC):
         return slots
 
     def _inner_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of states that ``_make_rows`` needs for those of others."""
+        """Return the rows of states from which ``_make_rows`` computes the rows of others."""
         missing = np.unique(states[self._slots[states] < 0])
         if len(missing):
             self._add(missing)
@@ -88,7 +79,7 @@ class Automaton(ABC):
         return self._scores[slots], self._following[slots]
 
     def _add(self, states: Ints) -> None:
-        scores, following = self._make_rows(states)  # may add others first, some of these too
+        scores, following = self._make_rows(states)  # may add other states first
         new = self._slots[states] < 0
         states = states[new]
         first, end = self._n_rows, self._n_rows + len(states)
@@ -104,7 +95,10 @@ class Automaton(ABC):
         """Return the score of each text with its end.
 
         Args:
-            texts: symbol ids.
+            texts: N texts as symbol ids.
+
+        Returns:
+            (N,) float64.
         """
         length = max(map(len, texts), default=0)
         ids = np.full((len(texts), length + 1), -1, np.int64)
@@ -113,23 +107,23 @@ class Automaton(ABC):
         totals = np.zeros(len(texts))
         states = np.full(len(texts), self.start, np.int64)
         for column in ids.T:
-            goes_on = column >= 0
+            inside = column >= 0
             found = self.scores(states, np.maximum(column, 0))
-            totals += np.where(goes_on, found, 0.0)
-            states = np.where(goes_on, self.follow(states, np.maximum(column, 0)), states)
+            totals += np.where(inside, found, 0.0)
+            states = np.where(inside, self.follow(states, np.maximum(column, 0)), states)
         return totals
 
 
 States = list[Ints]
-"""The states of some hypotheses in each automaton, all of one shape."""
+"""The states of hypotheses, one array of the same shape for each automaton."""
 
 
 class Fusion:
-    """What is added to a recogniser's log probabilities: weighted scores, and a bonus.
+    """Weighted scores of automata and a length bonus, added to log probabilities in a beam search.
 
     Adding a language model's weighted log probabilities is called shallow fusion (Gulcehre et
-    al., 2015, arXiv:1503.03535); the bonus for each symbol is that of Hannun et al., 2014
-    (arXiv:1408.2873): it makes up for what a language model takes from long texts.
+    al., 2015, arXiv:1503.03535). The bonus for each symbol (Hannun et al., 2014, arXiv:1408.2873)
+    compensates for the lower language model score of long texts.
     """
 
     def __init__(
@@ -138,30 +132,30 @@ class Fusion:
         """Combine automata.
 
         Args:
-            weighted: automata of the recogniser's symbols, each with its weight, 0 or more.
-            length_bonus: for each symbol, in nats.
+            weighted: automata of the recogniser's symbols with their weights, at least 0.
+            length_bonus: bonus for each symbol, in nats.
         """
         self._weighted = list(weighted)
         self.length_bonus = length_bonus
 
     def score(self, text: Sequence[int]) -> float:
-        """Return what a whole text and its end add."""
+        """Return the score of a whole text and its end."""
         scores = (weight * automaton.score_texts([text])[0] for automaton, weight in self._weighted)
         return float(sum(scores)) + self.length_bonus * len(text)
 
     def start(self, shape: tuple[int, ...]) -> States:
-        """Return the states of so many empty texts."""
+        """Return the states of empty texts in an array of a given shape."""
         return [np.full(shape, automaton.start, np.int64) for automaton, _ in self._weighted]
 
     def gains(self, states: States, ids: Ints) -> np.ndarray:
-        """Return what symbols add.
+        """Return the scores of symbols after texts.
 
         Args:
-            states: (B, K) each.
-            ids: (B, N) symbols to try behind each text of a line.
+            states: states of the texts, (B, K) each.
+            ids: (B, N) symbols to try after each text of a line.
 
         Returns:
-            (B, K, N), or (1, 1, 1) where all symbols add the same.
+            (B, K, N) scores, or (1, 1, 1) without automata.
         """
         total: np.ndarray = np.full((1, 1, 1), self.length_bonus)
         for (automaton, weight), own in zip(self._weighted, states, strict=True):
@@ -169,7 +163,7 @@ class Fusion:
         return total
 
     def all_gains(self, states: States, n_symbols: int) -> Floats:
-        """Return what each symbol and the end add: (B, K, V + 1), or (1, 1, V + 1)."""
+        """Return the scores of all symbols and the end: (B, K, V + 1), or (1, 1, V + 1)."""
         total = np.full((1, 1, n_symbols + 1), self.length_bonus)
         total[..., n_symbols] = 0.0
         for (automaton, weight), own in zip(self._weighted, states, strict=True):
@@ -177,52 +171,56 @@ class Fusion:
         return total
 
     def end_gains(self, states: States) -> np.ndarray:
-        """Return what the end adds: the shape of the states, or ()."""
+        """Return the scores of the end: the shape of the states, or () without automata."""
         total = np.zeros(())
         for (automaton, weight), own in zip(self._weighted, states, strict=True):
             total = total + weight * automaton.scores(own, np.array(automaton.n_symbols))
         return total
 
     def follow(self, states: States, parents: Ints, ids: Ints) -> States:
-        """Return the states of the texts that are kept.
+        """Return the states of the texts in the next beam.
 
         Args:
-            states: (B, K) each.
-            parents: (B, K) indices into the texts of the same line.
-            ids: (B, K) the symbol that each adds; none where negative.
+            states: states of the texts, (B, K) each.
+            parents: (B, K) positions of the parents among the texts of the same line.
+            ids: (B, K) symbols added to the parents; negative for none.
         """
-        kept: States = []
+        following: States = []
         for (automaton, _), own in zip(self._weighted, states, strict=True):
             before = np.take_along_axis(own, parents, 1)
             after = automaton.follow(before, np.maximum(ids, 0))
-            kept.append(np.where(ids < 0, before, after))
-        return kept
+            following.append(np.where(ids < 0, before, after))
+        return following
 
 
 BETWEEN, NUMBER, UNKNOWN, FIRST_WORD = range(4)
-"""States: between words, behind a digit, in a word that is not known; then beginnings of words."""
+"""States: between words, after a digit, in an unknown word; then beginnings of words."""
 
 MAX_LETTERS = 10_000_000
-"""Most letters of all words together: each may be a state of the automaton."""
+"""Largest number of letters of all words: each may be a state of the automaton."""
 
 
 class Lexicon(Automaton):
-    """A trie of words. Each word of a text that is not in it scores -1, everything else 0.
+    """A trie of words: each unknown word of a text scores -1, everything else 0.
 
-    A word is counted as soon as no known word begins like it, or where it ends too early; so a
-    beam search soon drops what leads to no word.
+    A word is a run of letters with their combining marks; upper and lower case are equal.
+    Everything else is free: white space, digits, punctuation, and letters directly after a digit,
+    as in 12A. Entries are split into words, which a text can combine in any order.
+
+    The score is given as soon as no known word begins like the text, or if a word ends too early.
+    So a beam search drops unknown words early.
 
     Attributes:
-        n_words: how many the recogniser can write.
-        n_left_out: how many have a symbol that it lacks, in either case.
+        n_words: number of words that the recogniser can write.
+        n_left_out: number of ignored words, with a letter that it lacks in either case.
     """
 
     def __init__(self, entries: Iterable[str], charset: Charset) -> None:
-        """Make the trie.
+        """Build the trie.
 
         Args:
             entries: texts, NFC.
-            charset: the recogniser's.
+            charset: charset of the recogniser.
         """
         folded = [_fold(symbol) for symbol in charset.symbols]
         found = {word for entry in entries for word in split_words(_fold(entry))}
@@ -238,7 +236,7 @@ class Lexicon(Automaton):
         self._index(children, folded)
 
     def _index(self, children: list[tuple[int, str, int]], folded: list[str]) -> None:
-        """Keep the trie's branches by state, one for each symbol that means the letter."""
+        """Store the trie's branches by state, one for each symbol that stands for the letter."""
         ids: dict[str, list[int]] = {}
         for i, letter in enumerate(folded):
             ids.setdefault(letter, []).append(i)
@@ -249,11 +247,11 @@ class Lexicon(Automaton):
         self._offsets = np.concatenate([[0], np.cumsum(n)])
 
     def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
-        is_open = ~self._ends_word[states][:, None]  # a word that would end too early
-        goes_on = (states == UNKNOWN) | (states == NUMBER)
-        off = np.where(goes_on, states, UNKNOWN)[:, None]
+        is_open = ~self._ends_word[states][:, None]  # a word that ends too early
+        stays = (states == UNKNOWN) | (states == NUMBER)
+        off = np.where(stays, states, UNKNOWN)[:, None]
         following = np.where(self._is_digit, NUMBER, np.where(self._is_letter, off, BETWEEN))
-        new_unknown = ~goes_on[:, None] & self._is_letter
+        new_unknown = ~stays[:, None] & self._is_letter
         scores = -np.where(self._is_letter, new_unknown, is_open).astype(np.float32)
         for row, state in enumerate(states):
             here = slice(self._offsets[state], self._offsets[state + 1])
@@ -263,13 +261,13 @@ class Lexicon(Automaton):
 
 
 def split_words(text: str) -> list[str]:
-    """Return the words of a text, without what stands between them and behind digits."""
+    """Return the words of a text, without letters directly after a digit."""
     words: list[list[str]] = []
     before = ""
     for symbol in text:
         kind = _kind(symbol)
         if kind == "letter" and before == "digit":
-            continue  # still belongs to the number
+            continue  # belongs to the number
         if kind == "letter" and before != "letter":
             words.append([])
         if kind == "letter":
@@ -279,7 +277,7 @@ def split_words(text: str) -> list[str]:
 
 
 def _fold(text: str) -> str:
-    """Return a text in lower case, symbol by symbol, so that its place in a word does not count."""
+    """Return a text in lower case, symbol by symbol, whatever the place of a symbol in its word."""
     return "".join(map(_lower, text))
 
 
@@ -296,7 +294,7 @@ def _kind(symbol: str) -> str:
 
 
 def _build_trie(words: list[str]) -> tuple[list[tuple[int, str, int]], list[bool]]:
-    """Return state, letter and child of each branch, and of each beginning if it is a word."""
+    """Return state, letter and child of each branch, and whether each beginning is a word."""
     if sum(map(len, words)) > MAX_LETTERS:
         raise DataError(f"lexicon: more than {MAX_LETTERS:,} letters in its words; use fewer words")
     found: dict[tuple[int, str], int] = {}

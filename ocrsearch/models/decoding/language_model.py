@@ -1,15 +1,15 @@
-"""A language model of symbols: how probable each symbol is behind those before it.
+"""An n-gram language model of symbols: the probability of each symbol after the symbols before it.
 
-Interpolated n-grams with the modified smoothing of Kneser and Ney, after Chen and Goodman, 1998
-(TR-10-98, section 3). Of a context h, the numbers a(h, c) of the symbols c behind it, their sum
-N(h), the context h' without its first symbol, and discounts D of numbers 1, 2, and more,
+Interpolated n-grams with modified Kneser-Ney smoothing (Chen and Goodman, 1998, TR-10-98, section
+3). For a context h, counts a(h, c) of the symbols c after it, their sum N(h), the context h'
+without the first symbol, and discounts D for counts of 1, 2, and more,
 
     p(c | h) = (a(h, c) - D(a(h, c)) + sum of all D(a(h, .)) * p(c | h')) / N(h)
 
-and behind the empty context stands the uniform distribution of all symbols and the end. The number
-of a symbol is how often it stands there where a context is as long as contexts get, or reaches to
-the begin; in shorter ones it is how many different symbols, or the begin, stand before the two: a
-symbol that follows in one place only, however often, is no candidate for others.
+and the empty context backs off to the uniform distribution of all symbols and the end. The count
+of the longest contexts, and of contexts that begin a text, is the number of occurrences. In
+shorter contexts it is the number of different symbols (or the begin) before the context: a symbol
+that follows in one place only, however often, is unlikely elsewhere.
 """
 
 from __future__ import annotations
@@ -19,35 +19,27 @@ from collections.abc import Iterable
 import numpy as np
 
 from ocrsearch.data import Charset
-from ocrsearch.models.decoding.automata import (
-    Automaton,
-    Floats,
-    Ints,
-)
-from ocrsearch.models.decoding.ngrams import (
-    NgramCounts,
-    context_lengths,
-    encode_known,
-)
+from ocrsearch.models.decoding.automata import Automaton, Floats, Ints
+from ocrsearch.models.decoding.ngrams import NgramCounts, context_lengths, encode_known
 
 MAX_ROW_SYMBOLS = 512
-"""With more, symbols are looked up one by one: a row for each state would take too long."""
+"""Largest charset with a row of scores for each state; symbols of a larger one are looked up."""
 
 
 class LanguageModel(Automaton):
     """N-gram counts as an automaton of a recogniser's symbols; a score is a log probability.
 
-    A state is the longest context that was counted. Symbols that only the counts know are left
-    out of them, and those that only the recogniser knows were never counted: the probabilities of
-    the recogniser's symbols and the end sum to 1 in each state.
+    A state is the longest counted context. Counts of symbols that the recogniser lacks are
+    ignored, and symbols that the counts lack have the count 0: the probabilities of the
+    recogniser's symbols and the end sum to 1 in each state.
     """
 
     def __init__(self, ngrams: NgramCounts, charset: Charset) -> None:
-        """Make a language model of counts.
+        """Estimate the probabilities.
 
         Args:
-            ngrams: of any charset.
-            charset: the recogniser's.
+            ngrams: counts for any charset.
+            charset: charset of the recogniser.
         """
         n_symbols, n_states = len(charset), len(ngrams.backoff)
         super().__init__(n_symbols, n_states, ngrams.start)
@@ -82,13 +74,13 @@ class LanguageModel(Automaton):
         return self._look_up(states, ids)[0]
 
     def follow(self, states: Ints, ids: Ints) -> Ints:
-        """Return the states behind given symbols."""
+        """Return the states after given symbols."""
         if self.n_symbols <= MAX_ROW_SYMBOLS:
             return super().follow(states, ids)
         return self._look_up(states, ids)[1]
 
     def _look_up(self, states: Ints, ids: Ints) -> tuple[Floats, Ints]:
-        """Return log probabilities and following states, each context after the next longer one."""
+        """Return log probabilities and next states, backing off from longer to shorter contexts."""
         states, ids = np.broadcast_arrays(states, ids)
         shape, ids, contexts = ids.shape, ids.ravel(), states.flatten()
         probs, passed_on = np.zeros(len(ids)), np.ones(len(ids))
@@ -123,7 +115,7 @@ class LanguageModel(Automaton):
         return np.log(probs), following
 
     def _entries(self, states: Ints) -> tuple[Ints, Ints]:
-        """Return the entries of (n,) states, and of each entry the index of its state in them."""
+        """Return the entries of (n,) states, and the position of each entry's state among them."""
         n = self._n_kinds[states]
         rows = np.repeat(np.arange(len(states)), n)
         within = np.arange(len(rows)) - np.repeat(np.cumsum(n) - n, n)
@@ -131,12 +123,12 @@ class LanguageModel(Automaton):
 
 
 def _kneser_ney_counts(counts: Ints, keys: Ints, shorter: Ints) -> Ints:
-    """Return how many entries are those of a longer context with the same symbol.
+    """Return the number of entries of longer contexts with the same symbol.
 
     Args:
-        counts: (n,) how often each was met; what is returned where no longer context has it.
-        keys: (n,) context and symbol of each as one number, rising.
-        shorter: (m,) key of the entry without the first symbol, of each that has one.
+        counts: (n,) number of occurrences, returned for entries without a longer context.
+        keys: (n,) context and symbol of each entry as one number, ascending.
+        shorter: (m,) keys of the entries without their first symbol, if they have one.
     """
     place = np.minimum(np.searchsorted(keys, shorter), len(keys) - 1)
     n_longer = np.bincount(place[keys[place] == shorter], minlength=len(keys))
@@ -144,11 +136,11 @@ def _kneser_ney_counts(counts: Ints, keys: Ints, shorter: Ints) -> Ints:
 
 
 def _discount(counts: Ints, lengths: Ints) -> np.ndarray:
-    """Return what is taken from each count for the symbols that were not met in its context.
+    """Return the discount of each count, for the symbols that were not seen in its context.
 
     Args:
-        counts: (n,), at least 1.
-        lengths: (n,) of the contexts; each length has discounts of its own.
+        counts: (n,) counts, at least 1.
+        lengths: (n,) lengths of the contexts; each length has discounts of its own.
     """
     discounts = np.zeros(len(counts))
     for length in np.unique(lengths):
@@ -159,10 +151,10 @@ def _discount(counts: Ints, lengths: Ints) -> np.ndarray:
 
 
 def _estimate_discounts(n: Ints) -> tuple[float, float, float]:
-    """Return the discounts of counts of 1, 2, and more.
+    """Return the discounts for counts of 1, 2, and more.
 
     Args:
-        n: (6,) how many counts there are of 0 to 4, and of more.
+        n: (6,) number of counts that are 0, 1, 2, 3, 4, and more.
     """
     if n[1:4].min() > 0:
         share = n[1] / (n[1] + 2 * n[2])
@@ -173,17 +165,15 @@ def _estimate_discounts(n: Ints) -> tuple[float, float, float]:
 
 
 def perplexity(model: LanguageModel, texts: Iterable[str], charset: Charset) -> tuple[float, int]:
-    """Return how many symbols, or the end, are equally likely at each place, on average.
-
-    ``exp(-sum log p / n)`` over all symbols and ends of all texts.
+    """Return the perplexity of texts: ``exp(-sum log p / n)`` over all symbols and ends.
 
     Args:
-        model: of the charset's symbols.
-        texts: those with a symbol that is not in the charset are left out.
-        charset: the model's.
+        model: language model.
+        texts: texts; a text with a symbol that is not in the charset is ignored.
+        charset: charset of the model.
 
     Returns:
-        The perplexity, NaN where no text is left, and the number of texts left out.
+        The perplexity, NaN if no text is left, and the number of ignored texts.
     """
     known, n_left_out = encode_known(texts, charset)
     if not known:

@@ -1,4 +1,4 @@
-"""Counts of n-grams of symbols, made from texts, and the file they lie in.
+"""Counts of n-grams of symbols in texts, and their file.
 
 The file is NumPy's npz; reading it runs no code from it.
 """
@@ -31,32 +31,32 @@ VERSION = 1
 MAX_ORDER = 8
 
 MAX_ARRAY_BYTES = 200_000_000
-"""Most bytes of a language model in memory, in 32 bits: some ten million n-grams."""
+"""Largest size of a language model in memory, in 32 bits: about ten million n-grams."""
 
 MAX_WEIGHT = 1e6
-"""Largest weight and length bonus that a file can have chosen."""
+"""Largest weight and length bonus in a file."""
 
 
 @dataclass(frozen=True)
 class NgramCounts:
-    """How often each symbol, or the end, stands behind each context.
+    """The number of times each symbol, or the end, follows each context.
 
-    A context is what stands before a symbol: at most ``order - 1`` symbols, and the begin as one
-    more where it is as near. Each context is a state, the empty one state 0, a longer one behind
-    all shorter ones. An entry is a context with what stood behind it.
+    A context is the sequence before a symbol: at most ``order - 1`` symbols, of which the first
+    may be the begin. Each context is a state. The empty context is state 0, and longer contexts
+    follow all shorter ones. An entry is a context with a symbol that follows it.
 
     Attributes:
-        charset: the symbols of the texts; the end has the id behind them.
-        order: the longest n-gram.
-        n_texts: how many were counted.
+        charset: symbols of the texts; the end has the id after them.
+        order: length of the longest n-grams.
+        n_texts: number of texts counted.
         start: state of the begin.
         backoff: (n_states,) state of the same context without its first symbol.
-        offsets: (n_states + 1,) where the entries of each state begin.
-        ids: (n_entries,) symbols, rising within a state.
-        counts: (n_entries,) at least 1.
-        children: (n_entries,) state of the context with its symbol; -1 where it is none.
-        lm_weight: of their log probability beside a recogniser's, where it was chosen.
-        length_bonus: for each symbol, in nats, where it was chosen.
+        offsets: (n_states + 1,) position of the first entry of each state.
+        ids: (n_entries,) symbols, ascending within a state.
+        counts: (n_entries,) number of occurrences, at least 1.
+        children: (n_entries,) state of the context with its symbol; -1 if it is not a state.
+        lm_weight: weight of the log probability in a fusion, if it was chosen.
+        length_bonus: bonus for each symbol, in nats, if it was chosen.
     """
 
     charset: Charset
@@ -73,7 +73,7 @@ class NgramCounts:
 
 
 class Level(NamedTuple):
-    """The n-grams of one length: entries of contexts, and the contexts one symbol longer."""
+    """The n-grams of one length: entries of contexts, and the next longer contexts."""
 
     states: Ints
     ids: Ints
@@ -87,23 +87,23 @@ def count_ngrams(texts: Iterable[str], charset: Charset, order: int) -> tuple[Ng
     """Count the n-grams of texts.
 
     Args:
-        texts: each is one line.
-        charset: a text with a symbol that is not in it is left out.
-        order: the longest n-gram, 1 to MAX_ORDER.
+        texts: texts, each one line.
+        charset: charset; a text with other symbols is ignored.
+        order: length of the longest n-grams, 1 to MAX_ORDER.
 
     Returns:
-        The counts, and the number of texts left out.
+        The counts, and the number of ignored texts.
 
     Raises:
-        LanguageModelError: no text is left, or an order out of range.
+        LanguageModelError: no text is left, or the order is out of range.
     """
     if not 1 <= order <= MAX_ORDER:
         raise LanguageModelError(f"order {order}: must be an integer from 1 to {MAX_ORDER}")
     known, n_left_out = encode_known(texts, charset)
     if not known:
         raise LanguageModelError(
-            f"no text to learn a language model from: {n_left_out} texts, each with a symbol that "
-            "is not in the charset; give other texts"
+            f"no text for a language model: {n_left_out} with characters outside the charset; "
+            "give other texts"
         )
     tokens, places = _join(known, len(charset))
     contexts = np.zeros(len(tokens), np.int64)
@@ -128,7 +128,7 @@ def count_ngrams(texts: Iterable[str], charset: Charset, order: int) -> tuple[Ng
 
 
 def encode_known(texts: Iterable[str], charset: Charset) -> tuple[list[list[int]], int]:
-    """Return the ids of the texts of which all symbols are known, and how many others there are."""
+    """Return the ids of the texts whose symbols are all known, and the number of other texts."""
     known, n_left_out = [], 0
     for text in texts:
         if charset.missing([text]):
@@ -139,7 +139,7 @@ def encode_known(texts: Iterable[str], charset: Charset) -> tuple[list[list[int]
 
 
 def _join(texts: Sequence[Sequence[int]], n_symbols: int) -> tuple[Ints, Ints]:
-    """Return begin, symbols and end of all texts in a row, and the place of each in its text."""
+    """Return the tokens (begin, symbols, end) of all texts, and their positions in their texts."""
     end, begin = n_symbols, n_symbols + 1
     tokens = np.concatenate([np.array([begin, *text, end], np.int64) for text in texts])
     lengths = np.array([len(text) + 2 for text in texts])
@@ -157,19 +157,19 @@ def _count_level(
     *,
     is_last: bool,
 ) -> tuple[Level, Ints]:
-    """Count what stands behind contexts of a length, and number those one symbol longer.
+    """Count the tokens after contexts of one length, and number the next longer contexts.
 
     Args:
-        tokens: (N,) of all texts.
-        places: (N,) of each token in its text.
-        contexts: (N,) state of the context before each token, where its text has one as long.
-        n_states: so far.
-        n_symbols: in the charset.
-        length: of the contexts.
-        is_last: whether no longer contexts are wanted.
+        tokens: (N,) tokens of all texts.
+        places: (N,) position of each token in its text.
+        contexts: (N,) state of the context before each token, if the text has one of the length.
+        n_states: number of states so far.
+        n_symbols: size of the charset.
+        length: length of the contexts.
+        is_last: whether this is the longest length.
 
     Returns:
-        The level, and the longer contexts as ``contexts`` is.
+        The level, and the states of the longer contexts in the form of ``contexts``.
     """
     n_tokens = n_symbols + 2
     here = places >= max(1, length)
@@ -186,13 +186,13 @@ def _count_level(
     following[longer] = n_states + inverse
     place = np.minimum(np.searchsorted(unique, keys), len(unique) - 1)
     children = np.where(unique[place] == keys, n_states + place, -1)
-    begins = np.flatnonzero(unique == n_symbols + 1)  # only behind the empty context
+    begins = np.flatnonzero(unique == n_symbols + 1)  # only after the empty context
     start = n_states + int(begins[0]) if length == 0 else -1
     return Level(states, ids, counts, children, contexts[longer[first]], start), following
 
 
 def context_lengths(ngrams: NgramCounts) -> Ints:
-    """Return how often each context can be shortened: (n_states,), at most the order."""
+    """Return the length of each context: (n_states,), at most the order."""
     lengths, reached = np.zeros_like(ngrams.backoff), np.arange(len(ngrams.backoff))
     for _ in range(ngrams.order):
         lengths += reached > 0
@@ -201,10 +201,10 @@ def context_lengths(ngrams: NgramCounts) -> Ints:
 
 
 def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
-    """Write counts; the file appears whole or not at all.
+    """Write counts to a file, atomically.
 
     Raises:
-        LanguageModelError: it cannot be written.
+        LanguageModelError: the file cannot be written, or the counts are too large.
     """
     n_bytes = sum(4 * len(getattr(ngrams, name)) for name in _ARRAYS)
     if n_bytes > MAX_ARRAY_BYTES - 1_000_000:
@@ -240,11 +240,12 @@ def load_ngrams(path: Path) -> NgramCounts:
     """Read counts that ``save_ngrams`` wrote, running no code from the file.
 
     Raises:
-        LanguageModelError: no such file, not a language model, damaged, or of another version.
+        LanguageModelError: the file is missing, not a language model, damaged, or of another
+            version.
     """
     if not path.exists():
         raise LanguageModelError(
-            f"{path}: no such language model; 'ocrsearch language-model' makes one"
+            f"{path}: no such language model; create one with 'ocrsearch language-model'"
         )
     try:
         content = _read(path)
@@ -254,7 +255,7 @@ def load_ngrams(path: Path) -> NgramCounts:
         reason = error if isinstance(error, ArchiveError) else type(error).__name__
         raise LanguageModelError(
             f"{path}: not a language model, or damaged ({reason}); "
-            "'ocrsearch language-model' makes one"
+            "create one with 'ocrsearch language-model'"
         ) from None
     if content["format"].shape != () or str(content["format"]) != FORMAT:
         raise LanguageModelError(f"{path}: a file of arrays, but not a language model")
@@ -262,17 +263,17 @@ def load_ngrams(path: Path) -> NgramCounts:
         version, *numbers = content["numbers"].astype(np.int64, casting="safe").tolist()
         ngrams = _restore(content, *numbers) if version == VERSION else None
     except (ValueError, OverflowError, IndexError, TypeError, DataError):
-        raise LanguageModelError(f"{path}: damaged language model; make it again") from None
+        raise LanguageModelError(f"{path}: damaged language model; create it again") from None
     if ngrams is None:
         raise LanguageModelError(
             f"{path}: language model of version {version}, this program reads {VERSION}; "
-            "make it again"
+            "create it again"
         )
     return ngrams
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    nothing = np.full(2, math.nan)  # older files have nothing chosen
+    nothing = np.full(2, math.nan)  # older files have no chosen values
     content = {"chosen": nothing, "bidi": np.array("off")}
     names = ("format", "numbers", "symbols", *_ARRAYS)
     with open_archive(path, MAX_ARRAY_BYTES) as archive:
@@ -283,7 +284,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(content: bytearray) -> np.ndarray:
-    """Return an array as ``numpy.save`` writes it, if it has the bytes that its shape needs."""
+    """Return an array that ``numpy.save`` wrote, if its size fits its shape."""
     file = io.BytesIO(content)
     if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("version")
@@ -296,7 +297,7 @@ def _array(content: bytearray) -> np.ndarray:
 
 def _restore(content: dict[str, np.ndarray], order: int, n_texts: int, start: int) -> NgramCounts:
     if any(content[name].dtype not in (np.int32, np.int64) for name in ("symbols", *_ARRAYS)):
-        raise ValueError("numbers that are not integers")
+        raise ValueError("not integers")
     symbols = [chr(code) for code in content["symbols"].tolist()]
     charset = Charset.from_content({"symbols": symbols, "bidi": str(content["bidi"])})
     backoff, offsets, ids, counts, children = (content[n].astype(np.int64) for n in _ARRAYS)
@@ -308,12 +309,12 @@ def _restore(content: dict[str, np.ndarray], order: int, n_texts: int, start: in
         *(weight, bonus),
     )
     if not _is_sound(ngrams):
-        raise ValueError("numbers that do not fit each other")
+        raise ValueError("inconsistent")
     return ngrams
 
 
 def _is_sound(ngrams: NgramCounts) -> bool:
-    """Whether each number points to something that is there, and backing off comes to an end."""
+    """Return whether all numbers refer to existing states, and backing off ends."""
     n_states, n_entries = len(ngrams.backoff), len(ngrams.ids)
     later = np.arange(1, n_states)
     rises = np.diff(ngrams.ids) > 0

@@ -1,54 +1,60 @@
-"""Beam search for the encoder-decoder, alone or together with its CTC head.
+"""Beam search for an encoder-decoder, alone or together with its CTC head.
 
-CTC scores of the beginnings of texts, for decoding together with an encoder-decoder.
-
-Watanabe et al., 2017 (Hybrid CTC/attention architecture, IEEE JSTSP 11(8), algorithm 2). Its
-recursions over frames are linear, so sums over frames and cumulative sums take their place; no
-Python loop runs over frames.
-
-Beam search for the encoder-decoder, alone or together with its CTC head.
-
-The score of a text is ``log P_attention(text) + ctc_weight * log P_ctc(text) + fusion``, after
-Watanabe et al., 2017 (IEEE JSTSP 11(8)); before its end, the CTC part is the probability that the
-line begins like this. Attention alone may repeat or leave out parts of a line; what CTC finds
-impossible in that many frames is never written.
-
-A step of the decoder costs more than all else, so only texts that may still win take it.
+The score of a text is ``log P_attention(text) + ctc_weight * log P_ctc(text) + fusion`` (Watanabe
+et al., 2017, Hybrid CTC/attention architecture, IEEE JSTSP 11(8), algorithm 2); before the end of
+a text, the CTC part is the probability that the line begins with it. Attention alone may repeat or
+skip parts of a line; CTC excludes texts that do not fit the time steps. A step of the decoder is
+the expensive part, so only texts that can still win take it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ocrsearch.models.decoding.beam import BeamSearch
-from ocrsearch.models.decoding.greedy import Hypothesis
+from ocrsearch.models.attention import Memory, Rows, State
+from ocrsearch.models.decoding.ctc import Hypothesis
+from ocrsearch.models.decoding.ctc_beam import BeamSearch
 from ocrsearch.models.encoder import Encoded
-from ocrsearch.models.rows import Rows
-from ocrsearch.models.seq2seq import Seq2Seq
 
 LOG_ZERO = -1e30
-"""Stands for the logarithm of zero; infinities would make NaN of their differences."""
+"""Used as the logarithm of zero: differences of infinities would be NaN."""
 
 LEAST_LOG_PROB = -1e3
-"""Less than this in a frame is taken for this; the sums over frames stay exact."""
+"""Lower limit of log probabilities at a time step; sums over time steps stay exact."""
+
+
+class StepDecoder(Protocol):
+    """An encoder-decoder that writes symbol by symbol, as ``Seq2Seq`` does."""
+
+    eos_id: int
+
+    def start(self, encoded: Encoded) -> tuple[Memory, State, Tensor]:
+        """Return memory, first state and first ids (B,)."""
+
+    def step(self, ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Return the log probabilities (N, V) of the next symbols and the state, given (N,) ids."""
+
+    def ctc_log_probs(self, output: Encoded) -> Tensor:
+        """Return the (B, T, V) log probabilities of the CTC head, the blank last."""
 
 
 class CtcPrefixes:
-    """The probability, of N texts, that their lines begin with them.
+    """The probabilities that lines begin with N texts.
 
     All tensors are float64. ``symbol`` and ``blank`` are (N, T + 1): the log probability that
-    the first t frames show the text and end in its last symbol, or in a blank.
+    the first t time steps contain the text and end in its last symbol, or in a blank. The
+    recursions over time steps are linear, so sums and cumulative sums replace Python loops.
     """
 
     def __init__(self, log_probs: Tensor, frame_lengths: Tensor) -> None:
         """Begin with an empty text for each line.
 
         Args:
-            log_probs: (B, T, V) of a CTC head, the blank last.
+            log_probs: (B, T, V) log probabilities of a CTC head, the blank last.
             frame_lengths: (B,) int64, on the CPU.
         """
         log_probs = log_probs.double()
@@ -66,7 +72,7 @@ class CtcPrefixes:
     def scores(self, rows: Rows) -> Tensor:
         """Return (N, V) log probabilities that a line begins with a text and a symbol.
 
-        In the blank's place stands the log probability of the text as it is.
+        In the place of the blank is the log probability of the complete text.
         """
         before = torch.logaddexp(self._blank, self._symbol)
         whole = before.gather(1, self._ends[rows.lines])
@@ -85,12 +91,12 @@ class CtcPrefixes:
         return prefix.clamp(min=LOG_ZERO)
 
     def follow(self, parents: Tensor, ids: Tensor, lines: Tensor) -> None:
-        """Go on with other texts.
+        """Continue with N extended texts.
 
         Args:
-            parents: (N,) rows of those before.
-            ids: (N,) the symbol that each adds.
-            lines: (N,) to which they belong.
+            parents: (N,) rows of the texts before.
+            ids: (N,) symbols added to them.
+            lines: (N,) lines of the texts.
         """
         blank, symbol = self._blank[parents], self._symbol[parents]
         repeats = (ids == self._last[parents])[:, None]
@@ -102,7 +108,7 @@ class CtcPrefixes:
 
 
 def _weigh(before: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (N, T) probabilities, scaled and without padding, and the log of the scale."""
+    """Return (N, T) scaled probabilities, 0 in the padding, and the log of the scale."""
     before = before.masked_fill(~mask, LOG_ZERO)
     top = before.amax(1, keepdim=True)
     return (before - top).exp() * mask, top
@@ -124,33 +130,35 @@ def _recur(entry: Tensor, sums: Tensor) -> Tensor:
 
 
 CPU_ROWS = 320
-"""Texts of all lines that may be prolonged at a time on a CPU."""
+"""Number of texts, of all lines together, that a step on a CPU extends."""
 
 
-def seq2seq_beam_search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
-    """Read a batch by the text that scores best.
+def seq2seq_beam_search(
+    model: StepDecoder, encoded: Encoded, search: BeamSearch
+) -> list[Hypothesis]:
+    """Return the text with the best score for each line.
 
-    A text has at most as many symbols as its picture has frames. A text that is at its end keeps
-    its place in the beam. One that goes on is given up when it cannot become better than one at
-    its end, or when it is worse by the margin than the best that goes on.
+    A text has at most as many symbols as its image has time steps. Finished texts keep their
+    place in the beam. An unfinished text is dropped if it can no longer be better than a finished
+    text, or if it is worse than the best unfinished text by more than the margin.
 
     Args:
-        model: in evaluation mode.
-        encoded: its encoder's output.
+        model: network in evaluation mode.
+        encoded: output of its encoder.
         search: beam, margin, fusion and weight of the CTC head.
 
     Returns:
-        The best text of each line. Confidences are the decoder's own, as of ``seq2seq_greedy``;
-        neither CTC nor fusion is in them.
+        The best text of each line. Confidences are those of the decoder, as in greedy decoding;
+        CTC and fusion do not change them.
     """
-    if encoded.features.device.type == "cpu":  # what fits its cache is read faster
+    if encoded.features.device.type == "cpu":  # small batches fit its cache and are faster
         n_lines = max(1, CPU_ROWS // search.beam)
         parts = zip(*(torch.split(part, n_lines) for part in encoded), strict=True)
         return [found for part in parts for found in _search(model, Encoded(*part), search)]
     return _search(model, encoded, search)
 
 
-def _search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
+def _search(model: StepDecoder, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
     memory, state, ids = model.start(encoded)
     texts = _Texts(model, encoded, search)
     for n_written in range(int(encoded.frame_lengths.max()) + 1):
@@ -163,13 +171,13 @@ def _search(model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> list[Hypoth
 
 
 class _Chosen(NamedTuple):
-    """What is in the beam after a step, (B, K) each, the best first.
+    """The beam after a step, (B, K) each, the best first.
 
     Attributes:
-        scores: minus infinity in an unused place.
-        ended: place among the texts that had ended before; -1 for one that is prolonged.
-        parents: row of the text that is prolonged.
-        ids: what is added to it, a symbol or the end.
+        scores: scores of the texts; minus infinity in an unused place.
+        ended: place among the texts finished before; -1 for a text that is extended.
+        parents: row of the text that is extended.
+        ids: symbol or end that is added to it.
     """
 
     scores: Tensor
@@ -179,12 +187,12 @@ class _Chosen(NamedTuple):
 
 
 class _Texts:
-    """The texts that are kept: N that go on, and up to K of each of B lines that have ended.
+    """The beam: N unfinished texts, and up to K finished texts for each of B lines.
 
     A text is a node: a symbol or the end, and the node of the text before it.
     """
 
-    def __init__(self, model: Seq2Seq, encoded: Encoded, search: BeamSearch) -> None:
+    def __init__(self, model: StepDecoder, encoded: Encoded, search: BeamSearch) -> None:
         n_lines, device = len(encoded.features), encoded.features.device
         self._end, self._search = model.eos_id, search
         self._limits = encoded.frame_lengths.to(device)
@@ -198,18 +206,17 @@ class _Texts:
         self._history: list[tuple[Tensor, Tensor, Tensor]] = []
         self._ctc: CtcPrefixes | None = None
         if search.ctc_weight > 0:
-            log_probs = model.column_head(encoded.columns)
-            self._ctc = CtcPrefixes(log_probs, encoded.frame_lengths)
+            self._ctc = CtcPrefixes(model.ctc_log_probs(encoded), encoded.frame_lengths)
 
     def grow(self, log_probs: Tensor, n_written: int) -> tuple[Tensor, Tensor]:
-        """Add a symbol, or the end, to each text that goes on, and keep the best.
+        """Add a symbol or the end to each unfinished text, and keep the best.
 
         Args:
-            log_probs: (N, V) of what follows each text; changed.
-            n_written: their length.
+            log_probs: (N, V) log probabilities of the symbol that follows each text; modified.
+            n_written: number of symbols of the unfinished texts.
 
         Returns:
-            The rows of those that go on from here, and the symbol that each adds.
+            The rows of the texts that are extended, and the symbols added to them.
         """
         log_probs = log_probs.double()
         is_full = self._limits[self.rows.lines] <= n_written
@@ -225,7 +232,7 @@ class _Texts:
         has_ended = (chosen.ended >= 0) | (chosen.ids == self._end)
         self._ended = chosen.scores.masked_fill(~has_ended, -torch.inf)
         self._ended_nodes = nodes
-        lines, places = self._that_may_win(chosen.scores, has_ended, n_written)
+        lines, places = self._candidates(chosen.scores, has_ended, n_written)
         parents, ids = chosen.parents[lines, places], chosen.ids[lines, places]
         self.rows = Rows(lines, len(self._limits))
         self._own = self._own[parents] + added[lines, places]
@@ -238,27 +245,25 @@ class _Texts:
         return parents, ids
 
     def _choose(self, total: Tensor) -> _Chosen:
-        """Return the best of what (N, V) texts may become and of what has ended."""
+        """Return the best of the finished texts and of all extensions, given (N, V) scores."""
         beam, n_added = self._search.beam, total.shape[1]
-        prolonged = self.rows.pad(total, -torch.inf).flatten(1)
-        scores, chosen = torch.cat([self._ended, prolonged], dim=1).topk(beam, dim=1)
+        extended = self.rows.pad(total, -torch.inf).flatten(1)
+        scores, chosen = torch.cat([self._ended, extended], dim=1).topk(beam, dim=1)
         ended = torch.where(chosen < beam, chosen, -1)
         place = (chosen - beam).clamp(min=0)
         rows = self.rows.pad(torch.arange(len(total), device=total.device), 0)
         return _Chosen(scores, ended, rows.gather(1, place // n_added), place % n_added)
 
     def _note(self, chosen: _Chosen, added: Tensor) -> Tensor:
-        """Return (B, K) nodes, new ones for texts that were prolonged."""
+        """Return (B, K) nodes, new for texts that were extended."""
         first = len(self._history) * chosen.ids.numel()
         new = torch.arange(first, first + chosen.ids.numel(), device=added.device)
         self._history.append((chosen.ids, added, self._nodes[chosen.parents]))
         before = self._ended_nodes.gather(1, chosen.ended.clamp(min=0))
         return torch.where(chosen.ended >= 0, before, new.view_as(before))
 
-    def _that_may_win(
-        self, scores: Tensor, has_ended: Tensor, n_written: int
-    ) -> tuple[Tensor, ...]:
-        """Return line and place of the texts to go on with; only the bonus can raise a score."""
+    def _candidates(self, scores: Tensor, has_ended: Tensor, n_written: int) -> tuple[Tensor, ...]:
+        """Return line and place of unfinished texts that can win: only the bonus raises a score."""
         scores = scores.masked_fill(has_ended, -torch.inf)
         room = (self._limits - n_written - 1).clamp(min=0)
         most = room * max(0.0, self._search.fusion.length_bonus)
@@ -267,7 +272,7 @@ class _Texts:
         return (may_win & is_near).nonzero().unbind(1)
 
     def write_out(self) -> list[Hypothesis]:
-        """Return the best text of each line among those that have ended."""
+        """Return the best finished text of each line."""
         ids, log_probs, before = (
             torch.cat([part.flatten() for part in parts]).cpu().numpy()
             for parts in zip(*self._history, strict=True)

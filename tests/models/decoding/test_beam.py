@@ -8,10 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrsearch.models.crnn import CtcOutput
 from ocrsearch.models.decoding.automata import Fusion
-from ocrsearch.models.decoding.beam import BeamSearch, ctc_beam_search
-from ocrsearch.models.decoding.greedy import ctc_best_path
+from ocrsearch.models.decoding.ctc import CtcOutput, ctc_best_path
+from ocrsearch.models.decoding.ctc_beam import BeamSearch, ctc_beam_search
 from tests.models.decoding_references import (
     CHARSET,
     automata,

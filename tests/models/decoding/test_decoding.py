@@ -22,20 +22,10 @@ from ocrsearch.core.config import (
     ImageConfig,
     Seq2SeqConfig,
 )
-from ocrsearch.models.architecture import ARCHITECTURES, build_network
+from ocrsearch.models.architecture import build_network
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.crnn import Crnn, CtcOutput
-from ocrsearch.models.decoding.greedy import (
-    Hypothesis,
-    classifier_greedy,
-    classifier_rate,
-    crnn_rate,
-    crnn_score,
-    ctc_best_path,
-    seq2seq_greedy,
-    seq2seq_rate,
-    seq2seq_score,
-)
+from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.decoding.ctc import CtcOutput, Hypothesis, ctc_best_path
 from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.seq2seq import Seq2Seq
 from tests.models.decoding_references import ctc_probabilities, log_of
@@ -182,7 +172,7 @@ def random_pictures(widths: list[int]) -> Tensor:
 
 
 def greedy_reference(model: Seq2Seq, image: Tensor, width: int) -> Hypothesis:
-    """The same as ``seq2seq_greedy`` for one (1, H, W) picture, symbol by symbol."""
+    """The same as ``Seq2Seq.greedy`` for one (1, H, W) picture, symbol by symbol."""
     encoded = model.encoder(image[None, :, :, :width], torch.tensor([width]))
     memory, state, ids = model.start(encoded)
     symbols: list[int] = []
@@ -207,7 +197,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
     model = network(attention, cell)
     widths = [8, 40, 16, 24, 12, 36, 20, 28]
     images = random_pictures(widths)
-    found = seq2seq_greedy(model, model.encoder(images, torch.tensor(widths)))
+    found = model.greedy(model.encoder(images, torch.tensor(widths)))
     assert len({h.ids for h in found}) > 2
     n_ended = 0
     for hypothesis, image, width in zip(found, images, widths, strict=True):
@@ -226,7 +216,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
 def test_greedy_is_never_longer_than_the_frames(attention: Attention) -> None:
     model = network(attention, "lstm", eos_bias=-1e4)  # it never says that it is at the end
     widths = [8, 32, 20]
-    found = seq2seq_greedy(model, model.encoder(random_pictures(widths), torch.tensor(widths)))
+    found = model.greedy(model.encoder(random_pictures(widths), torch.tensor(widths)))
     assert [len(h.ids) for h in found] == [width // FRAME_STRIDE for width in widths]
     assert all(len(h.symbol_confidences) == len(h.ids) for h in found)
     assert all(model.eos_id not in h.ids for h in found)
@@ -237,7 +227,7 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
     model = network("additive", "lstm", eos_bias=-3.0)
     widths = [8, 16]
     images = random_pictures(widths)
-    found = seq2seq_greedy(model, model.encoder(images, torch.tensor(widths)))
+    found = model.greedy(model.encoder(images, torch.tensor(widths)))
     for hypothesis, image, width in zip(found, images, widths, strict=True):
         assert len(hypothesis.ids) == width // FRAME_STRIDE
         assert_same(hypothesis, greedy_reference(model, image, width), tolerance=1e-9)
@@ -246,7 +236,7 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
 @torch.no_grad()
 def test_greedy_may_read_nothing() -> None:
     model = network("additive", "lstm", eos_bias=1e4)
-    found = seq2seq_greedy(model, model.encoder(random_pictures([16, 8]), torch.tensor([16, 8])))
+    found = model.greedy(model.encoder(random_pictures([16, 8]), torch.tensor([16, 8])))
     assert len(found) == 2
     for hypothesis in found:
         assert_same(hypothesis, Hypothesis((), 1.0, ()))
@@ -255,7 +245,7 @@ def test_greedy_may_read_nothing() -> None:
 def test_a_classifier_takes_the_best_symbol() -> None:
     model = Classifier(ClassifierConfig(), HEIGHT, N_SYMBOLS)
     probs = torch.tensor([[0.2, 0.7, 0.1], [0.6, 0.0, 0.4], [0.0, 0.0, 1.0]])
-    found = classifier_greedy(model, probs.log())
+    found = model.greedy(probs.log())
     for hypothesis, symbol, p in zip(found, (1, 0, 2), (0.7, 0.6, 1.0), strict=True):
         assert_same(hypothesis, Hypothesis((symbol,), p, (p,)))
 
@@ -271,15 +261,14 @@ def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
     model = build_network(config, N_SYMBOLS, seed=3).double().eval()
     for parameter in model.parameters():
         parameter.mul_(2.0)
-    functions = ARCHITECTURES[architecture]
     widths = [8, 40, 16, 24]
-    output = functions.encode(model, random_pictures(widths), torch.tensor(widths))
-    read = functions.greedy(model, output)
+    output = model.encode(random_pictures(widths), torch.tensor(widths))
+    read = model.greedy(output)
     assert any(h.ids for h in read)
-    rated = functions.rate(model, output, [h.ids for h in read])
+    rated = model.rate(output, [h.ids for h in read])
     for found, expected in zip(rated, read, strict=True):
         assert_same(found, expected, tolerance=1e-9)
-    scores = functions.score(model, output, [h.ids for h in read], 0.0)
+    scores = model.score(output, [h.ids for h in read], 0.0)
     assert scores == pytest.approx([log_of(h.confidence) for h in rated], rel=1e-4)
 
 
@@ -290,7 +279,7 @@ def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
     widths = [8, 40]
     images = random_pictures(widths)
     other = (0, 1, 2, 0, 1)  # beside it in the batch
-    found = seq2seq_rate(model, model.encoder(images, torch.tensor(widths)), [text, other])[0]
+    found = model.rate(model.encoder(images, torch.tensor(widths)), [text, other])[0]
     memory, state, ids = model.start(model.encoder(images[:1, :, :, :8], torch.tensor([8])))
     steps = []
     for symbol in [*text, model.eos_id]:
@@ -303,7 +292,7 @@ def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
 def test_a_classifier_reads_one_symbol_and_nothing_else() -> None:
     model = Classifier(ClassifierConfig(), HEIGHT, N_SYMBOLS)
     log_probs = torch.tensor([[0.2, 0.7, 0.1]] * 3).log()
-    found = classifier_rate(model, log_probs, [(2,), (), (1, 1)])
+    found = model.rate(log_probs, [(2,), (), (1, 1)])
     assert [h.confidence for h in found] == pytest.approx([0.1, 0.0, 0.0])
     assert [h.ids for h in found] == [(2,), (), (1, 1)]
     assert [len(h.symbol_confidences) for h in found] == [1, 0, 2]
@@ -312,9 +301,9 @@ def test_a_classifier_reads_one_symbol_and_nothing_else() -> None:
 def test_a_text_that_does_not_fit_its_frames_has_no_probability() -> None:
     model = build_network(Config(images=ImageConfig(height=HEIGHT)), N_SYMBOLS, seed=0)
     assert isinstance(model, Crnn)
-    found = crnn_rate(model, output_of([[0, 1]], [2]), [(0, 0)])
+    found = model.rate(output_of([[0, 1]], [2]), [(0, 0)])
     assert found[0].confidence == 0.0
-    assert crnn_score(model, output_of([[0, 1]], [2]), [(0, 0)], 0.0).tolist() == [-math.inf]
+    assert model.score(output_of([[0, 1]], [2]), [(0, 0)], 0.0).tolist() == [-math.inf]
 
 
 @torch.no_grad()
@@ -322,7 +311,7 @@ def test_a_score_is_no_less_exact_where_a_probability_is_too_small_for_a_float()
     model = build_network(Config(images=ImageConfig(height=HEIGHT)), N_SYMBOLS, seed=0)
     assert isinstance(model, Crnn)
     frames = output_of([[0] * 800], [800], p=0.97)
-    (score,) = crnn_score(model, frames, [(1,)], 0.0)
+    (score,) = model.score(frames, [(1,)], 0.0)
     assert -math.inf < score < -1000.0
 
 
@@ -333,11 +322,11 @@ def test_the_score_of_a_seq2seq_has_its_ctc_head_in_it() -> None:
     assert isinstance(model, Seq2Seq)
     widths, texts = [8, 20], [(0, 1), (2, 1, 0)]
     encoded = model.encoder(random_pictures(widths), torch.tensor(widths))
-    plain, both = (seq2seq_score(model, encoded, texts, weight) for weight in (0.0, 0.5))
+    plain, both = (model.score(encoded, texts, weight) for weight in (0.0, 0.5))
     columns = model.column_head(encoded.columns)
     for b, (width, text) in enumerate(zip(widths, texts, strict=True)):
         p = ctc_probabilities(columns[b, : width // FRAME_STRIDE], N_SYMBOLS)[text]
         assert both[b] - plain[b] == pytest.approx(0.5 * math.log(p), abs=1e-4)
-    impossible = seq2seq_score(model, encoded, [(0, 0, 0), (1,)], 0.5)
+    impossible = model.score(encoded, [(0, 0, 0), (1,)], 0.5)
     assert impossible[0] == -math.inf
     assert math.isfinite(impossible[1])

@@ -197,7 +197,7 @@ def test_texts_with_other_symbols_are_left_out() -> None:
     counts, n_left_out = count_ngrams([*TEXTS, "xa", "ab!"], CHARSET, 3)
     assert (counts.n_texts, n_left_out) == (len(TEXTS), 2)
     assert np.array_equal(counts.counts, counted().counts)
-    with pytest.raises(LanguageModelError, match="2 texts, each with a symbol"):
+    with pytest.raises(LanguageModelError, match="2 with characters outside the charset"):
         count_ngrams(["x", "y"], CHARSET, 3)
 
 

@@ -16,13 +16,12 @@ from ocrsearch.core.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.models.architecture import build_network
+from ocrsearch.models.attention import Memory, Rows, State
 from ocrsearch.models.decoding.automata import Fusion
-from ocrsearch.models.decoding.beam import BeamSearch
-from ocrsearch.models.decoding.greedy import seq2seq_greedy
+from ocrsearch.models.decoding.ctc_beam import BeamSearch
 from ocrsearch.models.decoding.seq2seq_beam import CPU_ROWS, CtcPrefixes, seq2seq_beam_search
 from ocrsearch.models.encoder import Encoded, zero_padding
-from ocrsearch.models.rows import Rows
-from ocrsearch.models.seq2seq import Memory, Seq2Seq, State
+from ocrsearch.models.seq2seq import Seq2Seq
 from tests.models.decoding_references import (
     CHARSET,
     Text,
@@ -140,7 +139,7 @@ def test_a_beam_of_one_is_greedy(attention: str) -> None:
     model = network(attention)
     encoded = encode(model, [8, 40, 16, 24, 12])
     found = seq2seq_beam_search(model, encoded, BeamSearch(1))
-    for beam, greedy in zip(found, seq2seq_greedy(model, encoded), strict=True):
+    for beam, greedy in zip(found, model.greedy(encoded), strict=True):
         assert beam.ids == greedy.ids
         assert beam.confidence == pytest.approx(greedy.confidence, rel=1e-4)
         assert beam.symbol_confidences == pytest.approx(greedy.symbol_confidences, rel=1e-4)

@@ -1,8 +1,8 @@
-"""Beam search for CTC: the texts that are most probable over all their alignments.
+"""CTC beam search: the text of each line with the highest probability over all its alignments.
 
 Prefix beam search after Graves, 2012 (section 7.5) and Hannun et al., 2014 (arXiv:1408.2873).
-All lines of a batch and all their texts advance together, so that one Python loop, over frames,
-serves the batch. Probabilities are kept as they are, not as logarithms, and scaled in each frame.
+All lines of a batch and all their texts advance together in one Python loop over time steps.
+Probabilities are not logarithms here; they are scaled at each time step.
 """
 
 from __future__ import annotations
@@ -12,31 +12,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ocrsearch.models.crnn import CtcOutput
-from ocrsearch.models.decoding.automata import (
-    Fusion,
-    Ints,
-    States,
-)
-from ocrsearch.models.decoding.greedy import Hypothesis, ctc_confidences
+from ocrsearch.models.decoding.automata import Fusion, Ints, States
+from ocrsearch.models.decoding.ctc import CtcOutput, Hypothesis, ctc_confidences
 
 MAX_SYMBOLS = 16
-"""Symbols that are tried in a frame, the most probable ones of it."""
+"""Number of symbols tried at a time step: the most probable."""
 
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _NO_PARENT, _NO_TEXT = np.uint64(1), np.uint64(2)
-"""What stands for the parent of the empty text, and for a text in an unused place."""
+"""Hashes for the parent of the empty text, and for the text in an unused place."""
 
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """How to search.
+    """Options of a beam search.
 
     Attributes:
-        beam: texts kept for each line, 1 or more.
-        fusion: language model, lexicon and bonus.
-        ctc_weight: of the CTC head's log probability in an encoder-decoder, 0 or more.
-        margin: in nats; an encoder-decoder gives up what is worse by more than this.
+        beam: number of texts in the beam of each line, at least 1.
+        fusion: language model, lexicon and length bonus.
+        ctc_weight: weight of the log probability of an encoder-decoder's CTC head, at least 0.
+        margin: largest distance from the best score at which an encoder-decoder continues a text,
+            in nats.
     """
 
     beam: int = 10
@@ -46,17 +42,17 @@ class BeamSearch:
 
 
 class _Texts(NamedTuple):
-    """The texts that are kept; K for each of B lines, in no order.
+    """The texts in the beam: K for each of B lines, in no order.
 
     Attributes:
         p_blank: (B, K) probability of the alignments that end in a blank, scaled by line.
-        p_symbol: (B, K) of those that end in the text's last symbol.
-        extra: (B, K) what language model, lexicon and bonus say.
+        p_symbol: (B, K) probability of the alignments that end in the text's last symbol.
+        extra: (B, K) score of language model, lexicon and bonus.
         last: (B, K) last symbol; -1 for the empty text.
-        names: (B, K) a hash of the text.
-        parents: (B, K) a hash of the text without its last symbol.
-        nodes: (B, K) where the text's last symbol stands in the history.
-        states: of the fusion.
+        names: (B, K) hash of the text.
+        parents: (B, K) hash of the text without its last symbol.
+        nodes: (B, K) position of the text's last symbol in the history.
+        states: states of the fusion.
     """
 
     p_blank: np.ndarray
@@ -70,13 +66,13 @@ class _Texts(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    """A frame of each line.
+    """A time step of each line.
 
     Attributes:
-        log_probs: (B, V).
-        inside: (B, 1), False behind a line's end, where the blank is certain.
-        ids: (B, P) the symbols that are tried.
-        blank_id: the id of the blank.
+        log_probs: (B, V) log probabilities.
+        inside: (B, 1), False after a line's end, where the blank is certain.
+        ids: (B, P) symbols to try.
+        blank_id: id of the blank.
     """
 
     log_probs: np.ndarray
@@ -85,29 +81,30 @@ class _Frame(NamedTuple):
     blank_id: int
 
     def probs(self, ids: Ints) -> np.ndarray:
-        """Return the probabilities of (B, N) symbols: of a large charset few are needed."""
+        """Return the probabilities of (B, N) symbols: few of a large charset are needed."""
         found = np.exp(_take(self.log_probs, ids), dtype=np.float64)
         return np.asarray(np.where(self.inside, found, ids == self.blank_id))
 
     def blank_probs(self) -> np.ndarray:
-        """Return the probabilities (B, 1) of the blank."""
+        """Return the (B, 1) probabilities of the blank."""
         return self.probs(np.full((len(self.ids), 1), self.blank_id))
 
 
 def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> list[Hypothesis]:
-    """Read a batch by the text that scores best.
+    """Return the text with the best score for each line.
 
-    The score of a text is ``log P(text) + fusion``, where P is the sum over alignments that the
-    beam met. In each frame only the ``MAX_SYMBOLS`` most probable symbols can prolong a text.
+    The score of a text is ``log P(text) + fusion``, where P is the sum over the alignments that
+    stayed in the beam. At each time step, only the ``MAX_SYMBOLS`` most probable symbols can
+    extend a text.
 
     Args:
-        output: of the network; frames behind a line's length have no effect.
-        blank_id: the id of the blank, behind all symbols.
+        output: output for B lines; time steps after the end of a line have no effect.
+        blank_id: id of the blank, which follows all symbols.
         search: beam and fusion.
 
     Returns:
-        The best text of each line; confidences are those of ``ctc_confidences`` and know
-        nothing of the fusion.
+        The best text of each line, with the confidences of ``ctc_confidences``, which do not
+        depend on the fusion.
     """
     log_probs, lengths = output.log_probs.cpu(), output.frame_lengths.numpy()
     n_lines, n_frames, _ = log_probs.shape
@@ -128,7 +125,7 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
     best = (scores + search.fusion.end_gains(texts.states)).argmax(1)
     nodes = texts.nodes[np.arange(len(best)), best]
     found = _write_out(nodes, symbols.ravel(), before.ravel())
-    return ctc_confidences(found, log_probs, output.frame_lengths, blank_id)
+    return ctc_confidences(found, CtcOutput(log_probs, output.frame_lengths), blank_id)
 
 
 def _start(n_lines: int, search: BeamSearch) -> _Texts:
@@ -152,17 +149,17 @@ def _start(n_lines: int, search: BeamSearch) -> _Texts:
 def _advance(
     texts: _Texts, frame: _Frame, fusion: Fusion, symbols: Ints, before: Ints, new_nodes: Ints
 ) -> _Texts:
-    """Go on by one frame, and note which symbols were added behind what.
+    """Advance by one time step, and record the symbols that were added in the history.
 
     Args:
-        texts: up to the frame.
-        frame: what it shows.
+        texts: texts before the time step.
+        frame: time step.
         fusion: language model, lexicon and bonus.
-        symbols: (B, K) history, to be written: the symbol of each new node.
-        before: (B, K) history, to be written: the node before it.
-        new_nodes: (B, K) numbers of these nodes.
+        symbols: (B, K) history to write: the symbol of each new node.
+        before: (B, K) history to write: the node before each new node.
+        new_nodes: (B, K) numbers of the new nodes.
     """
-    stay_blank, stay_symbol, longer = _prolong(texts, frame)
+    stay_blank, stay_symbol, longer = _extend(texts, frame)
     gains = np.broadcast_to(fusion.gains(texts.states, frame.ids), longer.shape)
     n_lines, beam, n_tried = longer.shape
     with np.errstate(divide="ignore"):
@@ -172,7 +169,7 @@ def _advance(
     chosen = np.argpartition(scores, -beam, axis=1)[:, -beam:]
     is_used = _take(scores, chosen) > -np.inf
     is_longer = chosen >= beam
-    place = np.maximum(chosen - beam, 0)  # among the longer ones
+    place = np.maximum(chosen - beam, 0)  # among the extended texts
     source = np.where(is_longer, place // n_tried, chosen)
     ids = np.where(is_longer, _take(frame.ids, place % n_tried), -1)
     p_longer, gain = (
@@ -197,17 +194,17 @@ def _advance(
 
 
 def _take(values: np.ndarray, places: Ints) -> np.ndarray:
-    """Return of each line's (B, N) values those at its (B, K) places."""
+    """Return the values at (B, K) places of (B, N) values."""
     return np.asarray(np.take_along_axis(values, places, 1))
 
 
-def _prolong(texts: _Texts, frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what becomes of the texts in a frame.
+def _extend(texts: _Texts, frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the probabilities of the same texts and of extended texts after a time step.
 
     Returns:
-        Of the texts as they are, (B, K) probabilities that end in a blank and in a symbol; and
-        (B, K, P) of each with one of the frame's symbols more. What a text has from a shorter one
-        that is kept too is with the text, and zero there.
+        The (B, K) probabilities that the same texts end in a blank, and in a symbol, and the
+        (B, K, P) probabilities of each text extended by a symbol of the time step. If the extended
+        text is already in the beam, its probability is added there and is zero here.
     """
     total = texts.p_blank + texts.p_symbol
     p_last = frame.probs(np.maximum(texts.last, 0))
@@ -227,13 +224,13 @@ def _prolong(texts: _Texts, frame: _Frame) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _name(names: np.ndarray, ids: Ints) -> np.ndarray:
-    """Return hashes (B, K) of texts with a symbol more."""
+    """Return the (B, K) hashes of texts extended by a symbol."""
     mixed = (names ^ (ids + 3).astype(np.uint64)) * _MULTIPLIER
     return np.asarray(mixed ^ (mixed >> np.uint64(29)))
 
 
 def _write_out(nodes: Ints, symbols: Ints, before: Ints) -> list[list[int]]:
-    """Return the symbols from the first one to each of (B,) nodes."""
+    """Return the texts that end at (B,) nodes."""
     texts: list[list[int]] = []
     for node in nodes.tolist():
         text: list[int] = []

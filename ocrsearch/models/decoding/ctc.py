@@ -1,0 +1,203 @@
+"""CTC: the best path of an output, and the probabilities of given texts.
+
+A text is written by many alignments with the time steps; its probability is the sum over all of
+them (Graves et al., 2006). All functions take whole batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+class CtcOutput(NamedTuple):
+    """Symbol probabilities at each time step.
+
+    Attributes:
+        log_probs: (B, T, V) float32, the blank last.
+        frame_lengths: (B,) int64, on the CPU: number of time steps of each image.
+    """
+
+    log_probs: Tensor
+    frame_lengths: Tensor
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """The text read in one image.
+
+    Attributes:
+        ids: symbol ids.
+        confidence: probability of the text, over all alignments if there are any, 0 to 1.
+        symbol_confidences: probability of each symbol, 0 to 1.
+    """
+
+    ids: tuple[int, ...]
+    confidence: float
+    symbol_confidences: tuple[float, ...]
+
+
+def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
+    """Take the best symbol at each time step, merge repeats, drop blanks (Graves et al., 2006).
+
+    The confidence of a symbol is the highest probability among its time steps.
+
+    Args:
+        output: output for B images.
+        blank_id: id of the blank.
+    """
+    best = output.log_probs.max(2)
+    ids, maxima = best.indices.cpu().numpy(), best.values.double().cpu().numpy()
+    valid = np.arange(ids.shape[1]) < output.frame_lengths.numpy()[:, None]
+    previous = np.pad(ids, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
+    starts = valid & (ids != blank_id) & (ids != previous)
+    runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
+    texts = [ids[b, starts[b]] for b in range(len(ids))]
+    totals = np.exp(ctc_scores(texts, output, blank_id))
+    found = []
+    for b, text in enumerate(texts):
+        peaks = _run_peaks(maxima[b], starts[b], runs[b])
+        found.append(Hypothesis(tuple(text.tolist()), float(totals[b]), peaks))
+    return found
+
+
+def ctc_scores(texts: Sequence[Sequence[int]], output: CtcOutput, blank_id: int) -> np.ndarray:
+    """Return the log probabilities of texts.
+
+    Args:
+        texts: B texts as symbol ids.
+        output: output for B images.
+        blank_id: id of the blank.
+
+    Returns:
+        (B,) of the type of the output, at most 0; minus infinity for a text that does not fit
+        its time steps.
+    """
+    places, selected = _select_symbols(texts, output.log_probs, blank_id)
+    return text_log_probs(places, selected, output.frame_lengths, selected.shape[2] - 1)
+
+
+def ctc_confidences(
+    texts: Sequence[Sequence[int]], output: CtcOutput, blank_id: int
+) -> list[Hypothesis]:
+    """Return texts with their confidences; the arguments are those of ``ctc_scores``.
+
+    The confidence of a symbol is the highest probability among its time steps on the best
+    alignment of the text.
+    """
+    places, selected = _select_symbols(texts, output.log_probs, blank_id)
+    selected, blank_id = selected.double(), selected.shape[2] - 1
+    lengths = output.frame_lengths
+    totals = np.exp(text_log_probs(places, selected, lengths, blank_id))
+    peaks = symbol_peaks(places, selected.numpy(), lengths.numpy(), blank_id)
+    return [
+        Hypothesis(tuple(text), float(total), peak)
+        for text, total, peak in zip(texts, totals, peaks, strict=True)
+    ]
+
+
+def _select_symbols(
+    texts: Sequence[Sequence[int]], log_probs: Tensor, blank_id: int
+) -> tuple[list[list[int]], Tensor]:
+    """Return the log probabilities of the symbols in some texts, on the CPU, the blank last.
+
+    A large charset has many more symbols than a batch of texts. The texts are returned as
+    positions among the selected symbols.
+    """
+    symbols = np.unique([i for text in texts for i in text] + [blank_id])
+    selected = log_probs[..., torch.from_numpy(symbols).to(log_probs.device)]
+    return [np.searchsorted(symbols, text).tolist() for text in texts], selected.cpu()
+
+
+def text_log_probs(
+    texts: Sequence[Sequence[int]], log_probs: Tensor, frame_lengths: Tensor, blank_id: int
+) -> np.ndarray:
+    """Return the log probabilities of texts, over all alignments (Graves et al., 2006).
+
+    Args:
+        texts: B texts as symbol ids.
+        log_probs: (B, T, V) float32, or float64 which takes twice the time, on the CPU.
+        frame_lengths: (B,) int64, on the CPU.
+        blank_id: id of the blank.
+
+    Returns:
+        (B,) of the same type, at most 0; minus infinity for a text that does not fit its time
+        steps.
+    """
+    lengths = torch.tensor([len(text) for text in texts])
+    targets = torch.tensor([i for text in texts for i in text], dtype=torch.int64)
+    losses = functional.ctc_loss(
+        log_probs.transpose(0, 1), targets, frame_lengths, lengths, blank_id, reduction="none"
+    )
+    return losses.neg().clamp(max=0.0).numpy()
+
+
+def symbol_peaks(
+    texts: Sequence[Sequence[int]], log_probs: np.ndarray, frame_lengths: np.ndarray, blank_id: int
+) -> list[tuple[float, ...]]:
+    """Return the highest probability of each symbol on the best alignment of its text (Viterbi).
+
+    The arguments are those of ``text_log_probs``. A text of L symbols has 2 L + 1 places: the
+    symbols, and a blank before, between and after them. An alignment passes the places from left
+    to right and may skip a blank between different symbols.
+    """
+    n_places = 2 * max(map(len, texts), default=0) + 1
+    ids = np.full((len(texts), n_places), blank_id)
+    for row, text in zip(ids, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = text
+    emitted = np.take_along_axis(log_probs, ids[:, None], 2)  # (B, T, 2 L + 1)
+    skips = np.zeros(ids.shape, bool)
+    skips[:, 2:] = (ids[:, 2:] != blank_id) & (ids[:, 2:] != ids[:, :-2])
+    scores, steps = _best_steps(emitted, frame_lengths, skips)
+    lines, places = np.arange(len(texts)), np.array([2 * len(text) for text in texts])
+    places -= scores[lines, np.maximum(0, places - 1)] > scores[lines, places]
+    peaks = np.full(ids.shape, -np.inf)
+    for t in range(emitted.shape[1] - 1, -1, -1):
+        now = np.where(t < frame_lengths, emitted[lines, t, places], -np.inf)
+        peaks[lines, places] = np.maximum(peaks[lines, places], now)
+        places = places - steps[lines, t, places]
+    return [
+        tuple(np.exp(peak[1 : 2 * len(text) : 2]).tolist())
+        for peak, text in zip(peaks, texts, strict=True)
+    ]
+
+
+def _best_steps(
+    emitted: np.ndarray, frame_lengths: np.ndarray, skips: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the best way to each place, time step by time step.
+
+    Args:
+        emitted: (B, T, P) log probability of each place's symbol at each time step.
+        frame_lengths: (B,) number of time steps.
+        skips: (B, P) whether a place can follow the place two before it.
+
+    Returns:
+        The final scores (B, P), and the number of places that the best way to each place advanced
+        at each time step (B, T, P).
+    """
+    n_lines, n_frames, n_places = emitted.shape
+    scores = np.full((n_lines, n_places), -np.inf)
+    scores[:, 0] = 0.0
+    steps = np.zeros(emitted.shape, np.int64)
+    ways = np.full((3, n_lines, n_places), -np.inf)
+    for t in range(n_frames):
+        ways[0] = scores
+        ways[1, :, 1:] = scores[:, :-1]
+        ways[2, :, 2:] = np.where(skips[:, 2:], scores[:, :-2], -np.inf)
+        is_there = (t < frame_lengths)[:, None]
+        step = ways.argmax(0)
+        steps[:, t] = np.where(is_there, step, 0)
+        scores = np.where(is_there, ways.max(0) + emitted[:, t], scores)
+    return scores, steps
+
+
+def _run_peaks(maxima: np.ndarray, starts: np.ndarray, runs: np.ndarray) -> tuple[float, ...]:
+    firsts = np.flatnonzero(starts)
+    return tuple(float(np.exp(maxima[runs == runs[i]].max())) for i in firsts)

@@ -1,0 +1,125 @@
+"""The interface of all architectures.
+
+An architecture is a subclass of ``Recogniser`` in a module of its own, and a configuration class
+in ``ocrsearch/core/config.py``. ``architecture.py`` lists the classes and builds networks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from ocrsearch.core import ModelConfig
+from ocrsearch.data import Batch
+from ocrsearch.models.decoding import BeamSearch, Hypothesis
+
+NetworkOutput = Tensor | tuple[Tensor, ...]
+"""A tensor, or a named tuple of tensors; the first dimension of each is the batch."""
+
+Output = TypeVar("Output", bound=NetworkOutput)
+
+
+class Recogniser(nn.Module, ABC, Generic[Output]):
+    """A network that reads text in images, with its loss and its decoding.
+
+    ``encode`` computes an output of the architecture's own type. All other methods begin with
+    that output, so a batch is encoded once for its loss and its text. Decoding needs evaluation
+    mode. Symbols have the ids 0 to n_symbols - 1; blank, end and begin follow. In tensors with a
+    row for each symbol, these rows come first, in the order of the ids: transferring weights to
+    another charset relies on it.
+
+    Attributes:
+        has_flat_start: whether ``loss`` has a flat start, which ends when ``ctc_log_probs``
+            reads a training batch.
+        has_beam_search: whether ``beam_search`` can find other texts than ``greedy``.
+    """
+
+    has_flat_start: ClassVar[bool] = False
+    has_beam_search: ClassVar[bool] = False
+
+    @abstractmethod
+    def __init__(self, config: ModelConfig, height: int, n_symbols: int) -> None:
+        """Build the layers with random weights, drawn from the global random state.
+
+        Args:
+            config: configuration of the architecture.
+            height: height of the images in pixels.
+            n_symbols: size of the charset.
+        """
+        super().__init__()
+
+    @abstractmethod
+    def encode(self, images: Tensor, widths: Tensor) -> Output:
+        """Return the output that loss and decoding begin with.
+
+        Args:
+            images: (B, 1, H, W) float32 in [0, 1], zero to the right of each image.
+            widths: (B,) int64, on the CPU: widths in pixels, multiples of FRAME_STRIDE.
+        """
+
+    @abstractmethod
+    def loss(self, output: Output, batch: Batch, step: int, *, flat: bool = False) -> Tensor:
+        """Return the scalar loss; in training mode with auxiliary losses.
+
+        Args:
+            output: output for the batch.
+            batch: labels and widths.
+            step: number of batches trained before.
+            flat: whether this is the flat start.
+        """
+
+    def ctc_log_probs(self, output: Output) -> Tensor:
+        """Return (B, T, V) log probabilities of a CTC head, the blank last.
+
+        Needed for the flat start only.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no CTC head")
+
+    @abstractmethod
+    def greedy(self, output: Output) -> list[Hypothesis]:
+        """Read each image by the most probable symbol at each place."""
+
+    def beam_search(self, output: Output, search: BeamSearch) -> list[Hypothesis]:
+        """Read each image by the text with the best score; without a beam search, greedily."""
+        del search
+        return self.greedy(output)
+
+    @abstractmethod
+    def score(
+        self, output: Output, texts: Sequence[Sequence[int]], ctc_weight: float = 0.0
+    ) -> np.ndarray:
+        """Return the score of a text for each image, as beam search computes it.
+
+        Args:
+            output: output for B images.
+            texts: B texts as symbol ids.
+            ctc_weight: weight of a CTC head beside a decoder.
+
+        Returns:
+            (B,) log probabilities; minus infinity for a text that the network cannot write.
+        """
+
+    @abstractmethod
+    def rate(self, output: Output, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
+        """Return a given text for each image with its confidences.
+
+        Args:
+            output: output for B images.
+            texts: B texts as symbol ids.
+        """
+
+    def write(self, output: Output, n_written: int) -> None:
+        """Do the work of decoding a text of a given length, to measure its time.
+
+        The default decodes greedily, for networks whose time does not depend on the text.
+
+        Args:
+            output: output for the images.
+            n_written: number of symbols to write.
+        """
+        del n_written
+        self.greedy(output)
