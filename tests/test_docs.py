@@ -40,6 +40,20 @@ COMMANDS = [
     if line.startswith("ocrsearch ")
 ]
 
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LINKS = [
+    (path, *link)
+    for path in PAGES
+    for link in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", path.read_text(encoding="utf-8"))
+]
+NAMED = re.findall(
+    r"`((?:ocrsearch|scripts|tests|docs)/[a-z0-9_./-]+)`",
+    "".join(path.read_text(encoding="utf-8") for path in PAGES),
+)
+
 TINY = """# Tiny.
 images: {height: 16}
 model:
@@ -76,6 +90,44 @@ def test_there_is_something_to_test() -> None:
     assert len(COMMANDS) > 40
     assert {name for name, _ in COMMANDS} == set(TEXTS)
     assert len([block for _, language, block in BLOCKS if language == "python"]) == 2
+
+
+def anchors(path: Path) -> list[str]:
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+
+
+@pytest.mark.parametrize(("page", "path", "anchor"), LINKS)
+def test_links_lead_somewhere(page: Path, path: str, anchor: str) -> None:
+    target = page.parent / path if path else page
+    assert target.is_file()
+    assert not anchor or anchor in anchors(target)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMED)))
+def test_named_files_exist(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+def test_tests_that_contributing_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    names = re.findall(r"`(test_\w+)`", text)
+    assert len(names) > 5
+    assert [name for name in names if f"def {name}(" not in tests] == []
+
+
+def test_every_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    decisions = sorted(folder.glob("[0-9]*.md"))
+    assert len(decisions) >= 12
+    for path in decisions:
+        assert f"]({path.name})" in index
+        text = path.read_text(encoding="utf-8")
+        assert [
+            part for part in ("Measured", "Chosen", "Would change it") if part not in text
+        ] == []
 
 
 @pytest.mark.parametrize(("name", "line"), COMMANDS, ids=[line for _, line in COMMANDS])

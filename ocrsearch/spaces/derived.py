@@ -281,7 +281,9 @@ def _describe(t: Traits) -> list[str]:
         f"characters{' (digits)' if t.digits_only else ''}, median size {t.width:g} x {t.height:g}"
     ]
     if t.rtl_share:
-        lines.append(f"right-to-left text in {t.rtl_share:.0%}: trained in visual order")
+        lines.append(
+            f"right-to-left text in {t.rtl_share:.0%} of the labels: trained in visual order"
+        )
     return lines
 
 
@@ -317,8 +319,8 @@ def _scaling(t: Traits, kind: Kind, min_scale: float, *, starts: bool) -> tuple[
     scales = [scale, larger] if frames * scale < FEW_FRAMES * FRAMES[kind] else [scale]
     leaves["images.width_scale"] = _choice(sorted({*scales}), scale, scale)
     reason = (
-        f"at height {heights[0]} and width_scale {scale:g} a character has "
-        f"{frames * scale:.1f} frames at the median"
+        f"at height {heights[0]} and width_scale {scale:g} a character has a median of "
+        f"{frames * scale:.1f} frames"
     )
     return leaves, [reason]
 
@@ -330,13 +332,18 @@ def _preprocessing(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
     mixed = min(t.light_share, t.dark_share) >= MIXED_SHARE
     if mixed and t.light_share + t.dark_share < CLEAR_SHARE:
         leaves[f"{path}.normalize_polarity"] = _choice([True, False], True, True)
-        why.append(f"light ink on dark in {t.light_share:.0%}: polarity is searched")
+        why.append(
+            f"light ink on dark paper in {t.light_share:.0%} of the images: polarity is searched"
+        )
     elif mixed or t.light_share >= CLEAR_SHARE:
         leaves[f"{path}.normalize_polarity"] = True
-        why.append(f"light ink on dark in {t.light_share:.0%}: all become dark on light")
+        why.append(
+            f"light ink on dark paper in {t.light_share:.0%} of the images: "
+            "all become dark on light"
+        )
     if t.ruled_share >= RULED_SHARE and kind != "characters":
         leaves[f"{path}.remove_ruling"] = _choice([False, True], False, False)
-        why.append(f"long lines in {t.ruled_share:.0%}: their removal is searched")
+        why.append(f"ruling lines in {t.ruled_share:.0%} of the images: their removal is searched")
     if min(t.ink_width, t.ink_height) < EMPTY_SHARE:
         leaves[f"{path}.crop"] = _choice([False, True], False, True)
         why.append(
@@ -351,15 +358,15 @@ def _preprocessing(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
         why.append("uneven or noisy paper: a threshold is searched")
     if t.tight_share >= TIGHT_SHARE and kind != "characters":
         leaves[f"{path}.margin"] = _choice([0.0, 0.25], 0.0, 0.0)
-        why.append(f"ink at the edge in {t.tight_share:.0%}: a margin is searched")
+        why.append(f"ink at the edge in {t.tight_share:.0%} of the images: a margin is searched")
     return leaves, why
 
 
 def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Leaves, list[str]]:
     words = {
-        "characters": "one character an image: a classifier",
+        "characters": "one character per image: a classifier",
         "short": "short labels: small networks",
-        "words": "words or many characters: middle-sized networks",
+        "words": "words or many characters: medium-sized networks",
         "lines": "lines: large networks",
     }
     leaves, why = dict(NETWORKS[kind]), [words[kind]]
@@ -368,7 +375,9 @@ def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Lea
         why.append(f"{t.n_symbols} characters: wider last layers")
     if starts:
         leaves = dict(START_NETWORK)
-        why = [f"up to {START_IMAGES:,} images: all start from model {LATIN!r}, with its network"]
+        why = [
+            f"up to {START_IMAGES:,} images: trials start from model {LATIN!r}, with its network"
+        ]
     leaves["model.encoder.dropout"] = _dropout(t, kind)
     if decoder:
         leaves |= DECODER
@@ -396,7 +405,7 @@ def _training(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
         "training.patience": max(8, epochs // 3),
     }
     steps = math.ceil(t.n_images / batch)
-    return leaves, [f"{t.n_images:,} images: {epochs} epochs of {steps} batches at the most"]
+    return leaves, [f"{t.n_images:,} images: {epochs} epochs of {steps} batches at most"]
 
 
 def _batch(n_images: int, kind: Kind) -> int:
@@ -443,7 +452,7 @@ def _augmentation(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
         why.append("few images: more dropout and distortion")
     if t.digits_only and t.length_min < t.length_max:
         leaves[f"{path}.join"] = _choice([0.0, 0.5], 0.5, 0.5)
-        why.append("digit strings of varying length: joining two to one is searched")
+        why.append("digit strings of varying length: joining two images is searched")
     return leaves, why
 
 

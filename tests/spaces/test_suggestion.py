@@ -175,10 +175,10 @@ def test_what_is_detected_is_said(suggested: dict[str, SuggestedSpace]) -> None:
         return "\n".join(suggested[name].describe())
 
     assert said("mixed").startswith("12 training images of 5 characters, ")
-    assert "light ink on dark in 50%: all become dark on light" in said("mixed")
+    assert "light ink on dark paper in 50% of the images: all become dark on light" in said("mixed")
     assert "4 to" not in said("characters")
     assert "of 1 character, 10 different characters (digits)" in said("characters")
-    assert "right-to-left text in 100%" in said("Hebrew")
+    assert "right-to-left text in 100% of the labels" in said("Hebrew")
     assert "seq2seq is searched as well" in said("stacked")
 
 
