@@ -22,6 +22,7 @@ from ocrsearch.cli.output import (
     shell,
     show_table,
 )
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.core import OptionError, StudyError
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def best(
         _print_pareto(pareto, facts.get("objective", []))
         if compared is not None and compared.best == found.trial:
             for line in compared.describe():
-                echo(line)
+                echo(for_command_line(line))
 
 
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:

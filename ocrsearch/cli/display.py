@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ocrsearch.cli.output import Harmless, make_console, note
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.training import describe_progress
 from ocrsearch.tuning import Status, describe
 
@@ -70,7 +71,7 @@ class LiveDisplay:
     def update(self, status: Status, line: str | None) -> None:
         """Redraw, and print the line above."""
         if line:
-            self._live.console.print(Harmless(Text(line)), soft_wrap=True)
+            self._live.console.print(Harmless(Text(for_command_line(line))), soft_wrap=True)
         self._live.update(Harmless(render(status)))
 
     def reading(self, n_read: int, n: int) -> None:

@@ -21,6 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from ocrsearch.cli.output import OutputClosedError, error_line, note, one_line
+from ocrsearch.cli.wording import error_message
 from ocrsearch.core import OcrSearchError, OptionError, is_out_of_memory
 
 
@@ -105,7 +106,7 @@ def one_line_errors() -> Iterator[None]:
     except typer.TyperException as error:
         _wrong_usage(error)
     except OcrSearchError as error:
-        _fail(error.for_command_line(), error.exit_code)
+        _fail(error_message(error), error.exit_code)
     except (_InterruptError, typer.Abort):
         _fail("interrupted", 130)
     except OutputClosedError:

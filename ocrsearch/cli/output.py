@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 
 from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.core import printable
 
 if TYPE_CHECKING:
@@ -103,8 +104,8 @@ def echo(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print lines on standard error."""
-    write(sys.stderr, printable(text, keep="\n\t") + "\n")
+    """Print lines on standard error, with options in place of the arguments that they mark."""
+    write(sys.stderr, printable(for_command_line(text), keep="\n\t") + "\n")
 
 
 def error_line(text: str) -> None:

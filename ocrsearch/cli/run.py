@@ -27,6 +27,7 @@ from ocrsearch.cli.output import (
     our_command,
     print_json,
 )
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.core import OcrSearchError
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "warm_start": result.earlier,
         "folds": result.n_folds,
         "separation": separation_content(_separation(result)),
-        "problem": result.problem,
+        "problem": _problem(result),
         "suggested": result.suggested.to_dict() if result.suggested else None,
     }
 
@@ -303,6 +304,10 @@ def _rate(result: SearchResult) -> str:
     return f"CER over {result.n_folds} folds"
 
 
+def _problem(result: SearchResult) -> str | None:
+    return None if result.problem is None else for_command_line(result.problem)
+
+
 def _summary(result: SearchResult, data: str) -> str:
     status = result.status
     lines = [
@@ -317,14 +322,14 @@ def _summary(result: SearchResult, data: str) -> str:
     if status.running:
         n = len(status.running)
         lines.append(f"{n} in training were saved; the same command again continues them")
-    if result.problem is not None:
-        lines.append(result.problem)
+    if (problem := _problem(result)) is not None:
+        lines.append(problem)
     else:
         lines.append(
             f"best so far: trial {status.best_number}, {_rate(result)} {status.best_value:.4f}, "
             f"exact match {status.best_exact:.3f}"
         )
         found = _separation(result)
-        lines += found.describe() if found else []
+        lines += map(for_command_line, found.describe() if found else [])
         lines.append(_advice(result, data))
     return "\n".join(lines)

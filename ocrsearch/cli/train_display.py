@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ocrsearch.cli.display import format_seconds
 from ocrsearch.cli.output import Harmless, make_console, note
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.training import Epochs, best_epoch
 from ocrsearch.workflows import Observer
 
@@ -68,7 +69,7 @@ class LiveTrainDisplay(QuietTrainDisplay):
 
     def note(self, line: str) -> None:
         """Print the line above the bar."""
-        self._progress.console.print(Harmless(Text(line)), soft_wrap=True)
+        self._progress.console.print(Harmless(Text(for_command_line(line))), soft_wrap=True)
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
         """Print the last one above the bar, and redraw it."""

@@ -1,7 +1,7 @@
-"""The options of a search, as users give them from Python: checked, with one line for a mistake.
+"""The options of a search, checked; a mistake is reported in one line.
 
 Each option can be given in two ways: as a field of ``SearchOptions``, or as an argument of
-``search`` with the name that it has on the command line (``max_epochs`` for ``--max-epochs``).
+``search``. A few arguments have other names than their fields, see ``ARGUMENTS``.
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ def train(
 def _check_export(export: Path) -> None:
     """Refuse before the training what could not be written after it."""
     if export.is_dir():
-        raise TrainingError(f"--export {export}: is a folder; give the name of a file, model.pt")
+        raise TrainingError(f"{export}: is a folder; give the name of a file, model.pt", "export")
 
 
 @contextmanager
@@ -261,7 +261,7 @@ def _lock(folder: Path) -> Iterator[None]:
     except Timeout:
         raise TrainingError(
             f"{folder}: another 'ocrsearch train' is at work there; wait for it, "
-            "or give --export another name"
+            "or give `export` another name"
         ) from None
     try:
         yield
@@ -296,7 +296,7 @@ def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> d
         changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
         raise TrainingError(
             f"{folder}: an unfinished training of something else is there ({changes}); go on with "
-            "what it began with, remove the folder, or give --export another name"
+            "what it began with, remove the folder, or give `export` another name"
         )
     for name in (LAST, BEST):
         (folder / name).unlink(missing_ok=True)
