@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrsearch.cli.options import (
-    DEFAULT_STORAGE,
     Json,
     Storage,
     StudyName,
@@ -23,7 +22,7 @@ from ocrsearch.cli.output import (
     show_table,
 )
 from ocrsearch.cli.wording import for_command_line
-from ocrsearch.core import OptionError, StudyError
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle

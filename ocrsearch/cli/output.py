@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
+from ocrsearch.cli.options import STORAGE_VARIABLE
 from ocrsearch.cli.wording import for_command_line
-from ocrsearch.core import printable
+from ocrsearch.core import DEFAULT_STORAGE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType

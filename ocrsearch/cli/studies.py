@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_option
+from ocrsearch.cli.options import Json, Storage, StudyName, output_option
 from ocrsearch.cli.output import echo, note, print_json, show_table
-from ocrsearch.core import OptionError, printable, spreadsheet_cell
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from ocrsearch.studies import StudySummary

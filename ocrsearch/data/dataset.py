@@ -31,9 +31,10 @@ from ocrsearch.data.checks import (
     read_usable,
     without_unknown,
 )
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.formats import parse_columns
 from ocrsearch.data.images import digest_image
-from ocrsearch.data.options import DataOptions, read_samples
+from ocrsearch.data.options import read_samples
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
 from ocrsearch.data.splits import (
     apply_splits,

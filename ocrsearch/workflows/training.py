@@ -22,10 +22,11 @@ from typing import Annotated, Any
 import cv2
 import torch
 from filelock import FileLock, Timeout
-from pydantic import BeforeValidator, SkipValidation
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from ocrsearch.core import (
     Config,
+    Integer,
     OptionError,
     TrainingError,
     checked_values,
@@ -57,7 +58,7 @@ from ocrsearch.training import (
     training_result,
     training_threads,
 )
-from ocrsearch.tuning import DeviceName, Seed
+from ocrsearch.tuning import MAX_SEED, DeviceName
 
 SCALARS = {
     "loss/train": "train_loss",
@@ -128,7 +129,7 @@ class TrainOptions:
     """
 
     init: Annotated[Path | None, BeforeValidator(start_path)] = None
-    seed: Seed = 0
+    seed: Annotated[Integer, Field(ge=0, le=MAX_SEED)] = 0
     device: DeviceName = "auto"
     tensorboard: Path | None = None
     data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None

@@ -492,7 +492,7 @@ def test_ctrl_c_ends_with_130(
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ocrsearch.studies.results.list_studies", interrupted)
+    monkeypatch.setattr("ocrsearch.studies.list_studies", interrupted)
     result = command("studies", "list", "--storage", study_db.url)
     assert result.code == 130
     assert "Traceback" not in result.err
@@ -504,7 +504,7 @@ def test_our_own_mistake_is_one_line_too(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("ocrsearch.studies.results.list_studies", broken)
+    monkeypatch.setattr("ocrsearch.studies.list_studies", broken)
     result = command("studies", "list", "--storage", study_db.url)
     assert result.code == 1
     assert result.err == (

@@ -13,7 +13,6 @@ import pytest
 
 from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.models.decoding.ngrams import load_ngrams
-from ocrsearch.workflows import language_model as fusion_weights
 from ocrsearch.workflows.language_model import FusionWeights
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ def test_weights_are_chosen_with_a_model(
     def choose(*_: object) -> FusionWeights:
         return FusionWeights(0.8, 2.0, 0.5, 0.25, 4)
 
-    monkeypatch.setattr(fusion_weights, "choose_weights", choose)
+    monkeypatch.setattr("ocrsearch.workflows.choose_weights", choose)
     shown = command(*arguments).out
     assert "weight 0.8, length bonus 2: CER of 4 validation pictures 0.5000, greedy 0.25" in shown
     assert "it reads worse: leave it out" in shown
@@ -124,7 +123,7 @@ def test_a_choice_that_fails_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((), 2, "no texts to learn from; give --data SPEC, --corpus FILE, or both"),
+        ((), 2, "no texts to learn from; give --data, --corpus or both"),
         (("--corpus", "none.txt"), 1, "corpus:none.txt: no such file"),
         (("--corpus", "a.txt", "--order", 9), 2, "--order: must be at most 8, got 9"),
         (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),

@@ -84,7 +84,7 @@ def test_ctrl_c_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -
     def interrupt(url: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ocrsearch.studies.results.list_studies", interrupt)
+    monkeypatch.setattr("ocrsearch.studies.list_studies", interrupt)
     result = command("studies", "list")
     assert (result.code, result.out, result.err) == (130, "", "ocrsearch: interrupted\n")
 

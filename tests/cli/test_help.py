@@ -132,8 +132,8 @@ def test_words_are_completed(command: Command, monkeypatch: pytest.MonkeyPatch) 
     assert complete(command, monkeypatch, "ocrsearch ev") == ["evaluate"]
     assert complete(command, monkeypatch, "ocrsearch run --max-") == [
         "--max-epochs",
-        "--max-disk",
         "--max-bad",
+        "--max-disk",
     ]
     assert complete(command, monkeypatch, "ocrsearch run --device c") == ["cpu", "cuda"]
 
@@ -148,7 +148,7 @@ def test_a_search_of_the_built_in_digits_says_so(
         progress(2, 2)
         raise StudyError("the end")
 
-    monkeypatch.setattr("ocrsearch.tuning.api.search", search)
+    monkeypatch.setattr("ocrsearch.tuning.search", search)
     (tmp_path / "s.yaml").write_text("images: {height: 16}")
     said = ["note: no --data given: searching the built-in digits", "2 pictures read"]
     assert command("run", "--space", "s.yaml").err.splitlines()[:-1] == said

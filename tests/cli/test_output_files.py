@@ -128,7 +128,7 @@ def reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         best = found(*arguments)
         return replace(best, value=1.0, metrics={**best.metrics, "exact": 0.0, "cer": 1.0})
 
-    monkeypatch.setattr("ocrsearch.studies.results.best_trial", best_trial)
+    monkeypatch.setattr("ocrsearch.studies.best_trial", best_trial)
 
 
 @pytest.mark.usefixtures("reads_nothing")

@@ -18,7 +18,7 @@ from ocrsearch.core.errors import (
     OptionError,
     StudyError,
 )
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.tuning.api import search
 from ocrsearch.tuning.options import (
     ARGUMENTS,

@@ -13,14 +13,9 @@ from ocrsearch.core.errors import (
     OcrSearchError,
     StudyError,
 )
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import (
-    DATA_PLACE,
-    DataOptions,
-    absolute_spec,
-)
-from ocrsearch.workflows import confirmation
-from ocrsearch.workflows import trial_models as ensemble
+from ocrsearch.data.options import DATA_PLACE, absolute_spec
 from ocrsearch.workflows.trial_models import DataPlace, load_study_data
 
 if TYPE_CHECKING:
@@ -66,7 +61,7 @@ def test_images_that_were_moved(place: Path) -> None:
     (place / "c1").rename(place / "c2")
     with pytest.raises(DataError) as caught:
         found(facts)
-    message = "captcha:c1: no such folder; if the images were moved, give --data"
+    message = "captcha:c1: no such folder; if the images were moved, give their place with `data`"
     assert str(caught.value) == message
     assert found(facts, DataPlace("captcha:c2"))
 
@@ -132,8 +127,8 @@ def test_best_takes_the_place(
         places.extend(a for a in arguments if isinstance(a, DataPlace))
         raise StudyError("far enough")
 
-    monkeypatch.setattr(confirmation, "confirm", stop)
-    monkeypatch.setattr(ensemble, "make_ensemble", stop)
+    monkeypatch.setattr("ocrsearch.workflows.confirm", stop)
+    monkeypatch.setattr("ocrsearch.workflows.make_ensemble", stop)
     moved = ["--data", "captcha:a b", "--splits", "s.csv", "--add", "gt:m"]
     result = command("best", "--storage", study_db.url, option, 2, *moved)
     assert (result.code, "far enough" in result.err) == (1, True)
