@@ -1,4 +1,7 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share.
+
+Options of a search and of data come from their declarations in the library.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
     """Return the callback of an option that names a file to be written.
 
     Args:
-        suffix: end that the name must have; empty for any.
+        suffix: required end of the name; empty for any.
     """
 
     def check(context: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -99,7 +102,7 @@ def output_option(help_text: str, suffix: str = "") -> Any:
 
     Args:
         help_text: help of the option.
-        suffix: end that the name must have; empty for any.
+        suffix: required end of the name; empty for any.
     """
     return typer.Option(
         "--output",
@@ -165,7 +168,7 @@ DataOrDigits = Annotated[
         "--data", metavar="SPEC", help=_SPEC, show_default=DIGITS, rich_help_panel=DATA_PANEL
     ),
 ]
-"""A command that takes it says so when it is not given: few have come for the digits."""
+"""A command that falls back to the digits says so, since few users want them."""
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 

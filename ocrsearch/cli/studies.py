@@ -1,11 +1,4 @@
-"""``ocrsearch studies``, ``report`` and ``dashboard``: what has been searched so far.
-
-``ocrsearch dashboard``: browse the study database with optuna-dashboard.
-
-``ocrsearch report``: the figures of a study on one page.
-
-``ocrsearch studies``: list studies, export the trials of one, delete one.
-"""
+"""``ocrsearch studies``, ``report`` and ``dashboard``: list, plot and browse finished work."""
 
 from __future__ import annotations
 

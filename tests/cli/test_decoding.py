@@ -209,7 +209,7 @@ def test_evaluate_by_beam_search(
     assert (decoder["name"], decoder["beam"], decoder["lm_weight"]) == ("beam", 4, 0.25)
     assert command(*arguments).json()["decoder"] == {"name": "greedy"}
     shown = command(*arguments[:-1], *options).out
-    assert "4 pictures, beam of 4, language model lm.npz" in shown
+    assert "4 images, beam of 4, language model lm.npz" in shown
 
 
 @pytest.mark.parametrize(
