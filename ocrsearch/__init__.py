@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _MODULES = {
-    "ocrsearch.data.options": ("DataOptions",),
+    "ocrsearch.data.data_options": ("DataOptions",),
     "ocrsearch.inference.decoding": ("DecodingOptions",),
     "ocrsearch.inference.predictor": ("Prediction", "Predictor", "load", "predict"),
     "ocrsearch.workflows.study": ("Study", "load_study"),

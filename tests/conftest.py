@@ -225,7 +225,7 @@ search: {pruner: {name: none}}
 @pytest.fixture(scope="session")
 def searched_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A database of a study, "s": four trained configurations on a few of the built-in digits."""
-    from ocrsearch.data.options import DataOptions
+    from ocrsearch.data.data_options import DataOptions
     from ocrsearch.spaces.reading import parse_space
     from ocrsearch.tuning.api import search
     from ocrsearch.tuning.options import SearchOptions

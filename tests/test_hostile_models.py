@@ -213,7 +213,7 @@ def test_a_model_for_other_data_brings_no_pattern_and_no_file(
     model = model_with(model_file, tmp_path / "m.pt", "captcha:elsewhere", **options)
     result = command("evaluate", model, "--data", number_folder, "--json")
     assert result.code == 0
-    assert "its --group and --splits are not used" in caplog.text
+    assert "its `group` and `splits` are not used" in caplog.text
     assert result.json()["n"] == 4
     assert "root:" not in result.err
 

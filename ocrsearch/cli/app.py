@@ -62,13 +62,13 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; what goes wrong is one line, not a traceback."""
+    """Run the command line. An error is printed as one line, not as a traceback."""
     _open_closed_streams()
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be text
+    for stream in (sys.stdout, sys.stderr):  # file names may not be text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.getLogger("PIL").addHandler(logging.NullHandler())  # damaged pictures are told by us
-    if logging.lastResort:  # what writes a log to standard error that nobody has set up
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # ocrsearch reports damaged images
+    if logging.lastResort:  # handles logs if no other handler is set up
         logging.lastResort.setFormatter(LogLine("warning: %(message)s"))
     logging.captureWarnings(True)
     with one_line_errors(), warnings_shown():
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Open what the caller closed, as ``>&-`` does: a database must not become the output."""
+    """Open streams that the caller closed by ``>&-``: a database must not become the output."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             file = os.open(os.devnull, os.O_RDWR)

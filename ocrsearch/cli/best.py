@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrsearch.cli.options import (
-    DEFAULT_STORAGE,
     Json,
     Storage,
     StudyName,
@@ -22,7 +21,8 @@ from ocrsearch.cli.output import (
     shell,
     show_table,
 )
-from ocrsearch.core import OptionError, StudyError
+from ocrsearch.cli.wording import for_command_line
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle
@@ -156,8 +156,101 @@ def best(
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
     """
+    from ocrsearch.studies import best_trial
+
+    limits = {"latency_ms": max_latency, "size_mb": max_size}
+    wanted = _Wanted(
+        storage=storage,
+        limits={name: limit for name, limit in limits.items() if limit is not None},
+        export=export,
+        confirm=confirm,
+        ensemble=ensemble,
+        refit=refit,
+        half=half,
+        moved={"data": data, "splits": splits, "add": add},
+        as_json=as_json,
+    )
+    _check_together(wanted, trial, force=force)
+    found = best_trial(storage, study, wanted.limits, trial)
+    if study is None and export is not None:
+        note(f"note: no --study given: using {found.study}, the study that changed last")
+    _check_that_it_reads(found, refuse=export is not None and not force)
+    if confirm is not None:
+        _confirm_and_show(wanted, found.study, confirm)
+    else:
+        _export_and_show(wanted, found)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Checked options of the command.
+
+    Attributes:
+        storage: URL of the study database.
+        limits: largest value of some metrics.
+        export: model file to write, None for none.
+        confirm: number of seeds for confirmation, None for no confirmation.
+        ensemble: number of networks to combine, None for no ensemble.
+        refit: whether to train the network again on all images.
+        half: whether to export float16 weights.
+        moved: present places of the data, by option; None where they are unchanged.
+        as_json: whether to print JSON.
+    """
+
+    storage: str
+    limits: dict[str, float]
+    export: Path | None
+    confirm: int | None
+    ensemble: int | None
+    refit: bool
+    half: bool
+    moved: dict[str, str | None]
+    as_json: bool
+
+
+def _check_together(wanted: _Wanted, trial: int | None, *, force: bool) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        OptionError: two options exclude each other, or one needs another.
+    """
+    ways = {
+        "--confirm": wanted.confirm is not None,
+        "--ensemble": wanted.ensemble is not None,
+        "--refit": wanted.refit,
+    }
+    chosen = [option for option, is_given in ways.items() if is_given]
+    if len(chosen) > 1:
+        raise OptionError(f"{' and '.join(chosen)}: only one of them at a time")
+    if wanted.export is None:
+        needs_export = {
+            "--refit: trains a model to export": wanted.refit,
+            "--half: says how a model is exported": wanted.half,
+            "--force: is for the export of a model": force,
+        }
+        for problem, is_given in needs_export.items():
+            if is_given:
+                raise OptionError(f"{problem}; give --export FILE too")
+    moved = [name for name, value in wanted.moved.items() if value is not None]
+    if moved and not chosen:
+        raise OptionError(
+            f"--{moved[0]}: only --confirm, --ensemble and --refit read the data of a study"
+        )
+    if trial is not None and (ways["--confirm"] or ways["--ensemble"]):
+        raise OptionError("--trial: give it without --confirm and --ensemble, which choose trials")
+
+
+def _confirm_and_show(wanted: _Wanted, study: str, n_seeds: int) -> None:
+    """Confirm the best configurations with new seeds, and export the model of the chosen one."""
+    done = _confirm(wanted.storage, study, n_seeds, wanted.limits, wanted.moved)
+    if wanted.export is not None:
+        _export(done.bundle, wanted.export, half=wanted.half)
+    _show_confirmation(done, wanted.export, as_json=wanted.as_json)
+
+
+def _export_and_show(wanted: _Wanted, found: BestTrial) -> None:
+    """Export the model of the best configuration, if wanted, and show the configuration."""
     from ocrsearch.studies import (
-        best_trial,
         compare_best,
         load_study,
         pareto_set,
@@ -165,60 +258,43 @@ def best(
         study_facts,
     )
 
-    wanted = {"latency_ms": max_latency, "size_mb": max_size}
-    limits = {name: value for name, value in wanted.items() if value is not None}
-    chosen = {"--confirm": confirm, "--ensemble": ensemble, "--refit": refit or None}
-    several = [name for name, value in chosen.items() if value is not None]
-    if len(several) > 1:
-        raise OptionError(f"{' and '.join(several)}: only one of them at a time")
-    if refit and export is None:
-        raise OptionError("--refit: trains a model to export; give --export FILE too")
-    if half and export is None:
-        raise OptionError("--half: says how a model is exported; give --export FILE too")
-    if force and export is None:
-        raise OptionError("--force: is for the export of a model; give --export FILE too")
-    moved = {"data": data, "splits": splits, "add": add}
-    given = [name for name, value in moved.items() if value is not None]
-    if given and not several:
-        raise OptionError(
-            f"--{given[0]}: only --confirm, --ensemble and --refit read the data of a study"
-        )
-    if trial is not None and (confirm is not None or ensemble is not None):
-        raise OptionError("--trial: give it without --confirm and --ensemble, which choose trials")
-    found = best_trial(storage, study, limits, trial)
-    if study is None and export is not None:
-        note(f"note: no --study given: using {found.study}, the study that changed last")
-    _check_that_it_reads(found, refuse=export is not None and not force)
-    if confirm is not None:
-        done = _confirm(storage, found.study, confirm, limits, moved)
-        if export is not None:
-            _export(done.bundle, export, half=half)
-        _show_confirmation(done, export, as_json=as_json)
-        return
-    searched = load_study(storage, found.study)
+    searched = load_study(wanted.storage, found.study)
     facts, pareto = study_facts(searched), pareto_set(searched)
-    compared = compare_best(searched, found.weights.parent.parent, limits)
-    joined = None if ensemble is None else _join(storage, found.study, ensemble, limits, moved)
-    if export is not None and joined is None:
-        _check_weights(found, storage, limits, export)
-    if export is not None:
-        from ocrsearch.workflows import bundle_trial
-
-        if refit:
-            bundle = _refit(storage, found, moved, as_json=as_json)
-        else:
-            bundle = joined.bundle if joined else bundle_trial(found, facts, limits)
-        _export(bundle, export, half=half)
-    if as_json:
+    compared = compare_best(searched, found.weights.parent.parent, wanted.limits)
+    joined = None
+    if wanted.ensemble is not None:
+        joined = _join(wanted.storage, found.study, wanted.ensemble, wanted.limits, wanted.moved)
+    bundle = _write_model(wanted, found, joined, facts)
+    if wanted.as_json:
         extra: dict[str, Any] = {"pareto": pareto} if pareto else {}
-        extra |= {"separation": separation_content(compared), "refit": refit}
-        print_json({**_content(found, export), **extra, **_ensemble_content(joined)})
+        extra |= {"separation": separation_content(compared), "refit": wanted.refit}
+        print_json({**_content(found, wanted.export), **extra, **_ensemble_content(joined)})
+        return
+    _print(found, joined, wanted.export, bundle)
+    _print_pareto(pareto, facts.get("objective", []))
+    if compared is not None and compared.best == found.trial:
+        for line in compared.describe():
+            echo(for_command_line(line))
+
+
+def _write_model(
+    wanted: _Wanted, found: BestTrial, joined: Ensemble | None, facts: dict[str, Any]
+) -> Bundle | None:
+    """Write the model file; return the model, None if none is wanted."""
+    from ocrsearch.workflows import bundle_trial
+
+    if wanted.export is None:
+        return None
+    if joined is not None:
+        bundle = joined.bundle
     else:
-        _print(found, joined, export, bundle if export else None)
-        _print_pareto(pareto, facts.get("objective", []))
-        if compared is not None and compared.best == found.trial:
-            for line in compared.describe():
-                echo(line)
+        _check_weights(found, wanted.storage, wanted.limits, wanted.export)
+        if wanted.refit:
+            bundle = _refit(wanted.storage, found, wanted.moved, as_json=wanted.as_json)
+        else:
+            bundle = bundle_trial(found, facts, wanted.limits)
+    _export(bundle, wanted.export, half=wanted.half)
+    return bundle
 
 
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:

@@ -1,15 +1,4 @@
-"""``ocrsearch data``: preview, save, split and synthesise labelled images.
-
-``ocrsearch data``: commands on labelled pictures.
-
-``ocrsearch data preview``: pictures before and after preparation and augmentation.
-
-``ocrsearch data save``: images of a dataset as files.
-
-``ocrsearch data split``: split a dataset for training, validation and test.
-
-``ocrsearch data synth``: make labelled pictures of digit strings and of text lines.
-"""
+"""``ocrsearch data``: preview, save, split and synthesise labelled images."""
 
 from __future__ import annotations
 
@@ -356,7 +345,7 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
 
 
 def _worth_it(n: int) -> int:
-    """Return the number of workers that is worth their start for so many pictures."""
+    """Return the number of workers that pays off for a number of images."""
     return min(n_cores(), 1 + n // PICTURES_WORTH_A_WORKER)
 
 

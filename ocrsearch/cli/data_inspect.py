@@ -1,4 +1,4 @@
-"""``ocrsearch data inspect``: what a data set is like, and what of it cannot be used."""
+"""``ocrsearch data inspect``: summarise a labelled dataset and list its invalid samples."""
 
 from __future__ import annotations
 

@@ -14,28 +14,29 @@ from rich.table import Table
 from rich.text import Text
 
 from ocrsearch.cli.output import Harmless, make_console, note
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.training import describe_progress
 from ocrsearch.tuning import Status, describe
 
 SILENCE_S = 60.0
-"""A log gets a line at least so often, in seconds."""
+"""Longest time without a line in a log, in seconds."""
 
 
 class Display(Protocol):
-    """What a search shows itself on."""
+    """Display of a search."""
 
     def update(self, status: Status, line: str | None) -> None: ...  # noqa: D102
     def reading(self, n_read: int, n: int) -> None: ...  # noqa: D102
 
 
 class PlainDisplay:
-    """A line for each trial that ends, and each minute one that says how far it is; for logs."""
+    """A line for each trial that ends, and a progress line each minute; for logs."""
 
     def __init__(self) -> None:
         self._shown_s = 0.0
 
     def update(self, status: Status, line: str | None) -> None:
-        """Print the line, if there is one, or how far it is if nothing was said for a minute."""
+        """Print the line if there is one, or the progress after a minute without a line."""
         if line is None and status.elapsed_s - self._shown_s >= SILENCE_S and status.running:
             line = under_way(status)
         if line:
@@ -45,7 +46,7 @@ class PlainDisplay:
             sys.stderr.flush()
 
     def reading(self, n_read: int, n: int) -> None:
-        """Print when all pictures are read."""
+        """Print a line when all images are read."""
         if n_read == n:
             note(f"{n} pictures read")
             sys.stderr.flush()
@@ -70,18 +71,18 @@ class LiveDisplay:
     def update(self, status: Status, line: str | None) -> None:
         """Redraw, and print the line above."""
         if line:
-            self._live.console.print(Harmless(Text(line)), soft_wrap=True)
+            self._live.console.print(Harmless(Text(for_command_line(line))), soft_wrap=True)
         self._live.update(Harmless(render(status)))
 
     def reading(self, n_read: int, n: int) -> None:
-        """Show how many pictures are read."""
+        """Show the number of images read."""
         if n_read % 50 == 0 or n_read == n:
             self._live.update(Text(f"reading pictures: {n_read} of {n}"))
 
 
 @contextmanager
 def search_display(*, quiet: bool) -> Iterator[Display]:
-    """Choose the display for standard error as it is, and clear it up at the end."""
+    """Open the display that suits standard error, and close it at the end."""
     console = make_console(stderr=True)
     if quiet:
         yield QuietDisplay()
@@ -111,7 +112,7 @@ def render(status: Status) -> Group:
 
 
 def under_way(status: Status) -> str:
-    """Return in a line what is in training, and how long it will take."""
+    """Return a line with the running trials and the time left."""
     parts = []
     for number, running in sorted(status.running.items()):
         progress = describe_progress(running.epochs, running.config.training.epochs)

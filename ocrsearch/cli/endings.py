@@ -1,8 +1,4 @@
-"""How a command ends: errors as one line each, exit codes, Ctrl-C, warnings.
-
-Warnings that this package logs, as lines on standard error; each is printed once.
-
-How a command ends: errors as one line each, exit codes, Ctrl-C, a pipe that is closed.
+"""How a command ends: errors and warnings in one line each, exit codes, Ctrl-C, a closed pipe.
 
 Exit codes: 0 success, 1 a user's mistake, 2 wrong usage, 130 interrupted, 141 the output's pipe
 was closed.
@@ -21,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from ocrsearch.cli.output import OutputClosedError, error_line, note, one_line
+from ocrsearch.cli.wording import error_message
 from ocrsearch.core import OcrSearchError, OptionError, is_out_of_memory
 
 
@@ -53,7 +50,7 @@ def warnings_shown() -> Iterator[None]:
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
 
 MAY_BE_EMPTY = ("--group", "--splits", "--add")
-"""Options whose empty value takes back the one that a model was trained with."""
+"""Options whose empty value overrides the value that a model was trained with."""
 
 
 class _InterruptError(Exception):
@@ -81,7 +78,7 @@ class Commands(TyperGroup):
 
 @contextmanager
 def _interrupts_kept() -> Iterator[None]:
-    """Let Ctrl-C be told from a command that ends by itself: typer makes them alike."""
+    """Distinguish Ctrl-C from a command that ends by itself: typer treats them alike."""
     try:
         yield
     except KeyboardInterrupt:
@@ -99,13 +96,13 @@ def _refuse_empty(args: Sequence[str]) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line for whatever goes wrong, and not with a traceback."""
+    """End the program with one line for any error, not with a traceback."""
     try:
         yield
     except typer.TyperException as error:
         _wrong_usage(error)
     except OcrSearchError as error:
-        _fail(error.for_command_line(), error.exit_code)
+        _fail(error_message(error), error.exit_code)
     except (_InterruptError, typer.Abort):
         _fail("interrupted", 130)
     except OutputClosedError:
@@ -144,7 +141,7 @@ def _wrong_usage(error: typer.TyperException) -> NoReturn:
 
 
 def _message(error: typer.TyperException) -> str:
-    """Return what is wrong with an option, with the option's name and the value given."""
+    """Return the problem with an option, with the name of the option and the value given."""
     from pydantic import ValidationError
 
     option, cause = getattr(error, "param", None), error.__cause__

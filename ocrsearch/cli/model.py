@@ -1,9 +1,4 @@
-"""``ocrsearch evaluate`` and ``ocrsearch inspect``: error rates and layers of a model.
-
-``ocrsearch evaluate``: error rates of a model on labelled pictures.
-
-``ocrsearch inspect``: the layers of a model, as a table and as a drawing.
-"""
+"""``ocrsearch evaluate`` and ``ocrsearch inspect``: error rates and layers of a model."""
 
 from __future__ import annotations
 
@@ -42,7 +37,7 @@ RATES = {
 
 
 N_CONFUSIONS = 10
-"""The most frequent, on a terminal."""
+"""Number of the most frequent confusions that are shown on a terminal."""
 
 MAX_MATRIX_SYMBOLS = 16
 """A larger matrix does not fit a terminal."""
@@ -112,19 +107,14 @@ def evaluate(
         save_page(evaluation_page(subject, predictor.bundle, labelled, evaluation), page)
     if as_json:
         about = {"split": split.value, "data": data, "n_bad": len(bad)}
-        print_json(
-            {
-                **about,
-                "decoder": predictor.decoder.about,
-                **_content(evaluation),
-                "html": str(page) if page else None,
-            }
-        )
-    else:
-        title = f"{split.value}: {evaluation.metrics.n} pictures, {predictor.decoder}"
-        _print_errors(evaluation, title, len(bad), errors)
-        if page is not None:
-            echo(f"page written to {page}")
+        decoder_content = {"decoder": predictor.decoder.about}
+        html = {"html": str(page) if page else None}
+        print_json({**about, **decoder_content, **_content(evaluation), **html})
+        return
+    title = f"{split.value}: {evaluation.metrics.n} images, {predictor.decoder}"
+    _print_errors(evaluation, title, len(bad), errors)
+    if page is not None:
+        echo(f"page written to {page}")
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
@@ -216,37 +206,10 @@ def inspect(
       ocrsearch inspect model.pt
       ocrsearch inspect model.pt --width 400 --svg model.svg
     """
-    from ocrsearch.core import FRAME_STRIDE
-    from ocrsearch.data.images import scaled_width
     from ocrsearch.inference import load_bundle
-    from ocrsearch.models import count_multiply_adds, count_parameters, list_layers
 
     bundle = load_bundle(model)
-    height = bundle.config.images.height
-    width = DEFAULT_ASPECT * height if width is None else width
-    scaled = scaled_width(height, width, bundle.config.images)
-    layers = list_layers(bundle.config, len(bundle.charset), scaled, length)
-    n_parameters = count_parameters(layers)
-    content = {
-        "model": str(model),
-        "architecture": bundle.config.model.architecture,
-        "n_networks": len(bundle.members),
-        "n_symbols": len(bundle.charset),
-        "height": height,
-        "width": width,
-        "scaled_width": scaled,
-        "frames": scaled // FRAME_STRIDE,
-        "length": length,
-        "n_parameters": n_parameters,
-        "n_parameters_in_all": sum(
-            count_parameters(list_layers(m.config, len(bundle.charset), scaled, length))
-            for m in bundle.members
-        ),
-        "n_parameters_training_only": sum(layer.n_parameters for layer in layers) - n_parameters,
-        "size_mb": n_parameters * 4 / 1e6,
-        "file_mb": model.stat().st_size / 1e6,
-        "multiply_adds": count_multiply_adds(layers),
-    }
+    layers, content = _layers(bundle, model, width, length)
     if svg is not None:
         _draw(layers, content, svg)
     if as_json:
@@ -256,6 +219,41 @@ def inspect(
         _print_layers(bundle, layers, content)
         if svg is not None:
             echo(f"drawing written to {svg}")
+
+
+def _layers(
+    bundle: Bundle, model: Path, width: int | None, length: int
+) -> tuple[list[Layer], dict[str, Any]]:
+    """Return the layers of a model, and its figures for one image."""
+    from ocrsearch.core import FRAME_STRIDE
+    from ocrsearch.data.images import scaled_width
+    from ocrsearch.models import count_multiply_adds, count_parameters, list_layers
+
+    height, n_symbols = bundle.config.images.height, len(bundle.charset)
+    width = DEFAULT_ASPECT * height if width is None else width
+    scaled = scaled_width(height, width, bundle.config.images)
+    layers = list_layers(bundle.config, n_symbols, scaled, length)
+    n_parameters = count_parameters(layers)
+    return layers, {
+        "model": str(model),
+        "architecture": bundle.config.model.architecture,
+        "n_networks": len(bundle.members),
+        "n_symbols": n_symbols,
+        "height": height,
+        "width": width,
+        "scaled_width": scaled,
+        "frames": scaled // FRAME_STRIDE,
+        "length": length,
+        "n_parameters": n_parameters,
+        "n_parameters_in_all": sum(
+            count_parameters(list_layers(m.config, n_symbols, scaled, length))
+            for m in bundle.members
+        ),
+        "n_parameters_training_only": sum(layer.n_parameters for layer in layers) - n_parameters,
+        "size_mb": n_parameters * 4 / 1e6,
+        "file_mb": model.stat().st_size / 1e6,
+        "multiply_adds": count_multiply_adds(layers),
+    }
 
 
 def _print_layers(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:

@@ -1,19 +1,30 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share.
+
+Options of a search and of data come from their declarations in the library.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ocrsearch.core import OcrSearchError, OptionError, output_problem
+from ocrsearch.cli.wording import option_of
+from ocrsearch.core import (
+    OcrSearchError,
+    Option,
+    OptionError,
+    declared_options,
+    output_problem,
+)
+from ocrsearch.data import DataOptions
+from ocrsearch.tuning import ARGUMENTS, SearchOptions
 
-DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 
 DIGITS = "digits"
@@ -24,6 +35,10 @@ STUDY_PANEL = "Study"
 MACHINE_PANEL = "Machine"
 OUTPUT_PANEL = "Output"
 DECODING_PANEL = "Decoding"
+SEARCH_PANEL = "Search"
+
+RUN_PANELS = (SEARCH_PANEL, "When to stop", DATA_PANEL, STUDY_PANEL, MACHINE_PANEL, OUTPUT_PANEL)
+"""Panels in the help of ``run``, in their order."""
 
 Storage = Annotated[
     str,
@@ -66,7 +81,7 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
     """Return the callback of an option that names a file to be written.
 
     Args:
-        suffix: end that the name must have; empty for any.
+        suffix: required end of the name; empty for any.
     """
 
     def check(context: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -87,7 +102,7 @@ def output_option(help_text: str, suffix: str = "") -> Any:
 
     Args:
         help_text: help of the option.
-        suffix: end that the name must have; empty for any.
+        suffix: required end of the name; empty for any.
     """
     return typer.Option(
         "--output",
@@ -153,90 +168,53 @@ DataOrDigits = Annotated[
         "--data", metavar="SPEC", help=_SPEC, show_default=DIGITS, rich_help_panel=DATA_PANEL
     ),
 ]
-"""A command that takes it says so when it is not given: few have come for the digits."""
+"""A command that falls back to the digits says so, since few users want them."""
 
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
 
-def _option(help_: str, *names: str, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(*names, help=help_, metavar=metavar, rich_help_panel=panel)
+FLAGS = {"keep_err": "--keep-err/--leave-err"}
+"""Options that are a pair of flags."""
+
+VARIABLES = {"storage": STORAGE_VARIABLE}
+"""Options whose value can be in an environment variable."""
 
 
-_DATA_OPTIONS: dict[str, Any] = {
-    "group": Annotated[
-        str | None,
-        _option(
-            "Regular expression that finds the group in a sample's name. A group is never split.",
-            metavar="REGEX",
-            panel=DATA_PANEL,
-        ),
-    ],
-    "splits": Annotated[
-        str | None,
-        _option(
-            "Table with the split of each sample, from 'ocrsearch data split'.",
-            metavar="FILE",
-            panel=DATA_PANEL,
-        ),
-    ],
-    "split_seed": Annotated[
-        int | None, _option("Random seed for drawing the splits. Default: 0.", panel=DATA_PANEL)
-    ],
-    "train_share": Annotated[
-        float | None,
-        _option("Fraction of the training split to use. Default: 1.", panel=DATA_PANEL),
-    ],
-    "keep_err": Annotated[
-        bool | None,
-        _option(
-            "Use samples that the dataset itself marks as wrong.",
-            "--keep-err/--leave-err",
-            panel=DATA_PANEL,
-        ),
-    ],
-    "columns": Annotated[
-        str | None,
-        _option(
-            "Columns of a table, or keys of JSON lines, such as image=FILE,text=LABEL. Default: "
-            "the usual names.",
-            metavar="ROLE=NAME,...",
-            panel=DATA_PANEL,
-        ),
-    ],
-    "bidi": Annotated[
-        str | None,
-        _option(
-            "Base direction of right-to-left labels: that of each label's first letter, or always "
-            "this one. They are trained in visual order; off: they are in it already. "
-            "Default: auto.",
-            metavar="auto|rtl|ltr|off",
-            panel=DATA_PANEL,
-        ),
-    ],
-    "max_bad": Annotated[
-        float | None,
-        _option(
-            "Maximum fraction of invalid samples to skip. Above it the command aborts. "
-            "Default: 0.01.",
-            panel=DATA_PANEL,
-        ),
-    ],
-}
-"""The fields of ``DataOptions`` that say how the data is read and split."""
+def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return an option of the command line for each declared one, by the name of its argument.
 
-_TRAINING_DATA_OPTIONS: dict[str, Any] = {
-    **_DATA_OPTIONS,
-    "add": Annotated[
-        str | None,
-        _option(
-            "More training images: another dataset, or a recipe for synthetic images that are "
-            "new in each epoch. They are never used for validation or test.",
-            metavar="SPEC",
-            panel=DATA_PANEL,
-        ),
-    ],
-}
-"""The fields of ``DataOptions``; None where an option is not given."""
+    The library checks limits and fills in defaults: an option that is not given is None.
+
+    Args:
+        options: class whose fields are declared by ``option``.
+        names: arguments of fields that have another name.
+    """
+    found = {}
+    for field, (kind, declared) in declared_options(options).items():
+        name = (names or {}).get(field, field)
+        info = typer.Option(
+            FLAGS.get(name, option_of(name)),
+            help=_with_default(declared),
+            metavar=declared.metavar,
+            show_default=False,
+            envvar=VARIABLES.get(field),
+            rich_help_panel=declared.panel,
+        )
+        found[name] = Annotated[(str if declared.convert else kind) | None, info]
+    return found
+
+
+def _with_default(declared: Option) -> str:
+    return f"{declared.help} Default: {declared.shown}." if declared.shown else declared.help
+
+
+_TRAINING_DATA_OPTIONS = _typer_options(DataOptions)
+_DATA_OPTIONS = {name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "add"}
+_SEARCH_OPTIONS = _typer_options(SearchOptions, {v: k for k, v in ARGUMENTS.items()})
+
+
+def _option(help_: str, *, panel: str, metavar: str | None = None) -> Any:
+    return typer.Option(help=help_, metavar=metavar, rich_help_panel=panel)
 
 
 _DECODING_OPTIONS: dict[str, Any] = {
@@ -307,24 +285,40 @@ _DECODING_OPTIONS: dict[str, Any] = {
 
 
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options by which data is split; those given are a dict ``given``."""
+    """Give a command the options for splitting data; it receives those given as ``given``."""
     return _with_options(command, _DATA_OPTIONS, "given")
 
 
 def takes_training_data_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all options of ``DataOptions``; it gets those given as a dict ``given``."""
+    """Give a command all options of ``DataOptions``; it receives those given as ``given``."""
     return _with_options(command, _TRAINING_DATA_OPTIONS, "given")
 
 
 def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command those of ``DecodingOptions``; it gets those given as a dict ``decoding``."""
+    """Give a command all options of ``DecodingOptions``; it receives them as ``decoding``."""
     return _with_options(command, _DECODING_OPTIONS, "decoding")
 
 
+def takes_search_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all arguments of ``search``; it receives those given as ``given``."""
+    options = {**_SEARCH_OPTIONS, **_TRAINING_DATA_OPTIONS}
+    return _with_options(command, options, "given", RUN_PANELS)
+
+
 def _with_options(
-    command: Callable[..., None], options: dict[str, Any], name: str
+    command: Callable[..., None],
+    options: dict[str, Any],
+    name: str,
+    panels: Sequence[str] = (),
 ) -> Callable[..., None]:
-    """Give a command more options; it gets the values that are given as a dict of that name."""
+    """Give a command more options.
+
+    Args:
+        command: function with a keyword argument for the values that are given, a dict.
+        options: annotation of each option.
+        name: name of that argument.
+        panels: order of the panels in help; empty to keep the command's own options first.
+    """
 
     @functools.wraps(command)
     def with_options(**values: Any) -> None:
@@ -340,8 +334,17 @@ def _with_options(
         for option, annotation in options.items()
     ]
     dicts = [p for p in own if p.kind is kind and p.annotation == dict[str, Any]]
-    plain = [p for p in own if p not in dicts]
+    plain = [*(p for p in own if p not in dicts), *more]
+    if panels:
+        plain = [p.replace(kind=kind) for p in plain]
+        plain.sort(key=lambda p: panels.index(_panel(p)))
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*plain, *more, *dicts]
+        parameters=[*plain, *dicts]
     )
     return with_options
+
+
+def _panel(parameter: inspect.Parameter) -> str:
+    """Return the panel of a parameter that is an option."""
+    (info,) = parameter.annotation.__metadata__
+    return str(info.rich_help_panel)

@@ -1,11 +1,7 @@
-"""Everything that the commands print, with terminal escapes made harmless.
+"""Output of the commands: results, messages, progress and command lines to paste into a shell.
 
-Command lines that are printed: they work when they are pasted into a shell.
-
-Everything that the commands print goes through here, with terminal escapes made harmless.
-
-Results go to standard output, messages and progress to standard error. No other module of the
-command line writes to either stream; a test checks that.
+Results go to standard output, messages and progress to standard error. Terminal escapes are made
+harmless. No other module of the command line writes to either stream; a test checks that.
 """
 
 from __future__ import annotations
@@ -26,8 +22,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, STORAGE_VARIABLE
-from ocrsearch.core import printable
+from ocrsearch.cli.options import STORAGE_VARIABLE
+from ocrsearch.cli.wording import for_command_line
+from ocrsearch.core import DEFAULT_STORAGE, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -44,8 +41,8 @@ def our_command(*words: object, storage: str | None = None) -> str:
 
     Args:
         words: command and arguments.
-        storage: URL of the study database that the command is about. It is left out if the command
-            finds the database without it. If it holds a password, the variable is named instead.
+        storage: URL of the study database. It is omitted if the command finds the database
+            without it. If it has a password, the environment variable is named instead.
     """
     line = shell(_program(), *words)
     if storage is None or storage == os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE):
@@ -56,7 +53,7 @@ def our_command(*words: object, storage: str | None = None) -> str:
 
 
 def _program() -> str:
-    """Return what was called, if it is not what the shell finds by name."""
+    """Return the path of this program if the shell finds another program by its name."""
     called = sys.argv[0]
     found = shutil.which(PROGRAM)
     if Path(called).name != PROGRAM or not Path(called).is_file():
@@ -75,7 +72,7 @@ MAX_MESSAGE = 1000
 
 
 class OutputClosedError(Exception):
-    """Nobody reads the output any more, as after ``ocrsearch studies list | head -1``."""
+    """The reader of the output has closed the pipe, as in ``ocrsearch studies list | head -1``."""
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -103,8 +100,8 @@ def echo(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print lines on standard error."""
-    write(sys.stderr, printable(text, keep="\n\t") + "\n")
+    """Print lines on standard error, with options in place of the arguments that they mark."""
+    write(sys.stderr, printable(for_command_line(text), keep="\n\t") + "\n")
 
 
 def error_line(text: str) -> None:
@@ -178,14 +175,14 @@ def show_table(
 ) -> None:
     """Print a table on standard output, a line for each row. Nothing in it is ever cut.
 
-    If a terminal is too narrow, optional columns are left out and a note says so. Where the
-    output is no terminal it has no width.
+    If the terminal is too narrow, optional columns are omitted and a note says so. Output that
+    is not a terminal has no width.
 
     Args:
-        headings: heading of each column; the heading line is left out if all are empty.
+        headings: heading of each column; if all are empty, there is no heading line.
         rows: cells of each row; None draws a line.
         title: line above the table.
-        optional: headings of columns that a narrow terminal can do without, the first to go first.
+        optional: headings of columns to omit on a narrow terminal, in this order.
     """
     columns = [printable(heading) for heading in headings]
     texts = [None if row is None else [printable(str(cell)) for cell in row] for row in rows]
@@ -233,7 +230,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
 
 @contextmanager
 def reading_bar(label: str = "reading") -> Iterator[Callable[[int, int], None]]:
-    """Give a function to be told of the number of pictures read and of those in all."""
+    """Show a bar. The function that is returned takes the number of images read and the total."""
     hidden = not can_redraw()
     with typer.progressbar(length=1, label=label, file=sys.stderr, hidden=hidden) as bar:
 

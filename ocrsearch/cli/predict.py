@@ -1,4 +1,4 @@
-"""``ocrsearch predict``: read pictures with a model."""
+"""``ocrsearch predict``: recognise text in images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from ocrsearch.inference import PageLine, PagePrediction, Prediction, Predictor
 
 Row = dict[str, Any]
-"""What is said of a file."""
+"""Result for one file, as printed in JSON."""
 
 NOTED_SKEW_DEGREES = 6.0
 """Skew from which a note says that a page was levelled."""
 
 Result = tuple[Path, Row | str]
-"""A file with what was read in it, or why it was not."""
+"""A file with its result, or with the reason why it cannot be read."""
 
 
 PAGE_PANEL = "Pages"
@@ -107,7 +107,7 @@ def predict(
 
 
 def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
-    """Return the files to read and, by their ending, how many others the folders have."""
+    """Return the files to read and, by suffix, the number of other files in the folders."""
     from ocrsearch.data.formats import find_pictures
     from ocrsearch.data.images import holds_document
 
@@ -223,7 +223,7 @@ def _page(read: PagePrediction, number: int) -> Row:
 
 
 def _unreadable(row: Row) -> list[dict[str, str]]:
-    """Return why pages of a file are not readable whichever way they are turned, if any are."""
+    """Return a failure for the pages that are unreadable in every orientation, if any."""
     pages = [page for page in row.get("pages", ()) if not page["readable"]]
     if not pages:
         return []
@@ -237,7 +237,7 @@ def _unreadable(row: Row) -> list[dict[str, str]]:
 
 
 def _print_notes(row: Row) -> None:
-    """Say on standard error how the pages of a file were changed to be read."""
+    """Report on standard error how the pages of a file were turned, levelled or inverted."""
     for page in row.get("pages", ()):
         changes = [f"turned by {page['rotation']} degrees clockwise"] * bool(page["rotation"])
         if abs(page["skew_degrees"]) >= NOTED_SKEW_DEGREES:

@@ -1,25 +1,18 @@
-"""``ocrsearch run``: search a space on labelled pictures."""
+"""``ocrsearch run``: search a space on labelled images."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrsearch.cli.options import (
-    DEFAULT_STORAGE,
     DIGITS,
-    MACHINE_PANEL,
+    SEARCH_PANEL,
     SPACE,
-    STUDY_PANEL,
     DataOrDigits,
-    Device,
-    DeviceOption,
     Json,
-    Storage,
-    takes_training_data_options,
+    takes_search_options,
 )
 from ocrsearch.cli.output import (
     echo,
@@ -27,18 +20,12 @@ from ocrsearch.cli.output import (
     our_command,
     print_json,
 )
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.core import OcrSearchError
 
 if TYPE_CHECKING:
     from ocrsearch.studies import Separation
     from ocrsearch.tuning import SearchResult
-
-
-class Engine(StrEnum):
-    """What runs the workers."""
-
-    local = "local"
-    ray = "ray"
 
 
 ENDINGS = {
@@ -55,11 +42,7 @@ ENDINGS = {
 }
 
 
-SEARCH_PANEL = "Search"
-ENDING_PANEL = "When to stop"
-
-
-@takes_training_data_options
+@takes_search_options
 def run(
     space: Annotated[
         str | None,
@@ -70,118 +53,7 @@ def run(
             rich_help_panel=SEARCH_PANEL,
         ),
     ] = None,
-    trials: Annotated[
-        int,
-        typer.Option(
-            help="Number of trials of the study, those of earlier runs included.",
-            rich_help_panel=ENDING_PANEL,
-        ),
-    ] = 100,
     data: DataOrDigits = None,
-    study: Annotated[
-        str | None,
-        typer.Option(
-            help="Name of the study. Default: the names of the space, if given, and the data.",
-            rich_help_panel=STUDY_PANEL,
-        ),
-    ] = None,
-    storage: Storage = DEFAULT_STORAGE,
-    workers: Annotated[
-        str,
-        typer.Option(
-            metavar="N|auto",
-            help="Number of worker processes. auto: one for each core, or on a GPU as many as "
-            "its memory has room for.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = "auto",
-    timeout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Stop after this time, such as 90s, 30m or 2h.",
-            rich_help_panel=ENDING_PANEL,
-        ),
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option(
-            metavar="CER",
-            help="Stop when a trial reaches this validation CER, such as 0.01.",
-            rich_help_panel=ENDING_PANEL,
-        ),
-    ] = None,
-    max_epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="Stop after this number of epochs, summed over all trials.",
-            rich_help_panel=ENDING_PANEL,
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            help="Stop when this number of trials in a row brings no lower validation CER.",
-            rich_help_panel=ENDING_PANEL,
-        ),
-    ] = None,
-    max_disk: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MB",
-            help="Maximum size of all weights and checkpoints of the study, in megabytes.",
-            rich_help_panel=STUDY_PANEL,
-        ),
-    ] = None,
-    warm_start: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STUDY",
-            help="Try the best configurations of an earlier study first.",
-            rich_help_panel=SEARCH_PANEL,
-        ),
-    ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Initialise every trial from this model where shapes match; 'latin' comes with "
-            "the program. The first trials use its architecture. Data that it was trained on is "
-            "split as before.",
-            rich_help_panel=SEARCH_PANEL,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Random seed for the sampler, the initial weights and the data order; default: "
-            "that of the study, 0 for a new study.",
-            rich_help_panel=SEARCH_PANEL,
-        ),
-    ] = None,
-    device: DeviceOption = Device.auto,
-    engine: Annotated[
-        Engine,
-        typer.Option(
-            help="Workers: processes on this machine, or Ray actors.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = Engine.local,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Ray cluster. Default: a cluster on this machine alone.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = None,
-    gpus_per_worker: Annotated[
-        float,
-        typer.Option(
-            help="Fraction of a GPU for each Ray worker; 0 computes on the CPU.",
-            rich_help_panel=MACHINE_PANEL,
-        ),
-    ] = 0.0,
     as_json: Json = False,
     *,
     given: dict[str, Any],
@@ -194,43 +66,7 @@ def run(
       ocrsearch run --data captcha:FOLDER --space mine.yaml
       ocrsearch run --data iam:FOLDER --space lines --target 0.05
     """
-    from ocrsearch.cli.display import search_display
-    from ocrsearch.tuning import SearchOptions, search
-
-    options = SearchOptions(
-        trials=trials,
-        study=study,
-        storage=storage,
-        target=target,
-        epochs=max_epochs,
-        patience=patience,
-        disk_mb=max_disk,
-        warm_start=warm_start,
-        init=init,
-        seed=seed,
-        device=device.value,
-        engine=engine.value,
-        address=address,
-        gpus_per_worker=gpus_per_worker,
-        data=given,
-    )
-    notes = [] if data else ["note: no --data given: searching the built-in digits"]
-
-    def reading(n_read: int, n: int) -> None:
-        while notes:  # said once, as soon as there is data to read
-            note(notes.pop())
-        display.reading(n_read, n)
-
-    with search_display(quiet=as_json) as display:
-        result = search(
-            space,
-            data or DIGITS,
-            options,
-            observer=display.update,
-            progress=reading,
-            workers=workers,
-            timeout=timeout,
-        )
+    result = _search(space, data, given, quiet=as_json)
     if as_json:
         print_json(_content(result))
     else:
@@ -239,6 +75,24 @@ def run(
         raise typer.Exit(130)
     if result.problem is not None:
         raise typer.Exit(1)
+
+
+def _search(
+    space: str | None, data: str | None, given: dict[str, Any], *, quiet: bool
+) -> SearchResult:
+    """Search and show the progress."""
+    from ocrsearch.cli.display import search_display
+    from ocrsearch.tuning import search
+
+    notes = [] if data else ["note: no --data given: searching the built-in digits"]
+    with search_display(quiet=quiet) as display:
+
+        def reading(n_read: int, n: int) -> None:
+            while notes:  # printed once, as soon as there is data to read
+                note(notes.pop())
+            display.reading(n_read, n)
+
+        return search(space, data or DIGITS, observer=display.update, progress=reading, **given)
 
 
 def _content(result: SearchResult) -> dict[str, Any]:
@@ -263,7 +117,7 @@ def _content(result: SearchResult) -> dict[str, Any]:
         "warm_start": result.earlier,
         "folds": result.n_folds,
         "separation": separation_content(_separation(result)),
-        "problem": result.problem,
+        "problem": _problem(result),
         "suggested": result.suggested.to_dict() if result.suggested else None,
     }
 
@@ -303,6 +157,10 @@ def _rate(result: SearchResult) -> str:
     return f"CER over {result.n_folds} folds"
 
 
+def _problem(result: SearchResult) -> str | None:
+    return None if result.problem is None else for_command_line(result.problem)
+
+
 def _summary(result: SearchResult, data: str) -> str:
     status = result.status
     lines = [
@@ -317,14 +175,14 @@ def _summary(result: SearchResult, data: str) -> str:
     if status.running:
         n = len(status.running)
         lines.append(f"{n} in training were saved; the same command again continues them")
-    if result.problem is not None:
-        lines.append(result.problem)
+    if (problem := _problem(result)) is not None:
+        lines.append(problem)
     else:
         lines.append(
             f"best so far: trial {status.best_number}, {_rate(result)} {status.best_value:.4f}, "
             f"exact match {status.best_exact:.3f}"
         )
         found = _separation(result)
-        lines += found.describe() if found else []
+        lines += map(for_command_line, found.describe() if found else [])
         lines.append(_advice(result, data))
     return "\n".join(lines)

@@ -1,11 +1,4 @@
-"""``ocrsearch studies``, ``report`` and ``dashboard``: what has been searched so far.
-
-``ocrsearch dashboard``: browse the study database with optuna-dashboard.
-
-``ocrsearch report``: the figures of a study on one page.
-
-``ocrsearch studies``: list studies, export the trials of one, delete one.
-"""
+"""``ocrsearch studies``, ``report`` and ``dashboard``: list, plot and browse finished work."""
 
 from __future__ import annotations
 
@@ -17,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ocrsearch.cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, output_option
+from ocrsearch.cli.options import Json, Storage, StudyName, output_option
 from ocrsearch.cli.output import echo, note, print_json, show_table
-from ocrsearch.core import OptionError, printable, spreadsheet_cell
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, printable, spreadsheet_cell
 
 if TYPE_CHECKING:
     from ocrsearch.studies import StudySummary

@@ -1,9 +1,4 @@
-"""``ocrsearch train`` and ``ocrsearch language-model``: training without a search.
-
-``ocrsearch language-model``: learn from texts which symbol follows which.
-
-``ocrsearch train``: train one configuration and write its model.
-"""
+"""``ocrsearch train`` and ``ocrsearch language-model``: training without a search."""
 
 from __future__ import annotations
 
@@ -93,10 +88,17 @@ def language_model(
         chosen = _choose(bundle, ngrams, data, options)
         ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
     save_ngrams(ngrams, export)
-    content = {
-        "data": data,
-        "corpora": corpus or [],
-        "order": order,
+    if as_json:
+        about = {"data": data, "corpora": corpus or [], "order": order}
+        print_json({**about, **_learnt_content(learnt, chosen), "export": str(export)})
+        return
+    _print(learnt, chosen)
+    echo(f"language model written to {export}")
+
+
+def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, Any]:
+    ngrams = learnt.ngrams
+    return {
         "n_texts": ngrams.n_texts,
         "n_left_out": learnt.n_left_out,
         "n_symbols": len(ngrams.charset),
@@ -105,13 +107,7 @@ def language_model(
         "n_val": learnt.n_val,
         "n_val_left_out": learnt.n_val_left_out,
         "chosen": asdict(chosen) if chosen else None,
-        "export": str(export),
     }
-    if as_json:
-        print_json(content)
-        return
-    _print(learnt, chosen)
-    echo(f"language model written to {export}")
 
 
 def _load(model: Path, data: str | None) -> Bundle:

@@ -11,12 +11,13 @@ from rich.text import Text
 
 from ocrsearch.cli.display import format_seconds
 from ocrsearch.cli.output import Harmless, make_console, note
+from ocrsearch.cli.wording import for_command_line
 from ocrsearch.training import Epochs, best_epoch
 from ocrsearch.workflows import Observer
 
 
 class QuietTrainDisplay(Observer):
-    """Shows nothing, and knows how many epochs are done.
+    """Shows nothing, but counts the epochs.
 
     Attributes:
         n_done: number of epochs done.
@@ -27,7 +28,7 @@ class QuietTrainDisplay(Observer):
     validates = True
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:  # noqa: ARG002
-        """Note how many they are."""
+        """Count the epochs."""
         self.n_done = len(epochs)
 
 
@@ -35,7 +36,7 @@ class PlainTrainDisplay(QuietTrainDisplay):
     """A line for each epoch; for logs and pipes."""
 
     def reading(self, n_read: int, n: int) -> None:
-        """Print when all pictures are read."""
+        """Print a line when all images are read."""
         if n_read == n:
             self.note(f"{n} pictures read")
 
@@ -45,7 +46,7 @@ class PlainTrainDisplay(QuietTrainDisplay):
         sys.stderr.flush()
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """Print the last one."""
+        """Print the last epoch."""
         super().epochs_done(epochs, n_epochs)
         line = describe_epoch(epochs, n_epochs, validates=self.validates)
         self.note(f"{line}, {describe_left(epochs, n_epochs)}")
@@ -59,7 +60,7 @@ class LiveTrainDisplay(QuietTrainDisplay):
         self._task = progress.add_task("starting", total=None, text="")
 
     def reading(self, n_read: int, n: int) -> None:
-        """Show how many pictures are read."""
+        """Show the number of images read."""
         if n_read % 50 == 0 or n_read == n:
             text = f"{n_read} of {n}"
             self._progress.update(
@@ -68,10 +69,10 @@ class LiveTrainDisplay(QuietTrainDisplay):
 
     def note(self, line: str) -> None:
         """Print the line above the bar."""
-        self._progress.console.print(Harmless(Text(line)), soft_wrap=True)
+        self._progress.console.print(Harmless(Text(for_command_line(line))), soft_wrap=True)
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """Print the last one above the bar, and redraw it."""
+        """Print the last epoch above the bar, and redraw the bar."""
         super().epochs_done(epochs, n_epochs)
         self.note(describe_epoch(epochs, n_epochs, validates=self.validates))
         self._progress.update(
@@ -85,7 +86,7 @@ class LiveTrainDisplay(QuietTrainDisplay):
 
 @contextmanager
 def train_display(*, quiet: bool) -> Iterator[QuietTrainDisplay]:
-    """Choose the display for standard error as it is, and clear it up at the end."""
+    """Open the display that suits standard error, and close it at the end."""
     console = make_console(stderr=True)
     if quiet:
         yield QuietTrainDisplay()

@@ -1,4 +1,3 @@
-from .config import DEFAULT_STORAGE as DEFAULT_STORAGE
 from .config import FRAME_STRIDE as FRAME_STRIDE
 from .config import AugmentConfig as AugmentConfig
 from .config import ClassifierConfig as ClassifierConfig
@@ -16,6 +15,11 @@ from .config import Seq2SeqConfig as Seq2SeqConfig
 from .config import TowerConfig as TowerConfig
 from .config import TrainingConfig as TrainingConfig
 from .config import flatten as flatten
+from .declarations import DEFAULT_STORAGE as DEFAULT_STORAGE
+from .declarations import Option as Option
+from .declarations import declared_options as declared_options
+from .declarations import documented as documented
+from .declarations import option as option
 from .errors import BundleError as BundleError
 from .errors import CheckpointError as CheckpointError
 from .errors import DataError as DataError

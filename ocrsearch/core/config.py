@@ -260,6 +260,3 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         flat.update(flatten(value, f"{path}.") if isinstance(value, dict) else {path: value})
     return flat
-
-
-DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"

@@ -1,7 +1,9 @@
 """The tree of errors that a user can cause.
 
-Each message is one line: where, what was found, what is allowed, what to do.
-The command line prints it and exits with the class's ``exit_code``.
+Each message is one line: where, what was found, what is allowed, what to do. It names arguments
+as Python has them. An argument to change is marked by backticks: "raise `max_bad`". The command
+line replaces each mark by its own option, prints the line and exits with the class's
+``exit_code``. The same marks are allowed in warnings and notes.
 """
 
 
@@ -9,9 +11,8 @@ class OcrSearchError(Exception):
     """Root of all errors that are shown to the user as one line.
 
     Attributes:
-        option: name of the option that is wrong, as an argument from Python: ``max_bad``; empty
-            if there is no single one.
-        problem: what was found and what is allowed.
+        option: wrong argument, such as ``max_bad``; empty if the error is not about one argument.
+        problem: value found, values allowed, advice.
     """
 
     exit_code = 1
@@ -20,52 +21,47 @@ class OcrSearchError(Exception):
         super().__init__(f"{option}: {problem}" if option else problem)
         self.option, self.problem = option, problem
 
-    def for_command_line(self) -> str:
-        """Return the message with the option as the command line has it, ``--max-bad``."""
-        option = self.option.replace("_", "-")
-        return f"--{option}: {self.problem}" if option else self.problem
-
 
 class DataError(OcrSearchError):
-    """Labels or pictures that cannot be used."""
+    """Labels or images cannot be used."""
 
 
 class ImageError(DataError):
-    """One picture that cannot be read."""
+    """An image cannot be read."""
 
 
 class SpaceError(OcrSearchError):
-    """A search space that is wrong, found before anything starts."""
+    """A search space is wrong. Raised before the search starts."""
 
 
 class StudyError(OcrSearchError):
-    """A study that is missing, locked, or does not fit what was asked."""
+    """A study is missing, locked, or does not match the request."""
 
 
 class TrainingError(OcrSearchError):
-    """A training that cannot begin, or go on where it was."""
+    """A training cannot start or be resumed."""
 
 
 class CheckpointError(TrainingError):
-    """A checkpoint of the right training whose contents cannot be used."""
+    """A checkpoint of the right training has unusable contents."""
 
 
 class BundleError(OcrSearchError):
-    """A model file that is missing, damaged, or not one of ours."""
+    """A model file is missing, damaged, or not a model file of ocrsearch."""
 
 
 class LanguageModelError(OcrSearchError):
-    """A language model that is missing, damaged, or cannot be learned."""
+    """A language model is missing, damaged, or cannot be learned."""
 
 
 class OptionError(OcrSearchError):
-    """A wrong value of an option, or of an argument from Python."""
+    """An option, or an argument from Python, has a wrong value."""
 
     exit_code = 2
 
 
 class TrialError(OcrSearchError):
-    """A trial that ended without a result; the search goes on."""
+    """A trial ended without a result. The search continues."""
 
 
 class DivergedError(TrialError):
@@ -73,4 +69,4 @@ class DivergedError(TrialError):
 
 
 class InfeasibleError(TrialError):
-    """A configuration that cannot work, known before training."""
+    """A configuration cannot be trained, as is known before training."""

@@ -6,16 +6,21 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_type_hints
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ocrsearch.core.config import ARCHITECTURE_NAMES, Config
+from ocrsearch.core.config import ARCHITECTURE_NAMES, Config, Integer, Number
+from ocrsearch.core.declarations import Option, declared_options
 from ocrsearch.core.errors import OptionError
 from ocrsearch.core.escaping import quoted, shortened
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+_STRICT = {int: Integer, float: Number}
+"""Types of numbers that refuse booleans."""
 
 ALLOWED = {
     "int_type": "must be an integer",
@@ -89,7 +94,8 @@ def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict
     """Return the fields of a dataclass of options, each converted to its declared type.
 
     Args:
-        options: instance of a dataclass whose annotations may hold pydantic's validators.
+        options: instance of a dataclass that declares its fields by ``option``, or whose
+            annotations hold pydantic's validators.
         names: names of fields for messages, where these differ.
 
     Raises:
@@ -108,9 +114,25 @@ def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict
 
 @cache
 def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
-    hints = get_type_hints(options, include_extras=True)
+    if declared := declared_options(options):
+        types = {name: _checked_type(kind, found) for name, (kind, found) in declared.items()}
+    else:
+        hints = get_type_hints(options, include_extras=True)
+        types = {f.name: hints[f.name] for f in fields(options)}
     config = ConfigDict(arbitrary_types_allowed=True)
-    return {f.name: TypeAdapter(hints[f.name], config=config) for f in fields(options)}
+    return {name: TypeAdapter(kind, config=config) for name, kind in types.items()}
+
+
+def _checked_type(kind: Any, option: Option) -> Any:
+    """Return the type of an option with its limits and its conversion, for pydantic."""
+    (inner,) = [member for member in _members(kind) if member is not NoneType]
+    limited: Any = Annotated[_STRICT.get(inner, inner), Field(**option.limits)]
+    checked: Any = limited | None if NoneType in _members(kind) else limited
+    return Annotated[checked, BeforeValidator(option.convert)] if option.convert else checked
+
+
+def _members(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def allowed_values(finding: ErrorDetails) -> str:

@@ -3,7 +3,7 @@
 The machine: the number of cores that this process may use.
 
 A container sees all cores of its host, but a control group may limit how much of them it gets:
-``docker run --cpus=2`` sets a quota, not an affinity.
+Docker limits the cores of a container by a quota, not by an affinity.
 
 Errors that mean too little memory, whichever library raises them.
 

@@ -12,6 +12,10 @@ from .charset import resolve_bidi as resolve_bidi
 from .checks import BadSample as BadSample
 from .checks import Progress as Progress
 from .checks import label_problem as label_problem
+from .data_options import MAX_BAD as MAX_BAD
+from .data_options import DataArguments as DataArguments
+from .data_options import DataOptions as DataOptions
+from .data_options import given_options as given_options
 from .dataset import Dataset as Dataset
 from .dataset import LabelledImages as LabelledImages
 from .dataset import PackedImages as PackedImages
@@ -27,13 +31,9 @@ from .inspection import Unusable as Unusable
 from .inspection import measure_samples as measure_samples
 from .inspection import summarize as summarize
 from .options import DATA_PLACE as DATA_PLACE
-from .options import MAX_BAD as MAX_BAD
-from .options import DataArguments as DataArguments
-from .options import DataOptions as DataOptions
 from .options import absolute_spec as absolute_spec
 from .options import data_name as data_name
 from .options import data_spec as data_spec
-from .options import given_options as given_options
 from .options import read_samples as read_samples
 from .options import same_data as same_data
 from .prepared import count_folds as count_folds

@@ -62,7 +62,7 @@ def read_usable(
     if len(bad) > max_bad * n_all:
         raise DataError(
             f"{spec}: {len(bad)} of {n_all} samples cannot be used, at most "
-            f"{100 * max_bad:g} % may (--max-bad), see 'ocrsearch data inspect': "
+            f"{100 * max_bad:g} % may (`max_bad`), see 'ocrsearch data inspect': "
             f"{first_reasons(bad)}"
         )
     return usable, bad

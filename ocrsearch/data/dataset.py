@@ -31,9 +31,10 @@ from ocrsearch.data.checks import (
     read_usable,
     without_unknown,
 )
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.formats import parse_columns
 from ocrsearch.data.images import digest_image
-from ocrsearch.data.options import DataOptions, read_samples
+from ocrsearch.data.options import read_samples
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
 from ocrsearch.data.splits import (
     apply_splits,
@@ -146,7 +147,9 @@ def list_samples(spec: str, options: DataOptions) -> list[Sample]:
     samples = [s for s in found if options.keep_err or not s.doubtful]
     samples = without_controls(samples, options.bidi)
     if found and not samples:
-        raise DataError(f"{spec}: all {len(found)} samples are marked as wrong; give --keep-err")
+        raise DataError(
+            f"{spec}: all {len(found)} samples are marked as wrong; use them with `keep_err`"
+        )
     return group_by_pattern(samples, options.group) if options.group else samples
 
 
@@ -289,7 +292,9 @@ def load_split(
         samples = parts[split]
         if not samples:
             sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
-            raise DataError(f"{spec}: no samples in the {split} split ({sizes}); give --split")
+            raise DataError(
+                f"{spec}: no samples in the {split} split ({sizes}); give another `split`"
+            )
         n_all = sum(map(len, parts.values()))
     usable, bad = read_usable(spec, samples, options.max_bad, progress, n_all)
     if not usable:
@@ -377,7 +382,7 @@ def read_added(
     """
     if not options.add:
         return Added([], [], None)
-    where = f"--add {options.add}"
+    where = f"`add` {options.add}"
     samples = [
         replace(sample, name=f"added/{sample.name}", split="train")
         for sample in read_samples(options.add)
@@ -409,7 +414,7 @@ def _check_source(where: str, samples: Sequence[Sample], spec: str, options: Dat
     if options.splits or options.group or recipe.seed != seed:
         raise DataError(
             f"{where}: made of the pictures of {spec}, of which it must hold out the same: write "
-            f"seed: {seed} into the recipe, and give neither --splits nor --group"
+            f"seed: {seed} into the recipe, and give neither `splits` nor `group`"
         )
 
 

@@ -186,8 +186,9 @@ def _check_same_order(path: str | Path, counted: Charset, charset: Charset) -> N
     theirs, ours = (c.bidi.partition("-")[0] for c in (counted, charset))
     if theirs != ours and has_rtl("".join(set(counted.symbols) & set(charset.symbols))):
         raise OptionError(
-            f"--language-model {path}: counted with --bidi {theirs}, the model was trained with "
-            f"--bidi {ours}; make it again with --bidi {ours}"
+            f"{path}: counted with `bidi` {theirs}, the model was trained with `bidi` {ours}; "
+            f"make it again with `bidi` {ours}",
+            "language_model",
         )
 
 

@@ -27,13 +27,13 @@ def random_config(space: Space, seed: int) -> Config:
     return space.resolve(space.suggest(study.ask()))
 
 
-def with_values(config: Config, assignments: Sequence[str], option: str = "--set") -> Config:
+def with_values(config: Config, assignments: Sequence[str], option: str = "`set`") -> Config:
     """Return a configuration with some values changed.
 
     Args:
         config: what to change.
         assignments: each ``path=value``, as ``training.augment.elastic=1``.
-        option: where they were given, for what is said of a wrong one.
+        option: argument that holds the assignments, as messages name it.
 
     Raises:
         OptionError: an assignment that is none, no such key, or a value that it cannot have.

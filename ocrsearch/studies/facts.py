@@ -182,19 +182,19 @@ def checked_facts(
     """Return the facts among the attributes of a study; see ``study_facts``."""
     if reason := foreign_reason(directions, has_facts=FACTS in user_attrs):
         raise ForeignStudyError(
-            f"study {name!r}: not a study of ocrsearch ({reason}); give --study another name"
+            f"study {name!r}: not a study of ocrsearch ({reason}); give `study` another name"
         )
     facts = user_attrs[FACTS]
     version = facts.get("version", 1) if isinstance(facts, dict) else 1
     if isinstance(version, int) and version > FACTS_VERSION:
         raise StudyError(
             f"study {name!r}: a newer ocrsearch wrote it (facts of version {shown(version)}, this "
-            f"program reads {FACTS_VERSION}); update ocrsearch, or give --study another name"
+            f"program reads {FACTS_VERSION}); update ocrsearch, or give `study` another name"
         )
     if problem := facts_problem(facts, len(directions), DataOptions.from_dict):
         raise StudyError(
             f"study {name!r}: its facts in the database are damaged ({problem}); restore the "
-            "database from a backup, or give --study another name"
+            "database from a backup, or give `study` another name"
         )
     return dict(facts)
 

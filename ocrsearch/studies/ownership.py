@@ -89,7 +89,7 @@ def check_folder(folder: Path, name: str, study_id: str | None) -> None:
         raise StudyError(
             f"{folder}: belongs to another study ({found.study!r} of {found.database}, id "
             f"{found.id[:8]}), not to this study {name!r}; move the folder away, restore the "
-            "database that belongs to it, or give --study another name"
+            "database that belongs to it, or give `study` another name"
         )
 
 
@@ -123,7 +123,7 @@ def refuse_unknown_trials(folder: Path, name: str, n_known: int) -> None:
     if n_known == 0:
         raise StudyError(
             f"{folder}: holds the weights of another study of this name ({first}), which the "
-            "database does not know; move the folder away, or give --study another name"
+            "database does not know; move the folder away, or give `study` another name"
         )
     raise StudyError(
         f"{folder}: newer than the database, which knows {n_known} trials of study {name!r} but "
@@ -198,7 +198,7 @@ class HeldFiles:
         if not self.is_there():
             raise LostError(
                 f"study {self.name!r} was deleted from the database while the search ran; its "
-                f"weights are still in {self.folder}; give --study a new name to begin again"
+                f"weights are still in {self.folder}; give `study` a new name to begin again"
             )
 
     @contextmanager
@@ -230,7 +230,7 @@ class HeldFiles:
             )
         return (
             f"{was}; what came since then is not in it; checkpoints are kept in {self.folder}; "
-            "restore the database, or give --study a new name to begin again"
+            "restore the database, or give `study` a new name to begin again"
         )
 
 

@@ -373,7 +373,7 @@ def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
     infeasible = [t for t in known if INFEASIBLE in t.user_attrs]
     failed = [t for t in known if FAILURE in t.user_attrs]
     if not known:
-        return "no trial has begun; search it again, with more time (--timeout)"
+        return "no trial has begun; search again with more time (`timeout`)"
     if any(t.user_attrs.get("epochs") for t in known if t not in failed):
         return "weights of its trained configurations are not there any more; search again"
     if len(infeasible) == len(known):
@@ -387,7 +387,7 @@ def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
         if failed:
             parts.append(f"{len(failed)} failed, {_most_common_failure(failed)}")
         return f"of {len(known)} configurations {'; '.join(parts)}"
-    return "no trial finished an epoch before the search ended; give it more time (--timeout)"
+    return "no trial finished an epoch before the search ended; give it more time (`timeout`)"
 
 
 def _all_infeasible(trials: Sequence[FrozenTrial]) -> str:

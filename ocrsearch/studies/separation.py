@@ -79,7 +79,7 @@ class Separation:
         elif self.has_folds:
             helps = "more labelled images; the model joins the networks of all folds already"
         else:
-            helps = "more validation images, or 'ocrsearch best --ensemble 3' in place of a choice"
+            helps = "more validation images, or the best networks together (`ensemble=3`)"
         return [*lines, f"what helps: {helps}"]
 
 

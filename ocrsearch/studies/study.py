@@ -180,7 +180,7 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
     except Timeout:
         raise StudyError(
             f"study {name!r}: another 'ocrsearch run' is searching it; "
-            "wait for it, or give --study another name"
+            "wait for it, or give `study` another name"
         ) from None
     try:
         yield
@@ -285,7 +285,7 @@ def check_ours(study: ConfigurationStudy) -> None:
     if reason := foreign_reason(study.directions, has_facts=has_facts or untouched):
         raise ForeignStudyError(
             f"study {study.study_name!r}: not a study of ocrsearch ({reason}); "
-            "give --study a new name"
+            "give `study` a new name"
         )
 
 
@@ -293,7 +293,7 @@ def _check_objectives(study: ConfigurationStudy, n_objectives: int) -> None:
     if len(study.directions) != n_objectives:
         raise StudyError(
             f"study {study.study_name!r}: began with {len(study.directions)} objectives, the space "
-            f"has {n_objectives} now; give --study a new name"
+            f"has {n_objectives} now; give `study` a new name"
         )
 
 
@@ -332,7 +332,7 @@ def rank_of(epochs: Epochs, number: int) -> Rank:
 
 def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
     now = facts.to_dict()
-    advice = "continue it with what it began with, or give --study a new name"
+    advice = "continue it with what it began with, or give `study` a new name"
     if stored["data_fingerprint"] != now["data_fingerprint"]:
         before = {"add": "", **stored.get("data_options", {})}  # which older studies lack
         after = {"add": "", **now["data_options"]}

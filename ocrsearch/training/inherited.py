@@ -90,7 +90,7 @@ def evaluation_options(
     if dropped:
         logger.warning(
             "%s was trained on other data; its %s not used for %s",
-            *(name, " and ".join(f"--{key}" for key in dropped) + f" {_is(dropped)}", data),
+            *(name, " and ".join(f"`{key}`" for key in dropped) + f" {_is(dropped)}", data),
         )
     foreign = {"group": "", "splits": "", "add": "", "columns": ""}
     return replace(own, **{**foreign, **given})
@@ -137,7 +137,9 @@ def _check_splits(name: str, own: DataOptions, given: Mapping[str, Any]) -> None
     if problem is None and not is_splits_file(path):
         problem = "not a table with columns name and split"
     if problem:
-        raise BundleError(f"{name}: its --splits {own.splits}: {problem}; give --splits FILE")
+        raise BundleError(
+            f"{name}: its `splits` {own.splits}: {problem}; give `splits` another file"
+        )
 
 
 def _check_added(name: str, spec: str) -> None:
@@ -145,7 +147,9 @@ def _check_added(name: str, spec: str) -> None:
     try:
         read_samples(spec)
     except DataError:
-        raise BundleError(f"{name}: its --add {spec} cannot be read; give --add SPEC") from None
+        raise BundleError(
+            f"{name}: its `add` {spec} cannot be read; give `add` another dataset"
+        ) from None
 
 
 def _was_moved(data: str, options: DataOptions, fingerprint: object) -> bool:

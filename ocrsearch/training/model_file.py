@@ -152,7 +152,7 @@ def read_model_file(path: Path) -> ModelFile:
     """
     if not path.exists():
         raise BundleError(
-            f"{path}: no such model file; 'ocrsearch best --export' or 'ocrsearch train' makes one"
+            f"{path}: no such model file; 'ocrsearch best' or 'ocrsearch train' makes one"
         )
     content = load_tensors(path)
     if content.get("format") != FORMAT:

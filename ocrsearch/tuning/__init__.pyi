@@ -1,9 +1,10 @@
 from .api import SearchResult as SearchResult
 from .api import search as search
 from .coordinator import Coordinator as Coordinator
+from .options import ARGUMENTS as ARGUMENTS
+from .options import MAX_SEED as MAX_SEED
 from .options import DeviceName as DeviceName
 from .options import SearchOptions as SearchOptions
-from .options import Seed as Seed
 from .options import parse_duration as parse_duration
 from .options import storage_url as storage_url
 from .status import Limits as Limits

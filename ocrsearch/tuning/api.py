@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import signal
 import threading
@@ -328,8 +327,7 @@ def _notes(
         and all(other.get(key) == wanted[key] for key in ("data_fingerprint", "space"))
     ]
     return [
-        f"study {name!r} has the same images and the same space; to continue it, give --study "
-        f"{shlex.quote(name)}"
+        f"study {name!r} has the same images and the same space; resume it with `study={name!r}`"
         for name in alike[:1]
     ]
 
@@ -338,7 +336,7 @@ def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:
     began = study_facts(study)["seed"]
     if seed is None or seed == began:
         return []
-    return [f"--seed {seed} has no effect: the study began with seed {began} and keeps it"]
+    return [f"`seed` {seed} has no effect: the study began with seed {began} and keeps it"]
 
 
 def _folds_note(study: optuna.Study, dataset: Dataset, space: Space) -> list[str]:

@@ -1,23 +1,19 @@
-"""The options of a search, as users give them from Python: checked, with one line for a mistake.
+"""The options of a search, checked; a mistake is reported in one line.
 
 Each option can be given in two ways: as a field of ``SearchOptions``, or as an argument of
-``search`` with the name that it has on the command line (``max_epochs`` for ``--max-epochs``).
+``search``. A few arguments have other names than their fields, see ``ARGUMENTS``. The command line
+builds its options from the same declarations; this module loads nothing heavy for that.
 """
-
-from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, SkipValidation
-
-from ocrsearch.core import DEFAULT_STORAGE, Integer, Number, OptionError, checked_values, suggestion
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, documented, option
 from ocrsearch.data import DataArguments, DataOptions, given_options
-from ocrsearch.training import LATIN, start_path
 
 MAX_SEED = 2**31 - 1
 """Largest seed that all random generators take."""
@@ -59,65 +55,139 @@ def _workers(value: Any) -> Any:
     return None if value == "auto" else value
 
 
+def _start_path(value: Any) -> Any:
+    from ocrsearch.training import start_path
+
+    return start_path(value)
+
+
 MAX_COUNT = 1_000_000_000
 MAX_WORKERS = 1000
 MAX_TIMEOUT_S = 10 * 365 * 86400
 
-Positive = Annotated[Integer, Field(ge=1, le=MAX_COUNT)]
-Seed = Annotated[Integer, Field(ge=0, le=MAX_SEED)]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
+SEARCH, ENDING, STUDY, MACHINE = "Search", "When to stop", "Study", "Machine"
+"""Panels of the options."""
 
+
+@documented
 @dataclass(frozen=True)
 class SearchOptions:
     """How to run a search. The space says what is searched.
 
-    Attributes:
-        trials: total number of finished trials in the study.
-        study: name of the study; None for a name made of space and data.
-        storage: URL of the study database, or the path of a SQLite file.
-        workers: number of processes; None or "auto" for one per core, on a GPU as many as its
-            memory has room for.
-        timeout_s: seconds after which the search ends, or text such as "30m".
-        target: validation CER at which the search ends.
-        epochs: total number of epochs, over all trials, after which the search ends.
-        patience: number of trials in a row without a lower validation CER that end the search.
-        disk_mb: megabytes that weights and checkpoints may take.
-        warm_start: earlier study, whose best configurations a new study begins with.
-        init: model from whose weights all trials start, in place of the space's: a file, or
-            "latin" for the model that comes with the program.
-        seed: random seed for the sampler, the initial weights and the data order; None for that
-            of the study, 0 for a new study.
-        device: "auto", "cpu" or "cuda".
-        engine: "local" for processes, "ray" for actors of Ray.
-        address: address of a Ray cluster; None for one on this machine alone.
-        gpus_per_worker: share of a GPU for each Ray actor; with 0 it computes on its CPU.
-        data: how to read and split the data; a dict has only the options that are given. Other
-            options, and fields of ``DataOptions`` that have their default, are those of the model
-            of ``init``, if it was trained on the same data.
+    The field ``data`` says how to read and split the data; a dict has only the options that are
+    given. Other options, and fields of ``DataOptions`` that have their default, are those of the
+    model of ``init``, if it was trained on the same data.
     """
 
-    trials: Positive = 100
-    study: str | None = None
-    storage: Annotated[str, BeforeValidator(storage_url)] = DEFAULT_STORAGE
-    workers: Annotated[
-        Annotated[Integer, Field(ge=1, le=MAX_WORKERS)] | None, BeforeValidator(_workers)
-    ] = None
-    timeout_s: Annotated[
-        Annotated[Number, Field(gt=0, le=MAX_TIMEOUT_S)] | None, BeforeValidator(_seconds)
-    ] = None
-    target: Annotated[Number, Field(ge=0, le=1)] | None = None
-    epochs: Positive | None = None
-    patience: Positive | None = None
-    disk_mb: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
-    warm_start: str | None = None
-    init: Annotated[Path | None, BeforeValidator(start_path)] = None
-    seed: Seed | None = None
-    device: DeviceName = "auto"
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None
-    gpus_per_worker: Annotated[Number, Field(ge=0, le=1)] = 0.0
-    data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None
+    trials: int = option(
+        100,
+        "Number of trials of the study, those of earlier runs included.",
+        ENDING,
+        ge=1,
+        le=MAX_COUNT,
+    )
+    study: str | None = option(
+        None,
+        "Name of the study. Default: the names of the space, if given, and the data.",
+        STUDY,
+    )
+    storage: str = option(
+        DEFAULT_STORAGE,
+        "URL of the study database: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME.",
+        STUDY,
+        convert=storage_url,
+    )
+    workers: int | None = option(
+        None,
+        "Number of worker processes. auto: one for each core, or on a GPU as many as its memory "
+        "has room for.",
+        MACHINE,
+        metavar="N|auto",
+        shown="auto",
+        convert=_workers,
+        ge=1,
+        le=MAX_WORKERS,
+    )
+    timeout_s: float | None = option(
+        None,
+        "Stop after this time, such as 90s, 30m or 2h.",
+        ENDING,
+        metavar="TIME",
+        convert=_seconds,
+        gt=0,
+        le=MAX_TIMEOUT_S,
+    )
+    target: float | None = option(
+        None,
+        "Stop when a trial reaches this validation CER, such as 0.01.",
+        ENDING,
+        metavar="CER",
+        ge=0,
+        le=1,
+    )
+    epochs: int | None = option(
+        None,
+        "Stop after this number of epochs, summed over all trials.",
+        ENDING,
+        ge=1,
+        le=MAX_COUNT,
+    )
+    patience: int | None = option(
+        None,
+        "Stop when this number of trials in a row brings no lower validation CER.",
+        ENDING,
+        ge=1,
+        le=MAX_COUNT,
+    )
+    disk_mb: float | None = option(
+        None,
+        "Maximum size of all weights and checkpoints of the study, in megabytes.",
+        STUDY,
+        metavar="MB",
+        gt=0,
+        allow_inf_nan=False,
+    )
+    warm_start: str | None = option(
+        None,
+        "Try the best configurations of an earlier study first.",
+        SEARCH,
+        metavar="STUDY",
+    )
+    init: Path | None = option(
+        None,
+        "Initialise every trial from this model where shapes match; 'latin' comes with the "
+        "program. The first trials use its architecture. Data that it was trained on is split as "
+        "before.",
+        SEARCH,
+        metavar="MODEL",
+        convert=_start_path,
+    )
+    seed: int | None = option(
+        None,
+        "Random seed for the sampler, the initial weights and the data order. Default: the seed "
+        "of the study, 0 for a new study.",
+        SEARCH,
+        ge=0,
+        le=MAX_SEED,
+    )
+    device: DeviceName = option(
+        "auto", "Device for the computations; auto uses a GPU if there is one.", MACHINE
+    )
+    engine: Literal["local", "ray"] = option(
+        "local", "Workers: processes on this machine, or Ray actors.", MACHINE
+    )
+    address: str | None = option(
+        None,
+        "Ray cluster. Default: a cluster on this machine alone.",
+        MACHINE,
+        metavar="HOST:PORT",
+    )
+    gpus_per_worker: float = option(
+        0.0, "Fraction of a GPU for each Ray worker; 0 computes on the CPU.", MACHINE, ge=0, le=1
+    )
+    data: DataOptions | Mapping[str, Any] | None = None
 
 
 class SearchArguments(DataArguments, total=False):
@@ -147,6 +217,8 @@ def search_options(options: SearchOptions | None, arguments: Mapping[str, Any]) 
     Raises:
         OptionError: an unknown argument, a value of another type or out of its range.
     """
+    from ocrsearch.core import checked_values, suggestion
+
     options = SearchOptions() if options is None else options
     if not isinstance(options, SearchOptions):
         raise OptionError(
@@ -175,6 +247,8 @@ def search_options(options: SearchOptions | None, arguments: Mapping[str, Any]) 
 
 
 def _check_together(options: SearchOptions) -> None:
+    from ocrsearch.training import LATIN
+
     if options.init is not None and not options.init.is_file():
         raise OptionError(
             f"{options.init}: no such model file; {LATIN!r} comes with the program",

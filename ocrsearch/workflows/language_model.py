@@ -71,7 +71,7 @@ def learn_language_model(
         LanguageModelError: no text is left, or an order out of range.
     """
     if spec is None and not corpora:
-        raise OptionError("no texts to learn from; give --data SPEC, --corpus FILE, or both")
+        raise OptionError("no texts to learn from; give `data`, `corpus` or both")
     labels: list[str] = []
     val: list[str] = []
     if spec is not None:

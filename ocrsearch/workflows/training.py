@@ -22,10 +22,11 @@ from typing import Annotated, Any
 import cv2
 import torch
 from filelock import FileLock, Timeout
-from pydantic import BeforeValidator, SkipValidation
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from ocrsearch.core import (
     Config,
+    Integer,
     OptionError,
     TrainingError,
     checked_values,
@@ -57,7 +58,7 @@ from ocrsearch.training import (
     training_result,
     training_threads,
 )
-from ocrsearch.tuning import DeviceName, Seed
+from ocrsearch.tuning import MAX_SEED, DeviceName
 
 SCALARS = {
     "loss/train": "train_loss",
@@ -128,7 +129,7 @@ class TrainOptions:
     """
 
     init: Annotated[Path | None, BeforeValidator(start_path)] = None
-    seed: Seed = 0
+    seed: Annotated[Integer, Field(ge=0, le=MAX_SEED)] = 0
     device: DeviceName = "auto"
     tensorboard: Path | None = None
     data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None
@@ -245,7 +246,7 @@ def train(
 def _check_export(export: Path) -> None:
     """Refuse before the training what could not be written after it."""
     if export.is_dir():
-        raise TrainingError(f"--export {export}: is a folder; give the name of a file, model.pt")
+        raise TrainingError(f"{export}: is a folder; give the name of a file, model.pt", "export")
 
 
 @contextmanager
@@ -261,7 +262,7 @@ def _lock(folder: Path) -> Iterator[None]:
     except Timeout:
         raise TrainingError(
             f"{folder}: another 'ocrsearch train' is at work there; wait for it, "
-            "or give --export another name"
+            "or give `export` another name"
         ) from None
     try:
         yield
@@ -296,7 +297,7 @@ def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> d
         changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
         raise TrainingError(
             f"{folder}: an unfinished training of something else is there ({changes}); go on with "
-            "what it began with, remove the folder, or give --export another name"
+            "what it began with, remove the folder, or give `export` another name"
         )
     for name in (LAST, BEST):
         (folder / name).unlink(missing_ok=True)

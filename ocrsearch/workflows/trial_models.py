@@ -90,7 +90,7 @@ def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
     except OtherNetworkError:
         raise BundleError(
             f"{whose} do not fit this program's network; use the ocrsearch that searched, or "
-            "search again under a new --study"
+            "search again under a new `study` name"
         ) from None
     except BundleError as error:
         reason = str(error).removeprefix(f"{best.weights}: ")
@@ -178,7 +178,9 @@ def load_study_data(name: str, facts: Mapping[str, Any], place: DataPlace = UNMO
     except (DataError, StudyError) as error:
         if place != UNMOVED:
             raise
-        raise type(error)(f"{error}; if the images were moved, give --data") from None
+        raise type(error)(
+            f"{error}; if the images were moved, give their place with `data`"
+        ) from None
 
 
 def _load(name: str, facts: Mapping[str, Any], spec: str, place: DataPlace) -> Dataset:
@@ -295,7 +297,7 @@ def make_ensemble(
     if facts.get("folds", 1) > 1:
         raise StudyError(
             f"study {name!r}: cross-validated on {facts['folds']} folds, and the networks of all "
-            "folds are exported together already; leave out --ensemble"
+            "folds are exported together already; leave out `ensemble`"
         )
     limits = limits or {}
     trained = best_trials(study, study_folder(storage_url, name), limits, len(study.trials))
@@ -303,7 +305,7 @@ def make_ensemble(
     members = choose_members(found, limits, n)
     if len(members) < 2:
         raise StudyError(
-            f"study {name!r}: --ensemble needs two networks whose weights are kept, there is "
+            f"study {name!r}: `ensemble` needs two networks whose weights are kept, there is "
             f"{_none_beside(members)}; search for longer, or leave it out"
         )
     bundles = [bundle_trial(member, facts) for member in members]

@@ -133,7 +133,7 @@ def test_evaluate_reads_the_test_split_if_nothing_is_said(
 ) -> None:
     result = command("evaluate", model_file, "--data", f"captcha:{number_folder}")
     assert (result.code, result.err) == (0, "")
-    assert "test: 4 pictures" in result.out
+    assert "test: 4 images" in result.out
     for name in ("character error rate", "word error rate", "sequence error rate", "exact match"):
         assert name in result.out
 

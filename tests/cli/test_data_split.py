@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_split
 from ocrsearch.data.formats.registry import FORMATS
-from ocrsearch.data.options import DataOptions
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

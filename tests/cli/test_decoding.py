@@ -123,7 +123,7 @@ def test_a_choice_that_fails_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((), 2, "no texts to learn from; give --data SPEC, --corpus FILE, or both"),
+        ((), 2, "no texts to learn from; give --data, --corpus or both"),
         (("--corpus", "none.txt"), 1, "corpus:none.txt: no such file"),
         (("--corpus", "a.txt", "--order", 9), 2, "--order: must be at most 8, got 9"),
         (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),
@@ -209,7 +209,7 @@ def test_evaluate_by_beam_search(
     assert (decoder["name"], decoder["beam"], decoder["lm_weight"]) == ("beam", 4, 0.25)
     assert command(*arguments).json()["decoder"] == {"name": "greedy"}
     shown = command(*arguments[:-1], *options).out
-    assert "4 pictures, beam of 4, language model lm.npz" in shown
+    assert "4 images, beam of 4, language model lm.npz" in shown
 
 
 @pytest.mark.parametrize(

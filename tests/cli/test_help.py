@@ -132,8 +132,8 @@ def test_words_are_completed(command: Command, monkeypatch: pytest.MonkeyPatch) 
     assert complete(command, monkeypatch, "ocrsearch ev") == ["evaluate"]
     assert complete(command, monkeypatch, "ocrsearch run --max-") == [
         "--max-epochs",
-        "--max-disk",
         "--max-bad",
+        "--max-disk",
     ]
     assert complete(command, monkeypatch, "ocrsearch run --device c") == ["cpu", "cuda"]
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.tuning import api
+from ocrsearch import tuning
 from ocrsearch.tuning.status import Limits, Status
 
 if TYPE_CHECKING:
@@ -60,13 +60,13 @@ def test_a_search_that_trained_nothing_fails(
 ) -> None:
     status = Status(Limits(3), n_infeasible=3)
     problem = "all 3 configurations are over a limit of the space"
-    found = api.SearchResult("s", "sqlite:///s.db", "trials", status, 0, None, problem=problem)
-    monkeypatch.setattr("ocrsearch.tuning.search", lambda *args, **kw: found)
+    found = tuning.SearchResult("s", "sqlite:///s.db", "trials", status, 0, None, problem=problem)
+    monkeypatch.setattr(tuning, "search", lambda *args, **kw: found)
     result = command("run", "--space", space, *(["--json"] if as_json else []))
     assert result.code == 1
     assert result.json()["problem"] == problem if as_json else problem in result.out
     assert "more time" not in result.out
     fine = replace(found, problem=None)
-    monkeypatch.setattr("ocrsearch.tuning.search", lambda *args, **kw: fine)
+    monkeypatch.setattr(tuning, "search", lambda *args, **kw: fine)
     status.best_number, status.best_value, status.best_exact = 1, 0.1, 0.9
     assert command("run", "--space", space, "--json").code == 0

@@ -13,13 +13,14 @@ from PIL import Image
 from ocrsearch.core.config import ImageConfig
 from ocrsearch.core.errors import DataError
 from ocrsearch.data.batches import Epochs, training_epochs
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import (
     Dataset,
     load_dataset,
     load_split,
 )
 from ocrsearch.data.images.lines import Line, scaled_lines
-from ocrsearch.data.options import DataOptions, read_samples
+from ocrsearch.data.options import read_samples
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import Sample
 
@@ -219,8 +220,8 @@ def test_what_cannot_be_added_is_said(own: str, tmp_path: Path) -> None:
         load(own, str(tmp_path / "nowhere"))
     more = noise(tmp_path / "more", ["ab"], seed=1)
     (more / "labels.csv").write_text("image,text,split\nab.png,ab,val\n")
-    with pytest.raises(DataError, match=r"--add csv:.*: of 0 samples none is left to train on"):
+    with pytest.raises(DataError, match=r"`add` csv:.*: of 0 samples none is left to train on"):
         load(own, f"csv:{more / 'labels.csv'}")
     (more / "ab.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"--add .*more: 1 of 1 samples cannot be used"):
+    with pytest.raises(DataError, match=r"`add` .*more: 1 of 1 samples cannot be used"):
         load(own, f"captcha:{more}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ocrsearch.core.errors import OptionError
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.data_options import DataOptions
 
 
 @pytest.mark.parametrize(

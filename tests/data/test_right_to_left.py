@@ -12,12 +12,12 @@ import pytest
 
 from ocrsearch.core.errors import DataError, OptionError
 from ocrsearch.data.charset import Bidi, Charset
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import (
     LabelledImages,
     PackedImages,
     load_dataset,
 )
-from ocrsearch.data.options import DataOptions
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
@@ -173,7 +173,7 @@ def test_a_language_model_counts_in_the_order_of_reading(
     options = DecodingOptions(beam=2, language_model=tmp_path / "lm.npz")
     build_decoder(options, reading(make_bundle(), "auto-rtl"))
     build_decoder(options, make_bundle())  # it knows none of the letters
-    with pytest.raises(OptionError, match=r"counted with --bidi auto, the model .* --bidi off"):
+    with pytest.raises(OptionError, match=r"counted with `bidi` auto, the model .* `bidi` off"):
         build_decoder(options, reading(make_bundle(), "off"))
 
 

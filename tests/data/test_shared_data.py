@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import split_samples
-from ocrsearch.data.options import DataOptions, read_samples
+from ocrsearch.data.options import read_samples
 from ocrsearch.data.samples import Sample
 from ocrsearch.data.splits import by_split, group_key
 

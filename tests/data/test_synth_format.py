@@ -10,8 +10,9 @@ import pytest
 from PIL import ImageFont
 
 from ocrsearch.core.errors import DataError, OptionError
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset, load_split
-from ocrsearch.data.options import DataOptions, read_samples
+from ocrsearch.data.options import read_samples
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import SPLITS
 

@@ -87,7 +87,7 @@ def test_what_cannot_be_set_is_one_line(assignment: str, parts: list[str]) -> No
         with_values(Config(), [assignment])
 
     message = str(caught.value)
-    assert message.startswith("--set")
+    assert message.startswith("`set`")
     assert "\n" not in message
     for part in parts:
         assert part in message

@@ -62,7 +62,7 @@ def test_equal_counts_cannot_be_told_apart() -> None:
     first, second = found.describe()
     assert "trial 3 cannot be told from 2 of the 2 compared with it on 3 images" in first
     assert f"to tell it from trial 8 takes about {found.n_more} more validation images" in first
-    assert "--ensemble" in second
+    assert "`ensemble=3`" in second
 
 
 def test_a_clear_difference_is_seen_and_needs_no_words() -> None:
@@ -80,7 +80,7 @@ def test_no_errors_at_all_are_said() -> None:
 @pytest.mark.parametrize(
     ("has_folds", "lacks_folds", "helps"),
     [
-        (False, False, "--ensemble 3"),
+        (False, False, "`ensemble=3`"),
         (True, False, "joins the networks"),
         (True, True, "more time"),
     ],

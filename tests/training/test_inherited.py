@@ -12,8 +12,8 @@ import pytest
 
 import ocrsearch
 from ocrsearch.core.errors import BundleError, OptionError
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset, split_samples
-from ocrsearch.data.options import DataOptions
 from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.training.inherited import evaluation_options, inherited_options
 from ocrsearch.tuning.options import SearchOptions

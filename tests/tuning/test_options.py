@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ocrsearch.cli.wording import error_message
 from ocrsearch.core.errors import (
     DataError,
     OcrSearchError,
     OptionError,
     StudyError,
 )
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.tuning.api import search
 from ocrsearch.tuning.options import (
     ARGUMENTS,
@@ -156,17 +157,17 @@ def test_arguments_come_before_options() -> None:
 def test_an_option_has_its_name_on_the_command_line() -> None:
     error = OptionError("must be at least 1, got 0", "max_epochs")
     assert str(error) == "max_epochs: must be at least 1, got 0"
-    assert error.for_command_line() == "--max-epochs: must be at least 1, got 0"
-    assert OptionError("two of them").for_command_line() == "two of them"
+    assert error_message(error) == "--max-epochs: must be at least 1, got 0"
+    assert error_message(OptionError("two of them")) == "two of them"
 
 
 @pytest.mark.parametrize("error", [OptionError, StudyError, DataError])
 def test_any_error_may_name_an_option(error: type[OcrSearchError]) -> None:
     named = error("no study 'x'", "warm_start")
     assert str(named) == "warm_start: no study 'x'"
-    assert named.for_command_line() == "--warm-start: no study 'x'"
+    assert error_message(named) == "--warm-start: no study 'x'"
     again = pickle.loads(pickle.dumps(named))
-    assert (str(again), again.for_command_line()) == (str(named), named.for_command_line())
+    assert (str(again), error_message(again)) == (str(named), error_message(named))
 
 
 @pytest.mark.parametrize("name", ["observer", "progress"])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrsearch.core.errors import StudyError
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DataOptions
 from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.studies.database import study_folder

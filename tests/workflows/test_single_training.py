@@ -19,7 +19,7 @@ from ocrsearch.core.errors import (
     SpaceError,
     TrainingError,
 )
-from ocrsearch.data.options import DataOptions
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.inference.predictor import load
 from ocrsearch.training.records import (
@@ -198,7 +198,7 @@ def test_something_else_does_not_go_on(
     with pytest.raises(TrainingError) as caught:
         trained(number_folder, export, **changes)
     assert said in str(caught.value)
-    assert "--export another name" in str(caught.value)
+    assert "`export` another name" in str(caught.value)
     assert (interrupted / LAST).exists()
     _, listener = trained(number_folder, export)  # and the first one still does
     assert listener.epochs == [2, 3]
@@ -315,7 +315,7 @@ def test_what_cannot_be_used_is_listed(number_folder: Path, export: Path, tmp_pa
     for path in number_folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "99.png").write_text("no picture")
-    with pytest.raises(OcrSearchError, match="--max-bad"):
+    with pytest.raises(OcrSearchError, match="`max_bad`"):
         trained(folder, export)
     result, _ = trained(folder, export, data=DataOptions(max_bad=0.1))
     assert result.n_bad == 1

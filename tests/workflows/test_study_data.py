@@ -13,12 +13,9 @@ from ocrsearch.core.errors import (
     OcrSearchError,
     StudyError,
 )
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import (
-    DATA_PLACE,
-    DataOptions,
-    absolute_spec,
-)
+from ocrsearch.data.options import DATA_PLACE, absolute_spec
 from ocrsearch.workflows.trial_models import DataPlace, load_study_data
 
 if TYPE_CHECKING:
@@ -64,7 +61,7 @@ def test_images_that_were_moved(place: Path) -> None:
     (place / "c1").rename(place / "c2")
     with pytest.raises(DataError) as caught:
         found(facts)
-    message = "captcha:c1: no such folder; if the images were moved, give --data"
+    message = "captcha:c1: no such folder; if the images were moved, give their place with `data`"
     assert str(caught.value) == message
     assert found(facts, DataPlace("captcha:c2"))
 

@@ -212,7 +212,7 @@ def parse_columns(text: str) -> Columns:
         role, equals, name = part.partition("=")
         if not equals or not name or role.strip() not in USUAL_NAMES:
             allowed = ", ".join(f"{role}=NAME" for role in USUAL_NAMES)
-            raise OptionError(f"--columns {text}: found {part!r}, allowed are {allowed}")
+            raise OptionError(f"{text}: found {part!r}, allowed are {allowed}", "columns")
         columns[role.strip()] = name.strip()
     return columns
 

@@ -174,7 +174,7 @@ def _no_columns(
     needed: Sequence[str],
 ) -> str:
     example = USUAL_DELIMITER[format_name].join(needed)
-    advice = "; or name them: --columns image=NAME,text=NAME" if "image" in needed else ""
+    advice = "; or name them: `columns='image=NAME,text=NAME'`" if "image" in needed else ""
     return (
         f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
         f"needs {example!r} in the first row{advice}"

@@ -21,8 +21,8 @@ from pathlib import Path
 import cv2
 
 from ocrsearch.core import DataError, OptionError, caller_hidden, replacing_folder
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DataOptions
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.data.synthesis.digits import DigitArtist, Glyphs, cut_glyphs, sklearn_glyphs
 from ocrsearch.data.synthesis.recipe import (

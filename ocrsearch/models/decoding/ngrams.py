@@ -210,7 +210,7 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
     if n_bytes > MAX_ARRAY_BYTES - 1_000_000:
         raise LanguageModelError(
             f"{path}: {n_bytes / 1e6:,.0f} MB of n-grams, at most {MAX_ARRAY_BYTES / 1e6:,.0f} MB; "
-            "give a lower --order or less text"
+            "give a lower `order` or less text"
         )
     try:
         _write(ngrams, path)

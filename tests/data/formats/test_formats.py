@@ -21,11 +21,12 @@ from ocrsearch.core.errors import (
     ImageError,
     OptionError,
 )
+from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import list_samples, load_split
 from ocrsearch.data.formats import registry
 from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.images.reading import read_image
-from ocrsearch.data.options import DataOptions, data_name, read_samples
+from ocrsearch.data.options import data_name, read_samples
 from ocrsearch.data.samples import (
     SPLITS,
     Sample,
@@ -463,7 +464,7 @@ def test_garbled_input_is_refused_in_one_line(
     ("content", "problem"),
     [
         (b"", "image and text missing"),
-        (b"picture no,words read\na.png,x\n", "or name them: --columns image=NAME,text=NAME"),
+        (b"picture no,words read\na.png,x\n", "or name them: `columns='image=NAME,text=NAME'`"),
         (b"gone.png,x\nalso.png,y\n", "image and text missing"),
         (b"\n", "image and text missing"),
         (b"image,text\n", "no rows"),
@@ -551,7 +552,7 @@ def test_columns_are_chosen(ending: str, columns: str, texts: list[str], tmp_pat
 
 @pytest.mark.parametrize("columns", ["image", "image=", "picture=x", "image=a,,text=b", "=x"])
 def test_columns_that_cannot_be_meant(columns: str) -> None:
-    with pytest.raises(OptionError, match=r"--columns .*allowed are image=NAME, text=NAME"):
+    with pytest.raises(OptionError, match=r"^columns: .*allowed are image=NAME, text=NAME"):
         DataOptions(columns=columns)
 
 
@@ -742,7 +743,9 @@ def test_iam_words_cut_badly_are_left_out(keep_err: bool, texts: list[str], tmp_
 def test_data_of_doubtful_samples_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     (tmp_path / "words.txt").write_text("a01-000u-00-00 err 154 408 768 27 51 AT A\n")
-    with pytest.raises(DataError, match=r"all 1 samples are marked as wrong; give --keep-err"):
+    with pytest.raises(
+        DataError, match=r"all 1 samples are marked as wrong; use them with `keep_err`"
+    ):
         list_samples(str(tmp_path), DataOptions())
 
 

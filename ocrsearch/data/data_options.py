@@ -1,0 +1,166 @@
+"""How a dataset is read and split: the options that all commands with data share.
+
+A study and its model keep the options, so that a later evaluation splits the data as the search
+did. The module loads nothing heavy: pages of help are made from it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self, TypedDict
+
+from ocrsearch.core import OptionError, documented, option
+from ocrsearch.data.charset import BidiSetting
+
+MAX_BAD = 0.01
+"""Default for the fraction of invalid samples that are skipped."""
+
+MAX_PATH = 4096
+"""Longest path, in characters."""
+
+PANEL = "Data"
+
+
+def _path_text(value: Any) -> Any:
+    """Convert a ``Path`` to text and refuse text that is no path."""
+    text = str(value) if isinstance(value, Path) else value
+    if isinstance(text, str) and "\0" in text:
+        raise ValueError("must not have null characters")
+    return text
+
+
+@documented
+@dataclass(frozen=True)
+class DataOptions:
+    """How to read and split a dataset.
+
+    Raises:
+        OptionError: a value is out of its range, or not a regular expression.
+    """
+
+    group: str = option(
+        "",
+        "Regular expression that finds the group in a sample's name. A group is never split.",
+        PANEL,
+        metavar="REGEX",
+    )
+    splits: str = option(
+        "",
+        "Table with the split of each sample, from 'ocrsearch data split'.",
+        PANEL,
+        metavar="FILE",
+        convert=_path_text,
+        max_length=MAX_PATH,
+    )
+    split_seed: int = option(0, "Random seed for drawing the splits.", PANEL, ge=0)
+    train_share: float = option(
+        1.0, "Fraction of the training split to use.", PANEL, shown="1", gt=0, le=1
+    )
+    keep_err: bool = option(False, "Use samples that the dataset itself marks as wrong.", PANEL)
+    max_bad: float = option(
+        MAX_BAD,
+        "Maximum fraction of invalid samples to skip. Above it the command aborts.",
+        PANEL,
+        ge=0,
+        le=1,
+    )
+    bidi: BidiSetting = option(
+        "auto",
+        "Base direction of right-to-left labels: that of each label's first letter, or always "
+        "this one. They are trained in visual order; off: they are in it already.",
+        PANEL,
+        metavar="auto|rtl|ltr|off",
+    )
+    columns: str = option(
+        "",
+        "Columns of a table, or keys of JSON lines, such as image=FILE,text=LABEL.",
+        PANEL,
+        metavar="ROLE=NAME,...",
+        shown="the usual names",
+    )
+    add: str = option(
+        "",
+        "More training images: another dataset, or a recipe for synthetic images that are new in "
+        "each epoch. They are never used for validation or test.",
+        PANEL,
+        metavar="SPEC",
+        convert=_path_text,
+        max_length=MAX_PATH,
+    )
+
+    def __post_init__(self) -> None:
+        from ocrsearch.core import checked_values, pattern_problem, quoted
+        from ocrsearch.data.formats import parse_columns
+
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
+        parse_columns(self.columns)
+        if problem := pattern_problem(self.group):
+            allowed = f"must be a regular expression, got {quoted(self.group)} ({problem})"
+            raise OptionError(allowed, "group")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that mean the same in any working folder."""
+        from ocrsearch.data.options import absolute_path, absolute_spec
+
+        splits = absolute_path(self.splits) if self.splits else ""
+        add = absolute_spec(self.add) if self.add else ""
+        return {**asdict(self), "splits": splits, "add": add}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the options that ``to_dict`` returned as values. Missing options have defaults.
+
+        Programs that wrote no ``bidi`` reordered nothing.
+
+        Raises:
+            OptionError: a value that ``to_dict`` cannot have returned.
+        """
+        from ocrsearch.core import quoted
+
+        for name in values:
+            if name not in {field.name for field in fields(cls)}:
+                raise OptionError(f"no such option: {quoted(name)}", "data")
+        return cls(**{"bidi": "off", **values}) if values != {} else cls()
+
+
+class DataArguments(TypedDict, total=False):
+    """The fields of ``DataOptions`` as arguments by name."""
+
+    group: str
+    splits: str | Path
+    split_seed: int
+    train_share: float
+    keep_err: bool
+    max_bad: float
+    bidi: BidiSetting
+    columns: str
+    add: str
+
+
+def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the options that a user has chosen, by name.
+
+    Args:
+        options: all options, of which those that differ from their defaults count as chosen; or
+            only those chosen.
+
+    Raises:
+        OptionError: an unknown name, or a value of another type.
+    """
+    if options is None:
+        return {}
+    defaults = {field.name: field.default for field in fields(DataOptions)}
+    if isinstance(options, DataOptions):
+        values = vars(options)
+        return {name: values[name] for name in defaults if values[name] != defaults[name]}
+    if not isinstance(options, Mapping):
+        raise OptionError(
+            f"must be ocrsearch.DataOptions or a dict, got {type(options).__name__}", "data"
+        )
+    from ocrsearch.core import suggestion
+
+    for name in options:
+        if name not in defaults:
+            raise OptionError(f"{name}: no such option{suggestion(str(name), defaults)}", "data")
+    return dict(options)
