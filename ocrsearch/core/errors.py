@@ -1,17 +1,17 @@
-"""The tree of errors that a user can cause.
+"""Tree of the errors that a user can cause.
 
-Each message is one line: where, what was found, what is allowed, what to do.
-The command line prints it and exits with the class's ``exit_code``.
+Each message is one line: where, what was found, what is allowed, what to do. The command line
+prints it and exits with the ``exit_code`` of the class.
 """
 
 
 class OcrSearchError(Exception):
-    """Root of all errors that are shown to the user as one line.
+    """Root of all errors shown to the user as a single line.
 
     Attributes:
-        option: name of the option that is wrong, as an argument from Python: ``max_bad``; empty
-            if there is no single one.
-        problem: what was found and what is allowed.
+        option: Name of the invalid option as a Python argument, such as ``max_bad``. Empty if
+            the error does not concern a single option.
+        problem: Value found and values allowed.
     """
 
     exit_code = 1
@@ -21,56 +21,56 @@ class OcrSearchError(Exception):
         self.option, self.problem = option, problem
 
     def for_command_line(self) -> str:
-        """Return the message with the option as the command line has it, ``--max-bad``."""
+        """Return the message with the option in command-line form, such as ``--max-bad``."""
         option = self.option.replace("_", "-")
         return f"--{option}: {self.problem}" if option else self.problem
 
 
 class DataError(OcrSearchError):
-    """Labels or pictures that cannot be used."""
+    """Labels or images that cannot be used."""
 
 
 class ImageError(DataError):
-    """One picture that cannot be read."""
+    """Image that cannot be read."""
 
 
 class SpaceError(OcrSearchError):
-    """A search space that is wrong, found before anything starts."""
+    """Invalid search space, detected before the search starts."""
 
 
 class StudyError(OcrSearchError):
-    """A study that is missing, locked, or does not fit what was asked."""
+    """Missing, locked or incompatible study."""
 
 
 class TrainingError(OcrSearchError):
-    """A training that cannot begin, or go on where it was."""
+    """Training that cannot start or resume."""
 
 
 class CheckpointError(TrainingError):
-    """A checkpoint of the right training whose contents cannot be used."""
+    """Checkpoint of this training run with unusable contents."""
 
 
 class BundleError(OcrSearchError):
-    """A model file that is missing, damaged, or not one of ours."""
+    """Missing, damaged or foreign model file."""
 
 
 class LanguageModelError(OcrSearchError):
-    """A language model that is missing, damaged, or cannot be learned."""
+    """Language model that is missing, damaged or cannot be estimated."""
 
 
 class OptionError(OcrSearchError):
-    """A wrong value of an option, or of an argument from Python."""
+    """Invalid value for a command-line option or a Python argument."""
 
     exit_code = 2
 
 
 class TrialError(OcrSearchError):
-    """A trial that ended without a result; the search goes on."""
+    """Trial that ended without a result. The search continues."""
 
 
 class DivergedError(TrialError):
-    """The loss became NaN or infinite."""
+    """Loss that became NaN or infinite."""
 
 
 class InfeasibleError(TrialError):
-    """A configuration that cannot work, known before training."""
+    """Configuration that cannot work, detected before training."""

@@ -204,7 +204,7 @@ def test_a_study_of_other_data_or_another_space(
         ("search: {folds: 90}", "search: folds: found 90, must be auto, or a number from 1 to 20"),
         ("search: {folds: true}", "folds: found true, must be auto, or a number from 1 to 20"),
         ("images: [", "not YAML"),
-        ("images: {height: 16}\nimages: {height: 32}", "key 'images' twice"),
+        ("images: {height: 16}\nimages: {height: 32}", "duplicate key 'images'"),
         ("", "must be a mapping of sections, found nothing"),
         ("{[1, 2]: 3}", "space.yaml"),
         ("? {a: b}\n: 3", "space.yaml"),

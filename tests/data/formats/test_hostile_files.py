@@ -168,7 +168,7 @@ def test_texts_with_odd_content(name: str, content: str, reason: str, tmp_path: 
 def test_other_encodings_are_named_or_refused(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("image,text\nä.png,ü".encode(encoding))
-    reason = {"utf-16": "UTF-16 text; save it as UTF-8", "utf-32": "UTF-16 text"}
+    reason = {"utf-16": "UTF-16 text, must be UTF-8; save it as UTF-8", "utf-32": "UTF-16 text"}
     assert reason.get(encoding, "save it as UTF-8") in refusal(f"csv:{path}")
 
 
