@@ -85,7 +85,7 @@ class FreshEpochs:
 
     def lines(self, epoch: int, start: int, end: int) -> list[Line]:
         """Make some of the lines of an epoch, from one to before another."""
-        made = [self.synthesizer.picture("train", i, epoch) for i in range(start, end)]
+        made = [self.synthesizer.image("train", i, epoch) for i in range(start, end)]
         images = PackedImages.pack([image for image, _ in made])
         texts = [text for _, text in made]
         return scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
-from ocrsearch.data.images import digest_image, is_blank, picture_of
+from ocrsearch.data.images import digest_image, is_blank, load_image
 from ocrsearch.data.samples import GrayImage, Sample
 
 logger = logging.getLogger(__name__)
@@ -70,20 +70,20 @@ def read_usable(
 
 def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | str]]:
     if all(isinstance(sample.image, np.ndarray) for sample in samples):
-        yield from ((sample, picture_or_reason(sample)) for sample in samples)
+        yield from ((sample, image_or_reason(sample)) for sample in samples)
         return
     # Pillow decodes without holding Python's lock
     with ThreadPoolExecutor(n_reading_threads()) as pool:
-        yield from zip(samples, pool.map(picture_or_reason, samples), strict=True)
+        yield from zip(samples, pool.map(image_or_reason, samples), strict=True)
 
 
-def picture_or_reason(sample: Sample) -> GrayImage | str:
+def image_or_reason(sample: Sample) -> GrayImage | str:
     """Return a sample's picture, (H, W) uint8, or why the sample cannot be used."""
     problem = label_problem(sample)
     if problem is not None:
         return problem
     try:
-        image = picture_of(sample.image)
+        image = load_image(sample.image)
     except ImageError as error:
         return str(error)
     return f"{sample.name}: {BLANK}" if is_blank(image) else image
@@ -91,7 +91,7 @@ def picture_or_reason(sample: Sample) -> GrayImage | str:
 
 def is_usable(sample: Sample) -> bool:
     """Whether a sample's label and picture can be used; reads the picture."""
-    return not isinstance(picture_or_reason(sample), str)
+    return not isinstance(image_or_reason(sample), str)
 
 
 def label_problem(sample: Sample) -> str | None:
@@ -161,13 +161,13 @@ def describe_leaks(usable: Sequence[tuple[Sample, GrayImage]]) -> str:
     """
     train = [(s, image) for s, image in usable if s.split == "train"]
     others = [(s, image) for s, image in usable if s.split != "train"]
-    pictures = {digest_image(image) for _, image in train}
-    n_pictures = sum(digest_image(image) in pictures for _, image in others)
+    images = {digest_image(image) for _, image in train}
+    n_images = sum(digest_image(image) in images for _, image in others)
     texts = {s.text for s, _ in train}
     n_texts = sum(len(s.text) > 1 and s.text in texts for s, _ in others)
     groups = {s.group for s, _ in train if s.group} & {s.group for s, _ in others if s.group}
     counts = {
-        "with the picture of a training sample": n_pictures,
+        "with the picture of a training sample": n_images,
         "with the text of a training sample": n_texts,
         "groups are on both sides": len(groups),
     }

@@ -26,8 +26,8 @@ from ocrsearch.data.checks import (
     Progress,
     describe_leaks,
     first_reasons,
+    image_or_reason,
     is_usable,
-    picture_or_reason,
     read_usable,
     without_unknown,
 )
@@ -307,7 +307,7 @@ def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayIma
     some: list[tuple[GrayImage, str]] = []
     bad: list[BadSample] = []
     for i in rng.permutation(len(samples)):
-        result = picture_or_reason(samples[i])
+        result = image_or_reason(samples[i])
         if isinstance(result, str):
             bad.append(BadSample(samples[i].name, result))
             continue

@@ -27,8 +27,8 @@ from ocrsearch.data.images import (
     digest_image,
     frames_needed,
     is_blank,
+    load_image,
     open_image,
-    picture_of,
     to_gray,
 )
 from ocrsearch.data.samples import (
@@ -207,7 +207,7 @@ def _measure(sample: Sample) -> Measured | Unusable:
 
 def _read(picture: Path | GrayImage | Drawable) -> tuple[str, GrayImage]:
     if not isinstance(picture, Path):
-        return "L", picture_of(picture)
+        return "L", load_image(picture)
     with open_image(picture) as image:
         return image.mode, to_gray(image)
 

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 
 from ocrsearch.core import Config, DataError, ImageConfig, OptionError, replacing, replacing_folder
-from ocrsearch.data.checks import BadSample, first_reasons, picture_or_reason
+from ocrsearch.data.checks import BadSample, first_reasons, image_or_reason
 from ocrsearch.data.images import (
     Line,
     augment,
@@ -35,7 +35,7 @@ from ocrsearch.data.images import (
 from ocrsearch.data.samples import GrayImage, Sample
 
 SHEET_WIDTH_PX = 1200
-PICTURE_HEIGHT_PX = 48
+IMAGE_HEIGHT_PX = 48
 GAP_PX = 10
 TEXT_HEIGHT_PX = 26
 TEXT_SIZE_PX = 16
@@ -54,7 +54,7 @@ def contact_sheet(pictures: Sequence[tuple[GrayImage, str]]) -> GrayImage:
         pictures: (H, W) uint8 of any size, and the label of each; at least one.
 
     Returns:
-        (rows, SHEET_WIDTH_PX) uint8. A picture is PICTURE_HEIGHT_PX high, or lower if it were
+        (rows, SHEET_WIDTH_PX) uint8. A picture is IMAGE_HEIGHT_PX high, or lower if it were
         too wide; a label that is too long ends in "…".
     """
     rows: list[GrayImage] = []
@@ -87,14 +87,14 @@ def write_sheet(sheet: GrayImage, path: Path) -> None:
 def _cell(image: GrayImage, text: str) -> GrayImage:
     room = SHEET_WIDTH_PX - 2 * GAP_PX
     height, width = image.shape
-    scale = min(PICTURE_HEIGHT_PX / height, room / width)
+    scale = min(IMAGE_HEIGHT_PX / height, room / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     label = draw_label(text, room)
     cell_width = max(size[0], label.shape[1])
-    cell = np.full((PICTURE_HEIGHT_PX + TEXT_HEIGHT_PX, cell_width), PAPER, np.uint8)
+    cell = np.full((IMAGE_HEIGHT_PX + TEXT_HEIGHT_PX, cell_width), PAPER, np.uint8)
     cell[: size[1], : size[0]] = cv2.resize(image, size, interpolation=method)
-    cell[PICTURE_HEIGHT_PX:, : label.shape[1]] = label
+    cell[IMAGE_HEIGHT_PX:, : label.shape[1]] = label
     return cell
 
 
@@ -224,7 +224,7 @@ def save_images(
         for sample in samples:
             if n is not None and len(rows) == n:
                 break
-            picture = picture_or_reason(sample)
+            picture = image_or_reason(sample)
             if isinstance(picture, str):
                 bad.append(BadSample(sample.name, picture))
                 continue

@@ -277,7 +277,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: {name: promotion, warmup_epochs: 5}}",
-            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'; it goes with"],
+            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'; it belongs to"],
             id="key of another pruner",
         ),
         pytest.param("search: 3", ["search", "found 3"], id="search is a number"),

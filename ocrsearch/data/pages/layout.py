@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ocrsearch.core import n_reading_threads
-from ocrsearch.data.images import picture_of, read_image
+from ocrsearch.data.images import load_image, read_image
 from ocrsearch.data.pages.ink import Page, upright_page
 from ocrsearch.data.pages.lines import Parts, bounds, count_words, group_ink
 from ocrsearch.data.pages.rules import MIN_TEXT_HEIGHT, rule_boxes
@@ -403,7 +403,7 @@ def find_several_rows(samples: Sequence[Sample]) -> SeveralRows:
 
 def _whole(source: Path | GrayImage | Drawable) -> GrayImage:
     """Return a picture in its own size, in which the lines of a page can be told."""
-    return read_image(source) if isinstance(source, Path) else picture_of(source)
+    return read_image(source) if isinstance(source, Path) else load_image(source)
 
 
 def count_rows(image: GrayImage) -> int:

@@ -61,8 +61,8 @@ def read_glyphs(recipe: DigitsRecipe) -> dict[Split, Glyphs]:
     return {split: glyphs[split] for split in SPLITS if recipe.counts.of(split)}
 
 
-PICTURES_A_FOLDER = 1000
-PICTURES_A_TASK = 50
+IMAGES_PER_FOLDER = 1000
+IMAGES_PER_TASK = 50
 
 Row = tuple[str, str, Split]
 """Path of a picture below the folder, what it shows, and its split."""
@@ -127,14 +127,14 @@ def _tasks(synthesizer: Synthesizer, folder: Path) -> list[_Task]:
     tasks = []
     for split in SPLITS:
         n = synthesizer.recipe.counts.of(split)
-        for start in range(0, n, PICTURES_A_TASK):
+        for start in range(0, n, IMAGES_PER_TASK):
             (folder / _name(split, start)).parent.mkdir(parents=True, exist_ok=True)
-            tasks.append(_Task(split, range(start, min(start + PICTURES_A_TASK, n))))
+            tasks.append(_Task(split, range(start, min(start + IMAGES_PER_TASK, n))))
     return tasks
 
 
 def _name(split: Split, index: int) -> str:
-    return f"{split}/{index // PICTURES_A_FOLDER:03d}/{index:06d}.png"
+    return f"{split}/{index // IMAGES_PER_FOLDER:03d}/{index:06d}.png"
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def _write(task: _Task) -> list[Row]:
     synthesizer, folder = _job
     rows: list[Row] = []
     for i in task.indices:
-        image, text = synthesizer.picture(task.split, i)
+        image, text = synthesizer.image(task.split, i)
         _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         name = _name(task.split, i)
         (folder / name).write_bytes(encoded.tobytes())

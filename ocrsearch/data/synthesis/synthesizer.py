@@ -42,7 +42,7 @@ class Synthesizer:
         """Return what a picture shows, without drawing it."""
         return self.artist.choose(split, index, self.recipe.rng_of(split, index))[0]
 
-    def picture(self, split: Split, index: int, epoch: int = 0) -> tuple[GrayImage, str]:
+    def image(self, split: Split, index: int, epoch: int = 0) -> tuple[GrayImage, str]:
         """Draw a picture; return it with what it shows.
 
         Args:
@@ -73,7 +73,7 @@ class Drawing:
 
     def draw(self) -> GrayImage:
         """Draw it."""
-        return self.synthesizer.picture(self.split, self.index)[0]
+        return self.synthesizer.image(self.split, self.index)[0]
 
     @property
     def fresh_recipe(self) -> dict[str, Any] | None:
