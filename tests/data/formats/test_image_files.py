@@ -106,7 +106,8 @@ def test_skipped_files_are_counted_and_hidden_ones_ignored(tmp_path: Path) -> No
     assert [path.name for path in found.images] == ["1.png", "2.jfif"]
     assert found.skipped == {".txt": 2, "without an extension": 1, ".db": 1, ".heic": 1}
     assert found.describe_skipped() == (
-        "5 files skipped: .txt 2, without an extension 1, .db 1, .heic 1; convert HEIC to JPEG or PNG"
+        "5 files skipped: .txt 2, without an extension 1, .db 1, .heic 1; "
+        "convert HEIC to JPEG or PNG"
     )
 
 
