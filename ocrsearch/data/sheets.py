@@ -215,7 +215,7 @@ def save_images(
         DataError: no sample can be used.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        problem = f"{folder}: there is something already; give a new or empty folder"
+        problem = f"{folder}: folder is not empty; give a new or empty folder"
         raise OptionError(problem, "output")
     rows: list[tuple[str, str, str]] = []
     bad: list[BadSample] = []

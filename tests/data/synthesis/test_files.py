@@ -99,7 +99,7 @@ def test_what_is_there_is_not_overwritten(
     else:
         taken.write_text("mine")
 
-    with pytest.raises(OptionError, match="there is something already"):
+    with pytest.raises(OptionError, match="folder is not empty"):
         write_set(synthesizer, taken, 1)
 
     assert len(list(tmp_path.rglob("*"))) == 1 + is_folder
