@@ -264,7 +264,7 @@ NOT_A_PICTURE = "not a supported image"
 DAMAGED = "damaged image"
 TOO_LARGE = "image too large"
 EMPTY_LABEL = "the label is empty"
-BLANK = "a blank picture"
+BLANK = "a blank image"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'

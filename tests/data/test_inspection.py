@@ -194,7 +194,7 @@ def test_files_are_measured(tmp_path: Path) -> None:
         ("d.png", "the label is empty"),
         ("e.png", "the label is not valid Unicode"),
         ("f.png", "label of more than one line"),
-        ("g.png", "a blank picture, without any contrast"),
+        ("g.png", "a blank image, without any contrast"),
     ]
     assert bad[0].reason.startswith(f"{tmp_path / 'b.png'}: not a supported image")
 

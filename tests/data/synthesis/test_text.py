@@ -115,7 +115,9 @@ def test_the_first_lines_of_train_show_each_joiner(seed: int, fonts: Path, corpu
 def test_a_joiner_for_which_lines_are_too_short_is_said(fonts: Path, tmp_path: Path) -> None:
     entries = [f"{a}{b}" for a in "abcde" for b in "abcde"]
     changes: dict[str, Any] = {"max_entries": 2, "joiners": ("", "; "), "max_length": 5}
-    with pytest.raises(DataError, match=r"no line of 1 to 5 characters with the joiner '; '; remove"):
+    with pytest.raises(
+        DataError, match=r"no line of 1 to 5 characters with the joiner '; '; remove"
+    ):
         lines(artist(fonts, write_corpus(tmp_path, *entries), **changes), "train")
 
 
