@@ -174,7 +174,7 @@ def test_rare_symbols_are_counted(
     rare = count_rare(samples)
 
     assert rare == RareSymbols(*counts)
-    assert ("somewhat easier" in rare.describe()) == (0 < rare.n == rare.n_train)
+    assert ("slightly easier" in rare.describe()) == (0 < rare.n == rare.n_train)
     assert ("cannot be read" in rare.describe()) == (rare.n_train < rare.n)
 
 
