@@ -191,7 +191,7 @@ def test_samples_with_symbols_of_their_own_are_split_and_said(
     assert not dataset.bad
     assert len(dataset.charset) == 2 * (96 + 12)  # validation can be encoded
     assert "120 of 120 samples have a character that no other sample or group has" in caplog.text
-    assert "24 are in validation or test, where it cannot be read" in caplog.text
+    assert "24 are in validation or test and cannot be recognised" in caplog.text
 
 
 @pytest.mark.parametrize(

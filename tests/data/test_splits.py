@@ -381,5 +381,5 @@ def test_ten_thousand_characters_of_one_sample_each() -> None:
     assert (
         count_rare(split)
         .describe()
-        .endswith("2000 are in validation or test, where it cannot be read")
+        .endswith("2000 are in validation or test and cannot be recognised")
     )
