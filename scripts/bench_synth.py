@@ -41,9 +41,9 @@ def main(
 def _measure(recipe: AnyRecipe, workers: int) -> None:
     synthesizer = open_synthesizer(recipe)
     n = min(1000, recipe.counts.train)
-    synthesizer.picture("train", 0)
+    synthesizer.image("train", 0)
     start = time.process_time()
-    lengths = [len(synthesizer.picture("train", i)[1]) for i in range(n)]
+    lengths = [len(synthesizer.image("train", i)[1]) for i in range(n)]
     drawn = n / (time.process_time() - start)
     marks: list[tuple[float, int]] = []
     before = os.times()

@@ -260,11 +260,11 @@ def sixteen_bits(image: Gray) -> np.ndarray:
     return image.astype(np.uint16) * 257
 
 
-NOT_A_PICTURE = "not a picture"
-DAMAGED = "damaged picture"
-TOO_LARGE = "too large a picture"
+NOT_A_PICTURE = "not a supported image"
+DAMAGED = "damaged image"
+TOO_LARGE = "image too large"
 EMPTY_LABEL = "the label is empty"
-BLANK = "a blank picture"
+BLANK = "a blank image"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"></svg>'
@@ -302,8 +302,8 @@ KINDS: dict[str, Kind] = {
     "huge PPM": Kind(".ppm", holding(b"P6 90000 90000 255\n" + bytes(99)), TOO_LARGE),
     "pixels that lack": Kind(".pgm", holding(b"P5 900 900 255\n" + bytes(99)), DAMAGED),
     "no width": Kind(".png", holding(png_header(0, 5)), "picture"),
-    "missing": Kind(".png", nothing, "no such picture"),
-    "link to nothing": Kind(".png", dangling, "no such picture"),
+    "missing": Kind(".png", nothing, "no such image"),
+    "link to nothing": Kind(".png", dangling, "no such image"),
     "link to itself": Kind(".png", loop, "cannot be opened"),
     "folder": Kind(".png", folder, "a folder"),
     "pipe": Kind(".png", pipe, "not a file"),

@@ -161,7 +161,7 @@ def test_run_trains_on_the_rest(odd: Place, search: Callable[..., CommandResult]
     check_reasons(dict(line.split("\t", 1) for line in lines), odd)
 
     again = search("--max-bad", 1)
-    assert f"{n_bad} of {N} samples cannot be used and are left out; why: " in again.err
+    assert f"{n_bad} of {N} samples cannot be used and are skipped; reasons: " in again.err
     assert f"{n_bad} samples could not be used: {content['left_out']}" in again.out
 
 

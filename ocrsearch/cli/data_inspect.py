@@ -114,13 +114,13 @@ def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     import numpy as np
 
     from ocrsearch.data import contact_sheet, write_sheet
-    from ocrsearch.data.images import picture_of
+    from ocrsearch.data.images import load_image
 
     if not usable:
         raise DataError(f"--sheet {path}: no picture can be used")
     ids = np.random.default_rng(seed).permutation(len(usable))[:n]
     samples = [usable[i].sample for i in sorted(ids)]
-    images = [picture_of(sample.image) for sample in samples]
+    images = [load_image(sample.image) for sample in samples]
     texts = [s.text for s in samples]
     write_sheet(contact_sheet(list(zip(images, texts, strict=True))), path)
     note(f"{len(samples)} pictures drawn to {path}")

@@ -108,8 +108,8 @@ def predict(
 
 def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
     """Return the files to read and, by suffix, the number of other files in the folders."""
-    from ocrsearch.data.formats import find_pictures
-    from ocrsearch.data.images import holds_document
+    from ocrsearch.data.formats import find_images
+    from ocrsearch.data.images import is_document_file
 
     files: list[Path] = []
     skipped: Counter[str] = Counter()
@@ -117,13 +117,13 @@ def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
         if not path.is_dir():
             files.append(path)
             continue
-        found = find_pictures(path, holds_document, nested=True)
+        found = find_images(path, is_document_file, nested=True)
         told = found.describe_skipped()
-        if not found.pictures:
+        if not found.images:
             raise DataError(f"{path}: no images in this folder{f' ({told})' if told else ''}")
         if told:
             note(f"{path}: {told}")
-        files += found.pictures
+        files += found.images
         skipped.update(found.skipped)
     return files, dict(skipped.most_common())
 

@@ -1,7 +1,7 @@
-"""The configuration of one trial: a network and its training, without the data.
+"""Configuration of one trial: image preparation, network and training, without the data.
 
-A configuration and a seed determine a result. All models are frozen and refuse
-unknown keys. Each architecture has its own class, told apart by ``architecture``.
+A configuration and a seed fully determine a training run. All models are frozen and reject
+unknown keys. Each architecture has its own configuration class, selected by ``architecture``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 FRAME_STRIDE = 4
-"""Columns of the scaled picture for each frame of the encoder."""
+"""Number of columns of the scaled image per encoder time step."""
 
 
 def _not_boolean(value: Any) -> Any:
@@ -25,54 +25,54 @@ def _not_boolean(value: Any) -> Any:
 
 
 Integer = Annotated[int, BeforeValidator(_not_boolean)]
-"""An integer; text that is one is converted, a boolean is refused."""
+"""Integer. Numeric text is converted, booleans are rejected."""
 
 Number = Annotated[float, BeforeValidator(_not_boolean)]
-"""A real number; text that is one is converted, since YAML takes 1e-3 for text."""
+"""Real number. Numeric text is converted because YAML reads 1e-3 as text."""
 
 
 class Frozen(BaseModel):
-    """Base of all configuration classes: immutable, unknown keys, infinities and NaN refused."""
+    """Base class of all configurations: immutable, without unknown keys, infinities or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PreprocessConfig(Frozen):
-    """What is done to a picture before it is scaled, in this order, in training and recognition.
+    """Image preprocessing before scaling, applied in field order in training and inference.
 
-    All but ``margin`` work on the ink, whether it is darker or lighter than its paper.
+    All steps except ``margin`` work on the ink, whether it is dark on light or light on dark.
     """
 
     normalize_polarity: bool = Field(
-        False, description="Turn pictures with light ink on dark paper into dark on light."
+        False, description="Invert images with light ink on dark paper."
     )
     remove_ruling: bool = Field(
-        False, description="Take out long thin lines near the horizontal; strokes across stay."
+        False, description="Remove long thin near-horizontal lines but keep strokes across them."
     )
-    crop: bool = Field(False, description="Cut the picture to its ink, with a little paper round.")
+    crop: bool = Field(False, description="Crop the image to its ink, with a narrow border.")
     contrast: Literal["none", "stretch", "clahe"] = Field(
-        "none", description="Stretch grey levels to the full range, in all or locally (CLAHE)."
+        "none", description="Stretch grey levels to the full range, globally or locally (CLAHE)."
     )
     threshold: Number = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="Share of Sauvola's black and white in the picture; 1 leaves no grey.",
+        description="Weight of Sauvola's binarised image in the result; 1 leaves no grey.",
     )
     margin: Number = Field(
-        0.0, ge=0.0, le=1.0, description="Border left and right, as a share of the height."
+        0.0, ge=0.0, le=1.0, description="Left and right border as a fraction of the height."
     )
 
 
 class ImageConfig(Frozen):
-    """How a picture is prepared before the network sees it."""
+    """Image size and preprocessing."""
 
     height: Integer = Field(32, ge=16, le=128, description="Height in pixels.")
     width_scale: Number = Field(
         1.0,
         ge=0.25,
         le=4.0,
-        description="Width is scaled as the height is, times this; more gives more frames.",
+        description="Factor on the width after scaling; higher values give more time steps.",
     )
     preprocess: PreprocessConfig = PreprocessConfig()
 
@@ -86,69 +86,69 @@ class TowerConfig(Frozen):
         1.5,
         ge=1.0,
         le=3.0,
-        description="Channels at depth i are conv_base * conv_growth**i, rounded to 8.",
+        description="Channels at depth i: conv_base * conv_growth**i, rounded to 8.",
     )
     conv_pooling: Literal["early", "spread"] = Field(
         "early",
-        description="Where the picture is halved: behind each of the first convolutions, or behind "
-        "every other one, as far as the depth allows.",
+        description="Place of the 2 x 2 pooling: after each of the first convolutions, or "
+        "after every second convolution as far as the depth allows.",
     )
     conv_dropout: Number = Field(
         0.0,
         ge=0.0,
         lt=1.0,
-        description="Dropout of whole channels between convolutions, once the network reads.",
+        description="Channel dropout between convolutions, off until the network begins to read.",
     )
     linear_width: Integer = Field(
-        128, ge=8, le=2048, description="Width of the layer behind the convolutions."
+        128, ge=8, le=2048, description="Width of the linear layer after the convolutions."
     )
     dropout: Number = Field(
-        0.1, ge=0.0, lt=1.0, description="Dropout behind the linear and the recurrent layers."
+        0.1, ge=0.0, lt=1.0, description="Dropout after the linear and the recurrent layers."
     )
 
 
 class EncoderConfig(TowerConfig):
-    """Conv tower, linear layer and recurrent layers, of the architectures that read lines."""
+    """Conv tower, linear layer and recurrent layers for architectures that read text lines."""
 
     rnn_cell: Literal["lstm", "gru"] = Field("lstm", description="Recurrent cell.")
     rnn_layers: Integer = Field(1, ge=1, le=6, description="Bidirectional recurrent layers.")
     hidden_size: Integer = Field(
-        128, ge=8, le=1024, description="Hidden size of each direction of the RNN."
+        128, ge=8, le=1024, description="Hidden size per direction of the RNN."
     )
     rnn_norm: bool = Field(
-        False, description="Batch norm behind each recurrent layer: for long lines."
+        False, description="Batch norm after each recurrent layer; helps on long lines."
     )
 
 
 class DecoderConfig(Frozen):
-    """Recurrent decoder of the seq2seq architecture."""
+    """Recurrent decoder for the seq2seq architecture."""
 
     attention: Literal["additive", "location", "none"] = Field(
         "additive",
-        description="'location' also sees where it has looked before; 'none' is the plain "
-        "encoder-decoder that hands over its last state.",
+        description="Attention: 'location' also sees its previous weights; 'none' is the plain "
+        "encoder-decoder, which passes on only the last encoder state.",
     )
     ctc_weight: Number = Field(
-        0.1, ge=0.0, le=1.0, description="Weight of the CTC loss on the encoder, in training."
+        0.1, ge=0.0, le=1.0, description="Weight of the auxiliary CTC loss on the encoder."
     )
     sampling: Number = Field(
         0.0,
         ge=0.0,
         le=0.5,
-        description="Share of the decoder's inputs that are its own reading instead of the "
-        "label's symbol, in training; it rises from 0 over the first 500 batches.",
+        description="Scheduled sampling: probability that a decoder input is the previous "
+        "prediction instead of the label, in training; rises from 0 over the first 500 batches.",
     )
 
 
 class CrnnConfig(Frozen):
-    """Conv tower, linear, recurrent layers, CTC."""
+    """CRNN: conv tower, linear layer, recurrent layers, CTC."""
 
     architecture: Literal["crnn"] = "crnn"
     encoder: EncoderConfig = EncoderConfig()
 
 
 class Seq2SeqConfig(Frozen):
-    """The same encoder with a recurrent decoder."""
+    """Encoder of the CRNN with a recurrent decoder."""
 
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()
@@ -156,7 +156,7 @@ class Seq2SeqConfig(Frozen):
 
 
 class ClassifierConfig(Frozen):
-    """Conv tower and linear layer, one symbol a picture."""
+    """Conv tower and linear layer for images with a single character."""
 
     architecture: Literal["classifier"] = "classifier"
     encoder: TowerConfig = TowerConfig()
@@ -174,79 +174,81 @@ OptimizerName = Literal["adamw", "adam", "nadam", "radam", "rmsprop", "sgd"]
 
 
 class AugmentConfig(Frozen):
-    """How training pictures are changed at random: a strength for each kind, and one for all."""
+    """Random augmentation of training images: a strength per kind and a common factor."""
 
     strength: Number = Field(
-        0.5, ge=0.0, le=1.0, description="Multiplies all kinds but join; 0 is no augmentation."
+        0.5, ge=0.0, le=1.0, description="Common factor on all kinds but join; 0 disables them."
     )
     shear: Number = Field(1.0, ge=0.0, le=1.0, description="Slant.")
-    scale: Number = Field(1.0, ge=0.0, le=1.0, description="Size, of width and height apart.")
+    scale: Number = Field(1.0, ge=0.0, le=1.0, description="Size, width and height separately.")
     rotation: Number = Field(1.0, ge=0.0, le=1.0, description="Tilt of the line.")
-    shift: Number = Field(1.0, ge=0.0, le=1.0, description="Place in the picture.")
+    shift: Number = Field(1.0, ge=0.0, le=1.0, description="Position in the image.")
     elastic: Number = Field(0.0, ge=0.0, le=1.0, description="Smooth random distortion.")
     stroke: Number = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
-    blots: Number = Field(0.0, ge=0.0, le=1.0, description="Spots of ink or paper.")
+    blots: Number = Field(0.0, ge=0.0, le=1.0, description="Blobs in ink or paper colour.")
     brightness: Number = Field(
-        0.0, ge=0.0, le=1.0, description="Contrast, gamma, and a gradient of brightness."
+        0.0, ge=0.0, le=1.0, description="Contrast, gamma and a brightness gradient."
     )
     blur: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
-    noise: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian noise of each pixel.")
+    noise: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian pixel noise.")
     join: Number = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="Probability that another line is put to the right of one, and its label "
-        "behind that one's with nothing between: for digit strings and other text without words.",
+        description="Probability of concatenating another line on the right, with no space "
+        "between the labels; for digit strings and other text without words.",
     )
 
 
 class TrainingConfig(Frozen):
-    """How a network is trained. Epochs are the unit of fidelity."""
+    """Training recipe. The epoch is the unit of fidelity for pruning."""
 
-    optimizer: OptimizerName = Field("adamw", description="Optimiser, by name.")
+    optimizer: OptimizerName = Field("adamw", description="Name of the optimiser.")
     learning_rate: Number = Field(
-        2e-3, gt=0.0, le=1.0, description="Constant rate between warm-up and decay."
+        2e-3, gt=0.0, le=1.0, description="Constant learning rate between warm-up and decay."
     )
-    weight_decay: Number = Field(1e-4, ge=0.0, le=1.0, description="Decoupled where it can be.")
-    batch_size: Integer = Field(16, ge=1, le=4096, description="Pictures in a batch.")
-    epochs: Integer = Field(20, ge=1, le=10_000, description="Most epochs of a trial.")
+    weight_decay: Number = Field(
+        1e-4, ge=0.0, le=1.0, description="Weight decay, decoupled where the optimiser can."
+    )
+    batch_size: Integer = Field(16, ge=1, le=4096, description="Images per batch.")
+    epochs: Integer = Field(20, ge=1, le=10_000, description="Maximum number of epochs per trial.")
     warmup_steps: Integer = Field(
-        50, ge=0, le=10_000_000, description="Batches over which the rate rises from 0."
+        50, ge=0, le=10_000_000, description="Batches until the learning rate is reached from 0."
     )
     decay_share: Number = Field(
-        0.25, ge=0.0, le=1.0, description="Share of the epochs, at the end, in which it falls."
+        0.25, ge=0.0, le=1.0, description="Fraction of the epochs used for the final decay."
     )
     patience: Integer = Field(
         8,
         ge=1,
         le=10_000,
-        description="Epochs without gain after which the final decay begins early.",
+        description="Epochs without improvement before the final decay starts early.",
     )
-    clip_norm: Number = Field(5.0, gt=0.0, le=1e12, description="Largest norm of the gradient.")
+    clip_norm: Number = Field(5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient.")
     augment: AugmentConfig = AugmentConfig()
 
 
 class Config(Frozen):
-    """One point of a space, resolved and validated."""
+    """Complete, validated configuration of a trial: one point of a search space."""
 
     images: ImageConfig = ImageConfig()
     model: ModelConfig = CrnnConfig()
     training: TrainingConfig = TrainingConfig()
 
     @model_validator(mode="after")
-    def _joins_what_it_reads(self) -> Self:
+    def _reject_join_for_classifier(self) -> Self:
         if self.model.architecture == "classifier" and self.training.augment.join > 0:
             raise ValueError(
                 f"training.augment.join: found {self.training.augment.join:g}, must be 0 for a "
-                "classifier, which reads one symbol"
+                "classifier, which reads a single character"
             )
         return self
 
     def identity(self, init: str | None = None) -> str:
-        """Return a hash of the content: equal configurations have equal identities.
+        """Return a hash of the content. Equal configurations have equal identities.
 
         Args:
-            init: hash of the weights that training starts from, if there are any.
+            init: Hash of the pretrained weights, if there are any.
         """
         content = self.model_dump(mode="json")
         canonical = json.dumps({**content, "init": init} if init else content, sort_keys=True)

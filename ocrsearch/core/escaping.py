@@ -1,7 +1,7 @@
-"""Text from files and databases, made harmless for a terminal.
+"""Escape text from files and databases before it is shown.
 
-A file name, a label or a study name can hold escape codes that move the cursor, change the
-window's title or turn the direction of the text. They are shown as Python escapes instead.
+A file name, label or study name can contain escape codes that move the cursor, change the
+window title or reverse the text direction. They are shown as Python escapes instead.
 """
 
 from __future__ import annotations
@@ -9,31 +9,36 @@ from __future__ import annotations
 import unicodedata
 
 MAX_SHOWN = 200
-"""Longest value from a file that a message repeats, in characters."""
+"""Maximum length of a quoted value in a message, in characters."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 _HARMLESS_FORMATS = frozenset("\u200c\u200d\u200e\u200f")
-"""Joiners and direction marks: parts of ordinary Persian, Hindi, Arabic and Hebrew words."""
+"""Joiners and direction marks, used in ordinary Persian, Hindi, Arabic and Hebrew words."""
 
 
 def printable(text: str, keep: str = "", max_length: int | None = None) -> str:
-    r"""Return text without characters that a terminal acts upon.
+    r"""Return text with escapes in place of characters that control a terminal.
 
     Args:
-        text: any string.
-        keep: control characters that stay, such as ``"\n\t"``.
-        max_length: number of characters after which the text is cut and ends in "...".
+        text: Any string.
+        keep: Control characters to keep, such as ``"\n\t"``.
+        max_length: Maximum number of characters; longer text is cut and ends in "...".
 
     Returns:
-        The text with each control character, lone surrogate, line separator and direction code
-        as an escape such as ``\x1b``.
+        Text in which control characters, lone surrogates, line separators and direction codes
+        are escaped, for example as ``\x1b``.
     """
     if max_length is not None and len(text) > max_length:
         text = text[:max_length] + "..."
-    if text.isprintable():  # fast: nearly all text is
+    if text.isprintable():  # shortcut for nearly all text
         return text
-    return "".join(c if c in keep or not _acts(c) else _escape(c) for c in text)
+    return "".join(
+        c.encode("unicode_escape", "backslashreplace").decode("ascii")
+        if _acts(c) and c not in keep
+        else c
+        for c in text
+    )
 
 
 def _acts(character: str) -> bool:
@@ -43,12 +48,8 @@ def _acts(character: str) -> bool:
     return category in ("Cc", "Cs", "Zl", "Zp")
 
 
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
-
-
 def quoted(value: object) -> str:
-    """Return a value from a file as Python writes it, for a message; a long value is cut."""
+    """Return the ``repr`` of a value from a file for a message, shortened if necessary."""
     try:
         text = repr(value)
     except ValueError:  # more digits than Python writes
@@ -59,19 +60,19 @@ def quoted(value: object) -> str:
 
 
 def shortened(text: str) -> str:
-    """Return a name from a file for a message, cut after MAX_SHOWN characters."""
+    """Return text for a message, cut after MAX_SHOWN characters."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def spreadsheet_cell(text: str) -> str:
-    """Return a cell of a table that no spreadsheet takes for a formula.
+    """Return a table cell that spreadsheets do not evaluate as a formula.
 
-    A text that begins like one gets an apostrophe in front; ``plain_cell`` takes it away.
+    Text that begins like a formula gets a leading apostrophe. ``plain_cell`` removes it.
     """
     return f"'{text}" if text.lstrip("'").startswith(_FORMULA_STARTS) else text
 
 
 def plain_cell(cell: str) -> str:
-    """Return the text of a cell that ``spreadsheet_cell`` made."""
+    """Return the text of a cell written by ``spreadsheet_cell``."""
     is_marked = cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA_STARTS)
     return cell[1:] if is_marked else cell

@@ -1,4 +1,4 @@
-"""Pydantic's findings as one line: where, what was found, what is allowed."""
+"""Turn pydantic's validation errors into one-line messages: where, found, allowed."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ ALLOWED = {
     "less_than": "must be less than {lt:.12g}",
     "less_than_equal": "must be at most {le:.12g}",
 }
-"""Allowed values for the types of pydantic's findings, with places for its limits."""
+"""Allowed values per pydantic error type, with placeholders for its limits."""
 
 
 def explain_validation_error(
     where: str, error: ValidationError, known: Iterable[str] | None = None
 ) -> str:
-    """Return one line about the first finding.
+    """Return a one-line message about the first error found by pydantic.
 
     Args:
-        where: the file.
-        error: what pydantic found.
-        known: paths to suggest for a misspelt key, those of a configuration if not given.
+        where: Name of the file.
+        error: Error raised by pydantic.
+        known: Paths to suggest for a misspelt key; by default all paths of a configuration.
     """
     finding, *others = error.errors()
     paths = config_paths() if known is None else list(known)
@@ -75,7 +75,7 @@ def explain_validation_error(
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
         if path in paths and tags:
             owner = f"{path.rpartition('.')[0]} {quoted(tags[0])}"
-            return f"{location}: not a key of the {owner}; it goes with another name{more}"
+            return f"{location}: not a key of the {owner}; it belongs to another name{more}"
         return f"{location}: unknown key{suggestion(path, paths)}{more}"
     if finding["type"] == "missing":
         return f"{location}: is missing{more}"
@@ -91,15 +91,15 @@ def explain_validation_error(
 
 
 def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return the fields of a dataclass of options, each converted to its declared type.
+    """Return the fields of an options dataclass, converted to their declared types.
 
     Args:
-        options: instance of a dataclass that declares its fields by ``option``, or whose
-            annotations hold pydantic's validators.
-        names: names of fields for messages, where these differ.
+        options: Dataclass instance that declares its fields with ``option``, or whose annotations
+            contain pydantic validators.
+        names: Field names to show in messages, where they differ from the attribute names.
 
     Raises:
-        OptionError: a value of another type, or out of its range.
+        OptionError: A value has the wrong type or is out of range.
     """
     values = {}
     for name, adapter in _adapters(options.__class__).items():
@@ -136,23 +136,23 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 
 def allowed_values(finding: ErrorDetails) -> str:
-    """Return the allowed values of a finding, such as ``must be at least 1``."""
+    """Return the allowed values for a pydantic error, such as ``must be at least 1``."""
     if finding["type"] in ALLOWED:
         return ALLOWED[finding["type"]].format(**finding.get("ctx", {}))
     return finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
 
 
 def shown(value: Any) -> str:
-    """Return a value as YAML has it, for a message; a long value is cut."""
+    """Return a value in YAML notation for a message, shortened if necessary."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return " ".join(quoted(value).splitlines())  # a table is shown in lines
+    return " ".join(quoted(value).splitlines())  # the repr of a table has several lines
 
 
 def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:
-    """Return where a finding is, without the tags that pydantic puts in for members of a union.
+    """Return the dotted path of an error, without the tags that pydantic adds for unions.
 
-    A key that is unknown comes last, and stays.
+    An unknown key at the end of the path is kept.
     """
     parts: list[str] = []
     for i, part in enumerate(loc):
@@ -163,13 +163,13 @@ def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) ->
 
 
 def suggestion(path: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean ...?`` if something known is close to a misspelt path."""
+    """Return ``; did you mean ...?`` if a known path is similar to a misspelt path."""
     close = difflib.get_close_matches(shortened(path), list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def config_paths(model: type[BaseModel] = Config) -> list[str]:
-    """Return the paths of all keys that some configuration has, as ``model.encoder.dropout``."""
+    """Return the paths of all configuration keys, such as ``model.encoder.dropout``."""
     schema = model.model_json_schema()
     paths: set[str] = set()
     _collect(schema, schema.get("$defs", {}), "", paths)

@@ -1,8 +1,8 @@
-"""Files read and written with care: text of a limited size, and outputs replaced atomically.
+"""Safe file access: size limits on input, atomic replacement of output.
 
-Every text file that a user names, or that a dataset brings with it, is read here: a pipe, a
-device or a file of gigabytes is refused before it is opened. Every output goes through
-``replacing``, so that a full disk or a crash leaves the old file in place.
+All text files named by a user or a dataset are read here. Pipes, devices and oversized files are
+rejected before they are opened. All output goes through ``replacing``, so that a full disk or a
+crash leaves the previous file intact.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from typing import BinaryIO
 from ocrsearch.core.errors import OcrSearchError
 
 MAX_TEXT_BYTES = 64_000_000
-"""Largest text file that is read, in bytes: label files, corpora, lexicons."""
+"""Maximum size of label files, corpora and lexicons, in bytes."""
 
 MAX_JSON_BYTES = 32_000_000
-"""Largest JSON file that is read, in bytes: parsed, it takes many times its size."""
+"""Maximum size of a JSON file, in bytes. Parsing needs several times as much memory."""
 
 MAX_YAML_BYTES = 1_000_000
-"""Largest YAML file that is read, in bytes."""
+"""Maximum size of a YAML file, in bytes."""
 
 SYSTEM_FOLDERS = ("/proc/", "/sys/")
-"""Their files say that they are empty, and some have no end or wait for messages."""
+"""Folders of virtual files, which report size 0 although some are endless or block."""
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -43,8 +43,8 @@ def file_problem(path: Path, max_bytes: int) -> str | None:
     """Return the reason why a path cannot be read as a file, or None if it can.
 
     Args:
-        path: file to be read; symbolic links are followed.
-        max_bytes: largest size that is allowed.
+        path: Path of the file. Symbolic links are followed.
+        max_bytes: Maximum size in bytes.
     """
     try:
         status = path.stat()
@@ -58,7 +58,7 @@ def file_problem(path: Path, max_bytes: int) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "not a file (a pipe, socket or device)"
     if str(real_path(path)).startswith(SYSTEM_FOLDERS):
-        return "not a file (made by the system when it is read)"
+        return "not a regular file (a virtual file of the system)"
     if status.st_size > max_bytes:
         size, limit = status.st_size / 1e6, max_bytes / 1e6
         return f"too large: {size:,.0f} MB, at most {limit:,.0f} MB"
@@ -66,29 +66,29 @@ def file_problem(path: Path, max_bytes: int) -> str | None:
 
 
 def real_path(path: Path) -> Path:
-    """Return an absolute path with all links followed, as far as they lead anywhere."""
-    return Path(os.path.realpath(path))  # Path.resolve fails on a loop of links
+    """Return an absolute path with symbolic links resolved, even if the target is missing."""
+    return Path(os.path.realpath(path))  # Path.resolve fails on link loops
 
 
 def home_path(text: str) -> Path:
-    """Return a path of which ``~`` is the home folder, if there is such a user."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path's fails if there is none
+    """Return a path with ``~`` expanded to the home folder, if the user exists."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser fails otherwise
 
 
 @contextmanager
 def open_input(
     path: Path, where: str, error_class: type[OcrSearchError], max_bytes: int
 ) -> Iterator[BinaryIO]:
-    """Open a file for reading, if it is a regular one and not too large.
+    """Open a regular file of limited size for reading.
 
     Args:
-        path: file to read.
-        where: name of the file in messages.
-        error_class: class of the error to raise.
-        max_bytes: largest size that is allowed.
+        path: Path of the file.
+        where: Name of the file in messages.
+        error_class: Class of the errors to raise.
+        max_bytes: Maximum size in bytes.
 
     Raises:
-        error_class: no such file, not a regular file, too large, or an error while it is read.
+        error_class: The file is missing, not regular, too large or cannot be read.
     """
     if problem := file_problem(path, max_bytes):
         raise error_class(f"{where}: {problem}")
@@ -100,7 +100,7 @@ def open_input(
 
 
 def read_start(path: Path, n_bytes: int) -> bytes:
-    """Return the first bytes of a file, to see what it holds; none if it cannot be read."""
+    """Return the first bytes of a file to detect its type, or ``b""`` if it is unreadable."""
     try:
         with open_input(path, "", OcrSearchError, sys.maxsize) as file:
             return file.read(n_bytes)
@@ -109,15 +109,15 @@ def read_start(path: Path, n_bytes: int) -> bytes:
 
 
 def first_line(path: Path, max_bytes: int) -> bytes:
-    """Return the first line of a file, or its beginning; nothing if it cannot be read."""
+    """Return the first line of a file up to ``max_bytes``, or ``b""`` if it is unreadable."""
     return read_start(path, max_bytes).partition(b"\n")[0]
 
 
 def output_problem(path: Path) -> str | None:
     """Return the reason why a file cannot be written, or None if it can.
 
-    An output is checked before the work of hours that it is for. Missing parent folders are no
-    reason: ``replacing`` makes them.
+    Called before hours of work are spent on the output. Missing parent folders are not a
+    problem because ``replacing`` creates them.
     """
     try:
         if path.is_dir():
@@ -146,21 +146,21 @@ def read_text_file(
     """Return the text of a UTF-8 file, with or without a byte order mark.
 
     Args:
-        path: file to read.
-        where: name of the file in messages.
-        error_class: class of the error to raise.
-        max_bytes: largest size that is read.
-        errors: handling of bytes that are not UTF-8, as for ``bytes.decode``.
+        path: Path of the file.
+        where: Name of the file in messages.
+        error_class: Class of the errors to raise.
+        max_bytes: Maximum size in bytes.
+        errors: Treatment of invalid UTF-8, as in ``bytes.decode``.
 
     Raises:
-        error_class: no such file, not a regular file, too large, or not UTF-8.
+        error_class: The file is missing, not regular, too large or not UTF-8.
     """
     with open_input(path, where, error_class, max_bytes) as file:
-        content = file.read(max_bytes + 1)  # it may have grown since
+        content = file.read(max_bytes + 1)  # the file may have grown since the check
     if len(content) > max_bytes:
-        raise error_class(f"{where}: too large: over {max_bytes / 1e6:,.0f} MB")
+        raise error_class(f"{where}: too large, at most {max_bytes / 1e6:,.0f} MB")
     if content.startswith(UTF_16_MARKS):
-        raise error_class(f"{where}: UTF-16 text; save it as UTF-8")
+        raise error_class(f"{where}: UTF-16 text, must be UTF-8; save it as UTF-8")
     try:
         text = content.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
@@ -170,21 +170,21 @@ def read_text_file(
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside an output, which replaces the output at the end.
+    """Provide a temporary path that replaces the output file when the body succeeds.
 
-    The output appears whole or not at all. If the body fails, the old file stays and the
-    temporary one is removed. Missing parent folders are made.
+    The output appears completely or not at all. If the body fails, the previous file is kept
+    and the temporary file is removed. Missing parent folders are created.
 
     Args:
-        path: file to write.
+        path: Path of the output file.
 
     Yields:
-        The path to write to.
+        Path to write to.
 
     Raises:
-        OSError: the file cannot be written; ``filename`` is the output's.
+        OSError: The file cannot be written. ``filename`` is the output path.
     """
-    target = real_path(path)  # a link stays a link
+    target = real_path(path)  # keeps symbolic links
     temporary = temporary_path(target)
     _remove_leftovers_of(target)
     try:
@@ -204,23 +204,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside an output folder, which replaces it at the end.
+    """Provide a temporary folder that replaces the output folder when the body succeeds.
 
-    As ``replacing``; a folder that is there already is removed when the new one is complete.
+    Like ``replacing``. An existing folder is removed once the new folder is complete.
 
     Args:
-        folder: to write.
+        folder: Path of the output folder.
 
     Yields:
-        The folder to write to, which is empty.
+        Empty folder to write to.
 
     Raises:
-        OSError: the folder or a file in it cannot be written; ``filename`` is the folder's.
+        OSError: The folder or a file in it cannot be written. ``filename`` is the output path.
     """
     temporary = temporary_path(folder)
     _remove_leftovers_of(folder)
     try:
-        shutil.rmtree(temporary, ignore_errors=True)  # of a killed process with this number
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process with our id
         temporary.mkdir(parents=True)
         yield temporary
         shutil.rmtree(folder, ignore_errors=True)
@@ -232,20 +232,20 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, min_age_s: float = 0.0) -> None:
-    """Remove the temporary files and folders of ``replacing`` that killed processes left.
+    """Remove temporary files and folders left by killed processes.
 
-    Files of a process that is alive on this machine stay.
+    Files of processes that are alive on this machine are kept.
 
     Args:
-        folder: searched with all folders in it.
-        min_age_s: younger files stay, as those of another machine.
+        folder: Folder to search recursively.
+        min_age_s: Minimum age of files to remove, in seconds. Protects other machines' files.
     """
     for path in folder.rglob(f".*{TEMPORARY}"):
         _remove_leftover(path, min_age_s)
 
 
 def _remove_leftovers_of(output: Path) -> None:
-    """Remove what a killed process left of an earlier attempt to write an output."""
+    """Remove the temporary files of earlier, killed attempts to write an output."""
     with suppress(OSError):
         start = _temporary_start(output)
         names = [p.name for p in output.parent.iterdir() if p.name.startswith(start)]
@@ -258,7 +258,7 @@ def _remove_leftover(path: Path, min_age_s: float = 0.0) -> None:
     match = _TEMPORARY_NAME.fullmatch(path.name)
     if match is None or _is_alive(int(match[1])):
         return
-    with suppress(OSError):  # another process was quicker
+    with suppress(OSError):  # another process may remove it first
         if time.time() - path.lstat().st_mtime < min_age_s:
             return
         if path.is_dir() and not path.is_symlink():
@@ -268,24 +268,24 @@ def _remove_leftover(path: Path, min_age_s: float = 0.0) -> None:
 
 
 def _is_alive(process_id: int) -> bool:
-    if os.name == "nt":  # where this would be Ctrl-C
+    if os.name == "nt":  # os.kill(id, 0) would send Ctrl-C
         return True
     try:
         os.kill(process_id, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # another user's
+    except OSError:  # belongs to another user
         return True
     return True
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a path beside an output; what a killed process leaves there is removed later."""
+    """Return a temporary path beside an output, recognised and removed if we are killed."""
     return path.parent / f"{_temporary_start(path)}{os.getpid()}{TEMPORARY}"
 
 
 def _temporary_start(path: Path) -> str:
-    return f".{path.name[:60]}."  # a name has at most 255 bytes
+    return f".{path.name[:60]}."  # file names have at most 255 bytes
 
 
 def _named(error: OSError, path: Path) -> OSError:
@@ -293,10 +293,10 @@ def _named(error: OSError, path: Path) -> OSError:
 
 
 def write_text_file(path: Path, text: str) -> None:
-    """Write text as UTF-8, whole or not at all; parts that are not Unicode become escapes.
+    """Write text as UTF-8 atomically. Lone surrogates become escapes.
 
     Raises:
-        OSError: it cannot be written; see ``replacing``.
+        OSError: The file cannot be written; see ``replacing``.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))

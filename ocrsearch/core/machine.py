@@ -1,20 +1,8 @@
-"""The machine: cores, memory errors, child processes and the program's version.
+"""The machine and its processes: available cores, memory errors, child processes, version.
 
-The machine: the number of cores that this process may use.
-
-A container sees all cores of its host, but a control group may limit how much of them it gets:
-Docker limits the cores of a container by a quota, not by an affinity.
-
-Errors that mean too little memory, whichever library raises them.
-
-Starting processes that need nothing of the program that called us.
-
-``multiprocessing`` runs the caller's main script again in each process that it starts. A script on
-standard input, a deleted script or a script without a main guard cannot be run again, and our
-processes only run functions of this package. So the script is hidden while they start, as joblib
-does.
-
-The version of this program.
+Containers see all cores of the host but may be limited by a control group: ``docker run
+--cpus=2`` sets a quota, not an affinity. Child processes are started without the caller's main
+script, which ``multiprocessing`` would otherwise run again in each of them.
 """
 
 from __future__ import annotations
@@ -35,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 MAX_THREADS = 32
-"""Largest number of threads that read images."""
+"""Maximum number of threads for reading images."""
 
 _ROOT = Path("/")
 _MOUNTS_V2 = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
@@ -43,25 +31,25 @@ _MOUNTS_V1 = tuple(f"sys/fs/cgroup/{name}" for name in ("cpu", "cpu,cpuacct", "c
 
 
 def n_cores(root: Path = _ROOT) -> int:
-    """Return the number of cores that this process may use, at least 1.
+    """Return the number of cores available to this process, at least 1.
 
-    The smaller of its affinity and of the CPU quotas of its control group and the parents of
-    that group, each rounded up.
+    This is the minimum of the CPU affinity and the quotas of the process's control group and
+    its parents, each rounded up.
 
     Args:
-        root: folder in which ``proc`` and ``sys`` are.
+        root: Folder that contains ``proc`` and ``sys``.
     """
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min([n or 1, *(math.ceil(quota) for quota in _quotas(root))]))
 
 
 def n_reading_threads() -> int:
-    """Return the number of threads for reading images: some more than cores, as they wait."""
+    """Return the number of threads for reading images: above the core count, as they do I/O."""
     return min(MAX_THREADS, n_cores() + 4)
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the CPU quotas that are set, in cores."""
+    """Yield the configured CPU quotas, in cores."""
     for mounts, files in (
         (_MOUNTS_V2, ("cpu.max",)),
         (_MOUNTS_V1, ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
@@ -76,24 +64,24 @@ def _quotas(root: Path) -> Iterator[float]:
 def _groups(root: Path) -> list[str]:
     """Return the control groups of this process and their parents, relative to the mount.
 
-    In a container the paths can be those of the host, while the group of the container is
-    mounted as the root: so the root itself is always looked at.
+    In a container the paths may refer to the host while the container's own group is mounted
+    as the root. The root is therefore always included.
     """
     groups = {""}
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, _, path = line.split(":", 2) if line.count(":") >= 2 else ("", "", "")
         parts = [part for part in path.split("/") if part]
-        if ".." not in parts:  # a process of another container
+        if ".." not in parts:  # otherwise outside our namespace
             groups.update("/".join(parts[:n]) for n in range(1, len(parts) + 1))
     return sorted(groups)
 
 
 def _quota(group: Path, files: tuple[str, ...]) -> float | None:
-    """Return the quota of a control group in cores, None if it has none."""
+    """Return the quota of a control group in cores, or None if there is no quota."""
     words = [word for file in files for word in _text(group / file).split()]
     try:
         quota, period = map(int, words)
-    except ValueError:  # no such file, or "max"
+    except ValueError:  # missing file or "max"
         return None
     return quota / period if quota > 0 and period > 0 else None
 
@@ -124,11 +112,11 @@ _COUNTERS = (
     "/sys/fs/cgroup/memory.events",
     "/sys/fs/cgroup/memory/memory.oom_control",
 )
-"""Where Linux counts the processes that it killed for lack of memory, as ``oom_kill N``."""
+"""Files in which Linux counts the processes killed for lack of memory, as ``oom_kill N``."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or the error that caused it, says that there is too little memory."""
+    """Return whether an error or its cause means that memory ran out, in any library."""
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -140,7 +128,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def count_memory_kills() -> int:
-    """Return how many processes the kernel has killed for lack of memory, 0 if it is not known."""
+    """Return the number of processes that the kernel killed for lack of memory, 0 if unknown."""
     return sum(map(_count, _COUNTERS))
 
 
@@ -159,9 +147,12 @@ _starting = threading.Lock()
 
 @contextmanager
 def caller_hidden() -> Iterator[None]:
-    """Start processes in the body: without the caller's script, and deaf to Ctrl-C.
+    """Hide the main script and block Ctrl-C for processes started in the body.
 
-    A daemonic process, such as a worker of ``multiprocessing.Pool``, may start processes too.
+    ``multiprocessing`` runs the caller's main script again in each process. This fails for
+    scripts on standard input, deleted scripts and scripts without a main guard. Our processes
+    only run functions of this package, so the script is hidden meanwhile, as joblib does.
+    Daemonic processes, such as workers of ``multiprocessing.Pool``, may start processes too.
     """
     with _starting, _interrupts_blocked():
         this_process = multiprocessing.current_process()
@@ -177,14 +168,14 @@ def caller_hidden() -> Iterator[None]:
 
 
 def load_fork_server(modules: list[str]) -> None:
-    """Start the process whose forks our processes are, and let it import modules."""
+    """Start the fork server and let it import modules once for all processes."""
     multiprocessing.set_forkserver_preload(modules)
     with caller_hidden():
         forkserver.ensure_running()
 
 
 def _forget_server_of_parent() -> None:
-    """Forget a fork server that is not a child of this process, which is itself a fork."""
+    """Drop a fork server inherited from the parent, if this process is itself a fork."""
     server: Any = forkserver._forkserver
     if server._forkserver_pid is None:
         return
@@ -198,11 +189,11 @@ def _forget_server_of_parent() -> None:
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
-    """A process started here never sees Ctrl-C, not even before its first line has run."""
+    """Block Ctrl-C in processes started in the body, from their first instruction."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # later it would unblock the signal
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -211,7 +202,7 @@ def _interrupts_blocked() -> Iterator[None]:
 
 
 def program_version() -> str:
-    """Return the version that is installed; "unknown" for a source tree that is not."""
+    """Return the installed version, or "unknown" in a source tree that is not installed."""
     try:
         return version("ocrsearch")
     except PackageNotFoundError:

@@ -1,18 +1,9 @@
-"""Input that is not trusted: zip archives, YAML and regular expressions, read within limits.
+"""Untrusted input, read within limits: zip archives, YAML files and regular expressions.
 
-Zip archives from outside, checked before anything in them is unpacked.
-
-Model files and language models are such archives. A member may claim any size, share its bytes
-with others or unpack to terabytes: each is compared with the file before a byte is read.
-
-YAML read safely: plain values only, limits against small files that grow, errors with a line.
-
-A key may be given once. Aliases and merge keys count with all that they repeat.
-
-Regular expressions of users and files, applied with a limit on time and memory.
-
-Python's own engine can take years for a short pattern. It runs in a process of its own, which is
-ended when the time is over; the meaning of patterns stays that of Python.
+Archive members may claim any size, overlap or unpack to terabytes, so they are checked against
+the file before any is read. YAML may contain only plain values, and aliases count with
+everything they repeat. Regular expressions run in a separate process with a time limit because
+Python's engine can take years on a short pattern.
 """
 
 from __future__ import annotations
@@ -40,50 +31,51 @@ from ocrsearch.core.escaping import printable, quoted, shortened
 from ocrsearch.core.files import MAX_YAML_BYTES, file_problem, read_text_file
 
 MAX_FILE_BYTES = 1_000_000_000
-"""Largest archive that is opened."""
+"""Maximum size of an archive, in bytes."""
 
 MAX_MEMBERS = 20_000
 
 MAX_READ_BYTES = 4_000_000
-"""Most bytes that are read at once: the list of members, or a piece of a member."""
+"""Maximum number of bytes per read, for the member list or part of a member."""
 
 _ENCRYPTED_OR_PATCHED = 0x61
-"""Flags of members that cannot be read as they are."""
+"""Flags of members that cannot be read directly."""
 
 _HEADER_BYTES = 30
-"""Smallest header before the bytes of a member."""
+"""Minimum size of the header before a member's data, in bytes."""
 
 
 class ArchiveError(Exception):
-    """An archive that is missing, damaged or dangerous; the message is the reason."""
+    """Missing, damaged or dangerous archive. The message is the reason."""
 
 
 class NotAnArchiveError(ArchiveError):
-    """A file of another kind, or one that was cut off."""
+    """File of another type, or truncated archive."""
 
 
 class _CarefulFile(io.BufferedReader):
-    """A file of which at most ``MAX_READ_BYTES`` are read at once."""
+    """File that returns at most ``MAX_READ_BYTES`` per read."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         wanted = MAX_READ_BYTES + 1 if size is None or size < 0 else size
         data = super().read(min(wanted, MAX_READ_BYTES + 1))
         if len(data) > MAX_READ_BYTES:
-            raise zipfile.BadZipFile("list of members too long")
+            raise zipfile.BadZipFile("member list too long")
         return data
 
 
 @contextmanager
 def open_archive(path: Path, max_unpacked: int | None = None) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive, and check that its members can be what they claim to be.
+    """Open a zip archive and check the sizes and positions of its members.
 
     Args:
-        path: file to read.
-        max_unpacked: number of bytes that all members together may unpack to; None if no member
-            may be compressed.
+        path: Path of the archive.
+        max_unpacked: Maximum total size of the unpacked members, in bytes. None rejects
+            compressed members.
 
     Raises:
-        ArchiveError: see the class; also if a member turns out to be damaged in the body.
+        ArchiveError: The archive is missing, damaged or dangerous. Also raised if a member
+            turns out to be damaged in the body.
     """
     if problem := file_problem(path, MAX_FILE_BYTES):
         raise ArchiveError(problem)
@@ -95,7 +87,7 @@ def open_archive(path: Path, max_unpacked: int | None = None) -> Iterator[zipfil
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error):
-            raise NotAnArchiveError("not a zip archive, or cut off") from None
+            raise NotAnArchiveError("not a zip archive, or truncated") from None
         n_bytes = os.fstat(file.fileno()).st_size
         if problem := _member_problem(archive.infolist(), n_bytes, max_unpacked):
             raise ArchiveError(problem)
@@ -106,11 +98,11 @@ def open_archive(path: Path, max_unpacked: int | None = None) -> Iterator[zipfil
 
 
 def unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytearray:
-    """Return the bytes of a member, in memory of just their size; its checksum is compared.
+    """Return the contents of a member, using no more memory than its size.
 
     Raises:
-        zipfile.BadZipFile: damaged.
-        EOFError: cut off.
+        zipfile.BadZipFile: The member is damaged or its checksum is wrong.
+        EOFError: The member is truncated.
     """
     content = bytearray(member.file_size)
     view, start = memoryview(content), 0
@@ -130,12 +122,12 @@ def _member_problem(
     if len(members) > MAX_MEMBERS:
         return f"{len(members)} members, at most {MAX_MEMBERS}"
     if len({member.filename for member in members}) < len(members):
-        return "two members of one name"
+        return "two members with the same name"
     allowed = [zipfile.ZIP_STORED] + ([] if max_unpacked is None else [zipfile.ZIP_DEFLATED])
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):
         if member.flag_bits & _ENCRYPTED_OR_PATCHED or member.compress_type not in allowed:
-            return "a member is compressed or encrypted in a way that ocrsearch never writes"
+            return "a member is encrypted or uses a compression that ocrsearch never writes"
         if member.header_offset < end:
             return "members overlap"
         end = member.header_offset + _HEADER_BYTES + member.compress_size
@@ -148,22 +140,22 @@ def _member_problem(
 
 
 MAX_VALUES = 20_000
-"""Most keys and values of a file, each alias counted as all that it repeats."""
+"""Maximum number of keys and values in a file. Aliases count with everything they repeat."""
 
 MAX_LEVELS = 50
-"""Most levels of sections and lists in each other."""
+"""Maximum nesting depth of sections and lists."""
 
 MAX_DIGITS = 100
-"""Longest number, in characters."""
+"""Maximum length of a number, in characters."""
 
 MERGE = "tag:yaml.org,2002:merge"
 KINDS = ("null", "bool", "int", "float", "str", "seq", "map", "merge")
 PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in KINDS)
-"""Tags of the values that a file may hold; no bytes, dates, sets or objects."""
+"""Tags of allowed values. Bytes, dates, sets and objects are rejected."""
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader with limits, which refuses a key given twice and takes dates for text."""
+    """Safe loader with limits. It rejects duplicate keys and reads dates as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - as in its base class
         first: [(tag, regexp) for tag, regexp in resolvers if tag in PLAIN_TAGS]
@@ -176,7 +168,7 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node:
-        """Compose a node and check what no configuration needs."""
+        """Compose a node and check its depth, size and aliases."""
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         self._n_composed += 1
         if self._n_composed > MAX_VALUES:
@@ -190,47 +182,43 @@ class _Loader(yaml.SafeLoader):
         if not isinstance(event, yaml.AliasEvent):
             self._sizes[node] = _checked_size(node, self._sizes)
         elif node not in self._sizes:
-            raise _problem("an alias stands for a part that it is in", event)
+            raise _problem("an alias refers to a section that contains it; remove it", event)
         return node
 
 
 class _Refused(yaml.MarkedYAMLError):
-    """Proper YAML that no file of ours needs."""
+    """Valid YAML that is not allowed in our files."""
 
 
 def _problem(problem: str, place: Any) -> _Refused:
-    """Return an error at a node or an event."""
+    """Return an error located at a node or an event."""
     return _Refused(problem=problem, problem_mark=place.start_mark)
 
 
 def _checked_size(node: yaml.Node, sizes: dict[yaml.Node, int]) -> int:
-    """Return the number of values in a node whose parts are composed, with all repetitions."""
+    """Return the number of values in a composed node, with everything that aliases repeat."""
     if node.tag not in PLAIN_TAGS:
-        raise _problem(f"tag {quoted(node.tag)} is not allowed", node)
+        raise _problem(f"tag {quoted(node.tag)} is not allowed; write a plain value", node)
     if isinstance(node, yaml.ScalarNode):
-        _check_scalar(node)
+        if node.tag.endswith((":int", ":float")) and len(node.value) > MAX_DIGITS:
+            problem = f"a number of {len(node.value):,} characters, at most {MAX_DIGITS}"
+            raise _problem(problem, node)
         return 1
     pairs = isinstance(node, yaml.MappingNode)
     parts = [part for pair in node.value for part in pair] if pairs else node.value
     size = 1 + sum(sizes[part] for part in parts)
     if size > MAX_VALUES:
-        raise _problem(f"more than {MAX_VALUES:,} values, with all that aliases repeat", node)
+        raise _problem(f"more than {MAX_VALUES:,} values with aliases expanded", node)
     return size
-
-
-def _check_scalar(node: yaml.ScalarNode) -> None:
-    is_number = node.tag.endswith((":int", ":float"))
-    if is_number and len(node.value) > MAX_DIGITS:
-        raise _problem(f"a number of {len(node.value):,} characters, at most {MAX_DIGITS}", node)
 
 
 def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key_node, _ in node.value:
         if key_node.tag not in (BaseResolver.DEFAULT_SCALAR_TAG, MERGE):
-            raise _problem("a key must be text", key_node)
+            raise _problem("a key must be text; put it in quotes", key_node)
         if key_node.value in seen:
-            raise _problem(f"key {quoted(key_node.value)} twice", key_node)
+            raise _problem(f"duplicate key {quoted(key_node.value)}; keep one of them", key_node)
         seen.add(key_node.value)
     return loader.construct_mapping(node, deep=True)
 
@@ -239,10 +227,10 @@ _Loader.add_constructor(BaseResolver.DEFAULT_MAPPING_TAG, _construct_mapping)
 
 
 def read_yaml(path: Path, error_class: type[OcrSearchError] = SpaceError) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        error_class: no such file, too large, not YAML, or something else than a mapping.
+        error_class: The file is missing, too large, not YAML or not a mapping.
     """
     text = read_text_file(path, str(path), error_class, max_bytes=MAX_YAML_BYTES)
     return parse_yaml(text, str(path), error_class)
@@ -251,7 +239,7 @@ def read_yaml(path: Path, error_class: type[OcrSearchError] = SpaceError) -> dic
 def parse_yaml(
     text: str, where: str, error_class: type[OcrSearchError] = SpaceError
 ) -> dict[str, Any]:
-    """Parse YAML text that holds a mapping; ``where`` is for messages."""
+    """Parse YAML text that contains a mapping. ``where`` is the name in messages."""
     try:
         content = parse_value(text)
     except yaml.MarkedYAMLError as error:
@@ -269,21 +257,21 @@ def parse_yaml(
 
 
 def parse_value(text: str) -> Any:
-    """Return the value of YAML text, with the limits of a file.
+    """Return the value of YAML text, with the same limits as for a file.
 
     Raises:
-        yaml.YAMLError: not YAML, or over a limit.
-        ValueError: an impossible number.
+        yaml.YAMLError: The text is not YAML or exceeds a limit.
+        ValueError: The text contains an impossible number.
     """
     return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
 
 
 MAX_PATTERN = 500
-"""Longest pattern, in characters."""
+"""Maximum length of a pattern, in characters."""
 
 SECONDS = 5.0
 SECONDS_PER_NAME = 2e-5
-"""Time that a pattern may take, in all and more for each name."""
+"""Time limit for a search: a constant and an allowance per name, in seconds."""
 
 MAX_MEMORY_BYTES = 1_000_000_000
 
@@ -303,7 +291,7 @@ json.dump(found, sys.stdout)
 
 
 def pattern_problem(pattern: str) -> str | None:
-    """Return why a text cannot be used as a regular expression, or None if it can."""
+    """Return the reason why a text is not a valid regular expression, or None if it is."""
     if len(pattern) > MAX_PATTERN:
         return f"longer than {MAX_PATTERN} characters"
     try:
@@ -318,14 +306,14 @@ def pattern_problem(pattern: str) -> str | None:
 
 
 def search_names(pattern: str, names: Sequence[str]) -> list[str | None]:
-    """Return what a pattern finds in each name: its first parenthesis, or else all of the match.
+    """Return the match of a pattern in each name: its first group, or else the whole match.
 
     Args:
-        pattern: a regular expression without a ``pattern_problem``.
-        names: searched in their order.
+        pattern: Regular expression that passed ``pattern_problem``.
+        names: Names to search.
 
     Raises:
-        OptionError: it takes too long, or too much memory.
+        OptionError: The search takes too much time or memory.
     """
     seconds = SECONDS + SECONDS_PER_NAME * len(names)
     try:
@@ -339,12 +327,13 @@ def search_names(pattern: str, names: Sequence[str]) -> list[str | None]:
         )
     except subprocess.TimeoutExpired:
         raise OptionError(
-            f"{quoted(pattern)} takes over {seconds:.0f} s for {len(names)} names; write it "
-            "without a repetition within a repetition, as in (a+)+",
+            f"{quoted(pattern)} takes over {seconds:.0f} s for {len(names)} names; avoid "
+            "nested repetitions such as (a+)+",
             "group",
         ) from None
     except subprocess.CalledProcessError:
-        problem = f"{quoted(pattern)} cannot be applied; write a simpler one"
+        problem = f"{quoted(pattern)} cannot be applied; use a simpler pattern"
+
         raise OptionError(problem, "group") from None
     found: list[str | None] = json.loads(done.stdout)
     return found

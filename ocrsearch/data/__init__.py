@@ -1,6 +1,6 @@
-"""Labelled images: which images have which text, in which split, as what a network is trained on.
+"""Labelled images: read, checked, split and batched for training and evaluation.
 
-Start with ``load_dataset``. Label formats, images, pages and synthesis have packages of their own.
+Start with ``load_dataset``. Label formats, images, pages and synthesis are subpackages.
 """
 
 import lazy_loader

@@ -1,8 +1,7 @@
-"""Batches: the lines of an epoch as tensors, images of similar width together.
+"""Training epochs as lines, and batches as tensors.
 
-Epochs: the lines that a network sees in each, the same ones or newly made ones.
-
-Batches: pictures of similar width side by side, as tensors.
+An epoch has the same lines every time, newly rendered lines, or a mixture. Batches group images
+of similar width to limit padding.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ from ocrsearch.data.synthesis import Synthesizer, open_synthesizer, parse_recipe
 
 
 class Epochs(Protocol):
-    """The training lines of each epoch; ``len`` is how many an epoch has."""
+    """Training lines by epoch. ``len`` is the number of lines per epoch."""
 
     def __len__(self) -> int: ...
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
-        """Yield the lines of an epoch, from 0, in parts.
+        """Yield the lines of an epoch in parts.
 
         Args:
-            epoch: the same one has the same lines, whatever came before.
-            size: lines in a part, if they are made in parts; the last may have fewer.
+            epoch: Epoch number from 0. The lines depend only on this number.
+            size: Number of lines per part if they are rendered in parts; the last may be smaller.
         """
         ...
 
 
 def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
-    """Return the lines to train on, as the data set says."""
+    """Return the training epochs of a dataset."""
     train, charset = dataset.splits["train"], dataset.charset
     if dataset.fresh is None:
         return FixedEpochs(scaled_lines(train, charset, config))
@@ -63,13 +62,13 @@ class FixedEpochs:
         return len(self.lines)
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:  # noqa: ARG002
-        """Yield them all at once."""
+        """Yield all lines as a single part."""
         yield self.lines
 
 
 @dataclass(frozen=True)
 class FreshEpochs:
-    """New lines in each epoch, made just before they are needed."""
+    """New lines in each epoch, rendered shortly before they are needed."""
 
     synthesizer: Synthesizer
     charset: Charset
@@ -79,13 +78,13 @@ class FreshEpochs:
         return self.synthesizer.recipe.counts.train
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
-        """Make the lines of an epoch; in epoch 0 they are those of the training split."""
+        """Render the lines of an epoch. Epoch 0 has those of the training split."""
         for start in range(0, len(self), size):
             yield self.lines(epoch, start, min(start + size, len(self)))
 
     def lines(self, epoch: int, start: int, end: int) -> list[Line]:
-        """Make some of the lines of an epoch, from one to before another."""
-        made = [self.synthesizer.picture("train", i, epoch) for i in range(start, end)]
+        """Render the lines from index ``start`` up to ``end`` of an epoch."""
+        made = [self.synthesizer.image("train", i, epoch) for i in range(start, end)]
         images = PackedImages.pack([image for image, _ in made])
         texts = [text for _, text in made]
         return scaled_lines(LabelledImages(texts, texts, images), self.charset, self.config)
@@ -93,7 +92,7 @@ class FreshEpochs:
 
 @dataclass(frozen=True)
 class MixedEpochs:
-    """The same lines in each epoch, and new ones among them."""
+    """The same lines in each epoch, mixed with new lines."""
 
     own: list[Line]
     fresh: FreshEpochs
@@ -102,7 +101,7 @@ class MixedEpochs:
         return len(self.own) + len(self.fresh)
 
     def parts(self, epoch: int, size: int) -> Iterator[list[Line]]:
-        """Yield parts of that size, each with its share of both; the last may be smaller."""
+        """Yield parts of this size with a proportional mixture; the last may be smaller."""
         order = np.random.default_rng(epoch).permutation(len(self.own))
         n = len(self)
         ends = [min(start + size, n) for start in range(0, n, size)]
@@ -116,28 +115,28 @@ class MixedEpochs:
 
 @lru_cache(maxsize=1)
 def _opened(spec: str, recipe: str) -> Synthesizer:
-    """Open a recipe once a process, not once a training."""
+    """Open a recipe once per process instead of once per training run."""
     return open_synthesizer(parse_recipe(json.loads(recipe), spec))
 
 
 BUCKET_PX = 16
-"""Batches of unequal widths are padded to multiples of this, so that few shapes occur."""
+"""Multiple in pixels to which batches of unequal widths are padded, to limit their shapes."""
 
 MAX_COLUMNS = 16_384
-"""Pixel columns of an evaluation batch, so that long lines do not fill the memory."""
+"""Maximum number of pixel columns in an evaluation batch, to limit memory for long lines."""
 
 BATCHES_A_POOL = 16
-"""Pictures are sorted by width among those of so many batches."""
+"""Number of batches within which images are sorted by width."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures and labels as tensors.
+    """Images and labels as tensors.
 
     Attributes:
-        images: (B, 1, H, W) float32, each of mean 0 and deviation 1, 0 right of its width.
+        images: (B, 1, H, W) float32 with mean 0 and deviation 1 per image, zero-padded.
         widths: (B,) int64 in pixels, multiples of FRAME_STRIDE, always on the CPU.
-        targets: (B, L) int64 ids, 0 behind each label.
+        targets: (B, L) int64 ids, zero-padded.
         target_lengths: (B,) int64.
     """
 
@@ -147,7 +146,7 @@ class Batch:
     target_lengths: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch with its tensors on a device; the widths stay on the CPU."""
+        """Return the batch on a device. The widths stay on the CPU."""
         if device.type == "cpu":
             return self
         return Batch(
@@ -161,13 +160,13 @@ class Batch:
 def training_batches(
     lines: Sequence[Line], batch_size: int, config: AugmentConfig, rng: np.random.Generator
 ) -> Iterator[Batch]:
-    """Yield one epoch of augmented batches in random order.
+    """Yield the augmented batches of an epoch in random order.
 
     Args:
-        lines: the training split.
-        batch_size: pictures in a batch; the last of an epoch may have fewer.
-        config: how pictures are changed, and which share of them is joined with another.
-        rng: order and augmentation come from it.
+        lines: Lines of the training split.
+        batch_size: Images per batch; the last batch may be smaller.
+        config: Augmentation, including the probability of concatenation.
+        rng: Source of randomness for order and augmentation.
     """
     groups = join_at_random(lines, config.join, rng)
     widths = np.array([sum(line.image.shape[1] for line in group) for group in groups])
@@ -180,12 +179,12 @@ def training_batches(
 def width_sorted_batches(
     widths: Sequence[int], max_batch_size: int, max_columns: int = MAX_COLUMNS
 ) -> list[list[int]]:
-    """Cut indices into batches of similar width, for evaluation.
+    """Divide indices into batches of similar width, for evaluation.
 
     Args:
-        widths: of each picture, in pixels.
-        max_batch_size: most pictures in a batch.
-        max_columns: most pixel columns in a batch.
+        widths: Image widths in pixels.
+        max_batch_size: Maximum images per batch.
+        max_columns: Maximum pixel columns per batch.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(widths)), key=lambda i: widths[i]):
@@ -198,10 +197,10 @@ def width_sorted_batches(
 
 
 def collate(images: Sequence[GrayImage], targets: Sequence[Sequence[int]]) -> Batch:
-    """Put scaled pictures of one height and their label ids into a batch."""
+    """Combine scaled images of equal height and their label ids into a batch."""
     widths = [image.shape[1] for image in images]
     padded_width = max(widths)
-    if min(widths) < padded_width:  # padding costs time: pictures of one width need none
+    if min(widths) < padded_width:  # images of equal width need no padding, which costs time
         padded_width = -(-padded_width // BUCKET_PX) * BUCKET_PX
     values = np.zeros((len(images), 1, images[0].shape[0], padded_width), dtype=np.float32)
     for row, image in zip(values, images, strict=True):
@@ -219,7 +218,7 @@ def collate(images: Sequence[GrayImage], targets: Sequence[Sequence[int]]) -> Ba
 
 
 def standardize(image: GrayImage) -> np.ndarray:
-    """Return a picture as float32 of mean 0 and deviation 1; a blank one is all 0."""
+    """Return an image as float32 with mean 0 and deviation 1. Blank images become 0."""
     mean, deviation = image.mean(dtype=np.float64), image.std(dtype=np.float64)
     return (image.astype(np.float32) - np.float32(mean)) / np.float32(max(deviation, 1.0))
 

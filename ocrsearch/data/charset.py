@@ -1,13 +1,9 @@
-"""Charset: the characters of a recogniser, their ids, and the order in which they are read.
+"""Charset: the characters of a recogniser, their ids and their reading order.
 
-The charset: which symbols a recogniser knows, their ids, and in which order it reads them.
-
-Right-to-left text: from logical order, as typed, to visual order, as seen, and back.
-
-A recogniser reads columns from left to right, so it is trained on labels in visual order. The
-levels are those of the Unicode bidirectional algorithm (UAX 9) by python-bidi. Combining marks
-stay after their base letter (rule L3), so that the letter that is drawn comes first in either
-order, and brackets become those that are seen (rule L4).
+Recognisers read from left to right, so right-to-left labels are converted from logical order, as
+typed, to visual order, as seen, and back. Levels follow the Unicode bidirectional algorithm
+(UAX 9) of python-bidi. Combining marks stay after their base letter (rule L3) in both orders, and
+brackets are mirrored (rule L4).
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ _HARMLESS_CONTROLS = frozenset("\t\n")
 
 
 def is_symbol(value: object) -> bool:
-    """Whether a value from a file can be a symbol: one character of an NFC label."""
+    """Return whether a value from a file is a symbol: a single character of an NFC label."""
     if not isinstance(value, str) or len(value) != 1:
         return False
     if unicodedata.category(value) in ("Cc", "Cs"):
@@ -38,16 +34,16 @@ def is_symbol(value: object) -> bool:
 
 
 class Charset:
-    """Symbols in a fixed order, each with an id from 0.
+    """Ordered characters, with ids from 0.
 
-    A symbol is one Unicode code point of an NFC label. Ids of blank, begin and end belong to
-    the architectures and follow after the symbols. Labels are in logical order; ids are in visual
-    order, from left to right, unless ``bidi`` is "off".
+    A symbol is a Unicode code point of an NFC label. Ids for blank, begin and end belong to the
+    architectures and follow the symbols. Labels are in logical order. Ids are in visual order
+    from left to right, unless ``bidi`` is "off".
     """
 
     def __init__(self, symbols: Sequence[str], bidi: Bidi = "off") -> None:
         if len(set(symbols)) != len(symbols):
-            raise DataError("charset: a symbol appears twice")
+            raise DataError("charset: a character appears twice")
         if bidi not in get_args(Bidi):
             raise DataError(f"charset: bidi is {quoted(bidi)}, must be one of {get_args(Bidi)}")
         self.symbols = tuple(symbols)
@@ -56,10 +52,10 @@ class Charset:
 
     @classmethod
     def from_texts(cls, texts: Iterable[str], bidi: Bidi = "off") -> Charset:
-        """Collect the symbols of the given labels, in code point order.
+        """Collect the characters of labels in code point order.
 
         Raises:
-            DataError: too many symbols.
+            DataError: There are too many characters.
         """
         symbols = set().union(*(to_visual(text, bidi) for text in texts))
         if len(symbols) > MAX_SYMBOLS:
@@ -71,10 +67,10 @@ class Charset:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Charset:
-        """Return the charset that a file has kept; older files know of no reordering.
+        """Return the charset stored in a file. Older files do not reorder labels.
 
         Raises:
-            DataError: no list of symbols, too many, or an entry that is no symbol.
+            DataError: The symbols are not a list, are too many, or are not single characters.
         """
         symbols = content.get("symbols")
         if not isinstance(symbols, list) or not 0 < len(symbols) <= MAX_SYMBOLS:
@@ -85,7 +81,7 @@ class Charset:
         return cls(symbols, content.get("bidi", "off"))
 
     def content(self) -> dict[str, Any]:
-        """Return the charset as plain values, for files; see ``from_content``."""
+        """Return the charset as plain values for a file; see ``from_content``."""
         return {"symbols": list(self.symbols), "bidi": self.bidi}
 
     def __len__(self) -> int:
@@ -104,41 +100,41 @@ class Charset:
         return to_visual(text, self.bidi)
 
     def missing(self, texts: Iterable[str]) -> list[str]:
-        """Return the symbols of the given labels that are not in the charset, sorted."""
+        """Return the sorted characters of labels that are not in the charset."""
         return sorted(set().union(*map(self.visual, texts)) - self._ids.keys())
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a label's symbols.
+        """Return the ids of a label.
 
         Raises:
-            DataError: a symbol is not in the charset; all such symbols are listed.
+            DataError: Characters are not in the charset. The message lists them.
         """
         try:
             return self.ids_of(self.visual(text))
         except KeyError:
             raise DataError(
-                f"label {text!r}: symbols {self.missing([text])} are not in the charset"
+                f"label {text!r}: characters {self.missing([text])} are not in the charset"
             ) from None
 
     def ids_of(self, symbols: Iterable[str]) -> list[int]:
-        """Return the ids of symbols, in their order; a KeyError names one that is not there."""
+        """Return the ids of symbols in order. A KeyError names a missing symbol."""
         return [self._ids[symbol] for symbol in symbols]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the label of the given symbol ids."""
+        """Return the label for symbol ids."""
         return self.decode_in_order(ids).text
 
     def decode_in_order(self, ids: Iterable[int]) -> Reordered:
-        """Return the label of symbol ids, and for each of its characters the number of its id."""
+        """Return the label for symbol ids, and the index of the id of each character."""
         return to_logical("".join(self.symbols[i] for i in ids), self.bidi)
 
 
 Bidi = Literal["off", "ltr", "rtl", "auto-ltr", "auto-rtl"]
-"""Base direction of lines. "auto": a line's first letter tells; behind the dash what is assumed
-of a reading that two lines, one of each direction, would look like. "off": no reordering."""
+"""Base direction of lines. With "auto" the first letter of a line decides; the suffix is the
+direction assumed for ambiguous predictions. With "off" labels are not reordered."""
 
 BidiSetting = Literal["auto", "rtl", "ltr", "off"]
-"""From which the data makes a ``Bidi``."""
+"""User setting, from which the data determines a ``Bidi``."""
 
 RTL_CLASSES = frozenset({"R", "AL", "AN"})
 LETTER_CLASSES = frozenset({"L", "R", "AL"})
@@ -149,11 +145,11 @@ _LEVEL = re.compile(r"Level\(\s*(\d+)")
 
 @dataclass(frozen=True)
 class Reordered:
-    """A text in another order.
+    """Text in another order.
 
     Attributes:
-        text: as long as the one it was made of.
-        order: for each character its index in that one.
+        text: Reordered text, as long as the original.
+        order: Index in the original text of each character.
     """
 
     text: str
@@ -161,22 +157,22 @@ class Reordered:
 
 
 def has_rtl(text: str) -> bool:
-    """Whether a text has letters or digits of a right-to-left script."""
+    """Return whether a text has right-to-left letters or digits."""
     return not text.isascii() and any(unicodedata.bidirectional(c) in RTL_CLASSES for c in text)
 
 
 def is_mixed(text: str) -> bool:
-    """Whether a text has letters of either direction."""
+    """Return whether a text has letters of both directions."""
     kinds = {unicodedata.bidirectional(c) for c in text}
     return "L" in kinds and bool(kinds & {"R", "AL"})
 
 
 def resolve_bidi(setting: str, texts: Iterable[str]) -> Bidi:
-    """Return how the labels of a data set are reordered; "off" if none of them has to be.
+    """Return how the labels of a dataset are reordered, "off" if none needs it.
 
     Args:
         setting: "auto", "ltr", "rtl" or "off".
-        texts: the labels in logical order.
+        texts: Labels in logical order.
     """
     rtl = [text for text in texts if has_rtl(text)] if setting != "off" else []
     if not rtl:
@@ -190,16 +186,16 @@ def resolve_bidi(setting: str, texts: Iterable[str]) -> Bidi:
 
 
 def to_visual(text: str, bidi: Bidi) -> str:
-    """Return a text as it is seen, from left to right."""
+    """Return a text in visual order, from left to right."""
     if not _is_reordered(text, bidi):
         return text
     return _reorder(text, _base(text, bidi)).text
 
 
 def to_logical(text: str, bidi: Bidi) -> Reordered:
-    """Return the logical order of a text that is seen: ``to_visual`` makes it of what is returned.
+    """Return the logical order of a visual text: the inverse of ``to_visual``.
 
-    Several texts may look the same; one of the direction that ``bidi`` names is preferred.
+    Several texts may look the same. A text in the direction of ``bidi`` is preferred.
     """
     if not _is_reordered(text, bidi):
         return Reordered(text, range(len(text)))
@@ -213,12 +209,12 @@ def to_logical(text: str, bidi: Bidi) -> Reordered:
 
 
 def has_controls(text: str) -> bool:
-    """Whether a text has invisible direction marks."""
+    """Return whether a text has invisible direction marks."""
     return _CONTROLS.search(text) is not None
 
 
 def remove_controls(text: str, bidi: Bidi) -> str:
-    """Return a text without its direction marks, in an order in which it looks the same."""
+    """Return a text without direction marks, in an order with the same appearance."""
     visible = _CONTROLS.sub("", to_visual(text, bidi))
     return to_logical(visible, bidi).text.strip()
 
@@ -228,15 +224,15 @@ def _is_reordered(text: str, bidi: Bidi) -> bool:
 
 
 def _base(text: str, bidi: Bidi) -> int:
-    """Return the level of the base direction: 0 or 1."""
+    """Return the level of the base direction, 0 or 1."""
     return get_base_level(text) if bidi.startswith("auto") else int(bidi == "rtl")
 
 
 def _invert(text: str, base: int) -> Reordered:
-    """Reorder a visual text, with digits as they are in their logical context.
+    """Reorder a visual text, treating digits as in their logical context.
 
-    Behind an Arabic letter digits behave as Arabic ones do (rule W2), and what is before or
-    behind is known after a first try.
+    After an Arabic letter digits behave as Arabic digits (rule W2). The context is only known
+    after a first pass.
     """
     shown = list(text)
     last = ""
@@ -251,7 +247,7 @@ def _invert(text: str, base: int) -> Reordered:
 
 
 def _reorder(text: str, base: int, classes_of: str = "") -> Reordered:
-    """Reorder a text by the levels of another one of the same length, or its own."""
+    """Reorder a text by its own levels or those of another text of equal length."""
     levels = _levels(classes_of or text, base)
     clusters = list(_clusters(text))
     for level in range(max(levels, default=0), 0, -1):  # rule L2
@@ -262,7 +258,7 @@ def _reorder(text: str, base: int, classes_of: str = "") -> Reordered:
 
 
 def _levels(text: str, base: int) -> list[int]:
-    """Return the embedding level of each character, with rule L1 for the end of the line."""
+    """Return the embedding level of each character, with rule L1 at the end of the line."""
     dump = str(get_display(text, base_dir="LR"[base], debug=True))
     of_bytes = _LEVEL.findall(dump.rpartition("levels: [")[2].partition("paragraphs: [")[0])
     levels: list[int] = []
@@ -278,7 +274,7 @@ def _levels(text: str, base: int) -> list[int]:
 
 
 def _clusters(text: str) -> Iterator[range]:
-    """Yield the indices of each character with the marks that combine with it."""
+    """Yield the index range of each character with its combining marks."""
     start = 0
     for i in range(1, len(text) + 1):
         if i == len(text) or unicodedata.bidirectional(text[i]) != "NSM":
@@ -287,7 +283,7 @@ def _clusters(text: str) -> Iterator[range]:
 
 
 def _reversed_runs(clusters: Sequence[range], levels: Sequence[int], level: int) -> Iterator[range]:
-    """Yield clusters with each run of a level or above reversed."""
+    """Yield clusters with runs of at least the given level reversed."""
     run: list[range] = []
     for cluster in clusters:
         if levels[cluster[0]] >= level:

@@ -1,8 +1,6 @@
-"""Checks of samples: which cannot be used, and which are in more than one split.
+"""Checks of samples: unusable images and labels, unknown characters, and leaks between splits.
 
-Which samples can be used, and why the others cannot: unreadable pictures, labels, symbols.
-
-What is on both sides of the training split and the others, and so flatters an evaluation.
+Leaks are samples of the training split that recur in others and thus flatter an evaluation.
 """
 
 from __future__ import annotations
@@ -16,20 +14,20 @@ import numpy as np
 
 from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
-from ocrsearch.data.images import digest_image, is_blank, picture_of
+from ocrsearch.data.images import digest_image, is_blank, load_image
 from ocrsearch.data.samples import GrayImage, Sample
 
 logger = logging.getLogger(__name__)
 
-BLANK = "a blank picture, without any contrast"
+BLANK = "a blank image, without any contrast"
 
 Progress = Callable[[int, int], None]
-"""Called with the number of pictures done and the number in all."""
+"""Called with the number of images done and the total."""
 
 
 @dataclass(frozen=True)
 class BadSample:
-    """A sample that was left out, and why."""
+    """Skipped sample and the reason."""
 
     name: str
     reason: str
@@ -38,17 +36,17 @@ class BadSample:
 def read_usable(
     spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None, n_all: int
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
-    """Read the pictures of samples; return those that can be used, and the others.
+    """Read the images of samples and separate usable from unusable samples.
 
     Args:
-        spec: of the data, for messages.
-        samples: to read.
-        max_bad: share of all samples that may be unusable, 0 to 1.
-        progress: told how many are read.
-        n_all: samples of the data set, of which these may be a part.
+        spec: Data specification, for messages.
+        samples: Samples to read.
+        max_bad: Maximum fraction of unusable samples, 0 to 1.
+        progress: Called with the number of images read and the total.
+        n_all: Number of samples in the dataset, if ``samples`` is a part of it.
 
     Raises:
-        DataError: more cannot be used than may.
+        DataError: Too many samples are unusable.
     """
     usable: list[tuple[Sample, GrayImage]] = []
     bad: list[BadSample] = []
@@ -70,32 +68,32 @@ def read_usable(
 
 def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | str]]:
     if all(isinstance(sample.image, np.ndarray) for sample in samples):
-        yield from ((sample, picture_or_reason(sample)) for sample in samples)
+        yield from ((sample, image_or_reason(sample)) for sample in samples)
         return
-    # Pillow decodes without holding Python's lock
+    # Pillow releases the GIL while decoding
     with ThreadPoolExecutor(n_reading_threads()) as pool:
-        yield from zip(samples, pool.map(picture_or_reason, samples), strict=True)
+        yield from zip(samples, pool.map(image_or_reason, samples), strict=True)
 
 
-def picture_or_reason(sample: Sample) -> GrayImage | str:
-    """Return a sample's picture, (H, W) uint8, or why the sample cannot be used."""
+def image_or_reason(sample: Sample) -> GrayImage | str:
+    """Return the (H, W) uint8 image of a sample, or the reason why it cannot be used."""
     problem = label_problem(sample)
     if problem is not None:
         return problem
     try:
-        image = picture_of(sample.image)
+        image = load_image(sample.image)
     except ImageError as error:
         return str(error)
     return f"{sample.name}: {BLANK}" if is_blank(image) else image
 
 
 def is_usable(sample: Sample) -> bool:
-    """Whether a sample's label and picture can be used; reads the picture."""
-    return not isinstance(picture_or_reason(sample), str)
+    """Return whether a sample is usable. This reads the image."""
+    return not isinstance(image_or_reason(sample), str)
 
 
 def label_problem(sample: Sample) -> str | None:
-    """Return why a sample's label cannot be used, or None if it can."""
+    """Return the reason why a label cannot be used, or None if it can."""
     if not sample.text:
         return f"{sample.name}: the label is empty"
     n_lines = len(sample.text.splitlines())
@@ -109,7 +107,7 @@ def label_problem(sample: Sample) -> str | None:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text can be written; half a surrogate pair, from a file's name, cannot."""
+    """Return whether a text can be encoded. Lone surrogates from file names cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -118,7 +116,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
-    """Return the first few reasons in one line, and how many more there are."""
+    """Return the first few reasons in a single line, and the number of others."""
     more = f"; and {len(bad) - n} more" if len(bad) > n else ""
     return "; ".join(b.reason for b in bad[:n]) + more
 
@@ -126,7 +124,7 @@ def first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
 def without_unknown(
     spec: str, usable: Sequence[tuple[Sample, GrayImage]], charset: Charset
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
-    """Leave out validation samples with symbols that the training split lacks, and warn of both."""
+    """Skip validation samples with characters that are not in the training split, and warn."""
     kept: list[tuple[Sample, GrayImage]] = []
     left_out: list[BadSample] = []
     n_test = 0
@@ -140,8 +138,8 @@ def without_unknown(
             kept.append((sample, image))
     if left_out or n_test:
         logger.warning(
-            "%s: symbols that no training sample has are in %d validation samples, which are "
-            "left out, and in %d test samples, where they count as errors",
+            "%s: %d validation samples have characters that no training sample has and are "
+            "skipped; %d test samples have them too, where they count as errors",
             spec,
             len(left_out),
             n_test,
@@ -150,24 +148,24 @@ def without_unknown(
 
 
 def describe_leaks(usable: Sequence[tuple[Sample, GrayImage]]) -> str:
-    """Say in one line how many validation and test samples are known from training.
+    """Return a one-line summary of the held-out samples that are known from training.
 
     Args:
-        usable: samples with their splits, and their pictures.
+        usable: Samples with splits, and their images.
 
     Returns:
-        Counts of those with the same pixels, of those with the same text if it is longer than
-        one symbol, and of groups on both sides; empty where all are zero.
+        Number of held-out samples with an image from training, number with a text from training
+        that is longer than one character, and number of divided groups. Empty if all are zero.
     """
     train = [(s, image) for s, image in usable if s.split == "train"]
     others = [(s, image) for s, image in usable if s.split != "train"]
-    pictures = {digest_image(image) for _, image in train}
-    n_pictures = sum(digest_image(image) in pictures for _, image in others)
+    images = {digest_image(image) for _, image in train}
+    n_images = sum(digest_image(image) in images for _, image in others)
     texts = {s.text for s, _ in train}
     n_texts = sum(len(s.text) > 1 and s.text in texts for s, _ in others)
     groups = {s.group for s, _ in train if s.group} & {s.group for s, _ in others if s.group}
     counts = {
-        "with the picture of a training sample": n_pictures,
+        "with the image of a training sample": n_images,
         "with the text of a training sample": n_texts,
         "groups are on both sides": len(groups),
     }

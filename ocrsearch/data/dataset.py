@@ -1,10 +1,7 @@
-"""A dataset in memory: images read once, split, with its charset and fingerprint.
+"""Dataset in memory: images read once and split, with charset and fingerprint.
 
-A data set in memory: pictures read once, split, charset and fingerprint known.
-
-Pictures are one block of bytes on disk that all workers map, so that none decodes them again.
-
-Pictures that the training split gets in addition: made ones, or those of another data set.
+All images of a split are stored in a single block that worker processes map instead of decoding
+them again. The training split may get additional images, synthetic or from another dataset.
 """
 
 from __future__ import annotations
@@ -26,8 +23,8 @@ from ocrsearch.data.checks import (
     Progress,
     describe_leaks,
     first_reasons,
+    image_or_reason,
     is_usable,
-    picture_or_reason,
     read_usable,
     without_unknown,
 )
@@ -52,17 +49,17 @@ from ocrsearch.data.synthesis import SKLEARN_DIGITS, DigitsRecipe, Drawing
 logger = logging.getLogger(__name__)
 
 MAX_RARE_SHARE = 0.1
-"""Share of samples with symbols of their own above which a warning says where they are."""
+"""Fraction of samples with a character of their own above which a warning is logged."""
 
 MANY_RARE = 20
-"""Symbols that only one sample has from which on the same warning is given."""
+"""Number of characters found in a single sample from which the same warning is logged."""
 
 MIN_WARNED = 100
-"""Samples of fewer are often the only ones with some symbol."""
+"""Number of samples below which characters are often found in a single sample."""
 
 
 class PackedImages(Sequence[GrayImage]):
-    """Grey pictures of any sizes in one block of bytes."""
+    """Grey images of any size in a single block of bytes."""
 
     def __init__(self, pixels: np.ndarray, shapes: Sequence[tuple[int, int]]) -> None:
         self.pixels = pixels
@@ -72,7 +69,7 @@ class PackedImages(Sequence[GrayImage]):
 
     @classmethod
     def pack(cls, images: Sequence[GrayImage]) -> PackedImages:
-        """Copy pictures into one block."""
+        """Copy images into a single block."""
         empty = [np.zeros(0, np.uint8)]
         pixels = np.concatenate([*(image.ravel() for image in images), *empty])
         return cls(pixels, [(image.shape[0], image.shape[1]) for image in images])
@@ -94,9 +91,9 @@ class PackedImages(Sequence[GrayImage]):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """The usable samples of one split, of which the last ``n_added`` were added to it.
+    """Usable samples of a split. The last ``n_added`` samples are additional.
 
-    ``groups`` has the group of each sample; it is empty if no sample has any.
+    ``groups`` contains the group of each sample, or is empty if no sample has a group.
     """
 
     names: list[str]
@@ -109,24 +106,24 @@ class LabelledImages:
         return len(self.texts)
 
     def first(self, n: int) -> LabelledImages:
-        """Return the first so many; their pixels are shared, not copied."""
+        """Return the first ``n`` samples. Their pixels are shared, not copied."""
         images = PackedImages(self.images.pixels, self.images.shapes[:n])
         return LabelledImages(self.names[:n], self.texts[:n], images, groups=self.groups[:n])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a search needs of its data.
+    """Dataset for a search.
 
     Attributes:
-        spec: as the user gave it.
-        splits: train, val and test; test may be empty.
-        charset: the symbols of the training split.
-        fingerprint: a hash of all usable labels, splits and pixels.
-        bad: the samples that were left out, or whose label no network can learn.
-        fresh: the recipe, as plain data, by which each training epoch gets new pictures, in place
-            of those that were added or, where nothing was, of all; None if it has those of the
-            training split.
+        spec: Data specification as given by the user.
+        splits: Samples of train, val and test. The test split may be empty.
+        charset: Characters of the training split.
+        fingerprint: Hash of all usable labels, splits and pixels.
+        bad: Samples that were skipped, or whose label cannot be learned.
+        fresh: Recipe, as plain data, for new training images in each epoch. They replace the
+            added images or, if there are none, all training images. None if every epoch uses
+            the same images.
     """
 
     spec: str
@@ -138,10 +135,11 @@ class Dataset:
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
-    """Return the samples of a data set, without the doubtful ones, each with its group.
+    """Return the samples of a dataset with their groups, without doubtful samples.
 
     Raises:
-        DataError: see ``read_samples``; all are doubtful, or a name without a group.
+        DataError: See ``read_samples``. Also raised if all samples are doubtful, or if a name
+            has no group.
     """
     found = read_samples(spec, parse_columns(options.columns))
     samples = [s for s in found if options.keep_err or not s.doubtful]
@@ -154,16 +152,16 @@ def list_samples(spec: str, options: DataOptions) -> list[Sample]:
 
 
 def split_samples(spec: str, options: DataOptions) -> list[Sample]:
-    """Return the samples of a data set, each with its split; few pictures are read.
+    """Return the samples of a dataset with their splits. Few images are read.
 
     Raises:
-        DataError: see ``list_samples``, ``assign_splits`` and ``apply_splits``.
+        DataError: See ``list_samples``, ``assign_splits`` and ``apply_splits``.
     """
     return _assigned(_given_samples(spec, options), options)
 
 
 def _given_samples(spec: str, options: DataOptions) -> list[Sample]:
-    """Return the samples of a data set with the splits that it or a file gives, if any."""
+    """Return the samples with the splits given by the dataset or a file, if any."""
     given = list_samples(spec, options)
     return apply_splits(given, home_path(options.splits)) if options.splits else given
 
@@ -179,20 +177,20 @@ def _assigned(given: Sequence[Sample], options: DataOptions) -> list[Sample]:
 def load_dataset(
     spec: str, options: DataOptions | None = None, progress: Progress | None = None
 ) -> Dataset:
-    """Read a data set whole, for training.
+    """Read a complete dataset for training.
 
-    What is known from training in the other splits is counted in a warning of the log. Symbols
-    that only splits given by the data hold out cannot be learned: validation does without
-    samples that have them, which are listed as left out; in the test split they count as errors.
+    Leaks between the training split and the others are logged as a warning. Characters that
+    occur only in given held-out splits cannot be learned. Validation samples with them are
+    skipped; in the test split they count as errors.
 
     Args:
-        spec: see ``read_samples``.
-        options: how to read and split it.
-        progress: told how many pictures are read.
+        spec: Data specification; see ``read_samples``.
+        options: Options for reading and splitting.
+        progress: Called with the number of images read and the total.
 
     Raises:
-        DataError: nothing to train or validate on, or too many unusable samples.
-        OptionError: a share of a training split that is drawn anew in each epoch.
+        DataError: There is nothing to train or validate on, or too many samples are unusable.
+        OptionError: A fraction of a training split is requested that is new in each epoch.
     """
     options = options or DataOptions()
     given = _given_samples(spec, options)
@@ -233,7 +231,7 @@ def load_dataset(
 
 
 def _warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
-    """Warn if splits were drawn otherwise than by chance for a good part of the samples."""
+    """Warn if the splits of many samples were determined by rare characters, not by chance."""
     rare = count_rare(samples)
     many = rare.n > MAX_RARE_SHARE * rare.n_all or rare.n_symbols >= MANY_RARE
     if many and rare.n_all >= MIN_WARNED:
@@ -243,9 +241,10 @@ def _warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
 def _with_starved_validation(
     charset: Charset, usable: Sequence[tuple[Sample, GrayImage]]
 ) -> Charset:
-    """Return the charset with the symbols of a drawn validation split that it mostly lacks.
+    """Return the charset with characters that a drawn validation split mostly consists of.
 
-    Otherwise little or nothing of it would be left. They are never learned, and count as errors.
+    Without them hardly any validation samples would be left. They are never learned and count
+    as errors.
     """
     texts = [sample.text for sample, _ in usable if sample.split == "val"]
     n_lacking = sum(bool(charset.missing([text])) for text in texts)
@@ -256,16 +255,16 @@ def _with_starved_validation(
 
 
 def _for_fresh(spec: str, options: DataOptions) -> DataOptions:
-    """Return the options that data made anew in each epoch can have; nothing is added to it."""
+    """Return the options for data with new images in each epoch, to which nothing is added."""
     if options.train_share < 1:
         raise OptionError(
-            f"{spec} draws new images in each epoch, of which there is no share; "
+            f"{spec} draws new images in each epoch, so no fraction of them can be selected; "
             "set the counts of the recipe",
             "train_share",
         )
     if options.add:
         logger.warning(
-            "%s draws new pictures in each epoch; %s is not added to it", spec, options.add
+            "%s draws new images in each epoch; %s is not added to it", spec, options.add
         )
     return replace(options, add="")
 
@@ -276,12 +275,13 @@ def load_split(
     options: DataOptions | None = None,
     progress: Progress | None = None,
 ) -> tuple[LabelledImages, list[BadSample]]:
-    """Read one split of a data set as ``load_dataset`` does, or all of it, for evaluation.
+    """Read a split of a dataset, or all of it, like ``load_dataset``, for evaluation.
 
-    Of all its splits together a share may be unusable: what was trained on can be evaluated.
+    The limit on unusable samples applies to all splits together, so data that could be trained
+    on can be evaluated.
 
     Raises:
-        DataError: the split is empty, or too many samples are unusable.
+        DataError: The split is empty, or too many samples are unusable.
     """
     options = options or DataOptions()
     if split is None:
@@ -303,16 +303,16 @@ def load_split(
 
 
 def load_some(spec: str, n: int, rng: np.random.Generator) -> list[tuple[GrayImage, str]]:
-    """Read at most so many samples of a data set, drawn at random, to look at them.
+    """Read up to ``n`` randomly drawn samples of a dataset, to display them.
 
     Raises:
-        DataError: none of the samples can be used.
+        DataError: No sample can be used.
     """
     samples = list_samples(spec, DataOptions())
     some: list[tuple[GrayImage, str]] = []
     bad: list[BadSample] = []
     for i in rng.permutation(len(samples)):
-        result = picture_or_reason(samples[i])
+        result = image_or_reason(samples[i])
         if isinstance(result, str):
             bad.append(BadSample(samples[i].name, result))
             continue
@@ -334,7 +334,7 @@ def _labelled(usable: Sequence[tuple[Sample, GrayImage]]) -> LabelledImages:
 
 
 def _fingerprint(splits: dict[Split, LabelledImages], bidi: Bidi, *, is_fresh: bool) -> str:
-    """Return a hash of what is trained on; that of data without reordering is an old one."""
+    """Return a hash of the training data. Without reordering it equals that of old versions."""
     digest = hashlib.blake2b(b"fresh" if is_fresh else b"", digest_size=8)
     if bidi != "off":
         digest.update(f"bidi {bidi}".encode())
@@ -346,12 +346,12 @@ def _fingerprint(splits: dict[Split, LabelledImages], bidi: Bidi, *, is_fresh: b
 
 @dataclass(frozen=True)
 class Added:
-    """What is added.
+    """Additional training data.
 
     Attributes:
-        usable: samples of the training split, and their pictures.
-        bad: those that were left out.
-        fresh: see ``fresh_recipe``.
+        usable: Samples of the training split, with their images.
+        bad: Skipped samples.
+        fresh: See ``fresh_recipe``.
     """
 
     usable: list[tuple[Sample, GrayImage]]
@@ -365,20 +365,20 @@ def read_added(
     held_out: Sequence[tuple[Sample, GrayImage]],
     progress: Progress | None = None,
 ) -> Added:
-    """Read what ``options.add`` names, if it names anything.
+    """Read the additional data named by ``options.add``, if any.
 
-    All of a data set is taken but its own validation and test splits, and but what is also in
-    those of the data that it is added to.
+    The validation and test splits of the additional data are skipped, and images that are also
+    in the held-out splits of the main data.
 
     Args:
-        spec: of the data that it is added to.
-        options: of that data.
-        held_out: validation and test samples of that data.
-        progress: told how many pictures are read.
+        spec: Specification of the main data.
+        options: Options of the main data.
+        held_out: Validation and test samples of the main data.
+        progress: Called with the number of images read and the total.
 
     Raises:
-        DataError: see ``read_samples`` and ``read_usable``; nothing is left to train on, or it is
-            made of the data itself, parted in another way.
+        DataError: See ``read_samples`` and ``read_usable``. Also raised if nothing is left, or
+            if the data is composed of the main data with a different split.
     """
     if not options.add:
         return Added([], [], None)
@@ -395,7 +395,7 @@ def read_added(
     usable = []
     for sample, image in readable:
         if twin := held.get(digest_image(image)):
-            reason = f"{sample.name}: the picture of {twin.name} in the {twin.split} split"
+            reason = f"{sample.name}: the image of {twin.name} in the {twin.split} split"
             bad.append(BadSample(sample.name, reason))
         else:
             usable.append((sample, image))
@@ -405,7 +405,7 @@ def read_added(
 
 
 def _check_source(where: str, samples: Sequence[Sample], spec: str, options: DataOptions) -> None:
-    """Refuse to make pictures of the data's own ones where other ones of them are held out."""
+    """Reject additional data composed of the main data unless both hold out the same images."""
     image = samples[0].image if samples else None
     recipe = image.synthesizer.recipe if isinstance(image, Drawing) else None
     if not isinstance(recipe, DigitsRecipe) or _path(recipe.source) != _path(spec):
@@ -413,7 +413,7 @@ def _check_source(where: str, samples: Sequence[Sample], spec: str, options: Dat
     seed = BUILT_IN_STRINGS.seed if spec == SKLEARN_DIGITS else options.split_seed
     if options.splits or options.group or recipe.seed != seed:
         raise DataError(
-            f"{where}: made of the pictures of {spec}, of which it must hold out the same: write "
+            f"{where}: made of the images of {spec}, so both must hold out the same images: write "
             f"seed: {seed} into the recipe, and give neither `splits` nor `group`"
         )
 

@@ -1,7 +1,6 @@
-"""What a data set is like: sizes, symbols, labels, duplicates, and what cannot be used and why.
+"""Summary of a dataset: sizes, characters, labels, duplicates and unusable samples.
 
-Pictures are read in threads, measured and let go; what is reported is computed from the
-measures alone.
+Images are read in threads, measured and discarded. The summary uses only the measurements.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from ocrsearch.data.images import (
     digest_image,
     frames_needed,
     is_blank,
+    load_image,
     open_image,
-    picture_of,
     to_gray,
 )
 from ocrsearch.data.samples import (
@@ -41,18 +40,18 @@ from ocrsearch.data.samples import (
 from ocrsearch.data.splits import RareSymbols, count_rare
 
 HEIGHTS = (24, 32, 40, 48, 64)
-"""Input heights at which it is counted how many labels would not fit."""
+"""Image heights for which labels that do not fit are counted."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A usable sample without its pixels.
+    """Measurements of a usable sample.
 
     Attributes:
-        sample: with its split.
-        shape: (H, W) as in the file, upright.
-        mode: Pillow's name of the pixel format in the file.
-        digest: of the grey pixels and their shape.
+        sample: Sample with its split.
+        shape: (H, W) of the upright image.
+        mode: Pillow's name for the pixel format of the file.
+        digest: Hash of the grey pixels and their shape.
     """
 
     sample: Sample
@@ -63,7 +62,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A sample that is left out; ``problem`` is its reason without names and particulars."""
+    """Skipped sample. ``problem`` is its reason without names and details."""
 
     sample: Sample
     reason: str
@@ -72,7 +71,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Spread:
-    """The least, the middle and the greatest of some numbers."""
+    """Minimum, median and maximum of numbers."""
 
     min: float
     median: float
@@ -81,7 +80,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Copies:
-    """Samples whose pictures have the same pixels."""
+    """Samples whose images have identical pixels."""
 
     names: list[str]
     texts: list[str]
@@ -90,29 +89,29 @@ class Copies:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a data set is like; of usable samples where nothing else is said.
+    """Summary of a dataset. Numbers refer to usable samples unless noted.
 
     Attributes:
-        n: usable samples.
-        n_bad: samples that are left out.
-        splits: usable and left out samples of each split.
-        symbols: in code point order.
-        symbol_counts: how often each stands in a label, the most frequent first.
-        only_in: symbols that one split has and no other; empty where there is one split alone.
-        rare: samples with a symbol of their own, and where these are.
-        width: in pixels; None without usable samples, as the other two spreads.
-        height: in pixels.
-        modes: samples of each of Pillow's pixel formats, the most frequent first.
-        label_length: in symbols.
-        label_lengths: samples of each label length, in order.
-        n_rtl: labels with right-to-left letters or digits.
-        n_mixed: labels with letters of both directions.
-        copies: pictures that are there more than once, the most frequent first.
-        unfit: labels that need more frames than their picture gives, by input height.
-        unfit_names: names of the samples that do not fit at the greatest of these heights.
-        stacked: whether the characters of most labels seem to stand under each other.
-        problems: names of the samples left out, by what is wrong, the most frequent first.
-        bad: all of these with their reasons.
+        n: Number of usable samples.
+        n_bad: Number of skipped samples.
+        splits: Number of usable and skipped samples per split.
+        symbols: Characters in code point order.
+        symbol_counts: Frequency of each character, most frequent first.
+        only_in: Characters found in a single split. Empty if there is only one split.
+        rare: Samples with a character of their own.
+        width: Image widths in pixels. None without usable samples, like the next spreads.
+        height: Image heights in pixels.
+        modes: Number of samples per Pillow pixel format, most frequent first.
+        label_length: Label lengths in characters.
+        label_lengths: Number of samples per label length, sorted by length.
+        n_rtl: Number of labels with right-to-left letters or digits.
+        n_mixed: Number of labels with letters of both directions.
+        copies: Images that occur more than once, most frequent first.
+        unfit: Number of labels that need more time steps than their image has, per height.
+        unfit_names: Names of the samples that do not fit at the greatest of these heights.
+        stacked: Whether the characters of most labels seem to be stacked vertically.
+        problems: Names of skipped samples per problem, most frequent first.
+        bad: All skipped samples with their reasons.
     """
 
     n: int
@@ -140,11 +139,11 @@ class Inspection:
 def measure_samples(
     samples: Sequence[Sample], progress: Progress | None = None
 ) -> tuple[list[Measured], list[Unusable]]:
-    """Read and measure the pictures of samples; what cannot be used is told apart.
+    """Read and measure the images of samples, separating unusable samples.
 
     Args:
-        samples: each with its split.
-        progress: told how many pictures are read.
+        samples: Samples with splits.
+        progress: Called with the number of images read and the total.
     """
     usable: list[Measured] = []
     bad: list[Unusable] = []
@@ -162,7 +161,7 @@ def measure_samples(
 
 
 def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection:
-    """Compute all that is reported of measured samples."""
+    """Summarise measured samples."""
     texts = [m.sample.text for m in usable]
     counts = Counter("".join(texts))
     n_usable = Counter(m.sample.split for m in usable)
@@ -207,15 +206,15 @@ def _measure(sample: Sample) -> Measured | Unusable:
 
 def _read(picture: Path | GrayImage | Drawable) -> tuple[str, GrayImage]:
     if not isinstance(picture, Path):
-        return "L", picture_of(picture)
+        return "L", load_image(picture)
     with open_image(picture) as image:
         return image.mode, to_gray(image)
 
 
 def _unusable(sample: Sample, reason: str, place: str) -> Unusable:
-    """Take from a reason of the form ``PLACE: PROBLEM`` what stands in brackets or after a colon.
+    """Return an unusable sample whose problem omits details in brackets or after a colon.
 
-    The text before is the same for all samples with that problem.
+    The reason has the form ``PLACE: PROBLEM``, so equal problems can be counted.
     """
     problem = reason.removeprefix(f"{place}: ")
     return Unusable(sample, reason, problem.partition(" (")[0].partition(":")[0])

@@ -169,7 +169,7 @@ def _read_label_file_in(
         names = ", ".join(path.name for path, _ in label_files)
         raise DataError(f"{spec}: several label files in this folder ({names}); name one of them")
     if not label_files:
-        problem = "no pictures in this folder and no label format recognised"
+        problem = "no images in this folder and no label format recognised"
         raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
     path, label_format = label_files[0]
     return _read(label_format, path, columns)

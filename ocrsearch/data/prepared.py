@@ -1,11 +1,8 @@
-"""Prepared datasets: files that workers open, and folds for cross-validation.
+"""Prepared datasets: files that worker processes map, the list of skipped samples, and folds.
 
-Datasets as files: prepared once by a search, opened by its workers; and the samples left out.
-
-Folds of a small dataset: its training and validation samples, each validated on once.
-
-A validation split of a few images cannot tell configurations apart. In k-fold cross-validation
-(Stone, 1974) each of k networks is trained without one of k parts and validated on that part.
+A search prepares a dataset once and its workers open it without decoding. A validation split of a
+few images cannot distinguish configurations; in k-fold cross-validation (Stone, 1974) each of k
+networks is trained without one of k parts and validated on that part.
 """
 
 from __future__ import annotations
@@ -30,9 +27,9 @@ INDEX = "index.json"
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write a data set as bytes that other processes map; see ``open_dataset``.
+    """Write a dataset to a folder for memory mapping; see ``open_dataset``.
 
-    The folder appears whole or not at all; one that is there is replaced.
+    The folder appears completely or not at all. An existing folder is replaced.
     """
     index = {
         "spec": dataset.spec,
@@ -58,17 +55,17 @@ def save_dataset(dataset: Dataset, folder: Path) -> None:
 
 
 def open_dataset(folder: Path) -> Dataset:
-    """Map a data set that ``save_dataset`` wrote; its pixels are shared, not copied.
+    """Open a dataset written by ``save_dataset``. Its pixels are mapped, not copied.
 
     Raises:
-        DataError: it is damaged.
+        DataError: The files are damaged.
     """
     try:
         return _open_dataset(folder, json.loads((folder / INDEX).read_text(encoding="utf-8")))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
             f"{folder}: images of the study cannot be read ({type(error).__name__}); "
-            "start the command again"
+            "rerun the command"
         ) from None
 
 
@@ -93,7 +90,7 @@ def _open_dataset(folder: Path, index: dict[str, Any]) -> Dataset:
 
 
 def write_left_out(dataset: Dataset, path: Path) -> Path | None:
-    """List the samples that were left out and why; return the file, None if there are none."""
+    """Write the skipped samples and reasons to a file. Return its path, or None if empty."""
     path.unlink(missing_ok=True)
     if not dataset.bad:
         return None
@@ -103,43 +100,43 @@ def write_left_out(dataset: Dataset, path: Path) -> Path | None:
 
 
 def left_out_line(dataset: Dataset, path: Path) -> str:
-    """Return how many samples were left out, and where they are listed."""
+    """Return a line with the number of skipped samples and the file that lists them."""
     names = {bad.name for bad in dataset.bad}
     for part in dataset.splits.values():
         names.update(part.names)
     counts = f"{len(dataset.bad)} of {len(names)} samples"
-    return f"{counts} cannot be used and are left out; why: {path}"
+    return f"{counts} cannot be used and are skipped; reasons: {path}"
 
 
 MAX_SAMPLES = 300
-"""Most training and validation samples of a dataset that is folded unless told otherwise."""
+"""Maximum number of training and validation samples for which folds are used by default."""
 
 N_FOLDS = 5
 MIN_FOLDS = 3
 MIN_VALIDATED = 8
-"""Fewest validation images of a fold, unless told otherwise."""
+"""Default minimum number of validation images per fold."""
 
 
 def count_folds(dataset: Dataset, wanted: int | None) -> int:
-    """Return the number of folds by which a dataset is validated, 1 for its own splits.
+    """Return the number of folds for validation, 1 for the dataset's own splits.
 
     Args:
-        dataset: dataset with its own splits.
-        wanted: number of folds, or None to decide by the number of samples.
+        dataset: Dataset with its own splits.
+        wanted: Requested number of folds, or None to decide by the number of samples.
 
     Raises:
-        SpaceError: the dataset cannot be split into the number of folds wanted.
+        SpaceError: The dataset cannot be divided into the requested number of folds.
     """
     if wanted == 1:
         return 1
     if wanted is not None:
         if dataset.fresh is not None and not dataset.splits["train"].n_added:
-            raise SpaceError("search.folds: new images in each epoch have no folds; give 1")
+            raise SpaceError("search.folds: new images in each epoch have no folds; set it to 1")
         if not _smallest(dataset, wanted):
             n = _n_own(dataset)
             raise SpaceError(
-                f"search.folds: found {wanted}, but {n} training and validation samples do not "
-                "fill so many folds (groups and rare characters stay together); give fewer"
+                f"search.folds: found {wanted}, but {n} training and validation samples are too "
+                "few (groups and rare characters stay together); use fewer folds"
             )
         return wanted
     if _n_own(dataset) > MAX_SAMPLES or dataset.fresh is not None:
@@ -149,12 +146,12 @@ def count_folds(dataset: Dataset, wanted: int | None) -> int:
 
 
 def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
-    """Return a dataset with the splits of one fold: validation on it, training on all others.
+    """Return a dataset that is validated on one fold and trained on all others.
 
     Args:
-        dataset: dataset with its own splits; its test split stays.
-        n_folds: number of folds; with 1 the dataset is returned as it is.
-        fold: number of the fold, from 1.
+        dataset: Dataset with its own splits. The test split is kept.
+        n_folds: Number of folds. With 1 the dataset is returned unchanged.
+        fold: Fold number, from 1.
     """
     if n_folds == 1:
         return dataset
@@ -166,14 +163,14 @@ def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
 
 
 def without_validation(dataset: Dataset) -> Dataset:
-    """Return a dataset whose validation samples are in the training split."""
+    """Return a dataset whose validation samples are moved to the training split."""
     train = _with_added(_own(dataset), dataset.splits["train"])
     nothing = LabelledImages([], [], PackedImages.pack([]))
     return replace(dataset, splits={**dataset.splits, "train": train, "val": nothing})
 
 
 def _smallest(dataset: Dataset, n_folds: int) -> int:
-    """Return the number of samples of the smallest fold."""
+    """Return the size of the smallest fold."""
     sizes = Counter(_folds(dataset, n_folds))
     return min(sizes[fold] for fold in range(1, n_folds + 1))
 
@@ -186,7 +183,7 @@ def _folds(dataset: Dataset, n_folds: int) -> list[int]:
 
 
 def _samples(part: LabelledImages) -> list[Sample]:
-    """Return the samples of a split without their images."""
+    """Return the samples of a split without images."""
     named = zip(part.names, part.texts, part.groups or [None] * len(part), strict=True)
     return [Sample(name, Path(name), text, group=group) for name, text, group in named]
 
@@ -197,7 +194,7 @@ def _n_own(dataset: Dataset) -> int:
 
 
 def _own(dataset: Dataset) -> LabelledImages:
-    """Return the training samples that were not added to the dataset, and those of validation."""
+    """Return the validation samples and the training samples without those that were added."""
     train, val = dataset.splits["train"], dataset.splits["val"]
     return _joined(train.first(len(train) - train.n_added), val)
 

@@ -1,6 +1,6 @@
-"""Samples: one labelled picture each, before it is read.
+"""Samples: labelled images before they are read.
 
-A label format gives samples; everything behind it sees nothing else of a data set.
+Label formats produce samples. All later steps see nothing else of a dataset.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 GrayImage = NDArray[np.uint8]
-"""A picture as (H, W) uint8, 0 black and 255 white."""
+"""(H, W) uint8 image, 0 black and 255 white."""
 
 
 class Drawable(Protocol):
-    """A picture that is made when it is needed."""
+    """Image that is rendered on demand."""
 
     def draw(self) -> GrayImage:
-        """Make it."""
+        """Render the image."""
         ...
 
     @property
     def fresh_recipe(self) -> dict[str, Any] | None:
-        """The recipe, as plain data, by which each training epoch gets new pictures."""
+        """The recipe as plain data if each training epoch has new images, else None."""
         ...
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A labelled picture.
+    """Labelled image.
 
     Attributes:
-        name: what to call it in messages, unique in its data set; usually the relative path.
-        image: where the picture is, or the picture itself, or what makes it.
-        text: the label, NFC.
-        split: the split that the data set itself gives, or None.
-        group: what must not be parted by a split: the writer, the form, the letter; or None.
-        doubtful: marked by the data set itself as wrong or cut badly.
+        name: Name in messages, unique in the dataset; usually the relative path.
+        image: Path of the image, the image itself, or an object that renders it.
+        text: Label, in NFC.
+        split: Split given by the dataset, or None.
+        group: Group that a split must not divide, such as the writer, form or letter, or None.
+        doubtful: Whether the dataset marks the sample as wrong or badly cut.
     """
 
     name: str
@@ -62,16 +62,16 @@ class Sample:
 
 
 def normalize_label(text: str) -> str:
-    """Return a label as it is trained on: NFC, outer white space and line ends removed."""
+    """Return a label for training: NFC, without outer white space and line ends."""
     return unicodedata.normalize("NFC", text).strip()
 
 
 def without_controls(samples: Sequence[Sample], setting: str) -> list[Sample]:
-    """Return samples without invisible direction marks in their labels, which nobody can read.
+    """Return samples without invisible direction marks, which cannot be recognised.
 
     Args:
-        samples: in any order, which is kept.
-        setting: how labels are reordered, see ``resolve_bidi``.
+        samples: Samples in any order, which is kept.
+        setting: Treatment of right-to-left labels; see ``resolve_bidi``.
     """
     unicode = [sample.text.isascii() or _is_unicode(sample.text) for sample in samples]
     marked = {i for i, s in enumerate(samples) if unicode[i] and has_controls(s.text)}
@@ -86,19 +86,19 @@ def without_controls(samples: Sequence[Sample], setting: str) -> list[Sample]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether a text has no halves of surrogate pairs, which stand for bytes that are no text."""
+    """Return whether a text has no lone surrogates, which stand for undecodable bytes."""
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def is_split(value: object) -> TypeGuard[Split]:
-    """Whether a value read from a file names a split."""
+    """Return whether a value read from a file is the name of a split."""
     return value in SPLITS
 
 
 def fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
-    """Return the recipe, as plain data, by which each training epoch gets new pictures.
+    """Return the recipe, as plain data, for new images in each training epoch.
 
-    None if they are those of the samples.
+    None if the images of the samples are used in all epochs.
     """
     image = samples[0].image if samples else None
     return None if image is None or isinstance(image, Path | np.ndarray) else image.fresh_recipe

@@ -1,13 +1,7 @@
-"""Contact sheets, previews and saved images: datasets to look at.
+"""Images for people: contact sheets, previews and saved images of a dataset.
 
-Contact sheets: pictures with their labels under them, as one picture.
-
-Labels are drawn in OpenCV's built-in Unicode font, which has the accents of all Latin scripts,
-Greek, Cyrillic, and the signs of East Asia.
-
-Previews: a sheet of pictures before and after preparation, and as augmentation changes them.
-
-Images of a dataset as files: PNG, named by their labels, with ``labels.csv`` beside them.
+Labels are drawn with OpenCV's built-in Unicode font, which covers accented Latin letters, Greek,
+Cyrillic and East Asian characters.
 """
 
 from __future__ import annotations
@@ -22,7 +16,7 @@ import cv2
 import numpy as np
 
 from ocrsearch.core import Config, DataError, ImageConfig, OptionError, replacing, replacing_folder
-from ocrsearch.data.checks import BadSample, first_reasons, picture_or_reason
+from ocrsearch.data.checks import BadSample, first_reasons, image_or_reason
 from ocrsearch.data.images import (
     Line,
     augment,
@@ -35,27 +29,27 @@ from ocrsearch.data.images import (
 from ocrsearch.data.samples import GrayImage, Sample
 
 SHEET_WIDTH_PX = 1200
-PICTURE_HEIGHT_PX = 48
+IMAGE_HEIGHT_PX = 48
 GAP_PX = 10
 TEXT_HEIGHT_PX = 26
 TEXT_SIZE_PX = 16
 BASELINE_PX = 18
-"""Of a label, below the picture."""
+"""Height of a label below the image."""
 
 PAPER = 225
 MAX_TEXT = 300
-"""Symbols of a label that are tried; none has room for more."""
+"""Maximum number of label characters to draw, above the width of any cell."""
 
 
 def contact_sheet(pictures: Sequence[tuple[GrayImage, str]]) -> GrayImage:
-    """Draw pictures and their labels in rows.
+    """Draw images in rows with their labels.
 
     Args:
-        pictures: (H, W) uint8 of any size, and the label of each; at least one.
+        pictures: At least one (H, W) uint8 image of any size with its label.
 
     Returns:
-        (rows, SHEET_WIDTH_PX) uint8. A picture is PICTURE_HEIGHT_PX high, or lower if it were
-        too wide; a label that is too long ends in "…".
+        (rows, SHEET_WIDTH_PX) uint8. Images are IMAGE_HEIGHT_PX high, or lower if they would
+        be too wide. Labels that are too long end in "…".
     """
     rows: list[GrayImage] = []
     x = SHEET_WIDTH_PX
@@ -69,7 +63,7 @@ def contact_sheet(pictures: Sequence[tuple[GrayImage, str]]) -> GrayImage:
 
 
 def draw_label(text: str, room: int) -> GrayImage:
-    """Return (TEXT_HEIGHT_PX, W) uint8 with a label on one line, W at most so many pixels."""
+    """Return (TEXT_HEIGHT_PX, W) uint8 with a label on one line, W up to ``room`` pixels."""
     font = cv2.FontFace("uni")
     text = _fitting(text, font, room)
     strip = np.full((TEXT_HEIGHT_PX, min(room, _text_width(text, font))), PAPER, np.uint8)
@@ -78,7 +72,7 @@ def draw_label(text: str, room: int) -> GrayImage:
 
 
 def write_sheet(sheet: GrayImage, path: Path) -> None:
-    """Write a picture as PNG, whole or not at all."""
+    """Write an image as PNG atomically."""
     content = cv2.imencode(".png", sheet)[1].tobytes()
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -87,19 +81,19 @@ def write_sheet(sheet: GrayImage, path: Path) -> None:
 def _cell(image: GrayImage, text: str) -> GrayImage:
     room = SHEET_WIDTH_PX - 2 * GAP_PX
     height, width = image.shape
-    scale = min(PICTURE_HEIGHT_PX / height, room / width)
+    scale = min(IMAGE_HEIGHT_PX / height, room / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     label = draw_label(text, room)
     cell_width = max(size[0], label.shape[1])
-    cell = np.full((PICTURE_HEIGHT_PX + TEXT_HEIGHT_PX, cell_width), PAPER, np.uint8)
+    cell = np.full((IMAGE_HEIGHT_PX + TEXT_HEIGHT_PX, cell_width), PAPER, np.uint8)
     cell[: size[1], : size[0]] = cv2.resize(image, size, interpolation=method)
-    cell[PICTURE_HEIGHT_PX:, : label.shape[1]] = label
+    cell[IMAGE_HEIGHT_PX:, : label.shape[1]] = label
     return cell
 
 
 def _fitting(text: str, font: cv2.FontFace, room: int) -> str:
-    """Return a label as one line of so many pixels, what cannot be drawn as a question mark."""
+    """Return a label that fits on a line, with "?" for characters that cannot be drawn."""
     kept = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[:MAX_TEXT])
     shown = kept if len(text) <= MAX_TEXT else f"{kept}…"
     while _text_width(shown, font) > room:
@@ -114,25 +108,25 @@ def _text_width(text: str, font: cv2.FontFace) -> int:
 
 
 N_AUGMENTED = 4
-"""Augmented versions of each picture."""
+"""Number of augmented versions per image."""
 
 PREVIEW_GAP_PX = 6
 MIN_LABEL_PX = 100
-"""Room of a label above a picture that is narrower."""
+"""Minimum room for a label above a narrow image."""
 
 
 def preview_sheet(
     pictures: Sequence[tuple[GrayImage, str]], config: Config, rng: np.random.Generator
 ) -> GrayImage:
-    """Draw each picture as it is read, as the network sees it, and augmented, under each other.
+    """Draw each image as read, as prepared for the network, and augmented.
 
     Args:
-        pictures: (H, W) uint8 as read, and the label of each; at least one.
-        config: preparation and augmentation.
-        rng: augmentation comes from it.
+        pictures: At least one (H, W) uint8 image as read, with its label.
+        config: Preparation and augmentation.
+        rng: Source of randomness for augmentation.
 
     Returns:
-        (H, W) uint8; a block for each picture, side by side as far as there is room.
+        (H, W) uint8 with a block per image, in rows.
     """
     lines = [
         Line(prepare_image(image, config.images), tuple(map(ord, text))) for image, text in pictures
@@ -157,7 +151,7 @@ def _labelled(image: GrayImage, text: str) -> GrayImage:
 
 
 def _stacked(images: Sequence[GrayImage], gap: int = PREVIEW_GAP_PX) -> GrayImage:
-    """Put pictures under each other, flush left."""
+    """Stack images vertically, aligned left."""
     width = max(image.shape[1] for image in images)
     sizes = [((0, gap), (0, width - image.shape[1])) for image in images]
     padded = [
@@ -168,7 +162,7 @@ def _stacked(images: Sequence[GrayImage], gap: int = PREVIEW_GAP_PX) -> GrayImag
 
 
 def _in_rows(blocks: Sequence[GrayImage]) -> GrayImage:
-    """Put pictures side by side, and what is beyond SHEET_WIDTH_PX into a new row."""
+    """Arrange images in rows of at most SHEET_WIDTH_PX."""
     rows: list[list[GrayImage]] = [[]]
     for block in blocks:
         used = sum(b.shape[1] + 3 * PREVIEW_GAP_PX for b in rows[-1])
@@ -191,7 +185,7 @@ def _side_by_side(blocks: Sequence[GrayImage]) -> GrayImage:
 
 
 MAX_NAME = 40
-"""Longest part of a label in a file's name, in characters."""
+"""Maximum number of label characters in a file name."""
 
 _NOT_IN_NAMES = re.compile(r"[^\w-]+")
 
@@ -199,23 +193,25 @@ _NOT_IN_NAMES = re.compile(r"[^\w-]+")
 def save_images(
     spec: str, samples: Iterable[Sample], folder: Path, n: int | None = None
 ) -> tuple[int, list[BadSample]]:
-    """Write the images of samples to a folder, which appears whole or not at all.
+    """Write the images of samples to a folder atomically, with ``labels.csv``.
+
+    Files are PNG and named by their labels.
 
     Args:
-        spec: name of the dataset for messages.
-        samples: samples with their split.
-        folder: new or empty folder.
-        n: number of images; None for all.
+        spec: Data specification, for messages.
+        samples: Samples with splits.
+        folder: New or empty folder.
+        n: Maximum number of images, or None for all.
 
     Returns:
-        The number of images written, and the samples that could not be used.
+        Number of images written, and the samples that could not be used.
 
     Raises:
-        OptionError: something is in the folder already.
-        DataError: no sample can be used.
+        OptionError: The folder is not empty.
+        DataError: No sample can be used.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        problem = f"{folder}: there is something already; give a new or empty folder"
+        problem = f"{folder}: folder is not empty; give a new or empty folder"
         raise OptionError(problem, "output")
     rows: list[tuple[str, str, str]] = []
     bad: list[BadSample] = []
@@ -224,7 +220,7 @@ def save_images(
         for sample in samples:
             if n is not None and len(rows) == n:
                 break
-            picture = picture_or_reason(sample)
+            picture = image_or_reason(sample)
             if isinstance(picture, str):
                 bad.append(BadSample(sample.name, picture))
                 continue
@@ -240,11 +236,11 @@ def save_images(
 
 
 def _file_name(text: str, taken: Counter[str]) -> str:
-    """Return a label as the name of a file, with a number if the name is taken."""
+    """Return a file name for a label, with a number if the name is taken."""
     stem = _NOT_IN_NAMES.sub("_", text)[:MAX_NAME] or "_"
     taken[stem] += 1
     name = stem if taken[stem] == 1 else f"{stem}.{taken[stem]}"
-    if name != stem and name in taken:  # it is the label of another image
+    if name != stem and name in taken:  # equals the label of another image
         return _file_name(text, taken)
     taken[name] += name != stem
     return f"{name}.png"

@@ -1,13 +1,9 @@
-"""Splits: given by a dataset or a file, or drawn 80/10/10 from a seed.
+"""Splits: given by a dataset or a file, or drawn 80/10/10 with a seed, and folds.
 
-Splits: those that a data set gives, those of a file, or 80/10/10 by seed.
-
-What belongs together stays together: a split is drawn by whole groups, of a writer, a form, a
-letter; a sample without a group is one of its own. A symbol that only one group has must be
-learned to be read: such groups are drawn for no other split than training, unless there are so
-many of them that a split would have less than half of its samples.
-
-Files that say the split of each sample: a table with columns ``name``, ``split``, ``group``.
+Splits are drawn by whole groups (a writer, a form, a letter); a sample without a group is its own
+group. A character can only be learned from the training split, so groups with a character of
+their own are assigned to it, unless another split would lose more than half of its samples. Split
+files are tables with columns ``name``, ``split`` and ``group``.
 """
 
 from __future__ import annotations
@@ -35,34 +31,34 @@ from ocrsearch.data.samples import SPLITS, Sample, Split
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
 MIN_GROUPS = 3
-"""Of fewer, none is held out."""
+"""Minimum number of groups to hold any out."""
 
 GroupKey = tuple[bool, str]
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The indices of samples that stay together, and the symbols of their labels."""
+    """Indices of samples that stay together, and the characters of their labels."""
 
     ids: list[int]
     symbols: set[str]
 
 
 def group_key(sample: Sample) -> GroupKey:
-    """Return what samples that stay together have in common: their group, or else their name."""
+    """Return the key of samples that stay together: their group, or else their name."""
     return sample.group is not None, sample.name if sample.group is None else sample.group
 
 
 def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
-    """Return the samples with the groups that a pattern finds in their names.
+    """Return samples with the groups that a pattern finds in their names.
 
     Args:
-        samples: in any order, which is kept.
-        pattern: a regular expression; its first parenthesis, or else all that it finds.
+        samples: Samples in any order, which is kept.
+        pattern: Regular expression. The group is its first group, or else the whole match.
 
     Raises:
-        DataError: it finds nothing in some name.
-        OptionError: it takes too long.
+        DataError: The pattern does not match a name.
+        OptionError: The search takes too long.
     """
     groups = search_names(pattern, [sample.name for sample in samples])
     missed = [sample.name for sample, group in zip(samples, groups, strict=True) if not group]
@@ -78,20 +74,20 @@ def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
 def assign_splits(
     samples: Sequence[Sample], seed: int, *, keep_symbols: bool = False
 ) -> list[Sample]:
-    """Return the samples, in their order, each with its split.
+    """Assign a split to each sample and return the samples in order.
 
     Args:
-        samples: either none has a split, or all have.
-        seed: of the draw; the same samples and seed give the same splits.
-        keep_symbols: whether the training split must have all symbols, even if hardly anything is
-            left for the others.
+        samples: Samples of which all or none have a split.
+        seed: Random seed. Equal samples and seeds give equal splits.
+        keep_symbols: Whether the training split must have all characters, even if hardly any
+            samples are left for the others.
 
     Returns:
-        If no split was given, about 80 % train, 10 % val, 10 % test. If train but no val was
-        given, a tenth of train becomes val. Otherwise the splits as given.
+        Samples with about 80 % train, 10 % val and 10 % test if no split was given. If train but
+        no val was given, a tenth of train becomes val. Otherwise the given splits.
 
     Raises:
-        DataError: some samples have a split and others not.
+        DataError: Only some samples have a split.
     """
     given = {sample.split for sample in samples}
     if given == {None}:
@@ -109,14 +105,14 @@ def assign_splits(
 def cover_symbols(
     samples: Sequence[Sample], given: Sequence[Sample], usable: Callable[[Sample], bool]
 ) -> list[Sample]:
-    """Move held-out groups to the training split if it has no usable sample of their symbols.
+    """Move held-out groups to the training split if it lacks usable samples of a character.
 
-    A split of which most would be moved stays as it is.
+    A split that would lose most of its samples is left unchanged.
 
     Args:
-        samples: with their splits.
-        given: the same ones as ``assign_splits`` got them; what it did not draw stays.
-        usable: whether a sample can be trained on; asked of few.
+        samples: Samples with splits.
+        given: The same samples before ``assign_splits``. Splits given there are kept.
+        usable: Function that returns whether a sample is usable; called rarely.
     """
     drawn = [
         s
@@ -144,16 +140,17 @@ def cover_symbols(
 def take_share(
     samples: Sequence[Sample], share: float, seed: int, usable: Callable[[Sample], bool]
 ) -> list[Sample]:
-    """Return the samples without part of the training split.
+    """Return the samples with only a fraction of the training split.
 
     Args:
-        samples: with their splits.
-        share: of the training split that is kept, over 0 to 1; a smaller one is part of a larger.
-        seed: of the draw.
-        usable: whether a sample can be trained on; asked of few.
+        samples: Samples with splits.
+        share: Fraction of the training split to keep, above 0 and up to 1. Smaller fractions
+            are subsets of larger fractions.
+        seed: Random seed.
+        usable: Function that returns whether a sample is usable; called rarely.
 
     Returns:
-        The share, and those training samples more whose symbols it would lack.
+        The fraction, plus training samples with characters that it would lack.
     """
     train = [i for i, s in enumerate(samples) if s.split == "train"]
     n = max(1, round(share * len(train)))
@@ -171,13 +168,13 @@ def take_share(
 
 @dataclass(frozen=True)
 class RareSymbols:
-    """Samples with a symbol that no other sample, or none of another group, has.
+    """Samples with a character that is found in no other sample or group.
 
     Attributes:
-        n: these samples.
-        n_train: how many of them are in the training split, where the symbol can be learned.
-        n_all: all samples.
-        n_symbols: symbols that only one sample or group has.
+        n: Number of these samples.
+        n_train: Number of these samples in the training split, where they can be learned.
+        n_all: Number of all samples.
+        n_symbols: Number of characters found in a single sample or group.
     """
 
     n: int
@@ -186,7 +183,7 @@ class RareSymbols:
     n_symbols: int
 
     def describe(self) -> str:
-        """Return what that means for the splits, in one line; empty if there are none."""
+        """Return the consequence for the splits in a single line, "" if there is none."""
         if not self.n:
             return ""
         found = (
@@ -195,15 +192,15 @@ class RareSymbols:
         )
         if self.n_train == self.n:
             return (
-                f"{found}; all are in the training split, so that it can be learned: validation "
-                "and test are somewhat easier than all of the data"
+                f"{found}; all are in the training split so that they can be learned: validation "
+                "and test are slightly easier than the whole dataset"
             )
         n_out = self.n - self.n_train
-        return f"{found}; {n_out} are in validation or test, where it cannot be read"
+        return f"{found}; {n_out} are in validation or test and cannot be recognised"
 
 
 def count_rare(samples: Sequence[Sample]) -> RareSymbols:
-    """Count samples, each with its split, of which a symbol stands in no other one or group."""
+    """Count the samples with a character that is found in no other sample or group."""
     n_having = Counter(symbol for group in _groups(samples) for symbol in group.symbols)
     single = {symbol for symbol, n in n_having.items() if n == 1}
     rare = [sample for sample in samples if not single.isdisjoint(sample.text)]
@@ -212,7 +209,7 @@ def count_rare(samples: Sequence[Sample]) -> RareSymbols:
 
 
 def by_split(samples: Sequence[Sample]) -> dict[Split, list[Sample]]:
-    """Return the samples of each split, in their order."""
+    """Return the samples of each split in order."""
     return {split: [s for s in samples if s.split == split] for split in SPLITS}
 
 
@@ -229,7 +226,7 @@ def _draw(
     n_having = Counter(symbol for group in groups for symbol in group.symbols)
     held_out: dict[int, Split] = {}
     plan: list[tuple[Split, float, int]] = [("test", test_share, 2), ("val", val_share, 1)]
-    for split, share, n_after in plan:  # groups that the splits after it need at the least
+    for split, share, n_after in plan:  # n_after: minimum number of groups for later splits
         if not share or len(groups) < MIN_GROUPS:
             continue
         n_wanted = max(1, round(len(samples) * share))
@@ -246,11 +243,11 @@ def _draw(
 
 
 def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
-    """Return the fold of each sample, from 1; 0 for those that are in training in every fold.
+    """Return the fold of each sample from 1, or 0 if it is always in the training split.
 
-    Groups are not split, and each fold gets about the same number of samples. A symbol is never
-    held out with all of its groups at once, unless that would keep more than half of the samples
-    from validation. The same samples give the same folds.
+    Groups are not divided and folds have about equal size. The groups of a character are never
+    held out together, unless this would exclude more than half of the samples from validation.
+    Equal samples give equal folds.
     """
     groups = _groups(samples)
     fold_of = _fold_groups(groups, n_folds, cover=True)
@@ -261,7 +258,7 @@ def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
 
 
 def _fold_groups(groups: Sequence[_Group], n_folds: int, *, cover: bool) -> list[int]:
-    """Return the fold of each group: the smallest fold that it may go to, large groups first."""
+    """Assign groups to the smallest allowed fold, large groups first."""
     n_having = Counter(symbol for group in groups for symbol in group.symbols)
     held_out = [Counter[str]() for _ in range(n_folds)]
     sizes = [0] * n_folds
@@ -294,14 +291,14 @@ def _take(
     n_most: int,
     n_having: Counter[str],
 ) -> set[int]:
-    """Take groups in an order, as near to a number of samples as they allow, but at least one.
+    """Take at least one group, in order, to approximate a number of samples.
 
     Args:
-        groups: all of them.
-        order: numbers of those that are left.
-        n_wanted: samples.
-        n_most: groups.
-        n_having: of each symbol, the groups left that have it; it never falls below one.
+        groups: All groups.
+        order: Ids of the remaining groups.
+        n_wanted: Number of samples to take.
+        n_most: Maximum number of groups.
+        n_having: Number of remaining groups per character. It stays at least 1.
     """
 
     def others_have(i: int) -> bool:
@@ -315,7 +312,7 @@ def _take(
             taken.add(i)
             n += size
             n_having.subtract(groups[i].symbols)
-    if not taken:  # each is far larger than what is wanted
+    if not taken:  # every group is far larger than requested
         free = filter(others_have, order)
         taken.update(sorted(free, key=lambda i: len(groups[i].ids))[:1])
         n_having.subtract(symbol for i in taken for symbol in groups[i].symbols)
@@ -325,7 +322,7 @@ def _take(
 def _take_more(
     groups: Sequence[_Group], order: Sequence[int], n_wanted: int, n_most: int, taken: set[int]
 ) -> set[int]:
-    """Take groups as ``_take`` does beside those taken, whatever symbols they alone have."""
+    """Take further groups like ``_take``, ignoring characters that only they have."""
     more: set[int] = set()
     n = _size(groups, taken)
     for i in order:
@@ -340,7 +337,7 @@ def _take_more(
 
 
 def _size(groups: Sequence[_Group], numbers: Iterable[int]) -> int:
-    """Return how many samples some groups have."""
+    """Return the number of samples in groups."""
     return sum(len(groups[i].ids) for i in numbers)
 
 
@@ -348,10 +345,10 @@ COLUMNS = ("name", "split", "group")
 
 
 def write_splits(samples: Sequence[Sample], path: Path) -> None:
-    """Write the splits and groups of samples; the file appears whole or not at all.
+    """Write the splits and groups of samples atomically.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: The file cannot be written.
     """
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
@@ -364,15 +361,15 @@ def write_splits(samples: Sequence[Sample], path: Path) -> None:
 
 
 def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
-    """Return the samples with the splits and groups of a file, without those it leaves out.
+    """Return the samples with the splits and groups of a file, without those it skips.
 
     Args:
-        samples: of the data that the file is about.
-        path: a table with commas; a sample with an empty split is left out. The column group
-            may be missing, and what else it names is not looked at.
+        samples: Samples of the dataset that the file describes.
+        path: Path of a CSV file. Samples with an empty split are skipped. The column group is
+            optional and other names are ignored.
 
     Raises:
-        DataError: the file cannot be read, or does not name a sample.
+        DataError: The file cannot be read or lacks a sample.
     """
     rows = {
         plain_cell(row["name"] or ""): (
@@ -385,8 +382,8 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
     if missing:
         raise DataError(
             f"{path} does not name {len(missing)} of {len(samples)} samples, first "
-            f"{quoted(missing[0])}; write it anew with 'ocrsearch data split', or add them with an "
-            "empty split to leave them out",
+            f"{quoted(missing[0])}; write it again with 'ocrsearch data split', or add them with "
+            "an empty split to skip them",
             "splits",
         )
     found = [(s, *rows[_key(s.name)]) for s in samples]
@@ -394,7 +391,7 @@ def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
 
 
 def is_splits_file(path: Path) -> bool:
-    """Whether a file is a table with the columns that splits need."""
+    """Return whether a file is a table with the columns of a split file."""
     try:
         return bool(read_rows(path, ("name", "split")))
     except DataError:
@@ -402,7 +399,7 @@ def is_splits_file(path: Path) -> bool:
 
 
 def _key(name: str) -> str:
-    """Return a name, or a group found in one, as it can be written: it need not be Unicode."""
+    """Return a name or group in writable form, as it may contain lone surrogates."""
     return name.encode(errors="backslashreplace").decode().replace("\r", "\\r")
 
 

@@ -1,7 +1,7 @@
-"""Traits of a training split: the numbers from which a search space follows.
+"""Traits of a training split: statistics from which a search space is derived.
 
-Labels and sizes are measured of all images, pixels of a sample of them. Nothing here decides
-anything; the rules are in ``search/derived.py``.
+Labels and sizes are measured on all images, pixels on a subset. The rules that use them are in
+``spaces/derived.py``.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from ocrsearch.data.images import (
 from ocrsearch.data.samples import GrayImage
 
 N_SAMPLED = 300
-"""Images whose pixels are measured, evenly spread over the split."""
+"""Maximum number of images whose pixels are measured, evenly spread over the split."""
 
 CLEAR_POLARITY = 0.2
-"""Distance of the paper from the middle grey, as a share of the range, above which it is told."""
+"""Minimum distance of the paper from middle grey, relative to the range, for clear polarity."""
 
 EDGE_PX = 1
-"""Pixels from the left or right edge within which ink is tight."""
+"""Distance to the left or right edge, in pixels, below which ink is tight."""
 
 
 @dataclass(frozen=True)
 class Traits:
-    """Numbers about a training split; all shares are from 0 to 1.
+    """Statistics of a training split. All shares are between 0 and 1.
 
     Attributes:
-        n_images: number of training images.
-        n_symbols: number of different characters in the labels.
-        n_texts: number of different labels.
-        length_min: shortest label, in characters.
-        length_median: median label.
-        length_max: longest label.
-        digits_only: whether all characters are decimal digits.
-        rtl_share: labels with right-to-left letters or digits.
-        height: median height of the images, in pixels.
-        width: median width of the images, in pixels.
-        frames: median number of frames for each character of the ink, at one pixel of height; times
-            a height and a ``width_scale`` it is that number after scaling.
-        frames_tight: the same at the tightest fiftieth of the labels, of the whole image.
-        stacked: whether the characters of most labels seem to stand under each other.
-        light_share: images that clearly have light ink on dark paper.
-        dark_share: images that clearly have dark ink on light paper.
-        grey_range: median difference between the lightest and the darkest greys, 0 to 255.
-        ink_width: median width of the ink, as a share of the image's.
-        ink_height: median height of the ink, as a share of the image's.
-        tight_share: images whose ink reaches the left or right edge.
-        uneven: median change of the paper's grey across an image, as a share of the grey range.
-        noise: median noise of the paper, as a share of the grey range.
-        ruled_share: images with a ruling line.
+        n_images: Number of training images.
+        n_symbols: Number of distinct characters in the labels.
+        n_texts: Number of distinct labels.
+        length_min: Minimum label length, in characters.
+        length_median: Median label length.
+        length_max: Maximum label length.
+        digits_only: Whether all characters are decimal digits.
+        rtl_share: Fraction of labels with right-to-left letters or digits.
+        height: Median image height, in pixels.
+        width: Median image width, in pixels.
+        frames: Median number of time steps per character over the width of the ink, at a height
+            of one pixel. It scales with the height and ``width_scale``.
+        frames_tight: Second percentile of the same over the whole image width.
+        stacked: Whether the characters of most labels seem to be stacked vertically.
+        light_share: Fraction of images that clearly have light ink on dark paper.
+        dark_share: Fraction of images that clearly have dark ink on light paper.
+        grey_range: Median difference between the lightest and darkest grey, 0 to 255.
+        ink_width: Median width of the ink, relative to the image.
+        ink_height: Median height of the ink, relative to the image.
+        tight_share: Fraction of images whose ink reaches the left or right edge.
+        uneven: Median change of the paper across an image, relative to the grey range.
+        noise: Median noise of the paper, relative to the grey range.
+        ruled_share: Fraction of images with a ruling line.
     """
 
     n_images: int
@@ -91,7 +91,7 @@ class Traits:
 
 
 def measure_traits(train: LabelledImages) -> Traits:
-    """Measure a training split that has at least one image."""
+    """Measure a training split with at least one image."""
     texts, shapes = train.texts, train.images.shapes
     lengths = [len(text) for text in texts]
     symbols = set().union(*texts)
@@ -135,7 +135,7 @@ def measure_traits(train: LabelledImages) -> Traits:
 
 
 def _measure_pixels(image: GrayImage) -> Sequence[float]:
-    """Return the nine figures of one image, in the order of ``Traits``."""
+    """Return the nine pixel statistics of an image, in the order of ``Traits``."""
     low, high, median = gray_ends(image)
     grey_range = high - low
     paper_side = (2 * median - low - high) / max(1, grey_range)
@@ -159,7 +159,7 @@ def _measure_pixels(image: GrayImage) -> Sequence[float]:
 
 
 def _paper(image: GrayImage, grey_range: int) -> tuple[float, float]:
-    """Return how uneven and how noisy the paper of an image of dark ink is."""
+    """Return the unevenness and the noise of the paper in an image with dark ink."""
     ink = cv2.dilate(ink_mask(image), np.ones((3, 3), np.uint8)) > 0
     if ink.all():
         return 0.0, 0.0

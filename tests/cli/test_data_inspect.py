@@ -49,7 +49,7 @@ def test_json_has_what_the_report_has(folder: Path, command: Command) -> None:
     assert content["height"] == {"min": 20, "median": 20, "max": 20}
     assert content["unfit"] == dict.fromkeys(("24", "32", "40", "48", "64"), 0)
     assert content["modes"] == {"L": 41}
-    assert content["problems"] == {"not a picture that can be read": 1}
+    assert content["problems"] == {"not a supported image": 1}
     assert [b["name"] for b in content["bad"]] == ["99.png"]
     duplicates = content["duplicates"]
     assert (duplicates["n_pictures"], duplicates["n_with_different_labels"]) == (1, 1)
@@ -66,7 +66,7 @@ def test_report_on_a_terminal(folder: Path, command: Command) -> None:
         "10 symbols: ",
         "pixel formats: L 100 %",
         "10.png '10', 77.png '77'",
-        "not a picture that can be read",
+        "not a supported image",
         "99.png",
         "'run' refuses this data: 1 of 42 samples cannot be used, at most 1 % may",
     ):

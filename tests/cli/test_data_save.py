@@ -64,7 +64,7 @@ def test_what_is_there_stays(command: Command) -> None:
     before = sorted(Path("images").iterdir())
     result = command("data", "save", "digits", "-o", "images", "--n", 5)
     assert result.code == 2
-    assert "--output: images: there is something already" in result.err
+    assert "--output: images: folder is not empty" in result.err
     assert sorted(Path("images").iterdir()) == before
     Path("file").touch()
     assert command("data", "save", "digits", "-o", "file", "--n", 1).code == 2
@@ -93,5 +93,5 @@ def test_images_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^made: no images to save: "):
         save_images("made", samples[:1], tmp_path / "none")
     assert not (tmp_path / "none").exists()
-    with pytest.raises(OptionError, match=r"^output: .*there is something already"):
+    with pytest.raises(OptionError, match=r"^output: .*folder is not empty"):
         save_images("made", samples, tmp_path)

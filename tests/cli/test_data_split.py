@@ -154,5 +154,5 @@ def test_leaks_are_told_once_on_standard_error(number_folder: Path, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
         f"warning: {tmp_path}: of 2 validation and test samples, "
-        "2 with the picture of a training sample\n"
+        "2 with the image of a training sample\n"
     )

@@ -97,7 +97,7 @@ def test_options_come_before_the_recipe(command: Command, folder: Path) -> None:
         (("digits", "--source", "nowhere"), 1, "nowhere: no such file"),
         (("digits", "--config", "none.yaml"), 1, "none.yaml: no such file"),
         (("digits", "--config", "text.yaml"), 2, "is a recipe of kind text, not digits"),
-        (("digits", "--n", 3), 1, "3 strings of train cannot show all 10 symbols"),
+        (("digits", "--n", 3), 1, "3 strings of train cannot show all 10 characters"),
         (("text",), 2, "give --fonts and --corpus"),
         (("text", "--fonts", "font.ttf", "--corpus", "none.txt"), 1, "none.txt: no such file"),
     ],
@@ -121,4 +121,4 @@ def test_a_folder_in_use_is_refused(command: Command, folder: Path) -> None:
     result = command("data", "synth", "digits", "-o", ".", "--n", 20)
 
     assert result.code == 2
-    assert "there is something already" in result.err
+    assert "folder is not empty" in result.err

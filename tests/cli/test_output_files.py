@@ -113,7 +113,7 @@ def test_numbers_out_of_range_name_their_option(
 def test_a_folder_for_made_pictures_must_be_new(command: Command, places: Path) -> None:
     result = command("data", "synth", "digits", "--n", "100", "-o", ".")
     assert result.code == 2
-    assert "there is something already; give a new or empty folder" in result.err
+    assert "folder is not empty; give a new or empty folder" in result.err
 
 
 # --- networks that read nothing -----------------------------------------------------------------

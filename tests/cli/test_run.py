@@ -50,7 +50,7 @@ def test_labels_that_no_configuration_can_read(command: Command, space: Path) ->
     (message,) = [line for line in result.err.splitlines() if "labels" in line]
     assert "no configuration of this space can read these labels: 24 of 24 labels" in message
     assert ".png: '00" in message
-    assert "characters may stand under each other" in message
+    assert "characters may be stacked vertically" in message
     assert "no study yet" in command("best").err  # the same name is free for another space
 
 

@@ -136,22 +136,22 @@ LABEL_FILES = {
         ("captcha:missing", "no such folder"),
         ("letters", "no such file, folder or built-in set"),
         ("~nobody-of-this-name/data", "~nobody-of-this-name/data"),
-        ("captcha:empty", "no pictures in this folder"),
-        ("empty", "no pictures in this folder"),
-        ("none", "1.png: not a picture that can be read"),
+        ("captcha:empty", "no images in this folder"),
+        ("empty", "no images in this folder"),
+        ("none", "1.png: not a supported image"),
         ("one", "no samples in the val split"),
         ("csv:good", "a folder, not a file"),
         ("columns.csv", "column image and text missing; found ['place', 'reading']"),
         ("header.csv", "no rows"),
         ("nothing.csv", "column image and text missing"),
         ("empty_label.csv", "good/11.png: the label is empty"),
-        ("no_picture.csv", "no such picture"),
+        ("no_picture.csv", "no such image"),
         ("outside.csv", "outside the file's folder"),
         ("nul.csv", "nul.csv"),
         ("splits.csv", "line 2: split is 'other', must be one of"),
         ("symbol.json", "good/12.png: no training sample has x; give more data"),
         ("no_val.json", "no samples in the val split"),
-        ("no_object.json", "needs an object"),
+        ("no_object.json", "must be an object"),
         ("not.json", "not JSON (line 1"),
         ("no_label.json", "train[0]: 'label' must be a string"),
         ("nul.json", "nul.json"),
@@ -204,7 +204,7 @@ def test_a_study_of_other_data_or_another_space(
         ("search: {folds: 90}", "search: folds: found 90, must be auto, or a number from 1 to 20"),
         ("search: {folds: true}", "folds: found true, must be auto, or a number from 1 to 20"),
         ("images: [", "not YAML"),
-        ("images: {height: 16}\nimages: {height: 32}", "key 'images' twice"),
+        ("images: {height: 16}\nimages: {height: 32}", "duplicate key 'images'"),
         ("", "must be a mapping of sections, found nothing"),
         ("{[1, 2]: 3}", "space.yaml"),
         ("? {a: b}\n: 3", "space.yaml"),
@@ -449,10 +449,10 @@ def test_a_model_that_does_not_say_how_its_data_was_split(
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("missing.png", "no such picture"),
-        ("text.png", "not a picture that can be read"),
-        ("cut.png", "damaged picture"),
-        ("huge.png", "too large a picture"),
+        ("missing.png", "no such image"),
+        ("text.png", "not a supported image"),
+        ("cut.png", "damaged image"),
+        ("huge.png", "image too large"),
         ("folder", "no images in this folder"),
         ("folder.png", "no images in this folder"),
     ],
@@ -474,7 +474,7 @@ def test_a_picture_with_a_line_break_in_its_name_is_told_in_one_line(
     command: Command, model_file: Path, tmp_path: Path
 ) -> None:
     said = complaint(command("predict", model_file, tmp_path / "no\nsuch.png"))
-    assert "no such.png: no such picture" in said
+    assert "no such.png: no such image" in said
 
 
 @pytest.mark.parametrize("name", ["predict", "evaluate"])

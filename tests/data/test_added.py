@@ -89,7 +89,7 @@ def test_what_is_held_out_is_not_added(own: str, tmp_path: Path) -> None:
 
     assert both.splits["train"].names[-1] == "added/ab.png"
     (left_out,) = both.bad
-    assert left_out.reason == f"added/x9.png: the picture of {held_out} in the test split"
+    assert left_out.reason == f"added/x9.png: the image of {held_out} in the test split"
 
 
 def test_its_own_held_out_splits_are_not_added(own: str, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_made_of_the_data_itself_it_holds_out_the_same(
     recipe.write_text(f"{{kind: digits, {source}, seed: {seed}, fresh: {fresh}}}")
     options = DataOptions(add=f"synth:{recipe}")
     if refused:
-        with pytest.raises(DataError, match=r"made of the pictures of csv:.*write seed: 0 into"):
+        with pytest.raises(DataError, match=r"made of the images of csv:.*write seed: 0 into"):
             load_dataset(f"csv:{single / 'labels.csv'}", options)
     else:
         load_dataset(f"csv:{single / 'labels.csv'}", options)
@@ -189,7 +189,7 @@ def test_made_of_the_data_itself_it_holds_out_the_same(
 def test_the_built_in_strings_hold_out_the_same(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("{kind: digits, counts: {train: 10}}")
-    with pytest.raises(DataError, match=r"made of the pictures of digits.*write seed: 20240101"):
+    with pytest.raises(DataError, match=r"made of the images of digits.*write seed: 20240101"):
         load_dataset("digits", DataOptions(add=f"synth:{path}"))
     path.write_text("{kind: digits, seed: 20240101, counts: {train: 10}}")
     assert load_dataset("digits", DataOptions(add=f"synth:{path}")).splits["train"].n_added == 10
@@ -202,7 +202,7 @@ def test_nothing_is_added_to_a_recipe(
     caplog.clear()
     both = load_dataset(recipe, DataOptions(add=own))
     assert (both.fingerprint, both.splits["train"].n_added) == (alone.fingerprint, 0)
-    assert f"{recipe} draws new pictures in each epoch; {own} is not added" in caplog.text
+    assert f"{recipe} draws new images in each epoch; {own} is not added" in caplog.text
 
 
 def test_the_way_to_disk_and_back(own: str, recipe: str, tmp_path: Path) -> None:

@@ -163,7 +163,10 @@ def test_symbols_that_training_lacks(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert dataset.splits["val"].texts == ["a"]
     assert dataset.splits["test"].texts == held_out
     assert [bad.reason for bad in dataset.bad] == ["val1.png: no training sample has z é"]
-    assert "1 validation samples, which are left out, and in 1 test samples" in caplog.text
+    assert (
+        "1 validation samples have characters that no training sample has and are skipped"
+        in caplog.text
+    )
 
 
 def test_validation_that_training_knows_nothing_of_is_refused(tmp_path: Path) -> None:
@@ -188,7 +191,7 @@ def test_samples_with_symbols_of_their_own_are_split_and_said(
     assert not dataset.bad
     assert len(dataset.charset) == 2 * (96 + 12)  # validation can be encoded
     assert "120 of 120 samples have a character that no other sample or group has" in caplog.text
-    assert "24 are in validation or test, where it cannot be read" in caplog.text
+    assert "24 are in validation or test and cannot be recognised" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_leaks_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
 
     (record,) = caplog.records
     assert record.getMessage() == (
-        f"{spec}: of 2 validation and test samples, 2 with the picture of a training sample, "
+        f"{spec}: of 2 validation and test samples, 2 with the image of a training sample, "
         "1 with the text of a training sample"
     )
 

@@ -65,7 +65,7 @@ def test_nothing_at_all() -> None:
 
 
 def test_nothing_that_can_be_used() -> None:
-    inspection = summarize([], [unusable("a.png", "damaged picture")])
+    inspection = summarize([], [unusable("a.png", "damaged image")])
 
     assert (inspection.n, inspection.n_bad, inspection.width) == (0, 1, None)
 
@@ -88,21 +88,21 @@ def test_splits_modes_and_problems_are_counted() -> None:
         [measured("a"), measured("b", mode="RGB"), measured("c", split="val", mode="RGB")],
         [
             unusable("1.png", "an empty file"),
-            unusable("2.png", "damaged picture", "val"),
-            unusable("3.png", "damaged picture"),
+            unusable("2.png", "damaged image", "val"),
+            unusable("3.png", "damaged image"),
         ],
     )
 
     assert inspection.splits == {"train": (2, 2), "val": (1, 1), "test": (0, 0)}
     assert list(inspection.modes.items()) == [("RGB", 2), ("L", 1)]
     assert list(inspection.problems.items()) == [
-        ("damaged picture", ["2.png", "3.png"]),
+        ("damaged image", ["2.png", "3.png"]),
         ("an empty file", ["1.png"]),
     ]
     assert [b.reason for b in inspection.bad] == [
         "1.png: an empty file (3 bytes)",
-        "2.png: damaged picture (3 bytes)",
-        "3.png: damaged picture (3 bytes)",
+        "2.png: damaged image (3 bytes)",
+        "3.png: damaged image (3 bytes)",
     ]
 
 
@@ -189,14 +189,14 @@ def test_files_are_measured(tmp_path: Path) -> None:
     assert told == [(i, 7) for i in range(1, 8)]
     assert [(m.sample.name, m.shape, m.mode) for m in usable] == [("a.png", (300, 30), "RGB")]
     assert [(b.sample.name, b.problem) for b in bad] == [
-        ("b.png", "not a picture that can be read"),
-        ("c.png", "no such picture"),
+        ("b.png", "not a supported image"),
+        ("c.png", "no such image"),
         ("d.png", "the label is empty"),
         ("e.png", "the label is not valid Unicode"),
         ("f.png", "label of more than one line"),
-        ("g.png", "a blank picture, without any contrast"),
+        ("g.png", "a blank image, without any contrast"),
     ]
-    assert bad[0].reason.startswith(f"{tmp_path / 'b.png'}: not a picture")
+    assert bad[0].reason.startswith(f"{tmp_path / 'b.png'}: not a supported image")
 
 
 def test_counts_are_those_of_the_dataset_that_is_trained_on(number_folder: Path) -> None:

@@ -30,7 +30,7 @@ def pair(
         ([pair("val", "cd", 9, "w2")], ""),
         (
             [pair("val", "cd", 2), pair("test", "ef", 2), pair("test", "ef", 9)],
-            "of 3 validation and test samples, 2 with the picture of a training sample",
+            "of 3 validation and test samples, 2 with the image of a training sample",
         ),
         (
             [pair("val", "ab", 9), pair("val", "cd", 8)],
@@ -38,7 +38,7 @@ def pair(
         ),
         (
             [pair("val", "ab", 2, "w1"), pair("test", "ab", 8, "w1")],
-            "of 2 validation and test samples, 1 with the picture of a training sample, "
+            "of 2 validation and test samples, 1 with the image of a training sample, "
             "2 with the text of a training sample, 1 groups are on both sides",
         ),
     ],

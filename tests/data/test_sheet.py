@@ -10,21 +10,21 @@ import pytest
 from ocrsearch.data.images.reading import read_image
 from ocrsearch.data.sheets import (
     GAP_PX,
+    IMAGE_HEIGHT_PX,
     PAPER,
-    PICTURE_HEIGHT_PX,
     SHEET_WIDTH_PX,
     TEXT_HEIGHT_PX,
     contact_sheet,
     write_sheet,
 )
 
-ROW = GAP_PX + PICTURE_HEIGHT_PX + TEXT_HEIGHT_PX
+ROW = GAP_PX + IMAGE_HEIGHT_PX + TEXT_HEIGHT_PX
 
 
 def label_of(text: str) -> np.ndarray:
     """Return the part of a sheet that has the label of its only picture."""
     sheet = contact_sheet([(np.full((10, 10), PAPER, np.uint8), text)])
-    return sheet[GAP_PX + PICTURE_HEIGHT_PX :]
+    return sheet[GAP_PX + IMAGE_HEIGHT_PX :]
 
 
 def test_pictures_stand_in_rows() -> None:

@@ -174,7 +174,7 @@ def test_rare_symbols_are_counted(
     rare = count_rare(samples)
 
     assert rare == RareSymbols(*counts)
-    assert ("somewhat easier" in rare.describe()) == (0 < rare.n == rare.n_train)
+    assert ("slightly easier" in rare.describe()) == (0 < rare.n == rare.n_train)
     assert ("cannot be read" in rare.describe()) == (rare.n_train < rare.n)
 
 
@@ -381,5 +381,5 @@ def test_ten_thousand_characters_of_one_sample_each() -> None:
     assert (
         count_rare(split)
         .describe()
-        .endswith("2000 are in validation or test, where it cannot be read")
+        .endswith("2000 are in validation or test and cannot be recognised")
     )

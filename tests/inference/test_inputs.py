@@ -152,14 +152,14 @@ def test_anything_else_is_one_line(picture: Any) -> None:
     ("content", "message"),
     [
         (b"", "image: empty bytes"),
-        (b"no picture", "image: not a picture that can be read"),
-        (png()[:60], "image: damaged picture"),
-        (b"%PDF-1.4", "image: not a picture that can be read"),
+        (b"no picture", "image: not a supported image"),
+        (png()[:60], "image: damaged image"),
+        (b"%PDF-1.4", "image: not a supported image"),
         (Image.new("L", (0, 3)), "image: found 0 x 3 pixels"),
         (Image.open(io.BytesIO(png()[:80])), "image: the PIL image cannot be read"),
-        ("missing.png", "missing.png: no such picture"),
-        ("", "a folder, not a picture"),
-        ("a\0b.png", "cannot be opened|damaged picture|no such"),
+        ("missing.png", "missing.png: no such image"),
+        ("", "a folder, not a supported image"),
+        ("a\0b.png", "cannot be opened|damaged image|no such"),
     ],
 )
 def test_images_that_cannot_be_read(content: Any, message: str) -> None:

@@ -134,10 +134,10 @@ def test_an_empty_image(reader: Predictor, size: tuple[int, int]) -> None:
 
 def test_a_file_that_cannot_be_read(reader: Predictor, tmp_path: Path) -> None:
     path = tmp_path / "line.png"
-    with pytest.raises(ImageError, match=r"line\.png: no such picture"):
+    with pytest.raises(ImageError, match=r"line\.png: no such image"):
         reader.predict(path)
     path.write_text("no picture")
-    with pytest.raises(ImageError, match=r"line\.png: not a picture"):
+    with pytest.raises(ImageError, match=r"line\.png: not a supported image"):
         reader.predict(path)
 
 

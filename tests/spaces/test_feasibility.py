@@ -168,5 +168,5 @@ def test_what_does_not_fit_is_named_with_the_way_out() -> None:
 
 def test_characters_under_each_other() -> None:
     config = Config(images=ImageConfig(height=16), model=CrnnConfig())
-    with pytest.raises(InfeasibleError, match="characters may stand under each other"):
+    with pytest.raises(InfeasibleError, match="characters may be stacked vertically"):
         check_feasible(config, split_of(["abcdefgh"] * 5, width=8))

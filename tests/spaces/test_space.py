@@ -277,7 +277,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: {name: promotion, warmup_epochs: 5}}",
-            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'; it goes with"],
+            ["search: pruner.warmup_epochs: not a key of the pruner 'promotion'; it belongs to"],
             id="key of another pruner",
         ),
         pytest.param("search: 3", ["search", "found 3"], id="search is a number"),
@@ -526,11 +526,11 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param("3: 4", ["3"], id="key is a number"),
         pytest.param(
-            "training: {epochs: 3, epochs: 4}", ["line 1", "'epochs' twice"], id="key twice"
+            "training: {epochs: 3, epochs: 4}", ["line 1", "duplicate key 'epochs'"], id="key twice"
         ),
         pytest.param(
             "images:\n  height: 32\nimages:\n  height: 48",
-            ["line 3", "'images' twice"],
+            ["line 3", "duplicate key 'images'"],
             id="section twice",
         ),
         pytest.param("training: {epochs: 3", ["line 1", "not YAML"], id="not YAML"),

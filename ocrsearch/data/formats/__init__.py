@@ -1,6 +1,6 @@
-"""Label formats: from a folder or a file to a list of samples.
+"""Label formats: read a folder or a file as a list of samples.
 
-``registry.py`` lists them all. A format is a function that reads and a function that recognises.
+``registry.py`` lists them. A format consists of a reader and a detector.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 from .files import NO_COLUMNS as NO_COLUMNS
 from .files import Columns as Columns
-from .files import find_pictures as find_pictures
+from .files import find_images as find_images
 from .files import numbered_lines as numbered_lines
 from .files import parse_columns as parse_columns
 from .files import read_split as read_split

@@ -1,19 +1,8 @@
-"""Files that label formats share: label files, columns, file names and image files.
+"""Building blocks shared by the label formats.
 
-What label files share: their text, their lines and splits, paths that stay in their folder.
-
-Columns of tables, and keys of JSON lines: which of them hold image, text, split and group.
-
-File names as text: UTF-8, whatever the locale says.
-
-Python decodes names by the locale. With ``LANG=C`` and without its UTF-8 mode, the letters of a
-label in a file name would be lost, and with a Latin-1 locale they would be others.
-
-Which files of a folder are pictures, by their contents, and which are skipped.
-
-Hidden files, and those that macOS leaves beside others, are ignored.
-
-Text files of entries, one a line: a corpus for a language model, the words of a lexicon.
+Reads label files, JSON and word lists within limits, finds the columns of a table, resolves image
+paths within the dataset folder and lists the images of a folder. File names are treated as UTF-8
+whatever the locale: with ``LANG=C`` Python would lose the letters of labels in file names.
 """
 
 from __future__ import annotations
@@ -29,19 +18,19 @@ from types import MappingProxyType
 from typing import Any
 
 from ocrsearch.core import MAX_TEXT_BYTES, DataError, OptionError, quoted, read_text_file, real_path
-from ocrsearch.data.images import holds_picture
+from ocrsearch.data.images import is_image_file
 from ocrsearch.data.samples import SPLITS, Split, is_split, normalize_label
 
 MAX_LINES = 1_000_000
 MAX_LINE = 1_000_000
-"""Longest line, in characters."""
+"""Maximum length of a line, in characters."""
 
 
 def read_text(path: Path, format_name: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Return a label file's text, UTF-8 with or without a byte order mark.
+    """Return the text of a label file, UTF-8 with or without a byte order mark.
 
     Raises:
-        DataError: no such file, not a regular file, too large, or not UTF-8.
+        DataError: The file is missing, not regular, too large or not UTF-8.
     """
     return read_text_file(path, f"{format_name}:{path}", DataError, max_bytes=max_bytes)
 
@@ -50,12 +39,12 @@ def read_lines(path: Path, format_name: str, max_bytes: int = MAX_TEXT_BYTES) ->
     """Return the lines of a label file.
 
     Raises:
-        DataError: see ``read_text``; too many lines, or a line that is too long.
+        DataError: See ``read_text``. Also raised for too many lines or a line that is too long.
     """
     text = read_text(path, format_name, max_bytes)
     if text.count("\n") > MAX_LINES:
-        raise DataError(f"{format_name}:{path}: more than {MAX_LINES:,} lines; use a part of it")
-    lines = text.split("\n")  # labels may hold other line separators
+        raise DataError(f"{format_name}:{path}: more than {MAX_LINES:,} lines; split the file")
+    lines = text.split("\n")  # not splitlines: labels may contain other line separators
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LINE:
             raise DataError(
@@ -68,10 +57,10 @@ def read_lines(path: Path, format_name: str, max_bytes: int = MAX_TEXT_BYTES) ->
 def numbered_lines(
     path: Path, format_name: str, max_bytes: int = MAX_TEXT_BYTES
 ) -> Iterator[tuple[str, str]]:
-    """Yield the lines of a label file that are not blank, each with where it is.
+    """Yield the position and the text of each line of a label file that is not blank.
 
     Raises:
-        DataError: see ``read_lines``.
+        DataError: See ``read_lines``.
     """
     for number, line in enumerate(read_lines(path, format_name, max_bytes), start=1):
         if line.strip():
@@ -82,95 +71,94 @@ def parse_json(text: str, where: str) -> Any:
     """Return the value of JSON text.
 
     Raises:
-        DataError: not JSON, or JSON that no data set needs: a key given twice, a huge number,
-            deep nesting.
+        DataError: The text is not JSON, or has a duplicate key, a huge number or deep nesting.
     """
     try:
-        return json.loads(text, object_pairs_hook=_without_doubles)
+        return json.loads(text, object_pairs_hook=_reject_duplicate_keys)
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: not JSON (line {error.lineno}: {error.msg})") from None
-    except (ValueError, RecursionError) as error:  # too long a number, too deeply nested
+    except (ValueError, RecursionError) as error:  # number too long, nesting too deep
         raise DataError(f"{where}: not JSON that can be read ({error})") from None
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content: dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
-            raise ValueError(f"key {quoted(key)} twice")
+            raise ValueError(f"duplicate key {quoted(key)}")
         content[key] = value
     return content
 
 
 def tab_lines(path: Path, format_name: str) -> Iterator[tuple[str, str, str]]:
-    """Yield where, picture and label of each line of a file of ``picture TAB label``.
+    """Yield the position, image path and label of each line of the form ``IMAGE TAB LABEL``.
 
     Raises:
-        DataError: see ``read_text``; a line without a tab.
+        DataError: See ``read_lines``. Also raised for a line without a tab.
     """
     for where, line in numbered_lines(path, format_name):
-        picture, tab, label = line.partition("\t")
+        image, tab, label = line.partition("\t")
         if not tab:
             raise DataError(
                 f"{format_name}:{path}: {where}: no tab in {line[:40]!r}; "
-                "needs the picture's path, a tab, and its text"
+                "must be the image path, a tab and the text"
             )
-        yield where, picture, label
+        yield where, image, label
 
 
-def picture_path(label_file: Path, name: str, where: str, folder: Path | None = None) -> Path:
-    """Return the path of a picture that a label file names.
+def image_path(label_file: Path, name: str, where: str, folder: Path | None = None) -> Path:
+    """Return the path of an image listed in a label file.
 
     Args:
-        label_file: named in messages.
-        name: the path as it stands there.
-        where: in the file, for messages.
-        folder: what the path is relative to; the label file's own if none is given.
+        label_file: Path of the label file, for messages.
+        name: Image path as written in the label file.
+        where: Position in the label file, for messages.
+        folder: Folder that the path is relative to; by default that of the label file.
 
     Raises:
-        DataError: no name, or the path leaves the folder.
+        DataError: The name is empty or the path leaves the folder.
     """
     folder = folder or label_file.parent
     path = folder / name_of_text(name)
     if not name.strip():
-        raise DataError(f"{label_file}: {where}: the picture's name is empty")
+        raise DataError(f"{label_file}: {where}: image path is empty")
     try:
         inside = is_inside(path, folder)
     except (OSError, ValueError) as error:  # a null byte
         reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{label_file}: {where}: picture {quoted(name)}: {reason}") from None
+        raise DataError(f"{label_file}: {where}: image {quoted(name)}: {reason}") from None
     if not inside:
         raise DataError(
-            f"{label_file}: {where}: picture {quoted(name)} is outside the file's folder; "
-            "move the label file above its pictures"
+            f"{label_file}: {where}: image {quoted(name)} is outside the file's folder; "
+            "move the label file above its images"
         )
     return path
 
 
 def check_inside(path: Path, folder: Path, format_name: str) -> None:
-    """Refuse a text that a folder brings with it and that is a link to elsewhere.
+    """Reject a file of the dataset that is a link to a file outside its folder.
 
     Raises:
-        DataError: the link leaves the folder.
+        DataError: The link leaves the folder.
     """
     if not is_inside(path, folder):
         raise DataError(f"{format_name}:{path}: a link to a file outside {folder}; copy the file")
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path, with all links followed, lies in a folder."""
+    """Return whether a path lies in a folder, after resolving all links."""
     return real_path(path).is_relative_to(real_path(folder))
 
 
 SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
-"""Other usual names of splits."""
+"""Alternative names of splits."""
 
 
 def read_split(value: str | None, where: str) -> Split | None:
-    """Return the split that a field names, in any case, or None where it is empty.
+    """Return the split named by a field, ignoring case, or None for an empty field.
 
     Raises:
-        DataError: another word.
+        DataError: The field names no split.
     """
     name = (value or "").strip().lower()
     name = SPLIT_NAMES.get(name, name)
@@ -193,19 +181,19 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "split": ("split",),
     "group": ("group",),
 }
-"""Names that are recognised in any case, the first one that is there."""
+"""Recognised column names per role, ignoring case. The first name found is used."""
 
 Columns = Mapping[str, str]
-"""Chosen names, by what the column holds."""
+"""Column names chosen by the user, by role."""
 
 NO_COLUMNS: Columns = MappingProxyType({})
 
 
 def parse_columns(text: str) -> Columns:
-    """Return the columns that a text such as ``image=FILE,text=LABEL`` chooses.
+    """Return the columns chosen by a text such as ``image=FILE,text=LABEL``.
 
     Raises:
-        OptionError: not such a text.
+        OptionError: The text does not have this form.
     """
     columns: dict[str, str] = {}
     for part in text.split(",") if text else []:
@@ -218,11 +206,11 @@ def parse_columns(text: str) -> Columns:
 
 
 def find_columns(found: Sequence[str], chosen: Columns) -> dict[str, str]:
-    """Return the names among those found that hold image, text, split and group, if any does.
+    """Return the column name of each role (image, text, split, group) that is present.
 
     Args:
-        found: names of all columns.
-        chosen: columns that the user names; these must be there as written.
+        found: Names of all columns.
+        chosen: Names chosen by the user. They must match exactly.
     """
     by_name = {name.strip().casefold().replace(" ", "_"): name for name in reversed(found)}
     columns: dict[str, str] = {}
@@ -237,12 +225,12 @@ def find_columns(found: Sequence[str], chosen: Columns) -> dict[str, str]:
 
 
 def name_as_text(name: str) -> str:
-    """Return a file name, as Python gives it, as the text that its bytes are in UTF-8."""
+    """Return the UTF-8 text of a file name as decoded by Python."""
     return name if _is_utf8() else os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def name_of_text(text: str) -> str:
-    """Return the file name for Python of a text in a label file; the inverse of the other."""
+    """Return the file name for a text from a label file: the inverse of ``name_as_text``."""
     if _is_utf8():
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
@@ -253,20 +241,20 @@ def _is_utf8() -> bool:
 
 
 MAX_NAMED = 5
-"""Endings that a message names."""
+"""Maximum number of file name extensions listed in a message."""
 
 HEIC = frozenset({".heic", ".heif"})
 
 
 @dataclass(frozen=True)
-class PictureFiles:
-    """The pictures among some files, sorted, and how many others there are of each ending."""
+class ImageFiles:
+    """Sorted image files, and the number of other files per file name extension."""
 
-    pictures: list[Path]
+    images: list[Path]
     skipped: dict[str, int]
 
     def describe_skipped(self) -> str:
-        """Return "3 files skipped: .txt 2, .db 1", or nothing if there are none."""
+        """Return "3 files skipped: .txt 2, .db 1", or "" if none were skipped."""
         n = sum(self.skipped.values())
         if not n:
             return ""
@@ -277,30 +265,28 @@ class PictureFiles:
         return f"{n} {'file' if n == 1 else 'files'} skipped: {named}{heic}"
 
 
-def find_pictures(
-    folder: Path, is_wanted: Callable[[Path], bool] = holds_picture, *, nested: bool = False
-) -> PictureFiles:
-    """Sort the files of a folder into pictures and others; hidden ones count as neither.
+def find_images(
+    folder: Path, is_wanted: Callable[[Path], bool] = is_image_file, *, nested: bool = False
+) -> ImageFiles:
+    """Split the files of a folder into images and others. Hidden files are ignored.
 
     Args:
-        folder: where to look.
-        is_wanted: whether a file is taken.
-        nested: whether folders below are looked into.
+        folder: Folder to search.
+        is_wanted: Function that returns whether a file is an image.
+        nested: Whether to search subfolders too.
     """
     paths = sorted(folder.rglob("*") if nested else folder.iterdir())
     files = [path for path in paths if not _is_hidden(path, folder) and not path.is_dir()]
-    taken = [is_wanted(path) for path in files]
+    images = [path for path in files if is_wanted(path)]
+    others = set(files).difference(images)
     skipped = Counter(
-        path.suffix.lower() or "without an ending"
-        for path, is_taken in zip(files, taken, strict=True)
-        if not is_taken
+        path.suffix.lower() or "without an extension" for path in files if path in others
     )
-    pictures = [path for path, is_taken in zip(files, taken, strict=True) if is_taken]
-    return PictureFiles(pictures, dict(skipped.most_common()))
+    return ImageFiles(images, dict(skipped.most_common()))
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
-    """Whether a file is hidden; not an image whose label begins with a point, as ``.75.png``."""
+    """Return whether a file is hidden. Images such as ``.75.png`` are not: the label is .75."""
     *folders, name = path.relative_to(folder).parts
     if any(part.startswith(".") for part in folders) or name.startswith("._"):
         return True
@@ -308,23 +294,23 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 
 
 MAX_BYTES = 10_000_000
-"""Largest file of entries: counting its n-grams takes many times its size."""
+"""Maximum size of a text file, in bytes. Counting its n-grams takes many times its size."""
 
 
 def read_texts(path: Path, kind: str) -> list[str]:
-    """Return the lines of a text file that are not blank, NFC, as often as they are there.
+    """Return the non-blank lines of a text file, in NFC and including repeated lines.
 
-    White space within a line becomes one space.
+    White space within a line is collapsed to single spaces.
 
     Args:
-        path: UTF-8, with or without a byte order mark.
-        kind: what to call it in messages: "corpus" or "lexicon".
+        path: Path of the file, UTF-8 with or without a byte order mark.
+        kind: Name of the file's role in messages: "corpus" or "lexicon".
 
     Raises:
-        DataError: see ``read_lines``; nothing in it.
+        DataError: See ``read_lines``. Also raised if there are no entries.
     """
     lines = (normalize_label(line) for _, line in numbered_lines(path, kind, MAX_BYTES))
     texts = [" ".join(line.split()) for line in lines if line]
     if not texts:
-        raise DataError(f"{kind}:{path}: empty; give one entry a line")
+        raise DataError(f"{kind}:{path}: empty; write one entry per line")
     return texts

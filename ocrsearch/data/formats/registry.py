@@ -1,7 +1,7 @@
-"""Label formats: each a module with ``read`` and ``recognise``, and a line in the registry.
+"""Registry of label formats.
 
-Other packages add theirs by an entry point of the group ``ocrsearch.formats`` that names such
-a module.
+A format is a module with ``read`` and ``recognise`` functions. Other packages can add formats
+with an entry point in the group ``ocrsearch.formats`` that names such a module.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ ENTRY_POINTS = "ocrsearch.formats"
 
 @dataclass(frozen=True)
 class LabelFormat:
-    """How to read a kind of labelled data, and to know it by a bare path.
+    """Reader and detector of one kind of labelled data.
 
     Attributes:
-        read: lists the samples of a path.
-        recognise: whether a bare path is of this kind.
-        read_columns: does what ``read`` does with columns of other names, if it has columns.
+        read: Function that lists the samples of a path.
+        recognise: Function that returns whether a path without a prefix has this format.
+        read_columns: Like ``read``, with column names chosen by the user. None if the format
+            has no columns.
     """
 
     read: Callable[[Path], list[Sample]]
@@ -34,7 +35,7 @@ class LabelFormat:
     read_columns: Callable[[Path, Columns], list[Sample]] | None = None
 
 
-FORMATS: dict[str, LabelFormat] = {  # a bare path is of the first one that recognises it
+FORMATS: dict[str, LabelFormat] = {  # tried in this order for a path without a prefix
     "iam": LabelFormat(published.read_iam, published.recognise_iam),
     "kalapa": LabelFormat(published.read_kalapa, published.recognise_kalapa),
     "mnist": LabelFormat(published.read_mnist, published.recognise_mnist),
@@ -53,10 +54,10 @@ FORMATS: dict[str, LabelFormat] = {  # a bare path is of the first one that reco
 
 
 def all_formats() -> dict[str, LabelFormat]:
-    """Return the formats of other packages, which know their data best, and then ours.
+    """Return all formats. Those of other packages come first, as they are more specific.
 
     Raises:
-        DataError: one of another package cannot be loaded.
+        DataError: A format of another package cannot be loaded.
     """
     others = {point.name: _load(point) for point in entry_points(group=ENTRY_POINTS)}
     return {**others, **FORMATS}
@@ -69,5 +70,5 @@ def _load(point: EntryPoint) -> LabelFormat:
     except Exception as error:  # another package's code may raise anything
         raise DataError(
             f"label format {point.name!r} ({point.value}): cannot be loaded ({error}); "
-            "mend or remove the package that brings it"
+            "update or uninstall the package that provides it"
         ) from None

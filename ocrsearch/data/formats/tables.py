@@ -1,16 +1,10 @@
-"""Labels in one file: CSV, TSV, JSON lines and JSON.
+"""Labels in a single file: CSV, TSV, JSON lines and JSON.
 
-``csv:FILE`` and ``tsv:FILE``: columns ``image``, ``text``, and perhaps ``split`` and ``group``.
-
-Columns of other usual names are recognised, see ``data/columns.py``. Fields are parted by commas,
-semicolons or tabs, as the header shows; a field in quotes may hold them. A table of two columns
-without a header is one of images and texts if its first field is a file.
-
-``jsonl:FILE``: an object a line with ``image``, ``text``, and perhaps ``split`` and ``group``.
-
-Keys of other usual names are recognised, see ``data/columns.py``.
-
-``labels:FILE``: JSON with lists ``train``, ``val``, ``test`` of ``filename``, ``label``.
+``csv:FILE`` and ``tsv:FILE`` have a header with ``image``, ``text`` and optionally ``split`` and
+``group``; ``jsonl:FILE`` has an object with these keys per line. Common alternative names are
+recognised (see ``files.py``). The delimiter is detected: comma, semicolon or tab. A table without
+a header is accepted if it has two columns and its first field is a file. ``labels:FILE`` is JSON
+with lists ``train``, ``val`` and ``test`` of objects with ``filename`` and ``label``.
 """
 
 from __future__ import annotations
@@ -26,9 +20,9 @@ from ocrsearch.data.formats.files import (
     USUAL_NAMES,
     Columns,
     find_columns,
+    image_path,
     numbered_lines,
     parse_json,
-    picture_path,
     read_lines,
     read_split,
     read_text,
@@ -43,37 +37,38 @@ NumberedRows = list[tuple[int, dict[str, str | None]]]
 
 
 def recognise_csv(path: Path) -> bool:
-    """Whether a path given without a format is a table with commas."""
+    """Return whether a path without a prefix is a CSV file."""
     return path.suffix.lower() == ".csv" and path.is_file()
 
 
 def recognise_tsv(path: Path) -> bool:
-    """Whether a path given without a format is a table with tabs."""
+    """Return whether a path without a prefix is a TSV file."""
     return path.suffix.lower() == ".tsv" and path.is_file()
 
 
 def read_csv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
-    """Read the rows of a table, with commas unless its header says otherwise; see ``_read``."""
+    """Read the samples of a table, preferring commas as the delimiter; see ``_read``."""
     return _read(path, "csv", columns)
 
 
 def read_tsv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
-    """Read the rows of a table, with tabs unless its header says otherwise; see ``_read``."""
+    """Read the samples of a table, preferring tabs as the delimiter; see ``_read``."""
     return _read(path, "tsv", columns)
 
 
 def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
-    """Read a table with commas, semicolons or tabs and a header; blank lines are skipped.
+    """Read a table with a header. Blank lines are skipped and the delimiter is detected.
 
     Args:
-        path: the file.
-        needed: names of columns that must be there.
+        path: Path of the table.
+        needed: Names of the required columns.
 
     Returns:
-        The number of the (last) line of each row, and its fields by their column.
+        Line number of each row (the last line if it has several) and its fields by column.
 
     Raises:
-        DataError: no such file, not UTF-8, not such a table, a column missing, no rows.
+        DataError: The file is missing, not UTF-8 or not a table, or has no rows or lacks a
+            required column.
     """
     lines = list(read_lines(path, "csv"))
     delimiter = next((d for d in _order("csv") if set(needed) <= set(_first_row(lines, d))), ",")
@@ -84,10 +79,10 @@ def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
 
 
 def _read(path: Path, format_name: str, chosen: Columns) -> list[Sample]:
-    """Read the rows of a table; picture paths are relative to it and stay in its folder.
+    """Read the samples of a table. Image paths are relative to it and must stay in its folder.
 
     Raises:
-        DataError: see ``read_rows``; an unknown split.
+        DataError: See ``read_rows``. Also raised for an unknown split.
     """
     lines = list(read_lines(path, format_name))
     delimiter, header = _delimiter(path, format_name, lines, chosen)
@@ -102,7 +97,7 @@ def _read(path: Path, format_name: str, chosen: Columns) -> list[Sample]:
     return [
         Sample(
             row[image] or "",
-            picture_path(path, row[image] or "", f"line {line}"),
+            image_path(path, row[image] or "", f"line {line}"),
             normalize_label(row[text] or ""),
             read_split(row.get(split), f"{format_name}:{path}: line {line}"),
             row.get(group) or None,
@@ -114,7 +109,7 @@ def _read(path: Path, format_name: str, chosen: Columns) -> list[Sample]:
 def _delimiter(
     path: Path, format_name: str, lines: Sequence[str], chosen: Columns
 ) -> tuple[str, list[str] | None]:
-    """Return what parts the fields, and the header if the table has none: two columns."""
+    """Return the delimiter, and a header if the table is two columns without a header."""
     for delimiter in _order(format_name):
         if {"image", "text"} <= find_columns(_first_row(lines, delimiter), chosen).keys():
             return delimiter, None
@@ -126,7 +121,7 @@ def _delimiter(
 
 
 def _order(format_name: str) -> list[str]:
-    """Return the delimiters of a table, the usual one of its format first."""
+    """Return the possible delimiters, beginning with the usual delimiter of the format."""
     first = USUAL_DELIMITER[format_name]
     return [first, *(delimiter for delimiter in SEPARATORS if delimiter != first)]
 
@@ -141,7 +136,7 @@ def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
 def _is_file(folder: Path, name: str) -> bool:
     try:
         return bool(name.strip()) and (folder / name).is_file()
-    except OSError:  # too long a name
+    except OSError:  # name too long
         return False
 
 
@@ -161,7 +156,7 @@ def _rows(
         if None in row:
             raise DataError(
                 f"{format_name}:{path}: line {line}: more fields than columns; "
-                f"put quotes around a text with {separators}"
+                f"quote text that contains {separators}"
             )
     return rows
 
@@ -174,7 +169,7 @@ def _no_columns(
     needed: Sequence[str],
 ) -> str:
     example = USUAL_DELIMITER[format_name].join(needed)
-    advice = "; or name them: `columns='image=NAME,text=NAME'`" if "image" in needed else ""
+    advice = "; or choose columns: `columns='image=NAME,text=NAME'`" if "image" in needed else ""
     return (
         f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
         f"needs {example!r} in the first row{advice}"
@@ -182,21 +177,21 @@ def _no_columns(
 
 
 def recognise_json_lines(path: Path) -> bool:
-    """Whether a path given without a format is such a file."""
+    """Return whether a path without a prefix is a JSON lines file."""
     return path.suffix.lower() in (".jsonl", ".ndjson") and path.is_file()
 
 
 def read_json_lines(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
-    """Read the lines of a file; picture paths are relative to it and stay in its folder.
+    """Read the samples of a JSON lines file. Image paths must stay in its folder.
 
     Raises:
-        DataError: no such file, not UTF-8, a line that is not such an object, or no lines.
+        DataError: The file is missing, not UTF-8 or empty, or a line is not a valid object.
     """
     samples = [
         _sample_of_line(path, where, line, columns) for where, line in numbered_lines(path, "jsonl")
     ]
     if not samples:
-        raise DataError(f"jsonl:{path}: no lines; needs an object with image and text in each")
+        raise DataError(f"jsonl:{path}: empty; each line must be an object with image and text")
     return samples
 
 
@@ -212,7 +207,7 @@ def _sample_of_line(path: Path, where: str, line: str, chosen: Columns) -> Sampl
     label = _string(entry, keys["text"], here) or ""
     return Sample(
         name,
-        picture_path(path, name, where),
+        image_path(path, name, where),
         normalize_label(label),
         read_split(_string(entry, keys["split"], here, needed="split" in chosen), here),
         _string(entry, keys["group"], here, needed="group" in chosen) or None,
@@ -220,7 +215,7 @@ def _sample_of_line(path: Path, where: str, line: str, chosen: Columns) -> Sampl
 
 
 def _string(entry: dict[str, Any], key: str, here: str, *, needed: bool = True) -> str | None:
-    """Return the value of a key, which may be missing or null unless it is needed."""
+    """Return the string value of a key. Unless needed, it may be missing or null."""
     value = entry.get(key)
     if not isinstance(value, str) and (needed or value is not None):
         raise DataError(f"{here}: {key!r} must be a string, found {quoted(value)}")
@@ -228,39 +223,33 @@ def _string(entry: dict[str, Any], key: str, here: str, *, needed: bool = True) 
 
 
 def recognise_labels(path: Path) -> bool:
-    """Whether a path given without a format is such a file."""
+    """Return whether a path without a prefix is a JSON file."""
     return path.suffix.lower() == ".json" and path.is_file()
 
 
 def read_labels(path: Path) -> list[Sample]:
-    """Read the splits of a labels file; picture paths are relative to it and stay in its folder.
+    """Read the samples of a JSON file. Image paths must stay in its folder.
 
     Raises:
-        DataError: no such file, not JSON of this shape, or no entries.
+        DataError: The file is missing or empty, or is not JSON of this form.
     """
     content = parse_json(read_text(path, "labels", MAX_JSON_BYTES), f"labels:{path}")
-    if not isinstance(content, dict):
-        raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
-    _refuse_unknown_lists(path, content)
-    if not content.keys() & set(SPLITS):
-        raise DataError(f"labels:{path}: needs an object with at least one list of {SPLITS}")
+    lists = content if isinstance(content, dict) else {}
+    for key, value in lists.items():
+        if isinstance(value, list) and key not in SPLITS:  # other values are metadata
+            raise DataError(
+                f"labels:{path}: unknown list {quoted(key)}, must be one of {SPLITS}; rename it"
+            )
+    if not lists.keys() & set(SPLITS):
+        raise DataError(f"labels:{path}: must be an object with at least one list of {SPLITS}")
     samples = [
         _sample_of_entry(path, split, i, entry)
         for split in SPLITS
-        for i, entry in enumerate(_entries(path, split, content.get(split, [])))
+        for i, entry in enumerate(_entries(path, split, lists.get(split, [])))
     ]
     if not samples:
-        raise DataError(f"labels:{path}: its lists {quoted(sorted(content))} are all empty")
+        raise DataError(f"labels:{path}: all lists are empty: {quoted(sorted(lists))}")
     return samples
-
-
-def _refuse_unknown_lists(path: Path, content: dict[str, Any]) -> None:
-    """What is no list, such as a description, is no misspelt split."""
-    for key, value in content.items():
-        if isinstance(value, list) and key not in SPLITS:
-            raise DataError(
-                f"labels:{path}: unknown list {quoted(key)}; the lists must be of {SPLITS}"
-            )
 
 
 def _entries(path: Path, split: Split, value: Any) -> list[Any]:
@@ -279,5 +268,5 @@ def _sample_of_entry(path: Path, split: Split, i: int, entry: Any) -> Sample:
                 f"labels:{path}: {where}: {key!r} must be a string, found {quoted(entry.get(key))}"
             )
     name = entry["filename"]
-    image = picture_path(path, name, where)
+    image = image_path(path, name, where)
     return Sample(name, image, normalize_label(entry["label"]), split)

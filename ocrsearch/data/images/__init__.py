@@ -1,6 +1,6 @@
-"""Images: from files of any kind to grey line images of a fixed height.
+"""Images: from files of any type to grey line images of a fixed height.
 
-Also augmentation, documents of several pages, and finding the ink.
+Also augmentation, multi-page documents and detection of ink.
 """
 
 import lazy_loader

@@ -1,6 +1,6 @@
 from .augmentation import augment as augment
 from .documents import PDF_DPI as PDF_DPI
-from .documents import holds_document as holds_document
+from .documents import is_document_file as is_document_file
 from .documents import read_pages as read_pages
 from .gray import gray_ends as gray_ends
 from .gray import has_ruling as has_ruling
@@ -21,14 +21,14 @@ from .lines import preprocess as preprocess
 from .lines import preprocessed_shape as preprocessed_shape
 from .lines import scaled_lines as scaled_lines
 from .lines import side_by_side as side_by_side
+from .reading import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .reading import MAX_FILE_BYTES as MAX_FILE_BYTES
 from .reading import MAX_PIXELS as MAX_PIXELS
 from .reading import MAX_WIDTH_PX as MAX_WIDTH_PX
-from .reading import PICTURE_SUFFIXES as PICTURE_SUFFIXES
 from .reading import digest_image as digest_image
-from .reading import holds_picture as holds_picture
+from .reading import is_image_file as is_image_file
+from .reading import load_image as load_image
 from .reading import open_image as open_image
-from .reading import picture_of as picture_of
 from .reading import read_image as read_image
 from .reading import scale_image as scale_image
 from .reading import scaled_width as scaled_width

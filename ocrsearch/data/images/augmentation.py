@@ -1,7 +1,8 @@
-"""Augmentation of line pictures: a strength from 0 to 1 for each kind, searched like the rest.
+"""Random augmentation of line images, with a searchable strength from 0 to 1 for each kind.
 
-Works on bytes with OpenCV, some microseconds a picture (``scripts/bench_augment.py``). All
-geometry is one warp and keeps the canvas. Joining lines is for ``batches``: it changes labels.
+Works on bytes with OpenCV in a few microseconds per image (``scripts/bench_augment.py``). All
+geometric changes are a single warp that keeps the canvas size. Concatenation of lines changes
+labels and is therefore left to ``batches``.
 """
 
 from __future__ import annotations
@@ -20,45 +21,45 @@ MAX_SHEAR = 0.35
 MAX_ROTATION_DEGREES = 3.0
 MAX_SCALE = 0.15
 MAX_OVERFLOW = 0.15
-"""What growing may push out at either end of a line, as a share of the height: a long line, which
-growth in proportion would cost whole symbols, shrinks as others do but hardly grows."""
+"""Maximum overflow at either end of an enlarged line, as a fraction of the height. Long lines
+would otherwise lose whole characters, so they shrink normally but hardly grow."""
 
 MAX_SHIFT = 0.08
-"""Shift as a share of the height."""
+"""Maximum translation, as a fraction of the height."""
 
 MAX_ELASTIC = 0.06
-"""Displacement of the points of the elastic grid, as a share of the height."""
+"""Maximum displacement of elastic grid points, as a fraction of the height."""
 
 ELASTIC_ROWS = 4
-"""Points of the elastic grid from top to bottom; as far apart from left to right."""
+"""Number of elastic grid points from top to bottom, with the same spacing horizontally."""
 
 MAX_NOISE = 12.0
-"""Standard deviation in grey levels."""
+"""Maximum standard deviation of the noise, in grey levels."""
 
 MAX_GRADIENT = 60.0
-"""Grey levels added or taken at either end of the picture."""
+"""Maximum brightness change at either end of the image, in grey levels."""
 
 MAX_LOG_GAMMA = 0.5
 MAX_CONTRAST = 0.3
 MAX_BLOT_RADIUS = 0.15
-"""As a share of the height."""
+"""Maximum radius of a blob, as a fraction of the height."""
 
 NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
-"""Of a random byte makes normal noise, four times as fast as drawing that."""
+"""Normal quantile per byte. Looking up random bytes is four times as fast as normal noise."""
 
 Change = Callable[[GrayImage, float, np.random.Generator], GrayImage]
 
 
 def augment(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> GrayImage:
-    """Return a randomly changed copy of a picture.
+    """Return a randomly augmented image.
 
     Args:
         image: (H, W) uint8.
-        config: the strengths; 0 changes nothing, 1 as much as handwriting bears.
-        rng: where the randomness comes from.
+        config: Strengths from 0 (no change) to 1 (the most that handwriting tolerates).
+        rng: Source of randomness.
 
     Returns:
-        (H, W) uint8, of the same size; the picture itself if all strengths are 0.
+        (H, W) uint8 of the same size. If ``strength`` is 0, the image itself.
     """
     if config.strength <= 0.0:
         return image
@@ -71,7 +72,7 @@ def augment(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -
 
 
 def _warp(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> GrayImage:
-    """Shear, scale, rotate and shift about the middle, and distort, in one interpolation."""
+    """Shear, scale, rotate, translate and distort with a single interpolation."""
     strengths = (config.shear, config.rotation, *[config.scale] * 2, *[config.shift] * 2)
     elastic = config.strength * config.elastic
     if not any(strengths) and elastic <= 0.0:
@@ -99,7 +100,7 @@ def _affine_matrix(
     shift_x: float,
     shift_y: float,
 ) -> np.ndarray:
-    """Return the (2, 3) matrix of a change whose parameters are from -1 to 1."""
+    """Return the (2, 3) matrix of an affine transform whose parameters range from -1 to 1."""
     height, width = shape
     radians = math.radians(angle * MAX_ROTATION_DEGREES * min(1.0, 8 * height / width))
     cos, sin, slant = math.cos(radians), math.sin(radians), shear * MAX_SHEAR
@@ -116,11 +117,10 @@ def _affine_matrix(
 def _elastic_sources(
     shape: tuple[int, ...], matrix: np.ndarray, strength: float, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Return where each pixel comes from, x and y, (H, W) float32 each.
+    """Return the source coordinates x and y of each pixel, (H, W) float32 each.
 
-    The displacements are drawn on a coarse grid and interpolated by cubics between its points
-    (after P. Simard et al.: Best practices for convolutional neural networks, 2003, where they
-    are smoothed by a Gaussian).
+    Displacements are drawn on a coarse grid with cubic interpolation (after P. Simard et al.:
+    Best practices for convolutional neural networks, 2003, which smooths with a Gaussian).
     """
     height, width = shape
     n_columns = max(ELASTIC_ROWS, round(ELASTIC_ROWS * width / height))
@@ -148,7 +148,7 @@ def _stroke_width(image: GrayImage, strength: float, rng: np.random.Generator) -
 
 
 def _blots(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
-    """One to three filled ellipses, as dark as the ink or as light as the paper."""
+    """Draw one to three filled ellipses in the colour of the ink or the paper."""
     if rng.random() >= 0.5 * strength:
         return image
     height, width = image.shape
@@ -162,7 +162,7 @@ def _blots(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayI
 
 
 def _brightness(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
-    """Contrast about the middle grey, gamma, and a gradient from left to right."""
+    """Change contrast about the middle grey and gamma, and add a horizontal gradient."""
     if rng.random() >= 0.5:
         return image
     log_gamma, contrast, left, right = (rng.uniform(-strength, strength, 4)).tolist()
@@ -195,4 +195,4 @@ CHANGES: dict[str, Change] = {
     "blur": _blur,
     "noise": _noise,
 }
-"""What is done behind the warp, in this order; each is a field of ``AugmentConfig``."""
+"""Changes after the warp, in order. Each key is a field of ``AugmentConfig``."""

@@ -1,12 +1,8 @@
-"""Documents: files of one or more pages, as images, TIFF or PDF.
+"""Read documents page by page: images, multi-page TIFF and PDF.
 
-Files of one or more pages: pictures, TIFF of several pages, PDF.
-
-Pages come one at a time, so that a long document does not fill the memory. A file is opened once.
-Its number of pages is limited, and so are the pixels of all its pages, by the size of the file: a
-few kilobytes can claim thousands of pages that share their pixels.
-
-The pages of a PDF as grey images, drawn by a process of its own; see ``pdf_renderer.py``.
+Pages are yielded one at a time to bound memory. The number of pages is limited, and so is their
+total size in relation to the file, because a few kilobytes can claim thousands of pages that
+share their pixels. PDF pages are rendered in a separate process; see ``pdf_renderer.py``.
 """
 
 from __future__ import annotations
@@ -29,52 +25,52 @@ from ocrsearch.data.images.reading import (
     check_file,
     check_size,
     decoding,
-    holds_picture,
     image_errors,
+    is_image_file,
     opened_image,
     to_gray,
 )
 from ocrsearch.data.samples import GrayImage
 
 MAX_PAGES = 10_000
-"""Largest number of pages of a file."""
+"""Maximum number of pages per file."""
 
 FREE_PIXELS = 100_000_000
-"""Pixels that the pages of a file of any size may have together."""
+"""Total number of pixels allowed for a file of any size."""
 
 SHARED_PIXELS = 30_000_000
-"""Pixels of pages of a TIFF that are stored where those of an earlier page are."""
+"""Maximum number of pixels in TIFF pages that share the data of an earlier page."""
 
 TIFF_PIXELS_PER_BYTE = 1000
 PDF_PIXELS_PER_BYTE = 10_000
-"""Further pixels for each byte of the file. Pages of text take more bytes than that."""
+"""Additional pixels allowed per byte of the file. Pages of text need more bytes than this."""
 
 _STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
-"""TIFF's tag for the kind of a frame, and its bit for a smaller copy of another frame."""
+"""TIFF tag for the type of a frame, and its flag for a reduced copy of another frame."""
 
 
 def read_pages(path: Path) -> Iterator[GrayImage]:
     """Read the pages of a file as grey, one at a time.
 
     Args:
-        path: a PDF, whatever its name, or a picture, of which only a TIFF may have more pages.
+        path: Path of a PDF or an image. Only TIFF images may have several pages.
 
     Returns:
-        (H, W) uint8 each; those of a PDF at PDF_DPI.
+        (H, W) uint8 per page, PDF pages at PDF_DPI.
 
     Raises:
-        ImageError: the file is missing, damaged or encrypted, has too many pages, or a page is
+        ImageError: The file is missing, damaged, encrypted or has too many pages, or a page is
             too large.
     """
     if _is_pdf(path):
         return _limited(path, pdf_pages(path, MAX_PAGES), PDF_PIXELS_PER_BYTE)
-    return _limited(path, _picture_pages(path), TIFF_PIXELS_PER_BYTE)
+    return _limited(path, _image_pages(path), TIFF_PIXELS_PER_BYTE)
 
 
-def holds_document(path: Path) -> bool:
-    """Whether a file is a PDF or a picture that can be read, or has the ending of one."""
-    return path.suffix.lower() == ".pdf" or holds_picture(path) or _is_pdf(path)
+def is_document_file(path: Path) -> bool:
+    """Return whether a file is a PDF or a supported image, by extension or content."""
+    return path.suffix.lower() == ".pdf" or is_image_file(path) or _is_pdf(path)
 
 
 def _is_pdf(path: Path) -> bool:
@@ -82,19 +78,19 @@ def _is_pdf(path: Path) -> bool:
 
 
 def _limited(path: Path, pages: Iterator[GrayImage], pixels_per_byte: int) -> Iterator[GrayImage]:
-    """Pass pages on until they have too many pixels for a file of this size."""
+    """Yield pages until their total size exceeds the limit for the size of the file."""
     n_pixels = 0
     for number, page in enumerate(pages, 1):
         n_pixels += page.size
         if number > 1 and n_pixels > FREE_PIXELS + pixels_per_byte * path.stat().st_size:
             raise ImageError(
-                f"{path}: page {number}: the pages up to here have {n_pixels // 1_000_000:,} "
-                "megapixels, too many for a file of this size; save its pages as separate files"
+                f"{path}: page {number}: {n_pixels // 1_000_000:,} megapixels in the pages so far, "
+                "too many for the size of the file; save the pages as separate files"
             )
         yield page
 
 
-def _picture_pages(path: Path) -> Iterator[GrayImage]:
+def _image_pages(path: Path) -> Iterator[GrayImage]:
     with opened_image(path) as image:
         places: set[int] = set()
         n_shared = 0
@@ -109,7 +105,10 @@ def _picture_pages(path: Path) -> Iterator[GrayImage]:
             n_shared += image.width * image.height * (place in places)
             places.add(place)
             if n_shared > SHARED_PIXELS:
-                raise ImageError(f"{path}: page {number + 1}: too many pages share their pixels")
+                raise ImageError(
+                    f"{path}: page {number + 1}: too many pages share their pixels; "
+                    "save the pages as separate files"
+                )
             with decoding(path, image):
                 page = None if number and _is_reduced(image) else to_gray(image)
             if page is not None:
@@ -117,7 +116,7 @@ def _picture_pages(path: Path) -> Iterator[GrayImage]:
 
 
 def _goes_to(image: Image.Image, number: int) -> bool:
-    """Whether a picture has a page of a number, which is then its current one."""
+    """Move to a page by number and return whether it exists."""
     if number > 0 and image.format != "TIFF":
         return False
     try:
@@ -128,7 +127,7 @@ def _goes_to(image: Image.Image, number: int) -> bool:
 
 
 def _place(image: Image.Image) -> int:
-    """Return where in a TIFF the pixels of its current page begin, -1 where it is not said."""
+    """Return the offset of the current page's pixels in a TIFF, or -1 if unknown."""
     tags: Any = getattr(image, "tag_v2", {})
     for tag in _STRIP_OFFSETS, _TILE_OFFSETS:
         if offsets := tags.get(tag):
@@ -144,10 +143,10 @@ def _is_reduced(image: Image.Image) -> bool:
 PDF_DPI = 200
 
 MAX_PAGE_SECONDS = 10
-"""Most processor time for opening a file, and for each page."""
+"""Maximum processor time for opening the file and for each page."""
 
 MAX_MEMORY_BYTES = 1_200_000_000
-"""Most memory for drawing, beside that of the libraries."""
+"""Maximum memory for rendering, in addition to the libraries."""
 
 MAX_HEADER_BYTES = 10_000
 
@@ -155,18 +154,18 @@ _RENDERER = Path(__file__).with_name("pdf_renderer.py")
 
 
 def pdf_pages(path: Path, max_pages: int) -> Iterator[GrayImage]:
-    """Draw the pages of a PDF, one ahead of the page that is in use.
+    """Render the pages of a PDF, one page ahead of the page in use.
 
     Args:
-        path: PDF file.
-        max_pages: largest number of pages that is allowed.
+        path: Path of the PDF.
+        max_pages: Maximum number of pages.
 
     Returns:
-        (H, W) uint8 each, at PDF_DPI.
+        (H, W) uint8 per page, at PDF_DPI.
 
     Raises:
-        ImageError: the file is damaged or encrypted, has too many pages, or a page is too large
-            or takes too much time or memory.
+        ImageError: The file is damaged, encrypted or has too many pages, or a page is too
+            large or needs too much time or memory.
     """
     check_file(path)
     limits = (PDF_DPI, MAX_PIXELS, MAX_PAGE_SECONDS, MAX_MEMORY_BYTES)
@@ -178,7 +177,7 @@ def pdf_pages(path: Path, max_pages: int) -> Iterator[GrayImage]:
             stderr=subprocess.DEVNULL,
         )
     except OSError as error:
-        raise ImageError(f"{path}: cannot be drawn ({error.strerror or error})") from None
+        raise ImageError(f"{path}: cannot be rendered ({error.strerror or error})") from None
     with process:
         try:
             yield from _received(path, process, max_pages)
@@ -219,7 +218,7 @@ def _header(output: IO[bytes]) -> dict[str, Any]:
 
 
 def _ending(code: int) -> str:
-    """Return why the process ended before the page was drawn."""
+    """Return the reason why the renderer ended before the page was complete."""
     if code == -getattr(signal, "SIGXCPU", 0):
-        return "takes too long to draw"
-    return "damaged PDF, or too little memory to draw it"
+        return f"takes over {MAX_PAGE_SECONDS} s to render; export it as an image"
+    return "damaged PDF, or not enough memory to render it"

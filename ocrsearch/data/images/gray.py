@@ -1,14 +1,8 @@
-"""Grey images: from any mode to grey, and which grey is ink.
+"""Conversion of any image to grey, and detection of ink, polarity and ruling lines.
 
-From a picture of any mode to grey, so that what can be seen is not lost.
-
-Brightness is enough for nearly all pictures. Light ink on transparency vanishes on white paper,
-and so does ink as bright as a paper of another colour: only there another way is taken.
-
-Ink and paper: which of two greys is ink, where it is, and ruling lines among it.
-
-All but ``ink_is_light`` take dark ink on light paper. Nothing here depends on the absolute
-brightness or contrast of a picture.
+Brightness is sufficient for nearly all images. It fails for light ink on transparency and for ink
+as bright as coloured paper; only these are converted differently. Except ``ink_is_light``, the
+functions on ink expect dark ink on light paper. None depends on absolute brightness or contrast.
 """
 
 from __future__ import annotations
@@ -20,33 +14,33 @@ from PIL import Image
 from ocrsearch.data.samples import GrayImage
 
 MIN_CONTRAST = 8
-"""Grey levels; a picture with fewer between its darkest and its lightest pixel is blank."""
+"""Minimum range of grey levels. Images with a smaller range are blank."""
 
 LOW_CONTRAST = 64
-"""Grey levels on white paper under which ink on transparency may be seen better on black."""
+"""Range of grey levels on white below which ink on transparency may be clearer on black."""
 
 LOST_CONTRAST = 24
-"""Grey levels between most pixels under which colours are looked at."""
+"""Range of most grey levels below which colours are considered."""
 
 COLOUR_GAIN = 3
-"""How many times the contrast of brightness the contrast of colours must be to be taken."""
+"""Minimum ratio between the contrast of colours and of brightness to use the colours."""
 
 MOST = (1, 99)
-"""Percentiles between which most pixels are: edges in a JPEG have colours of their own."""
+"""Percentiles that bound most pixels. Edges in a JPEG have colours of their own."""
 
 MAX_SAMPLED = 200_000
-"""Pixels of which percentiles and the direction of colours are estimated."""
+"""Number of pixels sampled to estimate percentiles and the main colour direction."""
 
 
 def gray_of(image: Image.Image) -> GrayImage:
-    """Convert a picture to grey.
+    """Convert an image to grey.
 
     Args:
-        image: loaded, of any mode.
+        image: Loaded image of any mode.
 
     Returns:
-        (H, W) uint8: brightness, with 16 bits scaled to 8 and transparency on white; as dark ink on
-        white where light ink on transparency, or ink as bright as its paper, would vanish.
+        (H, W) uint8 brightness, with 16 bits scaled to 8 and transparency on white. If light
+        ink on transparency or ink as bright as its paper would vanish, dark ink on white.
     """
     if image.mode.startswith("I") or image.mode == "F":
         return _gray_of_numbers(image)
@@ -55,7 +49,7 @@ def gray_of(image: Image.Image) -> GrayImage:
     rgba = image.convert("RGBA")
     alpha = np.asarray(rgba.getchannel("A"))
     if not alpha.any() and not is_blank(_brightness(rgba.convert("RGB"))):
-        return _brightness_or_colour(rgba.convert("RGB"))  # an alpha that means nothing
+        return _brightness_or_colour(rgba.convert("RGB"))  # a meaningless alpha channel
     white = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     if alpha.min() == 255 or np.ptp(_brightness(white)) >= LOW_CONTRAST:
         return _brightness_or_colour(white.convert("RGB"))
@@ -64,12 +58,12 @@ def gray_of(image: Image.Image) -> GrayImage:
 
 
 def is_blank(image: GrayImage) -> bool:
-    """Whether a picture has no contrast at all."""
+    """Return whether an image has no contrast."""
     return bool(np.ptp(image) < MIN_CONTRAST)
 
 
 def _clearer(on_white: GrayImage, on_black: GrayImage) -> GrayImage:
-    """Return the picture with more contrast, in doubt the first; both are dark on light."""
+    """Return the image with clearly more contrast, by default the first. Both have dark ink."""
     return on_black if np.ptp(on_black) > 2 * int(np.ptp(on_white)) else on_white
 
 
@@ -78,10 +72,10 @@ def _brightness(image: Image.Image) -> GrayImage:
 
 
 def _brightness_or_colour(image: Image.Image) -> GrayImage:
-    """Return the brightness of an opaque picture, or where that is the same all over, its colour.
+    """Return the brightness of an opaque image or, if it is nearly constant, its colour.
 
-    Colour is the projection on the direction in which the colours differ most, with what most of
-    the picture has as light.
+    Colour is projected on the direction of largest variance, oriented so that the majority of
+    the pixels become light.
     """
     gray = _brightness(image)
     if image.mode in ("1", "L", "LA", "La") or _contrast(_sampled(gray)) >= LOST_CONTRAST:
@@ -93,14 +87,14 @@ def _brightness_or_colour(image: Image.Image) -> GrayImage:
     if _contrast(values) < COLOUR_GAIN * max(_contrast(_sampled(gray)), MIN_CONTRAST):
         return gray
     low, middle, high = np.percentile(values, (MOST[0], 50, MOST[1]))
-    if high - middle > middle - low:  # ink is what is away from most, and is to be dark
+    if high - middle > middle - low:  # ink differs from the majority and should become dark
         direction, high = -direction, -low
     projected = colours.convert("L", (*direction, 255 - high))
     return np.asarray(projected, dtype=np.uint8).copy()
 
 
 def _sampled(pixels: np.ndarray) -> np.ndarray:
-    """Return about MAX_SAMPLED pixels of a picture, (N,) or (N, C), evenly spread."""
+    """Return about MAX_SAMPLED evenly spread pixels of an image, (N,) or (N, C)."""
     flat = pixels.reshape(-1, *pixels.shape[2:])
     return flat[:: max(1, len(flat) // MAX_SAMPLED)]
 
@@ -111,7 +105,7 @@ def _contrast(values: np.ndarray) -> float:
 
 
 def _gray_of_numbers(image: Image.Image) -> GrayImage:
-    """Scale integers of 16 or 32 bits or floats; one value of them may stand for transparency."""
+    """Convert 16-bit or 32-bit integers or floats, with an optional transparent value."""
     values = np.array(image, dtype=np.float64)
     key = image.info.get("transparency")
     shown = np.ones(values.shape, bool) if not isinstance(key, int) else values != key
@@ -135,21 +129,21 @@ def _scale_to_8_bits(values: np.ndarray, shown: np.ndarray) -> GrayImage:
 
 
 SATURATED_SHARE = 0.005
-"""Share of the pixels at either end that may go to black or white when contrast is stretched."""
+"""Fraction of the pixels that may saturate at either end when contrast is stretched."""
 
 MIN_RANGE = 8
-"""Grey levels between those ends below which a picture is taken as blank."""
+"""Minimum range of grey levels between these ends. Images with a smaller range are blank."""
 
 SAUVOLA_K = 0.2
 SAUVOLA_R = 128.0
-"""Sauvola's constants: how far below the local mean ink lies, and the largest deviation."""
+"""Sauvola's constants: distance of ink below the local mean, and the maximum deviation."""
 
 MIN_RULE_SHARE = 0.6
-"""Share of the width of a picture that a ruling line covers at the least."""
+"""Minimum fraction of the image width covered by a ruling line."""
 
 
 def gray_ends(image: GrayImage) -> tuple[int, int, int]:
-    """Return the lowest and highest grey but for SATURATED_SHARE on either side, and the median."""
+    """Return the lowest and highest grey level without SATURATED_SHARE, and the median."""
     counts = np.cumsum(np.bincount(image.ravel(), minlength=256))
     shares = np.array([SATURATED_SHARE, 1 - SATURATED_SHARE, 0.5]) * counts[-1]
     low, high, median = np.searchsorted(counts, shares)
@@ -157,7 +151,7 @@ def gray_ends(image: GrayImage) -> tuple[int, int, int]:
 
 
 def stretch_contrast(image: GrayImage) -> GrayImage:
-    """Map the darkest and lightest greys to 0 and 255; a blank picture stays as it is."""
+    """Map the darkest and lightest grey levels to 0 and 255. Blank images are unchanged."""
     low, high, _ = gray_ends(image)
     if high - low < MIN_RANGE:
         return image
@@ -166,18 +160,18 @@ def stretch_contrast(image: GrayImage) -> GrayImage:
 
 
 def ink_is_light(image: GrayImage) -> bool:
-    """Whether a picture has light ink on dark paper: most of it is paper, so the median is."""
+    """Return whether an image has light ink on dark paper. The median is taken for paper."""
     low, high, median = gray_ends(image)
     return high - low >= MIN_RANGE and 2 * median < low + high
 
 
 def ink_mask(image: GrayImage) -> GrayImage:
-    """Find the ink by Sauvola's local threshold on the stretched picture.
+    """Find the ink with Sauvola's local threshold on the contrast-stretched image.
 
     J. Sauvola, M. Pietikäinen: Adaptive document image binarization, 2000.
 
     Returns:
-        (H, W) uint8, 255 where there is ink and 0 elsewhere.
+        (H, W) uint8, 255 for ink and 0 elsewhere.
     """
     pixels = stretch_contrast(image).astype(np.float32)
     side = max(15, image.shape[0] // 2) | 1
@@ -190,9 +184,9 @@ def ink_mask(image: GrayImage) -> GrayImage:
 
 
 def ink_box(image: GrayImage) -> tuple[slice, slice]:
-    """Return the rows and columns that hold all ink but specks; all of them if there is none.
+    """Return the rows and columns that contain all ink except specks, or all if there is none.
 
-    A speck is smaller than a full stop, that is than the square of a thin stroke's width.
+    Specks are smaller than a full stop, taken as the square of a thin stroke's width.
     """
     height, width = image.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink_mask(image), connectivity=8)
@@ -205,7 +199,7 @@ def ink_box(image: GrayImage) -> tuple[slice, slice]:
 
 
 def remove_ruling(image: GrayImage) -> GrayImage:
-    """Paint ruling lines over with the paper above and below; strokes that cross them are kept."""
+    """Replace ruling lines by the paper above and below. Strokes that cross them are kept."""
     ink = ink_mask(image)
     rules, thickness = _find_rules(ink)
     if not thickness:
@@ -217,16 +211,16 @@ def remove_ruling(image: GrayImage) -> GrayImage:
 
 
 def has_ruling(image: GrayImage) -> bool:
-    """Whether a picture of dark ink has a ruling line."""
+    """Return whether an image with dark ink has a ruling line."""
     return _find_rules(ink_mask(image))[1] > 0
 
 
 def _find_rules(ink: GrayImage) -> tuple[GrayImage, int]:
-    """Return the ink of ruling lines as a mask, and the thickness of the thickest, 0 if none.
+    """Return a mask of the ruling lines and their maximum thickness, 0 if there are none.
 
-    Pieces of line, two thirds as long as the picture is high, are joined over gaps as long;
-    what is then thin, straight and covers most of the picture's width is a rule. Ink is thickened
-    by a pixel up and down first: a thin line that is not quite level is made of short steps.
+    Line segments of two thirds of the image height are joined over gaps of the same length. A
+    result that is thin, straight and spans most of the width is a rule. The ink is first
+    thickened by a pixel vertically, because a slightly tilted thin line consists of short steps.
     """
     height, width = ink.shape
     length = max(12, 2 * height // 3) | 1
@@ -241,15 +235,15 @@ def _find_rules(ink: GrayImage) -> tuple[GrayImage, int]:
         thickness, middles = _fit_rule(line)
         if 0 < thickness <= max(3, height // 8):
             off = np.abs(np.arange(height)[:, None] - middles)
-            ends = np.where(off <= 1 + thickness / 2, ink, np.uint8(0))  # shorter than a piece
+            ends = np.where(off <= 1 + thickness / 2, ink, np.uint8(0))  # shorter than a segment
             rules, thickest = rules | line | ends, max(thickest, thickness)
     return rules, thickest
 
 
 def _fit_rule(line: GrayImage) -> tuple[int, np.ndarray]:
-    """Return how thick a line is and its middle in each column.
+    """Return the thickness of a line and its vertical centre in each column.
 
-    The thickness is 0 if the line is not straight or does not go through most of the picture.
+    The thickness is 0 if the line is not straight or does not span most of the image.
     """
     height, width = line.shape
     counts = np.count_nonzero(line, axis=0)
@@ -264,12 +258,12 @@ def _fit_rule(line: GrayImage) -> tuple[int, np.ndarray]:
 
 
 def _thicken(mask: GrayImage) -> GrayImage:
-    """Add a pixel above and below."""
+    """Dilate a mask by a pixel above and below."""
     return np.asarray(cv2.dilate(mask, np.ones((3, 1), np.uint8)), dtype=np.uint8)
 
 
 def _open(mask: GrayImage, shape: tuple[int, int]) -> GrayImage:
-    """Keep what a rectangle of a shape (H, W) fits into; outside of the picture is no ink."""
+    """Open a mask with an (H, W) rectangle. Outside of the image there is no ink."""
     kernel = np.ones(shape, np.uint8)
     opened = cv2.morphologyEx(
         mask, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0

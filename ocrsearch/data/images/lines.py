@@ -1,15 +1,8 @@
-"""Line images: preprocessing, scaling to a height, and how many time steps they give.
+"""Prepare line images for the network and count their time steps.
 
-Preparing a picture for the network: preprocessing, then scaling.
-
-``prepare_image`` is the one way to the network's input, in training, validation and recognition.
-
-Lines: what a network trains on and reads, made of the pictures of a data set.
-
-Frames: how many a label needs, and how many a picture gives.
-
-CTC writes at most one symbol a frame and needs a blank between equal neighbours: a label needs
-``len(label) + repeats`` frames.
+``prepare_image`` is the single path to the network's input in training, validation and inference.
+CTC emits at most one character per time step and needs a blank between equal neighbours, so a
+label needs ``len(label) + repeats`` time steps.
 """
 
 from __future__ import annotations
@@ -36,36 +29,36 @@ from ocrsearch.data.images.reading import MAX_WIDTH_PX, scale_image, scaled_widt
 from ocrsearch.data.samples import GrayImage
 
 CROP_MARGIN = 0.125
-"""Paper that is left round the ink, as a share of the height of the ink."""
+"""Paper kept around the ink, as a fraction of the ink height."""
 
 MIN_CROP_HEIGHT = 1 / 3
-"""Share of the height that a crop keeps at the least."""
+"""Minimum height of a crop, as a fraction of the image height."""
 
 CLAHE_CLIP_LIMIT = 3.0
 
 
 def prepare_image(image: GrayImage, config: ImageConfig) -> GrayImage:
-    """Return a picture as the network sees it, but for ``standardize``.
+    """Return an image as the network sees it, before ``standardize``.
 
     Args:
         image: (H, W) uint8, as read.
-        config: preprocessing, height and factor on the width.
+        config: Preprocessing, height and width factor.
 
     Returns:
-        (config.height, W) uint8, W a multiple of FRAME_STRIDE.
+        (config.height, W) uint8, with W a multiple of FRAME_STRIDE.
     """
     return scale_image(preprocess(shrink_line(image), config.preprocess), config)
 
 
 def preprocess(image: GrayImage, config: PreprocessConfig) -> GrayImage:
-    """Apply the steps that a configuration names, in the order of its fields.
+    """Apply the configured preprocessing steps in field order.
 
     Args:
         image: (H, W) uint8, either polarity.
-        config: the steps; with none of them the picture itself is returned.
+        config: Steps to apply. Without any, the image itself is returned.
 
     Returns:
-        (H, W) uint8, of another size if the picture is cropped or has a margin.
+        (H, W) uint8, of a different size if the image is cropped or gets a margin.
     """
     if config == PreprocessConfig():
         return image
@@ -84,22 +77,22 @@ def preprocess(image: GrayImage, config: PreprocessConfig) -> GrayImage:
 
 
 def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
-    """Return the steps on which the shape depends, but for the margin, which adds to the width."""
+    """Return the steps that determine the shape, except the margin, which only adds width."""
     if not config.crop:
         return PreprocessConfig()
     return PreprocessConfig(crop=True, remove_ruling=config.remove_ruling)
 
 
 def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
-    """Return the shape that ``preprocess`` gives; only a crop needs to look at the pixels."""
+    """Return the shape after ``preprocess``. Only cropping has to inspect the pixels."""
     height, width = preprocess(image, geometry_of(config)).shape
     return height, width + 2 * margin_px(height, config)
 
 
 def crop_to_ink(image: GrayImage) -> GrayImage:
-    """Cut a picture of dark ink to what ``ink_box`` finds and some paper round it.
+    """Crop an image with dark ink to ``ink_box`` plus a border of paper.
 
-    A third of the height stays at the least, so that a dash or a full stop alone is not blown up.
+    At least a third of the height is kept so that a single dash or full stop is not enlarged.
     """
     rows, columns = ink_box(image)
     ink_height = rows.stop - rows.start
@@ -112,7 +105,7 @@ def crop_to_ink(image: GrayImage) -> GrayImage:
 
 
 def equalize_locally(image: GrayImage) -> GrayImage:
-    """Equalise contrast in tiles as wide as the picture is high (CLAHE, K. Zuiderveld 1994)."""
+    """Equalise contrast in tiles as wide as the image is high (CLAHE, K. Zuiderveld 1994)."""
     height, width = image.shape
     tiles = (max(1, round(width / max(height, 16))), 1)
     clahe = cv2.createCLAHE(clipLimit=CLAHE_CLIP_LIMIT, tileGridSize=tiles)
@@ -120,19 +113,19 @@ def equalize_locally(image: GrayImage) -> GrayImage:
 
 
 def threshold_ink(image: GrayImage, share: float) -> GrayImage:
-    """Mix a picture of dark ink with its black and white version, whose share is given."""
+    """Blend an image with dark ink with its binarised version, which has weight ``share``."""
     black_and_white = 255 - ink_mask(image)
     mixed = cv2.addWeighted(black_and_white, share, image, 1 - share, 0)
     return np.asarray(mixed, dtype=np.uint8)
 
 
 def margin_px(height: int, config: PreprocessConfig) -> int:
-    """Return the width of the border on either side of a picture of a height, in pixels."""
+    """Return the width of the border on each side, in pixels."""
     return round(config.margin * height)
 
 
 def add_margin(image: GrayImage, margin: int) -> GrayImage:
-    """Repeat the outermost columns of a picture to the left and right."""
+    """Extend an image on the left and right by repeating its outermost columns."""
     return np.pad(image, ((0, 0), (margin, margin)), mode="edge") if margin else image
 
 
@@ -144,14 +137,14 @@ CONTRASTS: dict[str, Callable[[GrayImage], GrayImage]] = {
 
 @dataclass(frozen=True)
 class Line:
-    """A prepared picture with the ids of its label, which are empty where none is known."""
+    """Prepared image with the ids of its label, which are empty if it has no label."""
 
     image: GrayImage
     target: tuple[int, ...] = ()
 
 
 def scaled_lines(data: LabelledImages, charset: Charset, config: ImageConfig) -> list[Line]:
-    """Prepare the pictures of a split and encode its labels."""
+    """Prepare the images of a split and encode their labels."""
     return [
         Line(prepare_image(image, config), tuple(charset.encode(text)))
         for image, text in zip(data.images, data.texts, strict=True)
@@ -161,7 +154,7 @@ def scaled_lines(data: LabelledImages, charset: Charset, config: ImageConfig) ->
 def join_at_random(
     lines: Sequence[Line], probability: float, rng: np.random.Generator
 ) -> list[tuple[Line, ...]]:
-    """Return each line alone or, with the given probability, with another that fits beside it."""
+    """Concatenate each line, with the given probability, with another line that fits."""
     if probability <= 0.0 or len(lines) < 2:
         return [(line,) for line in lines]
     joins = rng.random(len(lines)) < probability
@@ -174,7 +167,7 @@ def join_at_random(
 
 
 def side_by_side(group: Sequence[Line]) -> Line:
-    """Put lines of one height to the right of each other, and their labels behind each other."""
+    """Concatenate lines of equal height from left to right, and their labels."""
     if len(group) == 1:
         return group[0]
     target = tuple(itertools.chain.from_iterable(line.target for line in group))
@@ -182,21 +175,21 @@ def side_by_side(group: Sequence[Line]) -> Line:
 
 
 def _fits(line: Line, other: Line) -> bool:
-    """Whether two lines are narrow enough, and CTC can write their labels with no gap between."""
+    """Return whether two lines are short enough to concatenate, also for CTC at the seam."""
     width: int = line.image.shape[1] + other.image.shape[1]
     n_frames = frames_needed(line.target + other.target)
     return width <= MAX_WIDTH_PX and n_frames <= width // FRAME_STRIDE
 
 
 STACKED = (
-    "most of these images are higher than wide, so their characters may stand under each other: "
-    "that cannot be read; turn the images, or cut them into single characters"
+    "most of these images are higher than wide, so their characters may be stacked vertically, "
+    "which is not supported; rotate the images or cut them into single characters"
 )
-"""Advice if the labels of images that are not wide need more frames."""
+"""Hint shown if labels need more time steps than images that are not wide."""
 
 
 def frames_needed(label: Sequence[object]) -> int:
-    """Return the least number of frames in which CTC can write a label, as text or as ids."""
+    """Return the minimum number of time steps for CTC to emit a label, given as text or ids."""
     repeats = sum(a == b for a, b in itertools.pairwise(label))
     return len(label) + repeats
 
@@ -204,12 +197,12 @@ def frames_needed(label: Sequence[object]) -> int:
 def count_unfit(
     shapes: Sequence[tuple[int, int]], needed: Sequence[int], config: ImageConfig
 ) -> int:
-    """Return how many pictures have fewer frames than their labels need.
+    """Return the number of images with fewer time steps than their labels need.
 
     Args:
-        shapes: of each picture, (H, W), after preprocessing and before scaling.
-        needed: frames that each label needs.
-        config: the scaling.
+        shapes: (H, W) of each image after preprocessing and before scaling.
+        needed: Number of time steps that each label needs.
+        config: Height and width factor.
     """
     return sum(
         n_frames > scaled_width(height, width, config) // FRAME_STRIDE
@@ -218,7 +211,7 @@ def count_unfit(
 
 
 def characters_may_be_stacked(shapes: Sequence[tuple[int, int]], texts: Sequence[str]) -> bool:
-    """Whether most images with two characters or more are higher than wide."""
+    """Return whether most images with two or more characters are higher than wide."""
     several = [
         height > width for (height, width), text in zip(shapes, texts, strict=True) if len(text) > 1
     ]

@@ -1,13 +1,13 @@
-"""Draw the pages of a PDF: a script that ``pdf.py`` runs in a process of its own.
+"""Render the pages of a PDF: a script that ``documents.py`` runs in a separate process.
 
-A few hundred bytes of a PDF can ask for hours of drawing or gigabytes of memory, and a damaged
-file can crash the library. So this process limits its processor time for each page and its
-memory; if it dies, only the PDF is lost. It imports nothing of the package, to start quickly.
+A small PDF can demand hours of rendering or gigabytes of memory, and a damaged file can crash the
+library. This process limits its processor time per page and its memory. If it dies, only the PDF
+is lost. It imports nothing from the package, to start quickly.
 
-Arguments: file, dots per inch, and the largest number of pixels of a page, seconds of processor
-time for each page, and bytes of memory beside that of the libraries. Output: for each page a line
-of JSON with its size, then its pixels, 8 bits each, by rows of ``stride`` bytes; at the end a line
-with ``end`` or ``refused``. A page that is too large has a line, but no pixels, and is the last.
+Arguments: file, dots per inch, maximum pixels per page, maximum seconds of processor time per
+page, maximum bytes of memory in addition to the libraries. Output per page: a line of JSON with
+the size, then 8-bit pixels in rows of ``stride`` bytes. The last line contains ``end`` or
+``refused``. A page that is too large is sent without pixels and ends the output.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
 try:
     import resource
-except ImportError:  # no such limits on Windows
+except ImportError:  # Windows has no such limits
     resource = None  # type: ignore[assignment]
 
 MAX_IMAGE_PIXELS = 300_000_000
-"""Largest image on a page; in colour it takes 900 MB."""
+"""Maximum size of an image on a page, in pixels; 900 MB in colour."""
 
 MAX_DEPTH = 3
-"""Depth to which groups of objects on a page are searched for images."""
+"""Maximum nesting depth of object groups searched for images."""
 
 POINTS_PER_INCH = 72
 
 
 def main() -> None:
-    """Write the pages of the file that the arguments name."""
+    """Write the pages of the file given as the first argument."""
     path, dpi, max_pixels, max_seconds, max_bytes = sys.argv[1], *map(int, sys.argv[2:])
     _limit_memory(max_bytes)
     try:
         _write_pages(path, dpi / POINTS_PER_INCH, max_pixels, max_seconds)
     except pdfium.PdfiumError as error:
         if "password" in str(error).lower():
-            _send({"refused": "encrypted PDF; save it without a password first"})
+            _send({"refused": "encrypted PDF, not supported; save it without a password"})
         else:
             _send({"refused": f"damaged PDF ({error})"})
     else:
@@ -52,7 +52,7 @@ def main() -> None:
 def _write_pages(path: str, scale: float, max_pixels: int, max_seconds: int) -> None:
     _limit_time(max_seconds)
     document = pdfium.PdfDocument(path)
-    document.init_forms()  # so that fields that were filled in are drawn
+    document.init_forms()  # to render filled-in form fields
     for number in range(len(document)):
         _limit_time(max_seconds)
         page = document[number]
@@ -72,12 +72,12 @@ def _write_pages(path: str, scale: float, max_pixels: int, max_seconds: int) -> 
 
 
 def _image_problem(page: pdfium.PdfPage) -> str | None:
-    """Return what is wrong with the images of a page: the library leaves large ones out."""
+    """Return the problem with a page's images: the library silently skips large ones."""
     for found in page.get_objects(filter=(FPDF_PAGEOBJ_IMAGE,), max_depth=MAX_DEPTH):
         width, height = found.get_px_size()
         if width * height > MAX_IMAGE_PIXELS:
             limit = MAX_IMAGE_PIXELS // 1_000_000
-            return f"an image of {width} x {height} pixels, at most {limit} megapixels"
+            return f"an image of {width} x {height} pixels, at most {limit} megapixels; shrink it"
     return None
 
 
@@ -95,7 +95,7 @@ def _limit_memory(max_bytes: int) -> None:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
             used = int(file.read().split()[0]) * resource.getpagesize()
         _lower(resource.RLIMIT_AS, used + max_bytes)
-    except OSError:  # not Linux
+    except OSError:  # /proc exists only on Linux
         return
 
 

@@ -1,7 +1,7 @@
-"""Pictures: reading any mode and size to grey, and scaling to a line height.
+"""Read image files as grey images and scale them to the line height.
 
-Reading never trusts a file: its kind and size are checked before a pixel is decoded, and only
-decoders of common formats see it (Pillow would hand a PostScript file to another program).
+Files are not trusted: type and size are checked before decoding, and only decoders of common
+formats are used (Pillow would pass PostScript files to an external program).
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from ocrsearch.data.images.gray import gray_of
 from ocrsearch.data.samples import Drawable, GrayImage
 
 ImageName = Path | str | BytesIO
-"""What messages call an image: its path, or a name that its user gave."""
+"""Name of an image in messages: its path, or a name given by the caller."""
 
 MAX_PIXELS = 64_000_000
-"""Largest picture that is decoded, in pixels."""
+"""Maximum size of an image, in pixels."""
 
 MAX_FILE_BYTES = 8 * MAX_PIXELS
-"""Largest file that is opened: some decoders take it into memory whole."""
+"""Maximum size of an image file, in bytes. Some decoders load the whole file."""
 
 LARGE_PIXELS = 4_000_000
-"""Pictures above this are read one at a time, whatever the number of threads."""
+"""Size above which images are decoded one at a time, in any number of threads."""
 
 MAX_WIDTH_PX = 4096
-"""Widest line after scaling; wider ones are squeezed to it."""
+"""Maximum width of a scaled line. Longer lines are squeezed."""
 
 MAX_STORED_HEIGHT_PX = 128
-"""Higher pictures are scaled down to this when read: no configuration uses more."""
+"""Height to which taller images are shrunk when read. No configuration uses more."""
 
 MAX_JPEG2000_SAMPLES = 2 * MAX_PIXELS
-"""Pixels times bands of a JPEG 2000, which takes several bytes of memory for each."""
+"""Maximum pixels times bands of a JPEG 2000, which needs several bytes of memory for each."""
 
 FILE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-"""What a file may hold, whatever its name; PPM stands for PGM and PBM too."""
+"""Supported file formats, detected from the content. PPM includes PGM and PBM."""
 
 NAMED_FORMATS = {".dib": "DIB", ".ico": "ICO", ".pcx": "PCX", ".tga": "TGA"}
-"""Formats that their first bytes hardly tell: these must have their ending."""
+"""Formats that cannot be detected reliably from their first bytes. They need the extension."""
 
-PICTURE_SUFFIXES = frozenset(
+IMAGE_SUFFIXES = frozenset(
     [
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".bmp", ".gif"),
         *(".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpf"),
         *(".jpx", ".avif", *NAMED_FORMATS),
     ]
 )
-"""Files with these endings are taken for pictures unseen, others by their first bytes."""
+"""Extensions of files that are taken for images unseen. Others are detected by content."""
 
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -71,11 +71,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What sets a picture upright, by the orientation that EXIF gives."""
+"""Transposition that sets an image upright, by EXIF orientation."""
 
 
 class _Quiet:
-    """Silences warnings while any thread is within: ``catch_warnings`` is for one thread only."""
+    """Silence warnings while any thread is inside; ``catch_warnings`` is not thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -103,26 +103,26 @@ _ONE_LARGE = threading.Lock()
 
 
 def read_image(path: Path) -> GrayImage:
-    """Read a picture file as grey.
+    """Read an image file as grey.
 
     Args:
-        path: a file of one of FILE_FORMATS, in any mode; the first frame is taken.
+        path: Path of a file in one of FILE_FORMATS, any mode. The first frame is used.
 
     Returns:
-        (H, W) uint8, upright as EXIF says, as ``gray_of`` makes it.
+        (H, W) uint8, upright according to EXIF, converted by ``gray_of``.
 
     Raises:
-        ImageError: the file is missing, not a picture, damaged, or too large.
+        ImageError: The file is missing, damaged, too large or not a supported image.
     """
     with open_image(path) as image:
         return to_gray(image)
 
 
-def picture_of(source: Path | GrayImage | Drawable) -> GrayImage:
-    """Return the picture of a sample: read and not higher than is stored, drawn, or as it is.
+def load_image(source: Path | GrayImage | Drawable) -> GrayImage:
+    """Return the image of a sample: read and shrunk, rendered, or the array itself.
 
     Raises:
-        ImageError: see ``read_image``.
+        ImageError: See ``read_image``.
     """
     if isinstance(source, Path):
         return shrink_line(read_image(source))
@@ -131,15 +131,15 @@ def picture_of(source: Path | GrayImage | Drawable) -> GrayImage:
 
 @contextmanager
 def open_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image]:
-    """Open a picture file; what goes wrong while its pixels are decoded within is told too.
+    """Open an image file and convert decoding errors in the body to ``ImageError``.
 
     Args:
-        source: path or content of the file.
-        name: name for messages; by default the path.
+        source: Path or content of the file.
+        name: Name for messages; by default the path.
 
     Raises:
-        ImageError: as ``read_image``; ``PATH: PROBLEM`` and then, behind a colon or in
-            brackets, particulars.
+        ImageError: As in ``read_image``. The message is ``PATH: PROBLEM``, with details after
+            a colon or in brackets.
     """
     with opened_image(source, name) as image, decoding(name or source, image):
         yield image
@@ -147,31 +147,31 @@ def open_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image]:
 
 @contextmanager
 def opened_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image]:
-    """Open a picture file of which nothing is decoded yet; see ``decoding``.
+    """Open an image file without decoding it; see ``decoding``.
 
     Args:
-        source: path or content of the file.
-        name: name for messages; by default the path.
+        source: Path or content of the file.
+        name: Name for messages; by default the path.
 
     Raises:
-        ImageError: as ``read_image``, while the file is opened.
+        ImageError: As in ``read_image``, while the file is opened.
     """
     with ExitStack() as held:
         with image_errors(name or source):
-            # given a path, Pillow maps a plain TIFF and, where it is turned, mixes up its sides
+            # given a path, Pillow maps plain TIFF files and swaps the sides of rotated ones
             file = held.enter_context(_binary(source))
             image = held.enter_context(Image.open(file, formats=_formats(source)))
-            if isinstance(image, IcoImagePlugin.IcoImageFile):  # its header may lie
+            if isinstance(image, IcoImagePlugin.IcoImageFile):  # the header may be wrong
                 check_size(name or source, image.ico.getimage(image.size).size)
         yield image
 
 
 @contextmanager
 def decoding(path: ImageName, image: Image.Image) -> Iterator[None]:
-    """Decode the current frame of an open picture in the body: a large one alone, and quietly.
+    """Allow the body to decode the current frame, large images one at a time and quietly.
 
     Raises:
-        ImageError: as ``read_image``.
+        ImageError: As in ``read_image``.
     """
     with image_errors(path):
         check_size(path, image.size)
@@ -184,29 +184,29 @@ def decoding(path: ImageName, image: Image.Image) -> Iterator[None]:
 
 @contextmanager
 def image_errors(path: ImageName) -> Iterator[None]:
-    """Turn any error in the body into an ImageError that names the file; silence warnings."""
+    """Turn errors in the body into an ImageError that names the file, and silence warnings."""
     try:
         with _QUIET():
             yield
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(f"{path}: no such picture") from None
+        raise ImageError(f"{path}: no such image") from None
     except Image.DecompressionBombError:
         raise ImageError(_too_large(path, "")) from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: {_not_a_picture(path)}") from None
+        raise ImageError(f"{path}: {_unreadable_reason(path)}") from None
     except ImageError:
         raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+    except Exception as error:  # Pillow's decoders raise all kinds of errors on damaged files
         if is_out_of_memory(error):
-            raise ImageError(f"{path}: too little memory to read it") from None
+            raise ImageError(f"{path}: not enough memory to read it") from None
         unreachable = isinstance(error, OSError) and error.errno is not None
-        problem = "cannot be opened" if unreachable else "damaged picture"
+        problem = "cannot be opened" if unreachable else "damaged image"
         raise ImageError(f"{path}: {problem} ({_one_line(error)})") from None
 
 
-def holds_picture(path: Path) -> bool:
-    """Whether a file begins like a picture that can be read, or has the ending of one."""
-    if path.suffix.lower() in PICTURE_SUFFIXES:
+def is_image_file(path: Path) -> bool:
+    """Return whether a file has the extension or the first bytes of a supported image."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
     try:
         with opened_image(path):
@@ -219,18 +219,18 @@ def _formats(source: Path | BytesIO) -> list[str]:
     Image.init()
     named = NAMED_FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else None
     formats = [*FILE_FORMATS, named] if named else FILE_FORMATS
-    return [name for name in formats if name in Image.OPEN]  # Pillow may be built without some
+    return [name for name in formats if name in Image.OPEN]  # Pillow may lack some
 
 
-def _not_a_picture(path: ImageName) -> str:
-    """Return what is wrong with a file that no decoder takes."""
+def _unreadable_reason(path: ImageName) -> str:
+    """Return the problem with a file that no decoder accepts."""
     start = b""
     if isinstance(path, Path):
         with path.open("rb") as file:
             start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
-        return "a HEIC picture, which cannot be read; convert it to JPEG or PNG"
-    return f"not a picture that can be read (allowed: {', '.join(FILE_FORMATS)})"
+        return "a HEIC image, not supported; convert it to JPEG or PNG"
+    return f"not a supported image (allowed: {', '.join(FILE_FORMATS)})"
 
 
 def _binary(source: Path | BytesIO) -> BinaryIO:
@@ -241,22 +241,22 @@ def _binary(source: Path | BytesIO) -> BinaryIO:
 
 
 def to_gray(image: Image.Image) -> GrayImage:
-    """Convert an open picture of any mode to (H, W) uint8; see ``data/gray.py``."""
+    """Convert an open image of any mode to (H, W) uint8; see ``gray.py``."""
     return gray_of(_upright(image))
 
 
 def digest_image(image: GrayImage) -> bytes:
-    """Return a hash of the pixels and shape of an (H, W) picture: the same for copies alone."""
+    """Return a hash of the pixels and shape of an (H, W) image, to find identical copies."""
     digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
     digest.update(image.tobytes())
     return digest.digest()
 
 
 def scaled_width(height: int, width: int, config: ImageConfig) -> int:
-    """Return the width in pixels that a (height, width) picture has after scaling.
+    """Return the width in pixels of a (height, width) image after scaling.
 
-    Always a multiple of FRAME_STRIDE, so that padding a picture further on the right cannot
-    change its own frames.
+    Always a multiple of FRAME_STRIDE, so that padding on the right does not change the time
+    steps of the image itself.
     """
     exact = width * config.height / height * config.width_scale
     frames = max(2, round(exact / FRAME_STRIDE))
@@ -264,11 +264,11 @@ def scaled_width(height: int, width: int, config: ImageConfig) -> int:
 
 
 def scale_image(image: GrayImage, config: ImageConfig) -> GrayImage:
-    """Scale a picture to the configured height, its aspect ratio kept.
+    """Scale an image to the configured height and width factor.
 
     Args:
         image: (H, W) uint8.
-        config: height and the factor on the width.
+        config: Height and factor on the width.
 
     Returns:
         (config.height, scaled_width) uint8.
@@ -281,7 +281,7 @@ def scale_image(image: GrayImage, config: ImageConfig) -> GrayImage:
 
 
 def shrink_line(image: GrayImage) -> GrayImage:
-    """Scale a picture down to MAX_STORED_HEIGHT_PX, if it is higher; aspect ratio kept."""
+    """Shrink an image to MAX_STORED_HEIGHT_PX if it is taller. The aspect ratio is kept."""
     height, width = image.shape
     if height <= MAX_STORED_HEIGHT_PX:
         return image
@@ -290,40 +290,40 @@ def shrink_line(image: GrayImage) -> GrayImage:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    image.load()  # a TIFF is turned here, and forgets its orientation
+    image.load()  # Pillow rotates TIFF files here and drops their orientation
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken EXIF; the picture is whole
+    except Exception:  # broken EXIF in an intact image
         return image
     return image if turn is None else image.transpose(turn)
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is not a file or is too large a one with an ImageError."""
+    """Raise ImageError unless a path is a regular file of acceptable size."""
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path}: a folder, not a picture")
+        raise ImageError(f"{path}: a folder, not an image")
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path}: not a file (a pipe, socket or device)")
     if status.st_size == 0:
         raise ImageError(f"{path}: an empty file")
     if status.st_size > MAX_FILE_BYTES:
         size, limit = status.st_size // 1_000_000, MAX_FILE_BYTES // 1_000_000
-        raise ImageError(f"{path}: too large a file: {size} MB, at most {limit} MB; scale it down")
+        raise ImageError(f"{path}: file too large: {size} MB, at most {limit} MB; scale it down")
 
 
 def check_size(path: ImageName, size: tuple[int, int]) -> None:
-    """Refuse a picture without pixels or with too many with an ImageError."""
+    """Raise ImageError for an image without pixels or with too many pixels."""
     width, height = size
     if width * height > MAX_PIXELS:
         raise ImageError(_too_large(path, f"{width} x {height} pixels, "))
     if min(size) < 1:
-        raise ImageError(f"{path}: an empty picture ({width} x {height} pixels)")
+        raise ImageError(f"{path}: an empty image ({width} x {height} pixels)")
 
 
 def _too_large(path: ImageName, found: str) -> str:
     limit = MAX_PIXELS // 1_000_000
-    return f"{path}: too large a picture: {found}at most {limit} megapixels; scale it down"
+    return f"{path}: image too large: {found}at most {limit} megapixels; scale it down"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Pages: where the lines of text are on a scanned or photographed page, and their order."""
+"""Page segmentation: text lines on scanned or photographed pages, and their reading order."""
 
 import lazy_loader
 

@@ -1,6 +1,6 @@
-"""Ink on a page: what is written, apart from paper, shadows, skew and ruled lines.
+"""Find the ink of a page: separate writing from paper, shadows, skew and ruled lines.
 
-Classical image processing on grey pages, at about 150 to 300 dpi; no text is looked for here.
+Classical image processing of grey pages at about 150 to 300 dpi. Lines are found elsewhere.
 """
 
 from __future__ import annotations
@@ -15,44 +15,42 @@ from ocrsearch.data.pages.rules import Mask, find_rules, typical_height
 from ocrsearch.data.samples import GrayImage
 
 MAX_SKEW_DEGREES = 20.0
-"""Largest skew that is looked for."""
+"""Maximum skew that is detected."""
 
 MIN_SKEW_CHARACTERS = 10
-"""Less writing than this says nothing of the skew of a page."""
-
+"""Minimum number of characters to estimate the skew of a page."""
 
 MAX_SKEW_POINTS = 60_000
-"""Pixels of ink from which the skew is estimated."""
+"""Number of ink pixels used to estimate the skew."""
 
 COARSE_SKEW_POINTS = 15_000
-"""Pixels of ink from which it is found to within half a degree."""
+"""Number of ink pixels used to estimate the skew to half a degree."""
 
 DARK_SHARE = 0.65
-"""Grey below which an area is dark, against the brightness of the page."""
+"""Brightness of dark areas, relative to the brightness of the page."""
 
 MIN_DARK_EDGE = 0.9
-"""Least share of dark pixels along the edge of a dark area; along a block of text it is less."""
+"""Minimum fraction of dark pixels along the edge of a dark area. Blocks of text have fewer."""
 
 MIN_CONTRAST = 18.0
-"""Least difference between ink and paper, of 255, whatever the noise."""
-
+"""Minimum difference between ink and paper out of 255, regardless of noise."""
 
 _PAPER_CELLS = 256
-"""The paper's brightness is estimated on a copy that is about so long, in pixels."""
+"""Approximate size in pixels of the copy on which the paper brightness is estimated."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page turned upright, dark on light.
+    """Upright page with dark ink on light paper.
 
     Attributes:
-        gray: (H, W) uint8, the page itself, inverted where its writing is light on dark.
-        paper: (H, W) uint8, the brightness that the page would have without ink.
-        ink: (H, W) mask of ink without ruled lines and frames.
-        rules: (H, W) mask of the ruled lines and frames.
-        light: (H, W) mask of the areas that are light on dark in the source.
-        skew_degrees: by how much the text rose to the right before (negative: fell).
-        to_source: (2, 3) float64 affine matrix from these pixels to those of the source.
+        gray: (H, W) uint8, inverted where the writing is light on dark.
+        paper: (H, W) uint8, estimated brightness without ink.
+        ink: (H, W) mask of the ink, without ruled lines and frames.
+        rules: (H, W) mask of ruled lines and frames.
+        light: (H, W) mask of the areas with light ink in the source.
+        skew_degrees: Rise of the text to the right before rotation (negative: fall).
+        to_source: (2, 3) float64 affine matrix from page to source pixels.
     """
 
     gray: GrayImage
@@ -65,10 +63,10 @@ class Page:
 
 
 def upright_page(source: GrayImage) -> Page:
-    """Find the ink of a page and turn the page so that its lines are level.
+    """Find the ink of a page and rotate the page so that its lines are horizontal.
 
     Args:
-        source: (H, W) uint8, dark on light or light on dark.
+        source: (H, W) uint8, either polarity.
     """
     dark_ink = _has_dark_ink(source)
     light = _light_areas(source if dark_ink else 255 - source)
@@ -96,11 +94,12 @@ def upright_page(source: GrayImage) -> Page:
 
 
 def estimate_skew(ink: Mask) -> float:
-    """Return the angle in degrees by which text rises to the right, 0.0 where none is clear.
+    """Return the angle in degrees by which the text rises to the right, 0.0 if it is unclear.
 
-    The angle at which ink falls most unevenly on rows, by the sum of squared differences of
-    neighbouring rows (Postl, 1986), first in half degrees, then in twentieths. Rows are counted
-    within each string of characters, as strings that are scattered on a page share no rows.
+    At the skew angle the ink is distributed most unevenly over rows, measured by the sum of
+    squared differences of neighbouring rows (Postl, 1986). The angle is searched in steps of
+    0.5, then 0.05 degrees. Rows are counted per string of characters, because scattered strings
+    share no rows.
     """
     factor = max(1, round(max(ink.shape) / 1200))
     size = (max(1, ink.shape[1] // factor), max(1, ink.shape[0] // factor))
@@ -124,11 +123,11 @@ def estimate_skew(ink: Mask) -> float:
 
 
 def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the ink in strings of characters that stand close beside each other.
+    """Return the ink pixels of strings of adjacent characters.
 
     Returns:
-        (N,) column from the middle of its string, and row of some pixels with ink, as if the
-        strings stood under each other; and about how many characters there are.
+        (N,) columns relative to the centre of the string, and (N,) rows as if all strings were
+        stacked vertically, of some ink pixels; and the approximate number of characters.
     """
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     text_height = typical_height(stats)
@@ -147,35 +146,36 @@ def _string_points(ink: Mask) -> tuple[np.ndarray, np.ndarray, float]:
 
 
 def _has_dark_ink(gray: GrayImage) -> bool:
-    """Whether the ink is the darker one."""
+    """Return whether the ink is darker than the paper."""
     factor = max(1, round(max(gray.shape) / 1000))
     return float(_skewness(gray[::factor, ::factor]).sum()) <= 0.0
 
 
 def _skewness(gray: GrayImage, area: Mask | None = None) -> np.ndarray:
-    """Return for each pixel whether it is lighter (positive) or darker than most around it.
+    """Return for each pixel whether it is lighter (positive) or darker than its surroundings.
 
-    What is rarer around a place is ink, so the sum over an area says which ink it has. It is
-    against the local deviation, so that shadows and the table around a page count little.
+    The rarer brightness in a neighbourhood is ink, so the sum over an area gives the polarity.
+    Values are relative to the local deviation, which reduces the weight of shadows and of the
+    table around a page.
 
     Args:
         gray: (H, W) uint8.
-        area: (H, W) mask of the pixels that count; all of them if it is not given.
+        area: (H, W) mask of the pixels to use; by default all.
     """
     weights = np.ones(gray.shape, np.float32) if area is None else area.astype(np.float32)
     side = max(3, max(gray.shape) // 12)
     n = np.maximum(cv2.blur(weights, (side, side)), 1e-6)
     apart = (gray - cv2.blur(gray * weights, (side, side)) / n) * weights
-    variance = np.maximum(cv2.blur(apart**2, (side, side)) / n, 0)  # its sums may round below 0
+    variance = np.maximum(cv2.blur(apart**2, (side, side)) / n, 0)  # rounding may go below 0
     deviation = np.sqrt(variance) + MIN_CONTRAST / 2
     return np.asarray((apart / deviation) ** 3)
 
 
 def _light_areas(gray: GrayImage) -> Mask:
-    """Return the mask of solid dark areas with light writing on a page that is dark on light.
+    """Return the mask of solid dark areas with light writing, such as the bar of a heading.
 
-    Such as the black bar of a heading. Text in the shade is darker than its paper, a photo and
-    the table around a page have no writing: all these stay.
+    Shaded text is darker than its paper; photos and the table around a page have no writing.
+    They are not included.
     """
     factor = max(1, round(max(gray.shape) / 600))
     small = np.ascontiguousarray(gray[::factor, ::factor])
@@ -199,7 +199,7 @@ def _light_areas(gray: GrayImage) -> Mask:
 
 
 def _inverted(gray: GrayImage, areas: Mask) -> GrayImage:
-    """Invert some areas of a page; the edges between them and the rest become paper."""
+    """Invert areas of a page and turn the edges between them and the rest into paper."""
     if not areas.any():
         return gray
     side = 5 + 2 * round(max(gray.shape) / 1000)
@@ -210,7 +210,7 @@ def _inverted(gray: GrayImage, areas: Mask) -> GrayImage:
 
 
 def _paper(gray: GrayImage) -> GrayImage:
-    """Return the brightness of the paper everywhere: ink closed away on a small copy."""
+    """Return the brightness of the paper: morphological closing on a small copy."""
     height, width = gray.shape
     factor = max(1, math.ceil(max(height, width) / _PAPER_CELLS))
     size = (max(1, width // factor), max(1, height // factor))
@@ -222,16 +222,16 @@ def _paper(gray: GrayImage) -> GrayImage:
 
 
 def _contrast(paper: GrayImage, gray: GrayImage) -> GrayImage:
-    """Return how much darker than paper each pixel is, 0 to 255; in the shade it counts more."""
+    """Return how much darker than the paper each pixel is, 0 to 255, amplified in shade."""
     factors = np.clip(64 * 200 / np.maximum(np.arange(256), 1), None, 160).astype(np.uint8)
     weighted = cv2.multiply(cv2.subtract(paper, gray), cv2.LUT(paper, factors), scale=1 / 64)
     return np.asarray(cv2.GaussianBlur(weighted, (3, 3), 0), dtype=np.uint8)
 
 
 def _ink_limit(contrast: GrayImage) -> float:
-    """Return the contrast above which there is ink.
+    """Return the contrast above which a pixel is ink.
 
-    Otsu's, but above the noise of the paper, and never so high as to lose pencil beside print.
+    This is Otsu's threshold, at least the paper noise, and limited to keep pencil beside print.
     """
     sample = contrast[::2, ::2]
     middle = float(np.median(sample))
@@ -245,7 +245,7 @@ def _above(values: np.ndarray, limit: float) -> Mask:
 
 
 def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return the matrix and the size (W, H) of a page turned clockwise, nothing cut off."""
+    """Return the matrix and the size (W, H) for rotating a page clockwise without cropping."""
     height, width = shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
@@ -258,7 +258,7 @@ def _turn(shape: tuple[int, ...], degrees: float) -> tuple[np.ndarray, tuple[int
 
 
 def _without_rules(ink: Mask, rules: Mask) -> Mask:
-    """Take rules away, but leave the strokes that cross them whole."""
+    """Remove rules but keep strokes that cross them."""
     if not rules.any():
         return ink
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))

@@ -1,10 +1,7 @@
-"""Layout of a page: its lines of text, their images and their reading order.
+"""Layout of a page: its text lines, their images and their reading order.
 
-The order in which the lines of a page are read, given their boxes and the level rules.
-
-Lines of writing or print on a page: where they are, in which order, and their pictures.
-
-Rows of text in pictures that should hold one line each: pages given to a reader of lines.
+``find_lines`` is the entry point for pages. ``find_several_rows`` warns about line datasets whose
+images seem to contain several lines.
 """
 
 from __future__ import annotations
@@ -20,52 +17,52 @@ import cv2
 import numpy as np
 
 from ocrsearch.core import n_reading_threads
-from ocrsearch.data.images import picture_of, read_image
+from ocrsearch.data.images import load_image, read_image
 from ocrsearch.data.pages.ink import Page, upright_page
 from ocrsearch.data.pages.lines import Parts, bounds, count_words, group_ink
 from ocrsearch.data.pages.rules import MIN_TEXT_HEIGHT, rule_boxes
 from ocrsearch.data.samples import Drawable, GrayImage, Sample
 
 MIN_COLUMN_LINES = 3
-"""Fewer lines under each other are no column."""
+"""Minimum number of stacked lines in a column."""
 
 MAX_BLOCK_ROWS = 200
-"""Most rows that are looked at together for columns."""
+"""Maximum number of rows searched together for columns."""
 
 MIN_PROSE_WORDS = 2.5
-"""Least mean number of words in the lines of a column of prose; cells of tables have fewer."""
+"""Minimum mean number of words per line in a column of prose. Table cells have fewer."""
 
 WORD_ASPECT = 3.0
-"""Width of a word, in heights of the line, where words are not counted."""
+"""Assumed width of a word in line heights, if words are not counted."""
 
 MAX_PROSE_GAP = 1.5
-"""Widest gap between columns of prose, against the width of their lines."""
+"""Maximum gap between columns of prose, relative to the width of their lines."""
 
 MIN_ALIGNED = 0.75
-"""Share of the lines of a column that stand beside lines of other columns, in a table."""
+"""Minimum fraction of a table column's lines that are beside lines of other columns."""
 
 MIN_RULED = 0.3
-"""Share of the gaps between lines that rules cross, in a table with rules."""
+"""Minimum fraction of the gaps between lines that are crossed by rules, in a ruled table."""
 
 MAX_CONTINUATION = 0.7
-"""Largest step from line to line in a cell, against that from row to row."""
+"""Maximum line step within a table cell, relative to the step between rows."""
 
 
 def reading_order(
     boxes: np.ndarray, n_words: np.ndarray | None = None, rules: np.ndarray | None = None
 ) -> list[list[int]]:
-    """Return the lines in the order in which they are read, row by row.
+    """Return the line ids in reading order, grouped by row.
 
-    Columns of prose are read one after the other. Cells of a table, and any other strings that
-    stand beside each other, are read in rows.
+    Columns of prose are read in sequence. Table cells and other lines that are side by side
+    are read row by row.
 
     Args:
-        boxes: (N, 4), left, top, right, bottom.
-        n_words: (N,) number of words in each line; guessed from the boxes if it is not known.
-        rules: (M, 4), boxes of level rules.
+        boxes: (N, 4) left, top, right, bottom.
+        n_words: (N,) number of words per line; by default estimated from the boxes.
+        rules: (M, 4) boxes of horizontal rules.
 
     Returns:
-        The rows. Where a cell of a table has several lines, they follow each other in their row.
+        Rows of line ids. The lines of a multi-line table cell are consecutive in their row.
     """
     if n_words is None:
         n_words = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1]) / WORD_ASPECT
@@ -88,7 +85,7 @@ def reading_order(
 
 
 def _rows(boxes: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
-    """Group boxes into rows, top to bottom; a row's boxes left to right."""
+    """Group boxes into rows from top to bottom, each sorted from left to right."""
     middles = (boxes[:, 1] + boxes[:, 3]) / 2
     rows: list[list[int]] = []
     for i in ids[np.argsort(middles[ids], kind="stable")]:
@@ -106,22 +103,22 @@ def _block_of_columns(
     n_words: np.ndarray,
     rules: np.ndarray,
 ) -> tuple[int, list[np.ndarray]]:
-    """Return the end of the longest block of rows that stands in columns, and its columns.
+    """Return the end and the columns of the longest block of rows that forms columns.
 
-    Without columns the block is the first row alone.
+    Without columns, the block is the first row and the list is empty.
     """
     for stop in range(_end_of_gaps(boxes, rows, start), start, -1):
         ids = np.concatenate(rows[start:stop])
         if columns := _columns(boxes, ids):
             return stop, columns
-        cells = _parted_at_gaps(boxes, ids)
+        cells = _split_at_gaps(boxes, ids)
         if len(cells) > 1 and stop - start > 1 and _is_table(boxes, cells, n_words, rules):
             return stop, cells
     return start + 1, []
 
 
 def _end_of_gaps(boxes: np.ndarray, rows: Sequence[np.ndarray], start: int) -> int:
-    """Return the end of the longest block of rows that a white gap can go through."""
+    """Return the end of the longest block of rows with a common vertical gap."""
     left, right = int(boxes[:, 0].min()), int(boxes[:, 2].max())
     covered = np.zeros(right - left, bool)
     for stop, row in enumerate(rows[start : start + MAX_BLOCK_ROWS], start):
@@ -133,8 +130,8 @@ def _end_of_gaps(boxes: np.ndarray, rows: Sequence[np.ndarray], start: int) -> i
 
 
 def _columns(boxes: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
-    """Part boxes into columns, left to right; return none where there are no columns."""
-    parts = _parted_at_gaps(boxes, ids)
+    """Split boxes into columns from left to right. Return [] if there are no columns."""
+    parts = _split_at_gaps(boxes, ids)
     for n in range(1, len(parts)):
         left, right = np.concatenate(parts[:n]), np.concatenate(parts[n:])
         if _is_column(boxes[left]):
@@ -144,8 +141,8 @@ def _columns(boxes: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
     return []
 
 
-def _parted_at_gaps(boxes: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
-    """Part boxes at the white gaps from top to bottom, left to right."""
+def _split_at_gaps(boxes: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
+    """Split boxes at vertical white gaps, from left to right."""
     order = ids[np.argsort(boxes[ids, 0], kind="stable")]
     reach = np.maximum.accumulate(boxes[order, 2])
     gaps = np.flatnonzero(boxes[order, 0][1:] > reach[:-1])
@@ -161,11 +158,11 @@ def _is_column(boxes: np.ndarray) -> bool:
 def _is_table(
     boxes: np.ndarray, columns: Sequence[np.ndarray], n_words: np.ndarray, rules: np.ndarray
 ) -> bool:
-    """Whether columns are those of a table: ruled; or in rows, and short or far apart."""
+    """Return whether columns form a table: ruled, or aligned and either short or far apart."""
     if _share_ruled(boxes, columns, rules) >= MIN_RULED:
         return True
     shares = sorted(_share_aligned(boxes, columns, i) for i in range(len(columns)))
-    if shares[1] < MIN_ALIGNED:  # one column may have cells of several lines
+    if shares[1] < MIN_ALIGNED:  # a single column may have cells with several lines
         return False
     if min(n_words[ids].mean() for ids in columns) < MIN_PROSE_WORDS:
         return True
@@ -175,7 +172,7 @@ def _is_table(
 
 
 def _share_aligned(boxes: np.ndarray, columns: Sequence[np.ndarray], i: int) -> float:
-    """Return the share of lines of a column that have a line of another column beside them."""
+    """Return the fraction of a column's lines that are beside a line of another column."""
     own = boxes[columns[i]]
     other = boxes[np.concatenate([ids for j, ids in enumerate(columns) if j != i])]
     common = np.minimum(own[:, None, 3], other[:, 3]) - np.maximum(own[:, None, 1], other[:, 1])
@@ -184,7 +181,7 @@ def _share_aligned(boxes: np.ndarray, columns: Sequence[np.ndarray], i: int) -> 
 
 
 def _share_ruled(boxes: np.ndarray, columns: Sequence[np.ndarray], rules: np.ndarray) -> float:
-    """Return the share of the gaps between the lines of columns in which a rule goes across."""
+    """Return the fraction of the gaps between lines of columns that are crossed by a rule."""
     left = min(boxes[ids, 2].max() for ids in columns)
     right = max(boxes[ids, 0].min() for ids in columns)
     across = rules[(rules[:, 0] < left) & (rules[:, 2] > right)]
@@ -196,7 +193,7 @@ def _share_ruled(boxes: np.ndarray, columns: Sequence[np.ndarray], rules: np.nda
 
 
 def _is_ruled(above: np.ndarray, below: np.ndarray, rules: np.ndarray) -> bool:
-    """Whether a rule lies between two boxes, or across their edges."""
+    """Return whether a rule lies between two boxes or crosses their edges."""
     middles = (rules[:, 1] + rules[:, 3]) / 2
     return bool(
         ((middles > (above[1] + above[3]) / 2) & (middles < (below[1] + below[3]) / 2)).any()
@@ -209,7 +206,7 @@ def _table_rows(
     columns: Sequence[np.ndarray],
     rules: np.ndarray,
 ) -> list[list[int]]:
-    """Return the rows of a table; lines that go on in a cell belong to the row of the cell."""
+    """Return the rows of a table. Continuation lines of a cell belong to the row of the cell."""
     tops = np.array([np.median(boxes[row, 1]) for row in rows])
     steps = np.diff(tops)
     ruled = np.array([_is_ruled(boxes[a[0]], boxes[b[0]], rules) for a, b in pairwise(rows)])
@@ -226,35 +223,35 @@ def _table_rows(
 
 
 def _cell(boxes: np.ndarray, column: np.ndarray, row: np.ndarray) -> list[int]:
-    """Return the lines of a column that are in a row, top to bottom."""
+    """Return the lines of a column that are in a row, from top to bottom."""
     ids = column[np.isin(column, row)]
     return [int(i) for i in ids[np.argsort(boxes[ids, 1], kind="stable")]]
 
 
 MAX_ANALYSED_PIXELS = 12_000_000
-"""Larger pages are analysed, and their lines cut out, at a scale at which they have so many."""
+"""Maximum size of an analysed page in pixels. Larger pages are scaled down first."""
 
 MARGIN = 0.2
-"""Paper around a line's ink in its picture, as a share of the ink's height."""
+"""Margin around a line's ink in its image, as a fraction of the ink height."""
 
 MIN_INK_TO_RULE = 1.3
-"""Contrast of ink against that of rules from which strokes can be told from a rule they lie on."""
+"""Minimum contrast of ink relative to rules for separating strokes from rules beneath them."""
 
 Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels; right and bottom are just outside."""
+"""Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
 
 @dataclass(frozen=True)
 class FoundLine:
-    """A line on a page.
+    """Text line found on a page.
 
     Attributes:
-        image: the line cut out of the upright page, with a margin of paper and without ruled
-            lines or ink of other lines; as dark on light, or light on dark, as there.
-        box: of its ink, in pixels of the page as it was given.
-        row: number of the row that it is in, counted from 1 in reading order: lines beside
-            each other, such as the cells of a table, share a row.
-        is_light: whether it is light on dark.
+        image: (H, W) uint8 crop of the upright page with a margin, without ruled lines and ink
+            of other lines, in the original polarity.
+        box: Bounding box of the ink, in pixels of the original page.
+        row: Row number from 1 in reading order. Lines side by side, such as table cells, share
+            a row.
+        is_light: Whether the ink is lighter than the paper.
     """
 
     image: GrayImage
@@ -265,17 +262,17 @@ class FoundLine:
 
 @dataclass(frozen=True)
 class Layout:
-    """The lines of a page in reading order, and by how many degrees they rise to the right."""
+    """Lines of a page in reading order, and their rise to the right in degrees."""
 
     lines: list[FoundLine]
     skew_degrees: float
 
 
 def find_lines(source: GrayImage) -> Layout:
-    """Find the lines on a page.
+    """Find the text lines on a page.
 
     Args:
-        source: (H, W) uint8, text level to within MAX_SKEW_DEGREES, dark on light or reverse.
+        source: (H, W) uint8, text within MAX_SKEW_DEGREES of horizontal, either polarity.
     """
     if min(source.shape) < MIN_TEXT_HEIGHT:
         return Layout([], 0.0)
@@ -291,7 +288,7 @@ def find_lines(source: GrayImage) -> Layout:
     order = reading_order(boxes, n_words, rule_boxes(page.rules))
     lines = [
         FoundLine(
-            _picture(page, parts, groups[i], boxes[i]),
+            _line_image(page, parts, groups[i], boxes[i]),
             _source_box(page, parts.boxes[groups[i]], scale, (width, height)),
             number,
             _is_light(page, boxes[i]),
@@ -302,8 +299,8 @@ def find_lines(source: GrayImage) -> Layout:
     return Layout(lines, page.skew_degrees)
 
 
-def _picture(page: Page, parts: Parts, ids: np.ndarray, box: np.ndarray) -> GrayImage:
-    """Cut a line out; other ink in its box is painted over with paper."""
+def _line_image(page: Page, parts: Parts, ids: np.ndarray, box: np.ndarray) -> GrayImage:
+    """Crop a line and paint over other ink in its box with paper."""
     height, width = page.ink.shape
     margin = max(2, round(MARGIN * (box[3] - box[1])))
     rows = slice(max(0, box[1] - margin), min(height, box[3] + margin))
@@ -320,24 +317,24 @@ def _picture(page: Page, parts: Parts, ids: np.ndarray, box: np.ndarray) -> Gray
 
 
 def _is_light(page: Page, box: np.ndarray) -> bool:
-    """Whether a line is light on dark in the source."""
+    """Return whether a line has light ink in the source."""
     left, top, right, bottom = box
     return bool(page.light[top:bottom, left:right].mean() > 0.5)
 
 
 def _strokes_along(rules: np.ndarray, own: np.ndarray, contrast: np.ndarray) -> np.ndarray:
-    """Return the pixels of rules in which a stroke of a line lies, which is darker than they are.
+    """Return the rule pixels covered by a stroke of the line, recognised by higher contrast.
 
-    Where ink and rules are nearly of one darkness there are none that can be told.
+    The result is empty if ink and rules have similar contrast.
 
     Args:
         rules: (H, W) uint8 mask.
-        own: (H, W) uint8 mask of the line's ink beside the rules.
-        contrast: (H, W) uint8, against the paper.
+        own: (H, W) uint8 mask of the line's ink outside of the rules.
+        contrast: (H, W) uint8 contrast to the paper.
     """
     if not rules.any() or not own.any():
         return np.zeros_like(own)
-    of_rules = np.percentile(contrast[rules > 0], 25)  # strokes may lie on much of them
+    of_rules = np.percentile(contrast[rules > 0], 25)  # strokes may cover many of their pixels
     of_ink = np.median(contrast[own > 0])
     if of_ink < MIN_INK_TO_RULE * of_rules:
         return np.zeros_like(own)
@@ -346,7 +343,7 @@ def _strokes_along(rules: np.ndarray, own: np.ndarray, contrast: np.ndarray) -> 
 
 
 def _source_box(page: Page, boxes: np.ndarray, scale: float, size: tuple[int, int]) -> Box:
-    """Return the box around components in pixels of the page as it was given, of size (W, H)."""
+    """Return the box around components, in pixels of the original page of size (W, H)."""
     left, top, right, bottom = boxes.T
     xs, ys = np.stack([left, right, left, right]), np.stack([top, top, bottom, bottom])
     points = np.stack([xs.ravel(), ys.ravel(), np.ones(4 * len(boxes))])
@@ -357,42 +354,42 @@ def _source_box(page: Page, boxes: np.ndarray, scale: float, size: tuple[int, in
 
 
 MAX_LOOKED_AT = 40
-"""Pictures of which the layout is looked at, evenly spread."""
+"""Maximum number of images analysed, evenly spread over the dataset."""
 
 MIN_WIDTH = 0.3
-"""Least width of a row, as a share of the picture's."""
+"""Minimum width of a row, as a fraction of the image width."""
 
 MIN_HEIGHT = 0.5
-"""Least height of a row, as a share of the highest one's: less is an accent or a speck."""
+"""Minimum height of a row relative to the tallest. Accents and specks are lower."""
 
 MAX_OVERLAP = 0.25
-"""Share of a row's height by which it may overlap the row above."""
+"""Maximum overlap with the row above, as a fraction of the row height."""
 
 MIN_SHARE = 0.1
-"""Share of pictures with several rows below which there may be none: the layout errs too."""
+"""Minimum fraction of multi-row images for a warning, because the analysis makes errors."""
 
 
 @dataclass(frozen=True)
 class SeveralRows:
-    """How many pictures were looked at, and names of those that seem to hold several rows."""
+    """Number of images analysed, and the names of those that seem to have several rows."""
 
     n_looked_at: int
     names: list[str]
 
     def describe(self) -> str:
-        """Return a warning, or nothing if there are too few to be sure."""
+        """Return a warning, or "" if there are too few such images to be sure."""
         n = len(self.names)
         if n < max(2, MIN_SHARE * self.n_looked_at):
             return ""
         return (
-            f"{n} of {self.n_looked_at} images looked at seem to hold several lines of text "
-            f"({', '.join(self.names[:3])}{', ...' if n > 3 else ''}): cut them into lines, which "
-            "is what a recogniser reads"
+            f"{n} of {self.n_looked_at} analysed images seem to contain several lines of text "
+            f"({', '.join(self.names[:3])}{', ...' if n > 3 else ''}); cut them into single "
+            "lines, because a recogniser reads one line per image"
         )
 
 
 def find_several_rows(samples: Sequence[Sample]) -> SeveralRows:
-    """Look at some of the pictures of samples, all of which can be read."""
+    """Analyse some of the samples, all of which must be readable."""
     ids = np.linspace(0, len(samples) - 1, min(len(samples), MAX_LOOKED_AT)).astype(int)
     some = [samples[i] for i in ids]
     with ThreadPoolExecutor(n_reading_threads()) as pool:
@@ -402,12 +399,12 @@ def find_several_rows(samples: Sequence[Sample]) -> SeveralRows:
 
 
 def _whole(source: Path | GrayImage | Drawable) -> GrayImage:
-    """Return a picture in its own size, in which the lines of a page can be told."""
-    return read_image(source) if isinstance(source, Path) else picture_of(source)
+    """Return an image at full size, as needed for finding the lines of a page."""
+    return read_image(source) if isinstance(source, Path) else load_image(source)
 
 
 def count_rows(image: GrayImage) -> int:
-    """Return how many rows of text under each other a picture, (H, W) uint8, seems to hold."""
+    """Return the apparent number of stacked text rows in an (H, W) uint8 image."""
     lines = [line.box for line in find_lines(image).lines]
     rows = [box for box in lines if box[2] - box[0] >= MIN_WIDTH * image.shape[1]]
     highest = max((bottom - top for _, top, _, bottom in rows), default=0)

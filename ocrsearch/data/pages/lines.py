@@ -1,8 +1,8 @@
-"""Components of ink, grouped into lines.
+"""Group connected components of ink into text lines.
 
-Components are linked to neighbours of similar height, which finds lines of any size on one
-page. Dots and accents go to the nearest line that they may belong to. Where two lines touch,
-they are parted in the row between them with the least ink.
+Components are linked to neighbours of similar height, so lines of different sizes can be found on
+the same page. Dots and accents join the nearest compatible line. Touching lines are split at the
+row with the least ink between them.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import numpy as np
 from ocrsearch.data.pages.rules import Mask, typical_height
 
 MAX_GAP = 1.5
-"""Widest gap between components of a line, in heights of the higher one."""
+"""Maximum gap between components of a line, in heights of the taller component."""
 
 MAX_WORD_GAP = 1.5
-"""Widest gap between pieces of a line, in heights of the higher one."""
+"""Maximum gap between parts of a line, in heights of the taller part."""
 
 MIN_SPACE = 0.35
-"""Least gap between words, in heights of characters."""
+"""Minimum gap between words, in character heights."""
 
 MAX_HEIGHT_RATIO = 3.0
-"""Of two neighbours in a line: a character with ascender and one without."""
+"""Maximum height ratio of neighbours, as between characters with and without ascender."""
 
 MIN_LINE_HEIGHT = 0.6
-"""Least height of lines that touch and are parted, against that of most text."""
+"""Minimum height of lines that are split, relative to the typical text height."""
 
 MAX_TEXT_HEIGHTS = 8
-"""Components that are so many times as high as most text are pictures or frames."""
+"""Maximum height of a component, in typical text heights. Taller ones are photos or frames."""
 
 MAX_PARTS = 5000
-"""Components that are grouped, those with most ink first: more are noise or a picture."""
+"""Maximum number of grouped components, those with most ink first. The rest is noise."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Components of ink.
+    """Connected components of ink.
 
     Attributes:
-        labels: (H, W) int32, 0 for paper, n + 1 for the component n.
-        boxes: (N, 4) int64, left, top, right, bottom; right and bottom are just outside.
-        text_height: of most ink, in pixels.
+        labels: (H, W) int32, 0 for paper and n + 1 for component n.
+        boxes: (N, 4) int64 left, top, right, bottom; right and bottom are exclusive.
+        text_height: Typical text height, in pixels.
     """
 
     labels: np.ndarray
@@ -52,18 +52,18 @@ class Parts:
 
     @property
     def heights(self) -> np.ndarray:
-        """(N,) int64, in pixels."""
+        """Height of each component, (N,) int64 in pixels."""
         return np.asarray(self.boxes[:, 3] - self.boxes[:, 1])
 
     def own(self, ids: np.ndarray) -> np.ndarray:
-        """Return (N + 1,) uint8 that is 1 for the labels of some components."""
+        """Return (N + 1,) uint8, 1 for the labels of the given components."""
         own = np.zeros(len(self.boxes) + 1, np.uint8)
         own[ids + 1] = 1
         return own
 
 
 def group_ink(ink: Mask) -> tuple[Parts, list[np.ndarray]]:
-    """Return the components of ink, and which of them make up each line, in no order."""
+    """Return the components of ink, and the component ids of each line, in no order."""
     parts = _find_parts(ink)
     groups = _group(parts)
     cut = _cut_at_seams(ink, parts, groups)
@@ -75,12 +75,12 @@ def group_ink(ink: Mask) -> tuple[Parts, list[np.ndarray]]:
 
 
 def bounds(boxes: np.ndarray) -> np.ndarray:
-    """Return the box around boxes, (N, 4) with N at least 1."""
+    """Return the bounding box of (N, 4) boxes, N at least 1."""
     return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
 
 
 def count_words(boxes: np.ndarray) -> int:
-    """Return the number of words in a line, by the gaps between its components, (N, 4)."""
+    """Return the number of words in a line, from the gaps between its (N, 4) components."""
     order = np.argsort(boxes[:, 0], kind="stable")
     reach = np.maximum.accumulate(boxes[order, 2])
     gaps = np.maximum(0, boxes[order, 0][1:] - reach[:-1])
@@ -91,7 +91,7 @@ def count_words(boxes: np.ndarray) -> int:
 
 
 def _find_parts(ink: Mask) -> Parts:
-    """Label the components that can be text: not too small, too large, or remains of rules."""
+    """Label the components that can be text: not too small, too large or remains of rules."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     text_height = typical_height(stats)
     _, _, width, height, area = stats.T
@@ -110,7 +110,7 @@ def _find_parts(ink: Mask) -> Parts:
 
 
 def _group(parts: Parts) -> list[np.ndarray]:
-    """Group components that stand beside each other, then dots and accents with them."""
+    """Group components that are side by side, then add dots and accents."""
     boxes = parts.boxes
     groups = _connected(len(boxes), _links(boxes, parts.text_height, MAX_GAP))
     group_of = np.empty(len(boxes), np.int64)
@@ -124,7 +124,7 @@ def _group(parts: Parts) -> list[np.ndarray]:
         nearest = _nearest_host(boxes, heights[group_of], box, height)
         if nearest is not None:
             hosts[small] = group_of[nearest]
-    while not np.array_equal(hosts, hosts[hosts]):  # an accent may have a dot
+    while not np.array_equal(hosts, hosts[hosts]):  # an accent may itself have a dot
         hosts = hosts[hosts]
     return [np.flatnonzero(hosts[group_of] == host) for host in np.unique(hosts)]
 
@@ -132,18 +132,18 @@ def _group(parts: Parts) -> list[np.ndarray]:
 def _nearest_host(
     boxes: np.ndarray, heights: np.ndarray, box: np.ndarray, height: float
 ) -> int | None:
-    """Return the nearest component to whose line a small group can belong, or None.
+    """Return the nearest component whose line can contain a small group, or None.
 
     Args:
-        boxes: (N, 4) of all components.
-        heights: (N,) of characters in the line of each component.
-        box: of the group.
-        height: of characters in the group.
+        boxes: (N, 4) boxes of all components.
+        heights: (N,) character heights of each component's line.
+        box: Bounding box of the group.
+        height: Character height in the group.
     """
     dx = np.maximum(0, np.maximum(boxes[:, 0] - box[2], box[0] - boxes[:, 2]))
     dy = np.maximum(0, np.maximum(boxes[:, 1] - box[3], box[1] - boxes[:, 3]))
     dot = (height < 0.6 * heights) & (dx <= 0.7 * heights)
-    stack = (height < heights) & (dx == 0)  # of accents
+    stack = (height < heights) & (dx == 0)  # stacked accents
     reach = np.where(dot, np.clip(1.2 * height, 0.4 * heights, 0.8 * heights), 0.4 * heights)
     widest = np.where(height < 0.45 * heights, 2, 1) * heights
     fits = (dot | stack) & (dy <= reach) & (box[2] - box[0] <= widest)
@@ -151,25 +151,25 @@ def _nearest_host(
 
 
 def _joined(parts: Parts, pieces: list[np.ndarray]) -> list[np.ndarray]:
-    """Join pieces of a line: words that are further apart than their characters are high."""
+    """Join the parts of a line whose words are far apart relative to their height."""
     boxes = np.array([bounds(parts.boxes[ids]) for ids in pieces]).reshape(-1, 4)
     lines = _connected(len(boxes), _links(boxes, parts.text_height, MAX_WORD_GAP))
     return [np.concatenate([pieces[i] for i in line]) for line in lines]
 
 
 def _is_text(parts: Parts, ids: np.ndarray) -> bool:
-    """Whether a group is more than specks or remains of a rule."""
+    """Return whether a group is more than specks or the remains of a rule."""
     left, top, right, bottom = bounds(parts.boxes[ids])
     least = 0.35 if right - left < 3 * parts.text_height else 0.3
     return bool(bottom - top >= least * parts.text_height)
 
 
 def _links(boxes: np.ndarray, text_height: float, max_gap: float) -> np.ndarray:
-    """Return the pairs (P, 2) of boxes that stand beside each other in a line."""
+    """Return the (P, 2) pairs of boxes that are neighbours in a line."""
     left, top, right, bottom = boxes.T
     heights = bottom - top
     pairs = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(boxes), 256):  # not all at once, for the memory
+    for start in range(0, len(boxes), 256):  # in chunks to limit memory
         some = slice(start, start + 256)
         overlap = np.minimum(bottom[some, None], bottom) - np.maximum(top[some, None], top)
         gap = np.maximum(left[some, None], left) - np.minimum(right[some, None], right)
@@ -182,7 +182,7 @@ def _links(boxes: np.ndarray, text_height: float, max_gap: float) -> np.ndarray:
 
 
 def _connected(n: int, pairs: np.ndarray) -> list[np.ndarray]:
-    """Return the connected components of a graph of n nodes, given its edges both ways."""
+    """Return the connected components of a graph with n nodes and symmetric edges."""
     root = np.arange(n)
     while True:
         lower = root.copy()
@@ -194,7 +194,7 @@ def _connected(n: int, pairs: np.ndarray) -> list[np.ndarray]:
 
 
 def _cut_at_seams(ink: Mask, parts: Parts, groups: list[np.ndarray]) -> Mask | None:
-    """Return the ink with components that reach far over a seam cut there; None if none does."""
+    """Return the ink with components cut where they cross a seam, or None if none does."""
     cut = None
     for ids in groups:
         boxes = parts.boxes[ids]
@@ -208,18 +208,18 @@ def _cut_at_seams(ink: Mask, parts: Parts, groups: list[np.ndarray]) -> Mask | N
 
 
 def _pieces(parts: Parts, ids: np.ndarray) -> list[np.ndarray]:
-    """Part a group at its seams, each component by its middle."""
+    """Split a group at its seams by the centres of its components."""
     middles = parts.boxes[ids][:, [1, 3]].mean(1)
     lines = np.searchsorted(_seams(parts, ids), middles)
     return [ids[lines == line] for line in np.unique(lines)]
 
 
 def _seams(parts: Parts, ids: np.ndarray) -> list[int]:
-    """Return the rows between the lines of a group that holds several, top to bottom."""
+    """Return the rows that separate the lines of a group, from top to bottom."""
     left, top, right, bottom = bounds(parts.boxes[ids])
     height = float(np.median(parts.heights[ids]))
     height = max(height, MIN_LINE_HEIGHT * parts.text_height)
-    is_character = right - left < bottom - top  # of broken strokes
+    is_character = right - left < bottom - top  # with broken strokes
     if is_character or bottom - top < 1.7 * height:
         return []
     profile = parts.own(ids)[parts.labels[top:bottom, left:right]].sum(1).astype(np.float32)
@@ -228,10 +228,10 @@ def _seams(parts: Parts, ids: np.ndarray) -> list[int]:
 
 
 def _valleys(profile: np.ndarray, height: float) -> list[int]:
-    """Return where a profile has less than half of the peaks on both sides of it.
+    """Return the rows where a profile is below half of the peaks on both sides.
 
-    The peaks must be nearly a height apart and the ink on both sides comparable, as accents
-    and descenders make small peaks of their own.
+    The peaks must be about a text height apart, with comparable ink on both sides, because
+    accents and descenders have small peaks of their own.
     """
     edge = round(0.4 * height)
     rows = np.arange(max(1, edge), len(profile) - edge)
@@ -249,6 +249,6 @@ def _valleys(profile: np.ndarray, height: float) -> list[int]:
 
 
 def _peaks(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest value up to each row, and the row that has it."""
+    """Return the running maximum of a profile and the row where it occurs."""
     largest = np.maximum.accumulate(profile)
     return largest, np.maximum.accumulate(np.where(profile == largest, np.arange(len(profile)), 0))

@@ -1,8 +1,6 @@
-"""Ruled lines and frames on a page, and connected components of ink.
+"""Ruled lines, table frames and field frames on a page, and the typical text height.
 
-Connected components of ink on a page: frames of fields, and the height of most text.
-
-Ruled lines on a page, and the frames of tables and fields.
+Works on connected components and morphology of the ink mask. Masks are 1 for ink and 0 elsewhere.
 """
 
 from __future__ import annotations
@@ -14,22 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_FRAMES = 500
-"""Components that are looked at as frames of fields, those with most ink first."""
+"""Maximum number of components considered as frames, those with most ink first."""
 
 
 MIN_TEXT_HEIGHT = 6.0
-"""Least height of text in pixels."""
+"""Minimum text height, in pixels."""
 
 
 Mask = NDArray[np.uint8]
-"""(H, W) uint8, 1 where there is ink and 0 elsewhere."""
+"""(H, W) uint8, 1 for ink and 0 elsewhere."""
 
 
 def frames(stats: np.ndarray) -> np.ndarray:
-    """Return the components that hold others of some size, and little ink: frames of fields.
+    """Return the ids of field frames: components with little ink that enclose large others.
 
     Args:
-        stats: of OpenCV's connected components, the first one the whole page.
+        stats: (N, 5) statistics from OpenCV's connected components; row 0 is the whole page.
     """
     left, top, width, height, area = stats.T
     hollow = np.flatnonzero((area < 0.3 * width * height) & (height > 2 * MIN_TEXT_HEIGHT))
@@ -44,13 +42,13 @@ def frames(stats: np.ndarray) -> np.ndarray:
 
 
 def typical_height(stats: np.ndarray) -> float:
-    """Return the height of most text in pixels: the median over components, weighted by width.
+    """Return the typical text height in pixels: the median over components, weighted by width.
 
-    Components that are long or large against the page (rules, pictures), frames and specks do
-    not count, unless there are no others.
+    Frames, specks and components that are large relative to the page (rules, photos) are
+    ignored unless there are no others.
 
     Args:
-        stats: of OpenCV's connected components, the first one the whole page.
+        stats: (N, 5) statistics from OpenCV's connected components; row 0 is the whole page.
     """
     _, _, page_width, page_height, _ = stats[0]
     _, _, width, height, _ = stats[1:].T
@@ -68,18 +66,18 @@ def typical_height(stats: np.ndarray) -> float:
 
 
 MIN_RULE_PX = 25
-"""Least length of a piece of a level rule, in pixels, so that upright rules are no part of it."""
+"""Minimum length of a horizontal rule segment in pixels, above the width of vertical rules."""
 
 
 def find_rules(ink: Mask, smeared: Mask) -> Mask:
-    """Return the mask of ruled lines and of the frames of tables and fields.
+    """Return the mask of ruled lines and of table and field frames.
 
-    A rule is thin, straight and much longer than characters are high. An upright line counts
-    too where it is shorter but ends at level rules: the side of a field.
+    A rule is thin, straight and much longer than the text height. A shorter vertical line also
+    counts if it ends at horizontal rules, as the side of a field.
 
     Args:
         ink: (H, W) mask.
-        smeared: the same along rows, so that faint rules are whole; words stay apart.
+        smeared: (H, W) mask smeared along rows to close faint rules, but not the gaps of words.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     text_height = typical_height(stats)
@@ -93,10 +91,10 @@ def find_rules(ink: Mask, smeared: Mask) -> Mask:
 
 
 def rule_boxes(rules: Mask) -> np.ndarray:
-    """Return the boxes of level rules (N, 4): left, top, right, bottom.
+    """Return the boxes of horizontal rules, (N, 4): left, top, right, bottom.
 
     Args:
-        rules: (H, W) mask of rules of all directions, see ``find_rules``.
+        rules: (H, W) mask of rules in all directions; see ``find_rules``.
     """
     if not rules.any():
         return np.empty((0, 4), np.int64)
@@ -107,16 +105,16 @@ def rule_boxes(rules: Mask) -> np.ndarray:
 
 
 def _level_runs(ink: Mask, length: float) -> Mask:
-    """Return the ink in level runs of at least a length; they may step by a pixel."""
+    """Return the ink in horizontal runs of a minimum length, which may step by a pixel."""
     thick = cv2.dilate(ink, np.ones((3, 1), np.uint8))
     kernel = np.ones((1, max(12, round(length))), np.uint8)
     return np.asarray(cv2.morphologyEx(thick, cv2.MORPH_OPEN, kernel), dtype=np.uint8) & ink
 
 
 def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
-    """Return the thin ink in the rows in which there are runs that are mostly thin.
+    """Return the thin ink in the rows of runs that are thin along most of their length.
 
-    Mostly, as text may stand on a rule; in their rows, as a rule may be faint in places.
+    Text may stand on parts of a rule, and parts of a rule may be too faint for a run.
     """
     _, labels, stats, centres = cv2.connectedComponentsWithStats(runs, connectivity=8)
     thickness = np.array([_usual_thickness(labels, i, stats[i]) for i in range(1, len(stats))])
@@ -135,7 +133,7 @@ def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
 
 
 def _bands(shape: tuple[int, ...], stats: np.ndarray, centres: np.ndarray, slope: float) -> Mask:
-    """Return a mask of the rows of rules, to the sides by as much again as the rules are long."""
+    """Return a mask of the rows of rules, extended on each side by the length of the rule."""
     bands = np.zeros(shape, np.uint8)
     for (left, _, width, _, area), (x, y) in zip(stats, centres, strict=True):
         columns = np.arange(max(0, left - width), min(shape[1], left + 2 * width))
@@ -154,7 +152,7 @@ def _usual_thickness(labels: np.ndarray, i: int, stats: np.ndarray) -> float:
 
 
 def _upright_rules(ink: Mask, level: Mask, text_height: float) -> Mask:
-    """Return the thin upright lines that are long, or that begin and end at level rules."""
+    """Return thin vertical lines that are long, or that start and end at horizontal rules."""
     runs = _level_runs(ink.T, (0.9 if level.any() else 4) * text_height).T
     if not runs.any():
         return runs

@@ -1,4 +1,4 @@
-"""Synthetic images: digit strings and text lines drawn from a recipe."""
+"""Synthetic images: digit strings and text lines rendered from a recipe."""
 
 import lazy_loader
 

@@ -1,14 +1,8 @@
-"""Strings of digits, composed of images of single ones; the built-in dataset.
+"""Digit strings composed of images of single characters, and the built-in dataset.
 
-Glyphs: the ink of single symbols, cut out of their pictures once.
-
-Strings of symbols, composed of cut-outs of single ones.
-
-The built-in data: strings of real handwritten digits.
-
-Composed of the 8 x 8 digits that come with scikit-learn (UCI optical recognition of
-handwritten digits). The source digits are split first, so that no digit in a test string was
-ever trained on.
+Characters are cut out of their images once and arranged in strings. The built-in dataset uses
+the 8 x 8 digits of scikit-learn (UCI optical recognition of handwritten digits). They are split
+before composition, so that no digit in a test string is used in training.
 """
 
 from __future__ import annotations
@@ -28,20 +22,20 @@ from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, Paper
 from ocrsearch.data.synthesis.synthesizer import Synthesizer
 
 MIN_CONTRAST = 24
-"""Grey levels between the paper and the darkest ink, below which a picture is blank."""
+"""Minimum difference in grey levels between paper and ink. Images with less are blank."""
 
 MIN_HEIGHT_PX, MAX_HEIGHT_PX = 20, 64
-"""Cut-outs are kept at heights between these, so that drawing need only scale a little."""
+"""Height limits of stored glyphs, chosen so that rendering needs little scaling."""
 
 
 @dataclass(frozen=True)
 class Glyphs:
-    """Cut-outs of single symbols.
+    """Cut-outs of single characters.
 
     Attributes:
-        ink: of each, (h, w) uint8 with 0 for no ink.
-        heights: (N,) float64; of each, where 1 is that of a usual one.
-        by_symbol: the indices of the cut-outs of each symbol, in code point order.
+        ink: (h, w) uint8 per glyph, 0 for no ink.
+        heights: (N,) float64 height of each glyph relative to the median.
+        by_symbol: Indices of the glyphs of each character, in code point order.
     """
 
     ink: list[GrayImage]
@@ -50,17 +44,17 @@ class Glyphs:
 
 
 def cut_glyphs(images: Iterable[GrayImage], texts: Iterable[str]) -> Glyphs:
-    """Cut symbols out of pictures, dark on light or light on dark; blank ones are left out.
+    """Cut characters out of images of either polarity. Blank images are skipped.
 
     Raises:
-        DataError: a label is not one symbol.
+        DataError: A label is not a single character.
     """
     ink, heights, symbols = [], [], []
     for image, text in zip(images, texts, strict=True):
         if len(text) != 1:
             raise DataError(
-                f"label {text!r} of the source: strings are composed of single symbols, "
-                "so each of its pictures must show one"
+                f"label {text!r} of the source: must be a single character, because strings are "
+                "composed of single characters; correct or remove it"
             )
         crop = _cut(image)
         if crop is not None:
@@ -81,7 +75,7 @@ def _cut(image: GrayImage) -> GrayImage | None:
     darkest = float(ink.max())
     if darkest < MIN_CONTRAST:
         return None
-    ink = np.clip(ink * (280 / darkest) - 25, 0, 255)  # a tenth is paper that is not quite even
+    ink = np.clip(ink * (280 / darkest) - 25, 0, 255)  # ignore the unevenness of the paper
     rows, columns = np.flatnonzero(ink.max(1) > 64), np.flatnonzero(ink.max(0) > 64)
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return np.asarray(crop, dtype=np.uint8)
@@ -98,44 +92,44 @@ def _to_working_height(crop: GrayImage) -> GrayImage:
 
 
 MIN_STEP = 0.2
-"""From the left of one glyph to the left of the next, at least; share of a usual height."""
+"""Minimum step from the left edge of a glyph to the next, as a fraction of a usual height."""
 
 
 class DigitArtist:
-    """Writes strings with the glyphs of a split; one size, slant and spacing for a string."""
+    """Renders strings from a split's glyphs, with common size, slant and spacing per string."""
 
     def __init__(self, recipe: DigitsRecipe, glyphs: Mapping[Split, Glyphs]) -> None:
-        """Take the glyphs of each split of which strings are wanted.
+        """Store the glyphs of each split with strings.
 
         Raises:
-            DataError: a split has none, or one that the training split lacks.
+            DataError: A split has no glyphs, or has glyphs that the training split lacks.
         """
         self.recipe = recipe
         self.glyphs = glyphs
         for split, of_split in glyphs.items():
             if not of_split.by_symbol:
                 raise DataError(
-                    f"{recipe.source}: no symbol is left for the {split} split; give a larger "
+                    f"{recipe.source}: no character is left for the {split} split; use a larger "
                     f"source, or counts.{split}: 0"
                 )
             alone = sorted(of_split.by_symbol.keys() - glyphs["train"].by_symbol.keys())
             if alone:
                 raise DataError(
-                    f"{recipe.source}: only the {split} split has {' '.join(alone)}; "
-                    "train needs them too"
+                    f"{recipe.source}: only the {split} split has {' '.join(alone)}, must be in "
+                    "train too; use a larger source"
                 )
         n = len(glyphs["train"].by_symbol)
         if recipe.counts.train < n:
             raise DataError(
                 f"{recipe.source}: {recipe.counts.train} strings of train cannot show all {n} "
-                "symbols; make more"
+                "characters; raise counts.train"
             )
 
     def choose(self, split: Split, index: int, rng: np.random.Generator) -> tuple[str, np.ndarray]:
-        """Choose what to write: the text, and the ids of its glyphs.
+        """Choose the text of a string and the ids of its glyphs.
 
-        Symbols are equally frequent however often the source has them; the first ones go in
-        turns, so that even a small set has them all.
+        All characters are equally frequent, regardless of the source. The first strings cycle
+        through the characters, so that even a small dataset contains all of them.
         """
         by_symbol = self.glyphs[split].by_symbol
         symbols = list(by_symbol)
@@ -147,7 +141,7 @@ class DigitArtist:
         return text, np.array(ids)
 
     def draw(self, split: Split, ids: np.ndarray, rng: np.random.Generator) -> Ink:
-        """Write glyphs one after the other.
+        """Render glyphs from left to right.
 
         Returns:
             (recipe.height, W) float32 ink from 0 to 1.
@@ -183,7 +177,7 @@ def _write(
     slant: float,
     brightness: np.float32,
 ) -> None:
-    """Scale and slant a glyph into a box of left, top, width and height, in pixels."""
+    """Scale and slant a glyph into a box (left, top, width, height) in pixels."""
     left, top, width, height = box
     lean = slant * height / 2
     x, y = int(max(0, left - abs(lean))), int(top)
@@ -220,18 +214,18 @@ RECIPE = DigitsRecipe(
         speckles=(0, 0),
     ),
 )
-"""Small and clean, so that a first search learns to read it within minutes."""
+"""Recipe of the built-in dataset: small and clean, to be learned within minutes."""
 
 
 def make_digits() -> list[Sample]:
-    """Return the built-in set: always the same strings, with their splits."""
+    """Return the built-in dataset with its splits. It is always the same."""
     artist = DigitArtist(RECIPE, sklearn_glyphs(RECIPE.seed))
     return Synthesizer(RECIPE, artist).samples()
 
 
 def sklearn_glyphs(seed: int) -> dict[Split, Glyphs]:
-    """Part scikit-learn's single digits by seed and cut them out."""
-    from sklearn.datasets import load_digits  # takes two seconds to import
+    """Split scikit-learn's single digits by seed and cut them out."""
+    from sklearn.datasets import load_digits  # importing it takes two seconds
 
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Paper: from ink on nothing to a grey picture, as a scanner or camera would see it."""
+"""Render ink on paper as a grey image, as seen by a scanner or camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ocrsearch.data.samples import GrayImage
 from ocrsearch.data.synthesis.recipe import Paper
 
 Ink = NDArray[np.float32]
-"""(H, W) float32, 0 where there is none to 1."""
+"""(H, W) float32 from 0 (no ink) to 1."""
 
 TEXTURE_SEED = 7
 N_TEXTURES = 24
@@ -20,12 +20,12 @@ TEXTURE_SIZE = (160, 1024)
 
 
 def to_paper(ink: Ink, paper: Paper, rng: np.random.Generator) -> GrayImage:
-    """Put ink on paper and take its picture.
+    """Put ink on paper and simulate a scan or photo of it.
 
     Args:
-        ink: (H, W) float32 from 0 to 1; changed.
-        paper: what the paper, the light and the noise may be.
-        rng: where the randomness comes from.
+        ink: (H, W) float32 from 0 to 1. Modified in place.
+        paper: Ranges for paper, lighting and noise.
+        rng: Source of randomness.
 
     Returns:
         (H, W) uint8.
@@ -46,7 +46,7 @@ def to_paper(ink: Ink, paper: Paper, rng: np.random.Generator) -> GrayImage:
 
 
 def _rule(ink: Ink, rng: np.random.Generator) -> None:
-    """Draw the line that is written on, sometimes the one above and the side of a box."""
+    """Draw the baseline, and sometimes the line above and the side of a box."""
     height, width = ink.shape
     thickness, darkness = int(rng.integers(1, 3)), np.float32(rng.uniform(0.3, 1.0))
     below = int(height * rng.uniform(0.8, 0.98))
@@ -76,7 +76,7 @@ def _add_background(ink: Ink, paper: Paper, rng: np.random.Generator) -> None:
 
 
 def _add_speckles(image: Ink, share: float, rng: np.random.Generator) -> None:
-    """Let dark and light specks of one to four pixels fall on a picture."""
+    """Add dark and light specks of one to four pixels."""
     height, width = image.shape
     n = rng.poisson(share * height * width)
     rows, columns = rng.integers(height, size=n), rng.integers(width, size=n)
@@ -91,7 +91,7 @@ def _add_speckles(image: Ink, share: float, rng: np.random.Generator) -> None:
 
 @cache
 def _textures() -> NDArray[np.float16]:
-    """Return the backgrounds: (N_TEXTURES, H, W), each of mean 0 and deviation 1."""
+    """Return background textures, (N_TEXTURES, H, W), each of mean 0 and deviation 1."""
     rng = np.random.default_rng(TEXTURE_SEED)
     makers = (_grain, _waves, _hatching)
     textures = np.stack([makers[i % len(makers)](rng) for i in range(N_TEXTURES)])
@@ -107,7 +107,7 @@ def _grain(rng: np.random.Generator) -> Ink:
 
 
 def _waves(rng: np.random.Generator) -> Ink:
-    """Fine bent lines in two crossing sets, as on cheques."""
+    """Return two crossing sets of thin curved lines, as on cheques."""
     y, x = np.mgrid[: TEXTURE_SIZE[0], : TEXTURE_SIZE[1]].astype(np.float32)
     total = np.zeros(TEXTURE_SIZE, np.float32)
     for direction in (1, -1):
@@ -119,7 +119,7 @@ def _waves(rng: np.random.Generator) -> Ink:
 
 
 def _hatching(rng: np.random.Generator) -> Ink:
-    """Straight fine lines at an angle, and grain."""
+    """Return thin parallel lines at an angle, with grain."""
     y, x = np.mgrid[: TEXTURE_SIZE[0], : TEXTURE_SIZE[1]].astype(np.float32)
     angle, period = rng.uniform(0, np.pi), rng.uniform(3, 9)
     lines = np.cos(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)

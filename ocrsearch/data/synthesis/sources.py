@@ -1,8 +1,7 @@
-"""Synthetic datasets: a recipe's sources opened, and its images written as files.
+"""Synthetic datasets: open the sources of a recipe, and write its images to files.
 
-Sources: a recipe's digits, fonts and corpus, read and parted before anything is made.
-
-Files: a synthetic data set as a folder of pictures with ``labels.csv``, made by processes.
+All sources are read and split before any image is rendered. A written dataset is a folder of
+images with ``labels.csv``, rendered by worker processes.
 """
 
 from __future__ import annotations
@@ -37,10 +36,10 @@ from ocrsearch.data.synthesis.text import TextArtist
 
 
 def open_synthesizer(recipe: AnyRecipe) -> Synthesizer:
-    """Read all that a recipe names.
+    """Read all sources of a recipe.
 
     Raises:
-        DataError: a source that cannot be read or used.
+        DataError: A source cannot be read or used.
     """
     if isinstance(recipe, TextRecipe):
         artist = TextArtist(recipe)
@@ -49,9 +48,9 @@ def open_synthesizer(recipe: AnyRecipe) -> Synthesizer:
 
 
 def read_glyphs(recipe: DigitsRecipe) -> dict[Split, Glyphs]:
-    """Read the single symbols of each split of which strings are wanted.
+    """Read the single characters for each split that has strings.
 
-    The splits are those that the source gives, or drawn by the recipe's seed.
+    The splits are those of the source, or drawn with the seed of the recipe.
     """
     if recipe.source == SKLEARN_DIGITS:
         glyphs = sklearn_glyphs(recipe.seed)
@@ -61,11 +60,11 @@ def read_glyphs(recipe: DigitsRecipe) -> dict[Split, Glyphs]:
     return {split: glyphs[split] for split in SPLITS if recipe.counts.of(split)}
 
 
-PICTURES_A_FOLDER = 1000
-PICTURES_A_TASK = 50
+IMAGES_PER_FOLDER = 1000
+IMAGES_PER_TASK = 50
 
 Row = tuple[str, str, Split]
-"""Path of a picture below the folder, what it shows, and its split."""
+"""Path of an image relative to the folder, its text and its split."""
 
 
 @dataclass(frozen=True)
@@ -80,26 +79,26 @@ def write_set(
     n_workers: int,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write all pictures of a recipe, ``labels.csv`` and ``recipe.yaml``.
+    """Write all images of a recipe, ``labels.csv`` and ``recipe.yaml``.
 
-    The folder appears whole or not at all, and is the same for any number of workers.
+    The folder appears completely or not at all. Its content does not depend on ``n_workers``.
 
     Args:
-        synthesizer: what to write.
-        folder: new or empty.
-        n_workers: processes that draw.
-        progress: told how many pictures are written, and how many there will be.
+        synthesizer: Source of the images.
+        folder: New or empty folder.
+        n_workers: Number of processes.
+        progress: Called with the number of written images and the total.
 
     Raises:
-        OptionError: something is in the folder already.
-        OSError: it cannot be written; see ``replacing_folder``.
+        OptionError: The folder is not empty.
+        OSError: The folder cannot be written; see ``replacing_folder``.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OptionError(f"{folder}: there is something already; give a new or empty folder")
+        raise OptionError(f"{folder}: folder is not empty; give a new or empty folder")
     with replacing_folder(folder) as temporary:
         _write_content(synthesizer, temporary, n_workers, progress)
         if folder.exists():
-            folder.rmdir()  # which fails if something came into it
+            folder.rmdir()  # fails if files were added meanwhile
 
 
 def _write_content(
@@ -123,25 +122,25 @@ def _write_content(
 
 
 def _tasks(synthesizer: Synthesizer, folder: Path) -> list[_Task]:
-    """Part the pictures into tasks, and make the folders that they are written to."""
+    """Split the images into tasks and create their folders."""
     tasks = []
     for split in SPLITS:
         n = synthesizer.recipe.counts.of(split)
-        for start in range(0, n, PICTURES_A_TASK):
+        for start in range(0, n, IMAGES_PER_TASK):
             (folder / _name(split, start)).parent.mkdir(parents=True, exist_ok=True)
-            tasks.append(_Task(split, range(start, min(start + PICTURES_A_TASK, n))))
+            tasks.append(_Task(split, range(start, min(start + IMAGES_PER_TASK, n))))
     return tasks
 
 
 def _name(split: Split, index: int) -> str:
-    return f"{split}/{index // PICTURES_A_FOLDER:03d}/{index:06d}.png"
+    return f"{split}/{index // IMAGES_PER_FOLDER:03d}/{index:06d}.png"
 
 
 @contextmanager
 def _writers(
     synthesizer: Synthesizer, folder: Path, n_workers: int
 ) -> Iterator[Callable[[list[_Task]], Iterator[list[Row]]]]:
-    """Give a function that does tasks, in processes if there are to be several."""
+    """Provide a function that runs tasks, in several processes if requested."""
     if n_workers == 1:
         _start(synthesizer, folder)
         yield lambda tasks: map(_write, tasks)
@@ -152,20 +151,19 @@ def _writers(
         yield lambda tasks: _start_tasks(pool, tasks)
     except BrokenProcessPool:
         raise DataError(
-            f"{folder}: a process that draws was killed, perhaps for lack of memory; "
-            "fewer workers need less"
+            f"{folder}: a worker process was killed, perhaps for lack of memory; use fewer workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start_tasks(pool: ProcessPoolExecutor, tasks: list[_Task]) -> Iterator[list[Row]]:
-    with caller_hidden():  # the pool starts its processes when it gets tasks
+    with caller_hidden():  # the pool starts its processes on the first task
         return pool.map(_write, tasks)
 
 
 _job: tuple[Synthesizer, Path]
-"""What this process writes, and where; sent once and not with each task."""
+"""Synthesizer and folder of this process, sent once instead of with each task."""
 
 
 def _start(synthesizer: Synthesizer, folder: Path) -> None:
@@ -174,7 +172,7 @@ def _start(synthesizer: Synthesizer, folder: Path) -> None:
 
 
 def _start_worker(synthesizer: Synthesizer, folder: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     cv2.setNumThreads(0)
     _start(synthesizer, folder)
 
@@ -183,7 +181,7 @@ def _write(task: _Task) -> list[Row]:
     synthesizer, folder = _job
     rows: list[Row] = []
     for i in task.indices:
-        image, text = synthesizer.picture(task.split, i)
+        image, text = synthesizer.image(task.split, i)
         _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         name = _name(task.split, i)
         (folder / name).write_bytes(encoded.tobytes())

@@ -1,4 +1,4 @@
-"""The synthesizer: the pictures of a recipe by split, epoch and index, in any order."""
+"""Synthesizer: random access to the images of a recipe by split, epoch and index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocrsearch.data.synthesis.recipe import AnyRecipe
 
 
 class Artist(Protocol):
-    """Chooses what to write, and writes it; all randomness comes from the generator."""
+    """Chooses a text and renders it. All randomness comes from the generator."""
 
     def choose(self, split: Split, index: int, rng: np.random.Generator) -> tuple[str, Any]: ...  # noqa: D102
     def draw(self, split: Split, chosen: Any, rng: np.random.Generator) -> Ink: ...  # noqa: D102
@@ -26,12 +26,12 @@ class Artist(Protocol):
 
 @dataclass(frozen=True)
 class Synthesizer:
-    """Makes pictures; the same split, index and epoch give the same one in any process.
+    """Renders images. Equal split, index and epoch give equal images in any process.
 
     Attributes:
-        recipe: what they are made of.
-        artist: who draws.
-        notes: what could not be used as given, for people.
+        recipe: Recipe of the dataset.
+        artist: Renderer of the recipe's kind.
+        notes: Warnings about unusable parts of the sources.
     """
 
     recipe: AnyRecipe
@@ -39,23 +39,23 @@ class Synthesizer:
     notes: tuple[str, ...] = ()
 
     def text(self, split: Split, index: int) -> str:
-        """Return what a picture shows, without drawing it."""
+        """Return the text of an image without rendering it."""
         return self.artist.choose(split, index, self.recipe.rng_of(split, index))[0]
 
-    def picture(self, split: Split, index: int, epoch: int = 0) -> tuple[GrayImage, str]:
-        """Draw a picture; return it with what it shows.
+    def image(self, split: Split, index: int, epoch: int = 0) -> tuple[GrayImage, str]:
+        """Render an image and return it with its text.
 
         Args:
-            split: whose symbols or entries to use.
-            index: its number in the split, from 0.
-            epoch: other numbers give other pictures, with the same splits.
+            split: Split whose characters or entries are used.
+            index: Index in the split, from 0.
+            epoch: Epoch number. Other epochs give other images with the same splits.
         """
         rng = self.recipe.rng_of(split, index, epoch)
         text, chosen = self.artist.choose(split, index, rng)
         return to_paper(self.artist.draw(split, chosen, rng), self.recipe.paper, rng), text
 
     def samples(self) -> list[Sample]:
-        """Return all pictures of the recipe as samples that are drawn when they are read."""
+        """Return all images of the recipe as samples that are rendered when they are read."""
         return [
             Sample(f"{split}/{i:06d}", Drawing(self, split, i), self.text(split, i), split)
             for split in SPLITS
@@ -65,18 +65,18 @@ class Synthesizer:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture of a recipe that is drawn when it is needed."""
+    """Image of a recipe that is rendered on demand."""
 
     synthesizer: Synthesizer
     split: Split
     index: int
 
     def draw(self) -> GrayImage:
-        """Draw it."""
-        return self.synthesizer.picture(self.split, self.index)[0]
+        """Render the image."""
+        return self.synthesizer.image(self.split, self.index)[0]
 
     @property
     def fresh_recipe(self) -> dict[str, Any] | None:
-        """The recipe as plain data, if each training epoch is to have new pictures."""
+        """The recipe as plain data if each training epoch has new images, else None."""
         recipe = self.synthesizer.recipe
         return recipe.model_dump(mode="json") if recipe.fresh else None

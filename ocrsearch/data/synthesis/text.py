@@ -1,12 +1,7 @@
-"""Lines of text, drawn with fonts from the entries of a corpus.
+"""Lines of text rendered with fonts from the entries of a corpus.
 
-The corpus: entries of a text file, parted before anything is drawn.
-
-Fonts: font files, the symbols they have, and their sizes.
-
-Lines of text, drawn with fonts.
-
-Words are drawn once by Pillow and kept; a line of them is scaled, slanted and bent in one go.
+Fonts and corpus are checked and the corpus is split before anything is rendered. Words are
+rendered by Pillow once and cached; a line of words is then scaled, slanted and bent together.
 """
 
 from __future__ import annotations
@@ -41,10 +36,10 @@ CASES: dict[str, Callable[[str], str]] = {
 
 
 def read_entries(path: Path) -> list[str]:
-    """Return the entries of a corpus, one a line, NFC, each once, in their order.
+    """Return the distinct entries of a corpus, one per line, NFC, in their order.
 
     Raises:
-        DataError: no such file, not UTF-8, or a control character such as a tab.
+        DataError: The file is missing, not UTF-8 or contains a control character such as a tab.
     """
     entries: dict[str, None] = {}
     for where, line in numbered_lines(path, "corpus"):
@@ -53,21 +48,21 @@ def read_entries(path: Path) -> list[str]:
         if control is not None:
             raise DataError(
                 f"corpus:{path}: {where}: control character {control!r}; "
-                "give one entry a line and nothing else"
+                "write one entry per line without other separators"
             )
         entries[" ".join(entry.split())] = None
     return [entry for entry in entries if entry]
 
 
 def in_cases(entry: str, cases: Iterable[str]) -> tuple[str, ...]:
-    """Return an entry in each of the given cases, each text once."""
+    """Return an entry in the given letter cases, without duplicates."""
     return tuple(dict.fromkeys(normalize_label(CASES[case](entry)) for case in cases))
 
 
 def part_entries(variants: Mapping[str, Sequence[str]], seed: int) -> dict[Split, list[str]]:
-    """Part entries 80/10/10 by seed, all variants of one together; no text is in two splits.
+    """Split entries 80/10/10 by seed. Variants of an entry stay in the same split.
 
-    Entries with a symbol that is found nowhere else are in train.
+    Entries with a character that occurs nowhere else go to train.
     """
     nothing = np.zeros((1, 1), np.uint8)
     samples = [Sample(entry, nothing, "".join(texts)) for entry, texts in variants.items()]
@@ -81,7 +76,7 @@ def part_entries(variants: Mapping[str, Sequence[str]], seed: int) -> dict[Split
 
 
 def covering(texts: Sequence[str]) -> list[str]:
-    """Return some of the texts that together have all symbols of all of them."""
+    """Return a subset of the texts that contains all of their characters."""
     known: set[str] = set()
     chosen = []
     for text in texts:
@@ -94,33 +89,33 @@ def covering(texts: Sequence[str]) -> list[str]:
 FONT_SUFFIXES = frozenset({".ttf", ".otf"})
 
 MAX_FONT_BYTES = 64_000_000
-"""Largest font file that is read."""
+"""Maximum size of a font file, in bytes."""
 
 FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
-"""First bytes of plain fonts; compressed fonts, which can grow without limit, have others."""
+"""First bytes of plain fonts. Compressed fonts, which can unpack without limit, differ."""
 
 
 @dataclass(frozen=True)
 class Font:
-    """A font file and the symbols that it can draw."""
+    """Font file and the characters that it can render."""
 
     path: Path
     symbols: frozenset[str] = field(repr=False)
 
     def has(self, text: str) -> bool:
-        """Whether there is a glyph for each symbol of a text."""
+        """Return whether there is a glyph for each character of a text."""
         return self.symbols.issuperset(text)
 
 
 @dataclass(frozen=True)
 class Word:
-    """A drawn word.
+    """Rendered word.
 
     Attributes:
-        ink: (h, w) uint8, 0 for none; just around the ink.
-        left: columns from the pen's position to the ink.
-        top: rows from the ascender to the ink.
-        advance: columns by which the pen moves on.
+        ink: (h, w) uint8, 0 for no ink, cropped to the ink.
+        left: Number of columns from the pen position to the ink.
+        top: Number of rows from the ascender to the ink.
+        advance: Number of columns by which the pen advances.
     """
 
     ink: GrayImage
@@ -130,10 +125,10 @@ class Word:
 
 
 def read_fonts(path: Path) -> list[Font]:
-    """Read the font files of a folder, or one file.
+    """Read a font file, or all font files of a folder.
 
     Raises:
-        DataError: no such path, no fonts, or a file that is not a font.
+        DataError: The path is missing or has no fonts, or a file is not a font.
     """
     files = [path] if path.is_file() else sorted(path.glob("*"))
     fonts = [_read_font(p) for p in files if p.suffix.lower() in FONT_SUFFIXES]
@@ -146,29 +141,29 @@ def _read_font(path: Path) -> Font:
     with open_input(path, str(path), DataError, MAX_FONT_BYTES) as file:
         if file.read(4) not in FONT_MARKS:
             raise DataError(
-                f"{path}: not a font that can be used (neither TrueType nor OpenType); take it away"
+                f"{path}: not a font that can be used (must be TrueType or OpenType); remove it"
             )
     try:
         with path.open("rb") as file, TTFont(file, lazy=True) as font:
             symbols = frozenset(map(chr, font.getBestCmap() or {}))
         _opened(path, 100)
-    except Exception as error:  # fontTools raises nearly anything on damaged files
+    except Exception as error:  # fontTools raises all kinds of errors on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{path}: not a font that can be used ({reason}); take it away") from None
+        raise DataError(f"{path}: not a font that can be used ({reason}); remove it") from None
     return Font(path, symbols)
 
 
 @lru_cache(maxsize=8192)
 def draw_word(path: Path, height: int, word: str) -> Word:
-    """Draw a word at the size at which ascender and descender are ``height`` pixels apart.
+    """Render a word with ``height`` pixels between ascender and descender.
 
     Raises:
-        DataError: joined letters that Pillow cannot draw without libraqm and FriBiDi.
+        DataError: The word has joined letters, which Pillow needs libraqm and FriBiDi for.
     """
     if has_rtl(word) and not _lays_out():
         if any(unicodedata.bidirectional(c) == "AL" for c in word):
             raise DataError(
-                f"{word!r}: Pillow cannot draw Arabic script here; install FriBiDi (libfribidi0)"
+                f"{word!r}: Pillow cannot render Arabic script; install FriBiDi (libfribidi0)"
             )
         word = to_visual(word, "auto-rtl")
     font = _opened(path, height)
@@ -179,7 +174,7 @@ def draw_word(path: Path, height: int, word: str) -> Word:
 
 
 def _lays_out() -> bool:
-    """Whether Pillow joins and reorders letters itself."""
+    """Return whether Pillow itself joins and reorders letters."""
     return bool(features.check("raqm") and features.check("fribidi"))
 
 
@@ -192,30 +187,30 @@ def _opened(path: Path, height: int) -> ImageFont.FreeTypeFont:
 MAX_TRIES = 200
 
 MAX_DRAWN_PX = 32_000
-"""Widest line that OpenCV bends."""
+"""Maximum width of a line that OpenCV can bend, in pixels."""
 
 PEN_BLUR = 0.018
-"""Deviation of the blur before a line is cut at its level of ink; share of the height."""
+"""Deviation of the blur before ink is thresholded, as a fraction of the height."""
 
 PEN_SLOPE = 2.2
-"""Of the ink over the blurred drawing: higher is a harder edge."""
+"""Slope of the threshold on the blurred rendering. Higher values give harder edges."""
 
 
 class TextLine(NamedTuple):
-    """A line to draw, and the font that has its symbols."""
+    """Text of a line and a font that has its characters."""
 
     text: str
     font: Font
 
 
 class TextArtist:
-    """Draws lines of a corpus; a line of one split occurs in no other."""
+    """Renders lines of a corpus. No line occurs in more than one split."""
 
     def __init__(self, recipe: TextRecipe) -> None:
-        """Read fonts and corpus, and part the corpus.
+        """Read fonts and corpus, and split the corpus.
 
         Raises:
-            DataError: fonts or corpus that cannot be used, or too few entries for the splits.
+            DataError: Fonts or corpus cannot be used, or there are too few entries.
         """
         self.recipe = recipe
         self.notes: list[str] = []
@@ -227,7 +222,7 @@ class TextArtist:
         if len(variants) < len(entries):
             self.notes.append(
                 f"{len(entries) - len(variants)} of {len(entries)} entries of the corpus are "
-                "left out: no font has all their symbols, or their length is outside the limits"
+                "skipped: no font has all their characters, or their length is out of range"
             )
         self.texts = part_entries(variants, recipe.seed)
         self.covering = covering(self.texts["train"])
@@ -244,11 +239,11 @@ class TextArtist:
         self.taken["train"] = self.taken["val"] | self._made("val")
 
     def choose(self, split: Split, index: int, rng: np.random.Generator) -> tuple[str, TextLine]:
-        """Choose what to write. The first lines of train together have all symbols.
+        """Choose a line. The first training lines together contain all characters.
 
         Raises:
-            DataError: no line within the limits that is not one of another split, or none with
-                a joiner that must be shown.
+            DataError: No line within the limits is free of other splits, or no line can show a
+                required joiner.
         """
         recipe, texts = self.recipe, self.texts[split]
         i, joiner = index - len(self.covering), ""
@@ -265,26 +260,28 @@ class TextArtist:
         if joiner:
             raise DataError(
                 f"{recipe.corpus}: finds no line of {recipe.min_length} to {recipe.max_length} "
-                f"symbols with the joiner {joiner!r}; leave it out, or give a larger max_length"
+                f"characters with the joiner {joiner!r}; remove it or raise max_length"
             )
         raise DataError(
             f"{recipe.corpus}: finds no {split} line of {recipe.min_length} to "
-            f"{recipe.max_length} symbols that no other split has; give a larger corpus, "
-            "a smaller min_length, or a larger max_entries"
+            f"{recipe.max_length} characters that no other split has; use a larger corpus, "
+            "a smaller min_length or a larger max_entries"
         )
 
     def draw(self, split: Split, line: TextLine, rng: np.random.Generator) -> Ink:  # noqa: ARG002
-        """Draw a line.
+        """Render a line.
 
         Returns:
             (recipe.height, W) float32 ink from 0 to 1.
         """
-        parts = [line.text] if has_rtl(line.text) else line.text.split(" ")  # words change places
+        parts = (
+            [line.text] if has_rtl(line.text) else line.text.split(" ")
+        )  # reordering moves words
         words = [draw_word(line.font.path, self.recipe.height, part) for part in parts]
         return self._inked(_trimmed(self._bend(self._written(words, rng), rng)), rng)
 
     def _written(self, words: list[Word], rng: np.random.Generator) -> GrayImage:
-        """Put words beside each other on a canvas twice as high as they are."""
+        """Arrange words on a canvas twice their height."""
         recipe, height = self.recipe, self.recipe.height
         spaces = rng.uniform(*recipe.word_space) * height * rng.uniform(0.8, 1.2, len(words))
         steps = np.array([word.advance for word in words]) + spaces
@@ -300,7 +297,7 @@ class TextArtist:
         return canvas
 
     def _bend(self, drawn: GrayImage, rng: np.random.Generator) -> GrayImage:
-        """Scale and slant a line, let its baseline wave and its letters swing."""
+        """Scale and slant a line, and add waves to its baseline and its letters."""
         recipe, height = self.recipe, self.recipe.height
         scale, slant = rng.uniform(*recipe.scale), rng.uniform(*recipe.slant)
         scale_x = scale * rng.uniform(*recipe.stretch)
@@ -308,23 +305,23 @@ class TextArtist:
         if max(n_columns, drawn.shape[1]) > MAX_DRAWN_PX:
             raise DataError(
                 f"{recipe.corpus}: a line is over {MAX_DRAWN_PX} pixels wide at height {height}; "
-                "give a smaller max_length or height"
+                "reduce max_length or height"
             )
         x = np.arange(n_columns, dtype=np.float32)
         y = np.arange(height, dtype=np.float32)[:, None] - np.float32(height / 2)
         warp = rng.uniform(*recipe.warp) * height
         swing_x, swing_y = (_swing(x, warp, (0.5, 1.5), height, rng) for _ in range(2))
         wave = _swing(x, rng.uniform(*recipe.wave) * height, (2, 12), height, rng)
-        across = np.cos(y * np.float32(rng.uniform(2, 5) / height))  # letters are not blocks
+        across = np.cos(y * np.float32(rng.uniform(2, 5) / height))  # bends within letters
         source_x = x / np.float32(scale_x) + np.float32(slant / scale) * y + across * swing_x
         source_y = y / np.float32(scale) + wave + across * swing_y + np.float32(height)
         return np.asarray(cv2.remap(drawn, source_x, source_y, cv2.INTER_LINEAR), dtype=np.uint8)
 
     def _inked(self, drawn: GrayImage, rng: np.random.Generator) -> Ink:
-        """Draw a line again with another pen, whose ink flows unevenly, and give it margins.
+        """Change the pen width and ink flow of a line, and add margins.
 
-        Cutting a blurred drawing at another level makes its strokes thinner or thicker, for a
-        fraction of the time that an outline of the letters takes.
+        Thresholding a blurred rendering at another level changes the stroke width. This is
+        much faster than stroking the outlines of the letters.
         """
         recipe, (height, width) = self.recipe, drawn.shape
         left, right = (rng.uniform(*recipe.margin, 2) * height).astype(int)
@@ -362,7 +359,10 @@ class TextArtist:
             return fonts
         usable = [font for font in fonts if all(map(font.has, self.recipe.joiners))]
         if not usable:
-            raise DataError(f"{self.recipe.fonts}: no font has the joiners {self.recipe.joiners}")
+            raise DataError(
+                f"{self.recipe.fonts}: no font has the joiners {self.recipe.joiners}; "
+                "use other joiners or fonts"
+            )
         return usable
 
     def _say_what_fonts_lack(self, fonts: list[Font], entries: list[str]) -> None:
@@ -374,7 +374,7 @@ class TextArtist:
                 n = sum(not font.has(text) for text in texts)
                 self.notes.append(
                     f"{font.path.name} lacks {' '.join(lacking)} and is not used for the "
-                    f"{n} of {len(texts)} texts of the corpus with such symbols"
+                    f"{n} of {len(texts)} texts of the corpus with these characters"
                 )
 
     def _check_counts(self) -> None:
@@ -383,13 +383,13 @@ class TextArtist:
             if recipe.counts.of(split) and not texts:
                 raise DataError(
                     f"{recipe.corpus}: no entry is left for the {split} split "
-                    f"(train {len(self.texts['train'])}); give a larger corpus or other limits"
+                    f"(train {len(self.texts['train'])}); use a larger corpus or wider limits"
                 )
         n_first = len(self.covering) + len(self.other_joiners)
         if recipe.counts.train < n_first:
             raise DataError(
                 f"{recipe.corpus}: {recipe.counts.train} lines of train cannot show all its "
-                f"symbols; give at least {n_first}"
+                f"characters, must be at least {n_first}; raise counts.train"
             )
 
     def _made(self, split: Split) -> set[str]:
@@ -404,13 +404,13 @@ def _swing(
     height: int,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return a sine over columns, in pixels; periods are multiples of the height."""
+    """Return a sine over columns, in pixels. Periods are multiples of the height."""
     period, phase = rng.uniform(*periods) * height, rng.uniform(0, 2 * math.pi)
     swing: np.ndarray = np.float32(amplitude) * np.sin(x * np.float32(2 * math.pi / period) + phase)
     return swing.astype(np.float32)
 
 
 def _trimmed(drawn: GrayImage) -> GrayImage:
-    """Cut a line to the columns with ink."""
+    """Crop a line to the columns with ink."""
     columns = np.flatnonzero(drawn.max(0))
     return drawn[:, columns[0] : columns[-1] + 1] if len(columns) else drawn[:, :1]

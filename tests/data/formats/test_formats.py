@@ -49,7 +49,7 @@ def draw(path: Path, value: int) -> None:
 def write_captcha(folder: Path, labels: Sequence[str], split: Split | None) -> Path:
     for i, label in enumerate(labels):
         draw(folder / f"{label}.png", i)
-    (folder / "README.txt").write_text("not a picture")
+    (folder / "README.txt").write_text("not a supported image")
     (folder / "._a1.png").write_text("what another system leaves behind")
     (folder / "more.png").mkdir()
     return folder
@@ -376,7 +376,7 @@ LONG_ROW = b"5" + b",0" * 784
 @pytest.mark.parametrize(
     ("name", "files", "problem"),
     [
-        ("jsonl", {"data.jsonl": b""}, "no lines"),
+        ("jsonl", {"data.jsonl": b""}, "empty; each line must be"),
         ("jsonl", {"data.jsonl": b"\n\n{\n"}, "line 3: not JSON"),
         ("jsonl", {"data.jsonl": b"[" * 100_000}, "line 1: not JSON"),
         ("jsonl", {"data.jsonl": b"[]\n"}, "line 1: must be an object"),
@@ -388,13 +388,13 @@ LONG_ROW = b"5" + b",0" * 784
         ("jsonl", {"data.jsonl": b"\xff"}, "UTF-8"),
         ("tsv", {"labels.tsv": b"image|text\na.png|x\n"}, "image and text missing"),
         ("tsv", {"labels.tsv": b"image\ttext\n\na.png\tx\ty\n"}, "line 3: more fields"),
-        ("ppocr", {"rec.txt": b""}, "no lines"),
+        ("ppocr", {"rec.txt": b""}, "empty; each line must be"),
         ("ppocr", {"rec.txt": b"a.png\tx\n\nb.png y\n"}, "line 3: no tab in 'b.png y'"),
         ("ppocr", {"rec.txt": b"a.png\t\xff\n"}, "UTF-8"),
-        ("gt", {"a.png": b"", "a.txt": b"x"}, "no pictures with a .gt.txt"),
+        ("gt", {"a.png": b"", "a.txt": b"x"}, "no images with a .gt.txt"),
         ("kalapa", {"annotations/1.txt": b"1/0.jpg\tx"}, "no "),
         ("kalapa", {"images/1/0.jpg": b""}, "no annotations/WRITER.txt"),
-        ("kalapa", {"images/1/0.jpg": b"", "annotations/1.txt": b"\n"}, "all empty"),
+        ("kalapa", {"images/1/0.jpg": b"", "annotations/1.txt": b"\n"}, "empty"),
         ("kalapa", {"images/1/0.jpg": b"", "annotations/1.txt": b"1/0.jpg"}, "line 1: no tab"),
         ("kalapa", {"images/1/0.jpg": b"", "annotations/1.txt": b"\xff"}, "UTF-8"),
         ("iam", {"words.txt": b"a01-000u-00-00 ok 1 1 1 1 1 X x"}, "beside the folder words"),
@@ -405,7 +405,7 @@ LONG_ROW = b"5" + b",0" * 784
         (
             "iam",
             {"lines.txt": b"", "lines/a": b"", "ascii/words.txt": b"", "words/a": b""},
-            "has both words and lines",
+            "found both words and lines",
         ),
         (
             "iam",
@@ -414,10 +414,10 @@ LONG_ROW = b"5" + b",0" * 784
                 "lines/a": b"",
                 "testset.txt": b"a01-000x-00",
             },
-            "no entries that a split list names",
+            "no entry is named by a split list",
         ),
         ("iam", {"lines.txt": b"../../a ok 1 1 1 1 1 1 x", "lines/a": b""}, "line 1: found"),
-        ("mnist", {"labels.csv": b""}, "1 columns in its first line, must be 785"),
+        ("mnist", {"labels.csv": b""}, "1 columns in the first line, must be 785"),
         ("mnist", {"labels.csv": LONG_ROW + b",0"}, "786 columns"),
         ("mnist", {"labels.csv": LONG_ROW + b"\n1,2\n"}, "number of columns changed"),
         ("mnist", {"labels.csv": LONG_ROW.replace(b"5", b"x", 1)}, "no rows below the header"),
@@ -426,21 +426,25 @@ LONG_ROW = b"5" + b",0" * 784
         ("mnist", {"train-images-idx3-ubyte": ONE_DIGIT}, "no train-labels-idx1-ubyte"),
         ("mnist", {"train-images-idx3-ubyte": b""}, "not an IDX file"),
         ("mnist", {"train-images-idx3-ubyte": idx(np.zeros(9))}, "not an IDX file of bytes in 3"),
-        ("mnist", {"train-images-idx3-ubyte": ONE_DIGIT[:-1]}, "783 bytes behind its header"),
-        ("mnist", {"train-images-idx3-ubyte": ONE_DIGIT + b"0"}, "more bytes behind its header"),
+        (
+            "mnist",
+            {"train-images-idx3-ubyte": ONE_DIGIT[:-1]},
+            "783 bytes after the header, must be 784",
+        ),
+        ("mnist", {"train-images-idx3-ubyte": ONE_DIGIT + b"0"}, "over 784 bytes after the header"),
         ("mnist", {"train-images-idx3-ubyte": idx(np.zeros((1, 8, 8)))}, "shape (1, 8, 8)"),
         ("mnist", {"train-images-idx3-ubyte": idx(np.zeros((0, 28, 28)))}, "shape (0, 28, 28)"),
         (
             "mnist",
             {"train-images-idx3-ubyte": IDX_HEADER + b"\xff" * 4 + ONE_DIGIT[8:]},
-            "at most 400000000 are read",
+            "at most 400,000,000 bytes",
         ),
         ("mnist", {"train-images-idx3-ubyte.gz": ONE_DIGIT}, "cannot be read"),
         ("mnist", {"train-images-idx3-ubyte.gz": gzip.compress(ONE_DIGIT)[:-9]}, "cannot be read"),
         (
             "mnist",
             {"train-images-idx3-ubyte": ONE_DIGIT, "train-labels-idx1-ubyte": idx(np.zeros(2))},
-            "1 pictures, but 2 labels",
+            "1 images but 2 labels",
         ),
     ],
 )
@@ -464,7 +468,10 @@ def test_garbled_input_is_refused_in_one_line(
     ("content", "problem"),
     [
         (b"", "image and text missing"),
-        (b"picture no,words read\na.png,x\n", "or name them: `columns='image=NAME,text=NAME'`"),
+        (
+            b"picture no,words read\na.png,x\n",
+            "or choose columns: `columns='image=NAME,text=NAME'`",
+        ),
         (b"gone.png,x\nalso.png,y\n", "image and text missing"),
         (b"\n", "image and text missing"),
         (b"image,text\n", "no rows"),
@@ -590,7 +597,7 @@ def test_folders_of_splits_are_no_labels(tmp_path: Path) -> None:
     for split in ("train", "valid", "Test"):
         (tmp_path / split).mkdir()
         draw(tmp_path / split / "a.png", 1)
-    with pytest.raises(DataError, match="needs a folder for each label"):
+    with pytest.raises(DataError, match="needs a folder per label"):
         FORMATS["folders"].read(tmp_path)
     assert not FORMATS["folders"].recognise(tmp_path)
     for split in ("train", "valid", "Test"):
@@ -614,12 +621,12 @@ def test_csv_split_is_read_in_any_case(tmp_path: Path) -> None:
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
-        (b"[]", "needs an object"),
-        (b"{}", "needs an object"),
+        (b"[]", "must be an object"),
+        (b"{}", "must be an object"),
         (b'{"valid": []}', "unknown list 'valid'"),
-        (b'{"train": [], "valid": [3]}', "unknown list 'valid'; the lists must be of ('train'"),
-        (b'{"info": {}}', "needs an object"),
-        (b'{"train": []}', "all empty"),
+        (b'{"train": [], "valid": [3]}', "unknown list 'valid', must be one of ('train'"),
+        (b'{"info": {}}', "must be an object"),
+        (b'{"train": []}', "empty"),
         (b'{"train": null}', "found NoneType"),
         (b'{"train": {}}', "found dict"),
         (b'{"train": [3]}', "train[0]"),
@@ -845,7 +852,7 @@ def test_folder_without_pictures_is_refused(names: list[str], tmp_path: Path) ->
     for name in names:
         (tmp_path / name).touch()
     for spec in (str(tmp_path), f"captcha:{tmp_path}"):
-        with pytest.raises(DataError, match="no pictures in this folder"):
+        with pytest.raises(DataError, match="no images in this folder"):
             read_samples(spec)
 
 

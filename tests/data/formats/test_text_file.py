@@ -22,7 +22,7 @@ def test_lines_are_normalised_and_repeats_are_kept(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (None, "lexicon:.*: no such file"),
-        (b"", "lexicon:.*: empty; give one entry a line"),
+        (b"", "lexicon:.*: empty; write one entry per line"),
         (b" \n\n", "lexicon:.*: empty"),
         (b"\xff\xfe\x00", "lexicon:.*: UTF-16 text"),
         (b"\xff", "lexicon:.*: not UTF-8"),

@@ -173,10 +173,10 @@ def test_first_frame_is_taken(tmp_path: Path) -> None:
     ("name", "content", "problem"),
     [
         ("empty.png", b"", "an empty file"),
-        ("text.png", b"Not a picture at all.\nTwo lines of it.\n", "not a picture"),
-        ("signature.png", b"\x89PNG\r\n\x1a\n", "not a picture"),
+        ("text.png", b"Not a picture at all.\nTwo lines of it.\n", "not a supported image"),
+        ("signature.png", b"\x89PNG\r\n\x1a\n", "not a supported image"),
         ("pixelless.png", png_of_size(5, 5), "damaged"),
-        ("no_width.png", png_of_size(0, 5), "picture"),
+        ("no_width.png", png_of_size(0, 5), "image"),
         ("cut.png", noise_as("PNG")[:2000], "damaged"),
         ("cut.jpg", noise_as("JPEG")[:1500], "damaged"),
         ("cut.bmp", noise_as("BMP")[:2000], "damaged"),
@@ -295,7 +295,7 @@ def test_no_other_program_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "picture.png").write_bytes(
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n"
     )
-    with pytest.raises(ImageError, match="not a picture"):
+    with pytest.raises(ImageError, match="not a supported image"):
         read_image(tmp_path / "picture.png")
 
 
@@ -309,7 +309,7 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
 def test_large_file_is_not_opened(tmp_path: Path) -> None:
     with (tmp_path / "picture.webp").open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)  # takes no room on the disk
-    with pytest.raises(ImageError, match="too large a file: 512 MB, at most 512 MB"):
+    with pytest.raises(ImageError, match="file too large: 512 MB, at most 512 MB"):
         read_image(tmp_path / "picture.webp")
 
 

@@ -61,7 +61,7 @@ def test_some_pictures_of_many_are_looked_at() -> None:
     found = find_several_rows([Sample(f"{i}", image, "a") for i in range(99)])
 
     assert (found.n_looked_at, len(found.names)) == (40, 40)
-    assert "40 of 40 images looked at seem to hold several lines" in found.describe()
+    assert "40 of 40 analysed images seem to contain several lines" in found.describe()
     assert find_several_rows([]) == SeveralRows(0, [])
 
 
@@ -78,7 +78,9 @@ def test_inspect_says_that_pictures_hold_several_lines_and_labels_too(
 
     assert "4 samples can be used, 2 cannot" in shown.out
     assert "label of more than one line" in shown.out
-    assert "2 of 4 images looked at seem to hold several lines of text (2.png, 3.png)" in shown.out
+    assert (
+        "2 of 4 analysed images seem to contain several lines of text (2.png, 3.png)" in shown.out
+    )
     content = command("data", "inspect", f"gt:{tmp_path}", "--json").json()
     assert content["several_lines"] == {"n_looked_at": 4, "names": ["2.png", "3.png"]}
     assert content["problems"] == {"label of more than one line": 2}

@@ -161,7 +161,7 @@ def test_splits_of_the_source_are_kept(single_digits: Path) -> None:
 
 
 def test_a_split_without_symbols_is_refused(glyphs: dict[Split, Glyphs]) -> None:
-    with pytest.raises(DataError, match="no symbol is left for the val split"):
+    with pytest.raises(DataError, match="no character is left for the val split"):
         artist({**glyphs, "val": cut_glyphs([], [])})
 
 
@@ -173,5 +173,5 @@ def test_a_symbol_that_train_lacks_is_refused(glyphs: dict[Split, Glyphs]) -> No
 
 
 def test_too_few_strings_for_the_symbols_are_refused(glyphs: dict[Split, Glyphs]) -> None:
-    with pytest.raises(DataError, match="1 strings of train cannot show all 2 symbols"):
+    with pytest.raises(DataError, match="1 strings of train cannot show all 2 characters"):
         artist(glyphs, counts=Counts(train=1))

@@ -43,7 +43,7 @@ def test_files_are_read_as_they_were_drawn(synthesizer: Synthesizer, tmp_path: P
         part = dataset.splits[split]
         assert len(part) == COUNTS.of(split)
         for i, (image, text) in enumerate(zip(part.images, part.texts, strict=True)):
-            drawn, shown = synthesizer.picture(split, i)
+            drawn, shown = synthesizer.image(split, i)
             np.testing.assert_array_equal(image, drawn)
             assert text == shown
 
@@ -99,7 +99,7 @@ def test_what_is_there_is_not_overwritten(
     else:
         taken.write_text("mine")
 
-    with pytest.raises(OptionError, match="there is something already"):
+    with pytest.raises(OptionError, match="folder is not empty"):
         write_set(synthesizer, taken, 1)
 
     assert len(list(tmp_path.rglob("*"))) == 1 + is_folder

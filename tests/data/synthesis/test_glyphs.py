@@ -62,5 +62,5 @@ def test_none_at_all() -> None:
 
 @pytest.mark.parametrize("label", ["12", ""])
 def test_a_label_must_be_one_symbol(label: str) -> None:
-    with pytest.raises(DataError, match="single symbols"):
+    with pytest.raises(DataError, match="single characters"):
         cut_glyphs([box(9, 9)], [label])

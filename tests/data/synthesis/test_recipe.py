@@ -63,7 +63,7 @@ def test_defaults_are_allowed(recipe: DigitsRecipe | TextRecipe) -> None:
         ("{kind: digits, paper: {backgrounds: [wood]}}", "found 'wood'"),
         ("{kind: digits, paper: {noise: [0, .nan]}}", "finite number"),
         ("{kind: digits, counts: {train: 0}}", "counts.train: found 0"),
-        ("{kind: digits, kind: text}", "key 'kind' twice"),
+        ("{kind: digits, kind: text}", "duplicate key 'kind'"),
         ("[kind, digits]", "must be a mapping"),
     ],
 )

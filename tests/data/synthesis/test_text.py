@@ -115,7 +115,9 @@ def test_the_first_lines_of_train_show_each_joiner(seed: int, fonts: Path, corpu
 def test_a_joiner_for_which_lines_are_too_short_is_said(fonts: Path, tmp_path: Path) -> None:
     entries = [f"{a}{b}" for a in "abcde" for b in "abcde"]
     changes: dict[str, Any] = {"max_entries": 2, "joiners": ("", "; "), "max_length": 5}
-    with pytest.raises(DataError, match=r"no line of 1 to 5 symbols with the joiner '; '; leave"):
+    with pytest.raises(
+        DataError, match=r"no line of 1 to 5 characters with the joiner '; '; remove"
+    ):
         lines(artist(fonts, write_corpus(tmp_path, *entries), **changes), "train")
 
 
@@ -130,7 +132,7 @@ def test_font_that_lacks_a_symbol_is_not_used_for_the_line(fonts: Path, tmp_path
 
     assert used == {True: {"Latin.ttf"}, False: {"ABC.ttf", "Latin.ttf"}}
     assert writer.notes == [
-        "ABC.ttf lacks d and is not used for the 9 of 36 texts of the corpus with such symbols"
+        "ABC.ttf lacks d and is not used for the 9 of 36 texts of the corpus with these characters"
     ]
 
 
@@ -139,7 +141,7 @@ def test_entries_that_no_font_has_are_left_out_and_said(fonts: Path, tmp_path: P
     writer = artist(fonts, write_corpus(tmp_path, "漢字", *entries))
 
     assert not any("漢" in text for split in SPLITS for text in writer.texts[split])
-    assert any("1 of 22 entries of the corpus are left out" in note for note in writer.notes)
+    assert any("1 of 22 entries of the corpus are skipped" in note for note in writer.notes)
     assert any(note.startswith("Latin.ttf lacks 字 漢 ") for note in writer.notes)
 
 
@@ -147,8 +149,8 @@ def test_entries_that_no_font_has_are_left_out_and_said(fonts: Path, tmp_path: P
     ("changes", "message"),
     [
         ({"min_length": 30}, "no entry is left for the train split"),
-        ({"min_length": 60, "max_entries": 2}, "finds no test line of 60 to 80 symbols"),
-        ({"counts": Counts(train=2)}, "2 lines of train cannot show all its symbols"),
+        ({"min_length": 60, "max_entries": 2}, "finds no test line of 60 to 80 characters"),
+        ({"counts": Counts(train=2)}, "2 lines of train cannot show all its characters"),
         ({"max_entries": 2, "joiners": ("漢",)}, "no font has the joiners"),
     ],
 )
@@ -264,7 +266,7 @@ def test_line_too_wide_to_draw_is_told(fonts: Path, tmp_path: Path) -> None:
     limits = {"height": 128, "max_length": 1000, "stretch": (2, 2)}
     writer = artist(fonts, write_corpus(tmp_path, *entries), **limits)
     _, line = writer.choose("train", 0, np.random.default_rng(0))
-    with pytest.raises(DataError, match="smaller max_length or height"):
+    with pytest.raises(DataError, match="reduce max_length or height"):
         writer.draw("train", line, np.random.default_rng(0))
 
 

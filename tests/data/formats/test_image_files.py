@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from ocrsearch.core.errors import DataError, ImageError
-from ocrsearch.data.formats.files import PictureFiles, find_pictures
+from ocrsearch.data.formats.files import ImageFiles, find_images
 from ocrsearch.data.formats.registry import FORMATS
-from ocrsearch.data.images.documents import holds_document
-from ocrsearch.data.images.reading import holds_picture, read_image
+from ocrsearch.data.images.documents import is_document_file
+from ocrsearch.data.images.reading import is_image_file, read_image
 from ocrsearch.data.options import read_samples
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_a_picture_is_taken_and_read_whatever_its_ending(tmp_path: Path, ending:
     path = tmp_path / f"ab{ending}"
     drawn().save(path, format=ENDINGS[ending])
 
-    assert holds_picture(path)
+    assert is_image_file(path)
     [sample] = read_samples(f"captcha:{tmp_path}")
     assert (sample.text, sample.image) == ("ab", path)
     image = read_image(path)
@@ -80,13 +80,13 @@ def test_a_picture_is_taken_and_read_whatever_its_ending(tmp_path: Path, ending:
 def test_other_files_are_no_pictures(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
 
-    assert not holds_picture(tmp_path / name)
+    assert not is_image_file(tmp_path / name)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
 
-    assert not holds_picture(tmp_path / "pipe")
+    assert not is_image_file(tmp_path / "pipe")
 
 
 def folder_of_many(folder: Path) -> Path:
@@ -101,19 +101,20 @@ def folder_of_many(folder: Path) -> Path:
 
 
 def test_skipped_files_are_counted_and_hidden_ones_ignored(tmp_path: Path) -> None:
-    found = find_pictures(folder_of_many(tmp_path))
+    found = find_images(folder_of_many(tmp_path))
 
-    assert [path.name for path in found.pictures] == ["1.png", "2.jfif"]
-    assert found.skipped == {".txt": 2, "without an ending": 1, ".db": 1, ".heic": 1}
+    assert [path.name for path in found.images] == ["1.png", "2.jfif"]
+    assert found.skipped == {".txt": 2, "without an extension": 1, ".db": 1, ".heic": 1}
     assert found.describe_skipped() == (
-        "5 files skipped: .txt 2, without an ending 1, .db 1, .heic 1; convert HEIC to JPEG or PNG"
+        "5 files skipped: .txt 2, without an extension 1, .db 1, .heic 1; "
+        "convert HEIC to JPEG or PNG"
     )
 
 
 def test_documents_in_folders_below(tmp_path: Path) -> None:
-    found = find_pictures(folder_of_many(tmp_path), holds_document, nested=True)
+    found = find_images(folder_of_many(tmp_path), is_document_file, nested=True)
 
-    assert [path.name for path in found.pictures] == ["1.png", "2.jfif", "3.jp2", "doc"]
+    assert [path.name for path in found.images] == ["1.png", "2.jfif", "3.jp2", "doc"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_documents_in_folders_below(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_said_of_skipped_files(skipped: dict[str, int], told: str) -> None:
-    assert PictureFiles([], skipped).describe_skipped() == told
+    assert ImageFiles([], skipped).describe_skipped() == told
 
 
 def test_captchas_warn_of_what_they_skip(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,7 +136,7 @@ def test_captchas_warn_of_what_they_skip(tmp_path: Path, caplog: pytest.LogCaptu
     assert "5 files skipped: .txt 2" in caplog.text
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "a.txt").touch()
-    with pytest.raises(DataError, match=r"no pictures in this folder \(1 file skipped: .txt 1\)"):
+    with pytest.raises(DataError, match=r"no images in this folder \(1 file skipped: .txt 1\)"):
         FORMATS["captcha"].read(tmp_path / "none")
 
 
@@ -156,8 +157,8 @@ def test_gt_names_the_file_that_has_the_stem(
         samples = read_samples(f"gt:{tmp_path}")
 
     assert [s.name for s in samples] == ["a.jp2", "b.scan", "c.heic", "d.png", "e.png"]
-    assert "1 picture without .gt.txt skipped" in caplog.text
-    with pytest.raises(ImageError, match="HEIC picture, which cannot be read; convert it"):
+    assert "1 image without .gt.txt skipped" in caplog.text
+    with pytest.raises(ImageError, match="HEIC image, not supported; convert it"):
         read_image(tmp_path / "c.heic")
 
 
@@ -199,11 +200,11 @@ def test_a_jpeg_2000_of_many_samples(tmp_path: Path) -> None:
     content[at : at + 8] = (6000).to_bytes(4, "big") * 2
     path.write_bytes(content)
 
-    with pytest.raises(ImageError, match="too large a picture: 6000 x 6000"):
+    with pytest.raises(ImageError, match="image too large: 6000 x 6000"):
         read_image(path)
 
 
 def test_a_label_may_begin_with_a_point(tmp_path: Path) -> None:
     for name in (".75.png", "._75.png", ".hidden", "1.png"):
         Image.new("L", (9, 9), 9).save(tmp_path / name, "PNG")
-    assert [path.name for path in find_pictures(tmp_path).pictures] == [".75.png", "1.png"]
+    assert [path.name for path in find_images(tmp_path).images] == [".75.png", "1.png"]
