@@ -31,11 +31,13 @@ from .ownership import write_identity as write_identity
 from .records import number_or_none as number_or_none
 from .records import shown as shown
 from .records import text_by_text as text_by_text
+from .records import trial_epochs as trial_epochs
 from .results import EXCESS as EXCESS
 from .results import FAILURE as FAILURE
 from .results import INFEASIBLE as INFEASIBLE
 from .results import BestTrial as BestTrial
 from .results import StudySummary as StudySummary
+from .results import TrialMetrics as TrialMetrics
 from .results import best_trial as best_trial
 from .results import best_trials as best_trials
 from .results import learning_curves as learning_curves

@@ -82,11 +82,10 @@ def log_text(epochs: Epochs) -> str:
     """Return a line for each epoch."""
     lines = ["epoch  seconds  rate      train_loss  val_loss  cer     exact"]
     for e in epochs:
-        best = "  best so far" if e.get("is_best") else ""
-        rate, train_loss = e.get("learning_rate", 0.0), e.get("train_loss", 0.0)
+        best = "  best so far" if e.is_best else ""
         lines.append(
-            f"{e['epoch']:5d}  {e['seconds']:7.1f}  {rate:.2e}  {train_loss:10.4f}  "
-            f"{e['val_loss']:8.4f}  {e['cer']:.4f}  {e['exact']:.4f}{best}"
+            f"{e.epoch:5d}  {e.seconds:7.1f}  {e.learning_rate:.2e}  {e.train_loss:10.4f}  "
+            f"{e.val_loss:8.4f}  {e.cer:.4f}  {e.exact:.4f}{best}"
         )
     return "\n".join(lines) + "\n"
 
@@ -99,7 +98,7 @@ def draw_curves(epochs: Epochs) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for i, (name, colour) in enumerate(CURVES.items()):
-        values = [float(e.get(name, 0.0)) for e in epochs]
+        values = [float(getattr(e, name)) for e in epochs]
         highest = max(values, default=0.0) or 1.0
         step = (WIDTH - 2 * MARGIN) / max(1, len(values) - 1)
         points = " ".join(

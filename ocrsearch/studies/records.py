@@ -10,9 +10,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NotRequired
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
+
+from ocrsearch.training import Epochs, read_epochs
 
 MAX_EPOCHS = 10_000
 MAX_FOLDS = 20
@@ -191,6 +194,11 @@ def _are_constraints(values: object) -> bool:
     return isinstance(values, list) and all(
         isinstance(v, int | float) and not isinstance(v, bool) and not math.isnan(v) for v in values
     )
+
+
+def trial_epochs(trial: FrozenTrial | optuna.Trial) -> Epochs:
+    """Return the records of the epochs of a trial that has no ``trial_problem``."""
+    return read_epochs(trial.user_attrs.get("epochs", []))
 
 
 def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]) -> str | None:

@@ -108,7 +108,7 @@ def compare_best(
     if found is None:
         return None
     best = trials[0]
-    return replace(found, has_folds="fold" in best.epochs[-1], lacks_folds=best.lacks_folds)
+    return replace(found, has_folds=best.epochs[-1].n_folds > 0, lacks_folds=best.lacks_folds)
 
 
 def separation(counts: Mapping[int, EditCounts]) -> Separation | None:

@@ -33,7 +33,7 @@ from ocrsearch.studies.facts import (
     study_facts,
 )
 from ocrsearch.studies.ownership import LOCK
-from ocrsearch.studies.records import trial_problem
+from ocrsearch.studies.records import trial_epochs, trial_problem
 from ocrsearch.studies.rows import DamagedTrial
 from ocrsearch.studies.sampler import build_pruner, build_sampler
 from ocrsearch.studies.sqlite_files import refuse_unwritable
@@ -320,14 +320,15 @@ def unfinished_trials(
 
 def rank(trial: FrozenTrial) -> Rank:
     """Return the place of a trained trial in the order of all."""
-    return rank_of(trial.user_attrs.get("epochs", []), trial.number)
+    return rank_of(trial_epochs(trial), trial.number)
 
 
 def rank_of(epochs: Epochs, number: int) -> Rank:
     """Return the place of a trial with these records in the order of all."""
-    best = best_epoch(epochs) if epochs else {}
-    cer, loss = best.get("cer", math.inf), best.get("val_loss", math.inf)
-    return Rank(lacks_folds(epochs), cer, loss, number)
+    if not epochs:
+        return Rank(lacks_folds=False, cer=math.inf, val_loss=math.inf, number=number)
+    best = best_epoch(epochs)
+    return Rank(lacks_folds(epochs), best.cer, best.val_loss, number)
 
 
 def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:

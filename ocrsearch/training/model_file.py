@@ -13,15 +13,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
-from ocrsearch.data import Charset, DataOptions
+from ocrsearch.data import Charset
 from ocrsearch.models import MAX_PARAMETERS, outline
 from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.provenance import Provenance
 
 MAX_VALUES = 1_000_000
 MAX_TEXT = 100_000
@@ -69,41 +70,16 @@ READABLE = (3, 4, 5, 6, VERSION)
 MAX_NETWORKS = 32
 """Most networks that read together in one model."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class EpochFigures(BaseModel):
-    """The figures of an epoch that learning curves are drawn of."""
-
-    model_config = ConfigDict(strict=True)
-
-    epoch: int
-    cer: Finite
-    train_loss: Finite
-    val_loss: Finite
-
-
-class Provenance(BaseModel):
-    """What is read of a model's provenance; the rest is only shown."""
-
-    model_config = ConfigDict(strict=True)
-
-    data: str | None = None
-    data_options: dict[str, Any] = {}
-    epochs: list[EpochFigures] = Field([], max_length=100_000)
-    splits_seen: list[str] = Field([], max_length=10)
-    metrics_of: str | None = None
-
 
 class StoredNetwork(BaseModel):
     """What a model file holds of one network."""
 
     model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
-    config: dict[str, Any]
+    config: dict[str, object]
     weights: dict[str, torch.Tensor] = Field(max_length=10_000)
-    metrics: dict[str, Any] = Field(max_length=1000)
-    provenance: dict[str, Any]
+    metrics: dict[str, object] = Field(max_length=1000)
+    provenance: dict[str, object]
 
 
 class StoredModel(StoredNetwork):
@@ -123,13 +99,13 @@ class Network:
         weights: its state, in 32 bits; names, shapes and types are those of the configuration's
             network, and all numbers are finite.
         metrics: finite numbers.
-        provenance: plain values.
+        provenance: where the weights come from.
     """
 
     config: Config
     weights: dict[str, torch.Tensor]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    metrics: dict[str, float]
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -233,7 +209,7 @@ WIDENED = (torch.float16, torch.float32)
 """The type that weights may be stored in, and the type in which networks are built."""
 
 
-def _model(content: dict[str, Any]) -> ModelFile:
+def _model(content: dict[str, object]) -> ModelFile:
     stored = StoredModel.model_validate(content)
     charset = Charset.from_content({"symbols": stored.symbols, "bidi": stored.bidi})
     networks = []
@@ -249,14 +225,15 @@ def _model(content: dict[str, Any]) -> ModelFile:
 def _network(stored: StoredNetwork, n_symbols: int) -> Network:
     if problem := plain_problem([stored.config, stored.metrics, stored.provenance]):
         raise ValueError(problem)
+    metrics: dict[str, float] = {}
     for name, value in stored.metrics.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"metrics: {name} is not a finite number")
-    provenance = Provenance.model_validate(stored.provenance)
-    DataOptions.from_dict(provenance.data_options)
+        metrics[name] = value
+    provenance = Provenance.from_plain(stored.provenance)
     config = Config.model_validate(stored.config)
     weights = check_weights(stored.weights, config, n_symbols)
-    return Network(config, weights, stored.metrics, stored.provenance)
+    return Network(config, weights, metrics, provenance)
 
 
 def _reason(error: Exception) -> str:

@@ -36,11 +36,13 @@ from ocrsearch.studies import (
     rank_of,
     store_artifacts,
     study_facts,
+    trial_epochs,
 )
 from ocrsearch.training import (
     BEST,
     Epochs,
     best_epoch,
+    plain_epochs,
     remove_checkpoints,
     remove_folder,
     trial_folder,
@@ -148,7 +150,7 @@ class Ledger:
         others = [t for t in training if not self._sharing.is_mine(t)]
         self.elsewhere = {trial.number for trial in others}
         for trial in others:
-            if self.promotion and (epochs := trial.user_attrs.get("epochs")):
+            if self.promotion and (epochs := trial_epochs(trial)):
                 config = self._config(trial.params)
                 architecture = config.model.architecture if config else ""
                 self.promotion.record(trial.number, architecture, epochs)
@@ -176,7 +178,7 @@ class Ledger:
         """Take up what an earlier coordinator knew of a finished or a paused trial."""
         attrs, folder = trial.user_attrs, trial_folder(self._folder, trial.number)
         if self.promotion and "epochs" in attrs and "architecture" in attrs:
-            self.promotion.record(trial.number, attrs["architecture"], attrs["epochs"])
+            self.promotion.record(trial.number, attrs["architecture"], trial_epochs(trial))
         if trial.number not in self.paused:
             # the study was told, but the one who told it died before it had tidied up
             remove_checkpoints(folder)
@@ -192,11 +194,11 @@ class Ledger:
         """Tell the study the epochs of a trial that it does not know yet."""
         for record in epochs[running.n_reported :]:
             if len(self._space.settings.objective) == 1:  # Optuna takes no more in between
-                running.trial.report(record["cer"], record["epoch"])
+                running.trial.report(record.cer, record.epoch)
             self.status.n_epochs += 1
             running.attempts = 1  # it got on: what broke it off before was not its fault
         if len(epochs) != len(running.trial.user_attrs.get("epochs", ())):
-            running.trial.set_user_attr("epochs", epochs)
+            running.trial.set_user_attr("epochs", plain_epochs(epochs))
         running.epochs = epochs
         running.n_reported = max(running.n_reported, len(epochs))
         if self.promotion:
@@ -264,9 +266,9 @@ class Ledger:
     def note_waiting(self) -> None:
         """Note trials that an earlier search left unfinished and this one did not come to."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            epochs = trial.user_attrs.get("epochs")
+            epochs = trial_epochs(trial)
             if epochs and (trial_folder(self._folder, trial.number) / BEST).exists():
-                self._note_best(rank(trial), best_epoch(epochs)["exact"], trial.params)
+                self._note_best(rank(trial), best_epoch(epochs).exact, trial.params)
 
     def _keep_weights(self, running: Running) -> None:
         key, exact, values = _standing(running)
@@ -309,7 +311,7 @@ class Ledger:
             trial = optuna.Trial(self._study, self.paused.pop(number))
             config = self._config(trial.params)
             if config is not None:
-                self._store(trial, config, trial.user_attrs["epochs"])
+                self._store(trial, config, trial_epochs(trial))
             trial.set_user_attr(PAUSED, None)
             self._study.tell(trial, state=TrialState.PRUNED)
             remove_checkpoints(trial_folder(self._folder, number))
@@ -334,7 +336,7 @@ class Ledger:
 def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
     """Return rank and exact match of a trial's best epoch, and its values."""
     rank = rank_of(running.epochs, running.trial.number)
-    return rank, best_epoch(running.epochs)["exact"], running.values
+    return rank, best_epoch(running.epochs).exact, running.values
 
 
 def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:

@@ -11,7 +11,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from pydantic import BaseModel
 
 from ocrsearch.core import (
     Config,
@@ -25,6 +27,7 @@ from ocrsearch.data import LabelledImages, save_dataset
 from ocrsearch.inference import Bundle, Predictor
 from ocrsearch.studies import (
     BestTrial,
+    TrialMetrics,
     best_trials,
     load_study,
     study_facts,
@@ -35,6 +38,7 @@ from ocrsearch.training import (
     BEST,
     START,
     Epochs,
+    plain_epochs,
     remove_checkpoints,
     remove_folder,
     training_result,
@@ -113,6 +117,27 @@ class _Run:
     best: BestTrial
     config: Config
     job: Job
+
+
+class _Result(BaseModel):
+    """The file of a finished training; see ``TrainingResult``.
+
+    Attributes:
+        epochs: records of all epochs.
+        latency_ms: time of the network for a median image in milliseconds, None if unknown.
+    """
+
+    cer: float
+    exact: float
+    wer: float
+    val_loss: float
+    best_epoch: int
+    n_epochs: int
+    seconds: float
+    n_parameters: int
+    size_mb: float
+    epochs: Epochs
+    latency_ms: float | None = None
 
 
 def confirm(
@@ -199,35 +224,42 @@ def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
 
 
 def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
-    result = {**training_result(event.epochs, event.n_parameters), "epochs": event.epochs}
+    result = training_result(event.epochs, event.n_parameters)
+    content = {**asdict(result), "epochs": plain_epochs(event.epochs)}
     file = run.job.folder / RESULT
-    write_text_file(file, json.dumps({**result, "latency_ms": event.latency_ms}))
+    write_text_file(file, json.dumps({**content, "latency_ms": event.latency_ms}))
     remove_checkpoints(run.job.folder)
-    cer, exact = result["cer"], result["exact"]
-    seconds = result["seconds"]
     observer(
-        f"trial {run.best.trial}, seed {run.job.seed}: CER {cer:.4f}, exact {exact:.3f} "
-        f"({seconds:.0f} s; in the study CER {run.best.value:.4f})"
+        f"trial {run.best.trial}, seed {run.job.seed}: CER {result.cer:.4f}, exact "
+        f"{result.exact:.3f} ({result.seconds:.0f} s; in the study CER {run.best.value:.4f})"
     )
 
 
-def _result(run: _Run) -> dict[str, Any]:
-    """Return what came of a training; empty if it is not finished, or its file is damaged."""
-    return _read_json(run.job.folder / RESULT, "epochs") or {}
-
-
-def _read_json(file: Path, needed: str) -> dict[str, Any] | None:
-    """Return an object of which a key is needed; None if the file is missing or damaged."""
+def _result(run: _Run) -> _Result | None:
+    """Return the result of a training; None if it is not finished, or its file is damaged."""
     try:
-        content = json.loads(read_text_file(file, str(file), StudyError))
+        return _Result.model_validate(_read_json(run.job.folder / RESULT))
+    except ValueError:
+        return None
+
+
+def _finished_result(run: _Run) -> _Result:
+    result = _result(run)
+    assert result is not None, "all runs are trained"
+    return result
+
+
+def _read_json(file: Path) -> object:
+    """Return the value in a file; None if the file is missing or damaged."""
+    try:
+        return json.loads(read_text_file(file, str(file), StudyError))
     except (StudyError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and needed in content else None
 
 
 def _cer(run: _Run) -> tuple[float, float]:
-    result = _result(run)
-    return result["cer"], result["val_loss"]
+    result = _finished_result(run)
+    return result.cer, result.val_loss
 
 
 def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
@@ -236,17 +268,17 @@ def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
 
 
 def _bundle(run: _Run, facts: dict[str, Any]) -> Bundle:
-    result = _result(run)
-    epochs: Epochs = result.pop("epochs")
-    metrics = {**run.best.metrics, **result, "seed": run.job.seed}
+    result = _finished_result(run)
+    own = result.model_dump(exclude={"epochs"}, exclude_none=True)
+    metrics = run.best.metrics | cast("TrialMetrics", {**own, "seed": run.job.seed})
     trained = BestTrial(
         run.best.study,
         run.best.trial,
         "finished",
-        result["cer"],
+        result.cer,
         run.best.params,
-        {key: value for key, value in metrics.items() if value is not None},
-        epochs,
+        metrics,
+        result.epochs,
         run.job.folder / BEST,
     )
     return bundle_trial(trained, facts)
@@ -256,7 +288,8 @@ def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, fl
     """Read the test split with a model, or return what it gave when that was done before."""
     if not len(test):
         return None
-    if known := _read_json(file, "n"):
+    known = _read_json(file)
+    if isinstance(known, dict) and "n" in known:
         return known
     evaluation = Predictor(bundle).evaluate(test)
     rates: dict[str, float] = {"n": evaluation.metrics.n}

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 
@@ -40,6 +40,7 @@ from ocrsearch.studies import (
     trials_frame,
 )
 from ocrsearch.studies import load_study as read_study
+from ocrsearch.training import Epochs
 from ocrsearch.tuning import storage_url
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class Study:
         """Return the trials as a table, a row each: state, CER, metrics and parameters."""
         return trials_frame(self.optuna_study)
 
-    def learning_curves(self) -> dict[int, list[dict[str, Any]]]:
+    def learning_curves(self) -> dict[int, Epochs]:
         """Return the records of each trial's epochs, by the number of the trial."""
         return learning_curves(self.optuna_study)
 

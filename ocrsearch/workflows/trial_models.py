@@ -57,8 +57,11 @@ from ocrsearch.studies import (
 from ocrsearch.training import (
     BEST,
     START,
+    Member,
     OtherNetworkError,
+    Provenance,
     Recogniser,
+    Refit,
     Trainer,
     read_recogniser,
     read_start_weights,
@@ -235,11 +238,16 @@ def refit(
         for epochs in train_epochs(trainer, own, facts.get("id") or ""):
             observer.epochs_done(epochs, trainer.schedule.end)
     trained = read_recogniser(own / BEST)
-    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    metrics = best.numbers
     provenance = provenance_of(best, facts)
-    of = provenance.get("metrics_of", "the validation split")
-    seen = {"splits_seen": ["train", "val"], "metrics_of": f"{of}, before the refit"}
-    provenance |= {**seen, "refit": {"n": n_images, "epochs": trainer.schedule.end}}
+    of = provenance.metrics_of or "the validation split"
+    provenance = provenance.model_copy(
+        update={
+            "splits_seen": ["train", "val"],
+            "metrics_of": f"{of}, before the refit",
+            "refit": Refit(n=n_images, epochs=trainer.schedule.end),
+        }
+    )
     return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
 
 
@@ -313,8 +321,8 @@ def make_ensemble(
     together = Predictor(joined).evaluate(validation, progress)
     rates = {key: value for key, value in asdict(together.metrics).items() if key != "n"}
     metrics = {**rates, **_sums(members)}
-    about = [{"trial": member.trial, "cer": member.value} for member in members]
-    provenance = {**joined.provenance, "members": about}
+    about = [Member(trial=member.trial, cer=member.value) for member in members]
+    provenance = joined.provenance.model_copy(update={"members": about})
     bundle = replace(joined, metrics=metrics, provenance=provenance)
     return Ensemble(name, n, members, bundle, first.metrics, together.metrics)
 
@@ -342,8 +350,9 @@ def _none_beside(members: list[BestTrial]) -> str:
 
 
 def _sums(members: list[BestTrial]) -> dict[str, float]:
-    known = [key for key in ADDED if all(key in m.metrics for m in members)]
-    return {key: sum(m.metrics[key] for m in members) for key in known}
+    metrics = [member.numbers for member in members]
+    known = [key for key in ADDED if all(key in numbers for numbers in metrics)]
+    return {key: sum(numbers[key] for numbers in metrics) for key in known}
 
 
 def bundle_trial(
@@ -361,7 +370,7 @@ def bundle_trial(
     Raises:
         BundleError: the weights are not there any more, or those of an older program's network.
     """
-    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    metrics = best.numbers
     n = best.n_folds
     for name, limit in (*facts.get("constraints", {}).items(), *(limits or {}).items()):
         value = metrics.get(LIMITS.get(name, name), 0.0)
@@ -372,32 +381,32 @@ def bundle_trial(
     return replace(first, metrics=metrics | added, others=tuple(others))
 
 
-def provenance_of(best: BestTrial, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what a network of a trial came from."""
-    provenance = {
-        "study": best.study,
-        "study_id": facts.get("id"),
-        "trial": best.trial,
-        "seed": best.metrics.get("seed"),
-        "data": facts["data_spec"],
-        "data_fingerprint": facts["data_fingerprint"],
-        "data_options": facts.get("data_options", {}),
-        "versions": best.metrics.get("versions", {}),
-        "params": best.params,
-        "epochs": best.epochs,
-        "init": facts.get("init"),
-        "transfer": best.metrics.get("transfer"),
-    }
+def provenance_of(best: BestTrial, facts: dict[str, Any]) -> Provenance:
+    """Return the provenance of the network of a trial."""
+    provenance = Provenance(
+        study=best.study,
+        study_id=facts.get("id"),
+        trial=best.trial,
+        seed=best.metrics.get("seed"),
+        data=facts["data_spec"],
+        data_fingerprint=facts["data_fingerprint"],
+        data_options=facts.get("data_options", {}),
+        versions=best.metrics.get("versions", {}),
+        params=best.params,
+        epochs=best.epochs,
+        init=facts.get("init"),
+        transfer=best.metrics.get("transfer"),
+    )
     n_folds = facts.get("folds", 1)
-    if n_folds > 1:
-        of = f"cross-validation on {best.n_folds} of {n_folds} folds"
-        provenance |= {"splits_seen": ["train", "val"], "metrics_of": of}
-    return provenance
+    if n_folds == 1:
+        return provenance
+    of = f"cross-validation on {best.n_folds} of {n_folds} folds"
+    return provenance.model_copy(update={"splits_seen": ["train", "val"], "metrics_of": of})
 
 
 def _bundle_fold(best: BestTrial, facts: dict[str, Any], fold: int, file: Path) -> Bundle:
     trained = read_trial_weights(replace(best, weights=file), facts)
-    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
-    epochs = [record for record in best.epochs if record.get("fold", 1) == fold]
-    provenance = {**provenance_of(best, facts), "epochs": epochs}
+    metrics = best.numbers
+    epochs = [record for record in best.epochs if record.fold == fold]
+    provenance = provenance_of(best, facts).model_copy(update={"epochs": epochs})
     return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)

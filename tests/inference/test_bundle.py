@@ -22,6 +22,8 @@ from ocrsearch.inference.predictor import Predictor
 from ocrsearch.studies.results import best_trial, load_study
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.model_file import FORMAT, VERSION
+from ocrsearch.training.provenance import Provenance
+from ocrsearch.training.records import plain_epochs
 from ocrsearch.workflows.trial_models import bundle_trial
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def test_older_models_have_no_epochs(
 ) -> None:
     path = tmp_path / "model.pt"
     torch.save({**content, "provenance": {"study": "s", **epochs}}, path)
-    assert load_bundle(path).provenance == {"study": "s", **epochs}
+    assert load_bundle(path).provenance.to_plain() == {"study": "s", **epochs}
 
 
 def test_an_ensemble_reads_as_before(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_a_bundle_that_cannot_be_written_leaves_the_old_one(
     path = tmp_path / "model.pt"
     save_bundle(make_bundle(), path)
     before = path.read_bytes()
-    large = replace(make_bundle(), provenance={"notes": "x" * 200_000})
+    large = replace(make_bundle(), provenance=Provenance.from_plain({"notes": "x" * 200_000}))
     with full_disk(), pytest.raises(BundleError, match="cannot be written"):
         save_bundle(large, path)
     assert path.read_bytes() == before
@@ -204,7 +206,7 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
     assert bundle.charset.symbols == tuple("0123456789")
     assert bundle.metrics["cer"] == 0.1
     assert all(isinstance(value, int | float) for value in bundle.metrics.values())
-    assert bundle.provenance == {
+    assert bundle.provenance.to_plain() == {
         "study": "tiny-numbers",
         "study_id": facts["id"],
         "trial": 2,
@@ -214,11 +216,11 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
         "data_options": {},
         "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
         "params": best.params,
-        "epochs": best.epochs,
+        "epochs": plain_epochs(best.epochs),
         "init": None,
         "transfer": None,
     }
-    assert [record["cer"] for record in best.epochs] == [0.2, 0.1]
+    assert [record.cer for record in best.epochs] == [0.2, 0.1]
     save_bundle(bundle, tmp_path / "model.pt")
     assert load_bundle(tmp_path / "model.pt").provenance == bundle.provenance
 

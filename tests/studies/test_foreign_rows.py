@@ -166,7 +166,7 @@ def test_a_search_goes_on_or_ends_in_a_line(kind: str, seed: int, tmp_path: Path
 def test_a_bad_row_that_waits_is_failed(setting: Setting) -> None:
     study = setting.study()
     trial = study.ask()
-    trial.set_user_attr("epochs", [{**epoch(1, 0.5), "cer": "x"}])
+    trial.set_user_attr("epochs", [{**epoch(1, 0.5).model_dump(), "cer": "x"}])
     ending, status = setting.run(falling, trials=2)
     assert (ending, status.n_complete) == ("trials", 2)
     states = [t.state for t in study._storage.get_all_trials(study._study_id)]
