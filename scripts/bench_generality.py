@@ -221,7 +221,7 @@ def curve_figures(url: str, began: float) -> Result:
                 break
     facts = study_facts(study)
     return {
-        "n_train": facts["n_samples"]["train"],
+        "n_train": facts.n_samples["train"],
         "judged": judged,
         "reading": reading,
         "n_epochs": n_epochs,

@@ -216,7 +216,7 @@ def best(
         print_json({**_content(found, export), **extra, **_ensemble_content(joined)})
     else:
         _print(found, joined, export, bundle if export else None)
-        _print_pareto(pareto, facts.get("objective", []))
+        _print_pareto(pareto, list(facts.objective))
         if compared is not None and compared.best == found.trial:
             for line in compared.describe():
                 echo(line)

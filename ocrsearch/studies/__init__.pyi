@@ -61,6 +61,7 @@ from .study import PAUSED as PAUSED
 from .study import REPEATED as REPEATED
 from .study import ConfigurationStudy as ConfigurationStudy
 from .study import EarlierTrial as EarlierTrial
+from .study import Origin as Origin
 from .study import backend_of as backend_of
 from .study import check_ours as check_ours
 from .study import damaged_trials as damaged_trials

@@ -263,7 +263,7 @@ def best_trials(
     Raises:
         StudyError: there is none.
     """
-    check_folder(folder, study.study_name, study_facts(study).get("id"))
+    check_folder(folder, study.study_name, study_facts(study).id or None)
     trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
     if not trained:
         why = why_nothing_trained(study.get_trials(deepcopy=False))
@@ -377,8 +377,8 @@ def _summary(
     values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
     return StudySummary(
         name=name,
-        space=facts["space_name"],
-        data=facts["data_spec"],
+        space=facts.space_name,
+        data=facts.data_spec,
         n_complete=states.count(TrialState.COMPLETE),
         n_pruned=states.count(TrialState.PRUNED),
         n_failed=states.count(TrialState.FAIL) + states.count("failed"),

@@ -7,6 +7,7 @@ PostgreSQL there may be several, see ``sharing``.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import optuna
 from filelock import FileLock, Timeout
@@ -68,17 +69,25 @@ EARLIER = "warm_start"
 """User attribute of a trial that another study's was the pattern of: where it comes from."""
 
 
+class Origin(TypedDict):
+    """The trial of another study that a trial repeats: study, number and CER as a fraction."""
+
+    study: str
+    trial: int
+    cer: float
+
+
 @dataclass(frozen=True)
 class EarlierTrial:
     """A configuration of another study, as far as it is one of this space.
 
     Attributes:
         values: of the searched parameters that both know; the others are suggested.
-        origin: ``study``, ``trial`` and ``cer`` there.
+        origin: name of the study, number of the trial and its CER there.
     """
 
     values: Values
-    origin: dict[str, Any]
+    origin: Origin
 
 
 class ConfigurationStudy(optuna.Study):
@@ -246,7 +255,7 @@ def open_study(
     )
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study_facts(study) if FACTS in study.user_attrs else None
-    seed = stored["seed"] if stored else facts.seed
+    seed = stored.seed if stored else facts.seed
     study.fail_set_aside()
     # a seed used again would suggest again what was suggested before
     n_trials = len(study.get_trials(deepcopy=False))
@@ -259,12 +268,12 @@ def open_study(
         study.set_user_attr(FACTS, facts.to_dict())
     else:
         _check_same(name, stored, facts)
-        now = facts.to_dict()
+        known, now = study.user_attrs[FACTS], facts.to_dict()
         changed = {key: now[key] for key in FOLLOWING}
-        if not stored.get("id"):
+        if not stored.id:
             changed |= {"id": facts.id, "version": facts.version}
-        if any(stored.get(key) != value for key, value in changed.items()):
-            study.set_user_attr(FACTS, {**stored, **changed})
+        if any(known.get(key) != value for key, value in changed.items()):
+            study.set_user_attr(FACTS, {**known, **changed})
     return study
 
 
@@ -331,26 +340,25 @@ def rank_of(epochs: Epochs, number: int) -> Rank:
     return Rank(lacks_folds(epochs), best.cer, best.val_loss, number)
 
 
-def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
-    now = facts.to_dict()
+def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
     advice = "continue it with what it began with, or give --study a new name"
-    if stored["data_fingerprint"] != now["data_fingerprint"]:
-        before = {"add": "", **stored.get("data_options", {})}  # which older studies lack
-        after = {"add": "", **now["data_options"]}
+    if stored.data_fingerprint != now.data_fingerprint:
+        before = {"add": "", **stored.data_options}  # which older studies lack
+        after = {"add": "", **now.data_options}
         differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
         options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(
-            f"study {name!r}: began with other data ({stored['data_spec']}{options}, fingerprint "
-            f"{stored['data_fingerprint']}; now {now['data_spec']}, "
-            f"{now['data_fingerprint']}); {advice}"
+            f"study {name!r}: began with other data ({stored.data_spec}{options}, fingerprint "
+            f"{stored.data_fingerprint}; now {now.data_spec}, {now.data_fingerprint}); {advice}"
         )
-    if stored.get("init") != now["init"]:
+    if stored.init != now.init:
         raise StudyError(
-            f"study {name!r}: began with other weights (init, hash {stored.get('init')}; now "
-            f"{now['init']}); {advice}"
+            f"study {name!r}: began with other weights (init, hash {stored.init}; now "
+            f"{now.init}); {advice}"
         )
-    if stored["space"] != now["space"]:
-        before, after = flatten(stored["space"]), flatten(now["space"])
+    space = json.loads(json.dumps(now.space))  # as it comes back from a database
+    if stored.space != space:
+        before, after = flatten(stored.space), flatten(space)
         differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
         raise StudyError(
             f"study {name!r}: began with another space, it differs at {', '.join(differ[:3])}; "

@@ -252,7 +252,7 @@ def _stored(place: _Place) -> Space | None:
     study = ConfigurationStudy(place.name, place.storage)
     space = stored_space(study)
     start = place.sharing.folder(place.folder) / START
-    if space is None or space.init or study_facts(study).get("init") is None:
+    if space is None or space.init or study_facts(study).init is None:
         return space
     return replace(space, init=start) if start.is_file() else space
 
@@ -276,7 +276,7 @@ def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Endin
     did = how_they_did(study)
     return SearchResult(
         *(study.study_name, options.storage, ending, status, n_bad, begun.left_out, did, problem),
-        n_folds=study_facts(study).get("folds", 1),
+        n_folds=study_facts(study).folds,
     )
 
 
@@ -335,14 +335,14 @@ def _notes(
 
 
 def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:
-    began = study_facts(study)["seed"]
+    began = study_facts(study).seed
     if seed is None or seed == began:
         return []
     return [f"--seed {seed} has no effect: the study began with seed {began} and keeps it"]
 
 
 def _folds_note(study: optuna.Study, dataset: Dataset, space: Space) -> list[str]:
-    n_folds, wanted = study_facts(study).get("folds", 1), space.settings.n_folds
+    n_folds, wanted = study_facts(study).folds, space.settings.n_folds
     notes = []
     if n_folds > 1:
         train, val = dataset.splits["train"], dataset.splits["val"]

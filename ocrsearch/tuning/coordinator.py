@@ -98,10 +98,8 @@ class Coordinator:
         self.engine, self.limits, self.folder = engine, limits, folder
         self.observer, self.sharing = observer, sharing or Sharing()
         facts = study_facts(study)
-        self.seed: int = facts["seed"]
-        self.study_id: str = facts.get("id") or ""
-        self.data_fingerprint: str = facts["data_fingerprint"]
-        self.init: str | None = facts.get("init")
+        self.seed, self.study_id = facts.seed, facts.id
+        self.data_fingerprint, self.init = facts.data_fingerprint, facts.init
         self._start = self.sharing.folder(folder).resolve() / START
         self.stop_requested = False
         self.ledger = Ledger(study, space, limits, folder, self.sharing, artifacts)

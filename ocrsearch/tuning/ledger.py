@@ -117,7 +117,7 @@ class Ledger:
         self._study, self._space, self._folder = study, space, folder
         self._sharing, self._artifacts = sharing, artifacts
         self.status = Status(limits)
-        self.n_folds: int = study_facts(study).get("folds", 1)
+        self.n_folds = study_facts(study).folds
         self.promotion = build_promotion(space, self.n_folds)
         self.paused: dict[int, int] = {}
         self.elsewhere: set[int] = set()

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -27,6 +27,7 @@ from ocrsearch.data import LabelledImages, save_dataset
 from ocrsearch.inference import Bundle, Predictor
 from ocrsearch.studies import (
     BestTrial,
+    StudyFacts,
     TrialMetrics,
     best_trials,
     load_study,
@@ -184,18 +185,22 @@ def confirm(
     return Confirmation(name, confirmed, bundle, test)
 
 
-def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> list[_Run]:
+def _runs(best: BestTrial, n_seeds: int, facts: StudyFacts, place: Path) -> list[_Run]:
     """Return the trainings of a configuration; no trial of the study has such a seed."""
     config = read_trial_weights(best, facts).config
-    start = place.parent / START if facts.get("init") else None
+    start = place.parent / START if facts.init else None
     runs = []
     for i in range(n_seeds):
-        seed = (facts["seed"] + 1_000_003 * (i + 1) + best.trial) % 2**31
+        seed = (facts.seed + 1_000_003 * (i + 1) + best.trial) % 2**31
         folder = place / f"trial-{best.trial:05d}-seed-{i}"
         precision = best.metrics.get("precision", "fp32")
-        number, study_id = 1000 * best.trial + i, facts.get("id") or ""
-        n_folds = facts.get("folds", 1)
-        job = Job(number, config, seed, folder, precision, None, None, study_id, n_folds, start)
+        number = 1000 * best.trial + i
+        job = Job(
+            *(number, config, seed, folder, precision),
+            study_id=facts.id,
+            n_folds=facts.folds,
+            start=start,
+        )
         runs.append(_Run(best, config, job))
     return runs
 
@@ -267,7 +272,7 @@ def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
     return Confirmed(best.trial, best.value, tuple(cers))
 
 
-def _bundle(run: _Run, facts: dict[str, Any]) -> Bundle:
+def _bundle(run: _Run, facts: StudyFacts) -> Bundle:
     result = _finished_result(run)
     own = result.model_dump(exclude={"epochs"}, exclude_none=True)
     metrics = run.best.metrics | cast("TrialMetrics", {**own, "seed": run.job.seed})

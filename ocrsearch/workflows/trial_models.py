@@ -21,7 +21,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -35,7 +34,6 @@ from ocrsearch.core import (
     remove_leftovers,
 )
 from ocrsearch.data import (
-    DATA_PLACE,
     DataOptions,
     Dataset,
     Progress,
@@ -48,6 +46,7 @@ from ocrsearch.inference import ADDED, LIMITS, Bundle, Predictor
 from ocrsearch.spaces import Space, rebuild_space
 from ocrsearch.studies import (
     BestTrial,
+    StudyFacts,
     best_trials,
     load_study,
     study_facts,
@@ -73,12 +72,12 @@ from ocrsearch.training import (
 from ocrsearch.workflows.training import Observer
 
 
-def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
+def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
     """Return the checked weights of a trial.
 
     Args:
         best: the trial.
-        facts: facts of its study, as stored.
+        facts: facts of its study.
 
     Raises:
         BundleError: the weights are missing or damaged, or they belong to another trial.
@@ -98,7 +97,7 @@ def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
     except BundleError as error:
         reason = str(error).removeprefix(f"{best.weights}: ")
         raise BundleError(f"{whose} cannot be read ({reason}); choose another trial") from None
-    if trained.study not in ("", facts.get("id")):
+    if trained.study not in ("", facts.id):
         raise BundleError(
             f"{best.weights}: belongs to another study, not to {best.study!r}; restore the folder "
             "that belongs to the database, or choose another trial"
@@ -112,13 +111,13 @@ def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
     return trained
 
 
-def _difference(config: Config, best: BestTrial, facts: Mapping[str, Any]) -> str:
+def _difference(config: Config, best: BestTrial, facts: StudyFacts) -> str:
     """Return where a configuration differs from that of a trial, empty if nowhere.
 
     The batch size may differ: it is halved where there was too little memory.
     """
     try:
-        space: Space = rebuild_space(facts["space"], str(facts["space_name"]))
+        space: Space = rebuild_space(facts.space, facts.space_name)
         expected = space.resolve(best.params)
     except (SpaceError, ValueError):  # of an older program
         return ""
@@ -142,31 +141,31 @@ class DataPlace:
     splits: str | None = None
     add: str | None = None
 
-    def options(self, facts: Mapping[str, Any]) -> DataOptions:
+    def options(self, facts: StudyFacts) -> DataOptions:
         """Return how a study reads its data, with the paths as they are now."""
-        options = DataOptions.from_dict(facts.get("data_options", {}))
+        options = facts.options()
         if self.splits is not None:
             options = replace(options, splits=self.splits)
         return options if self.add is None else replace(options, add=self.add)
 
-    def specs(self, facts: Mapping[str, Any]) -> list[str]:
+    def specs(self, facts: StudyFacts) -> list[str]:
         """Return where to look for the data: where the user says, or where it was."""
         if self.spec is not None:
             return [self.spec]
-        typed: str = facts["data_spec"]
-        place: str = facts.get(DATA_PLACE, typed)
+        typed = facts.data_spec
+        place = facts.data_place or typed
         return [typed] if absolute_spec(typed) == place else [place, typed]
 
 
 UNMOVED = DataPlace()
 
 
-def load_study_data(name: str, facts: Mapping[str, Any], place: DataPlace = UNMOVED) -> Dataset:
+def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) -> Dataset:
     """Read the data that a study began with.
 
     Args:
         name: name of the study.
-        facts: facts of the study, as stored.
+        facts: facts of the study.
         place: where the data is now.
 
     Raises:
@@ -184,12 +183,12 @@ def load_study_data(name: str, facts: Mapping[str, Any], place: DataPlace = UNMO
         raise type(error)(f"{error}; if the images were moved, give --data") from None
 
 
-def _load(name: str, facts: Mapping[str, Any], spec: str, place: DataPlace) -> Dataset:
+def _load(name: str, facts: StudyFacts, spec: str, place: DataPlace) -> Dataset:
     dataset = load_dataset(spec, place.options(facts))
-    if dataset.fingerprint != facts["data_fingerprint"]:
+    if dataset.fingerprint != facts.data_fingerprint:
         raise StudyError(
             f"study {name!r}: {spec} is not the data that it began with "
-            f"(fingerprint {facts['data_fingerprint']}, now {dataset.fingerprint})"
+            f"(fingerprint {facts.data_fingerprint}, now {dataset.fingerprint})"
         )
     return dataset
 
@@ -227,15 +226,15 @@ def refit(
             )
         dataset = without_validation(dataset)
         config = read_trial_weights(best, facts).config
-        seed = int(best.metrics.get("seed", facts["seed"]))
-        start = read_start_weights(folder / START) if facts.get("init") else None
+        seed = int(best.metrics.get("seed", facts.seed))
+        start = read_start_weights(folder / START) if facts.init else None
         cv2.setNumThreads(0)
         precision = best.metrics.get("precision", "fp32")
         trainer = Trainer(config, dataset, seed, select_device("auto"), precision, start)
         own = trial_folder(folder / "refit", best.trial)
         n_images = len(dataset.splits["train"])
         observer.note(f"trial {best.trial}: refit on {n_images} images; checkpoints in {own}")
-        for epochs in train_epochs(trainer, own, facts.get("id") or ""):
+        for epochs in train_epochs(trainer, own, facts.id):
             observer.epochs_done(epochs, trainer.schedule.end)
     trained = read_recogniser(own / BEST)
     metrics = best.numbers
@@ -300,9 +299,9 @@ def make_ensemble(
     """
     study = load_study(storage_url, name)
     name, facts = study.study_name, study_facts(study)
-    if facts.get("folds", 1) > 1:
+    if facts.folds > 1:
         raise StudyError(
-            f"study {name!r}: cross-validated on {facts['folds']} folds, and the networks of all "
+            f"study {name!r}: cross-validated on {facts.folds} folds, and the networks of all "
             "folds are exported together already; leave out --ensemble"
         )
     limits = limits or {}
@@ -356,7 +355,7 @@ def _sums(members: list[BestTrial]) -> dict[str, float]:
 
 
 def bundle_trial(
-    best: BestTrial, facts: dict[str, Any], limits: Mapping[str, float] | None = None
+    best: BestTrial, facts: StudyFacts, limits: Mapping[str, float] | None = None
 ) -> Bundle:
     """Make a bundle of a trial's kept weights; nothing is trained.
 
@@ -364,7 +363,7 @@ def bundle_trial(
 
     Args:
         best: the trial.
-        facts: of its study, as stored.
+        facts: facts of its study.
         limits: the most that a metric of all together may be, beside the constraints of the study.
 
     Raises:
@@ -372,7 +371,7 @@ def bundle_trial(
     """
     metrics = best.numbers
     n = best.n_folds
-    for name, limit in (*facts.get("constraints", {}).items(), *(limits or {}).items()):
+    for name, limit in (*facts.constraints.items(), *(limits or {}).items()):
         value = metrics.get(LIMITS.get(name, name), 0.0)
         n = min(n, int(limit // value)) if name != "memory_mb" and value else n
     files = best.all_weights[: max(1, n)]
@@ -381,30 +380,30 @@ def bundle_trial(
     return replace(first, metrics=metrics | added, others=tuple(others))
 
 
-def provenance_of(best: BestTrial, facts: dict[str, Any]) -> Provenance:
+def provenance_of(best: BestTrial, facts: StudyFacts) -> Provenance:
     """Return the provenance of the network of a trial."""
     provenance = Provenance(
         study=best.study,
-        study_id=facts.get("id"),
+        study_id=facts.id or None,
         trial=best.trial,
         seed=best.metrics.get("seed"),
-        data=facts["data_spec"],
-        data_fingerprint=facts["data_fingerprint"],
-        data_options=facts.get("data_options", {}),
+        data=facts.data_spec,
+        data_fingerprint=facts.data_fingerprint,
+        data_options=facts.data_options,
         versions=best.metrics.get("versions", {}),
         params=best.params,
         epochs=best.epochs,
-        init=facts.get("init"),
+        init=facts.init,
         transfer=best.metrics.get("transfer"),
     )
-    n_folds = facts.get("folds", 1)
+    n_folds = facts.folds
     if n_folds == 1:
         return provenance
     of = f"cross-validation on {best.n_folds} of {n_folds} folds"
     return provenance.model_copy(update={"splits_seen": ["train", "val"], "metrics_of": of})
 
 
-def _bundle_fold(best: BestTrial, facts: dict[str, Any], fold: int, file: Path) -> Bundle:
+def _bundle_fold(best: BestTrial, facts: StudyFacts, fold: int, file: Path) -> Bundle:
     trained = read_trial_weights(replace(best, weights=file), facts)
     metrics = best.numbers
     epochs = [record for record in best.epochs if record.fold == fold]

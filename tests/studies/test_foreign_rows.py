@@ -134,8 +134,8 @@ def test_an_older_study_gets_an_id(setting: Setting) -> None:
     older = {k: v for k, v in study.user_attrs[FACTS].items() if k not in ("id", "version")}
     study.set_user_attr(FACTS, older)
     found = study_facts(setting.study())
-    assert len(found["id"]) == 32
-    assert study_facts(setting.study())["id"] == found["id"]
+    assert len(found.id) == 32
+    assert study_facts(setting.study()).id == found.id
 
 
 # --- damaged rows -----------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,10 +72,10 @@ def test_limits_hold_for_all_folds_together(folded_url: str, share: float, expec
     facts = study_facts(load_study(folded_url, "s"))
     limit = share * best.metrics["size_mb"]
     assert len(bundle_trial(best, facts, {"size_mb": limit}).members) == expected
-    constrained = {**facts, "constraints": {"size_mb": limit, "memory_mb": 1.0}}
+    constrained = replace(facts, constraints={"size_mb": limit, "memory_mb": 1.0})
     assert len(bundle_trial(best, constrained).members) == expected
     parameters = {"parameters": share * best.metrics["n_parameters"]}
-    assert len(bundle_trial(best, {**facts, "constraints": parameters}).members) == expected
+    assert len(bundle_trial(best, replace(facts, constraints=parameters)).members) == expected
 
 
 def test_a_refit_trains_on_validation_images_too_and_keeps_the_rates(folded_url: str) -> None:
