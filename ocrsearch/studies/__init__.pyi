@@ -21,6 +21,11 @@ from .facts import default_study_name as default_study_name
 from .facts import foreign_reason as foreign_reason
 from .facts import stored_space as stored_space
 from .facts import study_facts as study_facts
+from .optuna_internals import backend_of as backend_of
+from .optuna_internals import id_of_study as id_of_study
+from .optuna_internals import id_of_trial as id_of_trial
+from .optuna_internals import stored_trial as stored_trial
+from .optuna_internals import stored_trials as stored_trials
 from .ownership import HeldFiles as HeldFiles
 from .ownership import Identity as Identity
 from .ownership import LostError as LostError
@@ -62,7 +67,6 @@ from .study import REPEATED as REPEATED
 from .study import ConfigurationStudy as ConfigurationStudy
 from .study import EarlierTrial as EarlierTrial
 from .study import Origin as Origin
-from .study import backend_of as backend_of
 from .study import check_ours as check_ours
 from .study import damaged_trials as damaged_trials
 from .study import exists as exists

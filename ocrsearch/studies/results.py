@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import optuna
 import pandas as pd
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import OcrSearchError, StudyError
 from ocrsearch.spaces import FRAMES
 from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
+from ocrsearch.studies.optuna_internals import FrozenStudy
 from ocrsearch.studies.ownership import check_folder
 from ocrsearch.studies.records import trial_epochs
 from ocrsearch.studies.sharing import is_searched

@@ -11,7 +11,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -32,6 +32,13 @@ from ocrsearch.studies.facts import (
     StudyFacts,
     foreign_reason,
     study_facts,
+)
+from ocrsearch.studies.optuna_internals import (
+    ShownStudy,
+    backend_of,
+    id_of_study,
+    id_of_trial,
+    stored_trials,
 )
 from ocrsearch.studies.ownership import LOCK
 from ocrsearch.studies.records import trial_epochs, trial_problem
@@ -90,7 +97,7 @@ class EarlierTrial:
     origin: Origin
 
 
-class ConfigurationStudy(optuna.Study):
+class ConfigurationStudy(ShownStudy):
     """A study whose paused trials look as if they were told PRUNED.
 
     To the storage they are RUNNING: Optuna cannot reopen a trial, and one that is promoted must
@@ -107,30 +114,25 @@ class ConfigurationStudy(optuna.Study):
         self._sound: set[int] = set()
         self._set_aside: dict[int, str] = {}
 
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, None, use_cache)
-        seen = [as_configuration(trial) for trial in self._understood(trials)]
-        return [t for t in seen if states is None or t.state in states]
+    def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials whose values have the right types, the paused ones as PRUNED."""
+        return [as_configuration(trial) for trial in self._understood(trials)]
 
     def _understood(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials whose values have the right types; report the others once."""
         found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
         for trial in trials:
-            if trial._trial_id in self._sound:
+            trial_id = id_of_trial(trial)
+            if trial_id in self._sound:
                 continue
             problem = trial_problem(trial, len(self.directions))
             if problem is not None:
-                found[trial._trial_id] = f"trial {trial.number}: {problem}"
+                found[trial_id] = f"trial {trial.number}: {problem}"
             elif trial.state.is_finished():  # Optuna does not read it again
-                self._sound.add(trial._trial_id)
+                self._sound.add(trial_id)
         self._report([found[i] for i in found.keys() - self._set_aside.keys()])
         self._set_aside |= found
-        return [t for t in trials if t._trial_id not in found]
+        return [t for t in trials if id_of_trial(t) not in found]
 
     def _report(self, problems: list[str]) -> None:
         for problem in sorted(problems)[:MAX_REPORTED]:
@@ -147,16 +149,10 @@ class ConfigurationStudy(optuna.Study):
             backend.fail_trials(list(self._set_aside))
 
 
-def backend_of(study: optuna.Study) -> optuna.storages.BaseStorage:
-    """Return the storage of a study, without Optuna's cache around it."""
-    storage = study._storage
-    return getattr(storage, "_backend", storage)
-
-
 def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
     """Return the trials of a study whose rows could not be read so far, by id."""
     backend = backend_of(study)
-    return backend.damaged_of(study._study_id) if isinstance(backend, StudyStorage) else {}
+    return backend.damaged_of(id_of_study(study)) if isinstance(backend, StudyStorage) else {}
 
 
 def as_configuration(trial: FrozenTrial) -> FrozenTrial:
@@ -288,7 +284,7 @@ def check_ours(study: ConfigurationStudy) -> None:
     Raises:
         ForeignStudyError: it has no facts, or maximises.
     """
-    states = {t.state for t in study._storage.get_all_trials(study._study_id, deepcopy=False)}
+    states = {trial.state for trial in stored_trials(study)}
     untouched = states <= {TrialState.WAITING} and not damaged_trials(study)
     has_facts = FACTS in study.user_attrs
     if reason := foreign_reason(study.directions, has_facts=has_facts or untouched):
@@ -319,7 +315,7 @@ def unfinished_trials(
     several = len(study.directions) > 1  # then Optuna takes no values in between
     return [
         (
-            optuna.Trial(study, t._trial_id),
+            optuna.Trial(study, id_of_trial(t)),
             len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
         )
         for t in frozen

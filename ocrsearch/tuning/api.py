@@ -44,6 +44,7 @@ from ocrsearch.studies import (
     default_study_name,
     exists,
     hold_study,
+    id_of_study,
     is_postgresql,
     open_artifacts,
     open_storage,
@@ -303,7 +304,7 @@ def _held(storage: optuna.storages.RDBStorage, study: optuna.Study, folder: Path
 
     def is_there() -> bool:
         try:
-            return storage.get_study_id_from_name(study.study_name) == study._study_id
+            return storage.get_study_id_from_name(study.study_name) == id_of_study(study)
         except KeyError:
             return False
 

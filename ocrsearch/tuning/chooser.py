@@ -6,7 +6,14 @@ import optuna
 from optuna.trial import TrialState
 
 from ocrsearch.spaces import Space
-from ocrsearch.studies import REPEATED, Sharing, shown, trial_epochs, unfinished_trials
+from ocrsearch.studies import (
+    REPEATED,
+    Sharing,
+    shown,
+    stored_trial,
+    trial_epochs,
+    unfinished_trials,
+)
 from ocrsearch.tuning.ledger import HALVED, Ledger, tried_key, with_half_batch
 from ocrsearch.tuning.status import Observer, Running
 
@@ -145,7 +152,7 @@ class Chooser:
             changed it. The study is told that it is infeasible.
         """
         self._sharing.claim(trial)
-        stored = self._study._storage.get_trial(trial._trial_id)
+        stored = stored_trial(self._study, trial)
         given = {**stored.system_attrs.get("fixed_params", {}), **stored.params}
         if reasons := self._space.refusal(given):
             self._refuse(trial, reasons)

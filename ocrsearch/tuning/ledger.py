@@ -32,6 +32,7 @@ from ocrsearch.studies import (
     Rank,
     Sharing,
     finished_trials,
+    id_of_trial,
     rank,
     rank_of,
     store_artifacts,
@@ -160,7 +161,7 @@ class Ledger:
         status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
         status.n_flawless = 0
         waiting = [t for t in ended if t.user_attrs.get(PAUSED) is not None]
-        self.paused = {trial.number: trial._trial_id for trial in waiting}
+        self.paused = {trial.number: id_of_trial(trial) for trial in waiting}
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 status.n_complete += 1
@@ -208,7 +209,7 @@ class Ledger:
     def note_paused(self, running: Running) -> None:
         """Let a trial wait with its checkpoint and its best weights."""
         running.trial.set_user_attr(PAUSED, len(running.epochs))
-        self.paused[running.trial.number] = running.trial._trial_id
+        self.paused[running.trial.number] = id_of_trial(running.trial)
         self.status.n_pruned += 1
         self._note_running_end(running)
         self._keep_weights(running)

@@ -38,6 +38,7 @@ from ocrsearch.studies import (
     exists,
     rank,
     refuse_unknown_trials,
+    stored_trials,
     study_facts,
 )
 
@@ -227,7 +228,7 @@ def claim_study_folder(study: optuna.Study, folder: Path, database: str) -> Iden
         database: name of the database.
     """
     identity = Identity(id=study_facts(study).id, study=study.study_name, database=database)
-    stored = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    stored = stored_trials(study)
     numbers = [t.number for t in stored] + [d.number for d in damaged_trials(study).values()]
     claim_folder(folder, identity, 1 + max(numbers, default=-1))
     return identity

@@ -34,6 +34,7 @@ from ocrsearch.studies import (
     open_storage,
     refuse_read_only,
     shown_storage,
+    stored_trials,
     study_facts,
     study_folder,
     study_lock,
@@ -95,7 +96,7 @@ def study_files(storage_url: str, name: str) -> StudyFiles:
     _refuse_odd(folder, name)
     if is_searched(storage, folder, name):
         raise StudyError(f"study {name!r}: a search of it is running; wait for it, or end it")
-    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    trials = stored_trials(study)
     keys = [ARTIFACT_KEY.fullmatch(key) for trial in trials for key in trial.system_attrs]
     names = [match[1] for match in keys if match]
     found = (folder.parent / ARTIFACTS / artifact for artifact in names)
