@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, NotRequired
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -68,7 +68,7 @@ class _Origin(TypedDict, total=False):
     precision: Text
     data_fingerprint: Text
     versions: dict[str, Text]
-    transfer: dict[str, Any] | None
+    transfer: dict[str, object] | None
     ended: Positive
 
 
@@ -104,7 +104,7 @@ class _Attributes(TypedDict, total=False):
     data_fingerprint: Text
     config: Text
     versions: dict[str, Text]
-    transfer: dict[str, Any] | None
+    transfer: dict[str, object] | None
     origin: _Origin
     paused: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None
     repeated: bool
@@ -121,7 +121,7 @@ class _SystemAttributes(TypedDict, total=False):
     """Attributes in which Optuna keeps a queued configuration."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
-    fixed_params: dict[str, Any]
+    fixed_params: dict[str, object]
 
 
 class StoredFacts(BaseModel):
@@ -132,12 +132,12 @@ class StoredFacts(BaseModel):
     version: int = 1
     id: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     space_name: Text
-    space: dict[str, Any]
-    search: dict[str, Any] | None = None
+    space: dict[str, object]
+    search: dict[str, object] | None = None
     data_spec: Text
     data_fingerprint: Text
     n_samples: dict[str, Count] = {}
-    data_options: dict[str, Any] = {}
+    data_options: dict[str, object] = {}
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     init: Text | None = None
     objective: Annotated[list[str], Field(min_length=1, max_length=10)] = ["cer"]

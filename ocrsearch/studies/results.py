@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import OcrSearchError, StudyError
-from ocrsearch.spaces import FRAMES
+from ocrsearch.spaces import FRAMES, Values
 from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
 from ocrsearch.studies.optuna_internals import FrozenStudy
@@ -151,7 +151,7 @@ class BestTrial:
     trial: int
     state: str
     value: float
-    params: dict[str, Any]
+    params: Values
     metrics: TrialMetrics
     epochs: Epochs
     weights: Path
@@ -280,7 +280,7 @@ def best_trials(
     return [_best_trial(trial, study, folder) for trial in sorted(trained, key=rank)[:n]]
 
 
-def pareto_set(study: optuna.Study) -> list[dict[str, Any]]:
+def pareto_set(study: optuna.Study) -> list[dict[str, object]]:
     """Return the finished trials that no other beats in all objectives, by the first of them."""
     if len(study.directions) == 1:
         return []
@@ -327,7 +327,7 @@ def learning_curves(study: optuna.Study) -> dict[int, Epochs]:
     return {t.number: trial_epochs(t) for t in trials if "epochs" in t.user_attrs}
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial) -> dict[str, object]:
     attrs, metrics = trial.user_attrs, trial_metrics(trial)
     started, ended = trial.datetime_start, trial.datetime_complete
     return {

@@ -99,7 +99,7 @@ def read_directions(connection: Connection, study_id: int) -> list[StudyDirectio
 
 def read_study_attributes(
     connection: Connection, study_id: int, table: Any = models.StudyUserAttributeModel
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the attributes of a study; None for a value that is not JSON."""
     query = select(as_stored(table.key), _text(table.value_json)).where(table.study_id == study_id)
     return {str(key): _json_or_none(text) for key, text in read_rows(connection, query)}

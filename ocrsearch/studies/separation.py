@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -160,7 +159,7 @@ def n_more_images(differences: np.ndarray) -> int:
     return max(1, math.ceil(needed) - len(differences))
 
 
-def separation_content(found: Separation | None) -> dict[str, Any] | None:
+def separation_content(found: Separation | None) -> dict[str, object] | None:
     """Return plain values for JSON."""
     if found is None:
         return None

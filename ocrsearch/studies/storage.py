@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -109,12 +108,12 @@ class StudyStorage(RowStorage):
         with self._reading() as connection:
             return read_directions(connection, study_id)
 
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+    def get_study_user_attrs(self, study_id: int) -> dict[str, object]:
         """Return the attributes of a study; an attribute that is not JSON is None."""
         with self._reading() as connection:
             return read_study_attributes(connection, study_id)
 
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+    def get_study_system_attrs(self, study_id: int) -> dict[str, object]:
         """Return Optuna's own attributes of a study, without those that are not JSON."""
         with self._reading() as connection:
             found = read_study_attributes(connection, study_id, models.StudySystemAttributeModel)

@@ -195,7 +195,7 @@ STORAGES = {
 """Types of the tensors in our files."""
 
 
-def save_tensors(content: dict[str, Any], path: Path) -> None:
+def save_tensors(content: dict[str, object], path: Path) -> None:
     """Write tensors and plain values; the file appears whole or not at all.
 
     Raises:
@@ -212,7 +212,7 @@ def save_tensors(content: dict[str, Any], path: Path) -> None:
             raise
 
 
-def load_tensors(path: Path) -> dict[str, Any]:
+def load_tensors(path: Path) -> dict[str, object]:
     """Read what ``save_tensors`` wrote, to the CPU.
 
     Raises:

@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -81,7 +80,7 @@ class Transfer:
         """Whether the network can be expected to read: it has all layers, and most symbols."""
         return not self.fresh_layers and len(self.symbols_kept) >= len(self.symbols_new)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return plain values, for a study or a model's provenance."""
         return {**asdict(self), "fresh_layers": list(self.fresh_layers)}
 

@@ -11,7 +11,7 @@ numbered through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -176,7 +176,7 @@ def _pooled(epochs: Epochs, folder: Path) -> Pooled:
     return Pooled(cer=metrics.cer, wer=metrics.wer, exact=metrics.exact, val_loss=loss)
 
 
-def _saved(path: Path) -> dict[str, Any] | None:
+def _saved(path: Path) -> dict[str, object] | None:
     """Return what was saved after an epoch; nothing if there is none, or the file is damaged."""
     if not path.is_file():
         return None
@@ -186,7 +186,7 @@ def _saved(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _check_owner(path: Path, saved: dict[str, Any], trainer: Trainer, study_id: str) -> None:
+def _check_owner(path: Path, saved: dict[str, object], trainer: Trainer, study_id: str) -> None:
     """Refuse a file of another study or configuration; files of older versions name neither."""
     other = saved.get("study", "") not in ("", study_id)
     if other or not _same_config(saved.get("config"), trainer.config):
@@ -209,7 +209,7 @@ def _same_config(saved: Any, config: Config) -> bool:
     return stored == config.model_copy(update={"training": training})
 
 
-def _restore(trainer: Trainer, saved: dict[str, Any], path: Path) -> Epochs:
+def _restore(trainer: Trainer, saved: Mapping[str, Any], path: Path) -> Epochs:
     """Let a trainer go on from a checkpoint, which may hold anything; return its epochs."""
     try:
         epochs = read_epochs(saved["epochs"])
@@ -241,7 +241,7 @@ def epoch_record(report: EpochReport) -> EpochRecord:
     )
 
 
-def _recogniser(trainer: Trainer, epoch: int) -> dict[str, Any]:
+def _recogniser(trainer: Trainer, epoch: int) -> dict[str, object]:
     return {
         "weights": trainer.network.state_dict(),
         **trainer.charset.content(),

@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -106,7 +106,7 @@ OPTIMIZERS: dict[OptimizerName, Callable[..., optim.Optimizer]] = {
 def build_optimizer(config: TrainingConfig, network: nn.Module) -> optim.Optimizer:
     """Build the optimiser of a configuration; norms and biases get no weight decay."""
     parameters = [p for p in network.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
+    groups: list[dict[str, object]] = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
@@ -262,7 +262,7 @@ class Trainer:
         """Let training end after so many more epochs, unless it ends before; the rate falls."""
         self.schedule = self.schedule.ending_within(n_epochs, self.progress.epoch)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """Return all that ``restore`` needs: tensors and plain values."""
         randomness = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
@@ -276,7 +276,7 @@ class Trainer:
             "randomness": randomness,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Continue where ``state`` was taken."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -418,7 +418,7 @@ def _facts(
     )
 
 
-def _portable(space: Space) -> dict[str, Any]:
+def _portable(space: Space) -> dict[str, object]:
     """Return the content of a space to be stored, with the name of a model that is built in."""
     name = name_of_start(space.init) if space.init else ""
     return {**space.content, "init": name} if start_model(name) else space.content

@@ -21,7 +21,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import Config
-from ocrsearch.spaces import Finding, Space
+from ocrsearch.spaces import Finding, Space, Values
 from ocrsearch.studies import (
     EXCESS,
     FAILURE,
@@ -276,7 +276,7 @@ class Ledger:
         self._weights.keep(key, self._may_go_on)
         self._note_best(key, exact, values)
 
-    def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
+    def _note_best(self, key: Rank, exact: float, values: Values) -> None:
         if self._best_key is None or key < self._best_key:
             self._best_key = key
             self.status.best_value, self.status.best_number = key.cer, key.number
@@ -334,7 +334,7 @@ class Ledger:
         return any(number in s for s in (self.paused, self.status.running, self.elsewhere))
 
 
-def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
+def _standing(running: Running) -> tuple[Rank, float, Values]:
     """Return rank and exact match of a trial's best epoch, and its values."""
     rank = rank_of(running.epochs, running.trial.number)
     return rank, best_epoch(running.epochs).exact, running.values

@@ -391,7 +391,7 @@ def provenance_of(best: BestTrial, facts: StudyFacts) -> Provenance:
         data_fingerprint=facts.data_fingerprint,
         data_options=facts.data_options,
         versions=best.metrics.get("versions", {}),
-        params=best.params,
+        params={**best.params},
         epochs=best.epochs,
         init=facts.init,
         transfer=best.metrics.get("transfer"),

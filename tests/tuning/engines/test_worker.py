@@ -27,6 +27,7 @@ from ocrsearch.training.records import (
     LAST,
     VALIDATED,
     WORST,
+    plain_epochs,
     remove_folder,
 )
 from ocrsearch.training.trainer import EpochReport, Trainer
@@ -38,7 +39,6 @@ from ocrsearch.tuning.engines.events import (
     TrialDone,
     TrialFailed,
     WorkerRefused,
-    plain_epochs,
 )
 from ocrsearch.tuning.engines.worker import train_job
 
