@@ -1,11 +1,7 @@
-"""Pages read whichever way they lie, and their lines with places.
+"""Pages in any orientation, and their lines with positions.
 
-What was read on a page: its lines with their places, and a picture that shows them.
-
-Pages read whichever way they lie: upright, sideways, upside down, dark on light or reverse.
-
-A page is read as it is given. Only if that reading is doubtful, a few of its longest lines are
-read turned and inverted, and the way that reads with most confidence is taken.
+A page is first read as it is. If that result is doubtful, a few of its longest lines are read
+rotated and inverted, and the orientation with the highest confidence is used.
 """
 
 from __future__ import annotations

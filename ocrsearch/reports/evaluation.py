@@ -1,13 +1,8 @@
-"""The page of an evaluation: figures with intervals, curves, confusions, worst errors.
+"""HTML page of an evaluation: error rates with intervals, curves, confusions and the worst errors.
 
-Figures of an evaluation, with Plotly, each from plain values.
-
-The page of an evaluation: figures with intervals, curves, confusions, the worst errors.
-
-Of a decoder with attention it also shows where it looked, in some of them and in some lines
-that it read right.
-
-One file that needs no network. All texts that come from data or model files are escaped.
+For a decoder with attention the page also shows attention maps of some errors and of some lines
+that were read correctly. The page is one file that needs no network. All texts that come from data
+or model files are escaped.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""Files of trials: artifacts, and the weights that are kept.
+"""Files of trials: artifacts for people, and the checkpoints that are kept on disk.
 
-Artifacts of a trial: its configuration, learning curves, log and worst errors, as files.
-
-They are stored through Optuna's artifact store beside the study, and its dashboard shows them.
-
-Whose weights are kept on disk: the best trials', and those that may still go on.
+Artifacts are the configuration, learning curves, log and worst errors of a trial. They are stored
+through Optuna's artifact store beside the study, and its dashboard shows them. Weights are kept
+for the best trials and for those that may be resumed.
 """
 
 from __future__ import annotations

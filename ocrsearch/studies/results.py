@@ -1,8 +1,6 @@
-"""Results of studies as plain values; read only.
+"""Results of studies, read only: summaries, best trials, tables and learning curves.
 
-Reading studies: what was found, as plain values. Nothing is written here.
-
-Why a study has nothing to export, and what can be done about it.
+If a study has no trained trial, ``why_nothing_trained`` explains the reason and what to do.
 """
 
 from __future__ import annotations

@@ -1,15 +1,8 @@
-"""Files of tensors: written atomically, read without the pickle machine.
+"""Files of tensors: written atomically, and read without running code from them.
 
-The pickle within a tensor file, read without the pickle machine.
-
-``torch.save`` writes tensors and plain values with about thirty of pickle's instructions and a
-handful of names. Just these are carried out here, so that nothing else can be: no import, no
-call, no memory claimed by a number in the file.
-
-Files of tensors, written so that a crash leaves the old one or the new one, never a half.
-
-They hold tensors and plain values only. Reading one runs no code from it, and takes no more
-memory than the file has bytes: nothing that it says of itself is believed.
+``torch.save`` needs about thirty of pickle's instructions and a few names. The reader here carries
+out these and nothing else: no import, no call. It takes no more memory than the file has bytes,
+because it trusts no number in the file. A crash leaves the old file or the new one, never a part.
 """
 
 from __future__ import annotations

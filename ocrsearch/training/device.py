@@ -1,14 +1,8 @@
-"""Where and how precisely to compute, and how long a network takes.
+"""Device, precision and latency of a network.
 
-Where to compute.
-
-Mixed precision where the machine is faster with it, by measurement.
-
-Convolutions can run in bfloat16, and LSTMs with them: they are nearly all of the work. Some
-processors only emulate the type and get slower, and some builds have no LSTM in it. GRUs stay in
-float32, in which they were measured to be faster.
-
-How long a network takes to read one picture.
+Convolutions and LSTMs can run in bfloat16. Some processors only emulate the type and get slower,
+and some builds of PyTorch have no LSTM in it, so the precision is chosen by measurement. GRUs stay
+in float32, in which they were measured to be faster.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
 """Model files and weights of trials: read whole and checked, running no code from them.
 
-Plain values from a file, which may be of any kind, number and depth.
-
-Model files and weights of trials: read whole and checked, running no code from them.
-
-Nothing in a file is trusted: all values are validated here, and names, shapes and types of the
-weights are compared with the network of the configuration before that is built.
+Nothing in a file is trusted. All values are validated here, and names, shapes and types of the
+weights are compared with the network of the configuration before it is built.
 """
 
 from __future__ import annotations

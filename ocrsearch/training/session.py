@@ -1,12 +1,8 @@
 """Resumable training: a checkpoint is saved before each epoch is reported.
 
-What a trained network reads worst in its validation split, as one picture.
-
-A training in a folder: every epoch is saved before it is told of, and it goes on from there.
-
-At most the epoch in progress is lost, whatever happens. The search's workers and ``train`` both
-train through this. With folds a trial is several trainings, one after the other, whose epochs are
-numbered through.
+A crash costs at most the epoch in progress. The workers of a search and ``ocrsearch train`` both
+train through this module. With folds a trial is several trainings, one after the other, whose
+epochs are numbered through.
 """
 
 from __future__ import annotations

@@ -1,16 +1,12 @@
-"""Training of one configuration, an epoch at a time; learning rates and optimisers.
+"""Trainer: trains one configuration an epoch at a time.
 
-Learning rates and optimisers.
+The trainer owns the network, the optimiser and the random state. It can be saved and restored
+between any two epochs, and continues as if it had not stopped. It writes no files; the caller of
+``run_epoch`` decides whether there is another epoch.
 
-The rate warms up over some batches, stays constant, and falls only in the last epochs. Unlike
-a cosine or one-cycle schedule it does not depend on how long training will last, so early
-epochs of different trials can be compared, and a stopped trial can be continued.
-
-Training of one configuration, an epoch at a time.
-
-The trainer owns network, optimiser and randomness and can be saved and restored between any
-two epochs; a restored one goes on as if it had not stopped. It writes no files and asks
-nobody: who calls ``run_epoch`` decides whether there is another.
+The learning rate warms up, stays constant and decays only in the last epochs. Unlike a cosine or
+one-cycle schedule it does not depend on the length of the training before the decay, so early
+epochs of different trials can be compared, and a paused trial can be resumed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""A study as users meet it: its trials, figures and best model; and its deletion.
-
-Deleting a study: its rows in the database, its weights and its artifacts.
-
-A study as users meet it from Python: its trials, figures and best model.
-"""
+"""Studies as Python users see them: trials, figures, export of the best model, and deletion."""
 
 from __future__ import annotations
 

@@ -1,12 +1,8 @@
-"""One configuration, from labelled images to a model file.
+"""Training of one configuration, from labelled images to a model file: ``ocrsearch train``.
 
-Epochs as scalars in TensorBoard's logs.
-
-One configuration, from labelled pictures to a model file: what ``train`` does.
-
-Beside MODEL the folder MODEL.training/ holds the checkpoints of the last and the best epoch and
-a record of what is trained. The same call again goes on from there, or writes MODEL again if
-the training is finished.
+The folder MODEL.training/ beside the model holds the checkpoints of the last and the best epoch
+and a record of the training. The same call again resumes the training, or writes the model again
+if the training is finished.
 """
 
 from __future__ import annotations

@@ -1,18 +1,11 @@
 """Models of trials: exported, trained again on more images, or combined in an ensemble.
 
-Weights of a trial as the search left them, compared with the trial that they should be of.
+The weights of a trial are compared with its configuration before they are used. A refit trains on
+training and validation images together: it follows the schedule to its end, and the model keeps
+the error rates that the trial had before.
 
-The data of a study, read again.
-
-Refit: the network of a trial, trained again on training and validation images together.
-
-There is no validation split then: the schedule is followed to its end, the last epoch counts, and
-the error rates of the model are those that the trial had before.
-
-Ensembles: the best networks of a study in one model, which read together.
-
-Networks that were trained apart err apart (Hansen and Salamon, 1990, IEEE TPAMI 12(10)), and a
-search has trained several already: together they mostly read better than the best of them alone.
+Networks that were trained independently make different errors (Hansen and Salamon, 1990, IEEE
+TPAMI 12(10)), so an ensemble of the best trials mostly reads better than the best trial alone.
 """
 
 from __future__ import annotations
