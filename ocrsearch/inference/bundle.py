@@ -23,12 +23,12 @@ class Bundle:
     """A recogniser.
 
     Attributes:
-        config: picture scaling and network follow from it.
-        charset: the symbols it knows.
-        weights: the network's state.
-        metrics: on the validation split of its study; of an ensemble those of all together. With
+        config: configuration of image scaling and network.
+        charset: characters that the network can write.
+        weights: state of the network.
+        metrics: metrics on the validation split; for an ensemble those of all together. With
             folds, or trained on the validation split too, those of ``metrics_of``.
-        provenance: where the weights come from; for an ensemble that of the best network, with
+        provenance: origin of the weights; for an ensemble that of the best network, with
             the list of its members.
         others: networks of the same charset that read together with this one.
     """

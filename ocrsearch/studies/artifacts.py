@@ -46,14 +46,14 @@ def store_artifacts(
     config: Config,
     epochs: Epochs,
 ) -> None:
-    """Store what there is to see of a trial that has ended.
+    """Store the artifacts of a trial that has ended.
 
     Args:
-        trial: that has ended or is about to.
-        store: where to.
-        folder: of the trial, which may hold a picture of its worst errors.
-        config: what was trained.
-        epochs: its records.
+        trial: trial that has ended or is about to end.
+        store: artifact store to write to.
+        folder: folder of the trial, which may hold an image of its worst errors.
+        config: configuration of the trial.
+        epochs: records of its epochs.
     """
     place = temporary_path(folder)
     place.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def draw_curves(epochs: Epochs) -> str:
 
 
 N_KEPT = 10
-"""Weights of so many of the best trials are kept."""
+"""Number of the best trials whose weights are kept."""
 
 
 class Rank(NamedTuple):
@@ -133,7 +133,7 @@ class Rank(NamedTuple):
 
 
 MayGoOn = Callable[[int], bool]
-"""Whether a trial may still be trained, by its number."""
+"""Function that returns whether a trial may be resumed, by its number."""
 
 
 class KeptWeights:
@@ -145,23 +145,23 @@ class KeptWeights:
         self._ranks: list[Rank] = []
 
     def note(self, rank: Rank) -> None:
-        """Take up that a trial's weights are there."""
+        """Note that the weights of a trial are on disk."""
         self._ranks = [known for known in self._ranks if known.number != rank.number] + [rank]
 
     def keep(self, rank: Rank, may_go_on: MayGoOn) -> None:
-        """Keep a trial's weights if it is among the best, and drop what it displaces."""
+        """Keep the weights of a trial if it is among the best; the worst are deleted for it."""
         self.note(rank)
         self.drop(may_go_on)
 
     def drop(self, may_go_on: MayGoOn) -> None:
-        """Delete all but the best, and those that may still go on."""
+        """Delete all weights but those of the best trials and of trials that may be resumed."""
         self._ranks.sort()
         for rank in self._ranks[N_KEPT:]:
             if not may_go_on(rank.number):
                 self._delete(rank)
 
     def spare_worst(self, may_go_on: MayGoOn) -> bool:
-        """Delete the worst, but never the best or who may go on; return whether there was one."""
+        """Delete the worst weights that can be spared; return whether there were any."""
         spare = [rank for rank in sorted(self._ranks)[1:] if not may_go_on(rank.number)]
         if spare:
             self._delete(spare[-1])

@@ -41,7 +41,7 @@ from ocrsearch.studies.storage import DATABASE_ERRORS, StudyStorage, database_re
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
 TABLES_LOCK = (0x0C55, 0)
-"""Advisory lock of whoever makes Optuna's tables: that bears no other at the same time."""
+"""Advisory lock while Optuna's tables are made, which must not happen twice at once."""
 
 DATABASE_NAME = re.compile(r"\w[\w. -]*")
 

@@ -35,7 +35,7 @@ RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{device}{i}" for device in ("com", "lpt") for i in "123456789¹²³"}
 )
-"""Names that Windows keeps for devices, whatever follows a point."""
+"""Names that Windows keeps for devices, with any ending."""
 
 
 def check_study_name(name: str) -> str:

@@ -75,7 +75,7 @@ def check_folder(folder: Path, name: str, study_id: str | None) -> None:
     Args:
         folder: folder of the study, by its name.
         name: name of the study.
-        study_id: id of the study, None for an older one that has none yet.
+        study_id: id of the study, None for an older study without an id.
 
     Raises:
         StudyError: the folder says that it belongs to another study.
@@ -94,7 +94,7 @@ def claim_folder(folder: Path, identity: Identity, n_known: int) -> None:
 
     Args:
         folder: folder of the study, by its name.
-        identity: to be written into a folder that has none.
+        identity: identity to write into a folder that has none.
         n_known: trials with lower numbers are in the database.
 
     Raises:

@@ -150,7 +150,7 @@ _SYSTEM_ATTRIBUTES = TypeAdapter(_SystemAttributes)
 
 
 def trial_problem(trial: FrozenTrial, n_objectives: int) -> str | None:
-    """Return the reason why a trial is not one that ocrsearch wrote, None if it may be.
+    """Return why ocrsearch cannot have written a trial, None if it can.
 
     Args:
         trial: as it is stored.
@@ -202,7 +202,7 @@ def trial_epochs(trial: FrozenTrial | optuna.Trial) -> Epochs:
 
 
 def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]) -> str | None:
-    """Return what is wrong with the facts of a study, None if nothing is.
+    """Return the problem of the facts of a study, None if there is none.
 
     Args:
         facts: as they are stored.

@@ -219,10 +219,10 @@ def best_trial(
     """Return the configuration with the lowest validation CER whose weights are kept.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the latest.
-        limits: the most that a metric may be, as ``{"latency_ms": 5.0}``.
-        trial: number of the trial to return in its place.
+        storage_url: URL of the study database.
+        name: name of the study; None for the latest.
+        limits: largest value of some metrics, such as ``{"latency_ms": 5.0}``.
+        trial: number of the trial to return instead of the best.
 
     Raises:
         StudyError: no such study, nothing in it has been trained for an epoch, nothing keeps

@@ -46,7 +46,7 @@ class StudyStorage(RowStorage):
     def select_trials(self, study_id: int, chosen: ColumnElement[bool]) -> list[FrozenTrial]:
         """Return the trials of a study that a condition on their table chooses.
 
-        Damaged trials are left out, and noted in ``damaged``.
+        Damaged trials are skipped, and noted in ``damaged``.
 
         Raises:
             KeyError: there is no such study.
@@ -183,7 +183,7 @@ class StudyStorage(RowStorage):
 
 
 def database_reason(error: BaseException) -> str:
-    """Return in a line what a database says is wrong, without the statement and its values."""
+    """Return the error of a database in one line, without the statement and its values."""
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, UnicodeDecodeError):
         return "its tables are damaged"
@@ -195,11 +195,11 @@ def database_reason(error: BaseException) -> str:
 
 
 def schema_problem(error: BaseException, url: str) -> str | None:
-    """Return what to do about tables of another version of Optuna, None if it is not that.
+    """Return how to mend tables of another version of Optuna, None for any other error.
 
     Args:
-        error: raised by Optuna.
-        url: of the database, without its password.
+        error: exception raised by Optuna.
+        url: URL of the database, without its password.
     """
     said = str(error)
     if not isinstance(error, RuntimeError) or "table schema" not in said:

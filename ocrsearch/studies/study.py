@@ -53,27 +53,27 @@ logger = logging.getLogger(__name__)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
 FOLLOWING = ("data_spec", "data_place", "data_options", "search")
-"""Facts that follow the user, as long as the space and the data are the same."""
+"""Facts that are updated on each run, as long as the space and the data are the same."""
 
 MAX_REPORTED = 5
 """Most ignored trials that are reported one by one."""
 
 LOCK_SECONDS = 1.0
-"""A list of studies holds a lock for a moment, to see whether it is free."""
+"""Seconds to wait for a lock, which a list of studies may hold for a moment."""
 
 ORIGIN = "origin"
-"""User attribute: seed, device, versions and what else a trial's result came from."""
+"""User attribute: seed, device, versions and other origins of a trial's result."""
 
 PAUSED = "paused"
-"""User attribute: the epochs of a trial that waits at a rung, None when it goes on."""
+"""User attribute: number of epochs of a paused trial, None when it is resumed."""
 
 
 REPEATED = "repeated"
-"""User attribute of a trial that was never begun: its configuration had been tried."""
+"""User attribute of a trial that was skipped, since its configuration had been tried."""
 
 
 EARLIER = "warm_start"
-"""User attribute of a trial that another study's was the pattern of: where it comes from."""
+"""User attribute: the trial of an earlier study that this trial was copied from."""
 
 
 class Origin(TypedDict):
@@ -86,10 +86,10 @@ class Origin(TypedDict):
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A configuration of another study, as far as it is one of this space.
+    """A configuration of another study, as far as this space has its parameters.
 
     Attributes:
-        values: of the searched parameters that both know; the others are suggested.
+        values: values of the parameters that both spaces have; the others are suggested.
         origin: name of the study, number of the trial and its CER there.
     """
 
@@ -98,10 +98,10 @@ class EarlierTrial:
 
 
 class ConfigurationStudy(ShownStudy):
-    """A study whose paused trials look as if they were told PRUNED.
+    """A study that shows paused trials as PRUNED, and skips trials of other programs.
 
-    To the storage they are RUNNING: Optuna cannot reopen a trial, and one that is promoted must
-    stay one row, with its whole curve. To samplers and to us what is RUNNING is in training.
+    In the storage a paused trial is RUNNING: Optuna cannot reopen a trial, and a promoted trial
+    must stay one row, with its whole curve. Samplers and ocrsearch take RUNNING for in training.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ def as_configuration(trial: FrozenTrial) -> FrozenTrial:
 
 @contextmanager
 def study_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold a study for one coordinator; the system gives it free when the process ends.
+    """Lock a study for one coordinator; the system releases it when the process ends.
 
     Raises:
         StudyError: another process holds it.
@@ -228,15 +228,15 @@ def open_study(
     earlier: Sequence[EarlierTrial] = (),
     slot: int = 1,
 ) -> optuna.Study:
-    """Create a study, or continue one that is about the same space and data.
+    """Create a study, or resume a study of the same space and data.
 
     Args:
-        storage: where it is or will be.
-        name: of the study.
-        space: what is searched.
-        facts: what it is about.
+        storage: storage of the study.
+        name: name of the study.
+        space: space to search.
+        facts: facts of this search, compared with the stored ones.
         earlier: configurations of another study to begin with, if this one is new.
-        slot: of the coordinator, from 1; several of one study have samplers of different seeds.
+        slot: number of the coordinator, from 1; each has a sampler with another seed.
 
     Raises:
         StudyError: a study of that name has another space or other data.
@@ -253,7 +253,7 @@ def open_study(
     stored = study_facts(study) if FACTS in study.user_attrs else None
     seed = stored.seed if stored else facts.seed
     study.fail_set_aside()
-    # a seed used again would suggest again what was suggested before
+    # with the same seed the sampler would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
@@ -279,7 +279,7 @@ def exists(storage: optuna.storages.BaseStorage, name: str) -> bool:
 
 
 def check_ours(study: ConfigurationStudy) -> None:
-    """Refuse a study of another program; one that has only queued trials yet may become ours.
+    """Refuse a study of another program, unless it has only queued trials.
 
     Raises:
         ForeignStudyError: it has no facts, or maximises.

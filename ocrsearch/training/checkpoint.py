@@ -67,7 +67,7 @@ class PlainUnpickler:
         """Prepare to read one pickle.
 
         Args:
-            names: what the pickle may name, beside ORDERED_DICT and REBUILD_TENSOR.
+            names: names that the pickle may use, beside ORDERED_DICT and REBUILD_TENSOR.
             load_storage: called with each persistent id.
             make_tensor: called with the arguments of each tensor.
         """
@@ -242,7 +242,7 @@ class _TensorReader:
         self._bytes_left = 0
 
     def load(self) -> Any:
-        """Return what the archive holds."""
+        """Return the value in the archive."""
         names = [n for n in self._members if n.endswith("/data.pkl") and n.count("/") == 1]
         if len(names) != 1:
             raise ArchiveError("a zip archive, but not an ocrsearch model")

@@ -86,7 +86,7 @@ PACKAGES = ("torch", "optuna", "numpy")
 
 
 def installed_versions(device: torch.device) -> dict[str, str]:
-    """Return the versions of what trains, and the kind of machine."""
+    """Return the versions of the libraries, and the kind of machine."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     own = {"ocrsearch": program_version(), "python": platform.python_version(), "machine": name}
@@ -168,9 +168,9 @@ def measure_latency(
     Args:
         config: its model and picture height are used.
         n_symbols: size of the charset.
-        width: of the picture as the network reads it, in pixels.
+        width: width of the image as the network reads it, in pixels.
         n_written: symbols that a decoder writes.
-        device: where to compute, in fp32.
+        device: device to compute on, in fp32.
 
     Returns:
         The median of some measurements, in milliseconds, without reading and scaling a file.

@@ -61,10 +61,10 @@ pooling. 3: one network. 4: weights of 32 bits. 5: nothing added to the training
 right-to-left labels in visual order."""
 
 READABLE = (3, 4, 5, 6, VERSION)
-"""What is missing in these is as by default."""
+"""Versions that can be read; fields that an older version lacks have their defaults."""
 
 MAX_NETWORKS = 32
-"""Most networks that read together in one model."""
+"""Largest number of networks in one model."""
 
 
 class StoredNetwork(BaseModel):
@@ -91,11 +91,11 @@ class Network:
     """A checked network of a model file.
 
     Attributes:
-        config: of the network and of the images.
+        config: configuration of the network and the images.
         weights: its state, in 32 bits; names, shapes and types are those of the configuration's
             network, and all numbers are finite.
         metrics: finite numbers.
-        provenance: where the weights come from.
+        provenance: study, data and versions that the weights come from.
     """
 
     config: Config
@@ -142,7 +142,7 @@ def read_model_file(path: Path) -> ModelFile:
 
 
 class Recogniser(NamedTuple):
-    """The checked weights of a trial, with what they belong to; ``study`` is its id, or empty."""
+    """Checked weights of a trial, with configuration and charset; ``study`` is an id, or empty."""
 
     config: Config
     charset: Charset
@@ -177,7 +177,7 @@ def check_weights(weights: Any, config: Config, n_symbols: int) -> dict[str, tor
 
     Args:
         weights: anything from a file, by name; some in 16 bits.
-        config: of the network.
+        config: configuration of the network.
         n_symbols: size of the charset.
 
     Raises:
@@ -233,7 +233,7 @@ def _network(stored: StoredNetwork, n_symbols: int) -> Network:
 
 
 def _reason(error: Exception) -> str:
-    """Return what is wrong in a few harmless words."""
+    """Return the problem in a few harmless words."""
     reason = str(error)
     if isinstance(error, ValidationError):
         finding = error.errors(include_url=False, include_input=False)[0]

@@ -50,7 +50,7 @@ NEEDED = ("seconds", "wer", "exact")
 
 
 def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Path) -> None:
-    """Write the worst errors of the best epoch of a training; nothing if it has none.
+    """Draw the worst errors of the best epoch of a training; write no file if there are none.
 
     The trainer's network has the weights of that epoch afterwards.
 
@@ -77,12 +77,12 @@ def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Pat
 
 
 def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator[Epochs]:
-    """Train to the end of the schedule, from the folder's checkpoint if it has a whole one.
+    """Train to the end of the schedule, from the checkpoint in the folder if it is complete.
 
     Args:
-        trainer: new; who stops iterating ends the training.
-        folder: where the last and the best epoch are saved; made if it is missing.
-        study_id: id of the study, which the files carry; empty for a training of its own.
+        trainer: new trainer; the training ends when the caller stops iterating.
+        folder: folder for the checkpoints of the last and the best epoch; made if it is missing.
+        study_id: id of the study, written into the files; empty for a training without a study.
 
     Yields:
         The records of all epochs so far, after each and, if there is a checkpoint, before
@@ -173,7 +173,7 @@ def _pooled(epochs: Epochs, folder: Path) -> Pooled:
 
 
 def _saved(path: Path) -> dict[str, object] | None:
-    """Return what was saved after an epoch; nothing if there is none, or the file is damaged."""
+    """Return the content of a checkpoint; None if the file is missing or damaged."""
     if not path.is_file():
         return None
     try:
@@ -206,7 +206,7 @@ def _same_config(saved: Any, config: Config) -> bool:
 
 
 def _restore(trainer: Trainer, saved: Mapping[str, Any], path: Path) -> Epochs:
-    """Let a trainer go on from a checkpoint, which may hold anything; return its epochs."""
+    """Restore a trainer from a checkpoint, which may hold anything; return its epochs."""
     try:
         epochs = read_epochs(saved["epochs"])
         require_fields(epochs, NEEDED)

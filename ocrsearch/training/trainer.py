@@ -31,7 +31,7 @@ from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 
 FINAL_SHARE = 0.02
-"""Share of the constant rate that is left at the end of the decay."""
+"""Fraction of the constant learning rate at the end of the decay."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Schedule:
         return Schedule(epoch + n_epochs - decay_epochs, decay_epochs)
 
     def _left(self, epochs: float) -> float:
-        """Return which share of the constant rate is left after so many epochs."""
+        """Return the fraction of the constant learning rate after a number of epochs."""
         past = epochs - self.decay_start
         if past <= 0 or self.decay_epochs == 0:
             return 1.0
@@ -76,7 +76,7 @@ class Schedule:
         """Return the learning rate of a batch.
 
         Args:
-            base: the constant rate.
+            base: learning rate between warm-up and decay.
             step: number of batches trained before this one.
             steps_an_epoch: number of batches in an epoch.
             warmup_steps: batches over which the rate rises linearly.
@@ -118,11 +118,11 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 READS_BELOW_CER = 0.5
 """A network with a lower error has left the plateau on which it reads nothing.
 
-Until then it has it easy: no channels are dropped, and the pictures are changed but little.
+Before that no channels are dropped, and augmentation is weak.
 """
 
 STRENGTH_ON_PLATEAU = 0.25
-"""Most strength of augmentation before a network reads."""
+"""Largest strength of augmentation before a network reads."""
 
 LOOK_EVERY = 10
 """Batches after which a training batch is read, to see whether the flat start can end."""
@@ -133,16 +133,16 @@ N_WATCHED = 64
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What an epoch brought.
+    """Report of an epoch.
 
     Attributes:
         epoch: number of epochs finished, from 1.
         train_loss: mean over the batches.
         val_loss: mean over the validation split.
-        metrics: on the validation split.
+        metrics: error rates on the validation split.
         is_best: whether this is the best epoch so far, by CER and then by loss.
         learning_rate: at the end of the epoch.
-        seconds: of training and validation, in this epoch.
+        seconds: duration of training and validation in seconds.
     """
 
     epoch: int
@@ -156,7 +156,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: what ``Trainer.state`` saves beside tensors.
+    """Progress of a training; ``Trainer.state`` saves it beside the tensors.
 
     Attributes:
         epoch: number of epochs finished.
@@ -175,7 +175,7 @@ class Trainer:
     """Trains the network of one configuration.
 
     Attributes:
-        read_texts: what the network read in the validation images after the last epoch.
+        read_texts: text recognised in each validation image after the last epoch.
     """
 
     def __init__(
@@ -187,16 +187,17 @@ class Trainer:
         precision: Precision = "fp32",
         start: StartWeights | None = None,
     ) -> None:
-        """Build the network and scale the pictures; one seed gives one result on the CPU.
+        """Build the network and scale the images. On the CPU the same seed has the same result.
 
         Args:
-            config: what to train, and how.
-            dataset: what to train on. Without validation samples the schedule is followed to its
-                end, each epoch counts as the best, and the rates are those of training images.
-            seed: of weights, order, augmentation and dropout.
-            device: where to compute.
-            precision: of convolutions and LSTMs.
-            start: a model whose weights are kept, as far as they fit.
+            config: configuration of network and training.
+            dataset: training and validation samples. Without validation samples the schedule is
+                followed to its end, each epoch counts as the best, and the error rates are
+                measured on training images.
+            seed: random seed for weights, data order, augmentation and dropout.
+            device: device to compute on.
+            precision: precision of convolutions and LSTMs.
+            start: pretrained weights, copied where shapes match.
         """
         self.config = config
         self.charset = dataset.charset
@@ -223,7 +224,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule has come to its end."""
+        """Whether the schedule is finished."""
         return self.progress.epoch >= self.schedule.end
 
     def run_epoch(self) -> EpochReport:
@@ -255,7 +256,7 @@ class Trainer:
         )
 
     def end_within(self, n_epochs: int) -> None:
-        """Let training end after so many more epochs, unless it ends before; the rate falls."""
+        """End the training after a number of further epochs at most, with a final decay."""
         self.schedule = self.schedule.ending_within(n_epochs, self.progress.epoch)
 
     def state(self) -> dict[str, object]:
@@ -342,10 +343,10 @@ class Trainer:
         return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 
     def _perhaps_decay_now(self) -> None:
-        """Begin the final decay early when nothing is gained any more, by CER or by loss.
+        """Begin the final decay early if neither CER nor loss has improved for some epochs.
 
         A CER of 0 on a small validation split is no reason: the loss still falls, and so does
-        the error on other pictures.
+        the error on other images.
         """
         epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
         if epoch >= self.schedule.decay_start:

@@ -63,14 +63,14 @@ from ocrsearch.workflows.trial_models import (
 )
 
 N_CONFIRMED = 3
-"""So many of the best configurations are trained again."""
+"""Number of the best configurations that are trained again."""
 
 POLL_SECONDS = 1.0
 RESULT = "result.json"
 TEST = "test.json"
 
 Observer = Callable[[str], None]
-"""Told a line about each training that ends."""
+"""Function that is called with a line about each finished training."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What came of a confirmation.
+    """Result of a confirmation.
 
     Attributes:
-        study: its name.
+        study: name of the study.
         configurations: all that were trained again, the chosen one first.
-        bundle: the chosen configuration's model, of the seed that is best on validation.
+        bundle: model of the chosen configuration, with the best seed on the validation split.
         test: ``n`` and the rates of that model on the test split, with ``_low`` and ``_high``;
             None if there is no test split.
     """
@@ -151,18 +151,18 @@ def confirm(
 ) -> Confirmation:
     """Train the best configurations again on fresh seeds and choose by the mean.
 
-    What is trained lies in the folder of the study: the same call again goes on from there.
+    The checkpoints are in the folder of the study; the same call again resumes.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the latest.
-        n_seeds: trainings of each configuration.
-        limits: the most that a metric may be, see ``best_trial``.
-        observer: told of each training that ends.
-        place: where the data of the study is, if it was moved.
+        storage_url: URL of the study database.
+        name: name of the study; None for the latest.
+        n_seeds: number of trainings of each configuration.
+        limits: largest value of some metrics; see ``best_trial``.
+        observer: called for each finished training.
+        place: new place of the data, if it was moved.
 
     Raises:
-        OcrSearchError: no such study, other data than that of the study, or trainings broke off.
+        OcrSearchError: no such study, other data than that of the study, or a training failed.
     """
     observer = observer or _silent
     study = load_study(storage_url, name)

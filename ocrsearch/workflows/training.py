@@ -106,19 +106,19 @@ class TensorBoardLog:
 
 
 RECORD = "training.json"
-"""What is trained in the folder and, once it is finished, what came of it."""
+"""File with the facts of the training in the folder and, once it is finished, its result."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a configuration is trained; what is trained is in the configuration.
+    """Options of a training that are not part of the configuration.
 
     Attributes:
-        init: model file whose weights are kept, as far as they fit.
+        init: model file with pretrained weights, copied where shapes match.
         seed: random seed for the initial weights and the data order.
         device: "auto", "cpu" or "cuda".
         tensorboard: folder for TensorBoard's logs.
-        data: how to read and split the data, as in ``SearchOptions``.
+        data: options to read and split the data, as in ``SearchOptions``.
         split_as: another model, which was perhaps trained on the same data.
 
     Raises:
@@ -139,11 +139,11 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a training.
+    """Result of a training.
 
     Attributes:
-        bundle: the model of the best epoch, as written.
-        n_bad: samples that were left out.
+        bundle: model of the best epoch, as written.
+        n_bad: number of samples that were skipped.
     """
 
     bundle: Bundle
@@ -151,20 +151,20 @@ class TrainResult:
 
 
 class Observer:
-    """Told how a training gets on; this one shows nothing."""
+    """Receives the progress of a training; this class ignores it."""
 
     def reading(self, n_read: int, n: int) -> None:
-        """So many pictures are read."""
+        """Called while images are read, with their number so far and in all."""
 
     def note(self, line: str) -> None:
-        """Something is to be said."""
+        """Called with a line for the user."""
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """These epochs of so many are trained and saved."""
+        """Called after each epoch, with all records so far and the number of epochs in all."""
 
 
 def training_folder(export: Path) -> Path:
-    """Return where the checkpoints of a model's training are."""
+    """Return the folder with the checkpoints of a model's training."""
     return export.with_name(f"{export.name}.training")
 
 
@@ -197,14 +197,14 @@ def train(
     options: TrainOptions | None = None,
     observer: Observer | None = None,
 ) -> TrainResult:
-    """Train a configuration on labelled pictures and write its model.
+    """Train a configuration on labelled images and write its model.
 
     Args:
-        config: what to train.
+        config: configuration to train.
         data: see ``read_samples``.
-        export: the model file to write.
-        options: how to train.
-        observer: told of each epoch.
+        export: model file to write.
+        options: options of the training.
+        observer: called after each epoch.
 
     Raises:
         OcrSearchError: the data, the weights to start from or an option is wrong, the loss

@@ -69,7 +69,7 @@ def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
     """Return the checked weights of a trial.
 
     Args:
-        best: the trial.
+        best: trial.
         facts: facts of its study.
 
     Raises:
@@ -159,7 +159,7 @@ def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) ->
     Args:
         name: name of the study.
         facts: facts of the study.
-        place: where the data is now.
+        place: place of the data now.
 
     Raises:
         OcrSearchError: it cannot be read, or is other data.
@@ -200,8 +200,8 @@ def refit(
     Args:
         storage_url: URL of the study database.
         best: trial whose configuration is trained.
-        place: where the data of the study is now.
-        observer: told of each epoch.
+        place: place of the data now.
+        observer: called after each epoch.
 
     Raises:
         OcrSearchError: other data than the study's, nothing to refit on, or the loss diverged.
@@ -244,18 +244,18 @@ def refit(
 
 
 WORST_RATIO, WORST_MARGIN = 2.0, 0.01
-"""No member's CER is more than so many times that of the best, and so much."""
+"""Largest CER of a member: that of the best times the ratio, and the margin."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks that read together, and what that brings on the validation split.
+    """An ensemble, and its error rates on the validation split.
 
     Attributes:
-        study: its name.
-        n_asked: networks that were asked for.
-        members: the trials, the best first; perhaps fewer.
-        bundle: the model; its metrics are those of all together.
+        study: name of the study.
+        n_asked: number of networks requested.
+        members: trials, the best first; perhaps fewer.
+        bundle: model, with the metrics of all together.
         alone: error rates of the best of them.
         together: error rates of all.
     """
@@ -279,13 +279,13 @@ def make_ensemble(
     """Join the best networks of a study and read its validation split with them.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the latest.
+        storage_url: URL of the study database.
+        name: name of the study; None for the latest.
         n: networks, 2 or more; fewer are taken where the limits have no room for more, or where
             the others are much worse than the best.
-        limits: the most that a metric of all together may be, see ``best_trial``.
+        limits: largest value of some metrics of all together; see ``best_trial``.
         progress: told how many pictures of the validation split are read.
-        place: where the data of the study is, if it was moved.
+        place: new place of the data, if it was moved.
 
     Raises:
         OcrSearchError: no such study, fewer than two networks, or other data than the study's.
@@ -355,9 +355,9 @@ def bundle_trial(
     With folds the networks of all folds read together, as far as the limits allow.
 
     Args:
-        best: the trial.
+        best: trial.
         facts: facts of its study.
-        limits: the most that a metric of all together may be, beside the constraints of the study.
+        limits: largest value of some metrics of all together, beside the constraints of the study.
 
     Raises:
         BundleError: the weights are not there any more, or those of an older program's network.
