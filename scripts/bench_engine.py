@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from ocrsearch.data import LabelledImages, PackedImages
 from ocrsearch.spaces import Space, load_space, parse_space
 from ocrsearch.studies import StudyFacts, open_artifacts, open_storage, open_study
+from ocrsearch.training import EpochRecord, Epochs
 from ocrsearch.tuning import Coordinator, Limits, SearchOptions, Status, search
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
@@ -31,7 +32,7 @@ class InstantEngine:
     def __init__(self, n_workers: int, n_epochs: int) -> None:
         self.machine: Machine | None = Machine("cpu", "fp32", {})
         self.n_workers, self.n_epochs = n_workers, n_epochs
-        self.curves: dict[int, list[dict]] = {}
+        self.curves: dict[int, Epochs] = {}
         self.events: list[Event] = []
 
     @property
@@ -52,7 +53,7 @@ class InstantEngine:
             cer = 1.0 / (1 + len(curve) + number % 7)
             loss = {"cer": cer, "val_loss": cer, "train_loss": cer, "exact": 1.0 - cer, "wer": cer}
             about = {"is_best": True, "learning_rate": 1e-3, "seconds": 1.0}
-            curve.append({"epoch": len(curve) + 1, **loss, **about})
+            curve.append(EpochRecord(epoch=len(curve) + 1, **loss, **about))
         if not answer.go_on or len(curve) == self.n_epochs:
             self.events.append(TrialDone(number, list(curve), 100_000, None, 1.0))
         else:

@@ -29,7 +29,14 @@ import typer
 from ocrsearch.core import OcrSearchError
 from ocrsearch.data import Dataset, LabelledImages, data_name, load_dataset
 from ocrsearch.spaces import Space
-from ocrsearch.studies import PAUSED, default_study_name, load_study, stored_space, study_facts
+from ocrsearch.studies import (
+    PAUSED,
+    default_study_name,
+    load_study,
+    stored_space,
+    study_facts,
+    trial_epochs,
+)
 from ocrsearch.tuning import parse_duration
 
 READS_CER = 0.5
@@ -195,12 +202,12 @@ def curve_figures(url: str, began: float) -> Result:
     assert space is not None
     judged, reading, n_epochs, half = 0, 0, 0, math.inf
     for trial in study.get_trials(deepcopy=False):
-        epochs = trial.user_attrs.get("epochs", [])
+        epochs = trial_epochs(trial)
         if not epochs:
             continue
         n_epochs += len(epochs)
         third = math.ceil(most_epochs(space, trial.params) / 3)
-        reads = min(record["cer"] for record in epochs[:third]) < READS_CER
+        reads = min(record.cer for record in epochs[:third]) < READS_CER
         in_training = not trial.state.is_finished() and trial.user_attrs.get(PAUSED) is None
         if reads or len(epochs) >= third or not in_training:
             judged += 1
@@ -208,13 +215,13 @@ def curve_figures(url: str, began: float) -> Result:
         assert trial.datetime_start is not None
         seconds = trial.datetime_start.timestamp() - began
         for record in epochs:
-            seconds += record["seconds"]
-            if record["exact"] >= 0.5:
+            seconds += record.seconds
+            if record.exact >= 0.5:
                 half = min(half, seconds)
                 break
     facts = study_facts(study)
     return {
-        "n_train": facts["n_samples"]["train"],
+        "n_train": facts.n_samples["train"],
         "judged": judged,
         "reading": reading,
         "n_epochs": n_epochs,

@@ -167,6 +167,7 @@ def untrained_bundle(architecture: str = "crnn", attention: str = "additive") ->
     from ocrsearch.core.config import Config
     from ocrsearch.inference.bundle import Bundle
     from ocrsearch.models.architecture import build_network
+    from ocrsearch.training.provenance import Provenance
 
     sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16}
     if architecture != "classifier":
@@ -181,7 +182,7 @@ def untrained_bundle(architecture: str = "crnn", attention: str = "additive") ->
         if architecture != "classifier":
             network.head.bias[10] = -3.0  # the blank, or the end
     charset = Charset("0123456789")
-    provenance = {"study": "made", "trial": 0, "data_options": {}}
+    provenance = Provenance(study="made", trial=0, data_options={})
     return Bundle(config, charset, network.state_dict(), {"cer": 0.5}, provenance)
 
 

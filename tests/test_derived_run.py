@@ -49,5 +49,5 @@ def test_a_study_goes_on_in_its_space_when_the_rules_have_changed(
     assert second.study == first["study"]
     assert second.suggested is None
     facts = study_facts(ocrsearch.load_study(second.study).optuna_study)
-    assert {**facts["space"], "search": first["suggested"]["space"]["search"]} == expected
+    assert {**facts.space, "search": first["suggested"]["space"]["search"]} == expected
     assert "the study is resumed in the space that it began with" in lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,7 @@ from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle
-    from ocrsearch.studies import BestTrial
+    from ocrsearch.studies import BestTrial, StudyFacts
     from ocrsearch.workflows import Confirmation, Ensemble
 
 
@@ -271,14 +272,14 @@ def _export_and_show(wanted: _Wanted, found: BestTrial) -> None:
         print_json({**_content(found, wanted.export), **extra, **_ensemble_content(joined)})
         return
     _print(found, joined, wanted.export, bundle)
-    _print_pareto(pareto, facts.get("objective", []))
+    _print_pareto(pareto, list(facts.objective))
     if compared is not None and compared.best == found.trial:
         for line in compared.describe():
             echo(for_command_line(line))
 
 
 def _write_model(
-    wanted: _Wanted, found: BestTrial, joined: Ensemble | None, facts: dict[str, Any]
+    wanted: _Wanted, found: BestTrial, joined: Ensemble | None, facts: StudyFacts
 ) -> Bundle | None:
     """Write the model file; return the model, None if none is wanted."""
     from ocrsearch.workflows import bundle_trial
@@ -465,8 +466,8 @@ def _print(
         n_epochs = found.metrics["n_epochs"]
         echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
     of = "the validation split"
-    if "fold" in found.epochs[-1]:
-        of = f"{found.n_folds} of {found.epochs[-1]['n_folds']} folds"
+    if n_folds := found.epochs[-1].n_folds:
+        of = f"{found.n_folds} of {n_folds} folds"
     echo(f"cer, wer and exact are of {of}, on which it was chosen:")
     echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
     if joined is not None:
@@ -477,14 +478,13 @@ def _print(
                 f"the model is the networks of {len(bundle.members)} folds, which read together; "
                 "--refit trains one network on all of these images"
             )
-        if "refit" in bundle.provenance:
-            n = bundle.provenance["refit"]["n"]
-            echo(f"the model was trained again on all {n} training and validation images")
+        if again := bundle.provenance.refit:
+            echo(f"the model was trained again on all {again.n} training and validation images")
         size_mb = export.stat().st_size / 1e6
         echo(f"model written to {export} ({size_mb:.1f} MB)")
 
 
-def _figures(values: dict[str, Any]) -> list[tuple[str, str]]:
+def _figures(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         (name, f"{value:.4g}" if isinstance(value, float) else str(value))
         for name, value in values.items()

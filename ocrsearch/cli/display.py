@@ -117,7 +117,7 @@ def under_way(status: Status) -> str:
     for number, running in sorted(status.running.items()):
         progress = describe_progress(running.epochs, running.config.training.epochs)
         part = f"trial {number} at epoch {progress}"
-        parts.append(part + (f", CER {running.epochs[-1]['cer']:.4f}" if running.epochs else ""))
+        parts.append(part + (f", CER {running.epochs[-1].cer:.4f}" if running.epochs else ""))
     left = status.left_s
     ending = f"; about {format_seconds(left)} left" if left is not None else ""
     return f"{format_seconds(status.elapsed_s)}: {'; '.join(parts)}{ending}"
@@ -149,8 +149,9 @@ def _running(status: Status) -> Table:
         last = running.epochs[-1] if running.epochs else None
         figures = ["-", "-", "-"]
         if last:
-            figures = [f"{last['cer']:.4f}", f"{last['exact']:.3f}", f"{last['val_loss']:.3f}"]
-        total = running.config.training.epochs * (last or {}).get("n_folds", 1)
+            figures = [f"{last.cer:.4f}", f"{last.exact:.3f}", f"{last.val_loss:.3f}"]
+        n_folds = max(1, last.n_folds) if last else 1
+        total = running.config.training.epochs * n_folds
         epoch = f"{len(running.epochs)}/{total}"
         table.add_row(str(number), epoch, *figures, describe(running.values))
     return table

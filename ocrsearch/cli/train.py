@@ -260,8 +260,8 @@ def _content(result: TrainResult, export: Path) -> dict[str, Any]:
         "export": str(export),
         **result.bundle.metrics,
         "n_bad": result.n_bad,
-        "init": provenance["init"],
-        "transfer": provenance["transfer"],
+        "init": provenance.init,
+        "transfer": provenance.transfer,
     }
 
 

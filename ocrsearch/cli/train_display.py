@@ -108,17 +108,17 @@ def describe_epoch(epochs: Epochs, n_epochs: int, *, validates: bool = True) -> 
     last, best = epochs[-1], best_epoch(epochs)
     if not validates:
         return (
-            f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, CER on training "
-            f"images {last['cer']:.4f}, {last['seconds']:.1f} s"
+            f"epoch {len(epochs)}/{n_epochs}: loss {last.train_loss:.3f}, CER on training "
+            f"images {last.cer:.4f}, {last.seconds:.1f} s"
         )
     return (
-        f"epoch {len(epochs)}/{n_epochs}: loss {last['train_loss']:.3f}, val "
-        f"{last['val_loss']:.3f}, CER {last['cer']:.4f} (best {best['cer']:.4f}), exact "
-        f"{last['exact']:.3f}, {last['seconds']:.1f} s"
+        f"epoch {len(epochs)}/{n_epochs}: loss {last.train_loss:.3f}, val "
+        f"{last.val_loss:.3f}, CER {last.cer:.4f} (best {best.cer:.4f}), exact "
+        f"{last.exact:.3f}, {last.seconds:.1f} s"
     )
 
 
 def describe_left(epochs: Epochs, n_epochs: int) -> str:
     """Return the time left, as the epochs so far took."""
-    seconds = sum(e["seconds"] for e in epochs) / len(epochs) * (n_epochs - len(epochs))
+    seconds = sum(e.seconds for e in epochs) / len(epochs) * (n_epochs - len(epochs))
     return f"about {format_seconds(seconds)} left"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from ocrsearch.core import BundleError, Config
 from ocrsearch.data import Charset, DataOptions
 from ocrsearch.models import MAX_PARAMETERS, Recogniser, build_network
-from ocrsearch.training import FORMAT, VERSION, read_model_file, save_tensors
+from ocrsearch.training import FORMAT, VERSION, Provenance, read_model_file, save_tensors
 
 
 @dataclass(frozen=True)
@@ -23,24 +22,21 @@ class Bundle:
     """A recogniser.
 
     Attributes:
-        config: picture scaling and network follow from it.
-        charset: the symbols it knows.
-        weights: the network's state.
-        metrics: on the validation split of its study; of an ensemble those of all together. With
+        config: configuration of image scaling and network.
+        charset: characters that the network can write.
+        weights: state of the network.
+        metrics: metrics on the validation split; for an ensemble those of all together. With
             folds, or trained on the validation split too, those of ``metrics_of``.
-        provenance: study, its id, trial, seed, data and its options, versions, the records of the
-            training's epochs; hash of the weights it started from (init) and what was kept of
-            them (transfer). Of an ensemble the same of its first network, the best one, and trial
-            and CER of each (members). If validation images were trained on too: the splits trained
-            on (splits_seen), and the images that the metrics are of (metrics_of).
+        provenance: origin of the weights; for an ensemble that of the best network, with
+            the list of its members.
         others: networks of the same charset that read together with this one.
     """
 
     config: Config
     charset: Charset
     weights: dict[str, torch.Tensor]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    metrics: dict[str, float]
+    provenance: Provenance
     others: tuple[Bundle, ...] = ()
 
     @property
@@ -55,8 +51,8 @@ class Bundle:
         return network.eval()
 
     def data_options(self) -> DataOptions:
-        """Return how the data of its study was read and split."""
-        return DataOptions.from_dict(self.provenance.get("data_options", {}))
+        """Return the options by which the data of its training was read and split."""
+        return self.provenance.options()
 
 
 ADDED = ("n_parameters", "size_mb", "multiply_adds", "latency_ms")
@@ -120,11 +116,11 @@ def load_bundle(path: Path) -> Bundle:
     return replace(first, others=tuple(others))
 
 
-def _content(bundle: Bundle) -> dict[str, Any]:
+def _content(bundle: Bundle) -> dict[str, object]:
     """Return what belongs to one network."""
     return {
         "config": bundle.config.model_dump(mode="json"),
         "weights": bundle.weights,
         "metrics": bundle.metrics,
-        "provenance": bundle.provenance,
+        "provenance": bundle.provenance.to_plain(),
     }

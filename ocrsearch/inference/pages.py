@@ -1,11 +1,7 @@
-"""Pages read whichever way they lie, and their lines with places.
+"""Pages in any orientation, and their lines with positions.
 
-What was read on a page: its lines with their places, and a picture that shows them.
-
-Pages read whichever way they lie: upright, sideways, upside down, dark on light or reverse.
-
-A page is read as it is given. Only if that reading is doubtful, a few of its longest lines are
-read turned and inverted, and the way that reads with most confidence is taken.
+A page is first read as it is. If that result is doubtful, a few of its longest lines are read
+rotated and inverted, and the orientation with the highest confidence is used.
 """
 
 from __future__ import annotations
@@ -37,8 +33,8 @@ class PageLine:
     Attributes:
         text: NFC.
         confidence: probability of the text as read, 0 to 1.
-        symbol_confidences: of each symbol of the text, 0 to 1.
-        box: of the line's ink, in pixels of the page as it was given.
+        symbol_confidences: confidence of each symbol of the text, 0 to 1.
+        box: bounding box of the line's ink, in pixels of the page as it was given.
         row: number of its row on the page, counted from 1; cells of a table in a row share it.
     """
 
@@ -64,10 +60,10 @@ class PagePrediction:
     """What was read on a page.
 
     Attributes:
-        width: of the page, in pixels.
-        height: of the page, in pixels.
+        width: width of the page in pixels.
+        height: height of the page in pixels.
         skew_degrees: by how much its text rises to the right, after the page was turned.
-        lines: in reading order.
+        lines: lines in reading order.
         rotation: degrees by which the page was turned clockwise to be read: 0, 90, 180 or 270.
         inverted: whether lines were read light on dark that are dark on light, or the reverse.
         confidence: mean of a character, 0 to 1; 0 if there are no lines.
@@ -117,7 +113,7 @@ def draw_page(page: GrayImage, prediction: PagePrediction) -> np.ndarray:
 
     Args:
         page: (H, W) uint8, as it was read.
-        prediction: what was read on it.
+        prediction: prediction for the page.
 
     Returns:
         (H, W, 3) uint8, blue, green, red.

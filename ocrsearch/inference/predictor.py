@@ -42,7 +42,7 @@ class Prediction:
     Attributes:
         text: NFC.
         confidence: probability of the text as read, 0 to 1.
-        symbol_confidences: of each symbol of the text, 0 to 1.
+        symbol_confidences: confidence of each symbol of the text, 0 to 1.
         blank: whether the picture has no contrast, so that there is nothing to read; the text is
             empty then, and the confidence 0.
     """
@@ -59,12 +59,12 @@ class Evaluation:
 
     Attributes:
         metrics: error rates.
-        intervals: of each rate, low and high.
-        confusions: the most frequent first.
+        intervals: confidence interval of each rate, low and high.
+        confusions: edits by character, the most frequent first.
         matrix: None where labels have more than one symbol, or there are very many.
-        names: of the pictures.
+        names: names of the images.
         references: their labels.
-        predictions: what was read in them.
+        predictions: prediction for each image.
     """
 
     metrics: Metrics
@@ -97,9 +97,9 @@ class Predictor:
         """Build the networks of a bundle.
 
         Args:
-            bundle: the recogniser.
+            bundle: recogniser.
             device: "auto", "cpu" or "cuda".
-            decoding: how to decode; greedily if nothing is given.
+            decoding: decoding options; greedy by default.
 
         Raises:
             OcrSearchError: see ``build_decoder``.
@@ -241,9 +241,9 @@ def load(
     """Return the recogniser of a model file; nothing in the file is run.
 
     Args:
-        path: of the model file.
+        path: path of the model file.
         device: "auto", "cpu" or "cuda".
-        decoding: how to decode; greedily if nothing is given.
+        decoding: decoding options; greedy by default.
 
     Raises:
         BundleError: no such file, or not a model.

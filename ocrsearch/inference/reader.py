@@ -1,17 +1,9 @@
-"""Readers: a network ready to read images, or an ensemble whose members vote.
+"""Readers: one network, or an ensemble whose members vote on each line.
 
-Agreement: from what several have read to the text that all together find best.
-
-Where readings of a line differ, they differ in places, and none need be right in all of them. So
-the best reading is changed, place by place, into what another has read there, as long as that
-raises the score. The idea of voting place by place is that of ROVER (Fiscus, 1997, IEEE ASRU);
-here the networks that rate whole texts decide, not counts of votes.
-
-Readers: a network ready to read pictures, and several that read together.
-
-Each member of an ensemble reads by itself, and so does one network at several widths. Where their
-texts differ, they agree on one by the mean of the log probabilities that they give to texts. One
-that cannot write what most others can, as it has too few frames, has no say about that line.
+Each member reads by itself; test-time augmentation reads with one network at several widths. Where
+the texts differ, the best one is changed place by place into another member's text, as long as
+that raises the mean log probability over all members. Voting place by place follows ROVER
+(Fiscus, 1997, IEEE ASRU). A member with too few frames for most of the texts does not vote.
 """
 
 from __future__ import annotations

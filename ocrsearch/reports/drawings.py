@@ -1,14 +1,8 @@
-"""Drawings: a network's layers, and where its decoder looked.
+"""Drawings in SVG: the layers of a network, and attention maps.
 
-A network as a picture: its layers as boxes from top to bottom, in SVG.
-
-Plain text is written; nothing else is needed to make or to see it. The colours follow the
-viewer's light or dark scheme.
-
-Attention maps: a line as the network reads it, and below it where the decoder looked.
-
-A row is a symbol that was written, a column a frame: they stand below the part of the picture
-from which the frame comes.
+An attention map shows a line and below it a row for each character that was written and a column
+for each frame, under the part of the image that the frame comes from. Colours follow the light or
+dark scheme of the viewer.
 """
 
 from __future__ import annotations

@@ -1,13 +1,8 @@
-"""The page of an evaluation: figures with intervals, curves, confusions, worst errors.
+"""HTML page of an evaluation: error rates with intervals, curves, confusions and the worst errors.
 
-Figures of an evaluation, with Plotly, each from plain values.
-
-The page of an evaluation: figures with intervals, curves, confusions, the worst errors.
-
-Of a decoder with attention it also shows where it looked, in some of them and in some lines
-that it read right.
-
-One file that needs no network. All texts that come from data or model files are escaped.
+For a decoder with attention the page also shows attention maps of some errors and of some lines
+that were read correctly. The page is one file that needs no network. All texts that come from data
+or model files are escaped.
 """
 
 from __future__ import annotations
@@ -15,7 +10,6 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import plotly.graph_objects as go
 from rapidfuzz.distance import Levenshtein
@@ -25,6 +19,7 @@ from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, 
 from ocrsearch.inference import Bundle, Evaluation
 from ocrsearch.reports.drawings import attention_maps, draw_attention, has_attention
 from ocrsearch.reports.html import figure_part, page, png_url
+from ocrsearch.training import Epochs
 
 BLUE, ORANGE, GRAY = "#3f7fd6", "#dd7430", "#8a94a3"
 
@@ -37,9 +32,6 @@ HEIGHT_PX = 360
 
 ABOVE = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
 """Where the legend is."""
-
-Epoch = dict[str, float]
-"""A record of an epoch, as the study has it."""
 
 Reading = tuple[float, bool]
 """Confidence, and whether it is right."""
@@ -149,23 +141,23 @@ def confidence_figure(readings: Sequence[Reading]) -> go.Figure:
     )
 
 
-def error_curve(epochs: Sequence[Epoch]) -> go.Figure:
+def error_curve(epochs: Epochs) -> go.Figure:
     """Draw the validation CER by epoch."""
     return _curves(epochs, {"cer": ("CER", BLUE)}, "Character error rate, validation split")
 
 
-def loss_curves(epochs: Sequence[Epoch]) -> go.Figure:
+def loss_curves(epochs: Epochs) -> go.Figure:
     """Draw the losses of training and validation split by epoch."""
     lines = {"train_loss": ("training", ORANGE), "val_loss": ("validation", BLUE)}
     return _curves(epochs, lines, "Loss")
 
 
-def _curves(epochs: Sequence[Epoch], lines: dict[str, tuple[str, str]], title: str) -> go.Figure:
+def _curves(epochs: Epochs, lines: dict[str, tuple[str, str]], title: str) -> go.Figure:
     figure = go.Figure()
     for key, (name, color) in lines.items():
         figure.add_scatter(
-            x=[record["epoch"] for record in epochs],
-            y=[record[key] for record in epochs],
+            x=[record.epoch for record in epochs],
+            y=[getattr(record, key) for record in epochs],
             mode="lines+markers",
             name=name,
             line={"color": color},
@@ -373,18 +365,20 @@ def _confidence(evaluation: Evaluation) -> str:
 
 
 def _training(bundle: Bundle) -> str:
-    epochs = bundle.provenance.get("epochs", [])
+    epochs = bundle.provenance.epochs
     heading = "Learning curves" + (" of the first network" if bundle.others else "")
     return _figures(heading, [error_curve(epochs), loss_curves(epochs)]) if epochs else ""
 
 
 def _provenance(subject: Subject, bundle: Bundle) -> str:
-    facts: dict[str, Any] = {"model file": subject.model, "evaluated on": subject.data}
-    facts["architecture"] = bundle.config.model.architecture
-    if bundle.others:
-        facts["architecture"] += f", the first of {len(bundle.members)} networks that read together"
+    facts: dict[str, object] = {"model file": subject.model, "evaluated on": subject.data}
+    architecture = bundle.config.model.architecture
+    n_members = len(bundle.members)
+    more = f", the first of {n_members} networks that read together" if bundle.others else ""
+    facts["architecture"] = f"{architecture}{more}"
     facts["symbols"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
-    facts |= {key: value for key, value in bundle.provenance.items() if key != "epochs"}
+    known = bundle.provenance.to_plain()
+    facts |= {key: value for key, value in known.items() if key != "epochs"}
     facts["trained on"] = facts.pop("data", "?")
     for key, value in bundle.metrics.items():
         facts[f"validation {key}" if key in TILES else key] = value

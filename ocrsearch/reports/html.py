@@ -1,11 +1,7 @@
-"""Pages for people: one HTML file that needs no network.
+"""HTML pages: one file that needs no network, readable in light and dark.
 
-A page for people: one HTML file that needs no network, readable in light and dark.
-
-Figures are Plotly's, whose script is written into the page once. Their texts and grids take
-their colours from the page's style sheet, so that they follow the reader's choice.
-
-Pictures as parts of a page.
+Plotly's script is written into the page once. Texts and grids of the figures take their colours
+from the style sheet of the page. Images are embedded.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import optuna
 import plotly.graph_objects as go
@@ -24,8 +24,8 @@ from ocrsearch.reports.html import (
     page,
     save_page,
 )
-from ocrsearch.studies import learning_curves
-from ocrsearch.training import best_epoch
+from ocrsearch.studies import learning_curves, trial_epochs
+from ocrsearch.training import Epochs, best_epoch
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
 NAMED_CURVES = 20
@@ -55,8 +55,8 @@ def trial_points(study: optuna.Study) -> list[TrialPoint]:
             architecture = str(attrs.get("architecture", "?"))
             size = attrs.get("size_mb")
             state = trial.state.name.lower()
-            epochs = attrs.get("epochs")
-            cer = best_epoch(epochs)["cer"] if epochs else min(values)
+            epochs = trial_epochs(trial)
+            cer = best_epoch(epochs).cer if epochs else min(values)
             points.append(TrialPoint(trial.number, state, cer, architecture, size))
     return points
 
@@ -79,11 +79,11 @@ def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
     return _titled(figure, "Optimisation history", "trial", "validation CER")
 
 
-def learning_curves_figure(curves: dict[int, list[dict[str, Any]]]) -> go.Figure:
+def learning_curves_figure(curves: dict[int, Epochs]) -> go.Figure:
     """Draw the validation CER of every trial by epoch: the best by name, the others as one."""
 
     def lowest(number: int) -> float:
-        return min((record["cer"] for record in curves[number]), default=1.0)
+        return min((record.cer for record in curves[number]), default=1.0)
 
     best = set(sorted(curves, key=lowest)[:NAMED_CURVES])
     others = [epochs for number, epochs in curves.items() if number not in best]
@@ -107,13 +107,13 @@ def learning_curves_figure(curves: dict[int, list[dict[str, Any]]]) -> go.Figure
     return _titled(figure, "Learning curves", "epoch", "validation CER")
 
 
-def _line(epochs: list[dict[str, Any]], key: str) -> list[float | None]:
+def _line(epochs: Epochs, name: Literal["epoch", "cer"]) -> list[float | None]:
     """Return the values of all epochs, with None between two folds."""
     values: list[float | None] = []
     for i, record in enumerate(epochs):
-        if i and record.get("fold", 1) != epochs[i - 1].get("fold", 1):
+        if i and record.fold != epochs[i - 1].fold:
             values.append(None)
-        values.append(record[key])
+        values.append(getattr(record, name))
     return values
 
 

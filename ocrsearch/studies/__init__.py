@@ -1,4 +1,4 @@
-"""Studies: what a search has found so far, in a database and a folder of files.
+"""Studies: results of searches, in a database and a folder of files.
 
 Everything that reads or writes the database is here. Start with ``load_study`` to read.
 """

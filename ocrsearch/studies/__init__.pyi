@@ -21,6 +21,11 @@ from .facts import default_study_name as default_study_name
 from .facts import foreign_reason as foreign_reason
 from .facts import stored_space as stored_space
 from .facts import study_facts as study_facts
+from .optuna_internals import backend_of as backend_of
+from .optuna_internals import id_of_study as id_of_study
+from .optuna_internals import id_of_trial as id_of_trial
+from .optuna_internals import stored_trial as stored_trial
+from .optuna_internals import stored_trials as stored_trials
 from .ownership import HeldFiles as HeldFiles
 from .ownership import Identity as Identity
 from .ownership import LostError as LostError
@@ -31,11 +36,13 @@ from .ownership import write_identity as write_identity
 from .records import number_or_none as number_or_none
 from .records import shown as shown
 from .records import text_by_text as text_by_text
+from .records import trial_epochs as trial_epochs
 from .results import EXCESS as EXCESS
 from .results import FAILURE as FAILURE
 from .results import INFEASIBLE as INFEASIBLE
 from .results import BestTrial as BestTrial
 from .results import StudySummary as StudySummary
+from .results import TrialMetrics as TrialMetrics
 from .results import best_trial as best_trial
 from .results import best_trials as best_trials
 from .results import learning_curves as learning_curves
@@ -59,7 +66,7 @@ from .study import PAUSED as PAUSED
 from .study import REPEATED as REPEATED
 from .study import ConfigurationStudy as ConfigurationStudy
 from .study import EarlierTrial as EarlierTrial
-from .study import backend_of as backend_of
+from .study import Origin as Origin
 from .study import check_ours as check_ours
 from .study import damaged_trials as damaged_trials
 from .study import exists as exists

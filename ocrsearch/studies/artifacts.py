@@ -1,10 +1,8 @@
-"""Files of trials: artifacts, and the weights that are kept.
+"""Files of trials: artifacts for people, and the checkpoints that are kept on disk.
 
-Artifacts of a trial: its configuration, learning curves, log and worst errors, as files.
-
-They are stored through Optuna's artifact store beside the study, and its dashboard shows them.
-
-Whose weights are kept on disk: the best trials', and those that may still go on.
+Artifacts are the configuration, learning curves, log and worst errors of a trial. They are stored
+through Optuna's artifact store beside the study, and its dashboard shows them. Weights are kept
+for the best trials and for those that may be resumed.
 """
 
 from __future__ import annotations
@@ -48,14 +46,14 @@ def store_artifacts(
     config: Config,
     epochs: Epochs,
 ) -> None:
-    """Store what there is to see of a trial that has ended.
+    """Store the artifacts of a trial that has ended.
 
     Args:
-        trial: that has ended or is about to.
-        store: where to.
-        folder: of the trial, which may hold a picture of its worst errors.
-        config: what was trained.
-        epochs: its records.
+        trial: trial that has ended or is about to end.
+        store: artifact store to write to.
+        folder: folder of the trial, which may hold an image of its worst errors.
+        config: configuration of the trial.
+        epochs: records of its epochs.
     """
     place = temporary_path(folder)
     place.mkdir(parents=True, exist_ok=True)
@@ -82,11 +80,10 @@ def log_text(epochs: Epochs) -> str:
     """Return a line for each epoch."""
     lines = ["epoch  seconds  rate      train_loss  val_loss  cer     exact"]
     for e in epochs:
-        best = "  best so far" if e.get("is_best") else ""
-        rate, train_loss = e.get("learning_rate", 0.0), e.get("train_loss", 0.0)
+        best = "  best so far" if e.is_best else ""
         lines.append(
-            f"{e['epoch']:5d}  {e['seconds']:7.1f}  {rate:.2e}  {train_loss:10.4f}  "
-            f"{e['val_loss']:8.4f}  {e['cer']:.4f}  {e['exact']:.4f}{best}"
+            f"{e.epoch:5d}  {e.seconds:7.1f}  {e.learning_rate:.2e}  {e.train_loss:10.4f}  "
+            f"{e.val_loss:8.4f}  {e.cer:.4f}  {e.exact:.4f}{best}"
         )
     return "\n".join(lines) + "\n"
 
@@ -99,7 +96,7 @@ def draw_curves(epochs: Epochs) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
     ]
     for i, (name, colour) in enumerate(CURVES.items()):
-        values = [float(e.get(name, 0.0)) for e in epochs]
+        values = [float(getattr(e, name)) for e in epochs]
         highest = max(values, default=0.0) or 1.0
         step = (WIDTH - 2 * MARGIN) / max(1, len(values) - 1)
         points = " ".join(
@@ -116,7 +113,7 @@ def draw_curves(epochs: Epochs) -> str:
 
 
 N_KEPT = 10
-"""Weights of so many of the best trials are kept."""
+"""Number of the best trials whose weights are kept."""
 
 
 class Rank(NamedTuple):
@@ -136,7 +133,7 @@ class Rank(NamedTuple):
 
 
 MayGoOn = Callable[[int], bool]
-"""Whether a trial may still be trained, by its number."""
+"""Function that returns whether a trial may be resumed, by its number."""
 
 
 class KeptWeights:
@@ -148,23 +145,23 @@ class KeptWeights:
         self._ranks: list[Rank] = []
 
     def note(self, rank: Rank) -> None:
-        """Take up that a trial's weights are there."""
+        """Note that the weights of a trial are on disk."""
         self._ranks = [known for known in self._ranks if known.number != rank.number] + [rank]
 
     def keep(self, rank: Rank, may_go_on: MayGoOn) -> None:
-        """Keep a trial's weights if it is among the best, and drop what it displaces."""
+        """Keep the weights of a trial if it is among the best; the worst are deleted for it."""
         self.note(rank)
         self.drop(may_go_on)
 
     def drop(self, may_go_on: MayGoOn) -> None:
-        """Delete all but the best, and those that may still go on."""
+        """Delete all weights but those of the best trials and of trials that may be resumed."""
         self._ranks.sort()
         for rank in self._ranks[N_KEPT:]:
             if not may_go_on(rank.number):
                 self._delete(rank)
 
     def spare_worst(self, may_go_on: MayGoOn) -> bool:
-        """Delete the worst, but never the best or who may go on; return whether there was one."""
+        """Delete the worst weights that can be spared; return whether there were any."""
         spare = [rank for rank in sorted(self._ranks)[1:] if not may_go_on(rank.number)]
         if spare:
             self._delete(spare[-1])

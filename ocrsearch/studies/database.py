@@ -1,13 +1,7 @@
-"""The database of studies: a SQLite file or a PostgreSQL server.
+"""Databases of studies: a SQLite file or a PostgreSQL server, and the folder that belongs to it.
 
-Study databases on a PostgreSQL server: the URL, and opening one.
-
-What several coordinators of one study have to agree on is in ``sharing``.
-
-The database of studies: a SQLite file or a PostgreSQL server, opened with care, and its folder.
-
-A file is opened for writing by a search and read-only by every other command. It is not trusted:
-see ``guarded_sqlite``.
+A search opens a file for writing, every other command opens it read-only. The file is not trusted;
+see ``sqlite_files``. ``sharing`` coordinates several searches on one server.
 """
 
 from __future__ import annotations
@@ -47,7 +41,7 @@ from ocrsearch.studies.storage import DATABASE_ERRORS, StudyStorage, database_re
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
 TABLES_LOCK = (0x0C55, 0)
-"""Advisory lock of whoever makes Optuna's tables: that bears no other at the same time."""
+"""Advisory lock while Optuna's tables are made, which must not happen twice at once."""
 
 DATABASE_NAME = re.compile(r"\w[\w. -]*")
 

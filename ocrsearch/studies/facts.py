@@ -1,12 +1,8 @@
-"""Facts of a study: its name, id, space, data and options.
+"""Facts of a study: its space, data, options and id, stored as a user attribute of the study.
 
-Names of studies: each is the name of a folder too, on any system and in any script.
-
-Facts of a study: the space, the data and the options that it began with, and its id.
-
-They are stored in the database with the study. A study without them is another program's.
-
-The space that a study began with, kept in its facts with the settings of the search.
+A study without facts belongs to another program. ``study_facts`` checks them and returns them
+typed. The module also checks names of studies: each is the name of a folder too, which must be
+valid on any system and in any script.
 """
 
 from __future__ import annotations
@@ -16,6 +12,7 @@ import json
 import re
 import secrets
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +22,7 @@ from optuna.study import StudyDirection
 from ocrsearch.core import OptionError, StudyError
 from ocrsearch.data import DataOptions
 from ocrsearch.spaces import Space, load_space, ready_spaces, rebuild_space
-from ocrsearch.studies.records import facts_problem, shown
+from ocrsearch.studies.records import StoredFacts, facts_problem, shown
 
 MAX_BYTES = 255
 """Longest name of a folder, in bytes of UTF-8."""
@@ -38,7 +35,7 @@ RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{device}{i}" for device in ("com", "lpt") for i in "123456789¹²³"}
 )
-"""Names that Windows keeps for devices, whatever follows a point."""
+"""Names that Windows keeps for devices, with any ending."""
 
 
 def check_study_name(name: str) -> str:
@@ -136,37 +133,61 @@ class StudyFacts:
         seed: seed of the search.
         init: hash of the weights that the trials start from, None without any.
         objective: names of the objectives.
-        id: random id, which everything in the folder of the study carries.
-        version: version of these facts.
-        data_place: specification of the data with an absolute path.
-        search: settings of the search.
+        id: random id, which every file in the folder of the study carries; empty in facts of
+            version 1.
+        version: version of these facts, 1 if they have no id.
+        data_place: specification of the data with an absolute path, empty in older facts.
+        search: settings of the search, None in older facts.
         folds: number of folds by which configurations are validated, 1 for the validation split.
         constraints: limits of a network.
     """
 
     space_name: str
-    space: dict[str, Any]
+    space: dict[str, object]
     data_spec: str
     data_fingerprint: str
     n_samples: dict[str, int]
-    data_options: dict[str, Any]
+    data_options: dict[str, object]
     seed: int
     init: str | None = None
     objective: tuple[str, ...] = ("cer",)
     id: str = field(default_factory=new_id)
     version: int = FACTS_VERSION
     data_place: str = ""
-    search: dict[str, Any] | None = None
+    search: dict[str, object] | None = None
     folds: int = 1
     constraints: dict[str, float] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as they are when they come back from the database."""
-        content: dict[str, Any] = json.loads(json.dumps(self.__dict__))
+    @classmethod
+    def from_plain(cls, values: dict[str, object]) -> StudyFacts:
+        """Return the facts that stored values describe.
+
+        Raises:
+            ValueError: a value is missing or wrong; see ``facts_problem``.
+        """
+        stored = StoredFacts.model_validate(values)
+        place = values.get("data_place", "")
+        known = {name: getattr(stored, name) for name in StoredFacts.model_fields}
+        return cls(
+            **{
+                **known,
+                "id": stored.id or "",
+                "objective": tuple(stored.objective),
+                "data_place": place if isinstance(place, str) else "",
+            }
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values, as they come back from the database."""
+        content: dict[str, object] = json.loads(json.dumps(self.__dict__))
         return content
 
+    def options(self) -> DataOptions:
+        """Return the options by which the data is read and split."""
+        return DataOptions.from_dict(self.data_options)
 
-def study_facts(study: optuna.Study) -> dict[str, Any]:
+
+def study_facts(study: optuna.Study) -> StudyFacts:
     """Return the facts of a study, checked.
 
     Raises:
@@ -177,8 +198,8 @@ def study_facts(study: optuna.Study) -> dict[str, Any]:
 
 
 def checked_facts(
-    name: str, directions: list[StudyDirection], user_attrs: dict[str, Any]
-) -> dict[str, Any]:
+    name: str, directions: list[StudyDirection], user_attrs: Mapping[str, Any]
+) -> StudyFacts:
     """Return the facts among the attributes of a study; see ``study_facts``."""
     if reason := foreign_reason(directions, has_facts=FACTS in user_attrs):
         raise ForeignStudyError(
@@ -196,7 +217,7 @@ def checked_facts(
             f"study {name!r}: its facts in the database are damaged ({problem}); restore the "
             "database from a backup, or give `study` another name"
         )
-    return dict(facts)
+    return StudyFacts.from_plain(facts)
 
 
 def foreign_reason(directions: list[StudyDirection], *, has_facts: bool) -> str:
@@ -219,9 +240,9 @@ def stored_space(study: optuna.Study) -> Space | None:
     if FACTS not in study.user_attrs:
         return None
     facts = study_facts(study)
-    name, content = str(facts["space_name"]), facts["space"]
-    if facts.get("search") is not None:
-        return rebuild_space({**content, "search": facts["search"]}, name)
+    name, content = facts.space_name, facts.space
+    if facts.search is not None:
+        return rebuild_space({**content, "search": facts.search}, name)
     if name in ready_spaces():
         ready = load_space(ready_spaces()[name])
         if json.loads(json.dumps(ready.content)) == content:

@@ -1,15 +1,11 @@
-"""Whose folder it is: ids of studies in their folders, and files held open.
+"""Ownership of folders: each study has a random id, and every file in its folder carries it.
 
-Whose folder it is: each study has a random id, and everything in its folder carries it.
+A path is no identity. A database may be restored from a backup beside newer weights, a study may
+be deleted and begun again under its name, a folder may be copied, and two databases may share a
+folder. Every reader compares the ids, and no file of another study is overwritten or deleted.
 
-A file name is no identity. A database may be restored from a backup beside newer weights, a
-study deleted and begun again under its name, a folder copied, two databases share a folder.
-Every reader compares, and nothing of another study is overwritten or deleted.
-
-Files that a search holds open, compared again and again with their paths.
-
-A program goes on writing into a file that was deleted, and no error ever comes. So a search looks
-once a second whether its database, its lock and its folder are still where they were.
+A running search also checks once a second that its database, lock and folder are still at their
+paths: writing to a deleted file raises no error.
 """
 
 from __future__ import annotations
@@ -79,7 +75,7 @@ def check_folder(folder: Path, name: str, study_id: str | None) -> None:
     Args:
         folder: folder of the study, by its name.
         name: name of the study.
-        study_id: id of the study, None for an older one that has none yet.
+        study_id: id of the study, None for an older study without an id.
 
     Raises:
         StudyError: the folder says that it belongs to another study.
@@ -98,7 +94,7 @@ def claim_folder(folder: Path, identity: Identity, n_known: int) -> None:
 
     Args:
         folder: folder of the study, by its name.
-        identity: to be written into a folder that has none.
+        identity: identity to write into a folder that has none.
         n_known: trials with lower numbers are in the database.
 
     Raises:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, NotRequired
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
+
+from ocrsearch.training import Epochs, read_epochs
 
 MAX_EPOCHS = 10_000
 MAX_FOLDS = 20
@@ -65,7 +68,7 @@ class _Origin(TypedDict, total=False):
     precision: Text
     data_fingerprint: Text
     versions: dict[str, Text]
-    transfer: dict[str, Any] | None
+    transfer: dict[str, object] | None
     ended: Positive
 
 
@@ -101,7 +104,7 @@ class _Attributes(TypedDict, total=False):
     data_fingerprint: Text
     config: Text
     versions: dict[str, Text]
-    transfer: dict[str, Any] | None
+    transfer: dict[str, object] | None
     origin: _Origin
     paused: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None
     repeated: bool
@@ -118,7 +121,7 @@ class _SystemAttributes(TypedDict, total=False):
     """Attributes in which Optuna keeps a queued configuration."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
-    fixed_params: dict[str, Any]
+    fixed_params: dict[str, object]
 
 
 class StoredFacts(BaseModel):
@@ -129,12 +132,12 @@ class StoredFacts(BaseModel):
     version: int = 1
     id: Annotated[str, Field(pattern="^[0-9a-f]{8,64}$")] | None = None
     space_name: Text
-    space: dict[str, Any]
-    search: dict[str, Any] | None = None
+    space: dict[str, object]
+    search: dict[str, object] | None = None
     data_spec: Text
     data_fingerprint: Text
     n_samples: dict[str, Count] = {}
-    data_options: dict[str, Any] = {}
+    data_options: dict[str, object] = {}
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     init: Text | None = None
     objective: Annotated[list[str], Field(min_length=1, max_length=10)] = ["cer"]
@@ -147,7 +150,7 @@ _SYSTEM_ATTRIBUTES = TypeAdapter(_SystemAttributes)
 
 
 def trial_problem(trial: FrozenTrial, n_objectives: int) -> str | None:
-    """Return the reason why a trial is not one that ocrsearch wrote, None if it may be.
+    """Return why ocrsearch cannot have written a trial, None if it can.
 
     Args:
         trial: as it is stored.
@@ -193,8 +196,13 @@ def _are_constraints(values: object) -> bool:
     )
 
 
+def trial_epochs(trial: FrozenTrial | optuna.Trial) -> Epochs:
+    """Return the records of the epochs of a trial that has no ``trial_problem``."""
+    return read_epochs(trial.user_attrs.get("epochs", []))
+
+
 def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]) -> str | None:
-    """Return what is wrong with the facts of a study, None if nothing is.
+    """Return the problem of the facts of a study, None if there is none.
 
     Args:
         facts: as they are stored.

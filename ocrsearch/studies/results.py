@@ -1,8 +1,6 @@
-"""Results of studies as plain values; read only.
+"""Results of studies, read only: summaries, best trials, tables and learning curves.
 
-Reading studies: what was found, as plain values. Nothing is written here.
-
-Why a study has nothing to export, and what can be done about it.
+If a study has no trained trial, ``why_nothing_trained`` explains the reason and what to do.
 """
 
 from __future__ import annotations
@@ -10,30 +8,59 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import optuna
 import pandas as pd
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import OcrSearchError, StudyError
-from ocrsearch.spaces import FRAMES
+from ocrsearch.spaces import FRAMES, Values
 from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
+from ocrsearch.studies.optuna_internals import FrozenStudy
 from ocrsearch.studies.ownership import check_folder
+from ocrsearch.studies.records import trial_epochs
 from ocrsearch.studies.sharing import is_searched
 from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, rank
 from ocrsearch.training import (
     BEST,
+    Epochs,
     epochs_result,
     fold_folder,
     lacks_folds,
     n_finished_folds,
     trial_folder,
 )
+
+if TYPE_CHECKING:
+    from ocrsearch.training import Precision
+
+
+class TrialMetrics(TypedDict, total=False):
+    """Metrics of a trial, as far as they are known; times in seconds or ms, sizes in MB."""
+
+    cer: float
+    architecture: str
+    exact: float
+    wer: float
+    val_loss: float
+    n_parameters: int
+    size_mb: float
+    multiply_adds: float
+    latency_ms: float
+    seconds: float
+    n_epochs: int
+    best_epoch: int
+    seed: int
+    device: str
+    precision: Precision
+    data_fingerprint: str
+    versions: dict[str, str]
+    transfer: dict[str, object] | None
+
 
 METRICS = (
     "architecture",
@@ -113,8 +140,8 @@ class BestTrial:
         state: "finished", or "stopped" or "unfinished" with the weights of its best epoch so far.
         value: lowest validation CER among its epochs.
         params: paths and values of the searched parameters.
-        metrics: what is stored with it.
-        epochs: the records of its epochs, for learning curves.
+        metrics: its figures, and the machine and program versions that trained it.
+        epochs: records of its epochs, for learning curves.
         weights: file with the weights of its best epoch, with folds that of the first.
     """
 
@@ -122,10 +149,15 @@ class BestTrial:
     trial: int
     state: str
     value: float
-    params: dict[str, Any]
-    metrics: dict[str, Any]
-    epochs: list[dict[str, Any]]
+    params: Values
+    metrics: TrialMetrics
+    epochs: Epochs
     weights: Path
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The metrics that are numbers."""
+        return {k: v for k, v in self.metrics.items() if isinstance(v, int | float)}
 
     @property
     def n_folds(self) -> int:
@@ -187,10 +219,10 @@ def best_trial(
     """Return the configuration with the lowest validation CER whose weights are kept.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the latest.
-        limits: the most that a metric may be, as ``{"latency_ms": 5.0}``.
-        trial: number of the trial to return in its place.
+        storage_url: URL of the study database.
+        name: name of the study; None for the latest.
+        limits: largest value of some metrics, such as ``{"latency_ms": 5.0}``.
+        trial: number of the trial to return instead of the best.
 
     Raises:
         StudyError: no such study, nothing in it has been trained for an epoch, nothing keeps
@@ -229,7 +261,7 @@ def best_trials(
     Raises:
         StudyError: there is none.
     """
-    check_folder(folder, study.study_name, study_facts(study).get("id"))
+    check_folder(folder, study.study_name, study_facts(study).id or None)
     trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
     if not trained:
         why = why_nothing_trained(study.get_trials(deepcopy=False))
@@ -246,7 +278,7 @@ def best_trials(
     return [_best_trial(trial, study, folder) for trial in sorted(trained, key=rank)[:n]]
 
 
-def pareto_set(study: optuna.Study) -> list[dict[str, Any]]:
+def pareto_set(study: optuna.Study) -> list[dict[str, object]]:
     """Return the finished trials that no other beats in all objectives, by the first of them."""
     if len(study.directions) == 1:
         return []
@@ -264,18 +296,20 @@ def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTri
         cer,
         best.params,
         metrics,
-        best.user_attrs["epochs"],
+        trial_epochs(best),
         trial_folder(folder, best.number) / BEST,
     )
 
 
-def trial_metrics(trial: FrozenTrial) -> dict[str, Any]:
-    """Return what is known of a trained trial, by name; little if it was never trained."""
+def trial_metrics(trial: FrozenTrial) -> TrialMetrics:
+    """Return the metrics of a trial; few if it was never trained."""
     attrs = trial.user_attrs
-    metrics = epochs_result(attrs["epochs"]) if attrs.get("epochs") else {}
-    # one that went on from a rung is further than what was stored of it there
+    epochs = trial_epochs(trial)
+    metrics = asdict(epochs_result(epochs)) if epochs else {}
+    # a trial that was resumed at a rung has more epochs than its stored figures say
     known = {**attrs, **attrs.get(ORIGIN, {}), **metrics}
-    return metrics | {key: known[key] for key in METRICS if key in known}
+    found = metrics | {key: known[key] for key in METRICS if key in known}
+    return cast("TrialMetrics", found)  # the types of its values are checked as the row is read
 
 
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
@@ -285,13 +319,13 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
     return pd.DataFrame([_row(trial) for trial in trials], columns=[*COLUMNS, *searched])
 
 
-def learning_curves(study: optuna.Study) -> dict[int, list[dict[str, Any]]]:
+def learning_curves(study: optuna.Study) -> dict[int, Epochs]:
     """Return the records of each trial's epochs, by its number."""
     trials = study.get_trials(deepcopy=False)
-    return {t.number: t.user_attrs["epochs"] for t in trials if "epochs" in t.user_attrs}
+    return {t.number: trial_epochs(t) for t in trials if "epochs" in t.user_attrs}
 
 
-def _row(trial: FrozenTrial) -> dict[str, Any]:
+def _row(trial: FrozenTrial) -> dict[str, object]:
     attrs, metrics = trial.user_attrs, trial_metrics(trial)
     started, ended = trial.datetime_start, trial.datetime_complete
     return {
@@ -341,8 +375,8 @@ def _summary(
     values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
     return StudySummary(
         name=name,
-        space=facts["space_name"],
-        data=facts["data_spec"],
+        space=facts.space_name,
+        data=facts.data_spec,
         n_complete=states.count(TrialState.COMPLETE),
         n_pruned=states.count(TrialState.PRUNED),
         n_failed=states.count(TrialState.FAIL) + states.count("failed"),

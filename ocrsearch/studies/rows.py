@@ -17,7 +17,6 @@ from optuna.distributions import (
     CategoricalDistribution,
     json_to_distribution,
 )
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import ColumnElement, Connection, case, func, select
@@ -25,6 +24,7 @@ from sqlalchemy import types as sql_types
 from sqlalchemy.sql.expression import type_coerce
 
 from ocrsearch.core import StudyError
+from ocrsearch.studies.optuna_internals import is_choice, models, time_columns
 from ocrsearch.studies.records import shown
 
 MAX_TEXT = 8_000_000
@@ -99,7 +99,7 @@ def read_directions(connection: Connection, study_id: int) -> list[StudyDirectio
 
 def read_study_attributes(
     connection: Connection, study_id: int, table: Any = models.StudyUserAttributeModel
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the attributes of a study; None for a value that is not JSON."""
     query = select(as_stored(table.key), _text(table.value_json)).where(table.study_id == study_id)
     return {str(key): _json_or_none(text) for key, text in read_rows(connection, query)}
@@ -140,7 +140,7 @@ def read_trials(
             rows[row[0]].append(row[1:])
         return rows
 
-    columns = (trial.number, trial.state, trial._datetime_start_utc, trial._datetime_complete_utc)
+    columns = (trial.number, trial.state, *time_columns())
     query = select(trial.trial_id, *map(as_stored, columns)).where(chosen).order_by(trial.trial_id)
     found = read_rows(connection, query)
     parts = {
@@ -264,7 +264,7 @@ def _parameter(stored: object, text: object) -> tuple[Any, BaseDistribution]:
     if not isinstance(text, str) or not isinstance(stored, int | float):
         raise ValueError("not a number with a distribution")
     distribution = _distribution(text)
-    if isinstance(distribution, CategoricalDistribution) and not distribution._contains(stored):
+    if isinstance(distribution, CategoricalDistribution) and not is_choice(distribution, stored):
         raise ValueError("not among the choices")
     return distribution.to_external_repr(stored), distribution
 

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -31,7 +30,7 @@ MAX_COMPARED = 10
 """Configurations that are compared with the best, if their weights are kept."""
 
 MAX_STEPS = 200_000_000
-"""Steps beyond which the exact test gives way to the normal approximation."""
+"""Number of steps above which the normal approximation replaces the exact test."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,8 @@ class Separation:
         n: number of validation images.
         best: number of the best trial.
         compared: numbers of the trials that were compared with it.
-        alike: those of them that cannot be told from the best.
-        other: the best of these whose edits differ in number, None without any.
+        alike: numbers of those trials that cannot be distinguished from the best.
+        other: number of the best such trial with another number of edits, None without any.
         n_more: number of further images that would separate it from the best.
         no_errors: whether the best made no error.
         has_folds: whether the study has folds.
@@ -61,7 +60,7 @@ class Separation:
     lacks_folds: bool = False
 
     def describe(self) -> list[str]:
-        """Return it in plain lines, none if the best is told from all others."""
+        """Return the comparison in lines for people, none if all others are worse."""
         if not self.alike:
             return []
         trials = _trials(self.alike)
@@ -108,7 +107,7 @@ def compare_best(
     if found is None:
         return None
     best = trials[0]
-    return replace(found, has_folds="fold" in best.epochs[-1], lacks_folds=best.lacks_folds)
+    return replace(found, has_folds=best.epochs[-1].n_folds > 0, lacks_folds=best.lacks_folds)
 
 
 def separation(counts: Mapping[int, EditCounts]) -> Separation | None:
@@ -116,7 +115,7 @@ def separation(counts: Mapping[int, EditCounts]) -> Separation | None:
 
     Args:
         counts: edits in each image by the number of the trial, the best first; those of other
-            images than the first's are left out.
+            images than the first's are skipped.
     """
     (best, first), *others = counts.items()
     others = [(n, c) for n, c in others if np.array_equal(c.symbols, first.symbols)]
@@ -160,7 +159,7 @@ def n_more_images(differences: np.ndarray) -> int:
     return max(1, math.ceil(needed) - len(differences))
 
 
-def separation_content(found: Separation | None) -> dict[str, Any] | None:
+def separation_content(found: Separation | None) -> dict[str, object] | None:
     """Return plain values for JSON."""
     if found is None:
         return None

@@ -39,7 +39,7 @@ OWNER = "coordinator"
 """User attribute of a trial: the slot of the coordinator that trains it, or did."""
 
 LOOK_SECONDS = 1.0
-"""So often a coordinator reads what the others did."""
+"""Interval at which a coordinator reads the changes of the others."""
 
 TAKE_OVER_SECONDS = 5.0
 """So often one with nothing to do sees whether the others are still there."""
@@ -128,8 +128,8 @@ class SharedStudy(Sharing):
         """Take the lowest slot that is free, so that a name of a dead one is used again.
 
         Args:
-            connection: of its own, in autocommit; the locks last as long as it does.
-            name: of the study.
+            connection: connection in autocommit, which holds the locks until it is closed.
+            name: name of the study.
 
         Raises:
             StudyError: all slots are taken, or the connection is lost.
@@ -222,9 +222,9 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
     """Be a coordinator of a study: the only one on SQLite, one of several on PostgreSQL.
 
     Args:
-        storage: where the study is or will be.
-        folder: of the study.
-        name: of the study.
+        storage: storage of the study.
+        folder: folder of the study.
+        name: name of the study.
 
     Raises:
         StudyError: another process holds a SQLite study; the server is gone.
@@ -234,7 +234,7 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
             yield Sharing()
         return
     connection = storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    connection.detach()  # not one of the pool's: closing it gives the locks free
+    connection.detach()  # not one of the pool's: closing it releases the locks
     try:
         sharing = SharedStudy(connection, name)
         own = sharing.folder(folder)

@@ -1,15 +1,11 @@
-"""SQLite files that are not trusted or may not be written.
+"""SQLite files that are not trusted, or that this process may not write.
 
-SQLite files that are not trusted: opened with limits, and refused if they hold code.
+Triggers and views are code that a database runs by itself, possibly without end. Optuna makes
+neither, so a file with them is refused, and queries have limits.
 
-A trigger or a view is code that a database runs by itself: a trigger can make millions of rows
-of one, a view can have no end. Optuna makes neither.
-
-SQLite files that this process may read and not write: somebody else's, or on a read-only disk.
-
-A search leaves its file in the mode in which even a reader makes files beside it (``-wal`` and
-``-shm``). Where that is not allowed, SQLite is told that nobody writes the file; and if a killed
-search left changes in the ``-wal``, a temporary copy is read.
+A search leaves its file in WAL mode, in which even a reader makes files beside it. Where that is
+not allowed, the file is opened as immutable; if a killed search left changes in the ``-wal`` file,
+a temporary copy is read.
 """
 
 from __future__ import annotations

@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-import optuna
-from optuna.distributions import (
-    BaseDistribution,
-)
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.core import StudyError
+from ocrsearch.studies.optuna_internals import END_COLUMN, FrozenStudy, RowStorage, models
 from ocrsearch.studies.rows import (
     DamagedTrial,
     as_stored,
@@ -40,7 +34,7 @@ DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
 """Raised by damaged databases. SQLite's own message need not be UTF-8 if it quotes a name."""
 
 
-class StudyStorage(optuna.storages.RDBStorage):
+class StudyStorage(RowStorage):
     """Reads the same trials as Optuna's own, faster; all else is Optuna's.
 
     Attributes:
@@ -49,21 +43,15 @@ class StudyStorage(optuna.storages.RDBStorage):
 
     damaged: dict[int, dict[int, DamagedTrial]]
 
-    def _get_trials(
-        self,
-        study_id: int,
-        states: Container[TrialState] | None,
-        included_trial_ids: set[int],
-        trial_id_greater_than: int,
-    ) -> list[FrozenTrial]:
-        known = models.TrialModel
-        older = [i for i in included_trial_ids if i <= trial_id_greater_than]
-        chosen = known.study_id == study_id
-        if trial_id_greater_than > -1:
-            newer = known.trial_id > trial_id_greater_than
-            chosen &= or_(newer, known.trial_id.in_(older)) if older else newer
-        if states is not None:
-            chosen &= known.state.in_([s for s in TrialState if s in states])
+    def select_trials(self, study_id: int, chosen: ColumnElement[bool]) -> list[FrozenTrial]:
+        """Return the trials of a study that a condition on their table chooses.
+
+        Damaged trials are skipped, and noted in ``damaged``.
+
+        Raises:
+            KeyError: there is no such study.
+            StudyError: the database cannot be read.
+        """
         with self._reading() as connection:
             there = select(models.StudyModel.study_id).where(models.StudyModel.study_id == study_id)
             if connection.scalar(there) is None:
@@ -120,12 +108,12 @@ class StudyStorage(optuna.storages.RDBStorage):
         with self._reading() as connection:
             return read_directions(connection, study_id)
 
-    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+    def get_study_user_attrs(self, study_id: int) -> dict[str, object]:
         """Return the attributes of a study; an attribute that is not JSON is None."""
         with self._reading() as connection:
             return read_study_attributes(connection, study_id)
 
-    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+    def get_study_system_attrs(self, study_id: int) -> dict[str, object]:
         """Return Optuna's own attributes of a study, without those that are not JSON."""
         with self._reading() as connection:
             found = read_study_attributes(connection, study_id, models.StudySystemAttributeModel)
@@ -169,27 +157,12 @@ class StudyStorage(optuna.storages.RDBStorage):
         with self.engine.begin() as connection:
             for trial_id in trial_ids:
                 unfinished = trial.state.in_([TrialState.RUNNING, TrialState.WAITING])
+                ended = {END_COLUMN: datetime.now(UTC).replace(tzinfo=None)}
                 connection.execute(
                     update(trial)
                     .where(trial.trial_id == trial_id, unfinished)
-                    .values(
-                        state=TrialState.FAIL,
-                        _datetime_complete_utc=datetime.now(UTC).replace(tzinfo=None),
-                    )
+                    .values(state=TrialState.FAIL, **ended)
                 )
-
-    def _set_trial_param(
-        self,
-        trial_id: int,
-        param_name: str,
-        param_value_internal: float,
-        distribution: BaseDistribution,
-        previous_distribution: BaseDistribution | None,
-    ) -> None:
-        # Optuna would look for one among the rows of other trials, which may be damaged; the
-        # space of a study never changes
-        previous = previous_distribution or distribution
-        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -210,7 +183,7 @@ class StudyStorage(optuna.storages.RDBStorage):
 
 
 def database_reason(error: BaseException) -> str:
-    """Return in a line what a database says is wrong, without the statement and its values."""
+    """Return the error of a database in one line, without the statement and its values."""
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, UnicodeDecodeError):
         return "its tables are damaged"
@@ -222,11 +195,11 @@ def database_reason(error: BaseException) -> str:
 
 
 def schema_problem(error: BaseException, url: str) -> str | None:
-    """Return what to do about tables of another version of Optuna, None if it is not that.
+    """Return how to mend tables of another version of Optuna, None for any other error.
 
     Args:
-        error: raised by Optuna.
-        url: of the database, without its password.
+        error: exception raised by Optuna.
+        url: URL of the database, without its password.
     """
     said = str(error)
     if not isinstance(error, RuntimeError) or "table schema" not in said:

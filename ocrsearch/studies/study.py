@@ -7,15 +7,16 @@ PostgreSQL there may be several, see ``sharing``.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import optuna
 from filelock import FileLock, Timeout
@@ -32,8 +33,15 @@ from ocrsearch.studies.facts import (
     foreign_reason,
     study_facts,
 )
+from ocrsearch.studies.optuna_internals import (
+    ShownStudy,
+    backend_of,
+    id_of_study,
+    id_of_trial,
+    stored_trials,
+)
 from ocrsearch.studies.ownership import LOCK
-from ocrsearch.studies.records import trial_problem
+from ocrsearch.studies.records import trial_epochs, trial_problem
 from ocrsearch.studies.rows import DamagedTrial
 from ocrsearch.studies.sampler import build_pruner, build_sampler
 from ocrsearch.studies.sqlite_files import refuse_unwritable
@@ -45,47 +53,55 @@ logger = logging.getLogger(__name__)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
 FOLLOWING = ("data_spec", "data_place", "data_options", "search")
-"""Facts that follow the user, as long as the space and the data are the same."""
+"""Facts that are updated on each run, as long as the space and the data are the same."""
 
 MAX_REPORTED = 5
 """Most ignored trials that are reported one by one."""
 
 LOCK_SECONDS = 1.0
-"""A list of studies holds a lock for a moment, to see whether it is free."""
+"""Seconds to wait for a lock, which a list of studies may hold for a moment."""
 
 ORIGIN = "origin"
-"""User attribute: seed, device, versions and what else a trial's result came from."""
+"""User attribute: seed, device, versions and other origins of a trial's result."""
 
 PAUSED = "paused"
-"""User attribute: the epochs of a trial that waits at a rung, None when it goes on."""
+"""User attribute: number of epochs of a paused trial, None when it is resumed."""
 
 
 REPEATED = "repeated"
-"""User attribute of a trial that was never begun: its configuration had been tried."""
+"""User attribute of a trial that was skipped, since its configuration had been tried."""
 
 
 EARLIER = "warm_start"
-"""User attribute of a trial that another study's was the pattern of: where it comes from."""
+"""User attribute: the trial of an earlier study that this trial was copied from."""
+
+
+class Origin(TypedDict):
+    """The trial of another study that a trial repeats: study, number and CER as a fraction."""
+
+    study: str
+    trial: int
+    cer: float
 
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A configuration of another study, as far as it is one of this space.
+    """A configuration of another study, as far as this space has its parameters.
 
     Attributes:
-        values: of the searched parameters that both know; the others are suggested.
-        origin: ``study``, ``trial`` and ``cer`` there.
+        values: values of the parameters that both spaces have; the others are suggested.
+        origin: name of the study, number of the trial and its CER there.
     """
 
     values: Values
-    origin: dict[str, Any]
+    origin: Origin
 
 
-class ConfigurationStudy(optuna.Study):
-    """A study whose paused trials look as if they were told PRUNED.
+class ConfigurationStudy(ShownStudy):
+    """A study that shows paused trials as PRUNED, and skips trials of other programs.
 
-    To the storage they are RUNNING: Optuna cannot reopen a trial, and one that is promoted must
-    stay one row, with its whole curve. To samplers and to us what is RUNNING is in training.
+    In the storage a paused trial is RUNNING: Optuna cannot reopen a trial, and a promoted trial
+    must stay one row, with its whole curve. Samplers and ocrsearch take RUNNING for in training.
     """
 
     def __init__(
@@ -98,30 +114,25 @@ class ConfigurationStudy(optuna.Study):
         self._sound: set[int] = set()
         self._set_aside: dict[int, str] = {}
 
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, None, use_cache)
-        seen = [as_configuration(trial) for trial in self._understood(trials)]
-        return [t for t in seen if states is None or t.state in states]
+    def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials whose values have the right types, the paused ones as PRUNED."""
+        return [as_configuration(trial) for trial in self._understood(trials)]
 
     def _understood(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the trials whose values have the right types; report the others once."""
         found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
         for trial in trials:
-            if trial._trial_id in self._sound:
+            trial_id = id_of_trial(trial)
+            if trial_id in self._sound:
                 continue
             problem = trial_problem(trial, len(self.directions))
             if problem is not None:
-                found[trial._trial_id] = f"trial {trial.number}: {problem}"
+                found[trial_id] = f"trial {trial.number}: {problem}"
             elif trial.state.is_finished():  # Optuna does not read it again
-                self._sound.add(trial._trial_id)
+                self._sound.add(trial_id)
         self._report([found[i] for i in found.keys() - self._set_aside.keys()])
         self._set_aside |= found
-        return [t for t in trials if t._trial_id not in found]
+        return [t for t in trials if id_of_trial(t) not in found]
 
     def _report(self, problems: list[str]) -> None:
         for problem in sorted(problems)[:MAX_REPORTED]:
@@ -138,16 +149,10 @@ class ConfigurationStudy(optuna.Study):
             backend.fail_trials(list(self._set_aside))
 
 
-def backend_of(study: optuna.Study) -> optuna.storages.BaseStorage:
-    """Return the storage of a study, without Optuna's cache around it."""
-    storage = study._storage
-    return getattr(storage, "_backend", storage)
-
-
 def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
     """Return the trials of a study whose rows could not be read so far, by id."""
     backend = backend_of(study)
-    return backend.damaged_of(study._study_id) if isinstance(backend, StudyStorage) else {}
+    return backend.damaged_of(id_of_study(study)) if isinstance(backend, StudyStorage) else {}
 
 
 def as_configuration(trial: FrozenTrial) -> FrozenTrial:
@@ -161,7 +166,7 @@ def as_configuration(trial: FrozenTrial) -> FrozenTrial:
 
 @contextmanager
 def study_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold a study for one coordinator; the system gives it free when the process ends.
+    """Lock a study for one coordinator; the system releases it when the process ends.
 
     Raises:
         StudyError: another process holds it.
@@ -223,15 +228,15 @@ def open_study(
     earlier: Sequence[EarlierTrial] = (),
     slot: int = 1,
 ) -> optuna.Study:
-    """Create a study, or continue one that is about the same space and data.
+    """Create a study, or resume a study of the same space and data.
 
     Args:
-        storage: where it is or will be.
-        name: of the study.
-        space: what is searched.
-        facts: what it is about.
+        storage: storage of the study.
+        name: name of the study.
+        space: space to search.
+        facts: facts of this search, compared with the stored ones.
         earlier: configurations of another study to begin with, if this one is new.
-        slot: of the coordinator, from 1; several of one study have samplers of different seeds.
+        slot: number of the coordinator, from 1; each has a sampler with another seed.
 
     Raises:
         StudyError: a study of that name has another space or other data.
@@ -246,9 +251,9 @@ def open_study(
     )
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study_facts(study) if FACTS in study.user_attrs else None
-    seed = stored["seed"] if stored else facts.seed
+    seed = stored.seed if stored else facts.seed
     study.fail_set_aside()
-    # a seed used again would suggest again what was suggested before
+    # with the same seed the sampler would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
@@ -259,12 +264,12 @@ def open_study(
         study.set_user_attr(FACTS, facts.to_dict())
     else:
         _check_same(name, stored, facts)
-        now = facts.to_dict()
+        known, now = study.user_attrs[FACTS], facts.to_dict()
         changed = {key: now[key] for key in FOLLOWING}
-        if not stored.get("id"):
+        if not stored.id:
             changed |= {"id": facts.id, "version": facts.version}
-        if any(stored.get(key) != value for key, value in changed.items()):
-            study.set_user_attr(FACTS, {**stored, **changed})
+        if any(known.get(key) != value for key, value in changed.items()):
+            study.set_user_attr(FACTS, {**known, **changed})
     return study
 
 
@@ -274,12 +279,12 @@ def exists(storage: optuna.storages.BaseStorage, name: str) -> bool:
 
 
 def check_ours(study: ConfigurationStudy) -> None:
-    """Refuse a study of another program; one that has only queued trials yet may become ours.
+    """Refuse a study of another program, unless it has only queued trials.
 
     Raises:
         ForeignStudyError: it has no facts, or maximises.
     """
-    states = {t.state for t in study._storage.get_all_trials(study._study_id, deepcopy=False)}
+    states = {trial.state for trial in stored_trials(study)}
     untouched = states <= {TrialState.WAITING} and not damaged_trials(study)
     has_facts = FACTS in study.user_attrs
     if reason := foreign_reason(study.directions, has_facts=has_facts or untouched):
@@ -310,7 +315,7 @@ def unfinished_trials(
     several = len(study.directions) > 1  # then Optuna takes no values in between
     return [
         (
-            optuna.Trial(study, t._trial_id),
+            optuna.Trial(study, id_of_trial(t)),
             len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
         )
         for t in frozen
@@ -320,36 +325,36 @@ def unfinished_trials(
 
 def rank(trial: FrozenTrial) -> Rank:
     """Return the place of a trained trial in the order of all."""
-    return rank_of(trial.user_attrs.get("epochs", []), trial.number)
+    return rank_of(trial_epochs(trial), trial.number)
 
 
 def rank_of(epochs: Epochs, number: int) -> Rank:
     """Return the place of a trial with these records in the order of all."""
-    best = best_epoch(epochs) if epochs else {}
-    cer, loss = best.get("cer", math.inf), best.get("val_loss", math.inf)
-    return Rank(lacks_folds(epochs), cer, loss, number)
+    if not epochs:
+        return Rank(lacks_folds=False, cer=math.inf, val_loss=math.inf, number=number)
+    best = best_epoch(epochs)
+    return Rank(lacks_folds(epochs), best.cer, best.val_loss, number)
 
 
-def _check_same(name: str, stored: dict[str, Any], facts: StudyFacts) -> None:
-    now = facts.to_dict()
+def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
     advice = "continue it with what it began with, or give `study` a new name"
-    if stored["data_fingerprint"] != now["data_fingerprint"]:
-        before = {"add": "", **stored.get("data_options", {})}  # which older studies lack
-        after = {"add": "", **now["data_options"]}
+    if stored.data_fingerprint != now.data_fingerprint:
+        before = {"add": "", **stored.data_options}  # which older studies lack
+        after = {"add": "", **now.data_options}
         differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
         options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(
-            f"study {name!r}: began with other data ({stored['data_spec']}{options}, fingerprint "
-            f"{stored['data_fingerprint']}; now {now['data_spec']}, "
-            f"{now['data_fingerprint']}); {advice}"
+            f"study {name!r}: began with other data ({stored.data_spec}{options}, fingerprint "
+            f"{stored.data_fingerprint}; now {now.data_spec}, {now.data_fingerprint}); {advice}"
         )
-    if stored.get("init") != now["init"]:
+    if stored.init != now.init:
         raise StudyError(
-            f"study {name!r}: began with other weights (init, hash {stored.get('init')}; now "
-            f"{now['init']}); {advice}"
+            f"study {name!r}: began with other weights (init, hash {stored.init}; now "
+            f"{now.init}); {advice}"
         )
-    if stored["space"] != now["space"]:
-        before, after = flatten(stored["space"]), flatten(now["space"])
+    space = json.loads(json.dumps(now.space))  # as it comes back from a database
+    if stored.space != space:
+        before, after = flatten(stored.space), flatten(space)
         differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
         raise StudyError(
             f"study {name!r}: began with another space, it differs at {', '.join(differ[:3])}; "

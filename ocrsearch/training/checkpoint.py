@@ -1,15 +1,8 @@
-"""Files of tensors: written atomically, read without the pickle machine.
+"""Files of tensors: written atomically, and read without running code from them.
 
-The pickle within a tensor file, read without the pickle machine.
-
-``torch.save`` writes tensors and plain values with about thirty of pickle's instructions and a
-handful of names. Just these are carried out here, so that nothing else can be: no import, no
-call, no memory claimed by a number in the file.
-
-Files of tensors, written so that a crash leaves the old one or the new one, never a half.
-
-They hold tensors and plain values only. Reading one runs no code from it, and takes no more
-memory than the file has bytes: nothing that it says of itself is believed.
+``torch.save`` needs about thirty of pickle's instructions and a few names. The reader here carries
+out these and nothing else: no import, no call. It takes no more memory than the file has bytes,
+because it trusts no number in the file. A crash leaves the old file or the new one, never a part.
 """
 
 from __future__ import annotations
@@ -74,7 +67,7 @@ class PlainUnpickler:
         """Prepare to read one pickle.
 
         Args:
-            names: what the pickle may name, beside ORDERED_DICT and REBUILD_TENSOR.
+            names: names that the pickle may use, beside ORDERED_DICT and REBUILD_TENSOR.
             load_storage: called with each persistent id.
             make_tensor: called with the arguments of each tensor.
         """
@@ -195,7 +188,7 @@ STORAGES = {
 """Types of the tensors in our files."""
 
 
-def save_tensors(content: dict[str, Any], path: Path) -> None:
+def save_tensors(content: dict[str, object], path: Path) -> None:
     """Write tensors and plain values; the file appears whole or not at all.
 
     Raises:
@@ -212,7 +205,7 @@ def save_tensors(content: dict[str, Any], path: Path) -> None:
             raise
 
 
-def load_tensors(path: Path) -> dict[str, Any]:
+def load_tensors(path: Path) -> dict[str, object]:
     """Read what ``save_tensors`` wrote, to the CPU.
 
     Raises:
@@ -249,7 +242,7 @@ class _TensorReader:
         self._bytes_left = 0
 
     def load(self) -> Any:
-        """Return what the archive holds."""
+        """Return the value in the archive."""
         names = [n for n in self._members if n.endswith("/data.pkl") and n.count("/") == 1]
         if len(names) != 1:
             raise ArchiveError("a zip archive, but not an ocrsearch model")

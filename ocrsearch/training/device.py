@@ -1,14 +1,8 @@
-"""Where and how precisely to compute, and how long a network takes.
+"""Device, precision and latency of a network.
 
-Where to compute.
-
-Mixed precision where the machine is faster with it, by measurement.
-
-Convolutions can run in bfloat16, and LSTMs with them: they are nearly all of the work. Some
-processors only emulate the type and get slower, and some builds have no LSTM in it. GRUs stay in
-float32, in which they were measured to be faster.
-
-How long a network takes to read one picture.
+Convolutions and LSTMs can run in bfloat16. Some processors only emulate the type and get slower,
+and some builds of PyTorch have no LSTM in it, so the precision is chosen by measurement. GRUs stay
+in float32, in which they were measured to be faster.
 """
 
 from __future__ import annotations
@@ -92,7 +86,7 @@ PACKAGES = ("torch", "optuna", "numpy")
 
 
 def installed_versions(device: torch.device) -> dict[str, str]:
-    """Return the versions of what trains, and the kind of machine."""
+    """Return the versions of the libraries, and the kind of machine."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     own = {"ocrsearch": program_version(), "python": platform.python_version(), "machine": name}
@@ -174,9 +168,9 @@ def measure_latency(
     Args:
         config: its model and picture height are used.
         n_symbols: size of the charset.
-        width: of the picture as the network reads it, in pixels.
+        width: width of the image as the network reads it, in pixels.
         n_written: symbols that a decoder writes.
-        device: where to compute, in fp32.
+        device: device to compute on, in fp32.
 
     Returns:
         The median of some measurements, in milliseconds, without reading and scaling a file.

@@ -17,6 +17,7 @@ from ocrsearch.data import (
     read_samples,
     same_data,
 )
+from ocrsearch.training.provenance import Provenance
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def inherited_options(
 
 
 def evaluation_options(
-    name: str, provenance: Mapping[str, Any], data: str, given: Mapping[str, Any]
+    name: str, provenance: Provenance, data: str, given: Mapping[str, Any]
 ) -> DataOptions:
     """Return how to read and split data with a model: as it was trained, but for options given.
 
@@ -72,7 +73,7 @@ def evaluation_options(
 
     Args:
         name: model, for messages.
-        provenance: its provenance.
+        provenance: provenance of the model.
         data: specification of the data.
         given: options chosen by the user.
 
@@ -80,10 +81,8 @@ def evaluation_options(
         BundleError: its file of splits cannot be used.
         OptionError: a wrong option.
     """
-    own = DataOptions.from_dict(provenance.get("data_options", {}))
-    spec = provenance.get("data")
-    fingerprint = provenance.get("data_fingerprint")
-    if spec and (same_data(spec, data) or _was_moved(data, own, fingerprint)):
+    own = provenance.options()
+    if _is_of_data(provenance, own, data):
         _check_splits(name, own, given)
         return replace(own, **given)
     dropped = [key for key in OWN_DATA_OPTIONS if getattr(own, key) and key not in given]
@@ -96,15 +95,15 @@ def evaluation_options(
     return replace(own, **{**foreign, **given})
 
 
-def warn_of_seen(name: str, provenance: Mapping[str, Any], data: str) -> None:
+def warn_of_seen(name: str, provenance: Provenance, data: str) -> None:
     """Log a warning if a model was trained on the validation images of some data too.
 
     Args:
         name: model, for the message.
-        provenance: its provenance.
+        provenance: provenance of the model.
         data: specification of the data.
     """
-    if "val" in provenance.get("splits_seen", []) and same_data(provenance.get("data") or "", data):
+    if "val" in provenance.splits_seen and same_data(provenance.data or "", data):
         logger.warning(
             "%s was trained on the validation images of %s too: error rates on them are too low",
             *(name, data),
@@ -116,16 +115,22 @@ def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions
     from ocrsearch.training.model_file import read_model_file  # loads torch
 
     provenance = read_model_file(path).networks[0].provenance
-    spec = provenance.get("data")
-    own = DataOptions.from_dict(provenance.get("data_options", {}))
-    fingerprint = provenance.get("data_fingerprint")
-    if not spec or not (same_data(spec, data) or _was_moved(data, own, fingerprint)):
+    own = provenance.options()
+    if not _is_of_data(provenance, own, data):
         return None
     _check_splits(str(path), own, given)
     warn_of_seen(str(path), provenance, data)
     if own.add and "add" not in given:
         _check_added(str(path), own.add)
     return own
+
+
+def _is_of_data(provenance: Provenance, own: DataOptions, data: str) -> bool:
+    """Return whether a model was trained on some data, which may have been moved since."""
+    if not provenance.data:
+        return False
+    is_same = same_data(provenance.data, data)
+    return is_same or _was_moved(data, own, provenance.data_fingerprint)
 
 
 def _check_splits(name: str, own: DataOptions, given: Mapping[str, Any]) -> None:

@@ -1,11 +1,7 @@
 """Model files and weights of trials: read whole and checked, running no code from them.
 
-Plain values from a file, which may be of any kind, number and depth.
-
-Model files and weights of trials: read whole and checked, running no code from them.
-
-Nothing in a file is trusted: all values are validated here, and names, shapes and types of the
-weights are compared with the network of the configuration before that is built.
+Nothing in a file is trusted. All values are validated here, and names, shapes and types of the
+weights are compared with the network of the configuration before it is built.
 """
 
 from __future__ import annotations
@@ -13,15 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
-from ocrsearch.data import Charset, DataOptions
+from ocrsearch.data import Charset
 from ocrsearch.models import MAX_PARAMETERS, outline
 from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.provenance import Provenance
 
 MAX_VALUES = 1_000_000
 MAX_TEXT = 100_000
@@ -64,35 +61,10 @@ pooling. 3: one network. 4: weights of 32 bits. 5: nothing added to the training
 right-to-left labels in visual order."""
 
 READABLE = (3, 4, 5, 6, VERSION)
-"""What is missing in these is as by default."""
+"""Versions that can be read; fields that an older version lacks have their defaults."""
 
 MAX_NETWORKS = 32
-"""Most networks that read together in one model."""
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class EpochFigures(BaseModel):
-    """The figures of an epoch that learning curves are drawn of."""
-
-    model_config = ConfigDict(strict=True)
-
-    epoch: int
-    cer: Finite
-    train_loss: Finite
-    val_loss: Finite
-
-
-class Provenance(BaseModel):
-    """What is read of a model's provenance; the rest is only shown."""
-
-    model_config = ConfigDict(strict=True)
-
-    data: str | None = None
-    data_options: dict[str, Any] = {}
-    epochs: list[EpochFigures] = Field([], max_length=100_000)
-    splits_seen: list[str] = Field([], max_length=10)
-    metrics_of: str | None = None
+"""Largest number of networks in one model."""
 
 
 class StoredNetwork(BaseModel):
@@ -100,10 +72,10 @@ class StoredNetwork(BaseModel):
 
     model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
-    config: dict[str, Any]
+    config: dict[str, object]
     weights: dict[str, torch.Tensor] = Field(max_length=10_000)
-    metrics: dict[str, Any] = Field(max_length=1000)
-    provenance: dict[str, Any]
+    metrics: dict[str, object] = Field(max_length=1000)
+    provenance: dict[str, object]
 
 
 class StoredModel(StoredNetwork):
@@ -119,17 +91,17 @@ class Network:
     """A checked network of a model file.
 
     Attributes:
-        config: of the network and of the images.
+        config: configuration of the network and the images.
         weights: its state, in 32 bits; names, shapes and types are those of the configuration's
             network, and all numbers are finite.
         metrics: finite numbers.
-        provenance: plain values.
+        provenance: study, data and versions that the weights come from.
     """
 
     config: Config
     weights: dict[str, torch.Tensor]
-    metrics: dict[str, Any]
-    provenance: dict[str, Any]
+    metrics: dict[str, float]
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -170,7 +142,7 @@ def read_model_file(path: Path) -> ModelFile:
 
 
 class Recogniser(NamedTuple):
-    """The checked weights of a trial, with what they belong to; ``study`` is its id, or empty."""
+    """Checked weights of a trial, with configuration and charset; ``study`` is an id, or empty."""
 
     config: Config
     charset: Charset
@@ -205,7 +177,7 @@ def check_weights(weights: Any, config: Config, n_symbols: int) -> dict[str, tor
 
     Args:
         weights: anything from a file, by name; some in 16 bits.
-        config: of the network.
+        config: configuration of the network.
         n_symbols: size of the charset.
 
     Raises:
@@ -233,7 +205,7 @@ WIDENED = (torch.float16, torch.float32)
 """The type that weights may be stored in, and the type in which networks are built."""
 
 
-def _model(content: dict[str, Any]) -> ModelFile:
+def _model(content: dict[str, object]) -> ModelFile:
     stored = StoredModel.model_validate(content)
     charset = Charset.from_content({"symbols": stored.symbols, "bidi": stored.bidi})
     networks = []
@@ -249,18 +221,19 @@ def _model(content: dict[str, Any]) -> ModelFile:
 def _network(stored: StoredNetwork, n_symbols: int) -> Network:
     if problem := plain_problem([stored.config, stored.metrics, stored.provenance]):
         raise ValueError(problem)
+    metrics: dict[str, float] = {}
     for name, value in stored.metrics.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"metrics: {name} is not a finite number")
-    provenance = Provenance.model_validate(stored.provenance)
-    DataOptions.from_dict(provenance.data_options)
+        metrics[name] = value
+    provenance = Provenance.from_plain(stored.provenance)
     config = Config.model_validate(stored.config)
     weights = check_weights(stored.weights, config, n_symbols)
-    return Network(config, weights, stored.metrics, stored.provenance)
+    return Network(config, weights, metrics, provenance)
 
 
 def _reason(error: Exception) -> str:
-    """Return what is wrong in a few harmless words."""
+    """Return the problem in a few harmless words."""
     reason = str(error)
     if isinstance(error, ValidationError):
         finding = error.errors(include_url=False, include_input=False)[0]

@@ -1,4 +1,4 @@
-"""Weights to start from: those of a model, as far as they fit another network and charset.
+"""Pretrained weights: copied from a model into another network where shapes match.
 
 A layer is kept whole or not at all, by its name and shape. Of the layers with a row for each
 symbol (output layers, the decoder's embedding) the rows of symbols that both charsets have are
@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -37,11 +36,11 @@ class StartWeights:
     """The weights of a model.
 
     Attributes:
-        name: of the file, for messages.
-        config: of its network.
-        charset: of its network.
-        tensors: the network's state.
-        digest: a hash of tensors and charset; provenance and metrics have no part in it.
+        name: name of the file, for messages.
+        config: configuration of its network.
+        charset: charset of its network.
+        tensors: state of its network.
+        digest: hash of tensors and charset, without provenance and metrics.
     """
 
     name: str
@@ -53,7 +52,7 @@ class StartWeights:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network has kept of the weights that it starts from.
+    """Part of the pretrained weights that a network has kept.
 
     Attributes:
         n_kept: trained weights that were kept; of layers with rows for symbols, some rows.
@@ -81,7 +80,7 @@ class Transfer:
         """Whether the network can be expected to read: it has all layers, and most symbols."""
         return not self.fresh_layers and len(self.symbols_kept) >= len(self.symbols_new)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return plain values, for a study or a model's provenance."""
         return {**asdict(self), "fresh_layers": list(self.fresh_layers)}
 
@@ -96,7 +95,7 @@ class Transfer:
         )
 
     def describe_symbols(self) -> str:
-        """Return what became of the symbols, for people."""
+        """Return the characters kept, new and dropped, for people."""
         parts = [f"{len(self.symbols_kept)} kept"]
         few_dropped = self.symbols_dropped if len(self.symbols_dropped) <= MAX_LISTED else ""
         for word, symbols, named in (
@@ -124,13 +123,13 @@ def read_start_weights(path: Path) -> StartWeights:
 def transfer_weights(
     start: StartWeights, network: nn.Module, config: Config, charset: Charset
 ) -> Transfer:
-    """Put weights of a model into a network, as far as they fit.
+    """Copy pretrained weights into a network where shapes match.
 
     Args:
-        start: the model.
+        start: pretrained weights.
         network: as built for the configuration and charset; changed in place.
-        config: of the network.
-        charset: of the network.
+        config: configuration of the network.
+        charset: charset of the network.
     """
     fresh = network.state_dict()
     behind = symbol_rows(config, len(charset))
@@ -158,7 +157,7 @@ def check_something_kept(transfer: Transfer, start: StartWeights, config: Config
     """Refuse to start from a model of which nothing fits.
 
     Raises:
-        BundleError: names what the two configurations differ in.
+        BundleError: no weight fits; the message lists the differences of the configurations.
     """
     if transfer.n_kept:
         return
@@ -201,7 +200,7 @@ def _fitted(old: Tensor | None, fresh: Tensor) -> Tensor | None:
 def _fitted_rows(
     old: Tensor | None, fresh: Tensor, theirs: Charset, ours: Charset, n_behind: int
 ) -> Tensor | None:
-    """Return the tensor with the rows of common symbols and those behind the symbols."""
+    """Return the tensor with the rows of common symbols and those after the symbols."""
     if old is None or old.shape != (len(theirs) + n_behind, *fresh.shape[1:]):
         return None
     known = set(theirs.symbols)

@@ -1,17 +1,13 @@
 """Resumable training: a checkpoint is saved before each epoch is reported.
 
-What a trained network reads worst in its validation split, as one picture.
-
-A training in a folder: every epoch is saved before it is told of, and it goes on from there.
-
-At most the epoch in progress is lost, whatever happens. The search's workers and ``train`` both
-train through this. With folds a trial is several trainings, one after the other, whose epochs are
-numbered through.
+A crash costs at most the epoch in progress. The workers of a search and ``ocrsearch train`` both
+train through this module. With folds a trial is several trainings, one after the other, whose
+epochs are numbered through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -31,14 +27,30 @@ from ocrsearch.evaluation import (
 )
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.model_file import read_recogniser
-from ocrsearch.training.records import BEST, LAST, VALIDATED, Epochs, epochs_result, fold_folder
+from ocrsearch.training.records import (
+    BEST,
+    LAST,
+    VALIDATED,
+    EpochRecord,
+    Epochs,
+    Pooled,
+    best_epoch,
+    fold_folder,
+    plain_epochs,
+    read_epochs,
+    require_fields,
+)
 from ocrsearch.training.trainer import EpochReport, Trainer
 
 N_WORST = 10
+"""Number of errors on the contact sheet of a trial."""
+
+NEEDED = ("seconds", "wer", "exact")
+"""Optional fields of a record that each record of a checkpoint must have."""
 
 
 def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Path) -> None:
-    """Write the worst errors of the best epoch of a training; nothing if it has none.
+    """Draw the worst errors of the best epoch of a training; write no file if there are none.
 
     The trainer's network has the weights of that epoch afterwards.
 
@@ -64,17 +76,13 @@ def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Pat
         write_sheet(contact_sheet([(val.images[i], label) for _, _, i, label in worst]), output)
 
 
-RECORDED = ("epoch", "train_loss", "val_loss", "is_best", "learning_rate", "seconds")
-"""Attributes of an epoch's report that its record has beside the error rates."""
-
-
 def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator[Epochs]:
-    """Train to the end of the schedule, from the folder's checkpoint if it has a whole one.
+    """Train to the end of the schedule, from the checkpoint in the folder if it is complete.
 
     Args:
-        trainer: new; who stops iterating ends the training.
-        folder: where the last and the best epoch are saved; made if it is missing.
-        study_id: id of the study, which the files carry; empty for a training of its own.
+        trainer: new trainer; the training ends when the caller stops iterating.
+        folder: folder for the checkpoints of the last and the best epoch; made if it is missing.
+        study_id: id of the study, written into the files; empty for a training without a study.
 
     Yields:
         The records of all epochs so far, after each and, if there is a checkpoint, before
@@ -102,7 +110,8 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
             counts = count_edits(trainer.val_texts, trainer.read_texts)
             save_counts(counts, folder / VALIDATED)
             save_tensors({**about, **_recogniser(trainer, report.epoch)}, folder / BEST)
-        save_tensors({**about, "trainer": trainer.state(), "epochs": epochs}, folder / LAST)
+        checkpoint = {"trainer": trainer.state(), "epochs": plain_epochs(epochs)}
+        save_tensors({**about, **checkpoint}, folder / LAST)
         yield list(epochs)
 
 
@@ -133,7 +142,8 @@ def train_folds(
             if n_folds > 1:
                 epochs = [*before, *_of_fold(own, len(before), fold, n_folds)]
                 if trainer.finished:
-                    epochs[-1]["pooled"] = _pooled(epochs, folder)
+                    pooled = _pooled(epochs, folder)
+                    epochs[-1] = epochs[-1].model_copy(update={"pooled": pooled})
             if not (passed and trainer.finished):
                 yield trainer, epochs
         before = epochs
@@ -141,27 +151,29 @@ def train_folds(
 
 def _of_fold(epochs: Epochs, n_before: int, fold: int, n_folds: int) -> Epochs:
     of_fold = {"fold": fold, "n_folds": n_folds}
-    return [{**record, "epoch": n_before + record["epoch"], **of_fold} for record in epochs]
+    return [
+        record.model_copy(update={"epoch": n_before + record.epoch, **of_fold}) for record in epochs
+    ]
 
 
-def _pooled(epochs: Epochs, folder: Path) -> dict[str, float]:
+def _pooled(epochs: Epochs, folder: Path) -> Pooled:
     """Return the figures of the best epochs of all folds together: all edits by all characters."""
     tables, losses = [], []
-    for fold in range(1, epochs[-1]["fold"] + 1):
+    for fold in range(1, epochs[-1].fold + 1):
         file = fold_folder(folder, fold) / VALIDATED
         counts = read_counts(file)
         if counts is None:
             raise CheckpointError(f"{file}: missing or damaged; remove {folder} to train anew")
         tables.append(counts.table())
-        of_fold = [record for record in epochs if record["fold"] == fold]
-        losses.append(min((record["cer"], record["val_loss"]) for record in of_fold)[1])
+        of_fold = [record for record in epochs if record.fold == fold]
+        losses.append(min((record.cer, record.val_loss) for record in of_fold)[1])
     metrics = rates(EditCounts.from_table(np.concatenate(tables)))
     loss = fmean(losses)
-    return {"cer": metrics.cer, "wer": metrics.wer, "exact": metrics.exact, "val_loss": loss}
+    return Pooled(cer=metrics.cer, wer=metrics.wer, exact=metrics.exact, val_loss=loss)
 
 
-def _saved(path: Path) -> dict[str, Any] | None:
-    """Return what was saved after an epoch; nothing if there is none, or the file is damaged."""
+def _saved(path: Path) -> dict[str, object] | None:
+    """Return the content of a checkpoint; None if the file is missing or damaged."""
     if not path.is_file():
         return None
     try:
@@ -170,7 +182,7 @@ def _saved(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _check_owner(path: Path, saved: dict[str, Any], trainer: Trainer, study_id: str) -> None:
+def _check_owner(path: Path, saved: dict[str, object], trainer: Trainer, study_id: str) -> None:
     """Refuse a file of another study or configuration; files of older versions name neither."""
     other = saved.get("study", "") not in ("", study_id)
     if other or not _same_config(saved.get("config"), trainer.config):
@@ -193,11 +205,12 @@ def _same_config(saved: Any, config: Config) -> bool:
     return stored == config.model_copy(update={"training": training})
 
 
-def _restore(trainer: Trainer, saved: dict[str, Any], path: Path) -> Epochs:
-    """Let a trainer go on from a checkpoint, which may hold anything; return its epochs."""
+def _restore(trainer: Trainer, saved: Mapping[str, Any], path: Path) -> Epochs:
+    """Restore a trainer from a checkpoint, which may hold anything; return its epochs."""
     try:
-        epochs: Epochs = saved["epochs"]
-        epochs_result(epochs)
+        epochs = read_epochs(saved["epochs"])
+        require_fields(epochs, NEEDED)
+        best_epoch(epochs)  # fails if there is none
         trainer.restore(saved["trainer"])
     except Exception as error:  # any part may be of any kind
         if is_out_of_memory(error):
@@ -208,18 +221,23 @@ def _restore(trainer: Trainer, saved: dict[str, Any], path: Path) -> Epochs:
     return epochs
 
 
-def epoch_record(report: EpochReport) -> dict[str, Any]:
-    """Return an epoch as plain values, for studies, models and figures."""
+def epoch_record(report: EpochReport) -> EpochRecord:
+    """Return the record of an epoch that the trainer reports."""
     metrics = report.metrics
-    return {
-        **{name: getattr(report, name) for name in RECORDED},
-        "cer": metrics.cer,
-        "wer": metrics.wer,
-        "exact": metrics.exact,
-    }
+    return EpochRecord(
+        epoch=report.epoch,
+        train_loss=report.train_loss,
+        val_loss=report.val_loss,
+        is_best=report.is_best,
+        learning_rate=report.learning_rate,
+        seconds=report.seconds,
+        cer=metrics.cer,
+        wer=metrics.wer,
+        exact=metrics.exact,
+    )
 
 
-def _recogniser(trainer: Trainer, epoch: int) -> dict[str, Any]:
+def _recogniser(trainer: Trainer, epoch: int) -> dict[str, object]:
     return {
         "weights": trainer.network.state_dict(),
         **trainer.charset.content(),

@@ -1,16 +1,12 @@
-"""Training of one configuration, an epoch at a time; learning rates and optimisers.
+"""Trainer: trains one configuration an epoch at a time.
 
-Learning rates and optimisers.
+The trainer owns the network, the optimiser and the random state. It can be saved and restored
+between any two epochs, and continues as if it had not stopped. It writes no files; the caller of
+``run_epoch`` decides whether there is another epoch.
 
-The rate warms up over some batches, stays constant, and falls only in the last epochs. Unlike
-a cosine or one-cycle schedule it does not depend on how long training will last, so early
-epochs of different trials can be compared, and a stopped trial can be continued.
-
-Training of one configuration, an epoch at a time.
-
-The trainer owns network, optimiser and randomness and can be saved and restored between any
-two epochs; a restored one goes on as if it had not stopped. It writes no files and asks
-nobody: who calls ``run_epoch`` decides whether there is another.
+The learning rate warms up, stays constant and decays only in the last epochs. Unlike a cosine or
+one-cycle schedule it does not depend on the length of the training before the decay, so early
+epochs of different trials can be compared, and a paused trial can be resumed.
 """
 
 from __future__ import annotations
@@ -18,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -35,7 +31,7 @@ from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 
 FINAL_SHARE = 0.02
-"""Share of the constant rate that is left at the end of the decay."""
+"""Fraction of the constant learning rate at the end of the decay."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Schedule:
         return Schedule(epoch + n_epochs - decay_epochs, decay_epochs)
 
     def _left(self, epochs: float) -> float:
-        """Return which share of the constant rate is left after so many epochs."""
+        """Return the fraction of the constant learning rate after a number of epochs."""
         past = epochs - self.decay_start
         if past <= 0 or self.decay_epochs == 0:
             return 1.0
@@ -80,7 +76,7 @@ class Schedule:
         """Return the learning rate of a batch.
 
         Args:
-            base: the constant rate.
+            base: learning rate between warm-up and decay.
             step: number of batches trained before this one.
             steps_an_epoch: number of batches in an epoch.
             warmup_steps: batches over which the rate rises linearly.
@@ -106,7 +102,7 @@ OPTIMIZERS: dict[OptimizerName, Callable[..., optim.Optimizer]] = {
 def build_optimizer(config: TrainingConfig, network: nn.Module) -> optim.Optimizer:
     """Build the optimiser of a configuration; norms and biases get no weight decay."""
     parameters = [p for p in network.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
+    groups: list[dict[str, object]] = [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
@@ -122,11 +118,11 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 READS_BELOW_CER = 0.5
 """A network with a lower error has left the plateau on which it reads nothing.
 
-Until then it has it easy: no channels are dropped, and the pictures are changed but little.
+Before that no channels are dropped, and augmentation is weak.
 """
 
 STRENGTH_ON_PLATEAU = 0.25
-"""Most strength of augmentation before a network reads."""
+"""Largest strength of augmentation before a network reads."""
 
 LOOK_EVERY = 10
 """Batches after which a training batch is read, to see whether the flat start can end."""
@@ -137,16 +133,16 @@ N_WATCHED = 64
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What an epoch brought.
+    """Report of an epoch.
 
     Attributes:
         epoch: number of epochs finished, from 1.
         train_loss: mean over the batches.
         val_loss: mean over the validation split.
-        metrics: on the validation split.
+        metrics: error rates on the validation split.
         is_best: whether this is the best epoch so far, by CER and then by loss.
         learning_rate: at the end of the epoch.
-        seconds: of training and validation, in this epoch.
+        seconds: duration of training and validation in seconds.
     """
 
     epoch: int
@@ -160,7 +156,7 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: what ``Trainer.state`` saves beside tensors.
+    """Progress of a training; ``Trainer.state`` saves it beside the tensors.
 
     Attributes:
         epoch: number of epochs finished.
@@ -179,7 +175,7 @@ class Trainer:
     """Trains the network of one configuration.
 
     Attributes:
-        read_texts: what the network read in the validation images after the last epoch.
+        read_texts: text recognised in each validation image after the last epoch.
     """
 
     def __init__(
@@ -191,16 +187,17 @@ class Trainer:
         precision: Precision = "fp32",
         start: StartWeights | None = None,
     ) -> None:
-        """Build the network and scale the pictures; one seed gives one result on the CPU.
+        """Build the network and scale the images. On the CPU the same seed has the same result.
 
         Args:
-            config: what to train, and how.
-            dataset: what to train on. Without validation samples the schedule is followed to its
-                end, each epoch counts as the best, and the rates are those of training images.
-            seed: of weights, order, augmentation and dropout.
-            device: where to compute.
-            precision: of convolutions and LSTMs.
-            start: a model whose weights are kept, as far as they fit.
+            config: configuration of network and training.
+            dataset: training and validation samples. Without validation samples the schedule is
+                followed to its end, each epoch counts as the best, and the error rates are
+                measured on training images.
+            seed: random seed for weights, data order, augmentation and dropout.
+            device: device to compute on.
+            precision: precision of convolutions and LSTMs.
+            start: pretrained weights, copied where shapes match.
         """
         self.config = config
         self.charset = dataset.charset
@@ -226,7 +223,7 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether the schedule has come to its end."""
+        """Whether the schedule is finished."""
         return self.progress.epoch >= self.schedule.end
 
     def run_epoch(self) -> EpochReport:
@@ -258,10 +255,10 @@ class Trainer:
         )
 
     def end_within(self, n_epochs: int) -> None:
-        """Let training end after so many more epochs, unless it ends before; the rate falls."""
+        """End the training after a number of further epochs at most, with a final decay."""
         self.schedule = self.schedule.ending_within(n_epochs, self.progress.epoch)
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """Return all that ``restore`` needs: tensors and plain values."""
         randomness = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
@@ -275,7 +272,7 @@ class Trainer:
             "randomness": randomness,
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Continue where ``state`` was taken."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -340,10 +337,10 @@ class Trainer:
         return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 
     def _perhaps_decay_now(self) -> None:
-        """Begin the final decay early when nothing is gained any more, by CER or by loss.
+        """Begin the final decay early if neither CER nor loss has improved for some epochs.
 
         A CER of 0 on a small validation split is no reason: the loss still falls, and so does
-        the error on other pictures.
+        the error on other images.
         """
         epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
         if epoch >= self.schedule.decay_start:

@@ -43,6 +43,7 @@ from ocrsearch.studies import (
     default_study_name,
     exists,
     hold_study,
+    id_of_study,
     is_postgresql,
     open_artifacts,
     open_storage,
@@ -251,7 +252,7 @@ def _stored(place: _Place) -> Space | None:
     study = ConfigurationStudy(place.name, place.storage)
     space = stored_space(study)
     start = place.sharing.folder(place.folder) / START
-    if space is None or space.init or study_facts(study).get("init") is None:
+    if space is None or space.init or study_facts(study).init is None:
         return space
     return replace(space, init=start) if start.is_file() else space
 
@@ -275,7 +276,7 @@ def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Endin
     did = how_they_did(study)
     return SearchResult(
         *(study.study_name, options.storage, ending, status, n_bad, begun.left_out, did, problem),
-        n_folds=study_facts(study).get("folds", 1),
+        n_folds=study_facts(study).folds,
     )
 
 
@@ -302,7 +303,7 @@ def _held(storage: optuna.storages.RDBStorage, study: optuna.Study, folder: Path
 
     def is_there() -> bool:
         try:
-            return storage.get_study_id_from_name(study.study_name) == study._study_id
+            return storage.get_study_id_from_name(study.study_name) == id_of_study(study)
         except KeyError:
             return False
 
@@ -333,14 +334,14 @@ def _notes(
 
 
 def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:
-    began = study_facts(study)["seed"]
+    began = study_facts(study).seed
     if seed is None or seed == began:
         return []
     return [f"`seed` {seed} has no effect: the study began with seed {began} and keeps it"]
 
 
 def _folds_note(study: optuna.Study, dataset: Dataset, space: Space) -> list[str]:
-    n_folds, wanted = study_facts(study).get("folds", 1), space.settings.n_folds
+    n_folds, wanted = study_facts(study).folds, space.settings.n_folds
     notes = []
     if n_folds > 1:
         train, val = dataset.splits["train"], dataset.splits["val"]
@@ -415,7 +416,7 @@ def _facts(
     )
 
 
-def _portable(space: Space) -> dict[str, Any]:
+def _portable(space: Space) -> dict[str, object]:
     """Return the content of a space to be stored, with the name of a model that is built in."""
     name = name_of_start(space.init) if space.init else ""
     return {**space.content, "init": name} if start_model(name) else space.content

@@ -6,7 +6,14 @@ import optuna
 from optuna.trial import TrialState
 
 from ocrsearch.spaces import Space
-from ocrsearch.studies import REPEATED, Sharing, shown, unfinished_trials
+from ocrsearch.studies import (
+    REPEATED,
+    Sharing,
+    shown,
+    stored_trial,
+    trial_epochs,
+    unfinished_trials,
+)
 from ocrsearch.tuning.ledger import HALVED, Ledger, tried_key, with_half_batch
 from ocrsearch.tuning.status import Observer, Running
 
@@ -93,8 +100,8 @@ class Chooser:
         """
         status = self._ledger.status
         assert status.limits.timeout_s is not None
-        epochs = optuna.Trial(self._study, self._ledger.paused[number]).user_attrs["epochs"]
-        a_epoch: float = sum(record["seconds"] for record in epochs) / len(epochs)
+        epochs = trial_epochs(optuna.Trial(self._study, self._ledger.paused[number]))
+        a_epoch = sum(record.seconds for record in epochs) / len(epochs)
         seconds = a_epoch * (self._space.max_epochs * self._ledger.n_folds - len(epochs))
         if self._ledger.n_folds == 1:  # schedules of folds are never cut short
             seconds = min(seconds, LAST_SHARE * status.limits.timeout_s)
@@ -145,7 +152,7 @@ class Chooser:
             changed it. The study is told that it is infeasible.
         """
         self._sharing.claim(trial)
-        stored = self._study._storage.get_trial(trial._trial_id)
+        stored = stored_trial(self._study, trial)
         given = {**stored.system_attrs.get("fixed_params", {}), **stored.params}
         if reasons := self._space.refusal(given):
             self._refuse(trial, reasons)
@@ -156,7 +163,7 @@ class Chooser:
         except (ValueError, TypeError, KeyError) as error:  # pydantic's are ValueErrors
             self._refuse(trial, f"its values make no configuration ({shown(error)})")
             return None
-        known = trial.user_attrs.get("epochs", [])
+        known = trial_epochs(trial)
         if HALVED in trial.user_attrs:
             config = with_half_batch(config)
         return Running(trial, values, config, known, n_reported)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import optuna
 
 from ocrsearch.core import Config
-from ocrsearch.data import MAX_BAD, LabelledImages
+from ocrsearch.data import LabelledImages
 from ocrsearch.spaces import (
     ConstraintSettings,
     Finding,
@@ -29,8 +29,7 @@ class Constraints:
 
     def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
         self._study, self._train = study, train
-        options = study_facts(study).get("data_options", {})
-        self._max_bad: float = options.get("max_bad", MAX_BAD)
+        self._max_bad = study_facts(study).options().max_bad
         self._limits = space.settings.constraints
         self._sampler_knows = space.settings.sampler.name in USE_CONSTRAINTS
         self._latencies: dict[str, float] = {}

@@ -98,10 +98,8 @@ class Coordinator:
         self.engine, self.limits, self.folder = engine, limits, folder
         self.observer, self.sharing = observer, sharing or Sharing()
         facts = study_facts(study)
-        self.seed: int = facts["seed"]
-        self.study_id: str = facts.get("id") or ""
-        self.data_fingerprint: str = facts["data_fingerprint"]
-        self.init: str | None = facts.get("init")
+        self.seed, self.study_id = facts.seed, facts.id
+        self.data_fingerprint, self.init = facts.data_fingerprint, facts.init
         self._start = self.sharing.folder(folder).resolve() / START
         self.stop_requested = False
         self.ledger = Ledger(study, space, limits, folder, self.sharing, artifacts)
@@ -277,7 +275,7 @@ class Coordinator:
         if limit is None or self.ledger.n_folds > 1:
             return None
         n_done = len(running.epochs)
-        seconds = mean(record["seconds"] for record in running.epochs[-N_TIMED:])
+        seconds = mean(record.seconds for record in running.epochs[-N_TIMED:])
         n_left = max(1, int(TIME_SHARE * (limit - self.status.elapsed_s) / max(seconds, 1e-3)))
         n_all = n_done + n_left
         if n_all >= training.epochs or n_done < round((1 - training.decay_share) * n_all):
@@ -311,7 +309,10 @@ class Coordinator:
         result = training_result(event.epochs, event.n_parameters)
         multiply_adds = network_figures(running.config, self.train)["multiply_adds"]
         return {
-            **{name: result[name] for name in ("cer", "exact", "n_parameters", "size_mb")},
+            "cer": result.cer,
+            "exact": result.exact,
+            "n_parameters": result.n_parameters,
+            "size_mb": result.size_mb,
             "architecture": running.config.model.architecture,
             "multiply_adds": multiply_adds,
             **({"latency_ms": event.latency_ms} if event.latency_ms is not None else {}),
@@ -338,11 +339,11 @@ class Coordinator:
         word = "stopped" if running.pruned else "finished"
         n_folds = n_finished_folds(epochs)
         folds = f" over {n_folds} folds" if n_folds > 1 else ""
-        seconds = sum(record["seconds"] for record in epochs)
+        seconds = sum(record.seconds for record in epochs)
         self.observer(
             self.status,
             f"trial {running.trial.number} {word} after {len(epochs)} epochs, {seconds:.0f} s: "
-            f"CER {best['cer']:.4f}, exact {best['exact']:.3f}{folds} ({describe(running.values)})",
+            f"CER {best.cer:.4f}, exact {best.exact:.3f}{folds} ({describe(running.values)})",
         )
 
     def _on_failed(self, event: TrialFailed) -> None:

@@ -21,7 +21,7 @@ from optuna.artifacts import FileSystemArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import Config
-from ocrsearch.spaces import Finding, Space
+from ocrsearch.spaces import Finding, Space, Values
 from ocrsearch.studies import (
     EXCESS,
     FAILURE,
@@ -32,15 +32,18 @@ from ocrsearch.studies import (
     Rank,
     Sharing,
     finished_trials,
+    id_of_trial,
     rank,
     rank_of,
     store_artifacts,
     study_facts,
+    trial_epochs,
 )
 from ocrsearch.training import (
     BEST,
     Epochs,
     best_epoch,
+    plain_epochs,
     remove_checkpoints,
     remove_folder,
     trial_folder,
@@ -115,7 +118,7 @@ class Ledger:
         self._study, self._space, self._folder = study, space, folder
         self._sharing, self._artifacts = sharing, artifacts
         self.status = Status(limits)
-        self.n_folds: int = study_facts(study).get("folds", 1)
+        self.n_folds = study_facts(study).folds
         self.promotion = build_promotion(space, self.n_folds)
         self.paused: dict[int, int] = {}
         self.elsewhere: set[int] = set()
@@ -148,7 +151,7 @@ class Ledger:
         others = [t for t in training if not self._sharing.is_mine(t)]
         self.elsewhere = {trial.number for trial in others}
         for trial in others:
-            if self.promotion and (epochs := trial.user_attrs.get("epochs")):
+            if self.promotion and (epochs := trial_epochs(trial)):
                 config = self._config(trial.params)
                 architecture = config.model.architecture if config else ""
                 self.promotion.record(trial.number, architecture, epochs)
@@ -158,7 +161,7 @@ class Ledger:
         status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
         status.n_flawless = 0
         waiting = [t for t in ended if t.user_attrs.get(PAUSED) is not None]
-        self.paused = {trial.number: trial._trial_id for trial in waiting}
+        self.paused = {trial.number: id_of_trial(trial) for trial in waiting}
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 status.n_complete += 1
@@ -176,7 +179,7 @@ class Ledger:
         """Take up what an earlier coordinator knew of a finished or a paused trial."""
         attrs, folder = trial.user_attrs, trial_folder(self._folder, trial.number)
         if self.promotion and "epochs" in attrs and "architecture" in attrs:
-            self.promotion.record(trial.number, attrs["architecture"], attrs["epochs"])
+            self.promotion.record(trial.number, attrs["architecture"], trial_epochs(trial))
         if trial.number not in self.paused:
             # the study was told, but the one who told it died before it had tidied up
             remove_checkpoints(folder)
@@ -192,11 +195,11 @@ class Ledger:
         """Tell the study the epochs of a trial that it does not know yet."""
         for record in epochs[running.n_reported :]:
             if len(self._space.settings.objective) == 1:  # Optuna takes no more in between
-                running.trial.report(record["cer"], record["epoch"])
+                running.trial.report(record.cer, record.epoch)
             self.status.n_epochs += 1
             running.attempts = 1  # it got on: what broke it off before was not its fault
         if len(epochs) != len(running.trial.user_attrs.get("epochs", ())):
-            running.trial.set_user_attr("epochs", epochs)
+            running.trial.set_user_attr("epochs", plain_epochs(epochs))
         running.epochs = epochs
         running.n_reported = max(running.n_reported, len(epochs))
         if self.promotion:
@@ -206,7 +209,7 @@ class Ledger:
     def note_paused(self, running: Running) -> None:
         """Let a trial wait with its checkpoint and its best weights."""
         running.trial.set_user_attr(PAUSED, len(running.epochs))
-        self.paused[running.trial.number] = running.trial._trial_id
+        self.paused[running.trial.number] = id_of_trial(running.trial)
         self.status.n_pruned += 1
         self._note_running_end(running)
         self._keep_weights(running)
@@ -264,16 +267,16 @@ class Ledger:
     def note_waiting(self) -> None:
         """Note trials that an earlier search left unfinished and this one did not come to."""
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            epochs = trial.user_attrs.get("epochs")
+            epochs = trial_epochs(trial)
             if epochs and (trial_folder(self._folder, trial.number) / BEST).exists():
-                self._note_best(rank(trial), best_epoch(epochs)["exact"], trial.params)
+                self._note_best(rank(trial), best_epoch(epochs).exact, trial.params)
 
     def _keep_weights(self, running: Running) -> None:
         key, exact, values = _standing(running)
         self._weights.keep(key, self._may_go_on)
         self._note_best(key, exact, values)
 
-    def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
+    def _note_best(self, key: Rank, exact: float, values: Values) -> None:
         if self._best_key is None or key < self._best_key:
             self._best_key = key
             self.status.best_value, self.status.best_number = key.cer, key.number
@@ -309,7 +312,7 @@ class Ledger:
             trial = optuna.Trial(self._study, self.paused.pop(number))
             config = self._config(trial.params)
             if config is not None:
-                self._store(trial, config, trial.user_attrs["epochs"])
+                self._store(trial, config, trial_epochs(trial))
             trial.set_user_attr(PAUSED, None)
             self._study.tell(trial, state=TrialState.PRUNED)
             remove_checkpoints(trial_folder(self._folder, number))
@@ -331,10 +334,10 @@ class Ledger:
         return any(number in s for s in (self.paused, self.status.running, self.elsewhere))
 
 
-def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
+def _standing(running: Running) -> tuple[Rank, float, Values]:
     """Return rank and exact match of a trial's best epoch, and its values."""
     rank = rank_of(running.epochs, running.trial.number)
-    return rank, best_epoch(running.epochs)["exact"], running.values
+    return rank, best_epoch(running.epochs).exact, running.values
 
 
 def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 
@@ -30,6 +30,7 @@ from ocrsearch.studies import (
     ConfigurationStudy,
     EarlierTrial,
     Identity,
+    Origin,
     check_folder,
     check_ours,
     claim_folder,
@@ -37,6 +38,7 @@ from ocrsearch.studies import (
     exists,
     rank,
     refuse_unknown_trials,
+    stored_trials,
     study_facts,
 )
 
@@ -174,7 +176,7 @@ def earlier_trials(
     for trial in sorted((t for t in trials if t.user_attrs.get("epochs")), key=rank):
         values = space.values_within(trial.params)
         if values and values not in [other.values for other in found]:
-            origin = {"study": name, "trial": trial.number, "cer": rank(trial).cer}
+            origin: Origin = {"study": name, "trial": trial.number, "cer": rank(trial).cer}
             found.append(EarlierTrial(values, origin))
     if not found:
         raise StudyError(
@@ -197,7 +199,7 @@ def how_they_did(study: optuna.Study) -> list[str]:
     ]
 
 
-def _place(origin: dict[str, Any]) -> str:
+def _place(origin: Origin) -> str:
     return f"trial {origin['trial']} of {origin['study']} (CER {origin['cer']:.4f} there)"
 
 
@@ -214,7 +216,7 @@ def refuse_foreign_folder(storage: optuna.storages.RDBStorage, name: str, folder
         check_folder(folder, name, None)
         refuse_unknown_trials(folder, name, 0)
     else:
-        check_folder(folder, name, study_facts(study).get("id"))
+        check_folder(folder, name, study_facts(study).id or None)
 
 
 def claim_study_folder(study: optuna.Study, folder: Path, database: str) -> Identity:
@@ -225,8 +227,8 @@ def claim_study_folder(study: optuna.Study, folder: Path, database: str) -> Iden
         folder: folder of the study.
         database: name of the database.
     """
-    identity = Identity(id=study_facts(study)["id"], study=study.study_name, database=database)
-    stored = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    identity = Identity(id=study_facts(study).id, study=study.study_name, database=database)
+    stored = stored_trials(study)
     numbers = [t.number for t in stored] + [d.number for d in damaged_trials(study).values()]
     claim_folder(folder, identity, 1 + max(numbers, default=-1))
     return identity

@@ -43,7 +43,7 @@ def default_rungs(max_epochs: int) -> tuple[int, ...]:
 def promotion_key(epochs: Epochs, rung: int) -> Key:
     """Return the best that a configuration reached within a rung's epochs; lower is better."""
     return min(
-        (1.0 if record["cer"] >= PLATEAU_CER else record["cer"], record["val_loss"])
+        (1.0 if record.cer >= PLATEAU_CER else record.cer, record.val_loss)
         for record in epochs[:rung]
     )
 

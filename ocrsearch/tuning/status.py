@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 
@@ -83,7 +83,7 @@ class Status:
     best_value: float | None = None
     best_exact: float | None = None
     best_lacks_folds: bool = False
-    best_values: dict[str, Any] = field(default_factory=dict)
+    best_values: Values = field(default_factory=dict)
 
     @property
     def n_finished(self) -> int:
@@ -111,7 +111,7 @@ Observer = Callable[[Status, str | None], None]
 """Told of every change: the status, and a line about a trial that ended."""
 
 
-def describe(values: dict[str, Any]) -> str:
+def describe(values: Values) -> str:
     """Return values of parameters, by the last part of their names, in one line."""
     parts = []
     for path, value in values.items():

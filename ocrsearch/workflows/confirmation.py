@@ -11,7 +11,9 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
+
+from pydantic import BaseModel
 
 from ocrsearch.core import (
     Config,
@@ -25,6 +27,8 @@ from ocrsearch.data import LabelledImages, save_dataset
 from ocrsearch.inference import Bundle, Predictor
 from ocrsearch.studies import (
     BestTrial,
+    StudyFacts,
+    TrialMetrics,
     best_trials,
     load_study,
     study_facts,
@@ -35,6 +39,7 @@ from ocrsearch.training import (
     BEST,
     START,
     Epochs,
+    plain_epochs,
     remove_checkpoints,
     remove_folder,
     training_result,
@@ -58,14 +63,14 @@ from ocrsearch.workflows.trial_models import (
 )
 
 N_CONFIRMED = 3
-"""So many of the best configurations are trained again."""
+"""Number of the best configurations that are trained again."""
 
 POLL_SECONDS = 1.0
 RESULT = "result.json"
 TEST = "test.json"
 
 Observer = Callable[[str], None]
-"""Told a line about each training that ends."""
+"""Function that is called with a line about each finished training."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,12 @@ class Confirmed:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What came of a confirmation.
+    """Result of a confirmation.
 
     Attributes:
-        study: its name.
+        study: name of the study.
         configurations: all that were trained again, the chosen one first.
-        bundle: the chosen configuration's model, of the seed that is best on validation.
+        bundle: model of the chosen configuration, with the best seed on the validation split.
         test: ``n`` and the rates of that model on the test split, with ``_low`` and ``_high``;
             None if there is no test split.
     """
@@ -115,6 +120,27 @@ class _Run:
     job: Job
 
 
+class _Result(BaseModel):
+    """The file of a finished training; see ``TrainingResult``.
+
+    Attributes:
+        epochs: records of all epochs.
+        latency_ms: time of the network for a median image in milliseconds, None if unknown.
+    """
+
+    cer: float
+    exact: float
+    wer: float
+    val_loss: float
+    best_epoch: int
+    n_epochs: int
+    seconds: float
+    n_parameters: int
+    size_mb: float
+    epochs: Epochs
+    latency_ms: float | None = None
+
+
 def confirm(
     storage_url: str,
     name: str | None,
@@ -125,18 +151,18 @@ def confirm(
 ) -> Confirmation:
     """Train the best configurations again on fresh seeds and choose by the mean.
 
-    What is trained lies in the folder of the study: the same call again goes on from there.
+    The checkpoints are in the folder of the study; the same call again resumes.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the latest.
-        n_seeds: trainings of each configuration.
-        limits: the most that a metric may be, see ``best_trial``.
-        observer: told of each training that ends.
-        place: where the data of the study is, if it was moved.
+        storage_url: URL of the study database.
+        name: name of the study; None for the latest.
+        n_seeds: number of trainings of each configuration.
+        limits: largest value of some metrics; see ``best_trial``.
+        observer: called for each finished training.
+        place: new place of the data, if it was moved.
 
     Raises:
-        OcrSearchError: no such study, other data than that of the study, or trainings broke off.
+        OcrSearchError: no such study, other data than that of the study, or a training failed.
     """
     observer = observer or _silent
     study = load_study(storage_url, name)
@@ -159,18 +185,22 @@ def confirm(
     return Confirmation(name, confirmed, bundle, test)
 
 
-def _runs(best: BestTrial, n_seeds: int, facts: dict[str, Any], place: Path) -> list[_Run]:
+def _runs(best: BestTrial, n_seeds: int, facts: StudyFacts, place: Path) -> list[_Run]:
     """Return the trainings of a configuration; no trial of the study has such a seed."""
     config = read_trial_weights(best, facts).config
-    start = place.parent / START if facts.get("init") else None
+    start = place.parent / START if facts.init else None
     runs = []
     for i in range(n_seeds):
-        seed = (facts["seed"] + 1_000_003 * (i + 1) + best.trial) % 2**31
+        seed = (facts.seed + 1_000_003 * (i + 1) + best.trial) % 2**31
         folder = place / f"trial-{best.trial:05d}-seed-{i}"
         precision = best.metrics.get("precision", "fp32")
-        number, study_id = 1000 * best.trial + i, facts.get("id") or ""
-        n_folds = facts.get("folds", 1)
-        job = Job(number, config, seed, folder, precision, None, None, study_id, n_folds, start)
+        number = 1000 * best.trial + i
+        job = Job(
+            *(number, config, seed, folder, precision),
+            study_id=facts.id,
+            n_folds=facts.folds,
+            start=start,
+        )
         runs.append(_Run(best, config, job))
     return runs
 
@@ -199,35 +229,42 @@ def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
 
 
 def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
-    result = {**training_result(event.epochs, event.n_parameters), "epochs": event.epochs}
+    result = training_result(event.epochs, event.n_parameters)
+    content = {**asdict(result), "epochs": plain_epochs(event.epochs)}
     file = run.job.folder / RESULT
-    write_text_file(file, json.dumps({**result, "latency_ms": event.latency_ms}))
+    write_text_file(file, json.dumps({**content, "latency_ms": event.latency_ms}))
     remove_checkpoints(run.job.folder)
-    cer, exact = result["cer"], result["exact"]
-    seconds = result["seconds"]
     observer(
-        f"trial {run.best.trial}, seed {run.job.seed}: CER {cer:.4f}, exact {exact:.3f} "
-        f"({seconds:.0f} s; in the study CER {run.best.value:.4f})"
+        f"trial {run.best.trial}, seed {run.job.seed}: CER {result.cer:.4f}, exact "
+        f"{result.exact:.3f} ({result.seconds:.0f} s; in the study CER {run.best.value:.4f})"
     )
 
 
-def _result(run: _Run) -> dict[str, Any]:
-    """Return what came of a training; empty if it is not finished, or its file is damaged."""
-    return _read_json(run.job.folder / RESULT, "epochs") or {}
-
-
-def _read_json(file: Path, needed: str) -> dict[str, Any] | None:
-    """Return an object of which a key is needed; None if the file is missing or damaged."""
+def _result(run: _Run) -> _Result | None:
+    """Return the result of a training; None if it is not finished, or its file is damaged."""
     try:
-        content = json.loads(read_text_file(file, str(file), StudyError))
+        return _Result.model_validate(_read_json(run.job.folder / RESULT))
+    except ValueError:
+        return None
+
+
+def _finished_result(run: _Run) -> _Result:
+    result = _result(run)
+    assert result is not None, "all runs are trained"
+    return result
+
+
+def _read_json(file: Path) -> object:
+    """Return the value in a file; None if the file is missing or damaged."""
+    try:
+        return json.loads(read_text_file(file, str(file), StudyError))
     except (StudyError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) and needed in content else None
 
 
 def _cer(run: _Run) -> tuple[float, float]:
-    result = _result(run)
-    return result["cer"], result["val_loss"]
+    result = _finished_result(run)
+    return result.cer, result.val_loss
 
 
 def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
@@ -235,18 +272,18 @@ def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
     return Confirmed(best.trial, best.value, tuple(cers))
 
 
-def _bundle(run: _Run, facts: dict[str, Any]) -> Bundle:
-    result = _result(run)
-    epochs: Epochs = result.pop("epochs")
-    metrics = {**run.best.metrics, **result, "seed": run.job.seed}
+def _bundle(run: _Run, facts: StudyFacts) -> Bundle:
+    result = _finished_result(run)
+    own = result.model_dump(exclude={"epochs"}, exclude_none=True)
+    metrics = run.best.metrics | cast("TrialMetrics", {**own, "seed": run.job.seed})
     trained = BestTrial(
         run.best.study,
         run.best.trial,
         "finished",
-        result["cer"],
+        result.cer,
         run.best.params,
-        {key: value for key, value in metrics.items() if value is not None},
-        epochs,
+        metrics,
+        result.epochs,
         run.job.folder / BEST,
     )
     return bundle_trial(trained, facts)
@@ -256,7 +293,8 @@ def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, fl
     """Read the test split with a model, or return what it gave when that was done before."""
     if not len(test):
         return None
-    if known := _read_json(file, "n"):
+    known = _read_json(file)
+    if isinstance(known, dict) and "n" in known:
         return known
     evaluation = Predictor(bundle).evaluate(test)
     rates: dict[str, float] = {"n": evaluation.metrics.n}

@@ -1,11 +1,7 @@
-"""Language models: learned from texts, with a weight chosen on images.
+"""Language models: learned from labels and corpora, with a weight tuned on images.
 
-Learning a language model from the labels of a data set and from corpora.
-
-What a language model weighs beside a recogniser: chosen on pictures, not guessed.
-
-The better a recogniser reads and the worse a language model foretells, the less that one ought to
-weigh; so the weights are those that read the validation split best.
+The better a recogniser reads and the worse a language model predicts, the smaller its weight
+should be. So the weight with the lowest error rate on the validation split is chosen.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""A study as users meet it: its trials, figures and best model; and its deletion.
-
-Deleting a study: its rows in the database, its weights and its artifacts.
-
-A study as users meet it from Python: its trials, figures and best model.
-"""
+"""Studies as Python users see them: trials, figures, export of the best model, and deletion."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import optuna
 
@@ -34,12 +29,14 @@ from ocrsearch.studies import (
     open_storage,
     refuse_read_only,
     shown_storage,
+    stored_trials,
     study_facts,
     study_folder,
     study_lock,
     trials_frame,
 )
 from ocrsearch.studies import load_study as read_study
+from ocrsearch.training import Epochs
 from ocrsearch.tuning import storage_url
 
 if TYPE_CHECKING:
@@ -94,7 +91,7 @@ def study_files(storage_url: str, name: str) -> StudyFiles:
     _refuse_odd(folder, name)
     if is_searched(storage, folder, name):
         raise StudyError(f"study {name!r}: a search of it is running; wait for it, or end it")
-    trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+    trials = stored_trials(study)
     keys = [ARTIFACT_KEY.fullmatch(key) for trial in trials for key in trial.system_attrs]
     names = [match[1] for match in keys if match]
     found = (folder.parent / ARTIFACTS / artifact for artifact in names)
@@ -165,7 +162,7 @@ class Study:
         """Return the trials as a table, a row each: state, CER, metrics and parameters."""
         return trials_frame(self.optuna_study)
 
-    def learning_curves(self) -> dict[int, list[dict[str, Any]]]:
+    def learning_curves(self) -> dict[int, Epochs]:
         """Return the records of each trial's epochs, by the number of the trial."""
         return learning_curves(self.optuna_study)
 

@@ -1,12 +1,8 @@
-"""One configuration, from labelled images to a model file.
+"""Training of one configuration, from labelled images to a model file: ``ocrsearch train``.
 
-Epochs as scalars in TensorBoard's logs.
-
-One configuration, from labelled pictures to a model file: what ``train`` does.
-
-Beside MODEL the folder MODEL.training/ holds the checkpoints of the last and the best epoch and
-a record of what is trained. The same call again goes on from there, or writes MODEL again if
-the training is finished.
+The folder MODEL.training/ beside the model holds the checkpoints of the last and the best epoch
+and a record of the training. The same call again resumes the training, or writes the model again
+if the training is finished.
 """
 
 from __future__ import annotations
@@ -14,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +18,7 @@ from typing import Annotated, Any
 import cv2
 import torch
 from filelock import FileLock, Timeout
-from pydantic import BeforeValidator, Field, SkipValidation
+from pydantic import BaseModel, BeforeValidator, Field, SkipValidation
 
 from ocrsearch.core import (
     Config,
@@ -44,12 +40,14 @@ from ocrsearch.training import (
     LEFT_OUT,
     Epochs,
     Precision,
+    Provenance,
     StartWeights,
     Trainer,
     check_something_kept,
     faster_precision,
     inherited_options,
     installed_versions,
+    plain_epochs,
     read_recogniser,
     read_start_weights,
     select_device,
@@ -97,8 +95,8 @@ class TensorBoardLog:
         """Write the records that are not written yet."""
         self._writer = self._writer or self._open()
         for record in epochs[self._n_written :]:
-            for tag, key in SCALARS.items():
-                self._writer.add_scalar(tag, record[key], record["epoch"])
+            for tag, name in SCALARS.items():
+                self._writer.add_scalar(tag, getattr(record, name), record.epoch)
         self._n_written = len(epochs)
         self._writer.flush()
 
@@ -109,19 +107,19 @@ class TensorBoardLog:
 
 
 RECORD = "training.json"
-"""What is trained in the folder and, once it is finished, what came of it."""
+"""File with the facts of the training in the folder and, once it is finished, its result."""
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a configuration is trained; what is trained is in the configuration.
+    """Options of a training that are not part of the configuration.
 
     Attributes:
-        init: model file whose weights are kept, as far as they fit.
+        init: model file with pretrained weights, copied where shapes match.
         seed: random seed for the initial weights and the data order.
         device: "auto", "cpu" or "cuda".
         tensorboard: folder for TensorBoard's logs.
-        data: how to read and split the data, as in ``SearchOptions``.
+        data: options to read and split the data, as in ``SearchOptions``.
         split_as: another model, which was perhaps trained on the same data.
 
     Raises:
@@ -142,11 +140,11 @@ class TrainOptions:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a training.
+    """Result of a training.
 
     Attributes:
-        bundle: the model of the best epoch, as written.
-        n_bad: samples that were left out.
+        bundle: model of the best epoch, as written.
+        n_bad: number of samples that were skipped.
     """
 
     bundle: Bundle
@@ -154,20 +152,20 @@ class TrainResult:
 
 
 class Observer:
-    """Told how a training gets on; this one shows nothing."""
+    """Receives the progress of a training; this class ignores it."""
 
     def reading(self, n_read: int, n: int) -> None:
-        """So many pictures are read."""
+        """Called while images are read, with their number so far and in all."""
 
     def note(self, line: str) -> None:
-        """Something is to be said."""
+        """Called with a line for the user."""
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """These epochs of so many are trained and saved."""
+        """Called after each epoch, with all records so far and the number of epochs in all."""
 
 
 def training_folder(export: Path) -> Path:
-    """Return where the checkpoints of a model's training are."""
+    """Return the folder with the checkpoints of a model's training."""
     return export.with_name(f"{export.name}.training")
 
 
@@ -200,14 +198,14 @@ def train(
     options: TrainOptions | None = None,
     observer: Observer | None = None,
 ) -> TrainResult:
-    """Train a configuration on labelled pictures and write its model.
+    """Train a configuration on labelled images and write its model.
 
     Args:
-        config: what to train.
+        config: configuration to train.
         data: see ``read_samples``.
-        export: the model file to write.
-        options: how to train.
-        observer: told of each epoch.
+        export: model file to write.
+        options: options of the training.
+        observer: called after each epoch.
 
     Raises:
         OcrSearchError: the data, the weights to start from or an option is wrong, the loss
@@ -225,17 +223,19 @@ def train(
         dataset = load_dataset(data, data_options, observer.reading)
         unfit = check_feasible(config, dataset.splits["train"], data_options.max_bad)
         dataset = replace(dataset, bad=[*dataset.bad, *unfit])
-        record = _open_record(folder, _facts(config, dataset, options.seed, start), device)
+        init = start.digest if start else None
+        facts = _Facts(config=config, data=dataset.fingerprint, seed=options.seed, init=init)
+        record = _open_record(folder, facts, device)
         if left_out := write_left_out(dataset, folder / LEFT_OUT):
             observer.note(left_out_line(dataset, left_out))
-        if "epochs" in record:
+        if record.result:
             observer.note(f"{folder}: finished before; remove it to train anew")
         else:
             with training_threads():
-                precision = record["precision"]
-                trainer = _trainer(config, dataset, options.seed, device, precision, start)
+                trainer = _trainer(config, dataset, options.seed, device, record.precision, start)
                 observer.note(_introduction(trainer, start, folder))
-                record |= _run(trainer, folder, log, observer)
+                result = _run(trainer, folder, log, observer)
+                record = record.model_copy(update={"result": result})
             _write_record(record, folder)
         bundle = _bundle(folder, record, dataset, data_options)
         save_bundle(bundle, export)
@@ -270,29 +270,77 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _facts(
-    config: Config, dataset: Dataset, seed: int, start: StartWeights | None
-) -> dict[str, Any]:
-    """Return what must be the same for a training to go on."""
-    return {
-        "config": config.model_dump(mode="json"),
-        "data": dataset.fingerprint,
-        "seed": seed,
-        "init": start.digest if start else None,
-    }
+class _Facts(BaseModel):
+    """Facts that must be the same for a training to be resumed.
+
+    Attributes:
+        config: configuration.
+        data: fingerprint of the dataset.
+        seed: random seed.
+        init: hash of the pretrained weights, None without them.
+    """
+
+    config: Config
+    data: str
+    seed: int
+    init: str | None
 
 
-def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Return the folder's record, if it is about the same, or begin one.
+class _Result(BaseModel):
+    """Result of a finished training.
+
+    Attributes:
+        epochs: records of all epochs.
+        n_parameters: number of weights of the network.
+        transfer: part of the pretrained weights that was kept, None without them.
+    """
+
+    epochs: Epochs
+    n_parameters: int
+    transfer: dict[str, object] | None
+
+
+class _Record(BaseModel):
+    """The record file of a training: its facts, the machine and, at the end, the result."""
+
+    facts: _Facts
+    precision: Precision
+    versions: dict[str, str]
+    result: _Result | None = None
+
+    @classmethod
+    def from_plain(cls, values: dict[str, object]) -> _Record:
+        """Return the record that the values of a file describe.
+
+        Raises:
+            ValueError: a value is missing or of another type.
+        """
+        result = values if "epochs" in values else None
+        return cls.model_validate({**values, "result": result})
+
+    def to_plain(self) -> dict[str, object]:
+        """Return the values of the file, with the result beside the facts."""
+        result = self.result
+        return {
+            "facts": self.facts.model_dump(mode="json"),
+            "precision": self.precision,
+            "versions": self.versions,
+            **({**dict(result), "epochs": plain_epochs(result.epochs)} if result else {}),
+        }
+
+
+def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
+    """Return the record of the folder if it has the same facts, or begin another.
 
     Raises:
-        TrainingError: an unfinished training of something else is in the folder.
+        TrainingError: the folder holds an unfinished training with other facts.
     """
     record = _read_record(folder)
-    if record and record["facts"] == facts:
+    if record and record.facts == facts:
         return record
-    if record and "epochs" not in record and (folder / LAST).exists():
-        before, now = flatten(record["facts"]), flatten(facts)
+    if record and not record.result and (folder / LAST).exists():
+        before = flatten(record.facts.model_dump(mode="json"))
+        now = flatten(facts.model_dump(mode="json"))
         differ = [key for key in before | now if before.get(key) != now.get(key)]
         changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
         raise TrainingError(
@@ -301,29 +349,26 @@ def _open_record(folder: Path, facts: dict[str, Any], device: torch.device) -> d
         )
     for name in (LAST, BEST):
         (folder / name).unlink(missing_ok=True)
-    record = {"facts": facts, "precision": faster_precision(device)}
-    record["versions"] = installed_versions(device)
+    precision, versions = faster_precision(device), installed_versions(device)
+    record = _Record(facts=facts, precision=precision, versions=versions)
     _write_record(record, folder)
     return record
 
 
-def _read_record(folder: Path) -> dict[str, Any] | None:
+def _read_record(folder: Path) -> _Record | None:
     try:
-        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        facts = record["facts"]
-        flatten(facts)
-        facts["config"] = Config.model_validate(facts["config"]).model_dump(mode="json")
+        values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return _Record.from_plain(values)
     except FileNotFoundError:
         return None
     except Exception as error:  # any part may be of any kind
         raise TrainingError(
             f"{folder / RECORD}: damaged ({type(error).__name__}); remove {folder} to train anew"
         ) from None
-    return record
 
 
-def _write_record(record: dict[str, Any], folder: Path) -> None:
-    write_text_file(folder / RECORD, json.dumps(record, indent=1))
+def _write_record(record: _Record, folder: Path) -> None:
+    write_text_file(folder / RECORD, json.dumps(record.to_plain(), indent=1))
 
 
 def _trainer(
@@ -348,10 +393,8 @@ def _introduction(trainer: Trainer, start: StartWeights | None, folder: Path) ->
     return "\n".join(lines)
 
 
-def _run(
-    trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: Observer
-) -> dict[str, Any]:
-    """Train to the end; return what the record says of it."""
+def _run(trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: Observer) -> _Result:
+    """Train to the end of the schedule."""
     epochs: Epochs = []
     try:
         for epochs in train_epochs(trainer, folder):
@@ -368,26 +411,25 @@ def _run(
         if log:
             log.close()
     transfer = trainer.transfer.record() if trainer.transfer else None
-    return {"epochs": epochs, "n_parameters": trainer.n_parameters, "transfer": transfer}
+    return _Result(epochs=epochs, n_parameters=trainer.n_parameters, transfer=transfer)
 
 
-def _bundle(
-    folder: Path, record: dict[str, Any], dataset: Dataset, data_options: DataOptions
-) -> Bundle:
-    facts = record["facts"]
+def _bundle(folder: Path, record: _Record, dataset: Dataset, data_options: DataOptions) -> Bundle:
+    facts, result = record.facts, record.result
+    assert result is not None, "the training is finished"
     best = read_recogniser(folder / BEST)
-    metrics = {**training_result(record["epochs"], record["n_parameters"]), "seed": facts["seed"]}
-    provenance = {
-        "study": None,
-        "trial": None,
-        "seed": facts["seed"],
-        "data": dataset.spec,
-        "data_fingerprint": dataset.fingerprint,
-        "data_options": data_options.to_dict(),
-        "versions": record["versions"],
-        "params": {},
-        "epochs": record["epochs"],
-        "init": facts["init"],
-        "transfer": record["transfer"],
-    }
+    metrics = {**asdict(training_result(result.epochs, result.n_parameters)), "seed": facts.seed}
+    provenance = Provenance(
+        study=None,
+        trial=None,
+        seed=facts.seed,
+        data=dataset.spec,
+        data_fingerprint=dataset.fingerprint,
+        data_options=data_options.to_dict(),
+        versions=record.versions,
+        params={},
+        epochs=result.epochs,
+        init=facts.init,
+        transfer=result.transfer,
+    )
     return Bundle(best.config, best.charset, best.weights, metrics, provenance)

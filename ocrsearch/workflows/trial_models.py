@@ -1,18 +1,11 @@
 """Models of trials: exported, trained again on more images, or combined in an ensemble.
 
-Weights of a trial as the search left them, compared with the trial that they should be of.
+The weights of a trial are compared with its configuration before they are used. A refit trains on
+training and validation images together: it follows the schedule to its end, and the model keeps
+the error rates that the trial had before.
 
-The data of a study, read again.
-
-Refit: the network of a trial, trained again on training and validation images together.
-
-There is no validation split then: the schedule is followed to its end, the last epoch counts, and
-the error rates of the model are those that the trial had before.
-
-Ensembles: the best networks of a study in one model, which read together.
-
-Networks that were trained apart err apart (Hansen and Salamon, 1990, IEEE TPAMI 12(10)), and a
-search has trained several already: together they mostly read better than the best of them alone.
+Networks that were trained independently make different errors (Hansen and Salamon, 1990, IEEE
+TPAMI 12(10)), so an ensemble of the best trials mostly reads better than the best trial alone.
 """
 
 from __future__ import annotations
@@ -21,7 +14,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 
@@ -35,7 +27,6 @@ from ocrsearch.core import (
     remove_leftovers,
 )
 from ocrsearch.data import (
-    DATA_PLACE,
     DataOptions,
     Dataset,
     Progress,
@@ -48,6 +39,7 @@ from ocrsearch.inference import ADDED, LIMITS, Bundle, Predictor
 from ocrsearch.spaces import Space, rebuild_space
 from ocrsearch.studies import (
     BestTrial,
+    StudyFacts,
     best_trials,
     load_study,
     study_facts,
@@ -57,8 +49,11 @@ from ocrsearch.studies import (
 from ocrsearch.training import (
     BEST,
     START,
+    Member,
     OtherNetworkError,
+    Provenance,
     Recogniser,
+    Refit,
     Trainer,
     read_recogniser,
     read_start_weights,
@@ -70,12 +65,12 @@ from ocrsearch.training import (
 from ocrsearch.workflows.training import Observer
 
 
-def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
+def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
     """Return the checked weights of a trial.
 
     Args:
-        best: the trial.
-        facts: facts of its study, as stored.
+        best: trial.
+        facts: facts of its study.
 
     Raises:
         BundleError: the weights are missing or damaged, or they belong to another trial.
@@ -95,7 +90,7 @@ def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
     except BundleError as error:
         reason = str(error).removeprefix(f"{best.weights}: ")
         raise BundleError(f"{whose} cannot be read ({reason}); choose another trial") from None
-    if trained.study not in ("", facts.get("id")):
+    if trained.study not in ("", facts.id):
         raise BundleError(
             f"{best.weights}: belongs to another study, not to {best.study!r}; restore the folder "
             "that belongs to the database, or choose another trial"
@@ -109,13 +104,13 @@ def read_trial_weights(best: BestTrial, facts: Mapping[str, Any]) -> Recogniser:
     return trained
 
 
-def _difference(config: Config, best: BestTrial, facts: Mapping[str, Any]) -> str:
+def _difference(config: Config, best: BestTrial, facts: StudyFacts) -> str:
     """Return where a configuration differs from that of a trial, empty if nowhere.
 
     The batch size may differ: it is halved where there was too little memory.
     """
     try:
-        space: Space = rebuild_space(facts["space"], str(facts["space_name"]))
+        space: Space = rebuild_space(facts.space, facts.space_name)
         expected = space.resolve(best.params)
     except (SpaceError, ValueError):  # of an older program
         return ""
@@ -139,32 +134,32 @@ class DataPlace:
     splits: str | None = None
     add: str | None = None
 
-    def options(self, facts: Mapping[str, Any]) -> DataOptions:
+    def options(self, facts: StudyFacts) -> DataOptions:
         """Return how a study reads its data, with the paths as they are now."""
-        options = DataOptions.from_dict(facts.get("data_options", {}))
+        options = facts.options()
         if self.splits is not None:
             options = replace(options, splits=self.splits)
         return options if self.add is None else replace(options, add=self.add)
 
-    def specs(self, facts: Mapping[str, Any]) -> list[str]:
+    def specs(self, facts: StudyFacts) -> list[str]:
         """Return where to look for the data: where the user says, or where it was."""
         if self.spec is not None:
             return [self.spec]
-        typed: str = facts["data_spec"]
-        place: str = facts.get(DATA_PLACE, typed)
+        typed = facts.data_spec
+        place = facts.data_place or typed
         return [typed] if absolute_spec(typed) == place else [place, typed]
 
 
 UNMOVED = DataPlace()
 
 
-def load_study_data(name: str, facts: Mapping[str, Any], place: DataPlace = UNMOVED) -> Dataset:
+def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) -> Dataset:
     """Read the data that a study began with.
 
     Args:
         name: name of the study.
-        facts: facts of the study, as stored.
-        place: where the data is now.
+        facts: facts of the study.
+        place: place of the data now.
 
     Raises:
         OcrSearchError: it cannot be read, or is other data.
@@ -183,12 +178,12 @@ def load_study_data(name: str, facts: Mapping[str, Any], place: DataPlace = UNMO
         ) from None
 
 
-def _load(name: str, facts: Mapping[str, Any], spec: str, place: DataPlace) -> Dataset:
+def _load(name: str, facts: StudyFacts, spec: str, place: DataPlace) -> Dataset:
     dataset = load_dataset(spec, place.options(facts))
-    if dataset.fingerprint != facts["data_fingerprint"]:
+    if dataset.fingerprint != facts.data_fingerprint:
         raise StudyError(
             f"study {name!r}: {spec} is not the data that it began with "
-            f"(fingerprint {facts['data_fingerprint']}, now {dataset.fingerprint})"
+            f"(fingerprint {facts.data_fingerprint}, now {dataset.fingerprint})"
         )
     return dataset
 
@@ -207,8 +202,8 @@ def refit(
     Args:
         storage_url: URL of the study database.
         best: trial whose configuration is trained.
-        place: where the data of the study is now.
-        observer: told of each epoch.
+        place: place of the data now.
+        observer: called after each epoch.
 
     Raises:
         OcrSearchError: other data than the study's, nothing to refit on, or the loss diverged.
@@ -226,38 +221,43 @@ def refit(
             )
         dataset = without_validation(dataset)
         config = read_trial_weights(best, facts).config
-        seed = int(best.metrics.get("seed", facts["seed"]))
-        start = read_start_weights(folder / START) if facts.get("init") else None
+        seed = int(best.metrics.get("seed", facts.seed))
+        start = read_start_weights(folder / START) if facts.init else None
         cv2.setNumThreads(0)
         precision = best.metrics.get("precision", "fp32")
         trainer = Trainer(config, dataset, seed, select_device("auto"), precision, start)
         own = trial_folder(folder / "refit", best.trial)
         n_images = len(dataset.splits["train"])
         observer.note(f"trial {best.trial}: refit on {n_images} images; checkpoints in {own}")
-        for epochs in train_epochs(trainer, own, facts.get("id") or ""):
+        for epochs in train_epochs(trainer, own, facts.id):
             observer.epochs_done(epochs, trainer.schedule.end)
     trained = read_recogniser(own / BEST)
-    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    metrics = best.numbers
     provenance = provenance_of(best, facts)
-    of = provenance.get("metrics_of", "the validation split")
-    seen = {"splits_seen": ["train", "val"], "metrics_of": f"{of}, before the refit"}
-    provenance |= {**seen, "refit": {"n": n_images, "epochs": trainer.schedule.end}}
+    of = provenance.metrics_of or "the validation split"
+    provenance = provenance.model_copy(
+        update={
+            "splits_seen": ["train", "val"],
+            "metrics_of": f"{of}, before the refit",
+            "refit": Refit(n=n_images, epochs=trainer.schedule.end),
+        }
+    )
     return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
 
 
 WORST_RATIO, WORST_MARGIN = 2.0, 0.01
-"""No member's CER is more than so many times that of the best, and so much."""
+"""Largest CER of a member: that of the best times the ratio, and the margin."""
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks that read together, and what that brings on the validation split.
+    """An ensemble, and its error rates on the validation split.
 
     Attributes:
-        study: its name.
-        n_asked: networks that were asked for.
-        members: the trials, the best first; perhaps fewer.
-        bundle: the model; its metrics are those of all together.
+        study: name of the study.
+        n_asked: number of networks requested.
+        members: trials, the best first; perhaps fewer.
+        bundle: model, with the metrics of all together.
         alone: error rates of the best of them.
         together: error rates of all.
     """
@@ -281,22 +281,22 @@ def make_ensemble(
     """Join the best networks of a study and read its validation split with them.
 
     Args:
-        storage_url: of the study database.
-        name: of the study; None for the latest.
+        storage_url: URL of the study database.
+        name: name of the study; None for the latest.
         n: networks, 2 or more; fewer are taken where the limits have no room for more, or where
             the others are much worse than the best.
-        limits: the most that a metric of all together may be, see ``best_trial``.
+        limits: largest value of some metrics of all together; see ``best_trial``.
         progress: told how many pictures of the validation split are read.
-        place: where the data of the study is, if it was moved.
+        place: new place of the data, if it was moved.
 
     Raises:
         OcrSearchError: no such study, fewer than two networks, or other data than the study's.
     """
     study = load_study(storage_url, name)
     name, facts = study.study_name, study_facts(study)
-    if facts.get("folds", 1) > 1:
+    if facts.folds > 1:
         raise StudyError(
-            f"study {name!r}: cross-validated on {facts['folds']} folds, and the networks of all "
+            f"study {name!r}: cross-validated on {facts.folds} folds, and the networks of all "
             "folds are exported together already; leave out `ensemble`"
         )
     limits = limits or {}
@@ -315,8 +315,8 @@ def make_ensemble(
     together = Predictor(joined).evaluate(validation, progress)
     rates = {key: value for key, value in asdict(together.metrics).items() if key != "n"}
     metrics = {**rates, **_sums(members)}
-    about = [{"trial": member.trial, "cer": member.value} for member in members]
-    provenance = {**joined.provenance, "members": about}
+    about = [Member(trial=member.trial, cer=member.value) for member in members]
+    provenance = joined.provenance.model_copy(update={"members": about})
     bundle = replace(joined, metrics=metrics, provenance=provenance)
     return Ensemble(name, n, members, bundle, first.metrics, together.metrics)
 
@@ -344,28 +344,29 @@ def _none_beside(members: list[BestTrial]) -> str:
 
 
 def _sums(members: list[BestTrial]) -> dict[str, float]:
-    known = [key for key in ADDED if all(key in m.metrics for m in members)]
-    return {key: sum(m.metrics[key] for m in members) for key in known}
+    metrics = [member.numbers for member in members]
+    known = [key for key in ADDED if all(key in numbers for numbers in metrics)]
+    return {key: sum(numbers[key] for numbers in metrics) for key in known}
 
 
 def bundle_trial(
-    best: BestTrial, facts: dict[str, Any], limits: Mapping[str, float] | None = None
+    best: BestTrial, facts: StudyFacts, limits: Mapping[str, float] | None = None
 ) -> Bundle:
     """Make a bundle of a trial's kept weights; nothing is trained.
 
     With folds the networks of all folds read together, as far as the limits allow.
 
     Args:
-        best: the trial.
-        facts: of its study, as stored.
-        limits: the most that a metric of all together may be, beside the constraints of the study.
+        best: trial.
+        facts: facts of its study.
+        limits: largest value of some metrics of all together, beside the constraints of the study.
 
     Raises:
         BundleError: the weights are not there any more, or those of an older program's network.
     """
-    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
+    metrics = best.numbers
     n = best.n_folds
-    for name, limit in (*facts.get("constraints", {}).items(), *(limits or {}).items()):
+    for name, limit in (*facts.constraints.items(), *(limits or {}).items()):
         value = metrics.get(LIMITS.get(name, name), 0.0)
         n = min(n, int(limit // value)) if name != "memory_mb" and value else n
     files = best.all_weights[: max(1, n)]
@@ -374,32 +375,32 @@ def bundle_trial(
     return replace(first, metrics=metrics | added, others=tuple(others))
 
 
-def provenance_of(best: BestTrial, facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what a network of a trial came from."""
-    provenance = {
-        "study": best.study,
-        "study_id": facts.get("id"),
-        "trial": best.trial,
-        "seed": best.metrics.get("seed"),
-        "data": facts["data_spec"],
-        "data_fingerprint": facts["data_fingerprint"],
-        "data_options": facts.get("data_options", {}),
-        "versions": best.metrics.get("versions", {}),
-        "params": best.params,
-        "epochs": best.epochs,
-        "init": facts.get("init"),
-        "transfer": best.metrics.get("transfer"),
-    }
-    n_folds = facts.get("folds", 1)
-    if n_folds > 1:
-        of = f"cross-validation on {best.n_folds} of {n_folds} folds"
-        provenance |= {"splits_seen": ["train", "val"], "metrics_of": of}
-    return provenance
+def provenance_of(best: BestTrial, facts: StudyFacts) -> Provenance:
+    """Return the provenance of the network of a trial."""
+    provenance = Provenance(
+        study=best.study,
+        study_id=facts.id or None,
+        trial=best.trial,
+        seed=best.metrics.get("seed"),
+        data=facts.data_spec,
+        data_fingerprint=facts.data_fingerprint,
+        data_options=facts.data_options,
+        versions=best.metrics.get("versions", {}),
+        params={**best.params},
+        epochs=best.epochs,
+        init=facts.init,
+        transfer=best.metrics.get("transfer"),
+    )
+    n_folds = facts.folds
+    if n_folds == 1:
+        return provenance
+    of = f"cross-validation on {best.n_folds} of {n_folds} folds"
+    return provenance.model_copy(update={"splits_seen": ["train", "val"], "metrics_of": of})
 
 
-def _bundle_fold(best: BestTrial, facts: dict[str, Any], fold: int, file: Path) -> Bundle:
+def _bundle_fold(best: BestTrial, facts: StudyFacts, fold: int, file: Path) -> Bundle:
     trained = read_trial_weights(replace(best, weights=file), facts)
-    metrics = {key: value for key, value in best.metrics.items() if isinstance(value, int | float)}
-    epochs = [record for record in best.epochs if record.get("fold", 1) == fold]
-    provenance = {**provenance_of(best, facts), "epochs": epochs}
+    metrics = best.numbers
+    epochs = [record for record in best.epochs if record.fold == fold]
+    provenance = provenance_of(best, facts).model_copy(update={"epochs": epochs})
     return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)

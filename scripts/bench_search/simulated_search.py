@@ -30,7 +30,7 @@ from ocrsearch.spaces import (
     Space,
 )
 from ocrsearch.studies import ConfigurationStudy, StudyFacts, open_study, rank
-from ocrsearch.training import Epochs
+from ocrsearch.training import EpochRecord, Epochs
 from ocrsearch.tuning import Coordinator, Limits, promotion
 from ocrsearch.tuning import coordinator as coordinator_module
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
@@ -165,19 +165,19 @@ class SimulatedEngine:
             return  # it was told before
         self._records[event.number] = event.epochs
         last = event.epochs[-1]
-        self._best = min(self._best, (last["cer"], last["val_loss"]))
+        self._best = min(self._best, (last.cer, last.val_loss))
         self.moments.append(Moment(len(self.moments) + 1, self.seconds, *self._best))
 
 
-def _record(curve: Curve, i: int) -> dict[str, Any]:
-    return {
-        "epoch": i + 1,
-        "cer": float(curve.cer[i]),
-        "wer": 1.0 - float(curve.exact[i]),
-        "exact": float(curve.exact[i]),
-        "val_loss": float(curve.val_loss[i]),
-        "seconds": float(curve.seconds[i]),
-    }
+def _record(curve: Curve, i: int) -> EpochRecord:
+    return EpochRecord(
+        epoch=i + 1,
+        cer=float(curve.cer[i]),
+        wer=1.0 - float(curve.exact[i]),
+        exact=float(curve.exact[i]),
+        val_loss=float(curve.val_loss[i]),
+        seconds=float(curve.seconds[i]),
+    )
 
 
 class StopAt(optuna.pruners.BasePruner):

@@ -15,8 +15,7 @@ from typing import Annotated
 import typer
 
 from ocrsearch.inference import halve, load_bundle, save_bundle
-
-KEPT = ("seed", "versions")
+from ocrsearch.training import Provenance
 
 
 def main(
@@ -25,8 +24,10 @@ def main(
 ) -> None:
     """Keep weights, configuration, characters and metrics, and little of the provenance."""
     bundle = load_bundle(model)
-    provenance = {key: bundle.provenance[key] for key in KEPT}
-    provenance |= {"data": "scripts/make_start", "data_options": {}}
+    known = bundle.provenance
+    provenance = Provenance(
+        seed=known.seed, data="scripts/make_start", data_options={}, versions=known.versions
+    )
     save_bundle(halve(replace(bundle, provenance=provenance)), out)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB, CER {bundle.metrics['cer']:.3f}")
 

@@ -19,6 +19,7 @@ from ocrsearch.cli.display import (
     search_display,
 )
 from ocrsearch.core.config import Config
+from ocrsearch.training.records import EpochRecord
 from ocrsearch.tuning.status import (
     Limits,
     Running,
@@ -38,8 +39,8 @@ def running(**values: Any) -> Running:
     return Running(trial, values, Config())
 
 
-def record(epoch: int, cer: float) -> dict[str, Any]:
-    return {"epoch": epoch, "cer": cer, "exact": 1 - cer, "val_loss": 2 * cer, "seconds": 1.0}
+def record(epoch: int, cer: float) -> EpochRecord:
+    return EpochRecord(epoch=epoch, cer=cer, exact=1 - cer, val_loss=2 * cer, seconds=1.0)
 
 
 def test_a_search_that_begins() -> None:

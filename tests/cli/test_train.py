@@ -13,6 +13,7 @@ from rich.progress import Progress, TextColumn
 
 from ocrsearch.cli.train_display import LiveTrainDisplay, describe_epoch, describe_left
 from ocrsearch.inference.bundle import load_bundle
+from ocrsearch.training.records import EpochRecord, Epochs
 from ocrsearch.training.trainer import EpochReport, Trainer
 
 if TYPE_CHECKING:
@@ -166,13 +167,13 @@ def test_what_is_wrong_is_one_line(
     assert said in result.err
 
 
-def epochs(n: int) -> list[dict[str, Any]]:
+def epochs(n: int) -> Epochs:
     rates = {"train_loss": 2.5, "val_loss": 1.25, "exact": 0.5, "seconds": 30.0}
-    return [{"epoch": i, "cer": 0.5 / i, **rates} for i in range(1, n + 1)]
+    return [EpochRecord(epoch=i, cer=0.5 / i, **rates) for i in range(1, n + 1)]
 
 
 def test_a_line_about_the_epochs() -> None:
-    records = [*epochs(2), {**epochs(1)[0], "epoch": 3, "cer": 0.75}]
+    records = [*epochs(2), epochs(1)[0].model_copy(update={"epoch": 3, "cer": 0.75})]
     line = describe_epoch(records, 10)
     assert line == (
         "epoch 3/10: loss 2.500, val 1.250, CER 0.7500 (best 0.2500), exact 0.500, 30.0 s"

@@ -19,9 +19,12 @@ from torch import nn
 from ocrsearch.core.errors import BundleError
 from ocrsearch.inference.bundle import Bundle, halve, load_bundle, save_bundle
 from ocrsearch.inference.predictor import Predictor
+from ocrsearch.studies.facts import study_facts
 from ocrsearch.studies.results import best_trial, load_study
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.model_file import FORMAT, VERSION
+from ocrsearch.training.provenance import Provenance
+from ocrsearch.training.records import plain_epochs
 from ocrsearch.workflows.trial_models import bundle_trial
 
 if TYPE_CHECKING:
@@ -97,7 +100,7 @@ def test_older_models_have_no_epochs(
 ) -> None:
     path = tmp_path / "model.pt"
     torch.save({**content, "provenance": {"study": "s", **epochs}}, path)
-    assert load_bundle(path).provenance == {"study": "s", **epochs}
+    assert load_bundle(path).provenance.to_plain() == {"study": "s", **epochs}
 
 
 def test_an_ensemble_reads_as_before(make_bundle: MakeBundle, tmp_path: Path) -> None:
@@ -177,7 +180,7 @@ def test_a_bundle_that_cannot_be_written_leaves_the_old_one(
     path = tmp_path / "model.pt"
     save_bundle(make_bundle(), path)
     before = path.read_bytes()
-    large = replace(make_bundle(), provenance={"notes": "x" * 200_000})
+    large = replace(make_bundle(), provenance=Provenance.from_plain({"notes": "x" * 200_000}))
     with full_disk(), pytest.raises(BundleError, match="cannot be written"):
         save_bundle(large, path)
     assert path.read_bytes() == before
@@ -199,14 +202,14 @@ def test_a_path_that_cannot_be_a_file(make_bundle: MakeBundle, tmp_path: Path, n
 
 def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
     best = best_trial(study_db.url)
-    facts = load_study(study_db.url, best.study).user_attrs["facts"]
+    facts = study_facts(load_study(study_db.url, best.study))
     bundle = bundle_trial(best, facts)
     assert bundle.charset.symbols == tuple("0123456789")
     assert bundle.metrics["cer"] == 0.1
     assert all(isinstance(value, int | float) for value in bundle.metrics.values())
-    assert bundle.provenance == {
+    assert bundle.provenance.to_plain() == {
         "study": "tiny-numbers",
-        "study_id": facts["id"],
+        "study_id": facts.id,
         "trial": 2,
         "seed": 2,
         "data": "captcha:numbers",
@@ -214,11 +217,11 @@ def test_bundle_of_the_best_trial(study_db: StudyDb, tmp_path: Path) -> None:
         "data_options": {},
         "versions": {"ocrsearch": "0.1.0", "python": "3.11"},
         "params": best.params,
-        "epochs": best.epochs,
+        "epochs": plain_epochs(best.epochs),
         "init": None,
         "transfer": None,
     }
-    assert [record["cer"] for record in best.epochs] == [0.2, 0.1]
+    assert [record.cer for record in best.epochs] == [0.2, 0.1]
     save_bundle(bundle, tmp_path / "model.pt")
     assert load_bundle(tmp_path / "model.pt").provenance == bundle.provenance
 
@@ -239,7 +242,7 @@ def test_weights_of_the_best_trial_that_cannot_be_read(
     study_db: StudyDb, tmp_path: Path, spoil: Callable[[Path], object]
 ) -> None:
     best = best_trial(study_db.url)
-    facts = load_study(study_db.url, best.study).user_attrs["facts"]
+    facts = study_facts(load_study(study_db.url, best.study))
     shutil.copy(best.weights, tmp_path / "best.pt")
     spoil(tmp_path / "best.pt")
     with pytest.raises(BundleError, match=r"the weights of trial 2 of study 'tiny-numbers'"):
@@ -249,7 +252,7 @@ def test_weights_of_the_best_trial_that_cannot_be_read(
 def test_weights_of_another_network_are_refused(study_db: StudyDb, tmp_path: Path) -> None:
     """Or the model could be written, and never read."""
     best = best_trial(study_db.url)
-    facts = load_study(study_db.url, best.study).user_attrs["facts"]
+    facts = study_facts(load_study(study_db.url, best.study))
     content = load_tensors(best.weights)
     content["weights"] = {f"old.{name}": w for name, w in content["weights"].items()}
     save_tensors(content, tmp_path / "best.pt")

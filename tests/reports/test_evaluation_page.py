@@ -37,6 +37,8 @@ from ocrsearch.reports.evaluation import (
     marked,
 )
 from ocrsearch.reports.html import png_url, save_page
+from ocrsearch.training.provenance import Provenance
+from ocrsearch.training.records import EpochRecord, Epochs
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
@@ -49,8 +51,7 @@ MakeBundle = Callable[..., "Bundle"]
 EVIL = "<script>alert(1)</script>"
 SUBJECT = Subject("model.pt", "captcha:numbers", "test", "greedy decoding", 0, [])
 EPOCHS = [
-    {"epoch": i, "cer": 1 / i, "train_loss": 2 / i, "val_loss": 3 / i, "exact": 0.5}
-    for i in (1, 2, 3)
+    EpochRecord(epoch=i, cer=1 / i, train_loss=2 / i, val_loss=3 / i, exact=0.5) for i in (1, 2, 3)
 ]
 ENDS = ("\u0129", "a\u0301\u0323", "\u05d0\u05d1", "\U0001f600")
 
@@ -184,10 +185,11 @@ def test_page_without_errors(make_bundle: MakeBundle) -> None:
 
 @pytest.mark.parametrize("epochs", [None, [], EPOCHS])
 def test_learning_curves_where_the_model_has_them(
-    make_bundle: MakeBundle, epochs: list[dict[str, float]] | None
+    make_bundle: MakeBundle, epochs: Epochs | None
 ) -> None:
     bundle = make_bundle()
-    provenance = {**bundle.provenance, **({} if epochs is None else {"epochs": epochs})}
+    changes = {} if epochs is None else {"epochs": epochs}
+    provenance = bundle.provenance.model_copy(update=changes)
     page = page_of(replace(bundle, provenance=provenance), [("12", "13")])
     assert ("Learning curves" in page) == bool(epochs)
 
@@ -202,7 +204,7 @@ def test_page_tells_what_was_left_out_and_is_not_known(make_bundle: MakeBundle) 
 def test_every_text_is_escaped(make_bundle: MakeBundle) -> None:
     bundle = make_bundle()
     charset = type(bundle.charset)(EVIL[:3])
-    provenance = {"study": EVIL, "params": {EVIL: EVIL}, EVIL: 1}
+    provenance = Provenance.from_plain({"study": EVIL, "params": {EVIL: EVIL}, EVIL: 1})
     evil = replace(bundle, charset=charset, provenance=provenance, metrics={EVIL: 1.0})
     subject = Subject(EVIL, EVIL, EVIL, EVIL, 1, [EVIL])
     data = data_of([EVIL, "<"])
@@ -265,7 +267,7 @@ def test_page_in_a_browser(
 ) -> None:
     architectures = {"lines": "crnn", "symbols": "classifier", "attention": "seq2seq"}
     bundle = make_bundle(architectures[kind])
-    bundle = replace(bundle, provenance={**bundle.provenance, "epochs": EPOCHS})
+    bundle = replace(bundle, provenance=bundle.provenance.model_copy(update={"epochs": EPOCHS}))
     texts = [str(i % 10) if kind == "symbols" else str(i) for i in range(10, 50)]
     texts += [] if kind == "symbols" else ["W" * 300, *ENDS]
     pictures = [draw_text(text) for text in texts]

@@ -27,6 +27,7 @@ from ocrsearch.reports.study import (
     write_page,
 )
 from ocrsearch.studies.results import load_study
+from ocrsearch.training.records import EpochRecord
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -147,10 +148,14 @@ def test_history_shows_stopped_trials_and_leaves_them_out_of_the_best() -> None:
     assert found["best so far"] == ([0, 2], [0.5, 0.4])
 
 
+def record(epoch: int, cer: float, fold: int = 1) -> EpochRecord:
+    return EpochRecord(epoch=epoch, cer=cer, val_loss=cer, fold=fold)
+
+
 def test_learning_curves_figure() -> None:
     curves = {
-        3: [{"epoch": 1, "cer": 0.9}, {"epoch": 2, "cer": 0.4}],
-        5: [{"epoch": 1, "cer": 0.8}],
+        3: [record(1, 0.9), record(2, 0.4)],
+        5: [record(1, 0.8)],
         7: [],
     }
     found = traces(learning_curves_figure(curves))
@@ -161,7 +166,7 @@ def test_learning_curves_figure() -> None:
 
 
 def test_learning_curves_of_many_trials_name_the_best() -> None:
-    curves = {n: [{"epoch": 1, "cer": 1.0}, {"epoch": 2, "cer": n / 100}] for n in range(30)}
+    curves = {n: [record(1, 1.0), record(2, n / 100)] for n in range(30)}
     found = learning_curves_figure(curves).data
     assert [trace.name for trace in found] == ["10 others", *(f"trial {n}" for n in range(20))]
     assert list(found[0].x) == [1, 2, None] * 10
@@ -334,6 +339,6 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
 
 
 def test_between_two_folds_a_curve_is_broken() -> None:
-    epochs = [{"epoch": i + 1, "cer": 0.1 * i, "fold": 1 + i // 2} for i in range(4)]
+    epochs = [record(i + 1, 0.1 * i, fold=1 + i // 2) for i in range(4)]
     (line,) = learning_curves_figure({0: epochs}).data
     assert list(line.x) == [1, 2, None, 3, 4]

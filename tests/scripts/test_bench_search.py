@@ -146,7 +146,7 @@ def test_a_search_tries_all_configurations_and_trains_no_epoch_twice(
     with pytest.raises(KeyError):
         engine.n_trained(N_CONFIGURATIONS)
     assert sum(n_trained) == len(engine.moments) == engine.moments[-1].epochs
-    epochs = [e["epoch"] for n in range(N_CONFIGURATIONS) for e in engine._records[n]]
+    epochs = [e.epoch for n in range(N_CONFIGURATIONS) for e in engine._records[n]]
     assert epochs == [e + 1 for n in n_trained for e in range(n)]
 
 
@@ -174,7 +174,7 @@ def test_a_constant_epoch_stops_all_but_the_best(space: Space, model: CurveModel
 
 def test_two_workers_take_less_time_than_one(space: Space, model: CurveModel) -> None:
     one, two = (simulated("promotion", n, space, model) for n in (1, 2))
-    seconds = sum(e["seconds"] for records in one._records.values() for e in records)
+    seconds = sum(e.seconds for records in one._records.values() for e in records)
     assert one.seconds == pytest.approx(seconds)
     assert two.seconds < 0.8 * one.seconds
 

@@ -17,17 +17,20 @@ from ocrsearch.studies.artifacts import (
     open_artifacts,
     store_artifacts,
 )
+from ocrsearch.training.records import EpochRecord
 
 
-def epoch(number: int, loss: float = 0.5) -> dict[str, float | bool]:
-    losses = {"train_loss": loss, "val_loss": loss, "cer": loss, "exact": 1.0 - loss}
-    return {
-        "epoch": number,
-        "seconds": 1.0,
-        "learning_rate": 1e-3,
-        "is_best": number == 1,
-        **losses,
-    }
+def epoch(number: int, loss: float = 0.5) -> EpochRecord:
+    return EpochRecord(
+        epoch=number,
+        seconds=1.0,
+        learning_rate=1e-3,
+        is_best=number == 1,
+        train_loss=loss,
+        val_loss=loss,
+        cer=loss,
+        exact=1.0 - loss,
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])

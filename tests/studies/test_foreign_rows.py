@@ -134,8 +134,8 @@ def test_an_older_study_gets_an_id(setting: Setting) -> None:
     older = {k: v for k, v in study.user_attrs[FACTS].items() if k not in ("id", "version")}
     study.set_user_attr(FACTS, older)
     found = study_facts(setting.study())
-    assert len(found["id"]) == 32
-    assert study_facts(setting.study())["id"] == found["id"]
+    assert len(found.id) == 32
+    assert study_facts(setting.study()).id == found.id
 
 
 # --- damaged rows -----------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_a_search_goes_on_or_ends_in_a_line(kind: str, seed: int, tmp_path: Path
 def test_a_bad_row_that_waits_is_failed(setting: Setting) -> None:
     study = setting.study()
     trial = study.ask()
-    trial.set_user_attr("epochs", [{**epoch(1, 0.5), "cer": "x"}])
+    trial.set_user_attr("epochs", [{**epoch(1, 0.5).model_dump(), "cer": "x"}])
     ending, status = setting.run(falling, trials=2)
     assert (ending, status.n_complete) == ("trials", 2)
     states = [t.state for t in study._storage.get_all_trials(study._study_id)]

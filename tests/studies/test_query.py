@@ -366,7 +366,7 @@ def test_frame_of_a_study_without_trials_has_its_columns(new_study: NewStudy) ->
 def test_learning_curves(study_db: StudyDb) -> None:
     curves = learning_curves(load_study(study_db.url, study_db.name))
     assert list(curves) == [0, 1, 2, 3, 4, 7]
-    assert [(r["epoch"], r["cer"]) for r in curves[3]] == [(1, 0.5), (2, 0.25)]
+    assert [(r.epoch, r.cer) for r in curves[3]] == [(1, 0.5), (2, 0.25)]
 
 
 # --- nothing is written -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset, split_samples
 from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.training.inherited import evaluation_options, inherited_options
+from ocrsearch.training.provenance import Provenance
 from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.workflows.training import TrainOptions, train
 
@@ -32,11 +33,12 @@ def model(
 ) -> Path:
     """A model trained on the folder of numbers, in a file without the usual ending."""
     bundle = make_bundle()
-    provenance = {
-        **bundle.provenance,
-        "data": f"captcha:{number_folder}",
-        "data_options": DataOptions(**OWN).to_dict(),
-    }
+    provenance = bundle.provenance.model_copy(
+        update={
+            "data": f"captcha:{number_folder}",
+            "data_options": DataOptions(**OWN).to_dict(),
+        }
+    )
     path = tmp_path_factory.mktemp("trained") / "start.model"
     save_bundle(replace(bundle, provenance=provenance), path)
     return path
@@ -160,11 +162,11 @@ def test_data_that_was_moved_is_split_as_it_was(
 ) -> None:
     own = DataOptions(split_seed=5)
     spec = f"captcha:{number_folder}"
-    provenance = {
-        "data": spec,
-        "data_options": own.to_dict(),
-        "data_fingerprint": load_dataset(spec, own).fingerprint,
-    }
+    provenance = Provenance(
+        data=spec,
+        data_options=own.to_dict(),
+        data_fingerprint=load_dataset(spec, own).fingerprint,
+    )
     save_bundle(replace(make_bundle(), provenance=provenance), tmp_path / "m.pt")
     moved = shutil.copytree(number_folder, tmp_path / "moved")
     if other_content:

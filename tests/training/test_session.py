@@ -30,11 +30,13 @@ from ocrsearch.training.records import (
     BEST,
     LAST,
     VALIDATED,
+    EpochRecord,
     Epochs,
     best_epoch,
     describe_progress,
     fold_folder,
     lacks_folds,
+    plain_epochs,
     training_result,
 )
 from ocrsearch.training.session import train_epochs, train_folds
@@ -55,13 +57,13 @@ def trainer(dataset: Dataset) -> Trainer:
 
 
 def numbers(epochs: Epochs) -> list[int]:
-    return [record["epoch"] for record in epochs]
+    return [record.epoch for record in epochs]
 
 
 def test_each_epoch_is_saved_before_it_is_told(sixteen_lines: Dataset, tmp_path: Path) -> None:
     told = []
     for epochs in train_epochs(trainer(sixteen_lines), tmp_path / "new" / "folder"):
-        assert load_tensors(tmp_path / "new" / "folder" / LAST)["epochs"] == epochs
+        assert load_tensors(tmp_path / "new" / "folder" / LAST)["epochs"] == plain_epochs(epochs)
         told.append(numbers(epochs))
     assert told == [[1], [1, 2], [1, 2, 3]]
 
@@ -81,10 +83,10 @@ def test_a_training_that_is_to_end_sooner_keeps_to_it_when_it_goes_on(
 ) -> None:
     before = trainer(sixteen_lines)
     training = train_epochs(before, tmp_path)
-    rate = next(training)[0]["learning_rate"]
+    rate = next(training)[0].learning_rate
     before.end_within(2)
     before.end_within(1)
-    assert next(training)[1]["learning_rate"] < rate
+    assert next(training)[1].learning_rate < rate
     assert before.finished
     after = trainer(sixteen_lines)
     told = [numbers(epochs) for epochs in train_epochs(after, tmp_path)]
@@ -100,20 +102,20 @@ def test_what_is_told_is_not_changed_later(sixteen_lines: Dataset, tmp_path: Pat
 def test_the_result_is_that_of_the_best_epoch(sixteen_lines: Dataset, tmp_path: Path) -> None:
     *_, epochs = train_epochs(trainer(sixteen_lines), tmp_path)
     best = best_epoch(epochs)
-    assert load_tensors(tmp_path / BEST)["epoch"] == best["epoch"]
+    assert load_tensors(tmp_path / BEST)["epoch"] == best.epoch
     result = training_result(epochs, 1000)
-    assert (result["best_epoch"], result["n_epochs"]) == (best["epoch"], N_EPOCHS)
-    assert (result["cer"], result["val_loss"]) == (best["cer"], best["val_loss"])
-    assert result["size_mb"] == 0.004
+    assert (result.best_epoch, result.n_epochs) == (best.epoch, N_EPOCHS)
+    assert (result.cer, result.val_loss) == (best.cer, best.val_loss)
+    assert result.size_mb == 0.004
 
 
 def test_of_epochs_with_one_error_the_lower_loss_is_best() -> None:
     epochs = [
-        {"epoch": 1, "cer": 0.5, "val_loss": 1.0},
-        {"epoch": 2, "cer": 0.1, "val_loss": 3.0},
-        {"epoch": 3, "cer": 0.1, "val_loss": 2.0},
+        EpochRecord(epoch=1, cer=0.5, val_loss=1.0),
+        EpochRecord(epoch=2, cer=0.1, val_loss=3.0),
+        EpochRecord(epoch=3, cer=0.1, val_loss=2.0),
     ]
-    assert best_epoch(epochs)["epoch"] == 3
+    assert best_epoch(epochs).epoch == 3
 
 
 N_FOLDS = 3
@@ -136,14 +138,14 @@ def all_told(dataset: Dataset, folder: Path) -> list[Epochs]:
 
 
 def without_seconds(epochs: Epochs) -> Epochs:
-    return [{key: value for key, value in e.items() if key != "seconds"} for e in epochs]
+    return [record.model_copy(update={"seconds": 0.0}) for record in epochs]
 
 
 def test_folds_are_trained_one_after_the_other(sixteen_lines: Dataset, tmp_path: Path) -> None:
     *_, epochs = all_told(sixteen_lines, tmp_path)
     assert numbers(epochs) == list(range(1, 10))
-    assert [record["fold"] for record in epochs] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
-    assert [record["epoch"] for record in epochs if "pooled" in record] == [3, 6, 9]
+    assert [record.fold for record in epochs] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert [record.epoch for record in epochs if record.pooled] == [3, 6, 9]
     assert not lacks_folds(epochs)
     assert lacks_folds(epochs[:-1])
 
@@ -157,23 +159,25 @@ def test_the_result_is_that_of_all_edits_of_all_folds(
     assert sum(map(len, tables)) == 30  # but for the samples with the only 4s
     metrics = rates(EditCounts.from_table(np.concatenate(tables)))
     result = training_result(epochs, 1000)
-    assert (result["cer"], result["exact"]) == (metrics.cer, metrics.exact)
+    assert (result.cer, result.exact) == (metrics.cer, metrics.exact)
     bests = [best_epoch(without_folds(epochs, fold)) for fold in (1, 2, 3)]
-    assert result["val_loss"] == pytest.approx(fmean(best["val_loss"] for best in bests))
-    assert result["best_epoch"] == bests[0]["epoch"]
-    assert result["n_epochs"] == 9
+    assert result.val_loss == pytest.approx(fmean(best.val_loss for best in bests))
+    assert result.best_epoch == bests[0].epoch
+    assert result.n_epochs == 9
 
 
 def without_folds(epochs: Epochs, fold: int) -> Epochs:
     """Return the records of a fold as if there were no others."""
-    kept = ("epoch", "cer", "val_loss")
-    return [{key: e[key] for key in kept} for e in epochs if e["fold"] == fold]
+    return [
+        EpochRecord(epoch=e.epoch, cer=e.cer, val_loss=e.val_loss) for e in epochs if e.fold == fold
+    ]
 
 
 def test_the_fold_in_progress_does_not_count(sixteen_lines: Dataset, tmp_path: Path) -> None:
     *_, epochs = all_told(sixteen_lines, tmp_path)
-    assert best_epoch(epochs[:5])["cer"] == epochs[2]["pooled"]["cer"]
-    assert best_epoch(epochs[:2])["cer"] == min(record["cer"] for record in epochs[:2])
+    assert epochs[2].pooled is not None
+    assert best_epoch(epochs[:5]).cer == epochs[2].pooled.cer
+    assert best_epoch(epochs[:2]).cer == min(record.cer for record in epochs[:2])
     assert describe_progress(epochs[:5], N_EPOCHS) == "2 of 3 in fold 2 of 3"
     assert describe_progress([], N_EPOCHS) == "0 of 3"
 

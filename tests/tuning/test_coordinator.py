@@ -23,7 +23,7 @@ from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.studies.results import trial_metrics, why_nothing_trained
 from ocrsearch.studies.study import open_study
-from ocrsearch.training.records import trial_folder
+from ocrsearch.training.records import EpochRecord, Epochs, Pooled, trial_folder
 from ocrsearch.tuning.coordinator import (
     MAX_FAILURES_IN_A_ROW,
     MAX_INFEASIBLE_IN_A_ROW,
@@ -57,19 +57,19 @@ search:
 """
 
 
-def epoch(number: int, cer: float) -> dict[str, Any]:
+def epoch(number: int, cer: float) -> EpochRecord:
     """Return the record of an epoch."""
-    return {
-        "epoch": number,
-        "train_loss": cer,
-        "val_loss": cer,
-        "is_best": True,
-        "learning_rate": 1e-3,
-        "seconds": 1.0,
-        "cer": cer,
-        "wer": cer,
-        "exact": 1.0 - cer,
-    }
+    return EpochRecord(
+        epoch=number,
+        train_loss=cer,
+        val_loss=cer,
+        is_best=True,
+        learning_rate=1e-3,
+        seconds=1.0,
+        cer=cer,
+        wer=cer,
+        exact=1.0 - cer,
+    )
 
 
 Script = Callable[[Job], list[float] | Event]
@@ -129,15 +129,17 @@ class ScriptedEngine:
         epochs = self._records(number, cers)
         self._events.append(TrialDone(number, epochs, 1000))
 
-    def _records(self, number: int, cers: list[float]) -> list[dict[str, Any]]:
+    def _records(self, number: int, cers: list[float]) -> Epochs:
         """Return the records of epochs; with folds each has three of them."""
         epochs = [epoch(i + 1, cer) for i, cer in enumerate(cers)]
         n_folds = self.jobs[number].n_folds
         for i, record in enumerate(epochs if n_folds > 1 else []):
-            record |= {"fold": i // 3 + 1, "n_folds": n_folds}
+            fold = i // 3 + 1
+            changes: dict[str, Any] = {"fold": fold, "n_folds": n_folds}
             if i % 3 == 2:
-                cer = sum(cers[2 : i + 1 : 3]) / record["fold"]
-                record["pooled"] = {"cer": cer, "wer": cer, "exact": 1 - cer, "val_loss": cer}
+                cer = sum(cers[2 : i + 1 : 3]) / fold
+                changes["pooled"] = Pooled(cer=cer, wer=cer, exact=1 - cer, val_loss=cer)
+            epochs[i] = record.model_copy(update=changes)
         return epochs
 
     def _play(self, job: Job, n_epochs: int) -> None:

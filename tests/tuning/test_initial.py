@@ -126,7 +126,7 @@ def test_a_worker_starts_from_the_weights(
     assert results[0].transfer is None
     assert results[1].transfer is not None
     assert results[1].transfer["n_fresh"] == 0
-    assert results[0].epochs[0]["val_loss"] != results[1].epochs[0]["val_loss"]
+    assert results[0].epochs[0].val_loss != results[1].epochs[0].val_loss
 
 
 def test_a_study_goes_on_with_the_same_weights_only(tmp_path: Path) -> None:

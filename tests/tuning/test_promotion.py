@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrsearch.training.records import EpochRecord, Epochs, Pooled
 from ocrsearch.tuning.promotion import (
     Promotion,
     default_rungs,
@@ -15,8 +14,8 @@ from ocrsearch.tuning.promotion import (
 )
 
 
-def curve(n: int, cer: float, loss: float = 1.0) -> list[dict[str, Any]]:
-    return [{"cer": cer, "val_loss": loss, "epoch": i + 1} for i in range(n)]
+def curve(n: int, cer: float, loss: float = 1.0) -> Epochs:
+    return [EpochRecord(epoch=i + 1, cer=cer, val_loss=loss) for i in range(n)]
 
 
 @pytest.mark.parametrize(
@@ -160,13 +159,13 @@ def test_the_last_chances_are_of_the_highest_rung_and_short_of_time() -> None:
     assert promotion.last_chances([0, 1, 2], has_time) == [0]
 
 
-def folded(n_folds: int, cer: float = 0.1, n: int = 4, n_more: int = 0) -> list[dict[str, Any]]:
+def folded(n_folds: int, cer: float = 0.1, n: int = 4, n_more: int = 0) -> Epochs:
     """Return the curve of a configuration that has seen some folds of n epochs, and a bit more."""
     epochs = curve(n_folds * n + n_more, cer)
     for i, record in enumerate(epochs):
-        record |= {"fold": i // n + 1, "n_folds": 3}
-        if (i + 1) % n == 0:
-            record["pooled"] = {"cer": cer, "wer": cer, "exact": 0.0, "val_loss": 1.0}
+        pooled = Pooled(cer=cer, wer=cer, exact=0.0, val_loss=1.0) if (i + 1) % n == 0 else None
+        changes = {"fold": i // n + 1, "n_folds": 3, "pooled": pooled}
+        epochs[i] = record.model_copy(update=changes)
     return epochs
 
 

@@ -27,7 +27,7 @@ def test_the_mean_over_fresh_seeds_chooses_and_nothing_is_trained_twice(searched
     assert means == sorted(means)
     assert all(len(set(c.cers)) == 2 for c in done.configurations)  # seeds that differ
     assert done.bundle.metrics["cer"] == min(done.configurations[0].cers)
-    assert done.bundle.provenance["trial"] == done.configurations[0].trial
+    assert done.bundle.provenance.trial == done.configurations[0].trial
     assert done.test is not None
     assert done.test["n"] == 500
     assert done.test["cer_low"] <= done.test["cer"] <= done.test["cer_high"]

@@ -21,6 +21,7 @@ from ocrsearch.studies.results import (
     best_trials,
     load_study,
 )
+from ocrsearch.training.provenance import Member
 from ocrsearch.training.records import BEST, trial_folder
 from ocrsearch.workflows.trial_models import choose_members, make_ensemble
 
@@ -46,8 +47,8 @@ def test_the_best_read_together(searched_url: str) -> None:
     again = Predictor(done.bundle).evaluate(validation)
     assert again.metrics == done.together
     assert (metrics["cer"], metrics["exact"]) == (done.together.cer, done.together.exact)
-    members = done.bundle.provenance["members"]
-    assert members == [{"trial": t.trial, "cer": t.value} for t in best]
+    members = done.bundle.provenance.members
+    assert members == [Member(trial=t.trial, cer=t.value) for t in best]
     assert len({len(m.weights) for m in done.bundle.members}) > 1  # of different depths
 
 

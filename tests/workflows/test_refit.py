@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.facts import study_facts
 from ocrsearch.studies.results import best_trial, load_study
+from ocrsearch.training.provenance import Refit
 from ocrsearch.training.records import Epochs
 from ocrsearch.tuning.api import search
 from ocrsearch.tuning.options import SearchOptions
@@ -60,8 +62,8 @@ def test_the_networks_of_all_folds_are_the_model(folded_url: str) -> None:
     assert len(bundle.members) == 4
     assert bundle.metrics["cer"] == best.value
     assert bundle.metrics["n_parameters"] == 4 * best.metrics["n_parameters"]
-    assert bundle.provenance["metrics_of"] == "cross-validation on 4 of 4 folds"
-    assert [m.provenance["epochs"][0]["fold"] for m in bundle.members] == [1, 2, 3, 4]
+    assert bundle.provenance.metrics_of == "cross-validation on 4 of 4 folds"
+    assert [m.provenance.epochs[0].fold for m in bundle.members] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 1), (1.5, 1), (2.5, 2), (4.0, 4), (9, 4)])
@@ -70,10 +72,10 @@ def test_limits_hold_for_all_folds_together(folded_url: str, share: float, expec
     facts = study_facts(load_study(folded_url, "s"))
     limit = share * best.metrics["size_mb"]
     assert len(bundle_trial(best, facts, {"size_mb": limit}).members) == expected
-    constrained = {**facts, "constraints": {"size_mb": limit, "memory_mb": 1.0}}
+    constrained = replace(facts, constraints={"size_mb": limit, "memory_mb": 1.0})
     assert len(bundle_trial(best, constrained).members) == expected
     parameters = {"parameters": share * best.metrics["n_parameters"]}
-    assert len(bundle_trial(best, {**facts, "constraints": parameters}).members) == expected
+    assert len(bundle_trial(best, replace(facts, constraints=parameters)).members) == expected
 
 
 def test_a_refit_trains_on_validation_images_too_and_keeps_the_rates(folded_url: str) -> None:
@@ -82,10 +84,10 @@ def test_a_refit_trains_on_validation_images_too_and_keeps_the_rates(folded_url:
     assert bundle.members == (bundle,)
     assert bundle.metrics["cer"] == best.value
     provenance = bundle.provenance
-    assert provenance["refit"] == {"n": 36, "epochs": 1}
-    assert provenance["splits_seen"] == ["train", "val"]
-    assert provenance["metrics_of"] == "cross-validation on 4 of 4 folds, before the refit"
-    assert provenance["epochs"] == best.epochs
+    assert provenance.refit == Refit(n=36, epochs=1)
+    assert provenance.splits_seen == ["train", "val"]
+    assert provenance.metrics_of == "cross-validation on 4 of 4 folds, before the refit"
+    assert provenance.epochs == best.epochs
 
 
 def test_a_finished_refit_is_not_trained_again(searched_url: str) -> None:
@@ -95,7 +97,7 @@ def test_a_finished_refit_is_not_trained_again(searched_url: str) -> None:
     after = refit(searched_url, best, observer=second)
     assert (first.n_told, second.n_told) == ([1], [1])
     assert all((before.weights[name] == after.weights[name]).all() for name in before.weights)
-    assert before.provenance["metrics_of"] == "the validation split, before the refit"
+    assert before.provenance.metrics_of == "the validation split, before the refit"
 
 
 def test_an_interrupted_refit_is_resumed(number_folder: Path, tmp_path: Path) -> None:

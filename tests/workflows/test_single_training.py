@@ -136,12 +136,12 @@ def test_from_pictures_to_a_model(number_folder: Path, export: Path) -> None:
         *("n_epochs", "best_epoch", "seed"),
     }
     provenance = bundle.provenance
-    assert [record["epoch"] for record in provenance["epochs"]] == [1, 2, 3]
-    assert min(r["cer"] for r in provenance["epochs"]) == bundle.metrics["cer"]
-    assert (provenance["seed"], bundle.data_options()) == (5, DataOptions())
-    assert provenance["data"] == f"captcha:{number_folder}"
-    assert {"ocrsearch", "torch", "python"} <= provenance["versions"].keys()
-    assert provenance["init"] is None
+    assert [record.epoch for record in provenance.epochs] == [1, 2, 3]
+    assert min(r.cer for r in provenance.epochs) == bundle.metrics["cer"]
+    assert (provenance.seed, bundle.data_options()) == (5, DataOptions())
+    assert provenance.data == f"captcha:{number_folder}"
+    assert {"ocrsearch", "torch", "python"} <= provenance.versions.keys()
+    assert provenance.init is None
     assert load(export, "cpu").predict(number_folder / "42.png").confidence > 0
 
 
@@ -155,7 +155,7 @@ def test_what_is_left_of_a_finished_training(number_folder: Path, export: Path) 
 
 
 def without_seconds(epochs: Epochs) -> Epochs:
-    return [{key: value for key, value in e.items() if key != "seconds"} for e in epochs]
+    return [record.model_copy(update={"seconds": 0.0}) for record in epochs]
 
 
 def test_an_interrupted_training_goes_on_as_if_never_stopped(
@@ -166,7 +166,7 @@ def test_an_interrupted_training_goes_on_as_if_never_stopped(
     assert listener.epochs == [2, 3]  # what was there is told first
     whole, _ = trained(number_folder, tmp_path / "whole.pt")
     torch.testing.assert_close(result.bundle.weights, whole.bundle.weights, rtol=0, atol=0)
-    epochs, expected = (r.bundle.provenance["epochs"] for r in (result, whole))
+    epochs, expected = (r.bundle.provenance.epochs for r in (result, whole))
     assert without_seconds(epochs) == without_seconds(expected)
     assert not (interrupted / LAST).exists()
 
@@ -236,7 +236,7 @@ def test_a_finished_training_may_be_followed_by_another(number_folder: Path, exp
     trained(number_folder, export)
     result, listener = trained(number_folder, export, seed=1)
     assert listener.epochs == [1, 2, 3]
-    assert load_bundle(export).provenance["seed"] == result.bundle.provenance["seed"] == 1
+    assert load_bundle(export).provenance.seed == result.bundle.provenance.seed == 1
 
 
 def test_killed_while_the_model_is_written(
@@ -296,8 +296,9 @@ def test_starting_from_a_model(number_folder: Path, export: Path, model_file: Pa
     assert f"starts from {model_file}: " in listener.notes[0]
     assert "symbols: 10 kept, 0 new, 0 dropped" in listener.notes[0]
     provenance = result.bundle.provenance
-    assert provenance["transfer"]["n_fresh"] == 0
-    assert len(provenance["init"]) == 16
+    assert provenance.transfer is not None
+    assert provenance.transfer["n_fresh"] == 0
+    assert len(provenance.init or "") == 16
     assert load_bundle(export).provenance == provenance
 
 

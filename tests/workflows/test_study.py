@@ -27,7 +27,7 @@ def test_a_study_is_read(study_db: StudyDb) -> None:
     assert list(frame["trial"]) == list(range(8))
     assert frame["cer"].min() == 0.1
     assert "training.learning_rate" in frame
-    assert [record["epoch"] for record in study.learning_curves()[2]] == [1, 2]
+    assert [record.epoch for record in study.learning_curves()[2]] == [1, 2]
     figures = study.figures()
     assert {"Optimisation history", "Learning curves", "Error against model size"} <= set(figures)
     assert all(isinstance(figure, go.Figure) for figure in figures.values())
@@ -42,7 +42,7 @@ def test_the_best_model_is_exported(study_db: StudyDb, tmp_path: Path) -> None:
     assert study.export(whole) == best
     assert study.export(half, half=True) == best
     assert Path(half).stat().st_size < whole.stat().st_size
-    assert ocrsearch.load(whole).bundle.provenance["study"] == study.name
+    assert ocrsearch.load(whole).bundle.provenance.study == study.name
     with pytest.raises(StudyError, match="has n_parameters of at most 1 "):
         study.export(whole, {"n_parameters": 1})
 

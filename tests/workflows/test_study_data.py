@@ -15,7 +15,8 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.options import DATA_PLACE, absolute_spec
+from ocrsearch.data.options import absolute_spec
+from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.workflows.trial_models import DataPlace, load_study_data
 
 if TYPE_CHECKING:
@@ -39,20 +40,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def facts_of(spec: str, *, with_place: bool = True, **options: Any) -> dict[str, Any]:
+def facts_of(spec: str, *, with_place: bool = True, **options: Any) -> StudyFacts:
     """Return the facts that matter, as a search stores them."""
     chosen = DataOptions(**options)
-    facts = {
-        "data_spec": spec,
-        "data_fingerprint": load_dataset(spec, chosen).fingerprint,
-        "data_options": chosen.to_dict(),
-    }
-    return facts | ({DATA_PLACE: absolute_spec(spec)} if with_place else {})
+    fingerprint = load_dataset(spec, chosen).fingerprint
+    place = absolute_spec(spec) if with_place else ""
+    return StudyFacts("s", {}, spec, fingerprint, {}, chosen.to_dict(), 0, data_place=place)
 
 
-def found(facts: dict[str, Any], place: DataPlace | None = None) -> bool:
+def found(facts: StudyFacts, place: DataPlace | None = None) -> bool:
     dataset = load_study_data("s", facts, place or DataPlace())
-    return dataset.fingerprint == facts["data_fingerprint"]
+    return dataset.fingerprint == facts.data_fingerprint
 
 
 def test_images_that_were_moved(place: Path) -> None:

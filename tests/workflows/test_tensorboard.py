@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ocrsearch.core.errors import OptionError
+from ocrsearch.training.records import EpochRecord, Epochs
 from ocrsearch.workflows.training import SCALARS, TensorBoardLog
 
 
-def epochs(n: int, first_cer: float = 1.0) -> list[dict[str, Any]]:
-    keys = SCALARS.values()
-    return [{"epoch": i, **dict.fromkeys(keys, first_cer / i)} for i in range(1, n + 1)]
+def epochs(n: int, first_cer: float = 1.0) -> Epochs:
+    return [
+        EpochRecord(epoch=i, **dict.fromkeys(SCALARS.values(), first_cer / i))
+        for i in range(1, n + 1)
+    ]
 
 
 def read(folder: Path) -> dict[str, list[tuple[int, float]]]:

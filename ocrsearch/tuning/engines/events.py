@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ocrsearch.core import Config
 from ocrsearch.training import Epochs
@@ -105,7 +105,7 @@ class TrialDone:
     number: int
     epochs: Epochs
     n_parameters: int
-    transfer: dict[str, Any] | None = None
+    transfer: dict[str, object] | None = None
     latency_ms: float | None = None
 
 

@@ -27,6 +27,7 @@ from ocrsearch.training.records import (
     LAST,
     VALIDATED,
     WORST,
+    plain_epochs,
     remove_folder,
 )
 from ocrsearch.training.trainer import EpochReport, Trainer
@@ -68,7 +69,7 @@ class Listener:
     def __call__(self, event: EpochDone) -> Answer:
         assert event.number == self.job.number
         assert (self.job.folder / LAST).exists()  # saved before it is told
-        self.epochs_told.append([record["epoch"] for record in event.epochs])
+        self.epochs_told.append([record.epoch for record in event.epochs])
         return Answer(len(event.epochs) < self.stop_after)
 
 
@@ -81,7 +82,7 @@ def train(job: Job, dataset: Dataset, listener: Callable[[EpochDone], Answer]) -
 
 
 def without_seconds(epochs: Epochs) -> Epochs:
-    return [{key: value for key, value in e.items() if key != "seconds"} for e in epochs]
+    return [record.model_copy(update={"seconds": 0.0}) for record in epochs]
 
 
 def never(event: EpochDone) -> Answer:
@@ -104,13 +105,13 @@ def test_trains_all_epochs_and_tells_of_each_but_the_last(job: Job, sixteen_line
     listener = Listener(job)
     result = train(job, sixteen_lines, listener)
     assert listener.epochs_told == [[1], [1, 2], [1, 2, 3]]
-    assert [record["epoch"] for record in result.epochs] == [1, 2, 3, 4]
+    assert [record.epoch for record in result.epochs] == [1, 2, 3, 4]
     network = build_network(job.config, len(sixteen_lines.charset), job.seed)
     assert result.n_parameters == n_parameters(network)
 
 
 def test_records_are_plain_values(job: Job, sixteen_lines: Dataset) -> None:
-    (record, *_) = train(job, sixteen_lines, Listener(job)).epochs
+    (record, *_) = plain_epochs(train(job, sixteen_lines, Listener(job)).epochs)
     assert set(record) == {
         *("epoch", "train_loss", "val_loss", "is_best", "learning_rate", "seconds"),
         *("cer", "wer", "exact"),
@@ -122,9 +123,9 @@ def test_writes_the_last_and_the_best_epoch(job: Job, sixteen_lines: Dataset) ->
     result = train(job, sixteen_lines, Listener(job))
     assert sorted(path.name for path in job.folder.iterdir()) == [BEST, LAST, VALIDATED, WORST]
     last, best = load_tensors(job.folder / LAST), load_tensors(job.folder / BEST)
-    assert last["epochs"] == result.epochs
+    assert last["epochs"] == plain_epochs(result.epochs)
     assert last["trainer"]["progress"]["epoch"] == N_EPOCHS
-    assert best["epoch"] == max(r["epoch"] for r in result.epochs if r["is_best"])
+    assert best["epoch"] == max(r.epoch for r in result.epochs if r.is_best)
     assert Config.model_validate(best["config"]) == job.config
     assert tuple(best["symbols"]) == sixteen_lines.charset.symbols
     build_network(job.config, len(best["symbols"]), 0).load_state_dict(best["weights"])
@@ -151,7 +152,7 @@ def test_stops_when_it_is_told_to(job: Job, sixteen_lines: Dataset) -> None:
     listener = Listener(job, stop_after=2)
     result = train(job, sixteen_lines, listener)
     assert listener.epochs_told == [[1], [1, 2]]
-    assert [record["epoch"] for record in result.epochs] == [1, 2]
+    assert [record.epoch for record in result.epochs] == [1, 2]
 
 
 def test_continues_from_its_checkpoint_as_if_never_stopped(
@@ -225,7 +226,7 @@ def test_from_a_damaged_checkpoint_training_begins_anew(
     content = (job.folder / LAST).read_bytes()
     (job.folder / LAST).write_bytes(content[: int(share * len(content))])
     anew = train(job, sixteen_lines, lambda _: Answer(go_on=True))
-    assert [e["val_loss"] for e in anew.epochs] == [e["val_loss"] for e in whole.epochs]
+    assert [e.val_loss for e in anew.epochs] == [e.val_loss for e in whole.epochs]
 
 
 def test_a_file_in_place_of_the_folder_is_refused(job: Job, sixteen_lines: Dataset) -> None:

@@ -1,0 +1,136 @@
+"""Private parts of Optuna: the only module that uses them.
+
+Optuna has no public way to choose the trials that a study shows, to read its tables, or to get
+the id of a trial. If a new version of Optuna changes one of these parts, it is mended here;
+``tests/studies/test_optuna_internals.py`` compares each with plain Optuna.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from datetime import datetime
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.storages._rdb import models
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import ColumnElement, or_
+from sqlalchemy.orm import InstrumentedAttribute
+
+__all__ = [
+    "END_COLUMN",
+    "FrozenStudy",
+    "RowStorage",
+    "ShownStudy",
+    "backend_of",
+    "id_of_study",
+    "id_of_trial",
+    "is_choice",
+    "models",
+    "stored_trial",
+    "stored_trials",
+    "time_columns",
+]
+
+TimeColumn = InstrumentedAttribute[datetime | None]
+
+END_COLUMN = "_datetime_complete_utc"
+"""Attribute of the table of trials with the time at which a trial ended, in UTC."""
+
+
+def id_of_study(study: optuna.Study) -> int:
+    """Return the id of a study in its storage."""
+    return study._study_id
+
+
+def id_of_trial(trial: FrozenTrial | optuna.Trial) -> int:
+    """Return the id of a trial in its storage; its number counts within the study."""
+    return trial._trial_id
+
+
+def stored_trials(study: optuna.Study) -> list[FrozenTrial]:
+    """Return all trials of a study as its storage reads them, whatever the study shows."""
+    return study._storage.get_all_trials(study._study_id, deepcopy=False)
+
+
+def stored_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
+    """Return a trial as it is stored now."""
+    return study._storage.get_trial(trial._trial_id)
+
+
+def backend_of(study: optuna.Study) -> optuna.storages.BaseStorage:
+    """Return the storage of a study, without Optuna's cache around it."""
+    storage = study._storage
+    backend: optuna.storages.BaseStorage = getattr(storage, "_backend", storage)
+    return backend
+
+
+def is_choice(distribution: CategoricalDistribution, stored: float) -> bool:
+    """Return whether a stored number is the index of a choice."""
+    return distribution._contains(stored)
+
+
+def time_columns() -> tuple[TimeColumn, TimeColumn]:
+    """Return the columns with the times at which trials began and ended, in UTC."""
+    trial = models.TrialModel
+    return trial._datetime_start_utc, trial._datetime_complete_utc
+
+
+class ShownStudy(optuna.Study):
+    """A study that shows other trials than it stores, to its users and to samplers."""
+
+    def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Return the trials to show for all those that are stored."""
+        raise NotImplementedError
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = self.shown(super()._get_trials(deepcopy, None, use_cache))
+        return [t for t in trials if states is None or t.state in states]
+
+
+class RowStorage(optuna.storages.RDBStorage):
+    """Optuna's storage with another way to read trials."""
+
+    def select_trials(self, study_id: int, chosen: ColumnElement[bool]) -> list[FrozenTrial]:
+        """Return the trials of a study that a condition on their table chooses.
+
+        Raises:
+            KeyError: there is no such study.
+        """
+        raise NotImplementedError
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        known = models.TrialModel
+        older = [i for i in included_trial_ids if i <= trial_id_greater_than]
+        chosen = known.study_id == study_id
+        if trial_id_greater_than > -1:
+            newer = known.trial_id > trial_id_greater_than
+            chosen &= or_(newer, known.trial_id.in_(older)) if older else newer
+        if states is not None:
+            chosen &= known.state.in_([s for s in TrialState if s in states])
+        return self.select_trials(study_id, chosen)
+
+    def _set_trial_param(
+        self,
+        trial_id: int,
+        param_name: str,
+        param_value_internal: float,
+        distribution: BaseDistribution,
+        previous_distribution: BaseDistribution | None,
+    ) -> None:
+        # Optuna would look for a distribution in the rows of other trials, which may be damaged;
+        # the space of a study never changes
+        previous = previous_distribution or distribution
+        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous)
