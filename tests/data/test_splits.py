@@ -175,7 +175,7 @@ def test_rare_symbols_are_counted(
 
     assert rare == RareSymbols(*counts)
     assert ("slightly easier" in rare.describe()) == (0 < rare.n == rare.n_train)
-    assert ("cannot be read" in rare.describe()) == (rare.n_train < rare.n)
+    assert ("cannot be recognised" in rare.describe()) == (rare.n_train < rare.n)
 
 
 def test_given_splits_are_kept() -> None:
