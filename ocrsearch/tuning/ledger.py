@@ -46,7 +46,7 @@ from ocrsearch.training import (
     trial_folder,
 )
 from ocrsearch.tuning.engines import TrialFailed
-from ocrsearch.tuning.promotion import build_promotion
+from ocrsearch.tuning.scheduler import build_promotion
 from ocrsearch.tuning.status import Limits, Running, Status
 
 MAX_ATTEMPTS = {"crash": 2, "died": 5, "killed": 5}

@@ -31,7 +31,7 @@ from ocrsearch.spaces import (
 )
 from ocrsearch.studies import ConfigurationStudy, StudyFacts, open_study, rank
 from ocrsearch.training import Epochs
-from ocrsearch.tuning import Coordinator, Limits, promotion
+from ocrsearch.tuning import Coordinator, Limits, scheduler
 from ocrsearch.tuning import coordinator as coordinator_module
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
@@ -50,7 +50,7 @@ class Method:
     sampler: SamplerName = "tpe"
     pruner: PrunerSettings = field(default_factory=NoPruner)
     stop_epoch: int | None = None
-    reduction: int = promotion.REDUCTION
+    reduction: int = scheduler.REDUCTION
 
     def space(self, space: Space) -> Space:
         """Return a space with this method; nothing is tried first."""
@@ -248,12 +248,12 @@ def promoting_one_in(reduction: int) -> Iterator[None]:
 
     The search also goes on when no trial can be better: many recorded curves end without an error.
     """
-    before = promotion.REDUCTION, coordinator_module.MAX_FLAWLESS
-    promotion.REDUCTION, coordinator_module.MAX_FLAWLESS = reduction, sys.maxsize
+    before = scheduler.REDUCTION, coordinator_module.MAX_FLAWLESS
+    scheduler.REDUCTION, coordinator_module.MAX_FLAWLESS = reduction, sys.maxsize
     try:
         yield
     finally:
-        promotion.REDUCTION, coordinator_module.MAX_FLAWLESS = before
+        scheduler.REDUCTION, coordinator_module.MAX_FLAWLESS = before
 
 
 def _study(space: Space, seed: int) -> ConfigurationStudy:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrsearch.tuning.promotion import (
+from ocrsearch.tuning.scheduler import (
     Promotion,
     default_rungs,
     promotion_key,
