@@ -1,11 +1,11 @@
 from .api import SearchResult as SearchResult
 from .api import search as search
-from .coordinator import Coordinator as Coordinator
 from .options import DeviceName as DeviceName
 from .options import SearchOptions as SearchOptions
 from .options import Seed as Seed
 from .options import parse_duration as parse_duration
 from .options import storage_url as storage_url
+from .runner import Coordinator as Coordinator
 from .status import Limits as Limits
 from .status import Status as Status
 from .status import describe as describe

@@ -64,7 +64,6 @@ from ocrsearch.training import (
     remove_folder,
     start_model,
 )
-from ocrsearch.tuning.coordinator import Coordinator
 from ocrsearch.tuning.engines import LocalEngine, RayEngine, WorkerRefused, WorkerSetup
 from ocrsearch.tuning.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.tuning.preparation import (
@@ -74,6 +73,7 @@ from ocrsearch.tuning.preparation import (
     refuse_foreign_folder,
     trials_at_once,
 )
+from ocrsearch.tuning.runner import Coordinator
 from ocrsearch.tuning.status import (
     Ending,
     Limits,

@@ -7,8 +7,8 @@ from optuna.trial import TrialState
 
 from ocrsearch.spaces import Space
 from ocrsearch.studies import REPEATED, Sharing, shown, unfinished_trials
-from ocrsearch.tuning.ledger import HALVED, Ledger, tried_key, with_half_batch
 from ocrsearch.tuning.status import Observer, Running
+from ocrsearch.tuning.store import HALVED, Ledger, tried_key, with_half_batch
 
 MAX_REPEATS = 50
 """So often in a row the sampler may suggest what was tried; then the space is taken as used up."""

@@ -32,7 +32,7 @@ from ocrsearch.spaces import (
 from ocrsearch.studies import ConfigurationStudy, StudyFacts, open_study, rank
 from ocrsearch.training import Epochs
 from ocrsearch.tuning import Coordinator, Limits, scheduler
-from ocrsearch.tuning import coordinator as coordinator_module
+from ocrsearch.tuning import runner as coordinator_module
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
 

@@ -18,10 +18,10 @@ from ocrsearch.studies.facts import (
     study_facts,
 )
 from ocrsearch.studies.study import open_study
-from ocrsearch.tuning.ledger import n_without_gain
 from ocrsearch.tuning.status import Limits
+from ocrsearch.tuning.store import n_without_gain
 from tests.hostile_databases import DAMAGES, write_damaged
-from tests.tuning.test_coordinator import ScriptedEngine, Setting, epoch, falling
+from tests.tuning.test_runner import ScriptedEngine, Setting, epoch, falling
 
 
 @pytest.fixture

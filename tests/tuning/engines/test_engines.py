@@ -27,7 +27,6 @@ from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.prepared import save_dataset
 from ocrsearch.training.checkpoint import save_tensors
 from ocrsearch.training.records import LAST
-from ocrsearch.tuning.coordinator import Engine
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
@@ -41,6 +40,7 @@ from ocrsearch.tuning.engines.events import (
 from ocrsearch.tuning.engines.local import LocalEngine
 from ocrsearch.tuning.engines.ray import RayEngine, RayWorker
 from ocrsearch.tuning.engines.worker import WorkerSetup
+from ocrsearch.tuning.runner import Engine
 
 CONFIG = Config(
     images=ImageConfig(height=16),

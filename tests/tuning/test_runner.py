@@ -24,11 +24,6 @@ from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.studies.results import trial_metrics, why_nothing_trained
 from ocrsearch.studies.study import open_study
 from ocrsearch.training.records import trial_folder
-from ocrsearch.tuning.coordinator import (
-    MAX_FAILURES_IN_A_ROW,
-    MAX_INFEASIBLE_IN_A_ROW,
-    Coordinator,
-)
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
@@ -38,6 +33,11 @@ from ocrsearch.tuning.engines.events import (
     TrialDone,
     TrialFailed,
     WorkerRefused,
+)
+from ocrsearch.tuning.runner import (
+    MAX_FAILURES_IN_A_ROW,
+    MAX_INFEASIBLE_IN_A_ROW,
+    Coordinator,
 )
 from ocrsearch.tuning.status import (
     Ending,

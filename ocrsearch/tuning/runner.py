@@ -34,18 +34,18 @@ from ocrsearch.tuning.engines import (
     TrialFailed,
     WorkerRefused,
 )
-from ocrsearch.tuning.ledger import (
-    HALVED,
-    MAX_ATTEMPTS,
-    Ledger,
-    with_half_batch,
-)
 from ocrsearch.tuning.status import (
     Ending,
     Limits,
     Observer,
     Running,
     describe,
+)
+from ocrsearch.tuning.store import (
+    HALVED,
+    MAX_ATTEMPTS,
+    Ledger,
+    with_half_batch,
 )
 
 MAX_FAILURES_IN_A_ROW = 10
