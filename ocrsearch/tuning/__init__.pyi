@@ -5,7 +5,10 @@ from .options import SearchOptions as SearchOptions
 from .options import Seed as Seed
 from .options import parse_duration as parse_duration
 from .options import storage_url as storage_url
-from .runner import Coordinator as Coordinator
+from .runner import Runner as Runner
+from .scheduler import build_scheduler as build_scheduler
 from .status import Limits as Limits
 from .status import Status as Status
 from .status import describe as describe
+from .store import OpenedStudy as OpenedStudy
+from .store import TrialStore as TrialStore
