@@ -18,7 +18,16 @@ from ocrsearch.data import LabelledImages, PackedImages
 from ocrsearch.spaces import Space, load_space, parse_space
 from ocrsearch.studies import StudyFacts, open_artifacts, open_storage, open_study
 from ocrsearch.training import EpochRecord, Epochs
-from ocrsearch.tuning import Coordinator, Limits, SearchOptions, Status, search
+from ocrsearch.tuning import (
+    Limits,
+    OpenedStudy,
+    Runner,
+    SearchOptions,
+    Status,
+    TrialStore,
+    build_scheduler,
+    search,
+)
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -93,18 +102,16 @@ def decide(
             if line:
                 marks.append((time.perf_counter(), time.process_time()))
 
-        coordinator = Coordinator(
+        opened = OpenedStudy(
             study,
-            searched,
-            train,
-            InstantEngine(workers, epochs),
-            Limits(trials),
             Path(folder) / "bench" / "bench",
-            note,
             artifacts=open_artifacts(Path(folder) / "bench"),
         )
+        store = TrialStore(opened, searched, train, Limits(trials))
+        engine = InstantEngine(workers, epochs)
+        runner = Runner(store, build_scheduler(searched), engine, note)
         start = time.perf_counter(), time.process_time()
-        coordinator.run()
+        runner.run()
         clock, processor = (end - begin for end, begin in zip(marks[-1], start, strict=True))
         tenth = len(marks) // 10
         first = (marks[tenth][1] - start[1]) / tenth

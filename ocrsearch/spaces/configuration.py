@@ -1,4 +1,4 @@
-"""One configuration without a study: a random point of a space, and single values set by hand."""
+"""Single configurations without a study: random points of a space, and values set by hand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from ocrsearch.spaces.space import Space
 
 
 def random_config(space: Space, seed: int) -> Config:
-    """Return a random point of a space; of one that searches nothing, its one configuration."""
+    """Return a random configuration of a space.
+
+    Args:
+        space: search space; it may have no searched parameters.
+        seed: seed of the random sampler.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
     return space.resolve(space.suggest(study.ask()))
@@ -31,12 +36,12 @@ def with_values(config: Config, assignments: Sequence[str], option: str = "`set`
     """Return a configuration with some values changed.
 
     Args:
-        config: what to change.
-        assignments: each ``path=value``, as ``training.augment.elastic=1``.
-        option: argument that holds the assignments, as messages name it.
+        config: configuration to change; it is not modified.
+        assignments: texts ``path=value``, such as ``training.augment.elastic=1``.
+        option: argument that gave them, for error messages.
 
     Raises:
-        OptionError: an assignment that is none, no such key, or a value that it cannot have.
+        OptionError: an assignment is malformed, or names an unknown key or an invalid value.
     """
     content = config.model_dump()
     for assignment in assignments:
@@ -63,5 +68,5 @@ def _put(content: dict[str, Any], path: Sequence[str], value: Any, where: str) -
     for section in sections:
         content = content.setdefault(section, {})
         if not isinstance(content, dict):
-            raise OptionError(f"{where}: {quoted(section)} is a value and has no parts")
+            raise OptionError(f"{where}: {quoted(section)} is a value and has no keys")
     content[key] = value

@@ -1,9 +1,9 @@
-"""Rules: the search space that follows from the traits of a dataset.
+"""Rules that derive a search space from the traits of a dataset.
 
-Every rule is here, and every number of a rule. A leaf of the tables is a fixed value, or a tuple: a
-distribution, its value in the first configuration to try, which is small and soon reads, and its
-value in the second, which is larger. Measuring is in ``data/traits.py``; checking the space against
-the dataset and writing it to a file is in ``search/suggestion.py``.
+This module has all rules and all their numbers. A leaf of the tables is a fixed value or a tuple of
+a distribution and its values in the first two configurations to try. The first configuration is
+small and learns to read early; the second is larger. ``data/traits.py`` measures the traits, and
+``suggestion.py`` checks the space against the dataset and writes it to a file.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ocrsearch.training import LATIN
 Kind = Literal["characters", "short", "words", "lines"]
 
 Leaves = dict[str, Any]
-"""Values and tuples by path, as ``model.encoder.conv_depth``."""
+"""Fixed values and tuples by path, such as ``model.encoder.conv_depth``."""
 
-# --- Networks. After the ready spaces classifier, captcha and amounts, words, lines. -------------
+# --- Networks, modelled on the ready spaces classifier, captcha and amounts, words, lines. -------
 
 NETWORKS: dict[Kind, Leaves] = {
     "characters": {
@@ -74,7 +74,7 @@ LARGE_CHARSET: Leaves = {
     "model.encoder.linear_width": ({"choice": [128, 192, 256]}, 192, 256),
     "model.encoder.hidden_size": ({"choice": [192, 256]}, 192, 256),
 }
-"""What takes the place of the widths above for very many characters."""
+"""Widths for a large charset, in place of those above."""
 
 DECODER: Leaves = {
     "model.architecture": ({"choice": ["crnn", "seq2seq"]}, "seq2seq", "crnn"),
@@ -82,7 +82,7 @@ DECODER: Leaves = {
     "model.decoder.attention": ({"choice": ["additive", "location"]}, "additive", None),
     "model.decoder.ctc_weight": ({"float": [0.0, 0.2], "step": 0.1}, 0.0, None),
 }
-"""What is added where labels do not fit the frames of their images; None: not in force."""
+"""Additions if labels do not fit the frames of their images. None stands for no value."""
 
 START_HEIGHT = 40
 
@@ -98,29 +98,29 @@ START_NETWORK: Leaves = {
     "model.encoder.hidden_size": 192,
     "model.encoder.rnn_norm": True,
 }
-"""The network of the model that comes with the program, whose weights fit no other."""
+"""Network of the model that comes with the program; its weights fit no other network."""
 
 START_SOONER = 3
-"""How much sooner configurations are compared that start from the model."""
+"""Factor by which trials with pretrained weights are compared earlier."""
 
 START_IMAGES = 5000
-"""Number of images up to which it is a better start than none."""
+"""Largest number of images for which pretrained weights are better than random ones."""
 
 LINE_LENGTH = 16
-"""Median length of the labels, in characters, from which they are lines."""
+"""Median label length, in characters, from which labels count as lines."""
 
 WORD_LENGTH = 7
 WORD_SYMBOLS = 40
-"""Median length, or number of characters, from which labels are words and no short codes."""
+"""Median length, or charset size, from which labels count as words instead of short codes."""
 
 N_SYMBOLS_LARGE = 300
-"""Number of characters from which a charset is large."""
+"""Charset size from which the last layers are wider."""
 
 N_SYMBOLS_HARD = 30
-"""Number of characters above which short labels take more steps."""
+"""Charset size above which short labels train for more steps."""
 
 LINES_SIZE_MB = 16
-"""Limit of the weights for lines, beside those of the last layer."""
+"""Size limit for lines in megabytes, without the last layer."""
 
 # --- Images. --------------------------------------------------------------------------------------
 
@@ -130,65 +130,65 @@ HEIGHTS: dict[Kind, tuple[int, ...]] = {
     "words": (32, 40, 48),
     "lines": (32, 40, 48),
 }
-"""Input heights, of which at the most two or three are searched."""
+"""Input heights in pixels; at most two or three of them are searched."""
 
 MAX_ENLARGED = 1.25
-"""How much an image may be enlarged beyond its own height."""
+"""Largest factor by which images may be enlarged."""
 
 FRAMES: dict[Kind, float] = {"characters": 0.0, "short": 4.0, "words": 3.2, "lines": 2.7}
-"""Frames for a character at the median that ``images.width_scale`` is to give."""
+"""Median number of frames per character that ``images.width_scale`` should give."""
 
 FRAMES_SQUEEZED: dict[Kind, float] = {**FRAMES, "short": 8.0, "words": 7.0}
-"""The same for a width_scale below 1: strokes beside the text make ink seem wider than it is."""
+"""The same for a width_scale below 1, since stray strokes make the measured ink too wide."""
 
 FEW_FRAMES = 1.25
-"""If there are fewer than so many times that, the next width_scale is searched as well."""
+"""Factor of that number below which the next larger width_scale is searched too."""
 
 TIGHT_FRAMES = 1.2
-"""Frames for each needed one that the tightest labels are to have."""
+"""Smallest ratio of available to needed frames for the tightest labels."""
 
 SCALES = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0)
 
 MIXED_SHARE = 0.1
-"""Share of images of the rarer polarity from which the polarities are mixed."""
+"""Fraction of images of the rarer polarity from which polarities count as mixed."""
 
 CLEAR_SHARE = 0.9
-"""Share of images of clear polarity from which nothing has to be searched."""
+"""Fraction of images with clear polarity from which it need not be searched."""
 
 LOW_RANGE = 100
-"""Median grey range below which contrast is searched."""
+"""Median range of grey levels below which contrast is searched."""
 
 EMPTY_SHARE = 0.5
-"""Share of the width or height that ink takes, below which cropping is searched."""
+"""Fraction of the width or height covered by ink below which cropping is searched."""
 
 TIGHT_SHARE = 0.5
 RULED_SHARE = 0.5
-"""Share of images from which a margin, or the removal of ruling lines, is searched."""
+"""Fraction of such images from which a margin, or the removal of ruling lines, is searched."""
 
 UNEVEN = 0.15
 NOISY = 0.025
-"""Change and noise of the paper from which a threshold is searched."""
+"""Unevenness and noise of the background from which a threshold is searched."""
 
 # --- Training. ------------------------------------------------------------------------------------
 
 STEPS: dict[Kind, int] = {"characters": 4000, "short": 3000, "words": 5000, "lines": 14000}
-"""Batches of a whole training at 1,000 images; they grow with the fourth root of the number."""
+"""Steps of a full training with 1,000 images, proportional to the fourth root of their number."""
 
 HARD_STEPS = 1.6
-"""So many times more of them for short labels on busy paper, or of many characters."""
+"""Factor on the steps for short labels with a busy background or a larger charset."""
 
 MIN_EPOCHS, MAX_EPOCHS = 10, 240
 MAX_SAMPLES = 600_000
-"""Images seen in a training above which there may be fewer epochs than MIN_EPOCHS."""
+"""Number of samples per training above which there may be fewer epochs than MIN_EPOCHS."""
 
 FIRST_RUNG_STEPS: dict[Kind, int] = {"characters": 250, "short": 300, "words": 400, "lines": 1000}
-"""Batches, of the largest size searched, before which configurations are not compared."""
+"""Steps, at the largest batch size, before which trials are not compared."""
 
 LAST_RUNG = 0.7
-"""Share of the epochs behind which there is no rung."""
+"""Fraction of the epochs after which there is no rung."""
 
 BATCHES = ((250, 4), (3000, 8), (10_000, 16), (30_000, 32))
-"""Smallest batch size up to a number of images."""
+"""Pairs of a number of images and the smallest batch size up to that number."""
 
 MAX_BATCH = 64
 
@@ -205,11 +205,11 @@ LEARNING_RATES: dict[Kind, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Derived:
-    """A space that follows from traits.
+    """A space that was derived from traits.
 
     Attributes:
         content: space in the shape of a YAML file.
-        reasons: what was detected and what follows, by section of the file.
+        reasons: detected traits and their consequences, by section of the file.
     """
 
     content: dict[str, Any]
@@ -219,13 +219,13 @@ class Derived:
 def derive(
     traits: Traits, min_scale: float = 0.0, *, decoder: bool = False, starts: bool = True
 ) -> Derived:
-    """Return the space that follows from traits.
+    """Derive a space from traits.
 
     Args:
-        traits: of the training split.
-        min_scale: smallest ``images.width_scale`` that is allowed.
-        decoder: whether seq2seq is searched as well, as labels do not fit otherwise.
-        starts: whether networks may start from the model that comes with the program.
+        traits: traits of the training split.
+        min_scale: smallest allowed ``images.width_scale``.
+        decoder: whether to search seq2seq too, since the labels do not fit otherwise.
+        starts: whether pretrained weights are allowed.
     """
     kind = kind_of(traits)
     decoder = decoder or (kind != "characters" and traits.stacked)
@@ -254,7 +254,7 @@ def derive(
 
 
 def kind_of(traits: Traits) -> Kind:
-    """Return the kind of text that the labels are."""
+    """Classify the labels by length and charset."""
     if traits.length_max == 1:
         return "characters"
     if traits.length_median >= LINE_LENGTH:
@@ -264,9 +264,9 @@ def kind_of(traits: Traits) -> Kind:
 
 
 def _starts(t: Traits, kind: Kind) -> bool:
-    """Whether the model that comes with the program is a better start than none.
+    """Return whether pretrained weights are better than random ones.
 
-    It has read Latin letters, but so it is for other scripts.
+    The model was trained on Latin letters, but it also helps for other scripts.
     """
     few = t.n_symbols < N_SYMBOLS_LARGE and t.n_images <= START_IMAGES
     return few and kind != "characters"
@@ -355,7 +355,7 @@ def _preprocessing(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
         why.append(f"{t.grey_range:.0f} of 255 grey levels: contrast is searched")
     if t.uneven >= UNEVEN or t.noise >= NOISY:
         leaves[f"{path}.threshold"] = _choice([0.0, 0.5], 0.0, 0.0)
-        why.append("uneven or noisy paper: a threshold is searched")
+        why.append("uneven or noisy background: a threshold is searched")
     if t.tight_share >= TIGHT_SHARE and kind != "characters":
         leaves[f"{path}.margin"] = _choice([0.0, 0.25], 0.0, 0.0)
         why.append(f"ink at the edge in {t.tight_share:.0%} of the images: a margin is searched")
@@ -381,7 +381,7 @@ def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Lea
     leaves["model.encoder.dropout"] = _dropout(t, kind)
     if decoder:
         leaves |= DECODER
-        why.append("labels that hardly fit the frames of their images: seq2seq is searched as well")
+        why.append("labels hardly fit the frames of their images: seq2seq is searched too")
     return leaves, why
 
 
@@ -405,7 +405,7 @@ def _training(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
         "training.patience": max(8, epochs // 3),
     }
     steps = math.ceil(t.n_images / batch)
-    return leaves, [f"{t.n_images:,} images: {epochs} epochs of {steps} batches at most"]
+    return leaves, [f"{t.n_images:,} images: {epochs} epochs of at most {steps} batches"]
 
 
 def _batch(n_images: int, kind: Kind) -> int:
@@ -424,9 +424,9 @@ def _epochs(t: Traits, kind: Kind, batch: int) -> int:
 
 
 def _rungs(epochs: int, steps_per_epoch: float, first_steps: int) -> list[int]:
-    """Return the epochs at which configurations are compared, each three times the one before.
+    """Return the epochs at which trials are compared, each three times the previous one.
 
-    The first is when the largest batches searched have been read; the last leaves time to train.
+    The first rung allows for the largest batch size. The last one leaves enough epochs to train.
     """
     first = max(2, math.ceil(first_steps / steps_per_epoch))
     n_rungs = max(1, math.ceil(math.log(LAST_RUNG * epochs / first, 3))) if first < epochs else 1
@@ -452,7 +452,7 @@ def _augmentation(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
         why.append("few images: more dropout and distortion")
     if t.digits_only and t.length_min < t.length_max:
         leaves[f"{path}.join"] = _choice([0.0, 0.5], 0.5, 0.5)
-        why.append("digit strings of varying length: joining two images is searched")
+        why.append("digit strings of varying length: concatenation of two images is searched")
     return leaves, why
 
 
@@ -465,7 +465,7 @@ def _distributions(leaves: Leaves) -> Leaves:
 
 
 def _first(leaves: Leaves) -> Iterator[dict[str, Any]]:
-    """Yield the configurations to try first."""
+    """Yield the two configurations to try first."""
     for column in (1, 2):
         searched = {path: leaf[column] for path, leaf in leaves.items() if isinstance(leaf, tuple)}
         yield _nested({path: value for path, value in searched.items() if value is not None})

@@ -1,8 +1,7 @@
-"""Distributions of a space's leaves, their way to Optuna, and the JSON schema of space files.
+"""Distributions of the parameters of a space, and the JSON schema of space files.
 
-The distributions of a space's leaves, and their way to Optuna.
-
-The JSON schema of space files, for editors: a configuration's, with distributions as leaves.
+A distribution checks its bounds, describes itself and asks an Optuna trial for a value. The schema,
+for editors, is that of a configuration in which each leaf may be a distribution.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ if TYPE_CHECKING:
 Scalar = bool | int | float | str
 KINDS = ("choice", "int", "float")
 MAX_CHOICES = 1000
-"""Most values of a choice: the sampler keeps a weight for each."""
+"""Largest number of values of a choice; the sampler keeps a weight for each."""
 
 MAX_STEPS = 1_000_000
-"""Most values of a range with steps."""
+"""Largest number of values of a range with steps."""
 
 NOT_A_PAIR = ("missing", "too_long", "tuple_type")
-"""Types of pydantic's findings about a value that is not two numbers."""
+"""Types of pydantic errors for a value that is not a pair of numbers."""
 
 
 class Choice(Frozen):
@@ -72,27 +71,27 @@ class Choice(Frozen):
         return self
 
     def suggest(self, trial: Suggester, name: str) -> Scalar:
-        """Ask an Optuna trial."""
+        """Return a value that an Optuna trial suggests for the parameter ``name``."""
         value: Scalar = trial.suggest_categorical(name, self.choice)
         return value
 
     def contains(self, value: Any) -> bool:
-        """Whether a value is listed."""
+        """Return whether a value is in the list."""
         return any(
             value == v and isinstance(value, bool) == isinstance(v, bool) for v in self.choice
         )
 
     def examples(self) -> Sequence[Scalar]:
-        """Return values that show all that can be wrong with the distribution."""
+        """Return values that reveal every invalid value of the distribution."""
         return self.choice
 
     def describe(self) -> str:
-        """Return the values for people to read."""
+        """Return the values as text."""
         return ", ".join(map(str, self.choice))
 
 
 class Range(Frozen):
-    """What ranges of integers and of real numbers share."""
+    """Base class of the ranges of integers and of real numbers."""
 
     log: bool = False
 
@@ -103,7 +102,7 @@ class Range(Frozen):
 
     @property
     def width(self) -> float | None:
-        """Distance of neighbouring values; None where there is no grid."""
+        """Distance between neighbouring values; None without a grid."""
         raise NotImplementedError
 
     @model_validator(mode="after")
@@ -114,7 +113,7 @@ class Range(Frozen):
         if self.log and low <= 0:
             raise ValueError(f"low bound {low}: must be above 0 with log: true")
         if self.log and "step" in self.model_fields_set:
-            raise ValueError("step and log exclude each other; leave one out")
+            raise ValueError("step and log exclude each other; remove one of them")
         step = self.width if "step" in self.model_fields_set else None
         if step and (high - low) / MAX_STEPS > step:
             raise ValueError(
@@ -123,7 +122,7 @@ class Range(Frozen):
         return self
 
     def contains(self, value: Any) -> bool:
-        """Whether a value lies in the range and, if there is one, on the grid."""
+        """Return whether a value is in the range and on the grid, if there is one."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         low, high = self.bounds
@@ -131,7 +130,7 @@ class Range(Frozen):
         return low <= value <= high and abs(steps - round(steps)) < 1e-6
 
     def describe(self) -> str:
-        """Return the range for people to read."""
+        """Return the range as text."""
         low, high = self.bounds
         step = f", step {self.width:g}" if self.width not in (None, 1) else ""
         return f"{low:g} to {high:g}{step}{', log' if self.log else ''}"
@@ -150,17 +149,17 @@ class IntRange(Range):
 
     @property
     def width(self) -> float | None:
-        """Distance of neighbouring values."""
+        """Distance between neighbouring values."""
         return self.step
 
     def suggest(self, trial: Suggester, name: str) -> Scalar:
-        """Ask an Optuna trial."""
+        """Return a value that an Optuna trial suggests for the parameter ``name``."""
         low, high = self.int_
         return trial.suggest_int(name, low, high - (high - low) % self.step, step=self.step,
                                  log=self.log)  # fmt: skip
 
     def examples(self) -> Sequence[Scalar]:
-        """Return values that show all that can be wrong with the distribution."""
+        """Return values that reveal every invalid value of the distribution."""
         return self.int_
 
 
@@ -177,11 +176,11 @@ class FloatRange(Range):
 
     @property
     def width(self) -> float | None:
-        """Distance of neighbouring values, if there is a grid."""
+        """Distance between neighbouring values; None without a grid."""
         return self.step
 
     def suggest(self, trial: Suggester, name: str) -> Scalar:
-        """Ask an Optuna trial."""
+        """Return a value that an Optuna trial suggests for the parameter ``name``."""
         return trial.suggest_float(name, *self._on_grid(), step=self.step, log=self.log)
 
     def _on_grid(self) -> tuple[float, float]:
@@ -192,13 +191,13 @@ class FloatRange(Range):
         return low, round(low + n_steps * self.step, 12)
 
     def examples(self) -> Sequence[Scalar]:
-        """Return values that show all that can be wrong, one between the bounds among them."""
+        """Return the bounds and a value between them, which reveal every invalid value."""
         low, high = self.float_
         return low, high, low + 0.3719 * (high - low)
 
 
 def equal_values(a: Scalar, b: Scalar) -> str:
-    """Return the complaint about two listed values that are the same."""
+    """Return the error message for two equal values in a list."""
     if repr(a) == repr(b):
         return f"choice: {shown(a)} is listed twice; list each value once"
     return f"choice: {shown(a)} and {shown(b)} are the same value here; list only one of them"
@@ -208,19 +207,23 @@ Distribution = Choice | IntRange | FloatRange
 
 
 def is_distribution(value: Any) -> bool:
-    """Whether a value in a space file is meant as a distribution."""
+    """Return whether a value in a space file has a key of a distribution."""
     return isinstance(value, dict) and any(kind in value for kind in KINDS)
 
 
 def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
-    """Check a distribution given as a mapping.
+    """Return the distribution that a mapping describes.
+
+    Args:
+        value: mapping with one of the keys ``choice``, ``int`` and ``float``.
+        where: place in the space, for error messages.
 
     Raises:
-        SpaceError: more than one kind, an unknown key, impossible bounds.
+        SpaceError: the mapping has several kinds, an unknown key or invalid bounds.
     """
     kinds = [kind for kind in KINDS if kind in value]
     if len(kinds) > 1:
-        raise SpaceError(f"{where}: found {' and '.join(kinds)}, must be only one of them")
+        raise SpaceError(f"{where}: found {' and '.join(kinds)}, must be one of them")
     classes: dict[str, type[Distribution]] = {
         "choice": Choice,
         "int": IntRange,
@@ -234,7 +237,7 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
         if finding["type"] == "extra_forbidden":
             unknown = quoted(keys[1:])
             raise SpaceError(f"{where}: unknown key {unknown} in a {kinds[0]}") from None
-        if finding["type"] == "value_error":  # said by a validator of ours
+        if finding["type"] == "value_error":  # raised by a validator above
             raise SpaceError(f"{where}: {finding['ctx']['error']}") from None
         if finding["type"] in NOT_A_PAIR:
             raise SpaceError(
@@ -246,7 +249,7 @@ def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
 
 
 WHEN = {
-    "description": "Value (or list of values) of another parameter on which this depends.",
+    "description": "Value (or list of values) that another parameter must have.",
     "type": "object",
     "additionalProperties": {"type": ["string", "number", "boolean", "array"]},
 }
@@ -264,7 +267,7 @@ def space_schema() -> dict[str, Any]:
         definitions[kind.__name__] = definition
     root["properties"]["search"] = settings
     root["properties"]["init"] = {
-        "description": "Model file to start from; its path counts from this file's folder.",
+        "description": "Model to initialise from; its path is relative to the folder of this file.",
         "type": "string",
     }
     return {
@@ -276,7 +279,7 @@ def space_schema() -> dict[str, Any]:
 
 
 def _section(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """A section, or the union of the sections of several architectures, as one object."""
+    """Return the schema of a section: one object with the keys of all architectures."""
     properties: dict[str, Any] = {"when": WHEN}
     for variant in _variants(node, definitions):
         for name, child in variant.get("properties", {}).items():
@@ -291,7 +294,7 @@ def _child(
         section = _section(child, definitions)
         known = earlier["properties"] if earlier else {}
         return {**section, "properties": {**known, **section["properties"]}}
-    if "const" in child:  # the tags of the architectures, one from each
+    if "const" in child:  # the names of the architectures, one from each class
         known = earlier["anyOf"][0]["enum"] if earlier else []
         child = {"enum": [*known, child["const"]], "description": f"Which {name}."}
     kinds = [{"$ref": f"#/$defs/{k.__name__}"} for k in (Choice, IntRange, FloatRange)]

@@ -1,11 +1,8 @@
-"""What is known about a configuration before it is trained: size, cost, labels that fit.
+"""Checks of a configuration before it is trained: its size and cost, and the length of the labels.
 
-What can be known of a configuration before it is trained.
-
-Too few frames for the labels give CTC an infinite loss; an attention decoder writes at most one
-symbol a frame, which bounds its output; a classifier writes one symbol.
-
-Whether any configuration of a space can read the labels, known before the search begins.
+With fewer frames than a label needs, the CTC loss is infinite. An attention decoder writes at most
+one character per frame, a classifier writes one character. ``unfit_in_space`` checks that at least
+one configuration of a space can read the labels.
 """
 
 from __future__ import annotations
@@ -32,7 +29,7 @@ from ocrsearch.spaces.settings import ConstraintSettings
 from ocrsearch.spaces.space import Space
 
 FRAMES = "frames"
-"""Name of the finding on the labels."""
+"""Name of the finding about the labels."""
 
 UNITS = {
     "size_mb": "MB of weights",
@@ -41,20 +38,20 @@ UNITS = {
     "memory_mb": "MB of memory",
     "latency_ms": "ms",
 }
-"""What the limits of a space are counted in."""
+"""Unit of each limit of a space."""
 
 N_NAMED = 3
-"""So many of the samples that do not fit are named."""
+"""Number of samples that an error message names."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """How a configuration stands to one limit.
+    """Comparison of a configuration with one limit.
 
     Attributes:
-        name: of the limit.
-        excess: what it is over it, as a share of the limit; at most 0 if it keeps to it.
-        reason: for people to read.
+        name: name of the limit.
+        excess: excess over the limit, as a fraction of it; 0 or less if the limit is met.
+        reason: message for users, such as "needs 5 MB of weights, limit 3".
     """
 
     name: str
@@ -65,16 +62,16 @@ class Finding:
 def examine(
     config: Config, train: LabelledImages, limits: ConstraintSettings, max_bad: float = MAX_BAD
 ) -> list[Finding]:
-    """Compare a configuration with the labels and with the limits that a space sets.
+    """Compare a configuration with the labels and with the limits of a space.
 
     Args:
-        config: what would be trained.
-        train: the training split.
-        limits: of the space.
-        max_bad: share of the labels that need not fit.
+        config: configuration to check.
+        train: training split.
+        limits: limits of the space.
+        max_bad: largest fraction of labels that need not fit.
 
     Returns:
-        A finding for the frames and for each limit, whether it is kept or not.
+        A finding for the frames and one for each limit, met or not.
     """
     try:
         check_feasible(config, train, max_bad)
@@ -89,17 +86,17 @@ def examine(
 
 
 def over_limit(name: str, value: float, limit: float) -> str:
-    """Return what a network needs of something, and what is allowed."""
+    """Return the message for a value over its limit."""
     return f"needs {value:,.6g} {UNITS[name]}, limit {limit:,.6g}"
 
 
 def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
-    """Return what a network takes, known without building it.
+    """Return the size and cost of a network without building it.
 
     Returns:
-        ``size_mb`` of its weights in 4 bytes each, ``parameters``, ``multiply_adds`` for the
-        picture and the label of median length, and about the ``memory_mb`` that training takes
-        with batches of the widest, or of pairs of them where pictures are joined.
+        ``size_mb`` of the weights with 4 bytes each, number of ``parameters``, ``multiply_adds``
+        for an image and a label of median length, and an estimate of ``memory_mb`` for training
+        with batches of the widest images. If images are concatenated, these are pairs of them.
     """
     widths = sorted(scaled_widths(config, train.images)) or [FRAME_STRIDE]
     n_symbols = len(set().union(*train.texts)) if train.texts else 1
@@ -122,7 +119,7 @@ def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
 
 
 def scaled_widths(config: Config, images: PackedImages) -> list[int]:
-    """Return the width in pixels that each picture has when a network reads it."""
+    """Return the width in pixels of each image at the input of the network."""
     preprocess = config.images.preprocess
     return [
         scaled_width(height, width + 2 * margin_px(height, preprocess), config.images)
@@ -136,12 +133,13 @@ def check_feasible(
     """Refuse a configuration that cannot learn its training split.
 
     Args:
-        config: what would be trained.
-        train: the training split.
-        max_bad: share of the labels that need not fit. One label need never fit, unless it is 0.
+        config: configuration to check.
+        train: training split.
+        max_bad: largest fraction of labels that need not fit. A single label is always allowed
+            not to fit, unless the fraction is 0.
 
     Returns:
-        The samples that do not fit; nothing is learnt from them.
+        Samples that do not fit, from which nothing is learnt.
 
     Raises:
         InfeasibleError: too many labels do not fit, or the network is too large.
@@ -155,7 +153,7 @@ def check_feasible(
 
 
 def find_unfit(config: Config, train: LabelledImages) -> list[BadSample]:
-    """Return the samples whose labels a network cannot write, each with the reason."""
+    """Return the samples whose labels the network cannot output, each with the reason."""
     if config.model.architecture == "classifier":
         return [
             BadSample(name, f"{text!r} has {len(text)} characters, a classifier reads one")
@@ -194,24 +192,24 @@ def _too_many(config: Config, train: LabelledImages, unfit: list[BadSample]) -> 
 def _preprocessed_shapes(
     images: PackedImages, config: PreprocessConfig
 ) -> tuple[tuple[int, int], ...]:
-    """Return the shapes, kept for the next trials: a crop has to look at every picture."""
+    """Return the shapes of all images; cached, since cropping has to read every image."""
     return tuple(preprocessed_shape(image, config) for image in images)
 
 
 MAX_COMPARED = 64
-"""So many configurations are compared at the most."""
+"""Largest number of configurations that are compared."""
 
 
 def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[BadSample]:
-    """Return the training samples that do not fit the configuration that has most room.
+    """Return the training samples that do not fit any configuration of a space.
 
     Args:
-        space: what will be searched.
-        train: the training split.
-        max_bad: share of the labels that need not fit, see ``check_feasible``.
+        space: search space.
+        train: training split.
+        max_bad: largest fraction of labels that need not fit, see ``check_feasible``.
 
     Raises:
-        InfeasibleError: no configuration has room for enough labels.
+        InfeasibleError: too many labels do not fit, whatever the configuration.
     """
     roomiest, fewest = None, len(train) + 1
     for config in _extremes(space):
@@ -220,7 +218,7 @@ def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[
             roomiest, fewest = config, n_unfit
         if not n_unfit:
             return []
-    assert roomiest is not None, "each space has a configuration"
+    assert roomiest is not None, "every space has a configuration"
     try:
         return check_feasible(roomiest, train, max_bad)
     except InfeasibleError as error:
@@ -230,7 +228,7 @@ def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[
 
 
 def _extremes(space: Space) -> Iterator[Config]:
-    """Yield configurations with the ends of all that frames depend on, the largest first."""
+    """Yield configurations at the bounds of all parameters that affect frames, largest first."""
     decide = [
         p
         for p in space.parameters

@@ -1,4 +1,8 @@
-"""Search spaces read from YAML, text or a dict, and checked as a whole."""
+"""Readers of search spaces: from YAML files, text or dicts.
+
+A space is checked as a whole. The first error is raised with its place in the file, before any
+image is read.
+"""
 
 from __future__ import annotations
 
@@ -43,29 +47,29 @@ def load_space(path: Path) -> Space:
     """Read and check a space file.
 
     Raises:
-        SpaceError: what is wrong first, with the place in the file.
+        SpaceError: first error in the file, with its place.
     """
     return _build(read_yaml(path), path.stem, str(path), path.parent)
 
 
 def rebuild_space(content: dict[str, Any], name: str) -> Space:
-    """Return the space of which a study stores the content, perhaps with its part ``search``.
+    """Return the space whose content a study stores, with or without its ``search`` section.
 
     Raises:
-        SpaceError: it is damaged, or of an older version.
+        SpaceError: the content is damaged, or an incompatible version wrote it.
     """
     return _build(content, name, f"study of space {name}", Path())
 
 
 def parse_space(text: str, name: str) -> Space:
-    """Check a space given as YAML text, with paths from the working folder; see ``load_space``."""
+    """Read a space from YAML text; paths in it are relative to the working folder."""
     return _build(parse_yaml(text, name), name, name, Path())
 
 
 def space_from_dict(content: Mapping[str, Any], name: str = "space") -> Space:
-    """Check a space given as a dict in the shape of a YAML file; see ``parse_space``.
+    """Read a space from a dict in the shape of a YAML file; see ``parse_space``.
 
-    Tuples stand for lists, and numbers of NumPy for numbers.
+    Tuples are accepted as lists, and NumPy scalars as numbers.
     """
     try:
         plain = _plain(content, name)
@@ -81,7 +85,7 @@ def _plain(value: Any, place: str) -> Any:
         return [_plain(part, place) for part in value]
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a number of NumPy
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a NumPy scalar
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -120,8 +124,8 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
     if not (folder / value).is_file():
         path = shortened(str(folder / value))
         raise SpaceError(
-            f"{where}: init: {path}: no such model file; its path counts from the folder of the "
-            f"space, and {LATIN!r} comes with the program"
+            f"{where}: init: {path}: no such model file; its path is relative to the folder of "
+            f"the space, and {LATIN!r} comes with the program"
         )
     return folder / value
 
@@ -137,7 +141,7 @@ def _leaves(
         if key == "when":
             continue
         if not isinstance(key, str) or "." in key:
-            raise SpaceError(f"{where}: {shortened(path)}: a key must be text without a point")
+            raise SpaceError(f"{where}: {shortened(path)}: a key must be text without a dot")
         if is_distribution(value):
             own = _condition(value.get("when", {}), path, where)
             rest = {k: v for k, v in value.items() if k != "when"}
@@ -153,7 +157,7 @@ def _leaves(
 
 
 def _both(outer: Condition, own: Condition, place: str) -> Condition:
-    """Join the conditions of a section and of a part of it: both must hold."""
+    """Return the conjunction of the conditions of a section and of a part of it."""
     joined = {**outer, **own}
     for path in outer.keys() & own.keys():
         joined[path] = tuple(value for value in own[path] if value in outer[path])
@@ -172,7 +176,7 @@ def _condition(value: Any, path: str, where: str) -> Condition:
             "its value, as {model.architecture: seq2seq}"
         )
     return {
-        str(key): tuple(v) if isinstance(v, list) else (v,)  # one value or a list of them
+        str(key): tuple(v) if isinstance(v, list) else (v,)  # a single value or a list
         for key, v in value.items()
     }
 
@@ -191,7 +195,7 @@ def _check_conditions(leaves: Sequence[Parameter | FixedValue], where: str) -> N
 def _with_whole_conditions(
     leaves: Sequence[Parameter | FixedValue], where: str
 ) -> list[Parameter | FixedValue]:
-    """Add to each leaf's condition those of the leaves that it names, and theirs."""
+    """Extend the condition of each leaf by the conditions of the leaves that it depends on."""
     by_path = {leaf.path: leaf for leaf in leaves}
     whole = []
     for leaf in leaves:
@@ -232,11 +236,11 @@ def _ordered(parameters: Sequence[Parameter], where: str) -> Iterator[Parameter]
 
 
 def _check_values(space: Space, where: str) -> None:
-    """Build a configuration for each end of each distribution: what it refuses is an error."""
+    """Check that a configuration can be built at the bounds of every distribution."""
     points: list[tuple[Parameter | FixedValue, Any]] = [(f, f.value) for f in space.fixed]
     points += [(p, value) for p in space.parameters for value in p.distribution.examples()]
     known = set(config_paths())
-    points.sort(key=lambda point: point[0].path in known)  # with many unknown keys, soon done
+    points.sort(key=lambda point: point[0].path in known)  # unknown keys first, to fail early
     seen: dict[tuple[str, Any], Any] = {}
     for leaf, value in points:
         try:
@@ -245,7 +249,7 @@ def _check_values(space: Space, where: str) -> None:
             raise SpaceError(explain_validation_error(where, error)) from None
         if isinstance(leaf, Parameter) and isinstance(leaf.distribution, Choice):
             key = leaf.path, flatten(config.model_dump()).get(leaf.path)
-            if key in seen:  # "8" and 8 are two choices, and one configuration
+            if key in seen:  # "8" and 8 are two choices but the same configuration
                 raise SpaceError(f"{where}: {leaf.path}: {equal_values(seen[key], value)}")
             seen[key] = value
 
@@ -253,7 +257,7 @@ def _check_values(space: Space, where: str) -> None:
 def _with_numbers(
     settings: SearchSettings, leaves: Sequence[Parameter | FixedValue]
 ) -> SearchSettings:
-    """Convert what YAML took for text, as 2e-3, in the configurations to try first."""
+    """Convert numbers that YAML reads as text, such as 2e-3, in ``try_first``."""
     ranges = {
         leaf.path
         for leaf in leaves

@@ -1,4 +1,4 @@
-"""The ``search`` part of a space: who suggests, who stops, what a network may be, what is small."""
+"""The ``search`` section of a space: sampler, pruner, constraints, objectives and folds."""
 
 from __future__ import annotations
 
@@ -10,85 +10,92 @@ from pydantic import Field, field_validator, model_validator
 from ocrsearch.core import Frozen, Integer, Number
 
 MAX_COUNT = 1_000_000
-"""Most trials or epochs that a setting can speak of."""
+"""Largest number of trials or epochs in a setting."""
 
 MAX_LIMIT = 1e15
-"""Highest limit of a network: bytes, weights or multiply-adds."""
+"""Largest value of a constraint."""
 
 SamplerName = Literal["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"]
 
 
 class SamplerSettings(Frozen):
-    """Who suggests configurations."""
+    """Sampler, which suggests configurations."""
 
-    name: SamplerName = Field("tpe", description="Optuna's sampler.")
+    name: SamplerName = Field("tpe", description="Sampler of Optuna.")
     startup_trials: Integer = Field(
-        10, ge=1, le=MAX_COUNT, description="Random configurations before TPE, GP or CMA-ES begin."
+        10,
+        ge=1,
+        le=MAX_COUNT,
+        description="Number of random trials before TPE, GP or CMA-ES.",
     )
 
 
 class PromotionSettings(Frozen):
-    """Stop all at rungs of epochs, and continue the best third of each from its checkpoint.
+    """Asynchronous successive halving (ASHA): pause at rungs of epochs, resume the best third.
 
-    When the time of a search runs short, the best that wait go on instead of new ones.
+    When the time of a search runs short, the best paused trials are resumed before new ones begin.
     """
 
     name: Literal["promotion"] = "promotion"
     rungs: tuple[Annotated[Integer, Field(le=MAX_COUNT)], ...] = Field(
-        (), description="Epochs, rising; by default a third of the most, and a third of that."
+        (),
+        description="Epochs in rising order; by default 1/3 of the epochs, 1/9 and so on.",
     )
 
     @field_validator("rungs")
     @classmethod
     def _rising(cls, rungs: tuple[int, ...]) -> tuple[int, ...]:
         if any(b <= a for a, b in pairwise((0, *rungs))):
-            raise ValueError("must be epochs that rise from 1")
+            raise ValueError("must be epochs from 1, in rising order")
         return rungs
 
 
 class MedianSettings(Frozen):
-    """Stop what is worse than the median of the others at the same epoch."""
+    """Prune trials that are worse than the median of the others at the same epoch."""
 
     name: Literal["median"] = "median"
     startup_trials: Integer = Field(
-        5, ge=0, le=MAX_COUNT, description="Trials that are never stopped, at first."
+        5, ge=0, le=MAX_COUNT, description="Number of first trials that are never pruned."
     )
     warmup_epochs: Integer = Field(
-        5, ge=0, le=MAX_COUNT, description="Epochs in which a trial is never stopped."
+        5, ge=0, le=MAX_COUNT, description="Number of first epochs in which no trial is pruned."
     )
 
 
 class PercentileSettings(Frozen):
-    """Stop what is not among the best share of the others at the same epoch."""
+    """Prune trials that are not among the best percentage at the same epoch."""
 
     name: Literal["percentile"] = "percentile"
-    keep_percent: Number = Field(25.0, ge=0.0, le=100.0, description="Share that goes on.")
+    keep_percent: Number = Field(25.0, ge=0.0, le=100.0, description="Percentage of trials kept.")
     startup_trials: Integer = Field(
-        5, ge=0, le=MAX_COUNT, description="Trials that are never stopped, at first."
+        5, ge=0, le=MAX_COUNT, description="Number of first trials that are never pruned."
     )
     warmup_epochs: Integer = Field(
-        5, ge=0, le=MAX_COUNT, description="Epochs in which a trial is never stopped."
+        5, ge=0, le=MAX_COUNT, description="Number of first epochs in which no trial is pruned."
     )
 
 
 class HalvingSettings(Frozen):
-    """Optuna's successive halving: stop at rungs all but the best share, for good."""
+    """Successive halving of Optuna: prune all but the best fraction at each rung."""
 
     name: Literal["successive_halving"] = "successive_halving"
     min_epochs: Integer = Field(
-        5, ge=1, le=MAX_COUNT, description="First rung; each is reduction times the last."
+        5,
+        ge=1,
+        le=MAX_COUNT,
+        description="First rung in epochs; the next is reduction times as high.",
     )
-    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One in so many goes on.")
+    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One of so many trials is kept.")
 
 
 class HyperbandSettings(Frozen):
-    """Optuna's hyperband: successive halving with several first rungs."""
+    """Hyperband of Optuna: successive halving with several first rungs."""
 
     name: Literal["hyperband"] = "hyperband"
     min_epochs: Integer = Field(
-        5, ge=1, le=MAX_COUNT, description="First rung of the first bracket."
+        5, ge=1, le=MAX_COUNT, description="First rung of the first bracket, in epochs."
     )
-    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One in so many goes on.")
+    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One of so many trials is kept.")
 
 
 class NoPruner(Frozen):
@@ -109,24 +116,30 @@ PrunerSettings = Annotated[
 
 
 class ConstraintSettings(Frozen):
-    """Limits of a network; what is over one is never trained, and the sampler learns of it."""
+    """Limits of a network. Trials over a limit are not trained; the sampler learns from them."""
 
     size_mb: Number | None = Field(
-        None, gt=0.0, le=MAX_LIMIT, description="Weights of 4 bytes, in megabytes."
+        None,
+        gt=0.0,
+        le=MAX_LIMIT,
+        description="Size of the weights as float32, in megabytes.",
     )
     parameters: Integer | None = Field(None, ge=1, le=MAX_LIMIT, description="Number of weights.")
     multiply_adds: Number | None = Field(
-        None, gt=0.0, le=MAX_LIMIT, description="Of the network, for a picture of median width."
+        None,
+        gt=0.0,
+        le=MAX_LIMIT,
+        description="Multiply-adds for an image of median width.",
     )
     memory_mb: Number | None = Field(
-        None, gt=0.0, le=MAX_LIMIT, description="Estimate of what training takes, in megabytes."
+        None, gt=0.0, le=MAX_LIMIT, description="Estimated memory for training, in megabytes."
     )
     latency_ms: Number | None = Field(
         None,
         gt=0.0,
         le=MAX_LIMIT,
-        description="Time of the network for a picture of median width, alone and in one thread, "
-        "measured once for each network before it is trained.",
+        description="Time for one image of median width in one thread, in milliseconds. It is "
+        "measured once for each network before training.",
     )
 
 
@@ -138,30 +151,30 @@ DEFAULT_PRUNER = "promotion"
 
 
 class SearchSettings(Frozen):
-    """The ``search`` part of a space."""
+    """The ``search`` section of a space."""
 
     objective: tuple[ObjectiveName, ...] = Field(
         ("cer",),
-        description="What is to be small: cer, or a list of cer and others; then there is no one "
-        "best, but a set of those that nothing beats in all.",
+        description="Quantities to minimise: cer, or a list of cer and others. With several, the "
+        "result is a Pareto front instead of one best trial.",
     )
     sampler: SamplerSettings = SamplerSettings()
     pruner: PrunerSettings = PromotionSettings()
     constraints: ConstraintSettings = ConstraintSettings()
     folds: Annotated[Integer, Field(ge=1, le=MAX_FOLDS)] | Literal["auto"] = Field(
         "auto",
-        description="Number of folds for cross-validation: a configuration that is among the best "
-        "on the first fold is trained on the others too, and judged by all. 1: the validation "
-        "split alone. auto: 5 or fewer for 24 to 300 training and validation images, else 1.",
+        description="Number of folds for cross-validation. The best trials of the first fold are "
+        "trained on the others too and compared on all of them. 1: validation split only. auto: "
+        "5 or fewer for 24 to 300 training and validation images, otherwise 1.",
     )
     try_first: tuple[dict[str, Any], ...] = Field(
-        (), description="Configurations to try first; what they leave out is suggested."
+        (), description="Configurations to try first; the sampler suggests missing values."
     )
 
     @model_validator(mode="before")
     @classmethod
     def _train_in_full(cls, values: Any) -> Any:
-        """Stop nothing early for several objectives, unless the space says so."""
+        """Disable pruning for several objectives, unless the space names a pruner."""
         several = isinstance(values, dict) and isinstance(values.get("objective"), list)
         if several and len(values["objective"]) > 1 and "pruner" not in values:
             return {**values, "pruner": {"name": "none"}}
@@ -174,11 +187,11 @@ class SearchSettings(Frozen):
             raise ValueError(f"objective: found {names}, must be cer and then others, each once")
         if len(names) > 1 and self.pruner.name not in ("promotion", "none"):
             raise ValueError(
-                f"pruner: found {self.pruner.name}, must be promotion or none where there are "
-                "several objectives"
+                f"pruner: found {self.pruner.name}, must be promotion or none with several "
+                "objectives"
             )
         if len(names) > 1 and self.sampler.name == "cmaes":
-            raise ValueError("sampler: found cmaes, which knows one objective; tpe knows several")
+            raise ValueError("sampler: found cmaes, which supports one objective only; use tpe")
         return self
 
     @model_validator(mode="after")
@@ -196,7 +209,7 @@ class SearchSettings(Frozen):
 
     @property
     def n_folds(self) -> int | None:
-        """Number of folds, None if it follows from the data."""
+        """Number of folds; None if it depends on the data."""
         if not self._can_fold:
             return 1
         return None if self.folds == "auto" else self.folds
@@ -206,7 +219,7 @@ class SearchSettings(Frozen):
     def _auto_or_a_number(cls, value: Any) -> Any:
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if value != "auto" and not (is_number and 1 <= value <= MAX_FOLDS):
-            raise ValueError(f"must be auto, or a number from 1 to {MAX_FOLDS}")
+            raise ValueError(f"must be auto or a number from 1 to {MAX_FOLDS}")
         return value
 
     @field_validator("objective", mode="before")
@@ -218,5 +231,5 @@ class SearchSettings(Frozen):
     @classmethod
     def _named(cls, value: Any) -> Any:
         if isinstance(value, str):
-            raise ValueError(f"must be a section, as {{name: {value}}}")
+            raise ValueError(f"must be a section such as {{name: {value}}}")
         return {"name": DEFAULT_PRUNER, **value} if isinstance(value, dict) else value

@@ -1,9 +1,8 @@
-"""Search spaces: a YAML file in the shape of a configuration, whose leaves may be distributions.
+"""Search space: a configuration whose values may be distributions.
 
-A leaf is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or ``{float: [low, high]}``
-with ``step`` or ``log: true``. Any part may carry ``when:`` with the value of another parameter
-on which it depends. ``init`` names a model whose weights every configuration starts from. The
-file is checked whole before anything is read or trained.
+A leaf of a space file is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or
+``{float: [low, high]}`` with ``step`` or ``log: true``. Any part may have a condition ``when:``
+with the required value of another parameter. ``init`` names a model that initialises every trial.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from ocrsearch.spaces.distributions import Distribution, Scalar
 from ocrsearch.spaces.settings import SearchSettings
 
 Values = dict[str, Scalar]
-"""Parameter paths, as ``training.learning_rate``, and their values."""
+"""Values by path of the parameter, such as ``training.learning_rate``."""
 
 Condition = dict[str, tuple[Scalar, ...]]
-"""Paths and the values that they must have, all of them."""
+"""Allowed values by path; every path must have one of its values."""
 
 ARCHITECTURE = "model.architecture"
 
 
 class Suggester(Protocol):
-    """The part of an Optuna trial that a space needs."""
+    """Methods of an Optuna trial that a space uses."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Scalar]) -> Any: ...
     def suggest_int(
@@ -40,7 +39,7 @@ class Suggester(Protocol):
 
 @dataclass(frozen=True)
 class Parameter:
-    """A leaf that is searched."""
+    """A leaf with a distribution, which is searched."""
 
     path: str
     distribution: Distribution
@@ -61,12 +60,12 @@ class Space:
     """A checked search space.
 
     Attributes:
-        name: the file's name without its ending.
-        parameters: what is searched, each behind those on which it depends.
-        fixed: what is not.
-        settings: of the search.
-        content: the configuration part of the file, to compare spaces by.
-        init: model file whose weights all configurations start from, if there is one.
+        name: name of the file without its suffix.
+        parameters: searched parameters, each after the parameters that it depends on.
+        fixed: leaves with one value.
+        settings: settings of the search.
+        content: configuration part of the file, by which spaces are compared.
+        init: model file that initialises all trials; None for random weights.
     """
 
     name: str
@@ -77,7 +76,7 @@ class Space:
     init: Path | None = None
 
     def suggest(self, trial: Suggester) -> Values:
-        """Ask an Optuna trial for a value of each parameter whose condition holds."""
+        """Return a value for each parameter whose condition holds, suggested by a trial."""
         values: Values = {}
         for parameter in self.parameters:
             if self._holds(parameter.condition, values):
@@ -88,8 +87,8 @@ class Space:
         """Return the configuration of a point of the space.
 
         Raises:
-            pydantic.ValidationError: a value that the configuration refuses; a checked space
-                gives none for values that it suggested.
+            pydantic.ValidationError: a value is invalid. Values that a checked space suggested
+                never are.
         """
         nested: dict[str, Any] = {}
         for fixed in self.fixed:
@@ -101,7 +100,7 @@ class Space:
 
     @property
     def max_epochs(self) -> int:
-        """Most epochs that a configuration can have."""
+        """Largest number of epochs of a configuration."""
         path = "training.epochs"
         most = [int(f.value) for f in self.fixed if f.path == path]
         for p in self.parameters:
@@ -110,7 +109,7 @@ class Space:
         return max(most, default=TrainingConfig().epochs)
 
     def values_within(self, values: Mapping[str, Any]) -> Values:
-        """Return those of some values by path that are allowed to a searched parameter."""
+        """Return the values that a searched parameter of this space allows."""
         return {
             p.path: values[p.path]
             for p in self.parameters
@@ -118,24 +117,24 @@ class Space:
         }
 
     def refusal(self, values: Mapping[str, Any]) -> str:
-        """Return why some values by path are not of this space, empty if they are."""
+        """Return why values are not in this space, or an empty text if they are."""
         by_path = {parameter.path: parameter.distribution for parameter in self.parameters}
         reasons = []
         for path, value in values.items():
             if path not in by_path:
-                reasons.append(f"{path} is no parameter of the space")
+                reasons.append(f"{path} is not a parameter of the space")
             elif not by_path[path].contains(value):
                 allowed = by_path[path].describe()
                 reasons.append(f"{path}: found {shown(value)}, can be {allowed}")
         return "; ".join(reasons)
 
     def covering_values(self, leaf: Parameter | FixedValue, value: Scalar) -> Values:
-        """Return a point of the space in which a leaf is in force and has the given value."""
+        """Return a point of the space in which a leaf is active and has the given value."""
         wanted = {path: allowed[0] for path, allowed in leaf.condition.items()}
         return self.complete({**wanted, leaf.path: value})
 
     def complete(self, wanted: Values) -> Values:
-        """Return a point of the space that has some values, as far as they are in force."""
+        """Return a point of the space with the wanted values of all active parameters."""
         values: Values = {}
         for p in self.parameters:
             if self._holds(p.condition, values):

@@ -1,8 +1,8 @@
-"""Spaces that need not be written: ready ones, and the one derived from a dataset.
+"""Ready spaces by name, and spaces derived from a dataset.
 
-Ready search spaces, which come with the program and go by name: ``captcha``, ``lines``, ...
-
-The space derived from a dataset: measured, checked against its labels, written as a file.
+Ready spaces such as ``captcha`` and ``lines`` come with the program. A derived space follows from
+the measured traits of a dataset, is checked against its labels and can be written as a file with
+the reasons as comments.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from ocrsearch.spaces.reading import load_space, space_from_dict
 from ocrsearch.spaces.space import Space
 
 FOLDERS = (Path(__file__).parent / "ready", Path(__file__).parents[2] / "search_spaces")
-"""Folder of the ready spaces: in an installed package, and in a checkout of the repository."""
+"""Folders of the ready spaces, in an installed package and in a checkout of the repository."""
 
 ENDINGS = (".yaml", ".yml")
 
@@ -49,24 +49,24 @@ def ready_spaces() -> dict[str, Path]:
 
 
 def describe_space(path: Path) -> str:
-    """Return the first line of the comment with which a space's file begins."""
+    """Return the first line of a space file if it is a comment, otherwise an empty text."""
     first = path.read_text(encoding="utf-8").partition("\n")[0]
     return first.lstrip("# ").rstrip() if first.startswith("#") else ""
 
 
 def find_space(name: str | Path) -> Path:
-    """Return the file of a space: a ready one by its name, or any file by its path.
+    """Return the file of a space, by the name of a ready space or by its path.
 
-    A name is text without a folder and without the ending of a YAML file.
+    A name has no folder and no suffix of a YAML file.
 
     Raises:
-        SpaceError: no ready space of this name, and no such file.
+        SpaceError: there is neither a ready space nor a file of this name.
     """
     path, ready = Path(name), ready_spaces()
     is_name = path.name == str(name) and path.suffix not in ENDINGS
     if is_name and str(name) in ready:
         return ready[str(name)]
-    exists = os.path.exists(path)  # noqa: PTH110 - no error for a name that cannot be a file's
+    exists = os.path.exists(path)  # noqa: PTH110 - no error for an invalid file name
     if not is_name and path.stem in ready and not exists:
         raise SpaceError(f"{path}: no such file; the ready space is named {path.stem!r}")
     if exists and path.is_dir():
@@ -82,7 +82,7 @@ def find_ready_space(name: str) -> Path:
     """Return the file of a ready space.
 
     Raises:
-        SpaceError: no ready space of this name.
+        SpaceError: there is no ready space of this name.
     """
     if name not in ready_spaces():
         raise _unknown(name)
@@ -92,16 +92,16 @@ def find_ready_space(name: str) -> Path:
 def _unknown(name: str, or_else: str = "") -> SpaceError:
     ready = ready_spaces()
     return SpaceError(
-        f"space {name!r}: there is none of this name; give one of {', '.join(ready)}"
+        f"space {name!r}: no ready space of this name; give one of {', '.join(ready)}"
         f"{or_else}{suggestion(name, ready)}"
     )
 
 
 def open_space(space: Space | str | Path | Mapping[str, Any]) -> Space:
-    """Return a checked space: a ready one by name, or that of a file or a dict.
+    """Return a checked space, from the name of a ready space, a file or a dict.
 
     Raises:
-        SpaceError: no such space, something in it is wrong, or a value of another type.
+        SpaceError: there is no such space, it is invalid, or the argument has another type.
     """
     if isinstance(space, Space):
         return space
@@ -117,13 +117,13 @@ def open_space(space: Space | str | Path | Mapping[str, Any]) -> Space:
 
 
 DERIVED = "derived"
-"""Name of a space that was derived from the data."""
+"""Name of a space that is derived from the data."""
 
 LINE_WIDTH = 98
-"""Longest line of a space file."""
+"""Largest length of a line in a space file."""
 
 LONGEST_VALUE = 45
-"""Length by which PyYAML may go beyond the width at which it breaks a line."""
+"""Length by which PyYAML may exceed the width at which it breaks a line."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,8 @@ class SuggestedSpace:
     Attributes:
         space: checked space.
         content: the space in the shape of a YAML file.
-        traits: measured numbers from which it follows.
-        reasons: what was detected and what follows from it, by section of the file.
+        traits: measured traits of the training split.
+        reasons: detected traits and their consequences, by section of the file.
     """
 
     space: Space
@@ -143,7 +143,7 @@ class SuggestedSpace:
     reasons: dict[str, list[str]]
 
     def describe(self) -> list[str]:
-        """Return what was detected and what follows, a line for each."""
+        """Return the detected traits and their consequences, one per line."""
         return [line for lines in self.reasons.values() for line in lines]
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class SuggestedSpace:
         """Return the text of a space file, with the reasons as comments.
 
         Args:
-            spec: specification of the data, for the first line.
+            spec: specification of the data, for the title.
         """
         title = f"Search space for {printable(spec)}, from 'ocrsearch space suggest'."
         return space_text(title, Derived(self.content, self.reasons))
@@ -164,8 +164,8 @@ def space_text(title: str, derived: Derived) -> str:
     """Return the text of a space file, with the reasons as comments.
 
     Args:
-        title: first comment, perhaps of several lines.
-        derived: the space and the reasons.
+        title: first comment, of one or more lines.
+        derived: space with the reasons.
     """
     content, reasons = derived.content, derived.reasons
     lines = [*(f"# {line}" for line in title.splitlines()), *_comments(reasons["data"], 0)]
@@ -187,16 +187,16 @@ def suggest_space(
 
     Args:
         data: path of a dataset, text such as "captcha:FOLDER", or "digits".
-        from_nothing: whether networks are searched too, rather than started from the model that
-            comes with the program.
+        from_nothing: whether to search networks with random weights instead of a
+            network with pretrained weights.
         **arguments: how to read and split the data: group, splits, split_seed, train_share,
             keep_err, max_bad, bidi, columns, add. See ``DataOptions``.
 
     Returns:
-        The space as a dict in the shape of a YAML file, which ``search`` takes.
+        Space as a dict in the shape of a YAML file, for ``search``.
 
     Raises:
-        OcrSearchError: the data or an option is wrong, or no network can read the labels.
+        OcrSearchError: the data or an option is invalid, or no network can read the labels.
     """
     options = DataOptions(**given_options(arguments))
     dataset = load_dataset(data_spec(data), options)
@@ -204,15 +204,15 @@ def suggest_space(
 
 
 def derive_space(dataset: Dataset, max_bad: float, *, starts: bool = True) -> SuggestedSpace:
-    """Derive a space from a dataset, whose first configuration can read the labels.
+    """Derive a space from a dataset. Its first configuration can read the labels.
 
     Args:
-        dataset: its training split is measured.
-        max_bad: share of the labels that need not fit, see ``check_feasible``.
-        starts: whether networks may start from the model that comes with the program.
+        dataset: dataset, whose training split is measured.
+        max_bad: largest fraction of labels that need not fit, see ``check_feasible``.
+        starts: whether pretrained weights are allowed.
 
     Raises:
-        InfeasibleError: no network has room for enough labels.
+        InfeasibleError: too many labels do not fit, whatever the network.
     """
     train = dataset.splits["train"]
     traits = measure_traits(train)
@@ -226,7 +226,7 @@ def derive_space(dataset: Dataset, max_bad: float, *, starts: bool = True) -> Su
 
 
 def _wider_and_wider(traits: Traits, *, starts: bool) -> Iterator[Derived]:
-    """Yield spaces that give a label more frames, at last with the decoder that needs fewer."""
+    """Yield spaces with more and more frames per label, and last one with seq2seq."""
     yield derive(traits, starts=starts)
     yield from (derive(traits, scale, starts=starts) for scale in SCALES)
     yield derive(traits, SCALES[-1], decoder=True)
@@ -253,7 +253,7 @@ def _comments(lines: Iterable[str], indent: int) -> list[str]:
 
 
 def _block(section: dict[str, Any], indent: int) -> list[str]:
-    """Return the lines of a section: one for each leaf, with what is in braces in one piece."""
+    """Return the lines of a section, one per leaf; mappings in braces are not split."""
     lines: list[str] = []
     for key, value in section.items():
         start = " " * indent
@@ -267,7 +267,7 @@ def _block(section: dict[str, Any], indent: int) -> list[str]:
 
 
 def _item(first: dict[str, Any], indent: int) -> list[str]:
-    """Return the lines of a configuration to try first, an item of a list."""
+    """Return the lines of a configuration to try first, as an item of a list."""
     starts = [" " * (indent + 2) + "- ", *[" " * (indent + 4)] * (len(first) - 1)]
     return [
         f"{start}{key}: {_flow(value, indent + 6)}"

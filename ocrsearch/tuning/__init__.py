@@ -1,6 +1,7 @@
-"""The search: chooses configurations, has workers train them, and decides when to stop.
+"""Search: suggests configurations, trains them on workers and decides when to stop.
 
-Start with ``search``. The coordinator runs the loop; the engines start the workers.
+Start with ``search``. The ``Runner`` runs the loop: it asks the ``Scheduler`` for decisions,
+applies them to the ``TrialStore`` and sends jobs to the workers of an engine.
 """
 
 import lazy_loader

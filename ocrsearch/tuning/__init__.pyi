@@ -1,12 +1,15 @@
 from .api import SearchResult as SearchResult
 from .api import search as search
-from .coordinator import Coordinator as Coordinator
 from .options import ARGUMENTS as ARGUMENTS
 from .options import MAX_SEED as MAX_SEED
 from .options import DeviceName as DeviceName
 from .options import SearchOptions as SearchOptions
 from .options import parse_duration as parse_duration
 from .options import storage_url as storage_url
+from .runner import Runner as Runner
+from .scheduler import build_scheduler as build_scheduler
 from .status import Limits as Limits
 from .status import Status as Status
 from .status import describe as describe
+from .store import OpenedStudy as OpenedStudy
+from .store import TrialStore as TrialStore

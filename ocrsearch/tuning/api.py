@@ -1,4 +1,8 @@
-"""The search from Python: one call from a space and data to a study's result."""
+"""Entry point of the search: one call from a space and a dataset to the result of a study.
+
+``search`` checks the options, holds the study, starts the workers and reads the data. Then it
+begins or resumes the study and runs it until a limit is reached.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +68,6 @@ from ocrsearch.training import (
     remove_folder,
     start_model,
 )
-from ocrsearch.tuning.coordinator import Coordinator
 from ocrsearch.tuning.engines import LocalEngine, RayEngine, WorkerRefused, WorkerSetup
 from ocrsearch.tuning.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.tuning.preparation import (
@@ -74,32 +77,35 @@ from ocrsearch.tuning.preparation import (
     refuse_foreign_folder,
     trials_at_once,
 )
+from ocrsearch.tuning.runner import Runner
+from ocrsearch.tuning.scheduler import build_scheduler
 from ocrsearch.tuning.status import (
     Ending,
     Limits,
     Observer,
     Status,
 )
+from ocrsearch.tuning.store import OpenedStudy, TrialStore
 
 LONG_AGO_S = 3600.0
-"""Age of a temporary file that no other machine writes any more."""
+"""Age in seconds from which a temporary file counts as abandoned by all machines."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How a search ended; ``best`` and figures are read from the study.
+    """Result of a search. The study itself holds the trials; see ``best``.
 
     Attributes:
-        study: its name.
+        study: name of the study.
         storage: URL of the study database.
-        ending: why it ended.
-        status: the last one.
-        n_bad: samples that could not be used and were left out.
-        left_out: where these are listed with their reasons, if there are any.
-        earlier: how the configurations of an earlier study did, a line each.
-        problem: why no configuration has weights; None if there is a best one.
-        suggested: space that was derived from the data, if no other was given and the study is new.
-        n_folds: number of folds by which configurations are judged, 1 for the validation split.
+        ending: reason for the end of the search.
+        status: last status.
+        n_bad: number of invalid samples that were skipped.
+        left_out: file with the skipped samples and the reasons; None if there are none.
+        earlier: results of the warm-start trials, one line each.
+        problem: reason why no trial has weights; None if there is a best trial.
+        suggested: space derived from the data; None if a space was given or the study has one.
+        n_folds: number of folds on which trials are compared, 1 for the validation split.
     """
 
     study: str
@@ -123,24 +129,24 @@ def search(
     progress: Progress | None = None,
     **arguments: Unpack[SearchArguments],
 ) -> SearchResult:
-    """Search a space on labelled images. The same call again resumes the study.
+    """Search a space on labelled images. Repeat the call to resume the study.
 
     Args:
         space: name of a ready space ("captcha", "lines", ...), path of a YAML file, dict in the
             shape of such a file, or a checked space. None for the space of the study or, if it is
             new, for a space derived from the data.
         data: path of a dataset, text such as "captcha:FOLDER", or "digits".
-        options: how to run the search.
-        observer: called with the status after every change.
-        progress: called with the number of images read, and of all.
-        **arguments: options by name, in place of those in ``options``: trials, study, storage,
+        options: options of the search.
+        observer: function called with the status after every change.
+        progress: function called with the number of images read and the total number.
+        **arguments: options by name, which replace those in ``options``: trials, study, storage,
             workers, timeout ("30m" or seconds), target, max_epochs, patience, max_disk,
             warm_start, init, seed, device, engine, address, gpus_per_worker; and how to read and
             split the data: group, splits, split_seed, train_share, keep_err, max_bad, bidi,
             columns, add. See ``SearchOptions`` and ``DataOptions``.
 
     Raises:
-        OcrSearchError: the space, the data, the study or an option is wrong.
+        OcrSearchError: the space, the data, the study or an option is invalid.
     """
     options = search_options(options, arguments)
     _check_functions(observer=observer, progress=progress)
@@ -149,53 +155,57 @@ def search(
     data = data_spec(data)
     data_options = inherited_options(data, options.data, init)
     name = default_name(given, data) if options.study is None else check_study_name(options.study)
-    with _storage_errors(options.storage):
-        storage = open_storage(options.storage, create=True)
-        folder = study_folder(options.storage, name, is_new=not exists(storage, name))
-        refuse_foreign_folder(storage, name, folder)  # before anything in it is tidied up
-        with hold_study(storage, folder, name) as sharing, ExitStack() as stack:
-            stack.callback(write_log_back, storage)
-            refuse_foreign_folder(storage, name, folder)  # nobody else can change it now
-            remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
-            engine = stack.enter_context(_engine(options, sharing.folder(folder)))
-            dataset = load_dataset(data, data_options, progress)
-            place = _Place(storage, name, folder, sharing)
-            suggested = None
-            space = given or _stored(place)
-            if space is None:
-                suggested = derive_space(dataset, data_options.max_bad, starts=init is None)
-                space = suggested.space
-            space = replace(space, init=init or space.init)
-            begun = _begin(space, dataset, options, data_options, place)
-            sharing.held = _held(storage, begun.study, folder)
-            stack.enter_context(sharing.held.explained())
-            coordinator = Coordinator(
-                begun.study,
-                begun.space,
-                begun.dataset.splits["train"],
-                engine,
-                _limits(options),
-                folder,
-                observer or _silent,
-                sharing,
-                open_artifacts(folder.parent),
-            )
-            _announce(_space_lines(given, suggested) + begun.notes, coordinator)
-            if coordinator.status.n_finished < options.trials:
-                _await_workers(engine, options, begun.space, begun.dataset)
-            with _stop_on_signals(coordinator):
-                ending = coordinator.run()
-            return replace(_result(options, begun, coordinator.status, ending), suggested=suggested)
+    with ExitStack() as stack:
+        stack.enter_context(_storage_errors(options.storage))
+        place = stack.enter_context(_held_study(options.storage, name))
+        engine = stack.enter_context(_engine(options, place.own_folder))
+        dataset = load_dataset(data, data_options, progress)
+        suggested = None
+        chosen = given or _stored(place)
+        if chosen is None:
+            suggested = derive_space(dataset, data_options.max_bad, starts=init is None)
+            chosen = suggested.space
+        chosen = replace(chosen, init=init or chosen.init)
+        begun = _begin(chosen, dataset, options, data_options, place)
+        stack.enter_context(_watched_files(place, begun.study))
+        runner = _runner(begun, options, place, engine, observer or _silent)
+        for line in _space_lines(given, suggested) + begun.notes:
+            runner.observer(runner.status, line)
+        if runner.status.n_finished < options.trials:
+            _await_workers(engine, options, begun)
+        with _stop_on_signals(runner):
+            ending = runner.run()
+        return replace(_result(options, begun, runner.status, ending), suggested=suggested)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a study is: its database, name and folder, shared with other coordinators."""
+    """Place of a study: its database, name and folder, shared with other coordinators."""
 
     storage: optuna.storages.RDBStorage
     name: str
     folder: Path
     sharing: Sharing
+
+    @property
+    def own_folder(self) -> Path:
+        """Folder of the files that only the workers of this coordinator read."""
+        return self.sharing.folder(self.folder)
+
+
+@contextmanager
+def _held_study(url: str, name: str) -> Iterator[_Place]:
+    """Open a database and hold a study in it, which may be new."""
+    storage = open_storage(url, create=True)
+    folder = study_folder(url, name, is_new=not exists(storage, name))
+    refuse_foreign_folder(storage, name, folder)  # before the lock is written to the folder
+    with hold_study(storage, folder, name) as sharing:
+        try:
+            refuse_foreign_folder(storage, name, folder)  # nobody else can change it now
+            remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
+            yield _Place(storage, name, folder, sharing)
+        finally:
+            write_log_back(storage)
 
 
 @dataclass(frozen=True)
@@ -206,7 +216,7 @@ class _Begun:
         study: opened study.
         space: space, with the architecture of the model to initialise from, if there is one.
         dataset: dataset, without the samples that no configuration can read.
-        left_out: list of the samples that are left out, if there are any.
+        left_out: list of the skipped samples; None if there are none.
         notes: lines to report.
     """
 
@@ -235,7 +245,7 @@ def _begin(
     study = _study(place, space, facts, options.warm_start)
     with place.sharing.turn():
         identity = claim_study_folder(study, place.folder, database_name(options.storage))
-    own = place.sharing.folder(place.folder)
+    own = place.own_folder
     left_out = _prepare_folder(dataset, place.folder, own, init)
     write_identity(own / "data", identity)
     notes += _seed_note(study, options.seed)
@@ -246,27 +256,22 @@ def _begin(
 
 
 def _stored(place: _Place) -> Space | None:
-    """Return the space that the study began with, and its weights; None for a new study."""
+    """Return the space of an existing study, with its pretrained weights; None for a new study."""
     if not exists(place.storage, place.name):
         return None
     study = ConfigurationStudy(place.name, place.storage)
     space = stored_space(study)
-    start = place.sharing.folder(place.folder) / START
+    start = place.own_folder / START
     if space is None or space.init or study_facts(study).init is None:
         return space
     return replace(space, init=start) if start.is_file() else space
 
 
 def _space_lines(given: Space | None, suggested: SuggestedSpace | None) -> list[str]:
-    """Return lines on a space that was not given."""
+    """Return lines to report about a space that was not given."""
     if suggested is not None:
         return suggested.describe()
     return [] if given else ["the study is resumed in the space that it began with"]
-
-
-def _announce(lines: list[str], coordinator: Coordinator) -> None:
-    for line in lines:
-        coordinator.observer(coordinator.status, line)
 
 
 def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Ending) -> SearchResult:
@@ -287,35 +292,62 @@ def _check_functions(**functions: object) -> None:
 
 
 def _study(place: _Place, space: Space, facts: StudyFacts, warm_start: str | None) -> optuna.Study:
-    """Open the study; a new one begins with the best of an earlier one, if that is wanted."""
+    """Open the study. A new one gets the best trials of the warm-start study, if there is one."""
     earlier = earlier_trials(place.storage, warm_start, space) if warm_start else []
     with place.sharing.turn():
         return open_study(place.storage, place.name, space, facts, earlier, place.sharing.slot)
 
 
 def default_name(space: Space | None, data: str) -> str:
-    """Return the name of a study for which none is given: of the space, if any, and the data."""
+    """Return the default name of a study, from the names of the space, if given, and the data."""
     return default_study_name(*([space.name] if space else []), data_name(data))
 
 
-def _held(storage: optuna.storages.RDBStorage, study: optuna.Study, folder: Path) -> HeldFiles:
+@contextmanager
+def _watched_files(place: _Place, study: optuna.Study) -> Iterator[None]:
+    """Let the search end with a clear error if its database or folder is moved or removed."""
+    storage, name = place.storage, study.study_name
     file = None if is_postgresql(storage) else Path(str(storage.engine.url.database))
 
     def is_there() -> bool:
         try:
-            return storage.get_study_id_from_name(study.study_name) == id_of_study(study)
+            return storage.get_study_id_from_name(name) == id_of_study(study)
         except KeyError:
             return False
 
-    return HeldFiles(study.study_name, folder, file, is_there)
+    place.sharing.held = HeldFiles(name, place.folder, file, is_there)
+    with place.sharing.held.explained():
+        yield
+
+
+def _runner(
+    begun: _Begun,
+    options: SearchOptions,
+    place: _Place,
+    engine: LocalEngine | RayEngine,
+    observer: Observer,
+) -> Runner:
+    limits = Limits(
+        trials=options.trials,
+        timeout_s=options.timeout_s,
+        target=options.target,
+        epochs=options.epochs,
+        patience=options.patience,
+        disk_bytes=int(options.disk_mb * 1e6) if options.disk_mb is not None else None,
+    )
+    artifacts = open_artifacts(place.folder.parent)
+    opened = OpenedStudy(begun.study, place.folder, place.sharing, artifacts)
+    store = TrialStore(opened, begun.space, begun.dataset.splits["train"], limits)
+    return Runner(store, build_scheduler(begun.space, store.n_folds), engine, observer)
 
 
 def _notes(
     storage: optuna.storages.RDBStorage, facts: StudyFacts, options: SearchOptions
 ) -> list[str]:
-    """Return a line if another study of the same images and space exists; its name was not given.
+    """Return a line if another study has the same images and space and no name was given.
 
-    A renamed folder gives another name, and the search would start over.
+    The default name changes when the folder of the data is renamed. The search would then start
+    over.
     """
     if options.study is not None:
         return []
@@ -357,7 +389,7 @@ def _folds_note(study: optuna.Study, dataset: Dataset, space: Space) -> list[str
 
 @contextmanager
 def _storage_errors(url: str) -> Iterator[None]:
-    """Say in one line that the study cannot be written, as on a full disk."""
+    """Convert errors of the database, such as a full disk, to a one-line error."""
     try:
         yield
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
@@ -366,25 +398,14 @@ def _storage_errors(url: str) -> Iterator[None]:
 
 
 def _silent(status: Status, line: str | None) -> None:
-    """Show nothing."""
-
-
-def _limits(options: SearchOptions) -> Limits:
-    return Limits(
-        trials=options.trials,
-        timeout_s=options.timeout_s,
-        target=options.target,
-        epochs=options.epochs,
-        patience=options.patience,
-        disk_bytes=int(options.disk_mb * 1e6) if options.disk_mb is not None else None,
-    )
+    """Ignore the status."""
 
 
 def _start_from(space: Space, dataset: Dataset) -> tuple[Space, str | None, str | None]:
-    """Read the model that the space starts from, if there is one.
+    """Read the model to initialise from, if the space has one.
 
     Returns:
-        The space, the hash of the weights and a line on what will be kept; see ``prepare_start``.
+        Space, hash of the weights and a line about the kept weights; see ``prepare_start``.
     """
     if space.init is None:
         return space, None, None
@@ -417,13 +438,16 @@ def _facts(
 
 
 def _portable(space: Space) -> dict[str, object]:
-    """Return the content of a space to be stored, with the name of a model that is built in."""
+    """Return the content of a space for the study, with the name instead of the path of ``init``.
+
+    Only the models that come with the program have such a name.
+    """
     name = name_of_start(space.init) if space.init else ""
     return {**space.content, "init": name} if start_model(name) else space.content
 
 
 def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None) -> Path | None:
-    """Write what the workers read; return the list of the samples left out, if any was."""
+    """Write the files for the workers; return the list of skipped samples, None if none."""
     save_dataset(dataset, own / "data")
     if init and init.resolve() != (own / START).resolve():
         with replacing(own / START) as temporary:
@@ -433,7 +457,7 @@ def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None
 
 @contextmanager
 def _engine(options: SearchOptions, folder: Path) -> Iterator[LocalEngine | RayEngine]:
-    """Start the workers first: they load PyTorch while the data is read."""
+    """Start the workers early: they import PyTorch while the data is read."""
     folder = folder.resolve()
     setup = WorkerSetup(folder / "data", options.device)
     engine: LocalEngine | RayEngine
@@ -445,7 +469,7 @@ def _engine(options: SearchOptions, folder: Path) -> Iterator[LocalEngine | RayE
     try:
         yield engine
     except LostError:
-        data = None  # it may be another search's by now
+        data = None  # the folder may belong to another search by now
         raise
     finally:
         engine.close()
@@ -453,30 +477,29 @@ def _engine(options: SearchOptions, folder: Path) -> Iterator[LocalEngine | RayE
             remove_folder(data)
 
 
-def _await_workers(
-    engine: LocalEngine | RayEngine, options: SearchOptions, space: Space, dataset: Dataset
-) -> None:
-    """Wait for the first worker; on a GPU stop those for which there is no room."""
+def _await_workers(engine: LocalEngine | RayEngine, options: SearchOptions, begun: _Begun) -> None:
+    """Wait for the first worker; on a GPU stop the workers that do not fit in its memory."""
     while engine.machine is None:
         for event in engine.poll(1.0):
             if isinstance(event, WorkerRefused):
                 raise StudyError(event.reason)
     free_mb = engine.machine.free_mb
     if free_mb is not None and options.workers is None and isinstance(engine, LocalEngine):
-        engine.keep(trials_at_once(space, dataset.splits["train"], free_mb, n_cores()))
+        train = begun.dataset.splits["train"]
+        engine.keep(trials_at_once(begun.space, train, free_mb, n_cores()))
 
 
 @contextmanager
-def _stop_on_signals(coordinator: Coordinator) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the search between two events; a second one ends it hard."""
+def _stop_on_signals(runner: Runner) -> Iterator[None]:
+    """End the search after the current events on Ctrl-C or SIGTERM, at once on the second."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if coordinator.stop_requested:
+        if runner.stop_requested:
             raise KeyboardInterrupt
-        coordinator.stop_requested = True
+        runner.stop_requested = True
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:

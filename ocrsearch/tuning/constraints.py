@@ -1,7 +1,7 @@
-"""The limits of a search, and what its sampler is told of how configurations keep to them.
+"""Constraints of a search: its limits, and the excess over them that the sampler learns from.
 
-The space sets some, the machine's memory another. Latency is measured by the workers, once for
-each network; from then on it is known before a training, as everything else is.
+The space sets most limits. A trial that ran out of memory sets one for the memory. Workers measure
+the latency once for each network; every other figure is known before a training.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ocrsearch.spaces import (
 from ocrsearch.studies import USE_CONSTRAINTS, number_or_none, study_facts
 
 MEMORY_LIMIT = "memory_mb_limit"
-"""User attribute of a study: the estimate of a configuration for which there was too little."""
+"""Study user attribute: estimate for a trial that ran out of memory, in megabytes."""
 
 
 class Constraints:
-    """Limits of a study, told to the sampler trial by trial."""
+    """Limits of a study. The excess of each trial is stored for the sampler."""
 
     def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
         self._study, self._train = study, train
@@ -35,7 +35,7 @@ class Constraints:
         self._latencies: dict[str, float] = {}
 
     def broken(self, trial: optuna.Trial, config: Config) -> list[Finding]:
-        """Return the limits that a configuration does not keep; nothing is built."""
+        """Return the limits that a configuration exceeds, without building its network."""
         findings = examine(config, self._train, self._known_limits(), self._max_bad)
         for finding in findings:
             self._tell(trial, finding.name, finding.excess)
@@ -46,13 +46,13 @@ class Constraints:
         return broken
 
     def latency_ms(self, config: Config) -> float | None:
-        """Return what a network was measured to take; None if it was not yet."""
+        """Return the measured latency of a network, None if it is unknown."""
         return self._latencies.get(_network_key(config))
 
     def note_latency(
         self, trial: optuna.Trial, config: Config, latency_ms: float
     ) -> Finding | None:
-        """Remember what a network takes, and return that it is too much, if it is."""
+        """Remember the latency of a network; return a finding if it is over the limit."""
         self._latencies[_network_key(config)] = latency_ms
         limit = self._limits.latency_ms
         if limit is None:
@@ -63,14 +63,14 @@ class Constraints:
         return Finding("latency_ms", excess, reason) if excess > 0.0 else None
 
     def learn_memory(self, trial: optuna.Trial, config: Config) -> None:
-        """Take what a configuration was estimated to need as too much for this machine."""
+        """Lower the memory limit below the estimate for a trial that ran out of memory."""
         estimate = network_figures(config, self._train)["memory_mb"]
         known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT)) or estimate
         self._study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
         self._tell(trial, "memory_mb", 1.0)
 
     def _known_limits(self) -> ConstraintSettings:
-        """Return the limits of the space, and what is known of the machine's memory."""
+        """Return the limits of the space, with the memory limit of the machine if it is lower."""
         known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
         allowed = self._limits.memory_mb
         if known is None or (allowed is not None and allowed <= known):
@@ -78,10 +78,10 @@ class Constraints:
         return self._limits.model_copy(update={"memory_mb": known})
 
     def _tell(self, trial: optuna.Trial, name: str, value: float) -> None:
-        if self._sampler_knows and name not in trial.constraints:  # other samplers warn of them
+        if self._sampler_knows and name not in trial.constraints:  # other samplers would warn
             trial.set_constraint(name, value)
 
 
 def _network_key(config: Config) -> str:
-    """Return what tells networks and the size of their pictures apart."""
+    """Return a key that identifies a network and the size of its images."""
     return f"{config.images.model_dump_json()} {config.model.model_dump_json()}"

@@ -1,16 +1,9 @@
-"""Preparation of a search: trials per GPU, pretrained weights, earlier studies.
+"""Preparation of a search: workers per GPU, pretrained weights, warm start and the study folder.
 
-How many trials one GPU trains side by side, by its free memory.
-
-Small networks leave most of a GPU idle: several at a time share it better than one after the
-other. What a configuration takes is an estimate; one that finds too little memory after all is
-tried once more with half the batch, as on any machine.
-
-Weights that all trials of a search start from: what its networks will keep of them.
-
-Warm start: a study begins with the best configurations of an earlier one.
-
-Which folder belongs to a study: the database and the folder must agree before a search.
+Small networks leave most of a GPU idle, so several trials share it; their number follows from an
+estimate of the memory. Pretrained weights are checked against some random configurations. A warm
+start queues the best configurations of an earlier study. A study and its folder must belong
+together before a search writes to them.
 """
 
 from __future__ import annotations
@@ -46,25 +39,25 @@ if TYPE_CHECKING:
     from ocrsearch.training import StartWeights
 
 N_MEASURED = 16
-"""Configurations that are drawn to see what a large one takes."""
+"""Number of random configurations whose memory is estimated."""
 
 CONTEXT_MB = 700.0
-"""What each process takes of a GPU before it trains: CUDA itself and its libraries."""
+"""GPU memory of a process before it trains: CUDA and its libraries, in megabytes."""
 
 MEMORY_FACTOR = 2.0
-"""Room beside the estimate: workspace of the libraries, and what the allocator holds back."""
+"""Factor on the estimate for the workspace of libraries and the cache of the allocator."""
 
 USABLE_SHARE = 0.9
 
 
 def trials_at_once(space: Space, train: LabelledImages, free_mb: float, n_cores: int) -> int:
-    """Return how many workers a GPU has room for: at least 1, and no more than cores.
+    """Return the number of workers that fit on a GPU: at least 1, at most the number of cores.
 
     Args:
-        space: whose configurations they train; the largest of some drawn ones counts.
-        train: what they train on.
-        free_mb: memory of the GPU that nobody uses, in megabytes.
-        n_cores: each worker keeps about one of them busy.
+        space: search space; the largest of some random configurations counts.
+        train: training split.
+        free_mb: free memory of the GPU in megabytes.
+        n_cores: number of processor cores; each worker uses about one.
     """
     configs = [random_config(space, seed) for seed in range(N_MEASURED)]
     largest = max(network_figures(config, train)["memory_mb"] for config in configs)
@@ -73,27 +66,27 @@ def trials_at_once(space: Space, train: LabelledImages, free_mb: float, n_cores:
 
 
 N_DRAWN = 16
-"""Configurations that are drawn to see what they keep."""
+"""Number of random configurations that are compared with pretrained weights."""
 
 
 def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[Space, str]:
-    """Let a space begin with the network of a model, as far as it has that.
+    """Prepare a space for pretrained weights: the first trials use the network of the model.
 
-    Weights that fit none of the space's networks are refused, as far as a random draw tells.
+    If the space contains a network that keeps all weights, the first trial has this network and,
+    as far as the space allows, the training settings of the model. The space's own first
+    configurations follow with the same network. A space that has first configurations and only
+    networks that keep all weights is not changed.
 
     Args:
-        space: what will be searched.
-        start: the model to start from.
-        charset: of the data.
+        space: search space.
+        start: model to initialise from.
+        charset: charset of the data.
 
     Returns:
-        The space, and a line on what will be kept. Where the space has a network that keeps all
-        weights, it is the first, trained as the model was, as far as the space allows; then come
-        the space's own first configurations, with that network. If all its networks keep all
-        weights, a space with first configurations of its own is left as it is.
+        Prepared space, and a line about the kept weights.
 
     Raises:
-        BundleError: nothing fits.
+        BundleError: no weight fits any of some random configurations.
     """
     line, all_fit = _check_start(space, start, charset)
     if all_fit and space.settings.try_first:
@@ -109,7 +102,7 @@ def prepare_start(space: Space, start: StartWeights, charset: Charset) -> tuple[
 
 
 def _own_network(space: Space, start: StartWeights, charset: Charset) -> Values | None:
-    """Return the values with which a network of the space keeps all weights, None if none does."""
+    """Return the values of a network that keeps all weights, None if the space has none."""
     # torch takes seconds to import, and only a search with pretrained weights needs it here
     from ocrsearch.models import build_network
     from ocrsearch.training import transfer_weights
@@ -123,10 +116,10 @@ def _own_network(space: Space, start: StartWeights, charset: Charset) -> Values 
 
 
 def _check_start(space: Space, start: StartWeights, charset: Charset) -> tuple[str, bool]:
-    """Refuse weights that fit none of some random networks of a space.
+    """Refuse weights that fit no network among some random configurations of a space.
 
     Returns:
-        A line for people about the weights that they keep, and whether all keep all.
+        Line about the kept weights, and whether every network keeps all of them.
     """
     from ocrsearch.models import build_network
     from ocrsearch.training import check_something_kept, transfer_weights
@@ -149,22 +142,21 @@ def _check_start(space: Space, start: StartWeights, charset: Charset) -> tuple[s
 
 
 N_EARLIER = 5
-"""So many configurations are taken over."""
+"""Number of configurations that a warm start queues."""
 
 
 def earlier_trials(
     storage: optuna.storages.BaseStorage, name: str, space: Space
 ) -> list[EarlierTrial]:
-    """Return the best configurations of a study, as far as they are in a space.
+    """Return the best configurations of a study, reduced to the values that a space allows.
 
     Args:
-        storage: the database of both studies.
-        name: of the earlier study; its space and its data may be others.
-        space: what is searched now. A parameter that it does not know, or a value that it does
-            not allow, is left to the sampler.
+        storage: database of both studies.
+        name: name of the earlier study; it may have another space and other data.
+        space: search space. The sampler suggests the values that are missing or not allowed.
 
     Raises:
-        StudyError: no such study, or nothing of it is in the space.
+        StudyError: there is no such study, or the space allows none of its values.
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
@@ -188,7 +180,7 @@ def earlier_trials(
 
 
 def how_they_did(study: optuna.Study) -> list[str]:
-    """Return a line for each configuration that an earlier study was the pattern of."""
+    """Return the results of the warm-start trials, one line each."""
     trained = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get("epochs")]
     ranked = sorted(trained, key=rank)
     return [
@@ -204,10 +196,10 @@ def _place(origin: Origin) -> str:
 
 
 def refuse_foreign_folder(storage: optuna.storages.RDBStorage, name: str, folder: Path) -> None:
-    """Refuse another program's study, and a folder that belongs to another study than its name's.
+    """Refuse a study of another program, and a folder of another study.
 
     Raises:
-        StudyError: it is such a study or folder; or the study cannot be read.
+        StudyError: the study or the folder is foreign, or the study cannot be read.
     """
     study = ConfigurationStudy(name, storage) if exists(storage, name) else None
     if study is not None:
@@ -220,10 +212,10 @@ def refuse_foreign_folder(storage: optuna.storages.RDBStorage, name: str, folder
 
 
 def claim_study_folder(study: optuna.Study, folder: Path, database: str) -> Identity:
-    """Make a folder the study's; see ``claim_folder``.
+    """Mark a folder as that of a study; see ``claim_folder``.
 
     Args:
-        study: opened, with facts.
+        study: opened study, with facts.
         folder: folder of the study.
         database: name of the database.
     """

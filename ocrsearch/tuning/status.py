@@ -1,17 +1,22 @@
-"""What is known of a search while it runs, and when it ends: for the coordinator, and to show."""
+"""Status of a running search: its limits, counts, best trial and the trials in training.
+
+The trial store writes it, the scheduler decides by it and the displays show it.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import optuna
+if TYPE_CHECKING:
+    import optuna
 
-from ocrsearch.core import Config
-from ocrsearch.spaces import Values
-from ocrsearch.training import Epochs
+    from ocrsearch.core import Config
+    from ocrsearch.spaces import Values
+    from ocrsearch.training import Epochs
 
 Ending = Literal[
     "trials",
@@ -28,16 +33,17 @@ Ending = Literal[
 
 @dataclass(frozen=True)
 class Limits:
-    """When a search ends, and what it may take.
+    """Limits at which a search ends.
 
     Attributes:
-        trials: total of finished configurations.
-        timeout_s: seconds.
-        target: validation CER.
-        epochs: total of epochs trained.
-        patience: so many configurations in a row that bring no lower validation CER than the
-            best before; those that are infeasible do not count.
-        disk_bytes: for weights and checkpoints; what can best be spared is deleted.
+        trials: total number of finished trials in the study.
+        timeout_s: seconds from the start of this run.
+        target: validation CER, as a fraction.
+        epochs: total number of epochs, over all trials.
+        patience: number of trials in a row that do not lower the validation CER; infeasible trials
+            do not count.
+        disk_bytes: size limit for weights and checkpoints. Beyond it the files of the worst trials
+            are deleted; the search does not end.
     """
 
     trials: int
@@ -50,7 +56,19 @@ class Limits:
 
 @dataclass
 class Running:
-    """A trial in training."""
+    """A trial in training.
+
+    Attributes:
+        trial: trial of the study.
+        values: searched values by path.
+        config: configuration that is trained.
+        epochs: records of the epochs so far.
+        n_reported: number of epochs that the study knows.
+        attempts: number of attempts since the last finished epoch, at least 1.
+        pruned: whether its worker has to stop after the last epoch.
+        ends_early: whether its schedule was shortened because the time runs out.
+        ended: time of its last end or pause, in seconds since the epoch of the system clock.
+    """
 
     trial: optuna.Trial
     values: Values
@@ -65,7 +83,30 @@ class Running:
 
 @dataclass
 class Status:
-    """What is known of the search, for whoever shows it."""
+    """State of the search.
+
+    Attributes:
+        limits: limits of the search.
+        n_complete: number of finished trials that were trained in full.
+        n_flawless: number of these without a validation error.
+        n_pruned: number of pruned and paused trials.
+        n_infeasible: number of trials outside the constraints or the space.
+        n_failed: number of trials whose training failed.
+        n_epochs: number of epochs trained in this run.
+        n_epochs_before: number of epochs trained earlier, or by other coordinators.
+        n_without_gain: number of the latest trials in a row without a lower CER.
+        n_finished_now: number of trials that finished or failed in this run.
+        n_infeasible_now: number of trials that broke a constraint in this run.
+        started: start of this run, on the monotonic clock in seconds.
+        running: trials in training here, by number.
+        paused: paused trials by number, each with its id in the storage.
+        elsewhere: numbers of the trials that other coordinators train.
+        best_number: number of the best trial; None before any has weights.
+        best_value: validation CER of the best trial.
+        best_exact: exact match of the best trial, as a fraction.
+        best_lacks_folds: whether the best trial was not trained on all folds yet.
+        best_values: searched values of the best trial.
+    """
 
     limits: Limits
     n_complete: int = 0
@@ -77,8 +118,11 @@ class Status:
     n_epochs_before: int = 0
     n_without_gain: int = 0
     n_finished_now: int = 0
+    n_infeasible_now: int = 0
     started: float = field(default_factory=time.monotonic)
     running: dict[int, Running] = field(default_factory=dict)
+    paused: dict[int, int] = field(default_factory=dict)
+    elsewhere: set[int] = field(default_factory=set)
     best_number: int | None = None
     best_value: float | None = None
     best_exact: float | None = None
@@ -87,17 +131,22 @@ class Status:
 
     @property
     def n_finished(self) -> int:
-        """Finished configurations, however they ended."""
+        """Number of trials that count towards the total, in any final state or paused."""
         return self.n_complete + self.n_pruned + self.n_infeasible + self.n_failed
 
     @property
+    def is_idle(self) -> bool:
+        """Whether no trial is in training, here or elsewhere."""
+        return not self.running and not self.elsewhere
+
+    @property
     def elapsed_s(self) -> float:
-        """Seconds since this run began."""
+        """Seconds since the start of this run."""
         return time.monotonic() - self.started
 
     @property
     def left_s(self) -> float | None:
-        """Estimated seconds to the end, None before it can be told."""
+        """Estimated seconds to the end of the search; None without an estimate."""
         estimates = []
         if self.n_finished_now:
             per_trial = self.elapsed_s / self.n_finished_now
@@ -108,13 +157,32 @@ class Status:
 
 
 Observer = Callable[[Status, str | None], None]
-"""Told of every change: the status, and a line about a trial that ended."""
+"""Callback for every change. Its arguments are the status and a line to show, or None."""
 
 
 def describe(values: Values) -> str:
-    """Return values of parameters, by the last part of their names, in one line."""
+    """Return values in one line, each after the last part of its path."""
     parts = []
     for path, value in values.items():
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{path.rpartition('.')[2]} {text}")
     return ", ".join(parts)
+
+
+Reached = tuple[bool, float]
+"""Result of a trial, lower is better: whether it lacks folds, and its lowest CER."""
+
+
+def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:
+    """Return the number of the latest trials in a row that did not lower the CER.
+
+    A CER over some folds is not comparable with a CER over all folds. The first trial that is
+    trained on all folds therefore counts as a gain, and only such trials can improve on it.
+
+    Args:
+        ends: time of the last end and result of each trained trial, by number.
+    """
+    best, n = (True, math.inf), 0
+    for _, (_, reached) in sorted(ends.items(), key=lambda end: (end[1][0], end[0])):
+        best, n = (reached, 0) if reached < best else (best, n + 1)
+    return n

@@ -31,8 +31,7 @@ from ocrsearch.spaces import (
 )
 from ocrsearch.studies import ConfigurationStudy, StudyFacts, open_study, rank
 from ocrsearch.training import EpochRecord, Epochs
-from ocrsearch.tuning import Coordinator, Limits, promotion
-from ocrsearch.tuning import coordinator as coordinator_module
+from ocrsearch.tuning import Limits, OpenedStudy, Runner, TrialStore, build_scheduler, scheduler
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
 
@@ -50,7 +49,7 @@ class Method:
     sampler: SamplerName = "tpe"
     pruner: PrunerSettings = field(default_factory=NoPruner)
     stop_epoch: int | None = None
-    reduction: int = promotion.REDUCTION
+    reduction: int = scheduler.REDUCTION
 
     def space(self, space: Space) -> Space:
         """Return a space with this method; nothing is tried first."""
@@ -231,12 +230,13 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
 
     def watch(*_: object) -> None:
         if max_epochs is not None and len(engine.moments) >= max_epochs:
-            coordinator.stop_requested = True
+            runner.stop_requested = True
 
-    limits, folder = Limits(search.configurations), Path("a-simulation-writes-no-files")
+    opened = OpenedStudy(study, Path("a-simulation-writes-no-files"))
+    store = TrialStore(opened, searched, _no_data(), Limits(search.configurations))
     with promoting_one_in(method.reduction):
-        coordinator = Coordinator(study, searched, _no_data(), engine, limits, folder, watch)
-        coordinator.run()
+        runner = Runner(store, build_scheduler(searched), engine, watch)
+        runner.run()
     if method.stop_epoch is not None:
         engine.finish(_best_number(study))
     return engine
@@ -248,12 +248,12 @@ def promoting_one_in(reduction: int) -> Iterator[None]:
 
     The search also goes on when no trial can be better: many recorded curves end without an error.
     """
-    before = promotion.REDUCTION, coordinator_module.MAX_FLAWLESS
-    promotion.REDUCTION, coordinator_module.MAX_FLAWLESS = reduction, sys.maxsize
+    before = scheduler.REDUCTION, scheduler.MAX_FLAWLESS
+    scheduler.REDUCTION, scheduler.MAX_FLAWLESS = reduction, sys.maxsize
     try:
         yield
     finally:
-        promotion.REDUCTION, coordinator_module.MAX_FLAWLESS = before
+        scheduler.REDUCTION, scheduler.MAX_FLAWLESS = before
 
 
 def _study(space: Space, seed: int) -> ConfigurationStudy:

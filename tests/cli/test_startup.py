@@ -81,7 +81,7 @@ for arguments in {calls!r}:
     [
         "ocrsearch.core.config, ocrsearch.spaces.space",
         "ocrsearch.data.dataset, ocrsearch.studies.results",
-        "ocrsearch.tuning.api, ocrsearch.tuning.coordinator, ocrsearch.cli.display",
+        "ocrsearch.tuning.api, ocrsearch.tuning.runner, ocrsearch.cli.display",
     ],
 )
 def test_what_needs_no_tensors_loads_no_torch(modules: str) -> None:

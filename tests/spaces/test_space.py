@@ -262,7 +262,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: median}",
-            ["search: pruner: found 'median', must be a section, as {name: median}"],
+            ["search: pruner: found 'median', must be a section such as {name: median}"],
             id="name of a pruner alone",
         ),
         pytest.param(
@@ -272,7 +272,7 @@ def test_condition_on_a_fixed_value_holds_only_where_that_is_in_force(sections: 
         ),
         pytest.param(
             "search: {pruner: {name: promotion, rungs: [5, 5]}}",
-            ["search: pruner.rungs: found [5, 5], must be epochs that rise"],
+            ["search: pruner.rungs: found [5, 5], must be epochs from 1, in rising order"],
             id="rungs that do not rise",
         ),
         pytest.param(

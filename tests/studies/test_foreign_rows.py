@@ -18,10 +18,9 @@ from ocrsearch.studies.facts import (
     study_facts,
 )
 from ocrsearch.studies.study import open_study
-from ocrsearch.tuning.ledger import n_without_gain
-from ocrsearch.tuning.status import Limits
+from ocrsearch.tuning.status import Limits, n_without_gain
 from tests.hostile_databases import DAMAGES, write_damaged
-from tests.tuning.test_coordinator import ScriptedEngine, Setting, epoch, falling
+from tests.tuning.test_runner import ScriptedEngine, Setting, epoch, falling
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def setting(tmp_path: Path) -> Setting:
         ({"training.learning_rate": 0.5}, "learning_rate: found 0.5, can be 0.001 to 0.01, log"),
         ({"images.height": "sixteen"}, "images.height: found 'sixteen', can be 16, 32"),
         ({"images.height": 17}, "images.height: found 17, can be 16, 32"),
-        ({"no.such": 3}, "no.such is no parameter of the space"),
+        ({"no.such": 3}, "no.such is not a parameter of the space"),
         ({"training.learning_rate": [0.005]}, "found [0.005], can be"),
         ({"training.learning_rate": True}, "learning_rate: found"),
         ({"training.learning_rate": float("nan")}, "found nan, can be"),

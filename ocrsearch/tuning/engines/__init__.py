@@ -1,4 +1,4 @@
-"""Engines: how workers are started, on this machine or on a Ray cluster."""
+"""Engines: they start workers and pass on their events, on this machine or a Ray cluster."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""What coordinator and workers say to each other; plain values, no tensors."""
+"""Messages between the coordinator and its workers; plain values without tensors."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ocrsearch.training import Epochs
 
 @dataclass(frozen=True)
 class Machine:
-    """What a worker runs on.
+    """Hardware and software of a worker.
 
     Attributes:
         device: "cpu" or "cuda".
-        precision: of its networks, whichever was fastest.
-        versions: of what trains.
-        free_mb: memory of the GPU that nobody uses, in megabytes; None without a GPU.
+        precision: fastest precision of convolutions and LSTMs.
+        versions: installed versions by package.
+        free_mb: free memory of the GPU in megabytes; None without a GPU.
     """
 
     device: str
@@ -29,19 +29,19 @@ class Machine:
 
 @dataclass(frozen=True)
 class Job:
-    """A configuration to train, from its last checkpoint if its folder has one.
+    """A trial to train, resumed from the checkpoint in its folder if there is one.
 
     Attributes:
-        number: of the trial.
-        config: what to train.
-        seed: of its training.
-        folder: where it is saved.
-        precision: of convolutions and LSTMs.
-        latency_ms: of its network, if that is known; otherwise it is measured.
-        max_latency_ms: a new configuration whose network takes longer is not trained.
-        study_id: id of the study, which the saved files carry.
+        number: number of the trial.
+        config: configuration to train.
+        seed: random seed of the training.
+        folder: folder of the trial.
+        precision: precision of convolutions and LSTMs.
+        latency_ms: latency of the network; None to measure it.
+        max_latency_ms: latency above which a new trial is not trained.
+        study_id: id of the study, which is saved in the files.
         n_folds: number of folds to train on, one after the other.
-        start: model whose weights it starts from, if there is one: the same for all jobs.
+        start: model to initialise from, the same for all jobs; None for random weights.
     """
 
     number: int
@@ -65,14 +65,14 @@ class WorkerReady:
 
 @dataclass(frozen=True)
 class WorkerRefused:
-    """A worker cannot work at all, whatever the configuration."""
+    """A worker cannot train any configuration."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class EpochDone:
-    """An epoch is finished and saved; the worker waits for leave to go on."""
+    """An epoch is finished and saved. The worker waits for an ``Answer``."""
 
     number: int
     epochs: Epochs
@@ -83,7 +83,7 @@ class Answer(NamedTuple):
 
     Attributes:
         go_on: whether to train another epoch.
-        n_left: number of epochs in which the training is to end; None to follow its schedule.
+        n_left: number of epochs after which the training must end; None to follow its schedule.
     """
 
     go_on: bool
@@ -92,14 +92,14 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class TrialDone:
-    """Training has come to its end, or was told to stop.
+    """Training is finished, or was stopped by an answer.
 
     Attributes:
-        number: of the trial.
-        epochs: all of them.
-        n_parameters: of the network.
-        transfer: what it kept of the weights that it started from, if there were any.
-        latency_ms: of the network, for the median picture.
+        number: number of the trial.
+        epochs: records of all epochs.
+        n_parameters: number of parameters of the network.
+        transfer: summary of the kept pretrained weights; None if there were none.
+        latency_ms: latency of the network for an image of median size.
     """
 
     number: int
@@ -111,16 +111,15 @@ class TrialDone:
 
 @dataclass(frozen=True)
 class TrialFailed:
-    """Training broke off.
+    """Training failed.
 
     Attributes:
-        number: of the trial.
-        kind: "latency" if its network is too slow, "diverged", "memory", "crash" for an
-            exception, "killed" for a worker that got SIGKILL, or "died" for one that ended
-            otherwise.
-        reason: one line.
-        traceback: of an exception; empty if none is known.
-        latency_ms: of the network, if that is what it failed for.
+        number: number of the trial.
+        kind: "latency" if the network is too slow, "diverged", "memory", "crash" for an
+            exception, "killed" if the worker got SIGKILL, or "died" if it ended otherwise.
+        reason: reason in one line.
+        traceback: traceback of the exception; empty if there is none.
+        latency_ms: latency of the network, for kind "latency".
     """
 
     number: int

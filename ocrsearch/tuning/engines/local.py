@@ -1,4 +1,8 @@
-"""The local engine: worker processes on this machine, each started once."""
+"""Local engine: worker processes on this machine.
+
+A process serves many trials. All are forked from a server that has imported PyTorch, which saves
+seconds for each start.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from ocrsearch.core import (
     count_memory_kills,
     load_fork_server,
 )
-from ocrsearch.core import n_cores as n_cores  # importable from here as before
+from ocrsearch.core import n_cores as n_cores  # public name of older versions
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
@@ -35,23 +39,26 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
 PRELOADED = [
-    "torch._dynamo",  # what optimisers import when they are first used: half of all that is loaded
+    "torch._dynamo",  # imported by the first optimiser; half of the start-up time
     "ocrsearch.tuning.engines.worker",
     "ocrsearch.training.trainer",
     "ocrsearch.training.session",
     "ocrsearch.training.device",
 ]
-"""What is loaded once, by a process that does nothing else; workers are forks of it."""
+"""Modules that the fork server imports once; workers are forks of it."""
 
 STOP_SECONDS = 1.0
 MAX_STILLBORN = 3
-"""So many workers in a row may end before they are ready. Kills of all workers count as one."""
+"""Number of workers in a row that may end before they are ready.
+
+If all workers are killed at once, this counts as one.
+"""
 
 MAX_STARTS = 3
-"""So often the start of a worker is tried; the fork server may be killed meanwhile."""
+"""Number of attempts to start a worker; the fork server may be killed meanwhile."""
 
 SERVER_LOST = 255
-"""Exit code of a worker whose fork server was killed, so that nobody knows its own."""
+"""Exit code of a worker whose fork server was killed; its own exit code is lost."""
 
 
 @dataclass
@@ -63,10 +70,9 @@ class _Worker:
 
 
 class LocalEngine:
-    """Runs jobs in processes; a process that dies is replaced.
+    """Runs jobs in processes, and replaces processes that die.
 
-    What they need is loaded as soon as there is an engine, they themselves start when it is
-    first polled.
+    The fork server starts with the engine, the workers start at the first ``poll``.
     """
 
     def __init__(self, n_workers: int, setup: WorkerSetup) -> None:
@@ -86,31 +92,31 @@ class LocalEngine:
 
     @property
     def n_idle(self) -> int:
-        """How many workers wait for a job."""
+        """Number of workers that wait for a job."""
         return sum(w.ready and w.job is None for w in self._workers)
 
     def keep(self, n_workers: int) -> None:
-        """Stop the workers beyond the first n; none may have a job yet."""
+        """Stop all but the first ``n_workers`` workers; none may have a job yet."""
         self._n_workers = min(n_workers, self._n_workers)
         for worker in self._workers[n_workers:]:
             self._stop(worker)
         del self._workers[n_workers:]
 
     def submit(self, job: Job) -> None:
-        """Give a job to an idle worker; there must be one."""
+        """Send a job to an idle worker, which must exist."""
         worker = next(w for w in self._workers if w.ready and w.job is None)
         worker.job = job
         with suppress(ConnectionError):  # if dead, poll notices it
             worker.channel.send(job)
 
     def answer(self, number: int, answer: Answer) -> None:
-        """Tell the worker of a trial whether to train another epoch."""
+        """Send an answer to the worker of a trial."""
         worker = next(w for w in self._workers if w.job is not None and w.job.number == number)
         with suppress(ConnectionError):  # if dead, poll notices it
             worker.channel.send(answer)
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """Wait for events, at most so long, and return those that have come."""
+        """Wait for events, at most ``timeout_s`` seconds, and return them."""
         while len(self._workers) < self._n_workers:
             self._workers.append(self._spawn())
         by_channel = {w.channel: w for w in self._workers}
@@ -120,12 +126,12 @@ class LocalEngine:
             worker = by_channel[channel]  # type: ignore[index]
             try:
                 events.append(self._received(worker, worker.channel.recv()))
-            except (EOFError, OSError):  # ended, perhaps within a message
+            except (EOFError, OSError):  # ended, perhaps in the middle of a message
                 events += self._replace(worker)
         return events
 
     def close(self) -> None:
-        """End all workers at once; what they have saved stays."""
+        """Terminate all workers; their checkpoints stay."""
         for worker in self._workers:
             worker.process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -159,7 +165,7 @@ class LocalEngine:
         return [TrialFailed(worker.job.number, kind, reason, "")]
 
     def _failure(self, code: int | None) -> tuple[str, str]:
-        """Return the kind of failure that the end of a worker is, and the reason."""
+        """Return the kind of failure for the exit code of a worker, and the reason."""
         n_before, self._n_memory_kills = self._n_memory_kills, count_memory_kills()
         if code == -signal.SIGKILL and self._n_memory_kills > n_before:
             return "memory", "the system killed its worker process for lack of memory"
@@ -167,7 +173,7 @@ class LocalEngine:
         return kind, f"its worker process died ({_ending(code)})"
 
     def _spawn(self) -> _Worker:
-        """Start a worker, again if the fork server is killed while it loads.
+        """Start a worker; try again if the fork server is killed while it starts.
 
         Raises:
             StudyError: no process can be started.
@@ -189,7 +195,7 @@ class LocalEngine:
             finally:
                 theirs.close()
         raise StudyError(
-            f"the process that starts the workers ended {MAX_STARTS} times while it loaded; "
+            f"the process that starts the workers ended {MAX_STARTS} times during start-up; "
             "there may be too little memory"
         )
 
@@ -201,7 +207,7 @@ class LocalEngine:
 
 
 def _ending(code: int | None) -> str:
-    """Return an exit code in words."""
+    """Return a description of an exit code."""
     if code == -signal.SIGKILL:
         return "killed, perhaps for lack of memory; fewer workers need less"
     return f"exit code {code}"

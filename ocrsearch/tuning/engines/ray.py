@@ -1,8 +1,8 @@
-"""The Ray engine: the same workers as Ray actors, on this machine or on a cluster.
+"""Ray engine: workers as Ray actors, on this machine or a cluster.
 
-Ray places them and notices when one is lost; what is said between coordinator and worker is as
-with processes. Each call of an actor returns its next event, so that waiting for all workers is
-one ``ray.wait``. Importing this module does not import Ray, which is an extra.
+Ray places the actors and detects lost ones. The messages are the same as with local processes. Each
+call of an actor returns its next event, so that one ``ray.wait`` waits for all workers. Ray is an
+optional dependency and is imported only when an engine is created.
 """
 
 from __future__ import annotations
@@ -34,28 +34,30 @@ from ocrsearch.tuning.engines.worker import WorkerSetup, serve
 logger = logging.getLogger(__name__)
 
 MAX_STILLBORN = 3
-"""So many workers in a row may end before they are ready, while no node comes or goes."""
+"""Number of workers in a row that may end before they are ready, on an unchanged cluster."""
 
 NODES_EVERY_S = 2.0
-"""So often the nodes of the cluster are counted."""
+"""Seconds between two counts of the nodes of the cluster."""
 
 SHARED_WITHIN_S = 5.0
-"""A folder made on one node may take so long until another one sees it."""
+"""Seconds until a folder that was created on one node must be visible on another."""
 
 CONNECTS_WITHIN_S = 10.0
 
 SLOW_START_S = 60.0
-"""A search that has no worker after this time says that the cluster may be full."""
+"""Seconds without a worker after which a warning says that the cluster may be full."""
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",  # it would give way to everything else that runs here
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise it warns that this will be the default
+    "RAY_worker_niceness": "0",  # by default workers yield to all other processes
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # otherwise Ray warns that this will be the default
 }
 LOOPBACK = "127.0.0.1"
 LOOPBACK_ONLY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-"""By this Ray takes the loopback address for the machine's own; it replaces 127.0.0.1 by the
-outer address otherwise, and listens on all of them."""
+"""Environment in which Ray listens on the loopback address only.
+
+Otherwise it replaces 127.0.0.1 by the external address and listens on all interfaces.
+"""
 
 
 class RayWorker:
@@ -69,44 +71,44 @@ class RayWorker:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def event(self) -> Event:
-        """Return what the worker says first."""
+        """Return the first event of the worker."""
         return self._said.get()
 
     def train(self, job: Job, dataset: Dataset) -> Event:
-        """Begin a job; the data set is the same each time."""
+        """Begin a job and return its first event; the dataset is the same for all jobs."""
         self._dataset = dataset
         return self.tell(job)
 
     def tell(self, message: Job | Answer) -> Event:
-        """Pass on a job, or whether to go on, and return what the worker says next."""
+        """Pass on a job or an answer, and return the next event of the worker."""
         self._told.put(message)
         return self._said.get()
 
     def send(self, event: Event) -> None:
-        """Say something; the worker's end of the channel."""
+        """Send an event; called by the worker thread."""
         self._said.put(event)
 
     def recv(self) -> Job | Answer:
-        """Wait for what is told; the worker's end of the channel."""
+        """Wait for the next job or answer; called by the worker thread."""
         return self._told.get()
 
     def _serve(self) -> None:
         try:
             serve(self, self._setup, self._shared_data)
         except BaseException:
-            logger.exception("the worker broke off")
+            logger.exception("the worker failed")
             os._exit(1)  # the engine replaces it
 
     def _shared_data(self) -> Dataset:
-        """Return the data, which Ray has brought, if the study's files are shared as well."""
-        assert self._dataset is not None, "it comes with the first job"
+        """Return the dataset from Ray, once the folder of the study is visible on this node."""
+        assert self._dataset is not None, "it arrives with the first job"
         folder = self._setup.data_folder
         deadline = time.monotonic() + SHARED_WITHIN_S
         while not folder.exists():
             if time.monotonic() > deadline:
                 node = os.uname().nodename if hasattr(os, "uname") else "a node"
                 raise StudyError(
-                    f"{folder.parent}: not seen from {node}; the study's folder must be on a path "
+                    f"{folder.parent}: not found on {node}; the study's folder must be on a path "
                     "that all nodes share"
                 )
             time.sleep(0.2)
@@ -115,7 +117,7 @@ class RayWorker:
 
 @dataclass
 class _Worker:
-    """An actor, and the event that it owes us; no event while it waits for a job or an answer."""
+    """An actor and its pending event; None while it waits for a job or an answer."""
 
     actor: Any
     pending: Any
@@ -125,7 +127,7 @@ class _Worker:
 
 
 class RayEngine:
-    """Runs jobs in Ray actors of one CPU each; one that is lost is replaced."""
+    """Runs jobs in Ray actors with one CPU each, and replaces lost actors."""
 
     def __init__(
         self,
@@ -137,14 +139,13 @@ class RayEngine:
         """Connect to a cluster, or start one on the loopback address, and start workers.
 
         Args:
-            n_workers: as many as this; None for as many as the nodes have room for.
-            setup: for each worker; its folders must be on a path that all nodes share.
-            address: of a cluster; None to start one on this machine, unless this process has
-                one already.
-            gpus_per_worker: share of a GPU that each has; with 0 it computes on its CPU.
+            n_workers: number of workers; None for as many as fit on the nodes.
+            setup: setup of each worker; its folders must be on a path that all nodes share.
+            address: address of a cluster; None to use that of this process or to start one.
+            gpus_per_worker: fraction of a GPU for each worker; with 0 it trains on the CPU.
 
         Raises:
-            OptionError: Ray is not installed, or no cluster at the address.
+            OptionError: Ray is not installed, or there is no cluster at the address.
         """
         self.machine: Machine | None = None
         self.setup = replace(setup, device="cpu") if gpus_per_worker == 0 else setup
@@ -161,24 +162,24 @@ class RayEngine:
 
     @property
     def n_idle(self) -> int:
-        """How many workers wait for a job."""
+        """Number of workers that wait for a job."""
         return sum(w.ready and w.job is None for w in self._workers)
 
     def submit(self, job: Job) -> None:
-        """Give a job to an idle worker; there must be one."""
-        if self._data is None:  # once for all: each node keeps one copy
+        """Send a job to an idle worker, which must exist."""
+        if self._data is None:  # once for all jobs: each node keeps one copy
             self._data = self._ray.put(open_dataset(self.setup.data_folder))
         worker = next(w for w in self._workers if w.ready and w.job is None)
         worker.job = replace(job, folder=job.folder.resolve())
         worker.pending = worker.actor.train.remote(worker.job, self._data)
 
     def answer(self, number: int, answer: Answer) -> None:
-        """Tell the worker of a trial whether to train another epoch."""
+        """Send an answer to the worker of a trial."""
         worker = next(w for w in self._workers if w.job is not None and w.job.number == number)
         worker.pending = worker.actor.tell.remote(answer)
 
     def poll(self, timeout_s: float) -> list[Event]:
-        """Wait for events, at most so long, and return those that have come."""
+        """Wait for events, at most ``timeout_s`` seconds, and return them."""
         if time.monotonic() - self._counted > NODES_EVERY_S:
             self._follow_cluster()
         owed = {w.pending: w for w in self._workers if w.pending is not None}
@@ -191,7 +192,7 @@ class RayEngine:
         return []
 
     def close(self) -> None:
-        """End all workers at once; what they have saved stays."""
+        """Terminate all workers; their checkpoints stay."""
         for worker in self._workers:
             self._kill(worker)
         self._workers = []
@@ -214,7 +215,7 @@ class RayEngine:
         return [event]
 
     def _replace(self, worker: _Worker, error: Exception) -> list[Event]:
-        self._kill(worker)  # it may be alive and only out of reach
+        self._kill(worker)  # it may be alive but unreachable
         self._workers.remove(worker)
         self._follow_cluster()
         if not worker.ready and worker.nodes == self._nodes:
@@ -228,7 +229,7 @@ class RayEngine:
         return [TrialFailed(worker.job.number, "memory" if of_memory else "died", reason, "")]
 
     def _follow_cluster(self) -> None:
-        """Have as many workers as there is room for, or as were asked for."""
+        """Start or stop workers until their number fits the cluster or the option."""
         self._counted = time.monotonic()
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         self._nodes = frozenset(node["NodeID"] for node in nodes)
@@ -257,16 +258,17 @@ class RayEngine:
 
 
 def _room(resources: dict[str, float], gpus_per_worker: float) -> int:
-    """Return how many workers a node has room for."""
+    """Return the number of workers that fit on a node."""
     n_by_cpu = int(resources.get("CPU", 0))
     if gpus_per_worker == 0:
         return n_by_cpu
-    n_by_gpu = int(resources.get("GPU", 0)) * int(1 / gpus_per_worker + 1e-6)  # none is shared out
+    # a worker never spans two GPUs
+    n_by_gpu = int(resources.get("GPU", 0)) * int(1 / gpus_per_worker + 1e-6)
     return min(n_by_cpu, n_by_gpu)
 
 
 def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
-    """Return Ray, connected, and whether this was our doing."""
+    """Return the connected Ray module, and whether this call started or joined a cluster."""
     host, _, port = (address or LOOPBACK).rpartition(":")
     is_local = (host or port) in (LOOPBACK, "localhost")
     for name, value in {**ENVIRONMENT, **(LOOPBACK_ONLY if is_local else {})}.items():
@@ -297,8 +299,8 @@ def _connected(address: str | None, n_workers: int | None) -> tuple[Any, bool]:
 
 
 def _check_listens(address: str, host: str, port: int) -> None:
-    """Refuse an address where nothing is, for which Ray itself would wait for minutes."""
-    if "/" in host:  # ray://, whose server is another one
+    """Refuse an address without a server, for which Ray itself would wait for minutes."""
+    if "/" in host:  # ray:// addresses another kind of server
         return
     try:
         socket.create_connection((host, port), timeout=CONNECTS_WITHIN_S).close()

@@ -1,7 +1,7 @@
-"""A worker: trains the configurations that it is given, one after the other.
+"""Worker: trains one job after another.
 
-It saves a checkpoint after each epoch and then reports it, so that whatever happens at most
-the epoch in progress is lost. It never touches the study.
+It saves a checkpoint after each epoch before it reports the epoch, so that a crash loses at most
+the epoch in progress. A worker never accesses the study.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker needs to know before its first job.
+    """Settings of a worker, the same for all its jobs.
 
     Attributes:
-        data_folder: written by ``save_dataset`` before the first job is given.
+        data_folder: folder that ``save_dataset`` writes before the first job.
         device: "auto", "cpu" or "cuda".
     """
 
@@ -60,30 +60,30 @@ class WorkerSetup:
 
 
 class Channel(Protocol):
-    """A way to the coordinator: events go there, jobs and answers come back."""
+    """Connection to the coordinator: sends events, receives jobs and answers."""
 
     def send(self, event: Any, /) -> None:
-        """Tell the coordinator."""
+        """Send an event to the coordinator."""
 
     def recv(self) -> Any:
-        """Wait for what it says."""
+        """Wait for a job or an answer."""
 
 
 def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
-    """Serve the coordinator at the other end of a channel until it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    """Entry point of a worker process: serve the coordinator until its end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):  # the coordinator is gone
         serve(channel, setup, lambda: open_dataset(setup.data_folder))
 
 
 def serve(channel: Channel, setup: WorkerSetup, open_data: Callable[[], Dataset]) -> None:
-    """Say what this worker runs on, then train what it is given, until the channel ends.
+    """Report the hardware, then train jobs until the channel is closed.
 
     Args:
-        channel: to the coordinator.
-        setup: how to start.
-        open_data: called when the first job has come.
+        channel: connection to the coordinator.
+        setup: settings of the worker.
+        open_data: function that opens the dataset, called at the first job.
     """
     try:
         device, machine = _start(setup)
@@ -109,18 +109,18 @@ def train_job(
     report: Callable[[EpochDone], Answer],
     start: StartWeights | None = None,
 ) -> TrialDone | TrialFailed | WorkerRefused:
-    """Train a configuration, continuing from its checkpoint.
+    """Train a trial, resumed from its checkpoint if there is one.
 
     Args:
-        job: what to train and where to save it.
-        dataset: what to train on.
-        device: where to compute.
-        report: called after each epoch but the last; its answer is whether to go on, and how long.
-        start: a model whose weights are kept, as far as they fit.
+        job: trial to train.
+        dataset: dataset of the search.
+        device: device to train on.
+        report: function called after each epoch but the last; it returns the answer.
+        start: model to initialise from where shapes match; None for random weights.
 
     Returns:
-        How it ended. A disk that cannot be written is nobody's configuration's fault and
-        comes back as WorkerRefused.
+        Outcome of the training. Errors that are not due to the configuration, such as a full
+        disk, are returned as ``WorkerRefused``.
     """
     try:
         latency_ms = _latency(job, dataset, device)
@@ -129,12 +129,12 @@ def train_job(
         return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
     except CheckpointError as error:
         return TrialFailed(job.number, "crash", str(error), traceback.format_exc())
-    except TrainingError as error:  # files of another training, which must not be overwritten
+    except TrainingError as error:  # files of another training must not be overwritten
         return WorkerRefused(str(error))
     except DivergedError as error:
         return TrialFailed(job.number, "diverged", str(error), "")
     except ConnectionError:
-        raise  # nobody is left to be told
+        raise  # the coordinator is gone
     except Exception as error:
         if is_out_of_memory(error):
             return TrialFailed(job.number, "memory", _one_line(error), "")
@@ -176,7 +176,7 @@ def _train(
 
 
 def _latency(job: Job, dataset: Dataset, device: torch.device) -> float:
-    """Return what a network takes for the picture and the label of median length."""
+    """Return the latency of the network for an image and a label of median length."""
     if job.latency_ms is not None:
         return job.latency_ms
     from ocrsearch.training import measure_latency
@@ -189,7 +189,7 @@ def _latency(job: Job, dataset: Dataset, device: torch.device) -> float:
 
 
 def _too_slow(job: Job, latency_ms: float) -> str | None:
-    """Return why a network is too slow; what has been trained before is not refused any more."""
+    """Return why a new trial is too slow, None if it is not or has been trained before."""
     limit = job.max_latency_ms
     if limit is None or latency_ms <= limit or (job.folder / LAST).exists():
         return None
@@ -215,10 +215,10 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
         select_device,
     )
 
-    torch.set_num_threads(1)  # more wait for each other as soon as anything else runs
+    torch.set_num_threads(1)  # more threads slow each other down on a busy machine
     cv2.setNumThreads(0)
     device = select_device(setup.device)
-    free_mb = free_memory_mb(device)  # before anything is on it
+    free_mb = free_memory_mb(device)  # before this process uses it
     precision = faster_precision(device)
     return device, Machine(device.type, precision, installed_versions(device), free_mb)
 
@@ -229,7 +229,7 @@ def _ask(channel: Channel, event: Event) -> Answer:
 
 
 def _end_with_parent() -> None:
-    """Leave at once when the coordinator dies: its successor continues our configuration."""
+    """Exit at once when the coordinator dies; the next one resumes the trial."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

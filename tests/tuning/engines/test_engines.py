@@ -27,7 +27,6 @@ from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.prepared import save_dataset
 from ocrsearch.training.checkpoint import save_tensors
 from ocrsearch.training.records import LAST
-from ocrsearch.tuning.coordinator import Engine
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
@@ -41,6 +40,7 @@ from ocrsearch.tuning.engines.events import (
 from ocrsearch.tuning.engines.local import LocalEngine
 from ocrsearch.tuning.engines.ray import RayEngine, RayWorker
 from ocrsearch.tuning.engines.worker import WorkerSetup
+from ocrsearch.tuning.runner import Engine
 
 CONFIG = Config(
     images=ImageConfig(height=16),
@@ -216,7 +216,7 @@ def test_a_ray_worker_refuses_a_folder_that_it_does_not_share(
     assert isinstance(worker.event(), WorkerReady)
     event = worker.train(job(tmp_path), sixteen_lines)
     assert isinstance(event, WorkerRefused)
-    assert event.reason.startswith(f"{tmp_path / 'study'}: not seen from ")
+    assert event.reason.startswith(f"{tmp_path / 'study'}: not found on ")
     assert not (tmp_path / "trial-7").exists()
 
 
@@ -248,7 +248,7 @@ def test_a_fork_server_that_is_always_killed_is_an_error(
         raise EOFError
 
     monkeypatch.setattr(engine._context.Process, "start", killed)
-    with pytest.raises(StudyError, match="ended 3 times while it loaded"):
+    with pytest.raises(StudyError, match="ended 3 times during start-up"):
         engine.poll(0.0)
 
 

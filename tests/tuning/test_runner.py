@@ -24,11 +24,6 @@ from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.studies.results import trial_metrics, why_nothing_trained
 from ocrsearch.studies.study import open_study
 from ocrsearch.training.records import EpochRecord, Epochs, Pooled, trial_folder
-from ocrsearch.tuning.coordinator import (
-    MAX_FAILURES_IN_A_ROW,
-    MAX_INFEASIBLE_IN_A_ROW,
-    Coordinator,
-)
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
@@ -39,12 +34,15 @@ from ocrsearch.tuning.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.tuning.runner import MAX_FAILURES_IN_A_ROW, Runner
+from ocrsearch.tuning.scheduler import MAX_INFEASIBLE_IN_A_ROW, build_scheduler
 from ocrsearch.tuning.status import (
     Ending,
     Limits,
     Status,
     describe,
 )
+from ocrsearch.tuning.store import OpenedStudy, TrialStore
 
 SPACE = """
 model: {architecture: crnn}
@@ -176,19 +174,14 @@ class Setting:
         )
         return open_study(storage, "s", self.space, facts)
 
-    def coordinator(self, engine: ScriptedEngine, limits: Limits) -> Coordinator:
+    def coordinator(self, engine: ScriptedEngine, limits: Limits) -> Runner:
+        opened = OpenedStudy(self.study(), self.folder / "s", artifacts=open_artifacts(self.folder))
+        store = TrialStore(opened, self.space, self.train(), limits)
+        return Runner(store, build_scheduler(self.space, store.n_folds), engine, self._observe)
+
+    def train(self) -> LabelledImages:
         images = PackedImages.pack([np.zeros((16, 32), np.uint8)] * len(self.texts))
-        train = LabelledImages([str(i) for i in range(len(self.texts))], list(self.texts), images)
-        return Coordinator(
-            self.study(),
-            self.space,
-            train,
-            engine,
-            limits,
-            self.folder / "s",
-            self._observe,
-            artifacts=open_artifacts(self.folder),
-        )
+        return LabelledImages([str(i) for i in range(len(self.texts))], list(self.texts), images)
 
     def run(self, script: Script, trials: int = 5, **limits: float) -> tuple[Ending, Status]:
         coordinator = self.coordinator(ScriptedEngine(script), Limits(trials, **limits))
@@ -627,7 +620,7 @@ def test_the_same_of_a_limit_that_only_workers_can_measure(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
 
     def measured(job: Job) -> Event:
-        size_mb = network_figures(job.config, coordinator.train)["size_mb"]
+        size_mb = network_figures(job.config, setting.train())["size_mb"]
         latency = 5.0 * size_mb / 3.0 * float(rng.normal(1.0, 0.05))
         if latency > 5.0:
             return TrialFailed(job.number, "latency", "too slow", "", latency)
@@ -686,18 +679,18 @@ def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
 
 def test_progress_renews_the_attempts(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    trial = coordinator._chooser.next()
+    trial = coordinator._next()
     assert trial is not None
     trial.attempts = 2
-    coordinator.ledger.note_epochs(trial, [epoch(1, 0.5)])
+    coordinator.store.note_epochs(trial, [epoch(1, 0.5)])
     assert trial.attempts == 1
 
 
 def test_ties_go_to_the_lower_loss(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    coordinator.ledger._note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
-    coordinator.ledger._note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
-    coordinator.ledger._note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
+    coordinator.store._note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
+    coordinator.store._note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
+    coordinator.store._note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
     assert coordinator.status.best_number == 6
 
 
@@ -764,7 +757,7 @@ def test_an_interrupted_trial_keeps_its_half_batch(setting: Setting) -> None:
     for event in engine.poll(0):
         first._handle(event)
     again = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    assert again._chooser._queue[0].config.training.batch_size == 8
+    assert again._queue[0].config.training.batch_size == 8
 
 
 def test_what_took_too_much_memory_is_the_limit_from_then_on(tmp_path: Path) -> None:
