@@ -139,7 +139,7 @@ FRAMES: dict[Kind, float] = {"characters": 0.0, "short": 4.0, "words": 3.2, "lin
 """Median number of frames per character that ``images.width_scale`` should give."""
 
 FRAMES_SQUEEZED: dict[Kind, float] = {**FRAMES, "short": 8.0, "words": 7.0}
-"""The same for a width_scale below 1, since stray strokes make the measured ink too wide."""
+"""The same for a width_scale below 1: stray strokes make the measured ink too wide."""
 
 FEW_FRAMES = 1.25
 """Factor of that number below which the next larger width_scale is searched too."""

@@ -85,7 +85,7 @@ class HalvingSettings(Frozen):
         le=MAX_COUNT,
         description="First rung in epochs; the next is reduction times as high.",
     )
-    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One of so many trials is kept.")
+    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="1 of this many trials is kept.")
 
 
 class HyperbandSettings(Frozen):
@@ -95,7 +95,7 @@ class HyperbandSettings(Frozen):
     min_epochs: Integer = Field(
         5, ge=1, le=MAX_COUNT, description="First rung of the first bracket, in epochs."
     )
-    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="One of so many trials is kept.")
+    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="1 of this many trials is kept.")
 
 
 class NoPruner(Frozen):
@@ -116,7 +116,7 @@ PrunerSettings = Annotated[
 
 
 class ConstraintSettings(Frozen):
-    """Limits of a network. Trials over a limit are not trained; the sampler learns from them."""
+    """Limits of a network. Trials over a limit are not trained; tpe, gp and nsgaii learn it."""
 
     size_mb: Number | None = Field(
         None,

@@ -1,4 +1,4 @@
-"""Typed records of a study database: the only place where its rows are checked.
+"""Types of the attributes of studies and trials; ``rows.py`` checks the stored form first.
 
 Other programs can write to a study database: Optuna's dashboard, a script, a damaged disk. A
 trial or a study whose values do not have these types is never used.

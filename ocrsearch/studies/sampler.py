@@ -18,7 +18,7 @@ from ocrsearch.spaces import (
 )
 
 USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
-"""Samplers that keep away from what a constraint forbids; the others learn it as pruned."""
+"""Samplers that learn to meet the constraints; the others only see a pruned trial."""
 
 
 def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:

@@ -53,7 +53,9 @@ class Schedule:
         return round(self.decay_start + self.decay_epochs)
 
     def ending_within(self, n_epochs: int, epoch: int) -> Schedule:
-        """Return a schedule whose rate falls from now on, from where it is, if this one is longer.
+        """Return a schedule that ends within some epochs, unchanged if this one already does.
+
+        The learning rate decays from its present value.
 
         Args:
             n_epochs: number of epochs that are left.
@@ -337,10 +339,11 @@ class Trainer:
         return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 
     def _perhaps_decay_now(self) -> None:
-        """Begin the final decay early if neither CER nor loss has improved for some epochs.
+        """Begin the final decay early if no epoch was better for ``patience`` epochs.
 
-        A CER of 0 on a small validation split is no reason: the loss still falls, and so does
-        the error on other images.
+        An epoch is better if its CER is lower, or if its CER is equal and its loss lower. There
+        is deliberately no rule for a CER of 0: the loss still falls, and so does the error on
+        other images.
         """
         epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
         if epoch >= self.schedule.decay_start:

@@ -70,7 +70,7 @@ class Constraints:
         self._tell(trial, "memory_mb", 1.0)
 
     def _known_limits(self) -> ConstraintSettings:
-        """Return the limits of the space, with the memory limit of the machine if it is lower."""
+        """Return the limits of the space, with the learned memory limit of the study if lower."""
         known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
         allowed = self._limits.memory_mb
         if known is None or (allowed is not None and allowed <= known):

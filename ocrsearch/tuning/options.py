@@ -77,8 +77,8 @@ class SearchOptions:
     """How to run a search. The space says what is searched.
 
     The field ``data`` says how to read and split the data; a dict has only the options that are
-    given. Other options, and fields of ``DataOptions`` that have their default, are those of the
-    model of ``init``, if it was trained on the same data.
+    given. Data options that are not given are taken from the model of ``init`` if it was trained
+    on the same data.
     """
 
     trials: int = option(
@@ -112,7 +112,7 @@ class SearchOptions:
     )
     timeout_s: float | None = option(
         None,
-        "Stop after this time, such as 90s, 30m or 2h.",
+        "Stop this run after a time, such as 90s, 30m or 2h.",
         ENDING,
         metavar="TIME",
         convert=_seconds,

@@ -373,7 +373,7 @@ class Scheduler:
             training: schedule of the training.
 
         Returns:
-            None if the schedule ends in time, or as long as the final decay need not begin. A
+            None if the schedule ends in time, or if the final decay need not begin yet. A
             shortened training decays over the same fraction of its epochs. The schedule of a fold
             is never shortened.
         """
