@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +27,7 @@ from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle
-    from ocrsearch.studies import BestTrial, StudyFacts
+    from ocrsearch.studies import BestTrial, ParetoTrial, StudyFacts
     from ocrsearch.workflows import Confirmation, Ensemble
 
 
@@ -267,7 +267,7 @@ def _export_and_show(wanted: _Wanted, found: BestTrial) -> None:
         joined = _join(wanted.storage, found.study, wanted.ensemble, wanted.limits, wanted.moved)
     bundle = _write_model(wanted, found, joined, facts)
     if wanted.as_json:
-        extra: dict[str, Any] = {"pareto": pareto} if pareto else {}
+        extra: dict[str, object] = {"pareto": pareto} if pareto else {}
         extra |= {"separation": separation_content(compared), "refit": wanted.refit}
         print_json({**_content(found, wanted.export), **extra, **_ensemble_content(joined)})
         return
@@ -350,7 +350,7 @@ def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
     save_bundle(halve(bundle) if half else bundle, path)
 
 
-def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
+def _content(found: BestTrial, export: Path | None) -> dict[str, object]:
     return {
         "study": found.study,
         "trial": found.trial,
@@ -392,7 +392,7 @@ def _refit(
             raise typer.Exit(130) from None
 
 
-def _ensemble_content(joined: Ensemble | None) -> dict[str, Any]:
+def _ensemble_content(joined: Ensemble | None) -> dict[str, object]:
     if joined is None:
         return {}
     trials = [member.trial for member in joined.members]
@@ -445,7 +445,7 @@ def _print_confirmation(done: Confirmation, export: Path | None) -> None:
         echo(f"model written to {export}")
 
 
-def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
+def _print_pareto(pareto: list[ParetoTrial], names: list[str]) -> None:
     if not pareto:
         return
     show_table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ from ocrsearch.cli.options import (
 )
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.core import OptionError
+from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.data import DataOptions
@@ -59,7 +60,7 @@ def language_model(
     ] = 6,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Learn a language model for --beam from training labels and from texts.
 
@@ -71,14 +72,14 @@ def language_model(
       ocrsearch language-model --corpus texts.txt --export lm.npz
       ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
     """
-    from ocrsearch.data import DataOptions
+    from ocrsearch.data import DataOptions, given_options
     from ocrsearch.models.decoding import save_ngrams
     from ocrsearch.training import evaluation_options, warn_of_seen
     from ocrsearch.workflows import learn_language_model
 
     bundle = None if model is None else _load(model, data)
     if bundle is None or data is None:
-        options = DataOptions(**given)
+        options = DataOptions(**given_options(given))
     else:
         options = evaluation_options(str(model), bundle.provenance, data, given)
         warn_of_seen(str(model), bundle.provenance, data)
@@ -96,7 +97,7 @@ def language_model(
     echo(f"language model written to {export}")
 
 
-def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, Any]:
+def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, object]:
     ngrams = learnt.ngrams
     return {
         "n_texts": ngrams.n_texts,
@@ -202,7 +203,7 @@ def train(
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Train one configuration. The same command resumes the training.
 
@@ -253,7 +254,7 @@ def _interrupted(n_done: int, folder: Path) -> str:
     )
 
 
-def _content(result: TrainResult, export: Path) -> dict[str, Any]:
+def _content(result: TrainResult, export: Path) -> dict[str, object]:
     provenance = result.bundle.provenance
     return {
         "ending": "finished",
