@@ -36,115 +36,129 @@ MODEL_PANEL = "Model"
 MOVED_PANEL = "Moved data, for --confirm, --ensemble and --refit"
 
 
+ExportFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(),
+        help="Write the model to this file. Nothing is trained again.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="MS",
+        help="Maximum latency of the network, in milliseconds.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+MaxSize = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="MB",
+        help="Maximum size of the float32 weights, in megabytes.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+Half = Annotated[
+    bool,
+    typer.Option(
+        "--half",
+        help="Export float16 weights: half the file size, the same accuracy.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Export a network even if it reads nothing.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+NumberOfSeeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=100,
+        metavar="K",
+        help="Train the three best configurations again with K new seeds each, choose by "
+        "the mean CER, and evaluate the test split once.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+NumberOfNetworks = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=100,
+        metavar="K",
+        help="Combine the K best networks in one model. This usually lowers the error rate "
+        "and takes K times the space and time.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit",
+        help="Train the network again on training and validation images together, for the "
+        "whole schedule, and export it. The error rates shown are those before.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+MovedData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Where the data of the study is now, if it was moved.",
+        rich_help_panel=MOVED_PANEL,
+    ),
+]
+MovedSplits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where its file of splits is now.",
+        rich_help_panel=MOVED_PANEL,
+    ),
+]
+MovedImages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Where the images are now that it added for training.",
+        rich_help_panel=MOVED_PANEL,
+    ),
+]
+TrialNumber = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Take trial N in place of the best.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+
+
 def best(
     study: StudyName = None,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the model to this file. Nothing is trained again.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = None,
-    max_latency: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="MS",
-            help="Maximum latency of the network, in milliseconds.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
-    max_size: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="MB",
-            help="Maximum size of the float32 weights, in megabytes.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
-    half: Annotated[
-        bool,
-        typer.Option(
-            "--half",
-            help="Export float16 weights: half the file size, the same accuracy.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Export a network even if it reads nothing.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = False,
-    confirm: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=100,
-            metavar="K",
-            help="Train the three best configurations again with K new seeds each, choose by "
-            "the mean CER, and evaluate the test split once.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
-    ensemble: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            max=100,
-            metavar="K",
-            help="Combine the K best networks in one model. This usually lowers the error rate "
-            "and takes K times the space and time.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = None,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit",
-            help="Train the network again on training and validation images together, for the "
-            "whole schedule, and export it. The error rates shown are those before.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC",
-            help="Where the data of the study is now, if it was moved.",
-            rich_help_panel=MOVED_PANEL,
-        ),
-    ] = None,
-    splits: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where its file of splits is now.",
-            rich_help_panel=MOVED_PANEL,
-        ),
-    ] = None,
-    add: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC",
-            help="Where the images are now that it added for training.",
-            rich_help_panel=MOVED_PANEL,
-        ),
-    ] = None,
-    trial: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Take trial N in place of the best.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
+    export: ExportFile = None,
+    max_latency: MaxLatency = None,
+    max_size: MaxSize = None,
+    half: Half = False,
+    force: Force = False,
+    confirm: NumberOfSeeds = None,
+    ensemble: NumberOfNetworks = None,
+    refit: Refit = False,
+    data: MovedData = None,
+    splits: MovedSplits = None,
+    add: MovedImages = None,
+    trial: TrialNumber = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:

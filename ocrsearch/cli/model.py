@@ -45,31 +45,34 @@ MAX_MATRIX_SYMBOLS = 16
 """A larger matrix does not fit a terminal."""
 
 
+EvaluatedSplit = Annotated[
+    SplitName, typer.Option(help="Split to evaluate.", rich_help_panel=DATA_PANEL)
+]
+NumberOfErrors = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL),
+]
+PageOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        callback=output_file(),
+        help="Write an HTML page with figures, a confusion matrix and the worst errors.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+
+
 @takes_decoding_options
 @takes_data_options
 def evaluate(
     model: ModelFile,
     data: Data,
-    split: Annotated[
-        SplitName, typer.Option(help="Split to evaluate.", rich_help_panel=DATA_PANEL)
-    ] = SplitName.test,
-    errors: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL
-        ),
-    ] = 0,
+    split: EvaluatedSplit = SplitName.test,
+    errors: NumberOfErrors = 0,
     device: DeviceOption = Device.auto,
-    page: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            callback=output_file(),
-            help="Write an HTML page with figures, a confusion matrix and the worst errors.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
+    page: PageOutput = None,
     as_json: Json = False,
     *,
     given: DataArguments,

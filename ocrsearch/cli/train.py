@@ -31,33 +31,39 @@ if TYPE_CHECKING:
     from ocrsearch.workflows import FusionWeights, LearntModel, TrainResult
 
 
+LanguageModelOutput = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(),
+        help="Write the language model to this file, such as lm.npz.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Corpora = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
+]
+TunedModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Split the data as for this model, and tune the decoding weights on the "
+        "validation split.",
+    ),
+]
+Order = Annotated[
+    int, typer.Option(min=1, max=8, help="Number of characters in the longest n-gram.")
+]
+
+
 @takes_data_options
 def language_model(
-    export: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the language model to this file, such as lm.npz.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ],
+    export: LanguageModelOutput,
     data: OptionalData = None,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Split the data as for this model, and tune the decoding weights on the "
-            "validation split.",
-        ),
-    ] = None,
-    order: Annotated[
-        int, typer.Option(min=1, max=8, help="Number of characters in the longest n-gram.")
-    ] = 6,
+    corpus: Corpora = None,
+    model: TunedModel = None,
+    order: Order = 6,
     as_json: Json = False,
     *,
     given: DataArguments,
@@ -152,54 +158,60 @@ def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
             echo("with the language model it reads worse: leave it out")
 
 
+ConfigFile = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="Configuration: a YAML or JSON file in the shape of a space, with one value for "
+        "each key; or a model file.",
+    ),
+]
+ModelOutput = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(),
+        help="Write the model to this file.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+InitialModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Initialise the weights from this model where shapes match; 'latin' comes with "
+        "the program.",
+    ),
+]
+NumberOfEpochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=10_000,
+        help="Number of epochs. Default: the number in the configuration.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Random seed for the initial weights and the data order.")]
+TensorBoardFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write TensorBoard logs to this folder.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+
+
 @takes_training_data_options
 def train(
-    config: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Configuration: a YAML or JSON file in the shape of a space, with one value for "
-            "each key; or a model file.",
-        ),
-    ],
+    config: ConfigFile,
     data: Data,
-    export: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the model to this file.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ],
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Initialise the weights from this model where shapes match; 'latin' comes with "
-            "the program.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=10_000,
-            help="Number of epochs. Default: the number in the configuration.",
-        ),
-    ] = None,
+    export: ModelOutput,
+    init: InitialModel = None,
+    epochs: NumberOfEpochs = None,
     values: SetValues = None,
-    seed: Annotated[
-        int, typer.Option(help="Random seed for the initial weights and the data order.")
-    ] = 0,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Write TensorBoard logs to this folder.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
+    seed: Seed = 0,
+    tensorboard: TensorBoardFolder = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
