@@ -18,7 +18,7 @@ from ocrsearch.core import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2S
 from ocrsearch.data import Charset, Dataset, GrayImage, LabelledImages, PackedImages, Split
 from ocrsearch.evaluation import count_confusions, encode_lines
 from ocrsearch.models.decoding import BeamSearch
-from ocrsearch.training import Trainer, faster_precision
+from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
 FIRST_CHARACTER = 0x4E00
 """Ideographs: more than 20,000 follow."""
@@ -50,7 +50,9 @@ def main(
     for name, model in MODELS.items():
         config = Config(images=ImageConfig(height=HEIGHT), model=model)
         trainers = [
-            Trainer(config, draw_dataset(size, lines), 0, torch.device("cpu"), precision)
+            Trainer(
+                config, draw_dataset(size, lines), 0, torch.device("cpu"), TrainerOptions(precision)
+            )
             for size in sizes
         ]
         seconds = _fastest([_parts(trainer, beam_lines) for trainer in trainers], rounds)

@@ -30,7 +30,7 @@ from ocrsearch.data import Batch, DataOptions, Dataset, load_dataset
 from ocrsearch.evaluation import Metrics
 from ocrsearch.models import crnn
 from ocrsearch.spaces import Space, load_space, random_config, with_values
-from ocrsearch.training import Trainer, build_optimizer, faster_precision
+from ocrsearch.training import Trainer, TrainerOptions, build_optimizer, faster_precision
 from ocrsearch.training import trainer as trainer_module
 
 Curve = list[tuple[float, float, float]]
@@ -273,7 +273,9 @@ def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> 
     lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]
     config = with_values(with_variant(base, name), lengths)
     device = torch.device("cpu")
-    trainer = Trainer(config, _data[split_seed], seed, device, faster_precision(device))
+    trainer = Trainer(
+        config, _data[split_seed], seed, device, TrainerOptions(faster_precision(device))
+    )
     if name in VARIANTS:
         VARIANTS[name][0](trainer)
     reports = [trainer.run_epoch() for _ in range(epochs)]

@@ -25,7 +25,7 @@ from ocrsearch.data import load_dataset
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.data.synthesis import Counts, TextRecipe, save_recipe
 from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
-from ocrsearch.training import Trainer, faster_precision
+from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
 LETTERS = {
     "hebrew": "אבגדהוזחטיךכלםמןנסעףפץצקרשת",
@@ -97,7 +97,7 @@ def train(letters: str, fonts: list[Path], n_lines: int, epochs: int, seed: int)
         training=TrainingConfig(epochs=epochs),
     )
     device = torch.device("cpu")
-    trainer = Trainer(config, dataset, seed, device, faster_precision(device))
+    trainer = Trainer(config, dataset, seed, device, TrainerOptions(faster_precision(device)))
     while not trainer.finished:
         trainer.run_epoch()
     test = dataset.splits["test"]

@@ -24,6 +24,7 @@ from ocrsearch.spaces import derive_space, with_values
 from ocrsearch.training import (
     StartWeights,
     Trainer,
+    TrainerOptions,
     faster_precision,
     read_start_weights,
     start_path,
@@ -88,7 +89,9 @@ def train(
     )
     device = torch.device("cpu")
     given = start if variant == WEIGHTS else None
-    trainer = Trainer(config, dataset, seed, device, faster_precision(device), given)
+    trainer = Trainer(
+        config, dataset, seed, device, TrainerOptions(faster_precision(device), given)
+    )
     reports = [trainer.run_epoch() for _ in range(epochs)]
     curve = [(report.metrics.cer, report.metrics.exact) for report in reports]
     return {"curve": curve, "s": sum(report.seconds for report in reports)}

@@ -32,7 +32,7 @@ from ocrsearch.core import (
 from ocrsearch.data import Dataset, load_dataset, standardize
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.models import conv_channels, list_layers, pool_sizes
-from ocrsearch.training import Precision, Trainer, faster_precision
+from ocrsearch.training import Precision, Trainer, TrainerOptions, faster_precision
 
 CONFIG = Config(
     images=ImageConfig(height=32),
@@ -118,7 +118,7 @@ def _epoch(job: Job) -> float:
 
 def _own_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
     """Training alone, as in the bare loop."""
-    trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), precision)
+    trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), TrainerOptions(precision))
 
     def epoch() -> int:
         trainer._train_epoch()
@@ -129,7 +129,7 @@ def _own_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[],
 
 def _whole_epoch(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
     """Training and validation, as in a search."""
-    trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), precision)
+    trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), TrainerOptions(precision))
 
     def epoch() -> int:
         trainer.run_epoch()
@@ -214,7 +214,7 @@ LOOPS = {"ocrsearch": _own_loop, "with validation": _whole_epoch, "bare loop": b
 
 def _print_parts(dataset: Dataset, precision: Precision) -> None:
     """Profile an epoch and print the share of each part, and how far it is from its limit."""
-    trainer = Trainer(CONFIG, dataset, 0, torch.device("cpu"), precision)
+    trainer = Trainer(CONFIG, dataset, 0, torch.device("cpu"), TrainerOptions(precision))
     trainer.run_epoch()
     start = time.process_time()
     trainer.run_epoch()

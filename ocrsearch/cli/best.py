@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +27,7 @@ from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle
-    from ocrsearch.studies import BestTrial, StudyFacts
+    from ocrsearch.studies import BestTrial, ParetoTrial, StudyFacts
     from ocrsearch.workflows import Confirmation, Ensemble
 
 
@@ -36,115 +36,129 @@ MODEL_PANEL = "Model"
 MOVED_PANEL = "Moved data, for --confirm, --ensemble and --refit"
 
 
+ExportFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(),
+        help="Write the model to this file. Nothing is trained again.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="MS",
+        help="Maximum latency of the network, in milliseconds.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+MaxSize = Annotated[
+    float | None,
+    typer.Option(
+        min=0.0,
+        metavar="MB",
+        help="Maximum size of the float32 weights, in megabytes.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+Half = Annotated[
+    bool,
+    typer.Option(
+        "--half",
+        help="Export float16 weights: half the file size, the same accuracy.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Export a network even if it reads nothing.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+NumberOfSeeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=100,
+        metavar="K",
+        help="Train the three best configurations again with K new seeds each, choose by "
+        "the mean CER, and evaluate the test split once.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+NumberOfNetworks = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=100,
+        metavar="K",
+        help="Combine the K best networks in one model. This usually lowers the error rate "
+        "and takes K times the space and time.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit",
+        help="Train the network again on training and validation images together, for the "
+        "whole schedule, and export it. The error rates shown are those before.",
+        rich_help_panel=MODEL_PANEL,
+    ),
+]
+MovedData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Where the data of the study is now, if it was moved.",
+        rich_help_panel=MOVED_PANEL,
+    ),
+]
+MovedSplits = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where its file of splits is now.",
+        rich_help_panel=MOVED_PANEL,
+    ),
+]
+MovedImages = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="Where the images are now that it added for training.",
+        rich_help_panel=MOVED_PANEL,
+    ),
+]
+TrialNumber = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Take trial N in place of the best.",
+        rich_help_panel=CHOICE_PANEL,
+    ),
+]
+
+
 def best(
     study: StudyName = None,
-    export: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the model to this file. Nothing is trained again.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = None,
-    max_latency: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="MS",
-            help="Maximum latency of the network, in milliseconds.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
-    max_size: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0,
-            metavar="MB",
-            help="Maximum size of the float32 weights, in megabytes.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
-    half: Annotated[
-        bool,
-        typer.Option(
-            "--half",
-            help="Export float16 weights: half the file size, the same accuracy.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Export a network even if it reads nothing.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = False,
-    confirm: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=100,
-            metavar="K",
-            help="Train the three best configurations again with K new seeds each, choose by "
-            "the mean CER, and evaluate the test split once.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
-    ensemble: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            max=100,
-            metavar="K",
-            help="Combine the K best networks in one model. This usually lowers the error rate "
-            "and takes K times the space and time.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = None,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit",
-            help="Train the network again on training and validation images together, for the "
-            "whole schedule, and export it. The error rates shown are those before.",
-            rich_help_panel=MODEL_PANEL,
-        ),
-    ] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC",
-            help="Where the data of the study is now, if it was moved.",
-            rich_help_panel=MOVED_PANEL,
-        ),
-    ] = None,
-    splits: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where its file of splits is now.",
-            rich_help_panel=MOVED_PANEL,
-        ),
-    ] = None,
-    add: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC",
-            help="Where the images are now that it added for training.",
-            rich_help_panel=MOVED_PANEL,
-        ),
-    ] = None,
-    trial: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="N",
-            help="Take trial N in place of the best.",
-            rich_help_panel=CHOICE_PANEL,
-        ),
-    ] = None,
+    export: ExportFile = None,
+    max_latency: MaxLatency = None,
+    max_size: MaxSize = None,
+    half: Half = False,
+    force: Force = False,
+    confirm: NumberOfSeeds = None,
+    ensemble: NumberOfNetworks = None,
+    refit: Refit = False,
+    data: MovedData = None,
+    splits: MovedSplits = None,
+    add: MovedImages = None,
+    trial: TrialNumber = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
@@ -267,7 +281,7 @@ def _export_and_show(wanted: _Wanted, found: BestTrial) -> None:
         joined = _join(wanted.storage, found.study, wanted.ensemble, wanted.limits, wanted.moved)
     bundle = _write_model(wanted, found, joined, facts)
     if wanted.as_json:
-        extra: dict[str, Any] = {"pareto": pareto} if pareto else {}
+        extra: dict[str, object] = {"pareto": pareto} if pareto else {}
         extra |= {"separation": separation_content(compared), "refit": wanted.refit}
         print_json({**_content(found, wanted.export), **extra, **_ensemble_content(joined)})
         return
@@ -350,7 +364,7 @@ def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
     save_bundle(halve(bundle) if half else bundle, path)
 
 
-def _content(found: BestTrial, export: Path | None) -> dict[str, Any]:
+def _content(found: BestTrial, export: Path | None) -> dict[str, object]:
     return {
         "study": found.study,
         "trial": found.trial,
@@ -392,7 +406,7 @@ def _refit(
             raise typer.Exit(130) from None
 
 
-def _ensemble_content(joined: Ensemble | None) -> dict[str, Any]:
+def _ensemble_content(joined: Ensemble | None) -> dict[str, object]:
     if joined is None:
         return {}
     trials = [member.trial for member in joined.members]
@@ -445,7 +459,7 @@ def _print_confirmation(done: Confirmation, export: Path | None) -> None:
         echo(f"model written to {export}")
 
 
-def _print_pareto(pareto: list[dict[str, Any]], names: list[str]) -> None:
+def _print_pareto(pareto: list[ParetoTrial], names: list[str]) -> None:
     if not pareto:
         return
     show_table(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ from ocrsearch.cli.options import (
 )
 from ocrsearch.cli.output import echo, make_console, note, print_json, reading_bar, shell
 from ocrsearch.core import DataError, OptionError, n_cores
+from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.data.synthesis import AnyRecipe
@@ -79,7 +80,7 @@ def preview(
     echo(f"{len(pictures)} pictures written to {output}, with {_text(chosen)}")
 
 
-def _text(chosen: dict[str, Any]) -> str:
+def _text(chosen: Mapping[str, object]) -> str:
     return ", ".join(f"{path}={value}" for path, value in chosen.items()) or "the defaults"
 
 
@@ -100,7 +101,7 @@ def save(
     n: Annotated[int | None, typer.Option("--n", min=1, help="Number of images.")] = None,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Write the images of a dataset as PNG files, with labels.csv beside them.
 
@@ -110,10 +111,18 @@ def save(
       ocrsearch data save digits -o images --n 20
       ocrsearch data save mnist:FOLDER -o images --split all
     """
-    from ocrsearch.data import SPLITS, DataOptions, is_split, save_images, split_samples
+    from ocrsearch.data import (
+        SPLITS,
+        DataOptions,
+        given_options,
+        is_split,
+        save_images,
+        split_samples,
+    )
 
     wanted = [split.value] if is_split(split.value) else SPLITS
-    samples = [s for s in split_samples(spec, DataOptions(**given)) if s.split in wanted]
+    options = DataOptions(**given_options(given))
+    samples = [s for s in split_samples(spec, options) if s.split in wanted]
     n_saved, bad = save_images(spec, samples, output, n)
     data = f"csv:{output / 'labels.csv'}"
     if as_json:
@@ -134,7 +143,7 @@ def split(
     ] = None,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Split a dataset as a search does, check it for leaks, and write the splits.
 
@@ -146,6 +155,7 @@ def split(
         DataOptions,
         by_split,
         count_rare,
+        given_options,
         group_key,
         list_samples,
         load_dataset,
@@ -153,7 +163,7 @@ def split(
         write_splits,
     )
 
-    options = DataOptions(**given)
+    options = DataOptions(**given_options(given))
     with reading_bar() as progress:
         dataset = load_dataset(spec, options, progress)
     samples = split_samples(spec, options)
@@ -302,10 +312,12 @@ def text(
     _make(_recipe("text", config, n, given), output, workers, as_json)
 
 
-def _recipe(kind: str, config: Path | None, n: int | None, given: dict[str, Any]) -> AnyRecipe:
+def _recipe(
+    kind: str, config: Path | None, n: int | None, given: Mapping[str, object]
+) -> AnyRecipe:
     from ocrsearch.data.synthesis import Counts, load_recipe, parse_recipe
 
-    content: dict[str, Any] = {"kind": kind}
+    content: dict[str, object] = {"kind": kind}
     if config is not None:
         content = load_recipe(config).model_dump(mode="json")
         if content["kind"] != kind:

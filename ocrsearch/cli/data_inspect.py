@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,7 @@ from ocrsearch.cli.output import (
     show_table,
 )
 from ocrsearch.core import DataError
+from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.data import Copies, DataOptions, Inspection, Measured, Sample, Unusable
@@ -66,7 +67,7 @@ def inspect(
     ] = 0,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Summarise a labelled dataset: sizes, characters, labels, duplicates, invalid samples.
 
@@ -74,10 +75,10 @@ def inspect(
       ocrsearch data inspect captcha:FOLDER
       ocrsearch data inspect labels.csv --sheet sheet.png --json
     """
-    from ocrsearch.data import DataOptions, split_samples, summarize
+    from ocrsearch.data import DataOptions, given_options, split_samples, summarize
     from ocrsearch.data.pages import find_several_rows
 
-    options = DataOptions(**given)
+    options = DataOptions(**given_options(given))
     max_bad = options.max_bad
     usable, bad = _measure(split_samples(spec, options))
     inspection = summarize(usable, bad)
@@ -126,7 +127,7 @@ def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     note(f"{len(samples)} pictures drawn to {path}")
 
 
-def _content(inspection: Inspection) -> dict[str, Any]:
+def _content(inspection: Inspection) -> dict[str, object]:
     content = asdict(inspection)
     content["splits"] = {
         split: {"n": n, "n_bad": n_bad} for split, (n, n_bad) in inspection.splits.items()

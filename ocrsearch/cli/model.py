@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -12,6 +12,7 @@ from ocrsearch.cli.options import (
     DATA_PANEL,
     OUTPUT_PANEL,
     Data,
+    DecodingArguments,
     Device,
     DeviceOption,
     Json,
@@ -22,6 +23,7 @@ from ocrsearch.cli.options import (
     takes_decoding_options,
 )
 from ocrsearch.cli.output import echo, note, print_json, reading_bar, show_table
+from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle, Evaluation
@@ -43,35 +45,38 @@ MAX_MATRIX_SYMBOLS = 16
 """A larger matrix does not fit a terminal."""
 
 
+EvaluatedSplit = Annotated[
+    SplitName, typer.Option(help="Split to evaluate.", rich_help_panel=DATA_PANEL)
+]
+NumberOfErrors = Annotated[
+    int,
+    typer.Option(min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL),
+]
+PageOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        callback=output_file(),
+        help="Write an HTML page with figures, a confusion matrix and the worst errors.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+
+
 @takes_decoding_options
 @takes_data_options
 def evaluate(
     model: ModelFile,
     data: Data,
-    split: Annotated[
-        SplitName, typer.Option(help="Split to evaluate.", rich_help_panel=DATA_PANEL)
-    ] = SplitName.test,
-    errors: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL
-        ),
-    ] = 0,
+    split: EvaluatedSplit = SplitName.test,
+    errors: NumberOfErrors = 0,
     device: DeviceOption = Device.auto,
-    page: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            callback=output_file(),
-            help="Write an HTML page with figures, a confusion matrix and the worst errors.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
+    page: PageOutput = None,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
-    decoding: dict[str, Any],
+    given: DataArguments,
+    decoding: DecodingArguments,
 ) -> None:
     """Measure the error rates of a model on labelled images, with 95 % intervals.
 
@@ -117,8 +122,8 @@ def evaluate(
         echo(f"page written to {page}")
 
 
-def _content(evaluation: Evaluation) -> dict[str, Any]:
-    content: dict[str, Any] = {"n": evaluation.metrics.n}
+def _content(evaluation: Evaluation) -> dict[str, object]:
+    content: dict[str, object] = {"n": evaluation.metrics.n}
     for name in RATES:
         low, high = evaluation.intervals[name]
         content[name] = getattr(evaluation.metrics, name)
@@ -175,6 +180,26 @@ def _print_confusions(evaluation: Evaluation) -> None:
 DEFAULT_ASPECT = 4
 
 
+class _Figures(TypedDict):
+    """Figures of a model for one image, as printed in JSON."""
+
+    model: str
+    architecture: str
+    n_networks: int
+    n_symbols: int
+    height: int
+    width: int
+    scaled_width: int
+    frames: int
+    length: int
+    n_parameters: int
+    n_parameters_in_all: int
+    n_parameters_training_only: int
+    size_mb: float
+    file_mb: float
+    multiply_adds: int
+
+
 def inspect(
     model: ModelFile,
     width: Annotated[
@@ -223,7 +248,7 @@ def inspect(
 
 def _layers(
     bundle: Bundle, model: Path, width: int | None, length: int
-) -> tuple[list[Layer], dict[str, Any]]:
+) -> tuple[list[Layer], _Figures]:
     """Return the layers of a model, and its figures for one image."""
     from ocrsearch.core import FRAME_STRIDE
     from ocrsearch.data.images import scaled_width
@@ -256,7 +281,7 @@ def _layers(
     }
 
 
-def _print_layers(bundle: Bundle, layers: list[Layer], content: dict[str, Any]) -> None:
+def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> None:
     from ocrsearch.reports import format_shape
 
     rows: list[tuple[str, ...] | None] = []
@@ -290,7 +315,7 @@ def _short(layer: Layer) -> str:
     return layer.name.removeprefix("encoder.")
 
 
-def _draw(layers: list[Layer], content: dict[str, Any], path: Path) -> None:
+def _draw(layers: list[Layer], content: _Figures, path: Path) -> None:
     from ocrsearch.core import write_text_file
     from ocrsearch.reports import draw_layers, format_shape
 
@@ -308,11 +333,11 @@ def _millions(n: int) -> str:
     return f"{n / 1e6:.2f} M"
 
 
-def _title(content: dict[str, Any]) -> str:
+def _title(content: _Figures) -> str:
     return f"{content['model']}: {content['architecture']}, {content['n_symbols']} symbols"
 
 
-def _picture(content: dict[str, Any]) -> str:
+def _picture(content: _Figures) -> str:
     scaled = content["scaled_width"]
     to = f", scaled to a width of {scaled}" if scaled != content["width"] else ""
     return (

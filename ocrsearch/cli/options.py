@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import typer
 
@@ -180,7 +180,7 @@ VARIABLES = {"storage": STORAGE_VARIABLE}
 """Options whose value can be in an environment variable."""
 
 
-def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return an option of the command line for each declared one, by the name of its argument.
 
     The library checks limits and fills in defaults: an option that is not given is None.
@@ -189,7 +189,7 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
         options: class whose fields are declared by ``option``.
         names: arguments of fields that have another name.
     """
-    found = {}
+    found: dict[str, object] = {}
     for field, (kind, declared) in declared_options(options).items():
         name = (names or {}).get(field, field)
         info = typer.Option(
@@ -217,7 +217,20 @@ def _option(help_: str, *, panel: str, metavar: str | None = None) -> Any:
     return typer.Option(help=help_, metavar=metavar, rich_help_panel=panel)
 
 
-_DECODING_OPTIONS: dict[str, Any] = {
+class DecodingArguments(TypedDict, total=False):
+    """The fields of ``DecodingOptions`` that a command was given."""
+
+    views: int
+    beam: int
+    language_model: Path
+    lm_weight: float
+    length_bonus: float
+    lexicon: Path
+    lexicon_weight: float
+    ctc_weight: float
+
+
+_DECODING_OPTIONS: dict[str, object] = {
     "views": Annotated[
         int | None,
         _option(
@@ -307,14 +320,14 @@ def takes_search_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def _with_options(
     command: Callable[..., None],
-    options: dict[str, Any],
+    options: Mapping[str, object],
     name: str,
     panels: Sequence[str] = (),
 ) -> Callable[..., None]:
     """Give a command more options.
 
     Args:
-        command: function with a keyword argument for the values that are given, a dict.
+        command: function with a required keyword argument for the values that are given, a dict.
         options: annotation of each option.
         name: name of that argument.
         panels: order of the panels in help; empty to keep the command's own options first.
@@ -333,7 +346,7 @@ def _with_options(
         inspect.Parameter(option, kind, default=None, annotation=annotation)
         for option, annotation in options.items()
     ]
-    dicts = [p for p in own if p.kind is kind and p.annotation == dict[str, Any]]
+    dicts = [p for p in own if p.kind is kind and p.default is p.empty]
     plain = [*(p for p in own if p not in dicts), *more]
     if panels:
         plain = [p.replace(kind=kind) for p in plain]

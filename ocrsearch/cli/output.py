@@ -15,7 +15,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -122,7 +122,7 @@ class LogLine(logging.Formatter):
         return one_line(super().format(record))
 
 
-def print_json(content: dict[str, Any]) -> None:
+def print_json(content: Mapping[str, object]) -> None:
     """Print one JSON object on standard output; numbers that are not finite become null."""
     text = json.dumps(_finite(content), ensure_ascii=False, indent=2, default=str)
     write(sys.stdout, _ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")

@@ -6,11 +6,12 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 
 import typer
 
 from ocrsearch.cli.options import (
+    DecodingArguments,
     Device,
     DeviceOption,
     Json,
@@ -30,13 +31,46 @@ from ocrsearch.core import DataError, ImageError, OptionError
 if TYPE_CHECKING:
     from ocrsearch.inference import PageLine, PagePrediction, Prediction, Predictor
 
-Row = dict[str, Any]
-"""Result for one file, as printed in JSON."""
+
+class LineResult(TypedDict):
+    """Result for one line, as printed in JSON; only a line of a page has a box and a row."""
+
+    page: int
+    text: str
+    confidence: float
+    symbol_confidences: list[float]
+    blank: bool
+    box: NotRequired[list[int]]
+    row: NotRequired[int]
+
+
+class PageResult(TypedDict):
+    """Result for one page, as printed in JSON."""
+
+    page: int
+    width: int
+    height: int
+    rotation: int
+    skew_degrees: float
+    inverted: bool
+    confidence: float
+    readable: bool
+
+
+class FileResult(TypedDict):
+    """Result for one file, as printed in JSON; it has pages with ``--page`` only."""
+
+    file: str
+    text: str
+    confidence: float
+    lines: list[LineResult]
+    pages: NotRequired[list[PageResult]]
+
 
 NOTED_SKEW_DEGREES = 6.0
 """Skew from which a note says that a page was levelled."""
 
-Result = tuple[Path, Row | str]
+Result = tuple[Path, FileResult | str]
 """A file with its result, or with the reason why it cannot be read."""
 
 
@@ -73,7 +107,7 @@ def predict(
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
-    decoding: dict[str, Any],
+    decoding: DecodingArguments,
 ) -> None:
     """Recognise text in images. Unreadable files are reported and skipped.
 
@@ -130,8 +164,8 @@ def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
 
 def _read(
     predictor: Predictor, files: list[Path], draw: Path | None, *, page: bool
-) -> tuple[list[Row], list[dict[str, str]]]:
-    rows: list[Row] = []
+) -> tuple[list[FileResult], list[dict[str, str]]]:
+    rows: list[FileResult] = []
     failures: list[dict[str, str]] = []
     with typer.progressbar(
         length=len(files),
@@ -170,8 +204,8 @@ def _pages(
 
     writer = None if draw is None else PageWriter(draw)
     for file in files:
-        lines: list[Row] = []
-        pages: list[Row] = []
+        lines: list[LineResult] = []
+        pages: list[PageResult] = []
         try:
             for number, image in enumerate(read_pages(file), 1):
                 show(f"{file.name}, page {number}")
@@ -189,7 +223,7 @@ def _pages(
             yield file, {**_row(file, lines), "pages": pages}
 
 
-def _row(file: Path, lines: list[Row]) -> Row:
+def _row(file: Path, lines: list[LineResult]) -> FileResult:
     confidences = [line["confidence"] for line in lines]
     return {
         "file": str(file),
@@ -199,7 +233,7 @@ def _row(file: Path, lines: list[Row]) -> Row:
     }
 
 
-def _line(read: Prediction | PageLine, page: int) -> Row:
+def _line(read: Prediction | PageLine, page: int) -> LineResult:
     return {
         "page": page,
         "text": read.text,
@@ -209,7 +243,7 @@ def _line(read: Prediction | PageLine, page: int) -> Row:
     }
 
 
-def _page(read: PagePrediction, number: int) -> Row:
+def _page(read: PagePrediction, number: int) -> PageResult:
     return {
         "page": number,
         "width": read.width,
@@ -222,7 +256,7 @@ def _page(read: PagePrediction, number: int) -> Row:
     }
 
 
-def _unreadable(row: Row) -> list[dict[str, str]]:
+def _unreadable(row: FileResult) -> list[dict[str, str]]:
     """Return a failure for the pages that are unreadable in every orientation, if any."""
     pages = [page for page in row.get("pages", ()) if not page["readable"]]
     if not pages:
@@ -236,7 +270,7 @@ def _unreadable(row: Row) -> list[dict[str, str]]:
     return [{"file": row["file"], "reason": reason}]
 
 
-def _print_notes(row: Row) -> None:
+def _print_notes(row: FileResult) -> None:
     """Report on standard error how the pages of a file were turned, levelled or inverted."""
     for page in row.get("pages", ()):
         changes = [f"turned by {page['rotation']} degrees clockwise"] * bool(page["rotation"])
@@ -247,11 +281,11 @@ def _print_notes(row: Row) -> None:
             note(f"note: {_place(row, page)}: {', '.join(changes)}")
 
 
-def _place(row: Row, page: Row) -> str:
+def _place(row: FileResult, page: PageResult) -> str:
     return row["file"] if len(row["pages"]) == 1 else f"{row['file']}: page {page['page']}"
 
 
-def _print_lines(row: Row) -> None:
+def _print_lines(row: FileResult) -> None:
     file = " ".join(row["file"].splitlines())
     several = any(line["page"] > 1 for line in row["lines"])
     for line in row["lines"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ from ocrsearch.cli.output import (
 )
 from ocrsearch.cli.wording import for_command_line
 from ocrsearch.core import OcrSearchError
+from ocrsearch.tuning import SearchArguments
 
 if TYPE_CHECKING:
     from ocrsearch.studies import Separation
@@ -56,7 +57,7 @@ def run(
     data: DataOrDigits = None,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: SearchArguments,
 ) -> None:
     """Search for the best network and training. The same command resumes the study.
 
@@ -78,7 +79,7 @@ def run(
 
 
 def _search(
-    space: str | None, data: str | None, given: dict[str, Any], *, quiet: bool
+    space: str | None, data: str | None, given: SearchArguments, *, quiet: bool
 ) -> SearchResult:
     """Search and show the progress."""
     from ocrsearch.cli.display import search_display
@@ -95,7 +96,7 @@ def _search(
         return search(space, data or DIGITS, observer=display.update, progress=reading, **given)
 
 
-def _content(result: SearchResult) -> dict[str, Any]:
+def _content(result: SearchResult) -> dict[str, object]:
     from ocrsearch.studies import separation_content
 
     status = result.status

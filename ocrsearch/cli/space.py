@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,7 @@ from ocrsearch.cli.output import (
     show_table,
 )
 from ocrsearch.core import OptionError
+from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.spaces import Condition, Space
@@ -45,7 +46,7 @@ def suggest(
     ] = False,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Derive a search space from labelled images, as 'run' does without --space.
 
@@ -58,11 +59,11 @@ def suggest(
     """
     from ocrsearch.cli.output import reading_bar
     from ocrsearch.core import write_text_file
-    from ocrsearch.data import DataOptions, load_dataset
+    from ocrsearch.data import DataOptions, given_options, load_dataset
     from ocrsearch.spaces import derive_space
 
     _refuse_existing(output, force=force)
-    options = DataOptions(**given)
+    options = DataOptions(**given_options(given))
     with reading_bar() as progress:
         dataset = load_dataset(spec, options, progress)
     suggested = derive_space(dataset, options.max_bad, starts=not from_nothing)
@@ -170,7 +171,7 @@ def _as_path(output: Path) -> str:
     return str(output) if has_folder or output.suffix in (".yaml", ".yml") else f"./{output}"
 
 
-def _content(space: Space) -> dict[str, Any]:
+def _content(space: Space) -> dict[str, object]:
     return {
         "name": space.name,
         "n_parameters": len(space.parameters),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ from ocrsearch.cli.options import (
 )
 from ocrsearch.cli.output import echo, print_json
 from ocrsearch.core import OptionError
+from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.data import DataOptions
@@ -30,36 +31,42 @@ if TYPE_CHECKING:
     from ocrsearch.workflows import FusionWeights, LearntModel, TrainResult
 
 
+LanguageModelOutput = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(),
+        help="Write the language model to this file, such as lm.npz.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+Corpora = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
+]
+TunedModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Split the data as for this model, and tune the decoding weights on the "
+        "validation split.",
+    ),
+]
+Order = Annotated[
+    int, typer.Option(min=1, max=8, help="Number of characters in the longest n-gram.")
+]
+
+
 @takes_data_options
 def language_model(
-    export: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the language model to this file, such as lm.npz.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ],
+    export: LanguageModelOutput,
     data: OptionalData = None,
-    corpus: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Split the data as for this model, and tune the decoding weights on the "
-            "validation split.",
-        ),
-    ] = None,
-    order: Annotated[
-        int, typer.Option(min=1, max=8, help="Number of characters in the longest n-gram.")
-    ] = 6,
+    corpus: Corpora = None,
+    model: TunedModel = None,
+    order: Order = 6,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Learn a language model for --beam from training labels and from texts.
 
@@ -71,14 +78,14 @@ def language_model(
       ocrsearch language-model --corpus texts.txt --export lm.npz
       ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
     """
-    from ocrsearch.data import DataOptions
+    from ocrsearch.data import DataOptions, given_options
     from ocrsearch.models.decoding import save_ngrams
     from ocrsearch.training import evaluation_options, warn_of_seen
     from ocrsearch.workflows import learn_language_model
 
     bundle = None if model is None else _load(model, data)
     if bundle is None or data is None:
-        options = DataOptions(**given)
+        options = DataOptions(**given_options(given))
     else:
         options = evaluation_options(str(model), bundle.provenance, data, given)
         warn_of_seen(str(model), bundle.provenance, data)
@@ -96,7 +103,7 @@ def language_model(
     echo(f"language model written to {export}")
 
 
-def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, Any]:
+def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, object]:
     ngrams = learnt.ngrams
     return {
         "n_texts": ngrams.n_texts,
@@ -151,58 +158,64 @@ def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
             echo("with the language model it reads worse: leave it out")
 
 
+ConfigFile = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        help="Configuration: a YAML or JSON file in the shape of a space, with one value for "
+        "each key; or a model file.",
+    ),
+]
+ModelOutput = Annotated[
+    Path,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(),
+        help="Write the model to this file.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+InitialModel = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Initialise the weights from this model where shapes match; 'latin' comes with "
+        "the program.",
+    ),
+]
+NumberOfEpochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=10_000,
+        help="Number of epochs. Default: the number in the configuration.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Random seed for the initial weights and the data order.")]
+TensorBoardFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write TensorBoard logs to this folder.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+
+
 @takes_training_data_options
 def train(
-    config: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Configuration: a YAML or JSON file in the shape of a space, with one value for "
-            "each key; or a model file.",
-        ),
-    ],
+    config: ConfigFile,
     data: Data,
-    export: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(),
-            help="Write the model to this file.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ],
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MODEL",
-            help="Initialise the weights from this model where shapes match; 'latin' comes with "
-            "the program.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=10_000,
-            help="Number of epochs. Default: the number in the configuration.",
-        ),
-    ] = None,
+    export: ModelOutput,
+    init: InitialModel = None,
+    epochs: NumberOfEpochs = None,
     values: SetValues = None,
-    seed: Annotated[
-        int, typer.Option(help="Random seed for the initial weights and the data order.")
-    ] = 0,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Write TensorBoard logs to this folder.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
+    seed: Seed = 0,
+    tensorboard: TensorBoardFolder = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
-    given: dict[str, Any],
+    given: DataArguments,
 ) -> None:
     """Train one configuration. The same command resumes the training.
 
@@ -253,7 +266,7 @@ def _interrupted(n_done: int, folder: Path) -> str:
     )
 
 
-def _content(result: TrainResult, export: Path) -> dict[str, Any]:
+def _content(result: TrainResult, export: Path) -> dict[str, object]:
     provenance = result.bundle.provenance
     return {
         "ending": "finished",

@@ -80,7 +80,7 @@ class Charset:
                 raise DataError(f"charset: entry {i} is not a single NFC character")
         return cls(symbols, content.get("bidi", "off"))
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """Return the charset as plain values for a file; see ``from_content``."""
         return {"symbols": list(self.symbols), "bidi": self.bidi}
 

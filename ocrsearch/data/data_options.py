@@ -99,7 +99,7 @@ class DataOptions:
             allowed = f"must be a regular expression, got {quoted(self.group)} ({problem})"
             raise OptionError(allowed, "group")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain values that mean the same in any working folder."""
         from ocrsearch.data.options import absolute_path, absolute_spec
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
@@ -131,7 +131,7 @@ class Dataset:
     charset: Charset
     fingerprint: str
     bad: list[BadSample]
-    fresh: dict[str, Any] | None = None
+    fresh: dict[str, object] | None = None
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
@@ -356,7 +356,7 @@ class Added:
 
     usable: list[tuple[Sample, GrayImage]]
     bad: list[BadSample]
-    fresh: dict[str, Any] | None
+    fresh: dict[str, object] | None
 
 
 def read_added(

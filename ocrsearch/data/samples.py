@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeGuard
+from typing import Literal, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Drawable(Protocol):
         ...
 
     @property
-    def fresh_recipe(self) -> dict[str, Any] | None:
+    def fresh_recipe(self) -> dict[str, object] | None:
         """The recipe as plain data if each training epoch has new images, else None."""
         ...
 
@@ -95,7 +95,7 @@ def is_split(value: object) -> TypeGuard[Split]:
     return value in SPLITS
 
 
-def fresh_recipe(samples: Sequence[Sample]) -> dict[str, Any] | None:
+def fresh_recipe(samples: Sequence[Sample]) -> dict[str, object] | None:
     """Return the recipe, as plain data, for new images in each training epoch.
 
     None if the images of the samples are used in all epochs.

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
@@ -223,7 +223,7 @@ class ConfusionMatrix:
     symbols: tuple[str, ...]
     counts: np.ndarray
     report: str
-    report_values: dict[str, Any]
+    report_values: dict[str, object]
 
 
 def build_confusion_matrix(
@@ -239,7 +239,7 @@ def build_confusion_matrix(
     ids = {symbol: i for i, symbol in enumerate(symbols)}
     counts = np.zeros((len(symbols), len(symbols)), np.int64)
     np.add.at(counts, ([ids[s] for s in expected], [ids[s] for s in read]), 1)
-    options: dict[str, Any] = {"labels": symbols, "zero_division": 0.0}
+    options: dict[str, object] = {"labels": symbols, "zero_division": 0.0}
     return ConfusionMatrix(
         tuple(symbols),
         counts,

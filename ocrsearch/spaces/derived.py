@@ -212,7 +212,7 @@ class Derived:
         reasons: detected traits and their consequences, by section of the file.
     """
 
-    content: dict[str, Any]
+    content: dict[str, object]
     reasons: dict[str, list[str]]
 
 
@@ -245,7 +245,7 @@ def derive(
     epochs = leaves["training.epochs"]
     first_rung_steps = FIRST_RUNG_STEPS[kind] // (START_SOONER if starts else 1)
     rungs = _rungs(epochs, traits.n_images / (2 * _batch(traits.n_images, kind)), first_rung_steps)
-    search: dict[str, Any] = {"pruner": {"name": "promotion", "rungs": rungs}}
+    search: dict[str, object] = {"pruner": {"name": "promotion", "rungs": rungs}}
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
     search["try_first"] = list(_first(leaves))
@@ -464,14 +464,14 @@ def _distributions(leaves: Leaves) -> Leaves:
     return {path: leaf[0] if isinstance(leaf, tuple) else leaf for path, leaf in leaves.items()}
 
 
-def _first(leaves: Leaves) -> Iterator[dict[str, Any]]:
+def _first(leaves: Leaves) -> Iterator[dict[str, object]]:
     """Yield the two configurations to try first."""
     for column in (1, 2):
         searched = {path: leaf[column] for path, leaf in leaves.items() if isinstance(leaf, tuple)}
         yield _nested({path: value for path, value in searched.items() if value is not None})
 
 
-def _nested(flat: Leaves) -> dict[str, Any]:
+def _nested(flat: Leaves) -> dict[str, object]:
     nested: dict[str, Any] = {}
     for path, value in flat.items():
         *sections, key = path.split(".")

@@ -7,8 +7,8 @@ for editors, is that of a configuration in which each leaf may be a distribution
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -206,12 +206,12 @@ def equal_values(a: Scalar, b: Scalar) -> str:
 Distribution = Choice | IntRange | FloatRange
 
 
-def is_distribution(value: Any) -> bool:
+def is_distribution(value: object) -> TypeGuard[dict[str, object]]:
     """Return whether a value in a space file has a key of a distribution."""
     return isinstance(value, dict) and any(kind in value for kind in KINDS)
 
 
-def parse_distribution(value: dict[str, Any], where: str) -> Distribution:
+def parse_distribution(value: Mapping[str, object], where: str) -> Distribution:
     """Return the distribution that a mapping describes.
 
     Args:

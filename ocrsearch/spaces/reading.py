@@ -52,7 +52,7 @@ def load_space(path: Path) -> Space:
     return _build(read_yaml(path), path.stem, str(path), path.parent)
 
 
-def rebuild_space(content: dict[str, Any], name: str) -> Space:
+def rebuild_space(content: Mapping[str, object], name: str) -> Space:
     """Return the space whose content a study stores, with or without its ``search`` section.
 
     Raises:
@@ -93,8 +93,8 @@ def _plain(value: Any, place: str) -> Any:
     raise SpaceError(f"{place}: found {shown(value)}, must be {allowed}")
 
 
-def _build(content: dict[str, Any], name: str, where: str, folder: Path) -> Space:
-    content = dict(content)
+def _build(given: Mapping[str, object], name: str, where: str, folder: Path) -> Space:
+    content = dict(given)
     init = _init(content.pop("init", None), where, folder)
     try:
         search = content.pop("search", None)
@@ -131,7 +131,7 @@ def _init(value: Any, where: str, folder: Path) -> Path | None:
 
 
 def _leaves(
-    section: dict[str, Any], prefix: str, outer: Condition, where: str
+    section: Mapping[str, object], prefix: str, outer: Condition, where: str
 ) -> Iterator[Parameter | FixedValue]:
     section_path = prefix.rstrip(".")
     own = _condition(section.get("when", {}), section_path, where)
@@ -267,7 +267,7 @@ def _with_numbers(
     return settings.model_copy(update={"try_first": try_first})
 
 
-def _numbers(nested: dict[str, Any], ranges: set[str], prefix: str) -> dict[str, Any]:
+def _numbers(nested: Mapping[str, object], ranges: set[str], prefix: str) -> dict[str, object]:
     return {
         key: _numbers(value, ranges, f"{prefix}{key}.")
         if isinstance(value, dict)

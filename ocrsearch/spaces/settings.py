@@ -167,7 +167,7 @@ class SearchSettings(Frozen):
         "trained on the others too and compared on all of them. 1: validation split only. auto: "
         "5 or fewer for 24 to 300 training and validation images, otherwise 1.",
     )
-    try_first: tuple[dict[str, Any], ...] = Field(
+    try_first: tuple[dict[str, object], ...] = Field(
         (), description="Configurations to try first; the sampler suggests missing values."
     )
 

@@ -72,7 +72,7 @@ class Space:
     parameters: tuple[Parameter, ...]
     fixed: tuple[FixedValue, ...]
     settings: SearchSettings
-    content: dict[str, Any]
+    content: dict[str, object]
     init: Path | None = None
 
     def suggest(self, trial: Suggester) -> Values:

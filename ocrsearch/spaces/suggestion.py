@@ -138,7 +138,7 @@ class SuggestedSpace:
     """
 
     space: Space
-    content: dict[str, Any]
+    content: dict[str, object]
     traits: Traits
     reasons: dict[str, list[str]]
 
@@ -146,7 +146,7 @@ class SuggestedSpace:
         """Return the detected traits and their consequences, one per line."""
         return [line for lines in self.reasons.values() for line in lines]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain values for a JSON object."""
         return {"detected": asdict(self.traits), "reasons": self.describe(), "space": self.content}
 
@@ -172,7 +172,7 @@ def space_text(title: str, derived: Derived) -> str:
     if "init" in content:
         lines += ["", f"init: {content['init']}"]
     for section, part in content.items():
-        if section != "init":
+        if isinstance(part, dict):  # all but ``init``
             lines += ["", *_comments(reasons.get(section, []), 0), f"{section}:", *_block(part, 2)]
     return "\n".join(lines) + "\n"
 
@@ -252,12 +252,12 @@ def _comments(lines: Iterable[str], indent: int) -> list[str]:
     ]
 
 
-def _block(section: dict[str, Any], indent: int) -> list[str]:
+def _block(section: dict[str, object], indent: int) -> list[str]:
     """Return the lines of a section, one per leaf; mappings in braces are not split."""
     lines: list[str] = []
     for key, value in section.items():
         start = " " * indent
-        if key == "try_first":
+        if key == "try_first" and isinstance(value, list):
             lines += [f"{start}{key}:", *(line for first in value for line in _item(first, indent))]
         elif isinstance(value, dict) and not _is_leaf(value):
             lines += [f"{start}{key}:", *_block(value, indent + 2)]
@@ -266,7 +266,7 @@ def _block(section: dict[str, Any], indent: int) -> list[str]:
     return lines
 
 
-def _item(first: dict[str, Any], indent: int) -> list[str]:
+def _item(first: dict[str, object], indent: int) -> list[str]:
     """Return the lines of a configuration to try first, as an item of a list."""
     starts = [" " * (indent + 2) + "- ", *[" " * (indent + 4)] * (len(first) - 1)]
     return [
@@ -275,7 +275,7 @@ def _item(first: dict[str, Any], indent: int) -> list[str]:
     ]
 
 
-def _is_leaf(value: dict[str, Any]) -> bool:
+def _is_leaf(value: dict[str, object]) -> bool:
     return is_distribution(value) or not any(isinstance(part, dict) for part in value.values())
 
 

@@ -41,6 +41,7 @@ from .results import EXCESS as EXCESS
 from .results import FAILURE as FAILURE
 from .results import INFEASIBLE as INFEASIBLE
 from .results import BestTrial as BestTrial
+from .results import ParetoTrial as ParetoTrial
 from .results import StudySummary as StudySummary
 from .results import TrialMetrics as TrialMetrics
 from .results import best_trial as best_trial

@@ -278,7 +278,15 @@ def best_trials(
     return [_best_trial(trial, study, folder) for trial in sorted(trained, key=rank)[:n]]
 
 
-def pareto_set(study: optuna.Study) -> list[dict[str, object]]:
+class ParetoTrial(TypedDict):
+    """A finished trial that no other beats in all objectives."""
+
+    trial: int
+    values: list[float]
+    params: Values
+
+
+def pareto_set(study: optuna.Study) -> list[ParetoTrial]:
     """Return the finished trials that no other beats in all objectives, by the first of them."""
     if len(study.directions) == 1:
         return []

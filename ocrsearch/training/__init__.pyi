@@ -54,4 +54,5 @@ from .start_models import name_of_start as name_of_start
 from .start_models import start_model as start_model
 from .start_models import start_path as start_path
 from .trainer import Trainer as Trainer
+from .trainer import TrainerOptions as TrainerOptions
 from .trainer import build_optimizer as build_optimizer

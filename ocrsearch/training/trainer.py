@@ -173,6 +173,19 @@ class Progress:
     aligned: bool = False
 
 
+@dataclass(frozen=True)
+class TrainerOptions:
+    """Settings of a trainer that often keep their defaults.
+
+    Attributes:
+        precision: precision of convolutions and LSTMs.
+        start: pretrained weights, copied where shapes match; None for random weights.
+    """
+
+    precision: Precision = "fp32"
+    start: StartWeights | None = None
+
+
 class Trainer:
     """Trains the network of one configuration.
 
@@ -186,8 +199,7 @@ class Trainer:
         dataset: Dataset,
         seed: int,
         device: torch.device,
-        precision: Precision = "fp32",
-        start: StartWeights | None = None,
+        options: TrainerOptions | None = None,
     ) -> None:
         """Build the network and scale the images. On the CPU the same seed has the same result.
 
@@ -198,9 +210,10 @@ class Trainer:
                 measured on training images.
             seed: random seed for weights, data order, augmentation and dropout.
             device: device to compute on.
-            precision: precision of convolutions and LSTMs.
-            start: pretrained weights, copied where shapes match.
+            options: precision and pretrained weights; None for float32 and random weights.
         """
+        options = options or TrainerOptions()
+        start = options.start
         self.config = config
         self.charset = dataset.charset
         self.device = device
@@ -214,7 +227,7 @@ class Trainer:
         network = build_network(config, len(dataset.charset), seed)
         self.transfer = transfer_weights(start, network, config, self.charset) if start else None
         self.network = network.to(device)
-        set_precision(self.network, precision)
+        set_precision(self.network, options.precision)
         self.n_parameters = n_parameters(self.network)
         self.optimizer = build_optimizer(config.training, self.network)
         self.schedule = Schedule.from_config(config.training)

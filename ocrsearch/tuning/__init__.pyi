@@ -3,6 +3,7 @@ from .api import search as search
 from .options import ARGUMENTS as ARGUMENTS
 from .options import MAX_SEED as MAX_SEED
 from .options import DeviceName as DeviceName
+from .options import SearchArguments as SearchArguments
 from .options import SearchOptions as SearchOptions
 from .options import parse_duration as parse_duration
 from .options import storage_url as storage_url

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import Config, remove_leftovers
 from ocrsearch.data import LabelledImages
-from ocrsearch.spaces import Finding, Space, network_figures
+from ocrsearch.spaces import Finding, Space, Values, network_figures
 from ocrsearch.studies import (
     EXCESS,
     FAILURE,
@@ -70,7 +70,9 @@ A worker that is killed repeatedly before it finishes an epoch needs too much me
 HALVED = "halved_batch"
 """Trial user attribute: trained at half its batch size, since the whole needed too much memory."""
 
-METRIC_OF = {
+ObjectiveMetric = Literal["cer", "latency_ms", "size_mb", "n_parameters", "multiply_adds"]
+
+METRIC_OF: Mapping[str, ObjectiveMetric] = {
     "cer": "cer",
     "latency_ms": "latency_ms",
     "size_mb": "size_mb",
@@ -78,6 +80,18 @@ METRIC_OF = {
     "multiply_adds": "multiply_adds",
 }
 """User attribute of a trial for each objective."""
+
+
+class TrialFigures(TypedDict):
+    """Figures of a trial that ended or is paused, as its user attributes."""
+
+    cer: float
+    exact: float
+    n_parameters: int
+    size_mb: float
+    architecture: str
+    multiply_adds: float
+    latency_ms: NotRequired[float]
 
 
 def with_half_batch(config: Config) -> Config:
@@ -357,7 +371,7 @@ class TrialStore:
 
     def note_result(
         self, running: Running, event: TrialDone, machine: Machine | None
-    ) -> dict[str, Any]:
+    ) -> TrialFigures:
         """Write the figures of a training that ended or is paused, and their origin.
 
         Args:
@@ -388,19 +402,21 @@ class TrialStore:
             self.constraints.note_latency(running.trial, running.config, event.latency_ms)
         return result
 
-    def _result(self, running: Running, event: TrialDone) -> dict[str, Any]:
+    def _result(self, running: Running, event: TrialDone) -> TrialFigures:
         """Return the figures that are shown of a trial; the others follow from its epochs."""
         result = training_result(event.epochs, event.n_parameters)
         multiply_adds = network_figures(running.config, self._train)["multiply_adds"]
-        return {
+        figures: TrialFigures = {
             "cer": result.cer,
             "exact": result.exact,
             "n_parameters": result.n_parameters,
             "size_mb": result.size_mb,
             "architecture": running.config.model.architecture,
             "multiply_adds": multiply_adds,
-            **({"latency_ms": event.latency_ms} if event.latency_ms is not None else {}),
         }
+        if event.latency_ms is not None:
+            figures["latency_ms"] = event.latency_ms
+        return figures
 
     def note_paused(self, running: Running) -> None:
         """Pause a trial, with its checkpoint and its best weights."""
@@ -418,7 +434,7 @@ class TrialStore:
         self._note_running_end(running)
         remove_folder(trial_folder(self._folder, running.trial.number))
 
-    def note_complete(self, running: Running, result: Mapping[str, Any]) -> None:
+    def note_complete(self, running: Running, result: TrialFigures) -> None:
         """Write the objective values of a trial that was trained in full.
 
         Args:
@@ -480,7 +496,7 @@ class TrialStore:
         self._weights.keep(key, self._may_go_on)
         self._note_best(key, exact, values)
 
-    def _note_best(self, key: Rank, exact: float, values: dict[str, Any]) -> None:
+    def _note_best(self, key: Rank, exact: float, values: Values) -> None:
         if self._best_key is None or key < self._best_key:
             self._best_key = key
             self.status.best_value, self.status.best_number = key.cer, key.number
@@ -537,7 +553,7 @@ class TrialStore:
         return any(number in s for s in (status.paused, status.running, status.elsewhere))
 
 
-def _standing(running: Running) -> tuple[Rank, float, dict[str, Any]]:
+def _standing(running: Running) -> tuple[Rank, float, Values]:
     """Return rank and exact match of a trial's best epoch, and its values."""
     rank = rank_of(running.epochs, running.trial.number)
     return rank, best_epoch(running.epochs).exact, running.values

@@ -43,6 +43,7 @@ from ocrsearch.training import (
     Provenance,
     StartWeights,
     Trainer,
+    TrainerOptions,
     check_something_kept,
     faster_precision,
     inherited_options,
@@ -232,7 +233,8 @@ def train(
             observer.note(f"{folder}: finished before; remove it to train anew")
         else:
             with training_threads():
-                trainer = _trainer(config, dataset, options.seed, device, record.precision, start)
+                settings = TrainerOptions(record.precision, start)
+                trainer = _trainer(config, dataset, options.seed, device, settings)
                 observer.note(_introduction(trainer, start, folder))
                 result = _run(trainer, folder, log, observer)
                 record = record.model_copy(update={"result": result})
@@ -376,11 +378,11 @@ def _trainer(
     dataset: Dataset,
     seed: int,
     device: torch.device,
-    precision: Precision,
-    start: StartWeights | None,
+    options: TrainerOptions,
 ) -> Trainer:
     cv2.setNumThreads(0)  # pictures of lines are too small to share one out
-    trainer = Trainer(config, dataset, seed, device, precision, start)
+    trainer = Trainer(config, dataset, seed, device, options)
+    start = options.start
     if start and trainer.transfer:
         check_something_kept(trainer.transfer, start, config)
     return trainer

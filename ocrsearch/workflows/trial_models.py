@@ -55,6 +55,7 @@ from ocrsearch.training import (
     Recogniser,
     Refit,
     Trainer,
+    TrainerOptions,
     read_recogniser,
     read_start_weights,
     select_device,
@@ -224,8 +225,8 @@ def refit(
         seed = int(best.metrics.get("seed", facts.seed))
         start = read_start_weights(folder / START) if facts.init else None
         cv2.setNumThreads(0)
-        precision = best.metrics.get("precision", "fp32")
-        trainer = Trainer(config, dataset, seed, select_device("auto"), precision, start)
+        options = TrainerOptions(best.metrics.get("precision", "fp32"), start)
+        trainer = Trainer(config, dataset, seed, select_device("auto"), options)
         own = trial_folder(folder / "refit", best.trial)
         n_images = len(dataset.splits["train"])
         observer.note(f"trial {best.trial}: refit on {n_images} images; checkpoints in {own}")

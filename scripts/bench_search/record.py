@@ -67,13 +67,15 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     import cv2
     import torch
 
-    from ocrsearch.training import Trainer, faster_precision
+    from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     number, values, config, seed, folder = job
     device = torch.device("cpu")
-    trainer = Trainer(config, open_dataset(folder), seed, device, faster_precision(device))
+    trainer = Trainer(
+        config, open_dataset(folder), seed, device, TrainerOptions(faster_precision(device))
+    )
     rows = []
     while not trainer.finished:
         start = time.process_time()

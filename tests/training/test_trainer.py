@@ -34,7 +34,7 @@ from ocrsearch.evaluation.reading import Reading
 from ocrsearch.models import seq2seq
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.trainer import EpochReport, Schedule, Trainer
+from ocrsearch.training.trainer import EpochReport, Schedule, Trainer, TrainerOptions
 
 CPU = torch.device("cpu")
 ENCODER = EncoderConfig(
@@ -419,7 +419,7 @@ def test_is_finished_after_its_epochs(sixteen_lines: Dataset) -> None:
 def test_trains_in_bf16(sixteen_lines: Dataset) -> None:
     results = []
     for precision in ("fp32", "bf16"):
-        trainer = Trainer(config_of(), sixteen_lines, 0, CPU, precision)
+        trainer = Trainer(config_of(), sixteen_lines, 0, CPU, TrainerOptions(precision))
         results.append(run(trainer, 2)[-1].train_loss)
     assert results[0] != results[1]
     assert results[0] == pytest.approx(results[1], rel=0.1)

@@ -39,7 +39,7 @@ from ocrsearch.training.pretrained import (
     read_start_weights,
     transfer_weights,
 )
-from ocrsearch.training.trainer import Trainer
+from ocrsearch.training.trainer import Trainer, TrainerOptions
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ def test_fine_tuning_starts_better_than_from_scratch() -> None:
     more = lines_of("01234a", 64, 1)
     cers, losses = [], []
     for weights in (None, start):
-        trainer = Trainer(config, more, 1, CPU, start=weights)
+        trainer = Trainer(config, more, 1, CPU, TrainerOptions(start=weights))
         reports = [trainer.run_epoch() for _ in range(2)]
         cers.append(reports[-1].metrics.cer)
         losses.append(reports[-1].val_loss)
@@ -297,7 +297,7 @@ def test_what_reads_already_has_no_flat_start(sixteen_lines: Dataset) -> None:
         (config_of(linear_width=24), symbols),
     ):
         start = start_of(start_config, start_symbols) if start_config else None
-        trainer = Trainer(config_of(), sixteen_lines, 0, CPU, start=start)
+        trainer = Trainer(config_of(), sixteen_lines, 0, CPU, TrainerOptions(start=start))
         aligned.append(trainer.progress.aligned)
     assert aligned == [False, True, True, False, False]
 

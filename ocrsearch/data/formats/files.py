@@ -81,8 +81,8 @@ def parse_json(text: str, where: str) -> Any:
         raise DataError(f"{where}: not JSON that can be read ({error})") from None
 
 
-def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
+def _reject_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, object]:
+    content: dict[str, object] = {}
     for key, value in pairs:
         if key in content:
             raise ValueError(f"duplicate key {quoted(key)}")

@@ -10,7 +10,7 @@ with lists ``train``, ``val`` and ``test`` of objects with ``filename`` and ``la
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,7 @@ def _sample_of_line(path: Path, where: str, line: str, chosen: Columns) -> Sampl
     )
 
 
-def _string(entry: dict[str, Any], key: str, here: str, *, needed: bool = True) -> str | None:
+def _string(entry: Mapping[str, object], key: str, here: str, *, needed: bool = True) -> str | None:
     """Return the string value of a key. Unless needed, it may be missing or null."""
     value = entry.get(key)
     if not isinstance(value, str) and (needed or value is not None):

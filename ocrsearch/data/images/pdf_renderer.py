@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from typing import Any
+from collections.abc import Mapping
 
 import pypdfium2 as pdfium
 from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
@@ -81,7 +81,7 @@ def _image_problem(page: pdfium.PdfPage) -> str | None:
     return None
 
 
-def _send(header: dict[str, Any], pixels: bytes = b"") -> None:
+def _send(header: Mapping[str, object], pixels: bytes = b"") -> None:
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
     sys.stdout.buffer.write(pixels)
     sys.stdout.buffer.flush()

@@ -76,7 +76,7 @@ class Drawing:
         return self.synthesizer.image(self.split, self.index)[0]
 
     @property
-    def fresh_recipe(self) -> dict[str, Any] | None:
+    def fresh_recipe(self) -> dict[str, object] | None:
         """The recipe as plain data if each training epoch has new images, else None."""
         recipe = self.synthesizer.recipe
         return recipe.model_dump(mode="json") if recipe.fresh else None

@@ -150,13 +150,13 @@ def _train(
     report: Callable[[EpochDone], Answer],
     start: StartWeights | None,
 ) -> TrialDone:
-    from ocrsearch.training import Trainer, draw_worst, train_folds
+    from ocrsearch.training import Trainer, TrainerOptions, draw_worst, train_folds
 
     precision: Any = job.precision
 
     def build(fold: int) -> Trainer:
         own, seed = fold_dataset(dataset, job.n_folds, fold), (job.seed + fold - 1) % 2**31
-        return Trainer(job.config, own, seed, device, precision, start)
+        return Trainer(job.config, own, seed, device, TrainerOptions(precision, start))
 
     for trainer, epochs in train_folds(build, job.n_folds, job.folder, job.study_id):
         finished = trainer.finished and not lacks_folds(epochs)
