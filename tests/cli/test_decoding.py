@@ -215,12 +215,12 @@ def test_evaluate_by_beam_search(
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--language-model", "lm.npz"), 2, "--language-model: works in a beam search only"),
+        (("--language-model", "lm.npz"), 2, "--language-model: needs beam search"),
         (("--beam", 5, "--language-model", "none.npz"), 1, "none.npz: no such language model"),
         (("--beam", 5, "--language-model", "a.txt"), 1, "a.txt: not a language model"),
         (("--beam", 5, "--lexicon", "none.txt"), 1, "lexicon:none.txt: no such file"),
         (("--beam", -5), 2, "--beam: must be at least 0, got -5"),
-        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight: only for seq2seq"),
+        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight: needs a seq2seq model, found a crnn"),
     ],
 )
 def test_decoding_that_cannot_be(
