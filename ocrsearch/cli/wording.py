@@ -16,7 +16,8 @@ from ocrsearch.core import OcrSearchError
 MARKED = frozenset(
     (
         *("add", "beam", "bidi", "columns", "corpus", "data", "ensemble", "export", "group"),
-        *("keep_err", "max_bad", "order", "seed", "set", "split", "splits", "study", "timeout"),
+        *("keep_err", "max_bad", "order", "refit", "seed", "set", "split", "splits", "study"),
+        "timeout",
     )
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""

@@ -57,7 +57,7 @@ def test_limits_hold_for_all_together(searched_url: str) -> None:
     done = make_ensemble(searched_url, "s", 4, {"size_mb": sizes[0] + sizes[1]})
     assert len(done.members) == 2
     assert done.bundle.metrics["size_mb"] <= sizes[0] + sizes[1]
-    with pytest.raises(StudyError, match="there is none beside trial"):
+    with pytest.raises(StudyError, match="found only trial"):
         make_ensemble(searched_url, "s", 2, {"size_mb": 1.01 * sizes[0]})
 
 
@@ -94,7 +94,7 @@ def test_trials_without_weights_are_passed_over(searched_url: str, tmp_path: Pat
     assert [member.trial for member in done.members] == [trials[0], trials[3]]
     assert done.n_asked == 3
     (trial_folder(study_folder(url, "s"), trials[3]) / BEST).unlink()
-    with pytest.raises(StudyError, match=f"there is none beside trial {trials[0]} "):
+    with pytest.raises(StudyError, match=f"found only trial {trials[0]}: no other"):
         make_ensemble(url, "s", 2)
 
 
@@ -126,7 +126,7 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     assert command("evaluate", path, "--data", "digits", "--html", page).code == 0
     content = page.read_text(encoding="utf-8")
     assert f"trial {ensemble['trials'][1]}" in content
-    assert "the first of 2 networks that read together" in content
+    assert "the first of 2 networks in an ensemble" in content
 
 
 @pytest.mark.parametrize(
