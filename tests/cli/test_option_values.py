@@ -78,8 +78,11 @@ OTHERS = [
     ("evaluate MODEL --data digits --max-bad 2", "--max-bad: must be at most 1, got 2.0"),
     ("predict MODEL a.png --views 0", "--views: must be at least 1, got 0"),
     ("predict MODEL a.png --ctc-weight 1", "--ctc-weight: needs beam search"),
-    ("best --confirm 3 --ensemble 3", "--confirm and --ensemble: only one of them at a time"),
-    ("best --half", "--half: says how a model is exported; give --export FILE too"),
+    (
+        "best --confirm 3 --ensemble 3",
+        "--confirm and --ensemble: cannot be combined; remove all but one option",
+    ),
+    ("best --half", "--half: needs --export FILE"),
     ("data split digits --split-seed -1", "--split-seed: must be at least 0, got -1"),
     ("data synth digits -o new --min-length 9 --max-length 3", "--min-length: found 9, must be"),
     ("data synth digits -o new --min-length 0", "--min-length: must be at least 1, got 0"),

@@ -90,7 +90,7 @@ def test_lost_weights_name_the_next_best(command: Command, url: str, tmp_path: P
     result = command("best", "--study", NAME, "--storage", url, "--export", export)
     assert result.code == 1
     assert "the weights of trial 2 are missing" in result.err
-    assert "next best with weights is trial 3 (CER 0.2500): ocrsearch best" in result.err
+    assert "next best trial with weights is 3 (CER 0.2500): ocrsearch best" in result.err
     assert f"--trial 3 --storage {url} --export '{export}'" in result.err
 
 

@@ -152,7 +152,7 @@ def test_nothing_is_finished(new_study: NewStudy, url: str, state: TrialState | 
     study = new_study("early")
     if state is not None:
         study.add_trial(unfinished(state))
-    with pytest.raises(StudyError, match=r"'early': no trial (has begun|finished an epoch)"):
+    with pytest.raises(StudyError, match=r"'early': no trial (has started|finished an epoch)"):
         best_trial(url, "early")
 
 

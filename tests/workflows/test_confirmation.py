@@ -71,5 +71,5 @@ def test_best_confirms_and_exports(
     stored = load_tensors(path)["weights"]
     assert {w.dtype for w in stored.values() if w.ndim > 1} == {torch.float16}
     shown = command(*arguments).out
-    assert f"trial {result['trial']} is chosen by its mean" in shown
+    assert f"trial {result['trial']} has the lowest mean" in shown
     assert f"model written to {path}" in shown

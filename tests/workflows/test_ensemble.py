@@ -104,7 +104,8 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     shown = command(*arguments)
     assert shown.code == 0
     assert shown.err.startswith("note: no --study given: using s, the study that changed last\n")
-    assert " together: validation CER " in shown.out
+    assert "ensemble of trials " in shown.out
+    assert ": validation CER " in shown.out
     result = command(*arguments, "--json").json()
     ensemble = result["ensemble"]
     assert ensemble["trials"][0] == result["trial"]
@@ -121,7 +122,7 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     assert inspected["n_parameters_in_all"] > inspected["n_parameters"]
     assert "the first of 2 networks that read together" in command("inspect", path).out
     shown = command("best", "--storage", searched_url, "--ensemble", 9).out
-    assert "4 of the 9 asked for" in shown
+    assert "4 of 9 requested networks" in shown
     page = tmp_path / "page.html"
     assert command("evaluate", path, "--data", "digits", "--html", page).code == 0
     content = page.read_text(encoding="utf-8")
@@ -132,8 +133,8 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: only one of them"),
-        (["--half"], 2, "--half: says how a model is exported; give --export FILE too"),
+        (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: cannot be combined"),
+        (["--half"], 2, "--half: needs --export FILE"),
         (["--ensemble", 2, "--max-size", 0.0001], 1, "has size_mb of at most 0.0001"),
     ],
 )
