@@ -22,6 +22,8 @@ from ocrsearch.core.errors import StudyError
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.study import REPEATED
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 images: {height: 16}
 model:

@@ -18,6 +18,8 @@ from ocrsearch.tuning.api import SearchResult
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_study_goes_on_in_its_space_when_the_rules_have_changed(
     number_folder: Path,

@@ -24,6 +24,8 @@ from ocrsearch.spaces.derived import Derived
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in FILES}

@@ -19,6 +19,8 @@ import pytest
 
 from ocrsearch.inference.bundle import load_bundle
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 images: {height: 16}
 model:

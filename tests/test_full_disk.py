@@ -20,6 +20,8 @@ from ocrsearch.studies.study import REPEATED, ConfigurationStudy
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 images: {height: 16}
 model:

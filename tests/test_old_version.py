@@ -82,4 +82,4 @@ def test_an_old_model_starts_a_training(tmp_path: Path, command: Command) -> Non
         *("--export", str(tmp_path / "new.pt")),
     )
     assert result.code == 0, result.err
-    assert load_bundle(tmp_path / "new.pt").provenance["init"]
+    assert load_bundle(tmp_path / "new.pt").provenance.init

@@ -35,7 +35,10 @@ from ocrsearch.studies.sharing import OWNER, hold_study
 from ocrsearch.studies.study import REPEATED, open_study
 
 # a storage that is read has no end but its garbage, and the driver leaves what it cannot connect
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 PASSWORD = "gehei:m/1"  # noqa: S105
 ENCODED = "gehei%3Am%2F1"
@@ -156,7 +159,7 @@ def wrong_urls(server: Server) -> dict[str, tuple[str, str]]:
         "server": (right.replace(str(server.port), "9"), "create a connection"),
         "password": (server.url("wrong", "other"), 'password authentication failed for user "tes'),
         "database": (server.url("missing"), 'database "missing" does not exist'),
-        "tables": (right, "not a study database; 'ocrsearch run' makes one"),
+        "tables": (right, "not a study database; create one with 'ocrsearch run'"),
         "options": (f"{right}?sslmode=require", "takes no options after '?'"),
         "no database": (server.url(""), "names no database"),
         "no URL": (f"//{right.partition('://')[2]}", "not a database URL"),
@@ -249,7 +252,7 @@ def test_one_whose_connection_is_lost_ends(
                 others = "FROM pg_stat_activity WHERE datname = 'lost' AND pid <> pg_backend_pid()"
                 connection.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
             assert study.get_trials() == []  # the study itself is reached again
-            with pytest.raises(StudyError, match="does not answer") as raised:
+            with pytest.raises(StudyError, match="does not respond") as raised:
                 sharing.is_time_to_look()
             assert len(str(raised.value).splitlines()) == 1
 

@@ -41,7 +41,7 @@ ExportFile = Annotated[
     typer.Option(
         metavar="FILE",
         callback=output_file(),
-        help="Write the model to this file. Nothing is trained again.",
+        help="Write the model to this file, without further training.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -75,7 +75,7 @@ Force = Annotated[
     bool,
     typer.Option(
         "--force",
-        help="Export a network even if it reads nothing.",
+        help="Export the network even if it reads nothing.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -85,8 +85,10 @@ NumberOfSeeds = Annotated[
         min=1,
         max=100,
         metavar="K",
-        help="Train the three best configurations again with K new seeds each, choose by "
-        "the mean CER, and evaluate the test split once.",
+        help=(
+            "Train the three best configurations again with K new seeds each, choose by "
+            "the mean CER, and evaluate the test split once."
+        ),
         rich_help_panel=CHOICE_PANEL,
     ),
 ]
@@ -96,8 +98,10 @@ NumberOfNetworks = Annotated[
         min=2,
         max=100,
         metavar="K",
-        help="Combine the K best networks in one model. This usually lowers the error rate "
-        "and takes K times the space and time.",
+        help=(
+            "Combine the K best networks in one model. This usually lowers the error rate "
+            "and takes K times the space and time."
+        ),
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -105,8 +109,10 @@ Refit = Annotated[
     bool,
     typer.Option(
         "--refit",
-        help="Train the network again on training and validation images together, for the "
-        "whole schedule, and export it. The error rates shown are those before.",
+        help=(
+            "Train the network again on the training and validation images together, for the "
+            "whole schedule, and export it. The error rates are from before the refit."
+        ),
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -114,7 +120,7 @@ MovedData = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Where the data of the study is now, if it was moved.",
+        help="New location of the dataset, if it was moved.",
         rich_help_panel=MOVED_PANEL,
     ),
 ]
@@ -122,7 +128,7 @@ MovedSplits = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Where its file of splits is now.",
+        help="New path of the split file, if it was moved.",
         rich_help_panel=MOVED_PANEL,
     ),
 ]
@@ -130,7 +136,7 @@ MovedImages = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="Where the images are now that it added for training.",
+        help="New location of the images added for training, if they were moved.",
         rich_help_panel=MOVED_PANEL,
     ),
 ]
@@ -139,7 +145,7 @@ TrialNumber = Annotated[
     typer.Option(
         min=0,
         metavar="N",
-        help="Take trial N in place of the best.",
+        help="Use trial N instead of the best.",
         rich_help_panel=CHOICE_PANEL,
     ),
 ]
@@ -202,13 +208,13 @@ class _Wanted:
 
     Attributes:
         storage: URL of the study database.
-        limits: largest value of some metrics.
-        export: model file to write, None for none.
-        confirm: number of seeds for confirmation, None for no confirmation.
-        ensemble: number of networks to combine, None for no ensemble.
+        limits: upper limits for metrics.
+        export: model file to write; None to write no model.
+        confirm: number of seeds for confirmation; None for no confirmation.
+        ensemble: number of networks to combine; None for no ensemble.
         refit: whether to train the network again on all images.
         half: whether to export float16 weights.
-        moved: present places of the data, by option; None where they are unchanged.
+        moved: new locations of the data, by option; None for unchanged locations.
         as_json: whether to print JSON.
     """
 
@@ -224,10 +230,10 @@ class _Wanted:
 
 
 def _check_together(wanted: _Wanted, trial: int | None, *, force: bool) -> None:
-    """Refuse options that do not go together.
+    """Check combinations of options.
 
     Raises:
-        OptionError: two options exclude each other, or one needs another.
+        OptionError: two options exclude each other, or an option needs another option.
     """
     ways = {
         "--confirm": wanted.confirm is not None,
@@ -236,27 +242,27 @@ def _check_together(wanted: _Wanted, trial: int | None, *, force: bool) -> None:
     }
     chosen = [option for option, is_given in ways.items() if is_given]
     if len(chosen) > 1:
-        raise OptionError(f"{' and '.join(chosen)}: only one of them at a time")
+        raise OptionError(f"{' and '.join(chosen)}: cannot be combined; remove all but one option")
     if wanted.export is None:
         needs_export = {
-            "--refit: trains a model to export": wanted.refit,
-            "--half: says how a model is exported": wanted.half,
-            "--force: is for the export of a model": force,
+            "--refit": wanted.refit,
+            "--half": wanted.half,
+            "--force": force,
         }
-        for problem, is_given in needs_export.items():
+        for option, is_given in needs_export.items():
             if is_given:
-                raise OptionError(f"{problem}; give --export FILE too")
+                raise OptionError(f"{option}: needs --export FILE")
     moved = [name for name, value in wanted.moved.items() if value is not None]
     if moved and not chosen:
         raise OptionError(
-            f"--{moved[0]}: only --confirm, --ensemble and --refit read the data of a study"
+            f"--{moved[0]}: needs --confirm, --ensemble or --refit; nothing else reads the data"
         )
     if trial is not None and (ways["--confirm"] or ways["--ensemble"]):
-        raise OptionError("--trial: give it without --confirm and --ensemble, which choose trials")
+        raise OptionError("--trial: cannot be combined with --confirm or --ensemble; remove it")
 
 
 def _confirm_and_show(wanted: _Wanted, study: str, n_seeds: int) -> None:
-    """Confirm the best configurations with new seeds, and export the model of the chosen one."""
+    """Confirm the best configurations with new seeds, and export the chosen model."""
     done = _confirm(wanted.storage, study, n_seeds, wanted.limits, wanted.moved)
     if wanted.export is not None:
         _export(done.bundle, wanted.export, half=wanted.half)
@@ -264,7 +270,7 @@ def _confirm_and_show(wanted: _Wanted, study: str, n_seeds: int) -> None:
 
 
 def _export_and_show(wanted: _Wanted, found: BestTrial) -> None:
-    """Export the model of the best configuration, if wanted, and show the configuration."""
+    """Show the best configuration, and export its model if requested."""
     from ocrsearch.studies import (
         compare_best,
         load_study,
@@ -295,7 +301,7 @@ def _export_and_show(wanted: _Wanted, found: BestTrial) -> None:
 def _write_model(
     wanted: _Wanted, found: BestTrial, joined: Ensemble | None, facts: StudyFacts
 ) -> Bundle | None:
-    """Write the model file; return the model, None if none is wanted."""
+    """Write the model file and return the model; None if no export is requested."""
     from ocrsearch.workflows import bundle_trial
 
     if wanted.export is None:
@@ -313,10 +319,10 @@ def _write_model(
 
 
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
-    """Warn of a network that reads nothing, or refuse it.
+    """Warn if the network reads nothing, or raise an error.
 
     Raises:
-        StudyError: it reads nothing, and is to be refused.
+        StudyError: the network reads nothing, and refuse is true.
     """
     from ocrsearch.evaluation import reads_nothing
 
@@ -326,18 +332,18 @@ def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
     problem = (
         f"the best network, of trial {found.trial}, reads nothing (validation CER "
         f"{found.value:.4f}, exact match {exact:.3f}); resume the search with a larger --timeout "
-        "or --trials, or look for what is wrong with the data by 'ocrsearch data inspect'"
+        "or --trials, or check the data with 'ocrsearch data inspect'"
     )
     if refuse:
-        raise StudyError(f"study {found.study!r}: {problem}; --force exports it nevertheless")
+        raise StudyError(f"study {found.study!r}: {problem}; to export it anyway, give --force")
     note(f"warning: {problem}")
 
 
 def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], export: Path) -> None:
-    """Name another trial if the weights of one are missing.
+    """Check that the weights of a trial exist, and suggest another trial if not.
 
     Raises:
-        StudyError: they are.
+        StudyError: the weights are missing.
     """
     from ocrsearch.studies import next_with_weights
 
@@ -348,12 +354,12 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
     )
     other = next_with_weights(storage, found, limits)
     if other is None:
-        raise StudyError(f"{lost}, and so are those of all others; search again under a new name")
+        raise StudyError(f"{lost}, like those of all other trials; search again under a new name")
     words = ["ocrsearch", "best", "--study", other.study, "--trial", other.trial]
     if storage != DEFAULT_STORAGE:
         words += ["--storage", storage]
     raise StudyError(
-        f"{lost}; the next best with weights is trial {other.trial} (CER {other.value:.4f}): "
+        f"{lost}; the next best trial with weights is {other.trial} (CER {other.value:.4f}): "
         f"{shell(*words, '--export', export)}"
     )
 
@@ -400,9 +406,9 @@ def _refit(
             if as_json:
                 print_json({"ending": "interrupted", "n_epochs": display.n_done, "export": None})
             else:
-                display.note(
-                    f"interrupted: {display.n_done} epochs are saved; the same command resumes"
-                )
+                n = display.n_done
+                saved = "1 epoch is saved" if n == 1 else f"{n} epochs are saved"
+                display.note(f"interrupted: {saved}; rerun the same command to resume")
             raise typer.Exit(130) from None
 
 
@@ -445,14 +451,15 @@ def _print_confirmation(done: Confirmation, export: Path | None) -> None:
         ],
         title=f"study {done.study}, validation CER",
     )
-    echo(f"trial {done.configurations[0].trial} is chosen by its mean")
+    echo(f"trial {done.configurations[0].trial} has the lowest mean")
     if done.test is None:
-        echo("the data has no test split to read")
+        echo("the dataset has no test split")
     else:
         test = done.test
+        images = "1 image" if test["n"] == 1 else f"{test['n']} images"
         echo(
-            f"its model on the test split, {test['n']} pictures: "
-            f"exact {test['exact']:.4f} ({test['exact_low']:.4f} to {test['exact_high']:.4f}), "
+            f"test split, {images}: exact match {test['exact']:.4f} "
+            f"({test['exact_low']:.4f} to {test['exact_high']:.4f}), "
             f"CER {test['cer']:.4f} ({test['cer_low']:.4f} to {test['cer_high']:.4f})"
         )
     if export:
@@ -467,7 +474,7 @@ def _print_pareto(pareto: list[ParetoTrial], names: list[str]) -> None:
         [(entry["trial"], *(f"{value:.4g}" for value in entry["values"])) for entry in pareto],
         title="Pareto front",
     )
-    echo("take one of these with --max-latency or --max-size")
+    echo("choose among these with --max-latency or --max-size")
 
 
 def _print(
@@ -477,20 +484,20 @@ def _print(
     title = f"study {found.study}, trial {found.trial}"
     show_table(("parameter", "value"), [*params, None, *metrics], title=title)
     if found.state != "finished":
-        n_epochs = found.metrics["n_epochs"]
-        echo(f"it is {found.state} after {n_epochs} epochs: more time would make it better.")
+        n = found.metrics["n_epochs"]
+        echo(f"trial {found.trial} is {found.state} after {n} epoch{'s' * (n != 1)}")
     of = "the validation split"
     if n_folds := found.epochs[-1].n_folds:
         of = f"{found.n_folds} of {n_folds} folds"
-    echo(f"cer, wer and exact are of {of}, on which it was chosen:")
-    echo("an optimist's figures. 'ocrsearch evaluate' tells what it does on the test split.")
+    echo(f"cer, wer and exact are measured on {of}, which also chose this trial,")
+    echo("so they are optimistic. Use 'ocrsearch evaluate' for the test split.")
     if joined is not None:
         _print_ensemble(joined)
     if export and bundle:
         if len(bundle.members) > 1 and joined is None:
             echo(
-                f"the model is the networks of {len(bundle.members)} folds, which read together; "
-                "--refit trains one network on all of these images"
+                f"the model is an ensemble of the networks of {len(bundle.members)} folds; "
+                "use --refit to train a single network on all images"
             )
         if again := bundle.provenance.refit:
             echo(f"the model was trained again on all {again.n} training and validation images")
@@ -510,12 +517,13 @@ def _print_ensemble(joined: Ensemble) -> None:
     trials = ", ".join(str(member.trial) for member in joined.members)
     alone, together = joined.alone, joined.together
     echo(
-        f"trials {trials} together: validation CER {together.cer:.4f}, exact {together.exact:.4f} "
-        f"(the best of them alone {alone.cer:.4f}, {alone.exact:.4f}; n = {alone.n})"
+        f"ensemble of trials {trials}: validation CER {together.cer:.4f}, exact match "
+        f"{together.exact:.4f} (best trial alone {alone.cer:.4f}, {alone.exact:.4f}; "
+        f"{alone.n} images)"
     )
-    echo("which flatters the best alone: of all it is the one that this split chose.")
+    echo("The figures of the best trial are optimistic, because this split chose it.")
     if len(joined.members) < joined.n_asked:
         echo(
-            f"{len(joined.members)} of the {joined.n_asked} asked for: the others' weights are not "
-            "kept, they are much worse, or there is no room for them within the limits"
+            f"the ensemble has {len(joined.members)} of {joined.n_asked} requested networks: the "
+            "other trials have no weights, are much worse, or would exceed the limits"
         )

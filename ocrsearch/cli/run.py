@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 ENDINGS = {
     "trials": "all trials are finished",
-    "timeout": "the time is up",
+    "timeout": "the time limit is reached",
     "target": "the target is reached",
-    "epochs": "the epochs are used up",
-    "patience": "the last trials brought nothing better",
-    "flawless": "several finished trials make no error on the validation images, so that no other "
-    "can be found to be better",
-    "exhausted": "the sampler finds no configuration that was not tried",
-    "infeasible": "no configuration that was tried can be trained",
+    "epochs": "the epoch limit is reached",
+    "patience": "the last trials brought no improvement",
+    "flawless": "several finished trials make no error on the validation images, so "
+    "they cannot show a better configuration",
+    "exhausted": "the sampler finds no untried configuration",
+    "infeasible": "all configurations tried are infeasible",
     "interrupted": "interrupted",
 }
 
@@ -81,7 +81,7 @@ def run(
 def _search(
     space: str | None, data: str | None, given: SearchArguments, *, quiet: bool
 ) -> SearchResult:
-    """Search and show the progress."""
+    """Run the search and show its progress."""
     from ocrsearch.cli.display import search_display
     from ocrsearch.tuning import search
 
@@ -89,7 +89,7 @@ def _search(
     with search_display(quiet=quiet) as display:
 
         def reading(n_read: int, n: int) -> None:
-            while notes:  # printed once, as soon as there is data to read
+            while notes:  # printed only once, when the first images are loaded
                 note(notes.pop())
             display.reading(n_read, n)
 
@@ -131,8 +131,8 @@ def _advice(result: SearchResult, data: str) -> str:
     assert status.best_exact is not None
     if reads_nothing(status.best_value, status.best_exact):
         return (
-            "it reads nothing yet: resume the search with a larger --timeout or --trials, or look "
-            f"for what is wrong with the data: {our_command('data', 'inspect', data)}"
+            "it reads nothing yet: resume the search with a larger --timeout or --trials, or check "
+            f"the data: {our_command('data', 'inspect', data)}"
         )
     words = ("best", "--study", result.study, "--export", "model.pt")
     return f"export it: {our_command(*words, storage=result.storage)}"
@@ -154,7 +154,7 @@ def _rate(result: SearchResult) -> str:
     if result.n_folds == 1:
         return "validation CER"
     if result.status.best_lacks_folds:
-        return f"which has not seen all {result.n_folds} folds, CER"
+        return f"not finished on all {result.n_folds} folds, CER"
     return f"CER over {result.n_folds} folds"
 
 
@@ -166,8 +166,8 @@ def _summary(result: SearchResult, data: str) -> str:
     status = result.status
     lines = [
         f"study {result.study}: {ENDINGS[result.ending]}; {status.n_finished} of "
-        f"{status.limits.trials} trials ({status.n_complete} finished, {status.n_pruned} stopped "
-        f"early, {status.n_infeasible} infeasible, {status.n_failed} failed)"
+        f"{status.limits.trials} trials ({status.n_complete} finished, {status.n_pruned} pruned, "
+        f"{status.n_infeasible} infeasible, {status.n_failed} failed)"
     ]
     if result.left_out:
         samples = "1 sample" if result.n_bad == 1 else f"{result.n_bad} samples"
@@ -175,7 +175,8 @@ def _summary(result: SearchResult, data: str) -> str:
     lines += result.earlier
     if status.running:
         n = len(status.running)
-        lines.append(f"{n} in training were saved; the same command again continues them")
+        saved = "1 unfinished trial is saved" if n == 1 else f"{n} unfinished trials are saved"
+        lines.append(f"{saved}; rerun the same command to resume")
     if (problem := _problem(result)) is not None:
         lines.append(problem)
     else:

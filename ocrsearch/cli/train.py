@@ -42,14 +42,16 @@ LanguageModelOutput = Annotated[
 ]
 Corpora = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Text file, a text a line. May be repeated."),
+    typer.Option(metavar="FILE", help="Text file with one text per line. May be repeated."),
 ]
 TunedModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Split the data as for this model, and tune the decoding weights on the "
-        "validation split.",
+        help=(
+            "Split the data as for this model, and tune the decoding weights on the "
+            "validation split."
+        ),
     ),
 ]
 Order = Annotated[
@@ -122,9 +124,12 @@ def _load(model: Path, data: str | None) -> Bundle:
 
     bundle = load_bundle(model)
     if data is None:
-        raise OptionError("--model: weights are chosen on pictures; give --data SPEC too")
+        raise OptionError("--model: needs --data SPEC to choose the weights on its images")
     if bundle.config.model.architecture == "classifier":
-        raise OptionError(f"--model {model}: a classifier reads one symbol, alone")
+        raise OptionError(
+            f"--model {model}: a classifier reads a single character and cannot use a language "
+            "model; choose another model"
+        )
     return bundle
 
 
@@ -141,21 +146,21 @@ def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions
 
 def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
     ngrams = learnt.ngrams
-    echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} symbols, order {ngrams.order}")
+    echo(f"{ngrams.n_texts} texts, {len(ngrams.charset)} characters, order {ngrams.order}")
     if learnt.n_left_out:
-        echo(f"{learnt.n_left_out} texts have symbols that no label has and are left out")
+        echo(f"skipped because of unknown characters: {learnt.n_left_out} texts")
     if learnt.perplexity is not None:
         echo(f"perplexity {learnt.perplexity:.2f} on {learnt.n_val} validation labels")
     if learnt.n_val_left_out:
-        echo(f"{learnt.n_val_left_out} of them have unknown symbols and are left out")
+        echo(f"skipped because of unknown characters: {learnt.n_val_left_out} validation labels")
     if chosen is not None:
         bonus = "" if chosen.length_bonus is None else f", length bonus {chosen.length_bonus:g}"
         echo(
-            f"weight {chosen.lm_weight:g}{bonus}: CER of {chosen.n} validation pictures "
-            f"{chosen.cer:.4f}, greedy {chosen.greedy_cer:.4f}"
+            f"weight {chosen.lm_weight:g}{bonus}: CER {chosen.cer:.4f} on {chosen.n} validation "
+            f"images, greedy {chosen.greedy_cer:.4f}"
         )
         if chosen.cer > chosen.greedy_cer:
-            echo("with the language model it reads worse: leave it out")
+            echo("The language model raises the error rate. Decode without it.")
 
 
 ConfigFile = Annotated[
@@ -217,11 +222,11 @@ def train(
     *,
     given: DataArguments,
 ) -> None:
-    """Train one configuration. The same command resumes the training.
+    """Train a single configuration. The same command resumes the training.
 
-    Data that the model of --init or --config was trained on is split as before.
-    Options given here come first. Training uses one thread, as each worker of
-    'ocrsearch run' does. Set OMP_NUM_THREADS to use more for a large network.
+    If the model of --init or --config was trained on the same data, its split is used.
+    Options given here take precedence. Training uses one thread, like each worker of
+    'ocrsearch run'. Set OMP_NUM_THREADS to use more threads for a large network.
 
     Examples:
       ocrsearch train --config config.yaml --data labels.csv --export model.pt
@@ -260,10 +265,8 @@ def train(
 
 
 def _interrupted(n_done: int, folder: Path) -> str:
-    return (
-        f"interrupted: {n_done} epochs are saved in {folder}; "
-        "the same command again goes on from there"
-    )
+    saved = "1 epoch is saved" if n_done == 1 else f"{n_done} epochs are saved"
+    return f"interrupted: {saved} in {folder}; rerun the same command to resume"
 
 
 def _content(result: TrainResult, export: Path) -> dict[str, object]:

@@ -15,8 +15,9 @@ from ocrsearch.core import OcrSearchError
 
 MARKED = frozenset(
     (
-        *("add", "bidi", "columns", "corpus", "data", "ensemble", "export", "group", "keep_err"),
-        *("max_bad", "order", "seed", "set", "split", "splits", "study", "timeout"),
+        *("add", "beam", "bidi", "columns", "corpus", "data", "ensemble", "export", "group"),
+        *("keep_err", "max_bad", "order", "refit", "seed", "set", "split", "splits", "study"),
+        "timeout",
     )
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""

@@ -1,7 +1,7 @@
 """The machine and its processes: available cores, memory errors, child processes, version.
 
-Containers see all cores of the host but may be limited by a control group: ``docker run
---cpus=2`` sets a quota, not an affinity. Child processes are started without the caller's main
+Containers see all cores of the host but may be limited by a control group: Docker sets a quota,
+not an affinity. Child processes are started without the caller's main
 script, which ``multiprocessing`` would otherwise run again in each of them.
 """
 

@@ -1,6 +1,6 @@
-"""Recognition: a model file, and the text in an image or on a page.
+"""Recognition: model files, and recognising text in images and on pages.
 
-Start with ``Predictor``. Nothing here knows about studies.
+Start with ``Predictor``. This package does not depend on studies.
 """
 
 import lazy_loader

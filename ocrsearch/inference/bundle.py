@@ -1,7 +1,7 @@
-"""Bundles: one file with everything that recognition needs.
+"""Bundles: one file with everything needed for recognition.
 
-Weights, configuration, charset, metrics and provenance; several networks where these read together.
-A bundle holds tensors and plain values only; reading one runs no code from it.
+A bundle holds weights, configuration, charset, metrics and provenance, for one network or for each
+member of an ensemble. It contains only tensors and plain values, so loading it runs no code.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from ocrsearch.training import FORMAT, VERSION, Provenance, read_model_file, sav
 
 @dataclass(frozen=True)
 class Bundle:
-    """A recogniser.
+    """A recogniser: a single network or an ensemble.
 
     Attributes:
-        config: configuration of image scaling and network.
-        charset: characters that the network can write.
-        weights: state of the network.
-        metrics: metrics on the validation split; for an ensemble those of all together. With
-            folds, or trained on the validation split too, those of ``metrics_of``.
-        provenance: origin of the weights; for an ensemble that of the best network, with
-            the list of its members.
-        others: networks of the same charset that read together with this one.
+        config: configuration of the image scaling and the network.
+        charset: characters that the network can output.
+        weights: state dict of the network.
+        metrics: metrics on the validation split, for an ensemble those of the whole ensemble. If
+            the network was cross-validated or refit, ``provenance.metrics_of`` names the data.
+        provenance: origin of the weights; for an ensemble the origin of the best network and the
+            list of members.
+        others: further members of the ensemble, with the same charset.
     """
 
     config: Config
@@ -41,7 +41,7 @@ class Bundle:
 
     @property
     def members(self) -> tuple[Bundle, ...]:
-        """All that read together; this alone where there are no others."""
+        """Members of the ensemble, this network first; only this network without an ensemble."""
         return (self, *self.others)
 
     def build_network(self) -> Recogniser:
@@ -51,22 +51,22 @@ class Bundle:
         return network.eval()
 
     def data_options(self) -> DataOptions:
-        """Return the options by which the data of its training was read and split."""
+        """Return the options with which the training data was read and split."""
         return self.provenance.options()
 
 
 ADDED = ("n_parameters", "size_mb", "multiply_adds", "latency_ms")
-"""Metrics of which networks that read together have the sum."""
+"""Metrics that are summed over the members of an ensemble."""
 
 LIMITS = {"parameters": "n_parameters"}
-"""Metrics that limits have another name for."""
+"""Names of limits that differ from the name of their metric."""
 
 
 def halve(bundle: Bundle) -> Bundle:
-    """Return the bundle with its matrices and kernels in 16 bits, which halves its file.
+    """Return the bundle with its matrices and kernels in 16 bits, which halves the file size.
 
-    Vectors are left as they are: they take little, and the variances of norms may be beyond 16
-    bits. So is a matrix with a number that is.
+    Vectors keep 32 bits: they are small, and the variances of normalisation layers may overflow
+    16 bits. A matrix also keeps 32 bits if a value in it would overflow.
     """
     weights = {name: _half(tensor) for name, tensor in bundle.weights.items()}
     return replace(bundle, weights=weights, others=tuple(map(halve, bundle.others)))
@@ -78,15 +78,16 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
-    """Write a bundle; the file appears whole or not at all.
+    """Write a bundle atomically.
 
     Raises:
-        BundleError: it cannot be written, or its networks are too large together to be read.
+        BundleError: the file cannot be written, or the networks together are too large to load.
     """
     n_weights = sum(w.numel() for member in bundle.members for w in member.weights.values())
     if n_weights > MAX_PARAMETERS:
         raise BundleError(
-            f"{path}: {n_weights:,} weights in all, at most {MAX_PARAMETERS:,}; join fewer networks"
+            f"{path}: {n_weights:,} weights in all, at most {MAX_PARAMETERS:,}; combine fewer "
+            "networks"
         )
     content = {
         "format": FORMAT,
@@ -103,10 +104,10 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
 
 
 def load_bundle(path: Path) -> Bundle:
-    """Read a bundle, running no code from it.
+    """Load a bundle without running code from it.
 
     Raises:
-        BundleError: no such file, not a bundle, damaged, or of a newer version.
+        BundleError: the file is missing, damaged, not a bundle, or has a newer version.
     """
     model = read_model_file(path)
     first, *others = (
@@ -117,7 +118,7 @@ def load_bundle(path: Path) -> Bundle:
 
 
 def _content(bundle: Bundle) -> dict[str, object]:
-    """Return what belongs to one network."""
+    """Return the part of the file that describes one network."""
     return {
         "config": bundle.config.model_dump(mode="json"),
         "weights": bundle.weights,

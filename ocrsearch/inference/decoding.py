@@ -1,4 +1,4 @@
-"""How a recogniser decodes: greedily, or by beam search with a language model and a lexicon."""
+"""Decoding options: greedy decoding, or beam search with a language model and a lexicon."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 MAX_BEAM = 1000
 WIDTHS = (1.0, 0.94, 1.06, 0.97, 1.03)
-"""Of the views of a picture, as a share of its own."""
+"""Relative widths for test-time augmentation."""
 
 LM_WEIGHT = 0.6
 LENGTH_BONUS = 1.0
@@ -42,25 +42,27 @@ Weight = Annotated[Finite, Field(ge=0)]
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How to decode; a weight that is None is as by default.
+    """Options for decoding. A weight of None means the default.
 
     Attributes:
-        beam: texts that are kept for each line, up to MAX_BEAM; 0 decodes greedily, and then
-            nothing else can be given.
-        language_model: file from ``ocrsearch language-model``, or its counts.
-        lm_weight: of its log probability, 0 or more; default what was chosen for it, or LM_WEIGHT.
-        length_bonus: for each symbol, in nats; default what was chosen with the weight where that
-            is not given either, or LENGTH_BONUS for CTC with a language model, otherwise 0.
-        lexicon: file of words, UTF-8, an entry a line.
-        lexicon_weight: what each word that is not in it costs, in nats, 0 or more; default
-            LEXICON_WEIGHT; 1000 forbids other words.
-        ctc_weight: of the CTC head's log probability in a seq2seq, 0 or more; default CTC_WEIGHT,
-            or 0 if it was trained without that head.
-        views: widths at which each picture is read, 1 to 5; where the readings differ, those of
-            all views and networks agree on one.
+        beam: number of hypotheses to keep for each line, up to MAX_BEAM. 0 means greedy decoding,
+            for which only ``views`` can be set.
+        language_model: file written by ``ocrsearch language-model``, or n-gram counts.
+        lm_weight: weight for the log probability of the language model, 0 or more. The default is
+            the weight stored with the language model, or LM_WEIGHT.
+        length_bonus: bonus for each character, in nats. If neither this nor ``lm_weight`` is set,
+            the default is the bonus stored with the language model. Otherwise it is LENGTH_BONUS
+            for CTC with a language model, and 0 in all other cases.
+        lexicon: UTF-8 text file with one word per line.
+        lexicon_weight: penalty for each word outside the lexicon, in nats, 0 or more; default
+            LEXICON_WEIGHT. 1000 forbids such words.
+        ctc_weight: weight for the log probability of the CTC head of a seq2seq model, 0 or more;
+            default CTC_WEIGHT, or 0 if the model was trained without a CTC head.
+        views: number of widths for test-time augmentation, 1 to 5. If the texts differ, all
+            widths and networks vote.
 
     Raises:
-        OptionError: a value out of its range, or one that needs another.
+        OptionError: a value is out of range, or an option needs another option.
     """
 
     beam: Annotated[Integer, Field(ge=0, le=MAX_BEAM)] = 0
@@ -78,7 +80,7 @@ class DecodingOptions:
         of_beam = [f.name for f in fields(self) if f.default is None]
         given = [name for name in of_beam if getattr(self, name) is not None]
         if given and not self.beam:
-            raise OptionError("works in a beam search only; set beam to 10, for example", given[0])
+            raise OptionError("needs beam search; set `beam`, for example to 10", given[0])
         for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
             if weight in given and needs not in given:
                 raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
@@ -86,12 +88,12 @@ class DecodingOptions:
 
 @dataclass(frozen=True)
 class Decoder:
-    """A way to decode.
+    """A decoding method for a recogniser.
 
     Attributes:
-        searches: of each network of the recogniser; None to decode greedily.
-        widths: of the views of a picture, as a share of its own.
-        about: what it is, as plain values.
+        searches: beam search for each network of the recogniser; None for greedy decoding.
+        widths: relative widths for test-time augmentation.
+        about: description as plain values.
     """
 
     searches: tuple[BeamSearch | None, ...]
@@ -99,7 +101,7 @@ class Decoder:
     about: dict[str, Any]
 
     def __str__(self) -> str:
-        """Return it in words, without the weights."""
+        """Return a description for people, without the weights."""
         views = [f"{len(self.widths)} views"] if len(self.widths) > 1 else []
         if "beam" not in self.about:
             return ", ".join(["greedy decoding", *views])
@@ -112,14 +114,14 @@ class Decoder:
 
 
 def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
-    """Return the decoder of a recogniser; files are read.
+    """Build the decoder for a recogniser and load the files that it needs.
 
-    What the files have and the recogniser cannot write is told in a warning of the log.
+    If the files contain characters that the recogniser cannot output, a warning is logged.
 
     Raises:
-        OptionError: an option that does not go with the recogniser.
-        LanguageModelError: no language model, or damaged.
-        DataError: no lexicon, or nothing in it.
+        OptionError: an option does not apply to the recogniser.
+        LanguageModelError: the language model is missing or damaged.
+        DataError: the lexicon is missing or empty.
     """
     members, widths = bundle.members, WIDTHS[: options.views]
     views = {"views": options.views} if options.views > 1 else {}
@@ -128,19 +130,19 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     names = [member.config.model.architecture for member in members]
     for name in names:
         if not ARCHITECTURES[name].has_beam_search:
-            problem = f"a {name} reads one symbol; leave it out"
+            problem = f"a {name} reads a single character and has no beam search; remove `beam`"
             raise OptionError(problem, "beam")
     about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
-        ngrams, told = _read_ngrams(options.language_model, bundle.charset)
+        ngrams, label = _read_ngrams(options.language_model, bundle.charset)
         if options.lm_weight is None:
             given = options.length_bonus
             bonus = ngrams.length_bonus if given is None else given
             options = replace(options, lm_weight=ngrams.lm_weight, length_bonus=bonus)
         weight = _or_default(options.lm_weight, LM_WEIGHT)
         weighted.append((LanguageModel(ngrams, bundle.charset), weight))
-        about |= {"language_model": told, "lm_weight": weight}
+        about |= {"language_model": label, "lm_weight": weight}
     if options.lexicon is not None:
         path = Path(options.lexicon)
         weight = _or_default(options.lexicon_weight, LEXICON_WEIGHT)
@@ -167,7 +169,7 @@ def _search(
 def _read_ngrams(
     language_model: str | Path | NgramCounts, charset: Charset
 ) -> tuple[NgramCounts, str]:
-    """Return counts and what they are called."""
+    """Return the n-gram counts and a name for messages."""
     if isinstance(language_model, NgramCounts):
         return language_model, "language model"
     ngrams = load_ngrams(Path(language_model))
@@ -175,19 +177,19 @@ def _read_ngrams(
     lacking = sorted(set(ngrams.charset.symbols) - set(charset.symbols))
     if lacking:
         logger.warning(
-            "%s: the model does not know %s, which the language model has",
+            "%s: the charset of the model lacks characters of the language model: %s",
             *(language_model, " ".join(lacking)),
         )
     return ngrams, str(language_model)
 
 
 def _check_same_order(path: str | Path, counted: Charset, charset: Charset) -> None:
-    """Refuse a language model of right-to-left texts that were reordered in another way."""
+    """Refuse a language model if its right-to-left texts were reordered in another way."""
     theirs, ours = (c.bidi.partition("-")[0] for c in (counted, charset))
     if theirs != ours and has_rtl("".join(set(counted.symbols) & set(charset.symbols))):
         raise OptionError(
             f"{path}: counted with `bidi` {theirs}, the model was trained with `bidi` {ours}; "
-            f"make it again with `bidi` {ours}",
+            f"create it again with `bidi` {ours}",
             "language_model",
         )
 
@@ -197,7 +199,7 @@ def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
     if lexicon.n_left_out:
         n_all = lexicon.n_words + lexicon.n_left_out
         logger.warning(
-            "%s: %d of %d words have symbols that the model does not know",
+            "%s: %d of %d words have characters outside the charset of the model",
             *(path, lexicon.n_left_out, n_all),
         )
     return lexicon
@@ -206,10 +208,10 @@ def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
 def _check_ctc_weight(given: float | None, members: Sequence[Bundle]) -> None:
     names = [member.config.model.architecture for member in members]
     if given is not None and "seq2seq" not in names:
-        problem = f"only for seq2seq, and this model is a {names[0]}"
+        problem = f"needs a seq2seq model, found a {names[0]}; remove it"
         raise OptionError(problem, "ctc_weight")
     if given and not any(map(_has_ctc_head, members)):
-        problem = "this model was trained without its CTC head; leave it out"
+        problem = "this model was trained without a CTC head; remove it"
         raise OptionError(problem, "ctc_weight")
 
 
@@ -219,7 +221,7 @@ def _has_ctc_head(member: Bundle) -> bool:
 
 
 def _one_or_each(values: Sequence[float]) -> float | list[float]:
-    """Return what all networks have in common, or what each has."""
+    """Return the common value of all networks, or a list if they differ."""
     return values[0] if len(set(values)) == 1 else list(values)
 
 

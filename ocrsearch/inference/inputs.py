@@ -1,4 +1,4 @@
-"""Images as users give them from Python: files, bytes, Pillow images, arrays and tensors."""
+"""Image inputs from Python: files, bytes, Pillow images, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ ACCEPTED = (
 )
 
 OVERSHOOT = 0.1
-"""Share of the range by which floats may leave it, as after resizing; they are clipped."""
+"""Fraction of the range by which floats may overshoot, as after resizing; they are clipped."""
 
 
 def read_input(picture: Picture, where: str = "image") -> GrayImage:
-    """Return an image of any accepted kind as grey.
+    """Convert an image of any accepted type to greyscale.
 
     Args:
-        picture: see ACCEPTED. Arrays whose last axis has 1, 3 or 4 values have their channels
-            there; otherwise those whose first axis does have them first.
-        where: name for messages of an image that is no file.
+        picture: image; ACCEPTED lists the types. If the last axis of an array has length 1, 3 or
+            4, it holds the channels; otherwise the first axis does if it has such a length.
+        where: name for error messages if the image is not a file.
 
     Returns:
         (H, W) uint8.
 
     Raises:
-        ImageError: a file, bytes or an image that cannot be read.
-        DataError: anything else than ACCEPTED.
+        ImageError: the file, bytes or image cannot be read.
+        DataError: the type, shape or range is not in ACCEPTED.
     """
     if isinstance(picture, str | os.PathLike):
         return _read_file(picture, where)
@@ -63,7 +63,7 @@ def read_input(picture: Picture, where: str = "image") -> GrayImage:
 def _read_file(path: str | os.PathLike[str], where: str) -> GrayImage:
     name = os.fspath(path)
     if not isinstance(name, str):
-        raise DataError(f"{where}: found a path of bytes, must be {ACCEPTED}")
+        raise DataError(f"{where}: found a path in bytes, must be {ACCEPTED}")
     return read_image(Path(name))
 
 
@@ -77,13 +77,13 @@ def _read_bytes(content: bytes, where: str) -> GrayImage:
 def _read_open_file(file: Any, where: str) -> GrayImage:
     try:
         content = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: it is closed
+    except (OSError, ValueError) as error:  # ValueError: the file is closed
         raise ImageError(f"{where}: the open file cannot be read ({error})") from None
     if not isinstance(content, bytes):
         raise DataError(f"{where}: found a file opened as text; open it in binary mode, 'rb'")
     if len(content) > MAX_FILE_BYTES:
         limit = MAX_FILE_BYTES // 1_000_000
-        raise ImageError(f"{where}: too large a file: at most {limit} MB; scale it down")
+        raise ImageError(f"{where}: file too large, at most {limit} MB; scale the image down")
     return _read_bytes(content, where)
 
 
@@ -93,7 +93,7 @@ def _read_pillow(image: Image.Image, where: str) -> GrayImage:
     _check_size(image.width * image.height, where)
     try:
         return to_gray(image)
-    except Exception as error:  # Pillow reads its file only now, and raises nearly anything
+    except Exception as error:  # Pillow decodes lazily and may raise almost any error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{where}: the PIL image cannot be read ({reason})") from None
 
@@ -108,12 +108,12 @@ def _read_array(array: np.ndarray, where: str) -> GrayImage:
     found = f"an array of shape {array.shape} and type {array.dtype}"
     if isinstance(array, np.ma.MaskedArray):
         raise DataError(
-            f"{where}: found a masked array; fill it first, with .filled(255) for paper"
+            f"{where}: found a masked array; fill it first, for example with .filled(255) for paper"
         )
     if array.size == 0 or array.dtype.kind not in "buif":
         raise DataError(f"{where}: found {found}, must be {ACCEPTED}")
     if array.ndim not in (2, 3) or (array.ndim == 3 and _channel_axis(array.shape) is None):
-        several = "; for several images give a list of arrays" if array.ndim > 2 else ""
+        several = "; pass several images as a list of arrays" if array.ndim > 2 else ""
         raise DataError(f"{where}: found {found}{several}; must be {ACCEPTED}")
     _check_size(array.size, where)
     if array.ndim == 3 and _channel_axis(array.shape) == 0:
@@ -128,7 +128,7 @@ def _channel_axis(shape: tuple[int, ...]) -> int | None:
 
 
 def _to_8_bits(array: np.ndarray, where: str) -> np.ndarray:
-    """Return values from 0 to 255; their range tells what the largest stands for."""
+    """Scale values to 0..255; the largest possible value is inferred from their range."""
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind == "b":
@@ -137,7 +137,7 @@ def _to_8_bits(array: np.ndarray, where: str) -> np.ndarray:
     slack = OVERSHOOT if array.dtype.kind == "f" else 0.0
     tops = (1.0, 255.0) if array.dtype.kind == "f" else (1.0, 255.0, 65535.0)
     top = next((top for top in tops if -slack * top <= low and high <= top * (1 + slack)), None)
-    too_dark = top == 255.0 and slack and high < 2.0  # neither of the two ranges
+    too_dark = top == 255.0 and slack and high < 2.0  # fits neither of the two ranges
     if top is None or too_dark:  # NaN compares as false
         values = f"{array.dtype} from {low:.6g} to {high:.6g}"
         raise DataError(f"{where}: found values of type {values}, must be {ACCEPTED}")
@@ -148,7 +148,7 @@ def _to_8_bits(array: np.ndarray, where: str) -> np.ndarray:
 def _check_size(n_pixels: int, where: str) -> None:
     if n_pixels > 4 * MAX_PIXELS:
         limit = MAX_PIXELS // 1_000_000
-        raise ImageError(f"{where}: too large an image: at most {limit} megapixels; scale it down")
+        raise ImageError(f"{where}: image too large, at most {limit} megapixels; scale it down")
 
 
 def _kind(value: Any) -> str:

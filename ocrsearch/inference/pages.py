@@ -1,6 +1,6 @@
-"""Pages in any orientation, and their lines with positions.
+"""Recognition of whole pages in any orientation, with the position of each line.
 
-A page is first read as it is. If that result is doubtful, a few of its longest lines are read
+A page is first recognised as given. If the confidence is low, a few of the longest lines are tried
 rotated and inverted, and the orientation with the highest confidence is used.
 """
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 BOX_COLOUR = (0, 0, 220)
 TEXT_COLOUR = (160, 60, 0)
-"""Blue, green, red."""
+"""Colours as BGR."""
 
 
 @dataclass(frozen=True)
 class PageLine:
-    """A line that was read on a page.
+    """A line recognised on a page.
 
     Attributes:
-        text: NFC.
-        confidence: probability of the text as read, 0 to 1.
-        symbol_confidences: confidence of each symbol of the text, 0 to 1.
-        box: bounding box of the line's ink, in pixels of the page as it was given.
-        row: number of its row on the page, counted from 1; cells of a table in a row share it.
+        text: recognised text, NFC.
+        confidence: probability of the text, 0 to 1.
+        symbol_confidences: confidence of each character of the text, 0 to 1.
+        box: bounding box of the line's ink, in pixels of the page as given.
+        row: row on the page, counted from 1; cells in the same row of a table share it.
     """
 
     text: str
@@ -46,27 +46,27 @@ class PageLine:
 
 
 READABLE = 0.6
-"""Least mean confidence of the characters of a page that is taken as read."""
+"""Minimum mean confidence per character for a page to count as readable."""
 
 MIN_PIECES = 8
-"""A page with fewer lines can have short ones all the same."""
+"""Minimum number of lines for short lines to suggest a page on its side."""
 
 READABLE_SHORT = 0.85
-"""The same of a page whose lines are all as short as those of a page on its side."""
+"""Minimum mean confidence if all lines are as short as on a page on its side."""
 
 
 @dataclass(frozen=True)
 class PagePrediction:
-    """What was read on a page.
+    """Recognition result for a page.
 
     Attributes:
         width: width of the page in pixels.
         height: height of the page in pixels.
-        skew_degrees: by how much its text rises to the right, after the page was turned.
+        skew_degrees: angle by which the text rises to the right, after the rotation.
         lines: lines in reading order.
-        rotation: degrees by which the page was turned clockwise to be read: 0, 90, 180 or 270.
-        inverted: whether lines were read light on dark that are dark on light, or the reverse.
-        confidence: mean of a character, 0 to 1; 0 if there are no lines.
+        rotation: clockwise rotation before recognition in degrees: 0, 90, 180 or 270.
+        inverted: whether some lines were inverted before recognition.
+        confidence: mean confidence per character, 0 to 1; 0 if there are no lines.
     """
 
     width: int
@@ -79,9 +79,10 @@ class PagePrediction:
 
     @property
     def is_readable(self) -> bool:
-        """Whether it was read with some confidence; a page without lines is.
+        """Whether the confidence is high enough; true for a page without lines.
 
-        A page on its side falls into pieces of a character or two, some of which can be read.
+        A page on its side is segmented into pieces of one or two characters, and some of these
+        are recognised with high confidence. Such a page needs a higher mean confidence.
         """
         if not self.lines:
             return True
@@ -91,12 +92,18 @@ class PagePrediction:
 
     @property
     def text(self) -> str:
-        """The texts of the lines, under each other."""
+        """Texts of all lines, separated by line breaks."""
         return "\n".join(line.text for line in self.lines)
 
 
 def turned_back(box: Box, turn: int, size: tuple[int, int]) -> Box:
-    """Return the box on a page, (W, H), that was turned clockwise by 0, 90, 180 or 270 degrees."""
+    """Map a box from a rotated page back to the page.
+
+    Args:
+        box: box on the rotated page in pixels.
+        turn: clockwise rotation in degrees: 0, 90, 180 or 270.
+        size: width and height of the page before the rotation.
+    """
     left, top, right, bottom = box
     width, height = size
     if turn == 90:
@@ -109,14 +116,14 @@ def turned_back(box: Box, turn: int, size: tuple[int, int]) -> Box:
 
 
 def draw_page(page: GrayImage, prediction: PagePrediction) -> np.ndarray:
-    """Draw the boxes and texts of a page on it.
+    """Draw the recognised boxes and texts on a page.
 
     Args:
-        page: (H, W) uint8, as it was read.
+        page: (H, W) uint8, as given to ``read_page``.
         prediction: prediction for the page.
 
     Returns:
-        (H, W, 3) uint8, blue, green, red.
+        (H, W, 3) uint8 BGR.
     """
     drawn = cv2.cvtColor(page, cv2.COLOR_GRAY2BGR)
     font = cv2.FontFace("uni")  # has the accents of all Latin scripts, and most other scripts
@@ -129,14 +136,14 @@ def draw_page(page: GrayImage, prediction: PagePrediction) -> np.ndarray:
 
 
 class PageWriter:
-    """Writes drawn pages as PNG: the first as FILE.png, further ones as FILE-2.png, FILE-3.png."""
+    """Writes drawn pages as PNG files: FILE.png, FILE-2.png, FILE-3.png and so on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._n_written = 0
 
     def write(self, page: GrayImage, prediction: PagePrediction) -> None:
-        """Draw a page and write it."""
+        """Draw a page and write it to the next file."""
         self._n_written += 1
         path = self._path
         if self._n_written > 1:
@@ -145,24 +152,24 @@ class PageWriter:
 
 
 Read = Callable[[Sequence[GrayImage]], "list[Prediction]"]
-"""Reads images of lines."""
+"""Function that recognises line images."""
 
 SURE = 0.92
-"""Confidence from which a reading is not doubted; see ``_confidence``."""
+"""Confidence above which no other orientation is tried; see ``_confidence``."""
 
 MARGIN = 0.03
-"""Another way must be read with so much more confidence."""
+"""Minimum gain in confidence to prefer another orientation or polarity."""
 
 N_TRIED = 8
-"""Lines that are read another way, the longest ones."""
+"""Number of lines to try in another orientation; the longest lines are used."""
 
 TURNS = (0, 90, 180, 270)
-"""Degrees by which a page is turned clockwise."""
+"""Clockwise rotations of a page in degrees."""
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """The lines of a page that is turned in some way, and the texts read in them."""
+    """Lines of a rotated page and their predictions."""
 
     turn: int
     layout: Layout
@@ -175,11 +182,11 @@ class _Reading:
 
 
 def read_page(page: GrayImage, read: Read) -> PagePrediction:
-    """Find the lines of a page and read them.
+    """Find the lines of a page and recognise them.
 
     Args:
         page: (H, W) uint8.
-        read: reads images of lines.
+        read: function that recognises line images.
     """
     best = _read_turned(page, 0, read)
     if best.layout.lines and best.confidence < SURE:
@@ -218,7 +225,7 @@ def _read_turned(page: GrayImage, turn: int, read: Read) -> _Reading:
 def _prefers_inverted(
     lines: Sequence[FoundLine], predictions: Sequence[Prediction], read: Read
 ) -> bool:
-    """Whether lines are read better as light on dark, or dark on light, than as they are."""
+    """Return whether the lines are recognised with more confidence if they are inverted."""
     before = _confidence(lines, predictions)
     if before >= SURE:
         return False
@@ -229,7 +236,7 @@ def _prefers_inverted(
 
 
 def _best_turn(page: GrayImage, upright: _Reading, read: Read) -> int:
-    """Return the turn at which the longest lines are read with most confidence."""
+    """Return the rotation at which the longest lines have the highest confidence."""
     sideways = find_lines(_turned(page, 90)).lines
     confidences = {}
     for turn, lines in zip(TURNS, (upright.layout.lines, sideways) * 2, strict=True):
@@ -248,9 +255,9 @@ def _longest(lines: Sequence[FoundLine]) -> list[int]:
 
 
 def _confidence(lines: Sequence[FoundLine], predictions: Sequence[Prediction]) -> float:
-    """Return the mean confidence of a character in lines, 0 to 1; long lines count more.
+    """Return the mean confidence per character, 0 to 1, weighted by the length of the lines.
 
-    The mean is geometric within a line. A line in which nothing is read counts 0.
+    Within a line the mean is geometric. A line with an empty prediction counts as 0.
     """
     lengths = [line.image.shape[1] / line.image.shape[0] for line in lines]
     values = [p.confidence ** (1 / len(p.text)) if p.text.strip() else 0.0 for p in predictions]

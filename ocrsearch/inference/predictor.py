@@ -1,4 +1,4 @@
-"""Recognition with a bundle: pictures in, texts out."""
+"""Recognition with a bundle: images in, texts out."""
 
 from __future__ import annotations
 
@@ -32,19 +32,18 @@ from ocrsearch.training import limit_threads, select_device
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000
-"""Pictures, and their pixels, that are read and held at a time."""
+"""Maximum number of images, and of their pixels, that are held in memory at a time."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was read in a picture.
+    """Recognition result for an image of a line.
 
     Attributes:
-        text: NFC.
-        confidence: probability of the text as read, 0 to 1.
-        symbol_confidences: confidence of each symbol of the text, 0 to 1.
-        blank: whether the picture has no contrast, so that there is nothing to read; the text is
-            empty then, and the confidence 0.
+        text: recognised text, NFC.
+        confidence: probability of the text, 0 to 1.
+        symbol_confidences: confidence of each character of the text, 0 to 1.
+        blank: whether the image has no contrast. If so, the text is empty and the confidence 0.
     """
 
     text: str
@@ -55,15 +54,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Error rates on labelled pictures, their 95 % intervals, and what was read.
+    """Evaluation of a recogniser on labelled images.
 
     Attributes:
         metrics: error rates.
-        intervals: confidence interval of each rate, low and high.
-        confusions: edits by character, the most frequent first.
-        matrix: None where labels have more than one symbol, or there are very many.
+        intervals: 95 % confidence interval of each rate, low and high.
+        confusions: counts of character edits, the most frequent first.
+        matrix: confusion matrix; None if a label has several characters, or if there are too many
+            classes.
         names: names of the images.
-        references: their labels.
+        references: labels of the images.
         predictions: prediction for each image.
     """
 
@@ -76,7 +76,10 @@ class Evaluation:
     predictions: list[Prediction]
 
     def worst(self) -> list[int]:
-        """Return which were read wrong: by edits per symbol, then by confidence, falling."""
+        """Return the indices of wrong predictions, the worst first.
+
+        They are sorted by edits per character of the label, then by confidence, both descending.
+        """
 
         def badness(i: int) -> tuple[float, float]:
             reference, prediction = self.references[i], self.predictions[i]
@@ -89,7 +92,7 @@ class Evaluation:
 
 
 class Predictor:
-    """A recogniser ready to read."""
+    """A recogniser, loaded on a device and ready for images."""
 
     def __init__(
         self, bundle: Bundle, device: str = "auto", decoding: DecodingOptions | None = None
@@ -97,7 +100,7 @@ class Predictor:
         """Build the networks of a bundle.
 
         Args:
-            bundle: recogniser.
+            bundle: bundle to build.
             device: "auto", "cpu" or "cuda".
             decoding: decoding options; greedy by default.
 
@@ -119,41 +122,42 @@ class Predictor:
     @overload
     def predict(self, picture: Sequence[Picture]) -> list[Prediction]: ...
     def predict(self, picture: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
-        """Read an image of a line of text, or a list of such images.
+        """Recognise the text in an image of a line, or in each of several images.
 
         Args:
-            picture: the path of a file, the bytes of a file, an open file, a PIL image, an array
-                or a tensor, see ``read_input``; or a list or tuple of these.
+            picture: path of a file, bytes of a file, open file, PIL image, array or tensor (see
+                ``read_input``), or a list or tuple of these.
 
         Returns:
-            The text and its confidence; for a list, a list of these in the same order.
+            The prediction; for a list, a list of predictions in the same order.
 
         Raises:
-            ImageError: a file or an image that cannot be read.
-            DataError: a value of another type, an array of another shape or range.
+            ImageError: a file or an image cannot be read.
+            DataError: a value has the wrong type, or an array the wrong shape or range.
         """
         if isinstance(picture, list | tuple):
             return self.predict_many(picture)
         return self.predict_many([cast(Picture, picture)])[0]
 
     def predict_many(self, pictures: Sequence[Picture]) -> list[Prediction]:
-        """Read many images, in batches of similar width; see ``predict``."""
+        """Recognise many images, in batches of similar width; see ``predict``."""
         places = [f"image {i} of {len(pictures)}" for i in range(1, len(pictures) + 1)]
         where = ["image"] if len(pictures) == 1 else places
         pairs = zip(pictures, where, strict=True)
         return self._read([shrink_line(read_input(picture, place)) for picture, place in pairs])
 
     def predict_files(self, paths: Sequence[Path]) -> Iterator[tuple[Path, list[Prediction] | str]]:
-        """Read files of line pictures, some hundred pictures at a time.
+        """Recognise files of line images, up to 256 images at a time.
 
         Args:
-            paths: pictures, and TIFF or PDF of several pages, each page a line.
+            paths: image files. Each page of a TIFF or PDF file counts as a line.
 
         Yields:
-            Each file with what was read on its pages, or why it was not.
+            Each path with the predictions for its pages, or with an error message if the file
+            cannot be read.
         """
         images: list[GrayImage] = []
-        owners: list[list[Prediction]] = []  # of each of these images
+        owners: list[list[Prediction]] = []  # for each image, the list that takes its prediction
         waiting: list[tuple[Path, list[Prediction] | str]] = []
         for path in paths:
             predictions: list[Prediction] = []
@@ -173,21 +177,22 @@ class Predictor:
         yield from waiting
 
     def _read_for(self, owners: list[list[Prediction]], images: list[GrayImage]) -> None:
-        """Read images, give each prediction to its owner, and clear both lists."""
+        """Append the prediction of each image to its owner, then clear both lists."""
         for owner, prediction in zip(owners, self._read(images), strict=True):
             owner.append(prediction)
         owners.clear()
         images.clear()
 
     def predict_page(self, picture: Picture) -> PagePrediction:
-        """Find the lines of a page and read them, whichever way the page lies.
+        """Find the lines of a page in any orientation and recognise them.
 
         Args:
-            picture: of a page, see ``predict``; of a file of several pages the first.
+            picture: image of a page, see ``predict``. If a file has several pages, the first page
+                is used.
 
         Raises:
-            ImageError: a file that cannot be read.
-            DataError: an array of another shape or type.
+            ImageError: the file cannot be read.
+            DataError: an array has the wrong shape or type.
         """
         if isinstance(picture, str | os.PathLike):
             page = next(read_pages(Path(picture)))
@@ -196,13 +201,13 @@ class Predictor:
         return read_page(page, self._read)
 
     def evaluate(self, data: LabelledImages, progress: Progress | None = None) -> Evaluation:
-        """Read labelled pictures and compare.
+        """Recognise labelled images and compare the predictions with the labels.
 
-        A symbol that the recogniser does not know counts as an error, as it is one.
+        Characters outside the charset of the recogniser count as errors.
 
         Args:
-            data: pictures and what they show.
-            progress: told how many are recognised.
+            data: images and their labels.
+            progress: called with the number of recognised images.
         """
         predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
@@ -238,7 +243,7 @@ class Predictor:
 def load(
     path: str | Path, device: str = "auto", decoding: DecodingOptions | None = None
 ) -> Predictor:
-    """Return the recogniser of a model file; nothing in the file is run.
+    """Load the recogniser from a model file without running code from the file.
 
     Args:
         path: path of the model file.
@@ -246,8 +251,8 @@ def load(
         decoding: decoding options; greedy by default.
 
     Raises:
-        BundleError: no such file, or not a model.
-        OptionError: a value of another type.
+        BundleError: the file is missing or not a model.
+        OptionError: an argument has the wrong type.
         OcrSearchError: see ``build_decoder``.
     """
     if not isinstance(path, str | os.PathLike):
@@ -278,9 +283,10 @@ def predict(
     device: str = "auto",
     decoding: DecodingOptions | None = None,
 ) -> Prediction | list[Prediction]:
-    """Load a model and read an image or a list of images; see ``load`` and ``Predictor.predict``.
+    """Load a model and recognise an image or a list of images.
 
-    To read images again and again, ``load`` the model once and call its ``predict``.
+    See ``load`` and ``Predictor.predict`` for the arguments. To recognise images repeatedly,
+    ``load`` the model once and call its ``predict``.
     """
     predictor = model if isinstance(model, Predictor) else load(model, device, decoding)
     return predictor.predict(picture)

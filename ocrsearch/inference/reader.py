@@ -1,9 +1,9 @@
 """Readers: one network, or an ensemble whose members vote on each line.
 
-Each member reads by itself; test-time augmentation reads with one network at several widths. Where
-the texts differ, the best one is changed place by place into another member's text, as long as
-that raises the mean log probability over all members. Voting place by place follows ROVER
-(Fiscus, 1997, IEEE ASRU). A member with too few frames for most of the texts does not vote.
+Each member recognises the line separately; in test-time augmentation the members are one network at
+several widths. If the texts differ, the best text is edited place by place towards the other texts,
+as long as the mean log probability over all members rises. Voting place by place follows ROVER
+(Fiscus, 1997, IEEE ASRU). A member with too few time steps for most of the texts does not vote.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from ocrsearch.models.decoding import BeamSearch, Hypothesis
 
 Text = tuple[int, ...]
 Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]
-"""From texts of lines, by their number, to a score of each: the higher the better."""
+"""Function that maps candidate texts, by line, to their scores; higher is better."""
 
 MAX_ROUNDS = 3
 
 MIN_PLACES, MAX_PLACES = 4, 24
-"""Places in which one reading's changes are tried apart; where there are more, some go together."""
+"""Minimum and maximum number of changes tried per candidate; excess neighbours are merged."""
 
 MAX_SYMBOLS = 2400
-"""In all texts with one of these changes: to rate a longer text takes longer."""
+"""Total length of the texts with one change each; it bounds the time for scoring."""
 
 
 class Change(NamedTuple):
-    """What stands from start to end in a text becomes something else."""
+    """Replacement of the slice from ``start`` to ``end`` of a text by ``ids``."""
 
     start: int
     end: int
@@ -47,11 +47,12 @@ class Change(NamedTuple):
 
 
 def agree(readings: Mapping[int, Sequence[Text]], score: Score) -> dict[int, Text]:
-    """Return the text of each line that scores best, of all readings and changes tried.
+    """Return the best-scoring text of each line among all candidates and the changes tried.
 
     Args:
-        readings: of each line, two or more that differ; of equal scores the earlier one's counts.
-        score: is called some times, each time with all lines that are not settled.
+        readings: two or more different candidate texts for each line. If scores are equal, the
+            earlier candidate wins.
+        score: scoring function. Each call includes all lines that may still change.
     """
     known: dict[int, dict[Text, float]] = {line: {} for line in readings}
     _learn(known, readings, score)
@@ -69,7 +70,7 @@ def agree(readings: Mapping[int, Sequence[Text]], score: Score) -> dict[int, Tex
 
 
 def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
-    """Return the changes, each in one place, that lead from a text towards others."""
+    """Return the changes, each in one place, that turn a text into the others."""
     found: dict[Change, None] = {}
     for other in others:
         places = _places(text, other)
@@ -85,7 +86,7 @@ def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
 
 
 def _places(text: Text, other: Text) -> list[tuple[int, int, int, int]]:
-    """Return where two texts differ: start and end in the one and in the other."""
+    """Return the places where two texts differ: start and end in ``text`` and in ``other``."""
     places: list[tuple[int, int, int, int]] = []
     for edit in Levenshtein.opcodes(text, other):
         if edit.tag == "equal":
@@ -98,7 +99,7 @@ def _places(text: Text, other: Text) -> list[tuple[int, int, int, int]]:
 
 
 def changed(text: Text, changes: Iterable[Change]) -> Text:
-    """Return a text with changes that do not touch each other."""
+    """Apply changes to a text; the changes must not touch each other."""
     for start, end, ids in sorted(changes, reverse=True):
         text = text[:start] + ids + text[end:]
     return text
@@ -107,7 +108,7 @@ def changed(text: Text, changes: Iterable[Change]) -> Text:
 def _learn(
     known: dict[int, dict[Text, float]], texts: Mapping[int, Sequence[Text]], score: Score
 ) -> None:
-    """Add the scores of the texts that have none yet."""
+    """Score the texts that are not known yet and add them."""
     fresh = {
         line: [text for text in dict.fromkeys(of_line) if text not in known[line]]
         for line, of_line in texts.items()
@@ -123,7 +124,7 @@ def _best(scores: Mapping[Text, float]) -> Text:
 
 
 def with_gains(text: Text, changes: Sequence[Change], scores: Mapping[Text, float]) -> Text:
-    """Return the text with all changes that raise its score, of those that touch the best."""
+    """Apply all changes that raise the score; if some touch each other, only the best of them."""
     gains = {change: scores[changed(text, [change])] - scores[text] for change in changes}
     taken: list[Change] = []
     for change in sorted(changes, key=lambda change: -gains[change]):
@@ -134,18 +135,27 @@ def with_gains(text: Text, changes: Sequence[Change], scores: Mapping[Text, floa
 
 
 CHUNK_COLUMNS = 32_768
-"""Pixel columns, at a height of 32, of what several read before they agree: till then it is kept
-what the networks made of the pictures."""
+"""Total width in pixels, at a height of 32, of the images recognised before a vote.
+
+The network outputs of all members are kept in memory until the vote.
+"""
 
 
 NOT_NUMBERS = (
-    "the model computes no numbers (NaN) for an image: its weights are damaged, or its training "
-    "failed; export or train it again"
+    "the model outputs NaN for an image: its weights are damaged, or its training failed; export "
+    "or train it again"
 )
 
 
 class Encoding(NamedTuple):
-    """A batch: numbers and width of its pictures, what the network made of them, what was read."""
+    """A recognised batch.
+
+    Attributes:
+        ids: indices of the images.
+        width_px: width of the padded images in pixels.
+        output: output of the network.
+        read: decoded hypothesis for each image.
+    """
 
     ids: list[int]
     width_px: int
@@ -154,16 +164,16 @@ class Encoding(NamedTuple):
 
 
 class Reader:
-    """A network on its device, with its own size of pictures and its own way to decode."""
+    """A network on a device, with its image scaling and its decoding method."""
 
     def __init__(self, member: Bundle, device: torch.device, search: BeamSearch | None) -> None:
-        """Build the network; it decodes greedily if there is no search."""
+        """Build the network; without a search it decodes greedily."""
         self._device, self._search = device, search
         self._config = member.config.images
         self._network = member.build_network().to(device)
 
     def at_width(self, factor: float) -> Reader:
-        """Return one of the same network that sees pictures so many times as wide."""
+        """Return a reader for the same network that scales the width of images by a factor."""
         other = copy.copy(self)
         scale = factor * self._config.width_scale
         other._config = self._config.model_copy(update={"width_scale": scale})
@@ -171,10 +181,10 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, images: Sequence[GrayImage]) -> Iterator[Encoding]:
-        """Read pictures, (H, W) uint8 each, batch by batch.
+        """Recognise images, (H, W) uint8 each, batch by batch.
 
         Raises:
-            BundleError: the network's output is not a number.
+            BundleError: the output of the network contains NaN.
         """
         lines = [Line(prepare_image(image, self._config)) for image in images]
         for ids, batch, output in encode_lines(self._network, lines, self._device):
@@ -189,10 +199,11 @@ class Reader:
     def score(
         self, encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
     ) -> dict[int, list[float]]:
-        """Return the scores of texts of some pictures, by their numbers.
+        """Return the scores of candidate texts, by the index of the image.
 
-        A score is what beam search makes as high as it can: the log probability, with what a
-        language model or lexicon adds; minus infinity for what this network cannot write.
+        The score is the objective of beam search: the log probability plus the contributions of
+        the language model and the lexicon. It is minus infinity if the network cannot output the
+        text.
         """
         weight = self._search.ctc_weight if self._search else 0.0
         scores: dict[int, list[float]] = {}
@@ -207,7 +218,7 @@ class Reader:
     def rate(
         self, encodings: Iterable[Encoding], texts: Mapping[int, Text]
     ) -> dict[int, Hypothesis]:
-        """Return a text of some pictures, by their numbers, with the confidences that it has."""
+        """Return hypotheses with the confidences of given texts, by the index of the image."""
         rated: dict[int, Hypothesis] = {}
         for output, pairs in _parts(encodings, {i: [text] for i, text in texts.items()}):
             found = self._network.rate(output, [t for _, t in pairs])
@@ -223,12 +234,13 @@ class Reader:
 def read_together(
     readers: Sequence[Reader], images: Sequence[GrayImage], progress: Progress | None = None
 ) -> list[Hypothesis]:
-    """Read pictures with all readers; confidences are means over them.
+    """Recognise images with all readers; confidences are averaged over the readers.
 
     Args:
-        readers: one or more, of one charset; the best first.
-        images: (H, W) uint8 each.
-        progress: told how many pictures are read, as a share of the readers has read them.
+        readers: one or more readers with the same charset, the best first.
+        images: images, (H, W) uint8 each.
+        progress: called with the number of recognised images. An image that some of the readers
+            have recognised counts in part.
     """
     n, n_readers = len(images), len(readers)
     found: list[Hypothesis] = []
@@ -258,7 +270,7 @@ def _chunks(images: Sequence[GrayImage]) -> Iterator[Sequence[GrayImage]]:
 
 
 class _Jury:
-    """Readers that agree on what they have read in some pictures."""
+    """Collects the hypotheses of all readers and lets them vote."""
 
     def __init__(self, readers: Sequence[Reader]) -> None:
         self._readers = readers
@@ -267,13 +279,13 @@ class _Jury:
         self._judges: dict[int, list[int]] = {}
 
     def hear(self, i: int, encoding: Encoding) -> None:
-        """Take up what the i-th reader has read."""
+        """Add the hypotheses of the i-th reader."""
         self._readings[i] |= dict(zip(encoding.ids, encoding.read, strict=True))
         if len(self._readers) > 1:
             self._encodings[i].append(encoding)
 
     def verdict(self) -> list[Hypothesis]:
-        """Return the text of each picture, in their order, with mean confidences."""
+        """Return the text of each image, in order, with mean confidences."""
         lines = range(len(self._readings[0]))
         of_lines = [[read[line] for read in self._readings] for line in lines]
         texts = {line: list(dict.fromkeys(h.ids for h in of_lines[line])) for line in lines}
@@ -290,7 +302,7 @@ class _Jury:
         ]
 
     def score(self, texts: Mapping[int, Sequence[Text]]) -> dict[int, list[float]]:
-        """Return mean scores of texts of lines; see ``agree``."""
+        """Return the mean scores of candidate texts, by line; see ``agree``."""
         by_reader = [
             reader.score(encodings, texts)
             for reader, encodings in zip(self._readers, self._encodings, strict=True)
@@ -298,10 +310,11 @@ class _Jury:
         return {line: self._means(line, [own[line] for own in by_reader]) for line in texts}
 
     def _means(self, line: int, scores: Sequence[Sequence[float]]) -> list[float]:
-        """Return the mean score of each text; the first time the texts are those that were read.
+        """Return the mean score of each text of a line over the readers that may vote.
 
-        What fewer than half of the readers can write does not count, and readers who cannot
-        write all of the rest have no say. If none has, the first reading is taken.
+        The first call, with the hypotheses of the readers, decides who may vote. Texts that fewer
+        than half of the readers can output are ignored. A reader votes only if it can output all
+        the other texts. If no reader can, the first hypothesis wins.
         """
         of_texts = list(zip(*scores, strict=True))
         can_count = [2 * sum(s > -math.inf for s in own) >= len(scores) for own in of_texts]
@@ -316,7 +329,7 @@ class _Jury:
 
 
 def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
-    """Return a text with the means of the confidences that it has."""
+    """Return the hypothesis with confidences averaged over the readers."""
     symbols = zip(*(h.symbol_confidences for h in ratings), strict=True)
     return Hypothesis(
         ratings[0].ids, fmean(h.confidence for h in ratings), tuple(map(fmean, symbols))
@@ -326,7 +339,7 @@ def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
 def _parts(
     encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
 ) -> Iterator[tuple[NetworkOutput, list[tuple[int, Text]]]]:
-    """Yield numbers of pictures with a text each, and an output with a row for each of these."""
+    """Yield network outputs, and for each row the index of its image and the text to score."""
     for ids, width_px, output, _ in encodings:
         pairs = [(row, i, text) for row, i in enumerate(ids) for text in texts.get(i, ())]
         size = min(MAX_BATCH_SIZE, max(1, MAX_COLUMNS // width_px))
@@ -337,14 +350,14 @@ def _parts(
 
 
 def _has_nan(output: NetworkOutput) -> bool:
-    """Whether a network's output, a tensor or a named tuple of them, has numbers that are none."""
+    """Return whether the output of a network, a tensor or a named tuple, contains NaN."""
     if isinstance(output, torch.Tensor):
         return bool(output.isnan().any())
     return any(_has_nan(part) for part in output if part is not None)
 
 
 def _take(output: Any, rows: torch.Tensor) -> Any:
-    """Return some rows of a network's output: a tensor, or several in a named tuple."""
+    """Select rows of the output of a network, a tensor or a named tuple."""
     if isinstance(output, torch.Tensor):
         return output[rows.to(output.device)]
     return type(output)(*(part if part is None else _take(part, rows) for part in output))

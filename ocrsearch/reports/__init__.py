@@ -1,4 +1,4 @@
-"""Reports for people: HTML pages, figures and drawings."""
+"""Reports: HTML pages, figures and drawings."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
 """Drawings in SVG: the layers of a network, and attention maps.
 
-An attention map shows a line and below it a row for each character that was written and a column
-for each frame, under the part of the image that the frame comes from. Colours follow the light or
-dark scheme of the viewer.
+An attention map is drawn below the image of the line. It has a row for each character of the output
+and a column for each time step, aligned with the image. Colours follow the viewer's light or dark
+scheme.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
 
 
 def draw_layers(layers: Sequence[Layer], title: str, subtitle: str, picture: str) -> str:
-    """Return an SVG document.
+    """Draw the layers of a network as an SVG document.
 
     Args:
-        layers: in the order in which they compute.
-        title: in large letters.
-        subtitle: a line below it.
-        picture: what goes in, as its shape.
+        layers: layers in order of computation.
+        title: title in large letters.
+        subtitle: line below the title.
+        picture: shape of the input image.
     """
     used = [layer for layer in layers if not layer.training_only]
     others = [layer for layer in layers if layer.training_only]
-    parts = [_end_box(0, "picture", picture)]
+    parts = [_end_box(0, "image", picture)]
     parts += [_layer_box(i, layer, "box") for i, layer in enumerate(used, start=1)]
     parts += [_arrow(i) for i in range(len(used))]
     parts += [_layer_box(i, layer, "training") for i, layer in enumerate(others, len(used) + 1)]
@@ -125,7 +125,7 @@ def _rectangle(top: int, style: str) -> str:
 
 
 def _arrow(i: int) -> str:
-    """From a box to the next."""
+    """Return the arrow from the i-th box to the next."""
     bottom = _top(i) + BOX_HEIGHT
     x = WIDTH // 2
     return f'<line class="arrow" x1="{x}" y1="{bottom + 2}" x2="{x}" y2="{bottom + GAP - 2}"/>'
@@ -140,27 +140,27 @@ def _top(i: int) -> int:
 
 
 END = "end"
-"""Name of the row of the end symbol."""
+"""Label for the row of the end symbol."""
 
 MAX_ROWS = 100
-"""Rows of a drawing; what runs on for longer is cut off."""
+"""Maximum number of rows in a drawing; longer outputs are truncated."""
 
 COLOR = (0xD6, 0x7F, 0x3F)
-"""Blue, green, red of the weights; how much of it is seen is the weight."""
+"""Colour of the attention weights as BGR; the opacity is the weight."""
 
 MARGIN_PX, ROW_PX, GAP_PX = 44, 16, 6
 LOW_PX = 48
-"""Pictures that are no higher are drawn at twice their size."""
+"""Maximum height of images that are drawn at twice their size."""
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Where a decoder looked in a line.
+    """Attention weights of a decoder for a line.
 
     Attributes:
-        image: (H, W) uint8, as the network reads it.
-        symbols: L + 1 that it wrote, the last the end.
-        weights: (L + 1, T) float32, T = W / FRAME_STRIDE.
+        image: input of the network, (H, W) uint8.
+        symbols: output characters and the end symbol, L + 1 in all.
+        weights: attention weights, (L + 1, T) float32 with T = W / FRAME_STRIDE.
     """
 
     image: GrayImage
@@ -169,21 +169,21 @@ class AttentionMap:
 
 
 def has_attention(bundle: Bundle) -> bool:
-    """Return whether there is a map to draw."""
+    """Return whether the model has an attention map to draw."""
     model = bundle.config.model
     return model.architecture == "seq2seq" and model.decoder.attention != "none"
 
 
 @torch.inference_mode()
 def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> list[AttentionMap]:
-    """Return a map for each line; computed on the CPU.
+    """Compute an attention map for each line, on the CPU.
 
     Args:
-        bundle: a model with attention.
-        lines: pictures, (H, W) uint8, and what was read in them.
+        bundle: model with attention.
+        lines: images, (H, W) uint8, and their predicted texts.
 
     Raises:
-        DataError: a text with symbols that the model does not know.
+        DataError: a text has characters outside the charset of the model.
     """
     network = bundle.build_network()
     assert isinstance(network, Seq2Seq)
@@ -198,7 +198,7 @@ def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> li
 
 
 def draw_attention(drawn: AttentionMap) -> str:
-    """Return a map as SVG for a page: the picture, and below it a row for each symbol."""
+    """Draw a map as SVG: the image, and below it a row for each character."""
     height, width = drawn.image.shape
     zoom = 2 if height <= LOW_PX else 1
     n_rows, n_frames = min(len(drawn.symbols), MAX_ROWS), drawn.weights.shape[1]
@@ -218,7 +218,7 @@ def draw_attention(drawn: AttentionMap) -> str:
 
 
 def _heat(weights: np.ndarray) -> np.ndarray:
-    """Return (L, T, 4) uint8 BGRA, opaque at the highest weight of all."""
+    """Return weights as pixels, (L, T, 4) uint8 BGRA; the highest weight is opaque."""
     pixels = np.empty((*weights.shape, 4), np.uint8)
     pixels[..., :3] = COLOR
     pixels[..., 3] = np.rint(255 * weights / weights.max())

@@ -1,8 +1,7 @@
 """HTML page of an evaluation: error rates with intervals, curves, confusions and the worst errors.
 
-For a decoder with attention the page also shows attention maps of some errors and of some lines
-that were read correctly. The page is one file that needs no network. All texts that come from data
-or model files are escaped.
+For a decoder with attention the page also shows attention maps for some errors and some correct
+lines. The page is a single file and works offline. All text from data or model files is escaped.
 """
 
 from __future__ import annotations
@@ -24,27 +23,27 @@ from ocrsearch.training import Epochs
 BLUE, ORANGE, GRAY = "#3f7fd6", "#dd7430", "#8a94a3"
 
 MAX_CONFUSIONS = 20
-"""Confusions in the figure."""
+"""Maximum number of confusions in the figure."""
 
 NOTHING = "(nothing)"
 
 HEIGHT_PX = 360
 
 ABOVE = {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"}
-"""Where the legend is."""
+"""Layout that places the legend above the figure."""
 
 Reading = tuple[float, bool]
-"""Confidence, and whether it is right."""
+"""Confidence of a prediction, and whether it is correct."""
 
 
 def matrix_figure(matrix: ConfusionMatrix) -> go.Figure:
-    """Draw a confusion matrix: errors by a scale of their own, or the diagonal drowns them."""
+    """Draw a confusion matrix; errors have their own colour scale to stand out."""
     names = [html.escape(symbol) for symbol in matrix.symbols]
     rows = matrix.counts.tolist()
     right = [[n if i == j and n else None for j, n in enumerate(row)] for i, row in enumerate(rows)]
     wrong = [[n if i != j and n else None for j, n in enumerate(row)] for i, row in enumerate(rows)]
     figure = go.Figure()
-    for counts, color, name in ((right, BLUE, "right"), (wrong, ORANGE, "wrong")):
+    for counts, color, name in ((right, BLUE, "correct"), (wrong, ORANGE, "wrong")):
         figure.add_heatmap(
             x=names,
             y=names,
@@ -60,7 +59,7 @@ def matrix_figure(matrix: ConfusionMatrix) -> go.Figure:
         )
     axis = {"type": "category", "showgrid": False, "zeroline": False}
     return figure.update_layout(
-        title="Labels against what was read",
+        title="Confusion matrix",
         xaxis={**axis, "title": "read as", "categoryarray": names},
         yaxis={**axis, "title": "label", "categoryarray": names, "autorange": "reversed"},
         height=max(320, 140 + 30 * len(names)),
@@ -68,7 +67,7 @@ def matrix_figure(matrix: ConfusionMatrix) -> go.Figure:
 
 
 def confusions_figure(confusions: Sequence[Confusion]) -> go.Figure:
-    """Draw the most frequent confusions as bars, by kind."""
+    """Draw the most frequent confusions as bars, coloured by kind."""
     shown = confusions[:MAX_CONFUSIONS]
     names = [f"{_symbol(c.expected)} \u2192 {_symbol(c.read)}" for c in shown]
     figure = go.Figure()
@@ -82,7 +81,7 @@ def confusions_figure(confusions: Sequence[Confusion]) -> go.Figure:
         )
     return figure.update_layout(
         title="Most frequent confusions",
-        xaxis={"title": "how often"},
+        xaxis={"title": "count"},
         yaxis={
             "type": "category",
             "categoryorder": "array",
@@ -101,31 +100,31 @@ def _symbol(symbol: str) -> str:
 
 
 def calibration_figure(readings: Sequence[Reading]) -> go.Figure:
-    """Draw the share read right against the confidence; the ideal is the diagonal."""
+    """Draw the fraction of correct predictions by confidence; the diagonal is ideal."""
     bins = confidence_bins([confidence for confidence, _ in readings], [r for _, r in readings])
     figure = go.Figure()
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": GRAY, "dash": "dot"})
     figure.add_scatter(
         x=[b.confidence for b in bins],
         y=[b.right for b in bins],
-        text=[f"{b.n} readings" for b in bins],
+        text=[f"{b.n} images" for b in bins],
         mode="lines+markers",
         marker={"size": 9},
         line={"color": BLUE},
     )
     return figure.update_layout(
-        title=f"Is the confidence right? Off by {calibration_error(bins):.3f} on average",
+        title=f"Calibration: expected calibration error {calibration_error(bins):.3f}",
         xaxis={"title": "confidence", "range": [-0.02, 1.02]},
-        yaxis={"title": "share read right", "range": [-0.02, 1.02]},
+        yaxis={"title": "fraction correct", "range": [-0.02, 1.02]},
         showlegend=False,
         height=HEIGHT_PX,
     )
 
 
 def confidence_figure(readings: Sequence[Reading]) -> go.Figure:
-    """Draw how many right and wrong readings there are by confidence."""
+    """Draw the number of correct and wrong predictions by confidence."""
     figure = go.Figure()
-    for name, is_right, color in (("right", True, BLUE), ("wrong", False, ORANGE)):
+    for name, is_right, color in (("correct", True, BLUE), ("wrong", False, ORANGE)):
         figure.add_histogram(
             x=[confidence for confidence, right in readings if right == is_right],
             name=name,
@@ -133,9 +132,9 @@ def confidence_figure(readings: Sequence[Reading]) -> go.Figure:
             xbins={"start": 0, "end": 1.0001, "size": 0.05},
         )
     return figure.update_layout(
-        title="How confident the readings are",
+        title="Distribution of the confidence",
         xaxis={"title": "confidence", "range": [0, 1]},
-        yaxis={"title": "pictures", "type": "log"},
+        yaxis={"title": "images", "type": "log"},
         legend=ABOVE,
         height=HEIGHT_PX,
     )
@@ -147,7 +146,7 @@ def error_curve(epochs: Epochs) -> go.Figure:
 
 
 def loss_curves(epochs: Epochs) -> go.Figure:
-    """Draw the losses of training and validation split by epoch."""
+    """Draw the training and validation loss by epoch."""
     lines = {"train_loss": ("training", ORANGE), "val_loss": ("validation", BLUE)}
     return _curves(epochs, lines, "Loss")
 
@@ -172,13 +171,13 @@ def _curves(epochs: Epochs, lines: dict[str, tuple[str, str]], title: str) -> go
 
 
 MAX_ERRORS = 60
-"""Pictures of errors on a page."""
+"""Maximum number of errors shown on a page."""
 
 MAX_WRONG_MAPS, MAX_RIGHT_MAPS = 8, 4
-"""Attention maps of errors, the worst, and of what was read right, the first."""
+"""Number of attention maps for the worst errors and for the first correct lines."""
 
 MAX_MATRIX_SYMBOLS = 40
-"""A larger matrix cannot be read; the most frequent confusions are drawn instead."""
+"""Maximum size of a readable matrix; above it the most frequent confusions are drawn instead."""
 
 TILES = {
     "exact": "exact match",
@@ -216,9 +215,17 @@ mark { border-radius: .2rem; padding: 0 .1em; }
 
 @dataclass(frozen=True)
 class Subject:
-    """What was evaluated: model file, data specification, split, decoder, what was left out.
+    """Subject of an evaluation, for the heading of the page.
 
-    With several views of each picture there is no attention to draw, as with several networks.
+    Attributes:
+        model: name of the model file.
+        data: specification of the dataset.
+        split: evaluated split, or "all".
+        decoder: description of the decoder.
+        n_bad: number of skipped samples.
+        unknown_symbols: characters of the labels outside the charset of the model.
+        n_views: number of widths for test-time augmentation. With more than 1, as with several
+            networks, no attention is drawn.
     """
 
     model: str
@@ -236,10 +243,10 @@ def evaluation_page(
     """Return the page as HTML.
 
     Args:
-        subject: for the heading.
-        bundle: the model, for curves and provenance.
-        data: the pictures.
-        evaluation: of these pictures, in their order.
+        subject: facts for the heading.
+        bundle: model, for learning curves and provenance.
+        data: labelled images.
+        evaluation: evaluation of these images, in the same order.
     """
     parts = [
         _heading(subject, evaluation),
@@ -255,7 +262,7 @@ def evaluation_page(
 
 
 def marked(reference: str, hypothesis: str) -> tuple[str, str]:
-    """Return two texts as HTML, with marks where they differ."""
+    """Return two texts as HTML with their differences marked."""
     texts: tuple[list[str], list[str]] = ([], [])
     for edit in Levenshtein.opcodes(reference, hypothesis):
         parts = (
@@ -271,10 +278,12 @@ def marked(reference: str, hypothesis: str) -> tuple[str, str]:
 
 def _heading(subject: Subject, evaluation: Evaluation) -> str:
     part = "all" if subject.split == "all" else f"the {subject.split} split"
-    left_out = f", {subject.n_bad} left out as unusable" if subject.n_bad else ""
-    line = f"{part} of {subject.data}: {evaluation.metrics.n} pictures{left_out}, {subject.decoder}"
+    skipped = f", {subject.n_bad} skipped as unusable" if subject.n_bad else ""
+    n_images = evaluation.metrics.n
+    images = f"{n_images} image{'s' * (n_images != 1)}{skipped}"
+    line = f"{part} of {subject.data}: {images}, {subject.decoder}"
     unknown = " ".join(subject.unknown_symbols)
-    note = f"The model does not know {html.escape(unknown)}; these count as errors."
+    note = f"Characters outside the model's charset count as errors: {html.escape(unknown)}"
     return f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>" + (
         f"<p class='note'>{note}</p>" if unknown else ""
     )
@@ -317,10 +326,10 @@ def _report(matrix: ConfusionMatrix) -> str:
 def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
     worst = evaluation.worst()
     if not worst:
-        return "<h2>Errors</h2><p>Nothing was read wrong.</p>"
+        return "<h2>Errors</h2><p>All images were recognised correctly.</p>"
     cards = [_error(data.images[i], evaluation, i) for i in worst[:MAX_ERRORS]]
-    n = f"{len(worst)} pictures read wrong"
-    shown = f"{n}, the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
+    n = f"{len(worst)} image{'s' * (len(worst) != 1)} with errors"
+    shown = f"{n}; the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
     kind = "errors single" if evaluation.matrix else "errors"
     return f"<h2>Errors</h2><p class='soft'>{shown}</p><div class='{kind}'>{''.join(cards)}</div>"
 
@@ -343,7 +352,7 @@ def _texts(evaluation: Evaluation, i: int) -> str:
 
 
 def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
-    if not has_attention(bundle) or bundle.others:  # what several write, none of them wrote
+    if not has_attention(bundle) or bundle.others:  # no single network wrote it
         return ""
     wrong = evaluation.worst()
     right = [i for i in range(len(data)) if i not in set(wrong)]
@@ -353,7 +362,7 @@ def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> 
         f"<div class='error wide map'>{draw_attention(drawn)}{_texts(evaluation, i)}</div>"
         for i, drawn in zip(shown, maps, strict=True)
     ]
-    note = "A row for each symbol that was written: the darker, the more it was read from there."
+    note = "Each row is a character of the output; darker areas have more attention."
     return f"<h2>Attention</h2><p class='soft'>{note}</p><div class='maps'>{''.join(cards)}</div>"
 
 
@@ -374,9 +383,9 @@ def _provenance(subject: Subject, bundle: Bundle) -> str:
     facts: dict[str, object] = {"model file": subject.model, "evaluated on": subject.data}
     architecture = bundle.config.model.architecture
     n_members = len(bundle.members)
-    more = f", the first of {n_members} networks that read together" if bundle.others else ""
+    more = f", the first of {n_members} networks in an ensemble" if bundle.others else ""
     facts["architecture"] = f"{architecture}{more}"
-    facts["symbols"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
+    facts["characters"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
     known = bundle.provenance.to_plain()
     facts |= {key: value for key, value in known.items() if key != "epochs"}
     facts["trained on"] = facts.pop("data", "?")

@@ -1,6 +1,6 @@
-"""HTML pages: one file that needs no network, readable in light and dark.
+"""HTML pages: a single file that works offline, in light and dark mode.
 
-Plotly's script is written into the page once. Texts and grids of the figures take their colours
+Plotly's script is included once per page. Text and grid lines of the figures take their colours
 from the style sheet of the page. Images are embedded.
 """
 
@@ -53,12 +53,12 @@ th { color: var(--soft); white-space: nowrap; }
 
 
 def page(title: str, parts: Sequence[str], style: str = "") -> str:
-    """Return a page of parts of HTML, each escaped by whoever wrote it.
+    """Assemble a page from parts of HTML; the caller escapes them.
 
     Args:
-        title: plain text, for the browser.
-        parts: what the page shows, in order.
-        style: style sheet that is added.
+        title: title for the browser, as plain text.
+        parts: HTML of the body, in order.
+        style: additional style sheet.
     """
     head = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
@@ -71,7 +71,7 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
 
 
 def figure_part(figure: go.Figure) -> str:
-    """Return a figure as a part of a page, as wide as there is room."""
+    """Return a figure as HTML for a page; it fills the available width."""
     figure.update_layout(template=TEMPLATE, margin={"l": 60, "r": 20, "t": 80, "b": 50})
     figure.update_layout(title={"font_size": 15, "yref": "container", "y": 1, "yanchor": "top"})
     figure.update_layout(title_pad={"t": 12, "l": 0})
@@ -81,11 +81,11 @@ def figure_part(figure: go.Figure) -> str:
 
 
 def save_page(content: str, path: Path) -> None:
-    """Write a page; the file appears whole or not at all."""
+    """Write a page atomically."""
     write_text_file(path, content)
 
 
 def png_url(image: np.ndarray) -> str:
-    """Return a picture, (H, W) or (H, W, 4: BGRA) uint8, as the address of an embedded PNG."""
+    """Return an image, (H, W) or (H, W, 4: BGRA) uint8, as the data URL of a PNG."""
     _, encoded = cv2.imencode(".png", image)
     return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -1,7 +1,7 @@
-"""Figures of a study, with Plotly, and the page that holds them all.
+"""Plotly figures of a study, and a page with all of them.
 
-A study becomes plain tuples, and those a figure; each step can be tested alone. Importances
-and parallel coordinates are Optuna's own figures with shorter names.
+A study is converted to plain tuples, and these to figures, so each step can be tested alone.
+Parameter importances and parallel coordinates come from Optuna, with shortened names.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ocrsearch.training import Epochs, best_epoch
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
 NAMED_CURVES = 20
-"""More colours than that nobody tells apart."""
+"""Number of named curves; more colours are hard to distinguish."""
 
 DRAWN_LINES = 300
 
 
 @dataclass(frozen=True)
 class TrialPoint:
-    """A trial as the figures show it."""
+    """Data of a trial for the figures."""
 
     number: int
     state: str
@@ -46,7 +46,7 @@ class TrialPoint:
 
 
 def trial_points(study: optuna.Study) -> list[TrialPoint]:
-    """Return the trials that reached a CER, with the lowest of each."""
+    """Return the trials that reported a CER, with their lowest CER."""
     points = []
     for trial in study.get_trials(deepcopy=False):
         values = [*trial.intermediate_values.values()]
@@ -62,7 +62,7 @@ def trial_points(study: optuna.Study) -> list[TrialPoint]:
 
 
 def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
-    """Draw the CER of each trial, and the best one so far."""
+    """Draw the CER of each trial, and the best CER so far."""
     figure = go.Figure()
     for state, group in _by_state(points):
         figure.add_scatter(
@@ -80,7 +80,7 @@ def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
 
 
 def learning_curves_figure(curves: dict[int, Epochs]) -> go.Figure:
-    """Draw the validation CER of every trial by epoch: the best by name, the others as one."""
+    """Draw the validation CER of every trial by epoch; only the best trials are named."""
 
     def lowest(number: int) -> float:
         return min((record.cer for record in curves[number]), default=1.0)
@@ -108,7 +108,7 @@ def learning_curves_figure(curves: dict[int, Epochs]) -> go.Figure:
 
 
 def _line(epochs: Epochs, name: Literal["epoch", "cer"]) -> list[float | None]:
-    """Return the values of all epochs, with None between two folds."""
+    """Return a value of each epoch, with None between folds."""
     values: list[float | None] = []
     for i, record in enumerate(epochs):
         if i and record.fold != epochs[i - 1].fold:
@@ -118,7 +118,7 @@ def _line(epochs: Epochs, name: Literal["epoch", "cer"]) -> list[float | None]:
 
 
 def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
-    """Draw CER by the size of the model; those that no smaller model beats are joined."""
+    """Draw the CER by model size, with a line through the Pareto front."""
     sized = sorted(
         (p for p in points if p.size_mb is not None and p.state == "complete"),
         key=lambda p: (p.size_mb or 0.0, p.cer),
@@ -140,7 +140,7 @@ def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
         y=[p.cer for p in front],
         mode="lines",
         line_shape="hv",
-        name="smallest for its error",
+        name="Pareto front",
     )
     return _titled(figure, "Error against model size", "size in MB (fp32)", "validation CER")
 
@@ -150,11 +150,11 @@ def _cer(trial: FrozenTrial) -> float:
 
 
 def parameter_importances(study: optuna.Study) -> go.Figure | None:
-    """Draw how much each parameter decides, by PED-ANOVA; None before enough is finished."""
+    """Draw parameter importances by PED-ANOVA; None if there are too few finished trials."""
     if _n_complete(study) < MIN_TRIALS_FOR_IMPORTANCE:
         return None
     try:
-        with warnings.catch_warnings():  # experimental, and it says so
+        with warnings.catch_warnings():  # Optuna warns that the method is experimental
             warnings.simplefilter("ignore")
             importances = optuna.importance.get_param_importances(study, target=_cer)
     except (ValueError, RuntimeError):  # all values equal, or no parameter in all trials
@@ -165,11 +165,11 @@ def parameter_importances(study: optuna.Study) -> go.Figure | None:
     figure = go.Figure(
         go.Bar(x=[importances[n] for n in names], y=[_short(n) for n in names], orientation="h")
     )
-    return _titled(figure, "Parameter importances", "share of the variation", "")
+    return _titled(figure, "Parameter importances", "importance", "")
 
 
 def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
-    """Draw the best finished trials, each as a line through the parameters that all have."""
+    """Draw the best finished trials over their common parameters; None if there are none."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     shared = set.intersection(*(set(t.params) for t in complete)) if complete else set()
     if not shared:
@@ -179,7 +179,7 @@ def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
     figure = optuna.visualization.plot_parallel_coordinate(
         drawn, params=sorted(shared), target=_cer, target_name="CER"
     )
-    figure.layout.xaxis.ticktext = ["CER", *map(_short, sorted(shared))]  # Optuna cuts them off
+    figure.layout.xaxis.ticktext = ["CER", *map(_short, sorted(shared))]  # Optuna truncates them
     title = "Parallel coordinates"
     if len(complete) > DRAWN_LINES:
         title += f" of the best {DRAWN_LINES}"
@@ -187,7 +187,7 @@ def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
 
 
 def study_figures(study: optuna.Study) -> list[go.Figure]:
-    """Return all figures that the study has enough trials for."""
+    """Return all figures for which the study has enough trials."""
     points = trial_points(study)
     figures = [
         optimization_history(points),
@@ -200,7 +200,7 @@ def study_figures(study: optuna.Study) -> list[go.Figure]:
 
 
 def write_page(study: optuna.Study, path: Path) -> int:
-    """Write one page with all figures, which needs no network; return how many there are."""
+    """Write a page with all figures, which works offline; return the number of figures."""
     figures = study_figures(study)
     title = f"ocrsearch: {study.study_name}"
     heading = f"<h1>{html.escape(title)}</h1>"

@@ -1,6 +1,6 @@
-"""Studies: results of searches, in a database and a folder of files.
+"""Studies: results of searches, stored in a database and a folder of files.
 
-Everything that reads or writes the database is here. Start with ``load_study`` to read.
+All access to the database is in this package. Start with ``load_study`` to read a study.
 """
 
 import lazy_loader

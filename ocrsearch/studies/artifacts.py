@@ -1,8 +1,8 @@
-"""Files of trials: artifacts for people, and the checkpoints that are kept on disk.
+"""Files of trials: artifacts for people, and checkpoints.
 
 Artifacts are the configuration, learning curves, log and worst errors of a trial. They are stored
-through Optuna's artifact store beside the study, and its dashboard shows them. Weights are kept
-for the best trials and for those that may be resumed.
+in Optuna's artifact store next to the study, and Optuna's dashboard shows them. Checkpoints are
+kept for the best trials and for trials that may be resumed.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ocrsearch.core import Config, temporary_path
 from ocrsearch.training import WORST, Epochs, remove_folder, trial_folder
 
 ARTIFACTS = ".artifacts"
-"""Folder beside those of the studies; no study has such a name."""
+"""Folder next to the study folders; no study can have this name."""
 
 CURVES = {"train_loss": "#4c72b0", "val_loss": "#dd8452", "cer": "#c44e52"}
 WIDTH, HEIGHT, MARGIN = 640, 320, 40
 
 
 def open_artifacts(studies_folder: Path) -> FileSystemArtifactStore:
-    """Open the store of all studies of a database, in the folder that theirs are in."""
+    """Open the artifact store of a database, next to its study folders; create it if needed."""
     folder = studies_folder / ARTIFACTS
     folder.mkdir(parents=True, exist_ok=True)
     return FileSystemArtifactStore(folder)
 
 
 def existing_artifacts(studies_folder: Path) -> FileSystemArtifactStore | None:
-    """Return the store of the studies of a database to read it, None if there is none."""
+    """Return the artifact store of a database for reading; None if it does not exist."""
     folder = studies_folder / ARTIFACTS
     return FileSystemArtifactStore(folder) if folder.is_dir() else None
 
@@ -46,12 +46,12 @@ def store_artifacts(
     config: Config,
     epochs: Epochs,
 ) -> None:
-    """Store the artifacts of a trial that has ended.
+    """Store the artifacts of a trial at its end.
 
     Args:
         trial: trial that has ended or is about to end.
         store: artifact store to write to.
-        folder: folder of the trial, which may hold an image of its worst errors.
+        folder: folder of the trial; it may contain an image of the worst errors.
         config: configuration of the trial.
         epochs: records of its epochs.
     """
@@ -77,7 +77,7 @@ def store_artifacts(
 
 
 def log_text(epochs: Epochs) -> str:
-    """Return a line for each epoch."""
+    """Return the training log, with a line for each epoch."""
     lines = ["epoch  seconds  rate      train_loss  val_loss  cer     exact"]
     for e in epochs:
         best = "  best so far" if e.is_best else ""
@@ -89,7 +89,7 @@ def log_text(epochs: Epochs) -> str:
 
 
 def draw_curves(epochs: Epochs) -> str:
-    """Draw losses and CER by epoch, each from 0 to its own highest value, as an SVG."""
+    """Draw the losses and the CER by epoch as SVG; each curve is scaled to its maximum."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="12">',
@@ -113,16 +113,16 @@ def draw_curves(epochs: Epochs) -> str:
 
 
 N_KEPT = 10
-"""Number of the best trials whose weights are kept."""
+"""Number of trials, best first, whose checkpoints are kept."""
 
 
 class Rank(NamedTuple):
-    """Order of trained trials, the lower the better.
+    """Sort key for trained trials; lower is better.
 
     Attributes:
-        lacks_folds: whether the trial has not seen all folds of its study.
-        cer: lowest CER; that over all folds that it has seen to their end.
-        val_loss: loss there.
+        lacks_folds: whether the trial has not finished all folds of its study.
+        cer: lowest CER, pooled over the finished folds.
+        val_loss: validation loss in the epoch with this CER.
         number: number of the trial.
     """
 
@@ -133,47 +133,51 @@ class Rank(NamedTuple):
 
 
 MayGoOn = Callable[[int], bool]
-"""Function that returns whether a trial may be resumed, by its number."""
+"""Predicate for the numbers of trials that may be resumed."""
 
 
 class KeptWeights:
-    """The trials of a study whose weights are on disk, by rank."""
+    """The trials of a study with checkpoints on disk, by rank."""
 
     def __init__(self, folder: Path) -> None:
-        """Begin without any; the folder is the study's."""
+        """Start without trials.
+
+        Args:
+            folder: folder of the study.
+        """
         self.folder = folder
         self._ranks: list[Rank] = []
 
     def note(self, rank: Rank) -> None:
-        """Note that the weights of a trial are on disk."""
+        """Record that the checkpoint of a trial is on disk."""
         self._ranks = [known for known in self._ranks if known.number != rank.number] + [rank]
 
     def keep(self, rank: Rank, may_go_on: MayGoOn) -> None:
-        """Keep the weights of a trial if it is among the best; the worst are deleted for it."""
+        """Record the checkpoint of a trial, then delete all but the best."""
         self.note(rank)
         self.drop(may_go_on)
 
     def drop(self, may_go_on: MayGoOn) -> None:
-        """Delete all weights but those of the best trials and of trials that may be resumed."""
+        """Delete all checkpoints except for the best trials and trials that may be resumed."""
         self._ranks.sort()
         for rank in self._ranks[N_KEPT:]:
             if not may_go_on(rank.number):
                 self._delete(rank)
 
     def spare_worst(self, may_go_on: MayGoOn) -> bool:
-        """Delete the worst weights that can be spared; return whether there were any."""
+        """Delete the checkpoint of the worst dispensable trial; return whether there was any."""
         spare = [rank for rank in sorted(self._ranks)[1:] if not may_go_on(rank.number)]
         if spare:
             self._delete(spare[-1])
         return bool(spare)
 
     def worst_of(self, numbers: Container[int]) -> int | None:
-        """Return the number of the worst of some trials, None if none has weights."""
+        """Return the worst of some trials; None if none of them has a checkpoint."""
         ranks = [rank for rank in sorted(self._ranks) if rank.number in numbers]
         return ranks[-1].number if ranks else None
 
     def n_bytes(self) -> int:
-        """Return the size of the trials' files of the study."""
+        """Return the total size of the trial files of the study in bytes."""
         sizes = []
         for path in self.folder.glob("trial-*/**/*"):
             with suppress(FileNotFoundError):  # a worker has just renamed it

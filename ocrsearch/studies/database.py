@@ -1,7 +1,7 @@
-"""Databases of studies: a SQLite file or a PostgreSQL server, and the folder that belongs to it.
+"""Study databases: a SQLite file or a PostgreSQL server, and the folder that belongs to it.
 
-A search opens a file for writing, every other command opens it read-only. The file is not trusted;
-see ``sqlite_files``. ``sharing`` coordinates several searches on one server.
+A search opens a file for writing; every other command opens it read-only. The file is not trusted,
+see ``sqlite_files``. ``sharing`` coordinates several searches on the same server.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ from ocrsearch.studies.storage import DATABASE_ERRORS, StudyStorage, database_re
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
 TABLES_LOCK = (0x0C55, 0)
-"""Advisory lock while Optuna's tables are made, which must not happen twice at once."""
+"""Advisory lock for creating Optuna's tables, which two processes must not do at the same time."""
 
 DATABASE_NAME = re.compile(r"\w[\w. -]*")
 
 
 def is_postgresql(storage: optuna.storages.RDBStorage) -> bool:
-    """Whether a study database is on a PostgreSQL server."""
+    """Return whether a study database is on a PostgreSQL server."""
     return bool(storage.engine.dialect.name == "postgresql")
 
 
 def database_folder(url: URL) -> Path:
-    """Return where the studies of a database have their weights, as the URL names no folder.
+    """Return the folder for the studies of a database on a server.
 
     Raises:
-        OptionError: the URL names no database, or one that cannot be a folder.
+        OptionError: the URL has no database name, or the name is not valid for a folder.
     """
     shown = url.render_as_string(hide_password=True)
     if not url.database or not DATABASE_NAME.fullmatch(url.database):
@@ -67,15 +67,15 @@ def database_folder(url: URL) -> Path:
 
 
 def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
-    """Open a study database on a server; the database itself must be there.
+    """Open a study database on a server. The database must exist.
 
     Args:
         url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
-        create: whether tables that are missing are made.
+        create: whether to create missing tables.
 
     Raises:
-        OptionError: not such a URL, or the driver is not installed.
-        StudyError: there is no such server, user, database or study database.
+        OptionError: the URL is invalid, or the driver is not installed.
+        StudyError: the server, user or database does not exist, or it is not a study database.
     """
     database_folder(url)
     if importlib.util.find_spec(DRIVER) is None:
@@ -83,13 +83,13 @@ def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
             "the driver for PostgreSQL is not installed; pip install 'ocrsearch[postgresql]'",
             "storage",
         )
-    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # told by us
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # we report errors
     shown = url.render_as_string(hide_password=True)
     ours = url.set(drivername=f"postgresql+{DRIVER}")
     try:
         with _tables_locked(ours) as connection:
             if not create and not inspect(connection).has_table("version_info"):
-                raise StudyError(f"{shown}: not a study database; 'ocrsearch run' makes one")
+                raise StudyError(f"{shown}: not a study database; create one with 'ocrsearch run'")
             text = ours.render_as_string(hide_password=False)
             return StudyStorage(text, engine_kwargs={"pool_pre_ping": True})
     except (SQLAlchemyError, RuntimeError) as error:
@@ -110,11 +110,11 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
-        create: whether a missing file and its folder are made, or tables missing on a server.
+        create: whether to create a missing file with its folder, or missing tables on a server.
 
     Raises:
-        StudyError: no such database, or it cannot be opened.
-        OptionError: not such a URL.
+        StudyError: the database does not exist or cannot be opened.
+        OptionError: the URL is invalid.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     parsed = parse_storage(url)
@@ -122,7 +122,7 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
         return open_postgresql(parsed, create=create)
     file = Path(str(parsed.database))
     if not create and not file.exists():
-        raise StudyError(f"{file}: no such study database; 'ocrsearch run' makes one")
+        raise StudyError(f"{file}: no such study database; create one with 'ocrsearch run'")
     try:
         if create:
             return _open_to_write(file, url)
@@ -149,14 +149,14 @@ def _open_to_read(file: Path, url: str) -> StudyStorage:
     opened = read_only_connector(file) if reads_only else partial(connect, file)
     refuse_unusual(file, opened)
     if not _holds_studies(opened):
-        raise StudyError(f"{file}: not a study database; 'ocrsearch run' makes one")
+        raise StudyError(f"{file}: not a study database; create one with 'ocrsearch run'")
     if not reads_only:
         return _open_in_turn(file, url)
     return StudyStorage(url, engine_kwargs={"creator": opened}, skip_table_creation=True)
 
 
 def _open_in_turn(file: Path, url: str) -> StudyStorage:
-    """Open a file when no other process does: Optuna's way to make its tables bears no other."""
+    """Open a file under a lock, because Optuna's creation of tables is not safe in parallel."""
     folder = files_folder(file)
     options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
     with FileLock(folder / ".lock") if os.access(folder, os.W_OK) else nullcontext():
@@ -164,17 +164,17 @@ def _open_in_turn(file: Path, url: str) -> StudyStorage:
 
 
 def write_log_back(storage: optuna.storages.RDBStorage) -> None:
-    """Write the log of a SQLite file into it, so that a copy of the file alone is whole."""
+    """Checkpoint the log of a SQLite file, so that a copy of the file alone is complete."""
     if storage.engine.dialect.name == "sqlite":
         with suppress(SQLAlchemyError), storage.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def make_durable(storage: optuna.storages.BaseStorage) -> None:
-    """Copy the log of a SQLite file into it, so that all of it outlasts a power cut.
+    """Checkpoint the log of a SQLite file, so that all changes survive a power failure.
 
-    Single transactions are not synced, but weights are. Without this the database could lack a
-    trial whose weights are there.
+    Transactions are not synced to disk, but weights are. Without this call the database could lack
+    a trial whose weights exist.
     """
     if isinstance(storage, StudyStorage) and storage.engine.dialect.name == "sqlite":
         with suppress(SQLAlchemyError), storage.engine.connect() as connection:
@@ -182,10 +182,10 @@ def make_durable(storage: optuna.storages.BaseStorage) -> None:
 
 
 def refuse_read_only(url: str) -> None:
-    """Refuse a study database that this process may not change.
+    """Check that this process may change a study database.
 
     Raises:
-        StudyError: it is such a file.
+        StudyError: the file is read-only for this process.
     """
     parsed = parse_storage(url)
     if parsed.get_backend_name() == "sqlite":
@@ -193,16 +193,16 @@ def refuse_read_only(url: str) -> None:
 
 
 def is_read_only(url: str) -> bool:
-    """Whether a study database is a file that this process may read and not change."""
+    """Return whether a study database is a file that is read-only for this process."""
     parsed = parse_storage(url)
     return parsed.get_backend_name() == "sqlite" and not may_write(Path(str(parsed.database)))
 
 
 def parse_storage(url: str) -> URL:
-    """Return the parts of a study database's URL.
+    """Parse the URL of a study database.
 
     Raises:
-        OptionError: not a database URL, or one of another kind of database.
+        OptionError: the URL is invalid, or this kind of database is not supported.
     """
     try:
         parsed = make_url(url)
@@ -226,7 +226,7 @@ def parse_storage(url: str) -> URL:
 
 
 def shown_storage(url: str) -> str:
-    """Return a study database as a message may show it: its file, or its URL less the password."""
+    """Return the name of a study database for messages: its file, or its URL without password."""
     parsed = parse_storage(url)
     if parsed.get_backend_name() == "sqlite":
         return str(parsed.database)
@@ -234,16 +234,16 @@ def shown_storage(url: str) -> str:
 
 
 def study_folder(storage_url: str, study_name: str, *, is_new: bool = False) -> Path:
-    """Return where the weights of a study are.
+    """Return the folder with the weights of a study.
 
-    Beside a SQLite file, ``studies/ocrsearch/NAME`` for ``ocrsearch.db``; of a database on a
-    server ``studies/DATABASE/NAME`` in the folder that one works in, which all machines share.
+    For a SQLite file ``studies/ocrsearch.db`` it is ``studies/ocrsearch/NAME``. For a database on a
+    server it is ``studies/DATABASE/NAME`` in the working directory, which all machines must share.
 
     Args:
         storage_url: URL of the study database.
         study_name: name of the study.
-        is_new: whether the study is about to be made. An older one may have its folder where
-            earlier versions put it, which was the same for files that differ in their ending.
+        is_new: whether the study is about to be created. An existing study may still use the
+            folder of earlier versions, which ignored the extension of the database file.
 
     Raises:
         StudyError: the name is a path.
@@ -261,24 +261,24 @@ def study_folder(storage_url: str, study_name: str, *, is_new: bool = False) -> 
 
 
 def files_folder(file: Path) -> Path:
-    """Return where the folders of the studies in a SQLite file are; no other file has the same."""
+    """Return the parent folder of the study folders of a SQLite file; it is unique to the file."""
     return file.with_suffix("") if file.suffix == ".db" else file.with_name(f"{file.name}.d")
 
 
 def database_name(url: str) -> str:
-    """Return the name of a database: of its file without the folder, or on its server."""
+    """Return the name of a database: its file name, or its name on the server."""
     return Path(str(parse_storage(url).database)).name
 
 
 def _let_readers_in(file: Path) -> None:
-    """Switch a SQLite file to write-ahead logging: reading and writing do not wait."""
+    """Switch a SQLite file to write-ahead logging, so that readers and writers do not block."""
     with connect(file) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
 
 
 def _holds_studies(opened: Connector) -> bool:
-    """Whether Optuna has made its tables there; opening it as a storage would make them."""
+    """Return whether Optuna's tables exist; opening the file as a storage would create them."""
     connection = opened()
     try:
         found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")

@@ -1,8 +1,8 @@
-"""Facts of a study: its space, data, options and id, stored as a user attribute of the study.
+"""Facts of a study: its space, data, options and id, stored as a study user attribute.
 
-A study without facts belongs to another program. ``study_facts`` checks them and returns them
-typed. The module also checks names of studies: each is the name of a folder too, which must be
-valid on any system and in any script.
+A study without facts belongs to another program. ``study_facts`` returns checked, typed facts.
+This module also checks study names. A study name is also the name of a folder, so it must be valid
+on any operating system; letters of any script are allowed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ocrsearch.spaces import Space, load_space, ready_spaces, rebuild_space
 from ocrsearch.studies.records import StoredFacts, facts_problem, shown
 
 MAX_BYTES = 255
-"""Longest name of a folder, in bytes of UTF-8."""
+"""Maximum length of a folder name, in UTF-8 bytes."""
 
 MAX_DEFAULT_BYTES = 120
 FALLBACK = "study"
@@ -35,14 +35,14 @@ RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{device}{i}" for device in ("com", "lpt") for i in "123456789¹²³"}
 )
-"""Names that Windows keeps for devices, with any ending."""
+"""Device names that are reserved on Windows, with any extension."""
 
 
 def check_study_name(name: str) -> str:
-    """Return a name in Unicode's normal form C, if it can be a folder's.
+    """Check that a study name is valid for a folder, and return it in NFC.
 
     Raises:
-        OptionError: it cannot.
+        OptionError: the name is not valid.
     """
     name = unicodedata.normalize("NFC", name)
     if problem := name_problem(name):
@@ -51,7 +51,7 @@ def check_study_name(name: str) -> str:
 
 
 def name_problem(name: str) -> str:
-    """Return why a new study cannot have a name, empty if it can."""
+    """Return the reason why a name is not valid for a new study; empty if it is valid."""
     allowed = "use letters and digits of any script, '.', '_', '-' and spaces"
     if not name:
         return f"is empty; {allowed}"
@@ -62,28 +62,29 @@ def name_problem(name: str) -> str:
     if name[-1] in ". ":
         return "must not end with a point or a space"
     if name.partition(".")[0].strip().casefold() in RESERVED:
-        return "is a device's name on Windows; use another"
+        return "is a device name on Windows; use another name"
     if len(name.encode()) > MAX_BYTES:
         return f"takes {len(name.encode())} bytes, at most {MAX_BYTES} are allowed"
     return ""
 
 
 def check_stored_name(name: str) -> str:
-    """Return the name of a study in a database, if its folder is within the database's.
+    """Check that a stored study name cannot lead out of the database folder, and return it.
 
     Raises:
-        StudyError: it is a path.
+        StudyError: the name is a path, or too long.
     """
     is_path = re.search(r"[/\\\0]", name) or name in (".", "..")
     if is_path or len(name.encode(errors="replace")) > MAX_BYTES:
         raise StudyError(
-            f"study {name[:MAX_BYTES]!r}: its name cannot be a folder's; ocrsearch did not make it"
+            f"study {name[:MAX_BYTES]!r}: the name is not valid for a folder; ocrsearch did not "
+            "create this study"
         )
     return name
 
 
 def default_study_name(*parts: str) -> str:
-    """Return a name made of others, of which it keeps letters and digits of any script."""
+    """Join names to a valid study name, keeping letters and digits of any script."""
     joined = unicodedata.normalize("NFC", "-".join(parts))
     kept = "".join(c if _is_allowed(c) and c != " " else "-" for c in joined)
     name = re.sub("-+", "-", kept).strip(PUNCTUATION) or FALLBACK
@@ -95,7 +96,7 @@ def default_study_name(*parts: str) -> str:
 
 
 def _is_word(character: str) -> bool:
-    """Whether a character is a letter, a digit, or an accent of some script."""
+    """Return whether a character is a letter, digit or combining mark of any script."""
     return unicodedata.category(character)[0] in "LMN"
 
 
@@ -104,14 +105,14 @@ def _is_allowed(character: str) -> bool:
 
 
 FACTS = "facts"
-"""User attribute of a study."""
+"""Study user attribute with the facts."""
 
 FACTS_VERSION = 2
-"""1: no id."""
+"""Version of the facts. Version 1 has no id."""
 
 
 class ForeignStudyError(StudyError):
-    """A study that ocrsearch did not make."""
+    """Raised for a study of another program."""
 
 
 def new_id() -> str:
@@ -126,20 +127,19 @@ class StudyFacts:
     Attributes:
         space_name: name of the space file.
         space: content of the space.
-        data_spec: specification of the data, as the user gave it last.
+        data_spec: specification of the dataset, as last given by the user.
         data_fingerprint: hash of the samples.
         n_samples: number of samples by split.
-        data_options: options by which the data is read and split.
+        data_options: options to read and split the data.
         seed: seed of the search.
-        init: hash of the weights that the trials start from, None without any.
+        init: hash of the pretrained weights; None without them.
         objective: names of the objectives.
-        id: random id, which every file in the folder of the study carries; empty in facts of
-            version 1.
-        version: version of these facts, 1 if they have no id.
-        data_place: specification of the data with an absolute path, empty in older facts.
-        search: settings of the search, None in older facts.
-        folds: number of folds by which configurations are validated, 1 for the validation split.
-        constraints: limits of a network.
+        id: random id, stored in every file in the folder of the study; empty in version 1.
+        version: version of these facts; 1 if they have no id.
+        data_place: specification of the dataset with an absolute path; empty in older facts.
+        search: settings of the search; None in older facts.
+        folds: number of cross-validation folds; 1 for a fixed validation split.
+        constraints: limits for networks.
     """
 
     space_name: str
@@ -160,10 +160,10 @@ class StudyFacts:
 
     @classmethod
     def from_plain(cls, values: dict[str, object]) -> StudyFacts:
-        """Return the facts that stored values describe.
+        """Build facts from stored values.
 
         Raises:
-            ValueError: a value is missing or wrong; see ``facts_problem``.
+            ValueError: a value is missing or invalid; see ``facts_problem``.
         """
         stored = StoredFacts.model_validate(values)
         place = values.get("data_place", "")
@@ -178,7 +178,7 @@ class StudyFacts:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain values, as they come back from the database."""
+        """Return plain values, in the form in which the database returns them."""
         content: dict[str, object] = json.loads(json.dumps(self.__dict__))
         return content
 
@@ -221,7 +221,7 @@ def checked_facts(
 
 
 def foreign_reason(directions: list[StudyDirection], *, has_facts: bool) -> str:
-    """Return why a study cannot be one of ocrsearch's, empty if it can."""
+    """Return the reason why a study belongs to another program; empty if it does not."""
     reasons = [] if has_facts else ["it has no facts"]
     if StudyDirection.MAXIMIZE in directions:
         reasons.append("it maximises")
@@ -234,8 +234,8 @@ def stored_space(study: optuna.Study) -> Space | None:
     """Return the space of a study; None if the study has no facts yet.
 
     Raises:
-        StudyError: the facts are damaged, or an older version kept no settings of the search.
-        SpaceError: the space in them is damaged.
+        StudyError: the facts are damaged, or an older version did not store the search settings.
+        SpaceError: the stored space is damaged.
     """
     if FACTS not in study.user_attrs:
         return None
@@ -248,6 +248,6 @@ def stored_space(study: optuna.Study) -> Space | None:
         if json.loads(json.dumps(ready.content)) == content:
             return ready
     raise StudyError(
-        f"study {study.study_name!r}: an older version began it with space {name!r} and kept no "
-        "settings of its search; give that space again"
+        f"study {study.study_name!r}: created by an older version with space {name!r}, without "
+        "its search settings; give that space again"
     )

@@ -1,8 +1,8 @@
-"""Private parts of Optuna: the only module that uses them.
+"""Access to private parts of Optuna, all of it in this module.
 
-Optuna has no public way to choose the trials that a study shows, to read its tables, or to get
-the id of a trial. If a new version of Optuna changes one of these parts, it is mended here;
-``tests/studies/test_optuna_internals.py`` compares each with plain Optuna.
+Optuna has no public way to filter the trials of a study, to read its tables, or to get the id of a
+trial. If a new version of Optuna changes these parts, adapt this module.
+``tests/studies/test_optuna_internals.py`` compares each function with plain Optuna.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
 TimeColumn = InstrumentedAttribute[datetime | None]
 
 END_COLUMN = "_datetime_complete_utc"
-"""Attribute of the table of trials with the time at which a trial ended, in UTC."""
+"""Column of the trial table with the end time of a trial, in UTC."""
 
 
 def id_of_study(study: optuna.Study) -> int:
@@ -45,17 +45,17 @@ def id_of_study(study: optuna.Study) -> int:
 
 
 def id_of_trial(trial: FrozenTrial | optuna.Trial) -> int:
-    """Return the id of a trial in its storage; its number counts within the study."""
+    """Return the id of a trial in its storage, unlike its number, which is local to the study."""
     return trial._trial_id
 
 
 def stored_trials(study: optuna.Study) -> list[FrozenTrial]:
-    """Return all trials of a study as its storage reads them, whatever the study shows."""
+    """Return all trials of a study as stored, without the filter of the study."""
     return study._storage.get_all_trials(study._study_id, deepcopy=False)
 
 
 def stored_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
-    """Return a trial as it is stored now."""
+    """Return the current stored state of a trial."""
     return study._storage.get_trial(trial._trial_id)
 
 
@@ -72,16 +72,16 @@ def is_choice(distribution: CategoricalDistribution, stored: float) -> bool:
 
 
 def time_columns() -> tuple[TimeColumn, TimeColumn]:
-    """Return the columns with the times at which trials began and ended, in UTC."""
+    """Return the columns with the start and end times of trials, in UTC."""
     trial = models.TrialModel
     return trial._datetime_start_utc, trial._datetime_complete_utc
 
 
 class ShownStudy(optuna.Study):
-    """A study that shows other trials than it stores, to its users and to samplers."""
+    """A study that filters or converts its stored trials for users and samplers."""
 
     def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials to show for all those that are stored."""
+        """Return the visible trials for the stored trials."""
         raise NotImplementedError
 
     def _get_trials(
@@ -95,13 +95,13 @@ class ShownStudy(optuna.Study):
 
 
 class RowStorage(optuna.storages.RDBStorage):
-    """Optuna's storage with another way to read trials."""
+    """Optuna's storage with a custom method to read trials."""
 
     def select_trials(self, study_id: int, chosen: ColumnElement[bool]) -> list[FrozenTrial]:
-        """Return the trials of a study that a condition on their table chooses.
+        """Return the trials of a study that meet a condition on their table.
 
         Raises:
-            KeyError: there is no such study.
+            KeyError: the study does not exist.
         """
         raise NotImplementedError
 

@@ -1,11 +1,12 @@
-"""Ownership of folders: each study has a random id, and every file in its folder carries it.
+"""Ownership of folders: each study has a random id that is stored in every file in its folder.
 
-A path is no identity. A database may be restored from a backup beside newer weights, a study may
-be deleted and begun again under its name, a folder may be copied, and two databases may share a
-folder. Every reader compares the ids, and no file of another study is overwritten or deleted.
+A path is not an identity. A database may be restored from a backup next to newer weights, a study
+may be deleted and created again under the same name, a folder may be copied, and two databases may
+share a folder. So every reader compares the ids, and files of other studies are never overwritten
+or deleted.
 
-A running search also checks once a second that its database, lock and folder are still at their
-paths: writing to a deleted file raises no error.
+A running search also checks once a second that its database, lock and folder still exist, because
+writing to a deleted file raises no error.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ TRIAL_FOLDER = re.compile(r"trial-(\d{5,})")
 
 
 class Identity(BaseModel):
-    """Content of the file.
+    """Content of the identity file.
 
     Attributes:
         id: id of the study.
         study: name of the study.
-        database: name of its database file, or of its database on a server.
+        database: name of the database file, or of the database on its server.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -47,7 +48,7 @@ class Identity(BaseModel):
 
 
 def read_identity(folder: Path) -> Identity | None:
-    """Return whose folder it is, None if it does not say.
+    """Return the identity of the study that owns a folder; None if the folder has none.
 
     Raises:
         StudyError: the file cannot be read.
@@ -60,25 +61,25 @@ def read_identity(folder: Path) -> Identity | None:
         return Identity.model_validate_json(text)
     except ValidationError:
         raise StudyError(
-            f"{file}: damaged; delete it if {folder} belongs to the study of its name"
+            f"{file}: damaged; delete it if {folder} belongs to the study of the same name"
         ) from None
 
 
 def write_identity(folder: Path, identity: Identity) -> None:
-    """Say in a folder whose it is."""
+    """Write the identity of a study to its folder."""
     write_text_file(folder / IDENTITY, json.dumps(identity.model_dump(), ensure_ascii=False) + "\n")
 
 
 def check_folder(folder: Path, name: str, study_id: str | None) -> None:
-    """Refuse the folder of another study.
+    """Check that a folder does not belong to another study.
 
     Args:
-        folder: folder of the study, by its name.
+        folder: folder of the study.
         name: name of the study.
-        study_id: id of the study, None for an older study without an id.
+        study_id: id of the study; None for an older study without an id.
 
     Raises:
-        StudyError: the folder says that it belongs to another study.
+        StudyError: the folder belongs to another study.
     """
     found = read_identity(folder)
     if found is not None and found.id != study_id:
@@ -90,15 +91,16 @@ def check_folder(folder: Path, name: str, study_id: str | None) -> None:
 
 
 def claim_folder(folder: Path, identity: Identity, n_known: int) -> None:
-    """Make a folder the study's, or refuse it; nothing in it is changed.
+    """Claim a folder for a study. Existing files are not changed.
 
     Args:
-        folder: folder of the study, by its name.
-        identity: identity to write into a folder that has none.
-        n_known: trials with lower numbers are in the database.
+        folder: folder of the study.
+        identity: identity to write if the folder has none.
+        n_known: number of trials in the database.
 
     Raises:
-        StudyError: it belongs to another study, or has weights that the database does not know.
+        StudyError: the folder belongs to another study, or has weights of trials that are not in
+            the database.
     """
     check_folder(folder, identity.study, identity.id)
     refuse_unknown_trials(folder, identity.study, n_known)
@@ -107,7 +109,7 @@ def claim_folder(folder: Path, identity: Identity, n_known: int) -> None:
 
 
 def refuse_unknown_trials(folder: Path, name: str, n_known: int) -> None:
-    """Refuse a folder with weights of trials that the database of the study does not know.
+    """Check that a folder has no weights of trials that are missing in the database.
 
     Raises:
         StudyError: the database is older than the folder, or new.
@@ -118,17 +120,21 @@ def refuse_unknown_trials(folder: Path, name: str, n_known: int) -> None:
     first = trial_folder(folder, min(unknown)).name
     if n_known == 0:
         raise StudyError(
-            f"{folder}: holds the weights of another study of this name ({first}), which the "
-            "database does not know; move the folder away, or give `study` another name"
+            f"{folder}: holds weights of another study with this name ({first}) that is not in the "
+            "database; move the folder away, or give `study` another name"
         )
     raise StudyError(
-        f"{folder}: newer than the database, which knows {n_known} trials of study {name!r} but "
-        f"not {first}; restore the newer database, or move {first} and later ones away"
+        f"{folder}: newer than the database, which has {_n_trials(n_known)} of study {name!r} "
+        f"but not {first}; restore the newer database, or move {first} and later trials away"
     )
 
 
+def _n_trials(n: int) -> str:
+    return "1 trial" if n == 1 else f"{n} trials"
+
+
 def trial_numbers(folder: Path) -> list[int]:
-    """Return the numbers of the trials that have files in the folder of a study."""
+    """Return the numbers of trials with files in the folder of a study."""
     if not folder.is_dir():
         return []
     found = [(TRIAL_FOLDER.fullmatch(path.name), path) for path in folder.iterdir()]
@@ -139,22 +145,22 @@ LOOK_SECONDS = 1.0
 LOCK = "lock"
 
 Mark = tuple[int, int] | None
-"""Device and inode of a file, None where there is none."""
+"""Device and inode of a file; None if it does not exist."""
 
 
 class LostError(StudyError):
-    """Something that a search holds open is gone."""
+    """Raised if a file of a running search was deleted or replaced."""
 
 
 @dataclass
 class HeldFiles:
-    """What a search holds.
+    """Files that a running search depends on.
 
     Attributes:
         name: name of the study.
         folder: folder of the study.
-        database: its database file, None on a server.
-        is_there: whether the database still has the study.
+        database: database file; None on a server.
+        is_there: function that returns whether the database still has the study.
     """
 
     name: str
@@ -173,13 +179,13 @@ class HeldFiles:
         return [self.database, *logs, self.folder, self.folder / LOCK]
 
     def look(self, *, now: bool = False) -> None:
-        """Compare, if that was not done within the last second.
+        """Check that the files still exist, at most once a second.
 
         Args:
-            now: whether to compare in any case.
+            now: whether to check even if the last check was less than a second ago.
 
         Raises:
-            LostError: something was deleted or replaced.
+            LostError: a file was deleted or replaced.
         """
         if not now and time.monotonic() - self._looked < LOOK_SECONDS:
             return
@@ -193,40 +199,40 @@ class HeldFiles:
                 raise LostError(self._loss(path))
         if not self.is_there():
             raise LostError(
-                f"study {self.name!r} was deleted from the database while the search ran; its "
-                f"weights are still in {self.folder}; give `study` a new name to begin again"
+                f"study {self.name!r} was deleted from the database during the search; its "
+                f"weights are still in {self.folder}; give `study` a new name to start again"
             )
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Say of an error that it comes from a loss, if that is so.
+        """Replace an error by ``LostError`` if a lost file is the cause.
 
         Raises:
-            LostError: something was deleted or replaced.
+            LostError: a file was deleted or replaced.
         """
         try:
             yield
         except LostError:
             raise
-        except Exception:  # a deleted file shows in many ways
+        except Exception:  # a deleted file can cause many errors
             self.look(now=True)
             raise
 
     def _loss(self, path: Path) -> str:
-        was = f"{path} was deleted or replaced while the search ran"
+        was = f"{path} was deleted or replaced during the search"
         if path == self.folder:
             return (
-                f"{was}; the weights and checkpoints in it are gone; the same command again goes "
-                "on with the trials that are not trained yet"
+                f"{was}; its weights and checkpoints are lost; rerun the same command to train "
+                "the remaining trials"
             )
         if path == self.folder / LOCK:
             return (
-                f"{was}; ended, as another search of the study may have begun; nothing is lost, "
-                "and the same command again continues it"
+                f"{was}; stopped, because another search of the study may have started; nothing is "
+                "lost; rerun the same command to resume"
             )
         return (
-            f"{was}; what came since then is not in it; checkpoints are kept in {self.folder}; "
-            "restore the database, or give `study` a new name to begin again"
+            f"{was}; later results are not in it; checkpoints are kept in {self.folder}; "
+            "restore the database, or give `study` a new name to start again"
         )
 
 
@@ -234,7 +240,7 @@ def mark(path: Path) -> Mark:
     """Return the device and inode of a path.
 
     Raises:
-        OSError: a disk or a server does not answer, which does not mean that the file is gone.
+        OSError: a disk or a server does not respond; the file may still exist.
     """
     try:
         found = path.stat()

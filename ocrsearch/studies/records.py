@@ -1,7 +1,7 @@
 """Types of the attributes of studies and trials; ``rows.py`` checks the stored form first.
 
-Other programs can write to a study database: Optuna's dashboard, a script, a damaged disk. A
-trial or a study whose values do not have these types is never used.
+A database may contain rows from Optuna's dashboard or a script, or damaged rows. A trial or study
+is ignored if its values do not have these types.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ocrsearch.training import Epochs, read_epochs
 MAX_EPOCHS = 10_000
 MAX_FOLDS = 20
 MAX_SHOWN = 60
-"""Longest found value in a message, in characters."""
+"""Maximum length of a value in a message, in characters."""
 
 STRICT = ConfigDict(strict=True, extra="ignore")
 
@@ -31,7 +31,7 @@ Text = Annotated[str, Field(max_length=1_000_000)]
 
 
 class _Pooled(TypedDict):
-    """Figures over the folds that are finished."""
+    """Metrics pooled over the finished folds."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     cer: Positive
@@ -41,7 +41,7 @@ class _Pooled(TypedDict):
 
 
 class _Epoch(TypedDict):
-    """Record of an epoch, as ``session.epoch_record`` makes it."""
+    """Record of an epoch, as created by ``session.epoch_record``."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     epoch: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
@@ -59,7 +59,7 @@ class _Epoch(TypedDict):
 
 
 class _Origin(TypedDict, total=False):
-    """Seed, device and versions that a result came from."""
+    """Seed, device and versions behind a result."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     seed: Count
@@ -73,7 +73,7 @@ class _Origin(TypedDict, total=False):
 
 
 class _Earlier(TypedDict):
-    """The trial of another study that this one repeats."""
+    """The trial of another study from which this trial was copied."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     study: Text
@@ -82,7 +82,7 @@ class _Earlier(TypedDict):
 
 
 class _Attributes(TypedDict, total=False):
-    """User attributes of a trial; other programs may add theirs."""
+    """User attributes of a trial; other programs may add more."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     epochs: Annotated[list[_Epoch], Field(max_length=MAX_EPOCHS)]
@@ -118,14 +118,14 @@ class _Attributes(TypedDict, total=False):
 
 
 class _SystemAttributes(TypedDict, total=False):
-    """Attributes in which Optuna keeps a queued configuration."""
+    """System attributes with which Optuna stores a queued configuration."""
 
     __pydantic_config__ = STRICT  # type: ignore[misc]
     fixed_params: dict[str, object]
 
 
 class StoredFacts(BaseModel):
-    """Facts of a study, as ``StudyFacts`` writes them; older studies lack some."""
+    """Facts of a study, as written by ``StudyFacts``; older studies lack some of them."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
@@ -150,11 +150,11 @@ _SYSTEM_ATTRIBUTES = TypeAdapter(_SystemAttributes)
 
 
 def trial_problem(trial: FrozenTrial, n_objectives: int) -> str | None:
-    """Return why ocrsearch cannot have written a trial, None if it can.
+    """Return the reason why a trial is invalid; None if it is valid.
 
     Args:
-        trial: as it is stored.
-        n_objectives: number of values that a finished trial has.
+        trial: trial as stored.
+        n_objectives: number of objective values of a finished trial.
     """
     attrs, state = trial.user_attrs, trial.state
     try:
@@ -164,7 +164,7 @@ def trial_problem(trial: FrozenTrial, n_objectives: int) -> str | None:
         return explain(error)
     epochs = attrs.get("epochs", [])
     if [record["epoch"] for record in epochs] != list(range(1, len(epochs) + 1)):
-        return "epochs: must be numbered from 1 on"
+        return "epochs: must be numbered from 1"
     if state == TrialState.COMPLETE and not epochs:
         return "it is finished without epochs: another program ran it"
     if state == TrialState.COMPLETE and not _are_numbers(trial.values, n_objectives):
@@ -197,24 +197,24 @@ def _are_constraints(values: object) -> bool:
 
 
 def trial_epochs(trial: FrozenTrial | optuna.Trial) -> Epochs:
-    """Return the records of the epochs of a trial that has no ``trial_problem``."""
+    """Return the epoch records of a trial without a ``trial_problem``."""
     return read_epochs(trial.user_attrs.get("epochs", []))
 
 
 def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]) -> str | None:
-    """Return the problem of the facts of a study, None if there is none.
+    """Return the reason why the facts of a study are invalid; None if they are valid.
 
     Args:
-        facts: as they are stored.
+        facts: facts as stored.
         n_objectives: number of directions of the study.
-        check: takes the data options, and raises an exception if they are wrong.
+        check: function that raises an exception if the data options are invalid.
     """
     try:
         known = StoredFacts.model_validate(facts)
         check(known.data_options)
     except ValidationError as error:
         return explain(error)
-    except Exception as error:  # of any kind, as the options may be anything
+    except Exception as error:  # the options may be anything, and so may the error
         return f"data_options: {shown(error)}"
     if len(known.objective) != n_objectives:
         return f"objective: found {len(known.objective)}, the study has {n_objectives}"
@@ -222,20 +222,20 @@ def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]
 
 
 def text_by_text(value: object) -> dict[str, str]:
-    """Return a stored value if it is a dictionary of texts, an empty one if not."""
+    """Return the string entries of a stored dictionary; empty for any other value."""
     if not isinstance(value, dict):
         return {}
     return {key: text for key, text in value.items() if isinstance(text, str)}
 
 
 def number_or_none(value: object) -> float | None:
-    """Return a stored value if it is a number above 0."""
+    """Return a stored value if it is a positive number, otherwise None."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 < value < math.inf else None  # type: ignore[operator, arg-type]
 
 
 def explain(error: ValidationError) -> str:
-    """Return pydantic's first finding in a few words."""
+    """Return the first error of a validation in a few words."""
     finding = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in finding["loc"]) or "it"
     message = finding["msg"][:1].lower() + finding["msg"][1:]
@@ -246,7 +246,7 @@ def explain(error: ValidationError) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value for a message: its beginning, in one line."""
+    """Return a value for a message, truncated and on a single line."""
     if isinstance(value, str | bytes):
         value = value[: 2 * MAX_SHOWN]
     elif isinstance(value, Mapping | list):

@@ -1,6 +1,6 @@
-"""Results of studies, read only: summaries, best trials, tables and learning curves.
+"""Results of studies, read-only: summaries, best trials, tables and learning curves.
 
-If a study has no trained trial, ``why_nothing_trained`` explains the reason and what to do.
+If a study has no trained trial, ``why_nothing_trained`` returns the reason and advice.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class TrialMetrics(TypedDict, total=False):
-    """Metrics of a trial, as far as they are known; times in seconds or ms, sizes in MB."""
+    """Known metrics of a trial; times in seconds or milliseconds, sizes in MB."""
 
     cer: float
     architecture: str
@@ -86,10 +86,10 @@ STATES = {
     TrialState.PRUNED: "stopped",
     TrialState.RUNNING: "unfinished",
 }
-"""States of trials that can have weights, in our words."""
+"""Display names of the states in which a trial can have weights."""
 
 MAX_NAMED = 10
-"""Most trials that a message names."""
+"""Maximum number of trials listed in a message."""
 
 NOT_IN_TABLES = ("versions", "transfer")
 COLUMNS = (
@@ -101,7 +101,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class StudySummary:
-    """A study in a line of a list.
+    """Summary of a study for a list.
 
     Attributes:
         name: name of the study.
@@ -114,7 +114,8 @@ class StudySummary:
         best: lowest validation CER of the finished trials.
         is_running: whether a search is running now.
         last_change: local time of the last change.
-        problem: reason why ocrsearch cannot use the study, None if it can; the rest is empty then.
+        problem: reason why ocrsearch cannot use the study; None if it can. With a problem, the
+            other fields are empty.
     """
 
     name: str
@@ -132,17 +133,17 @@ class StudySummary:
 
 @dataclass(frozen=True)
 class BestTrial:
-    """The best configuration of a study that has weights.
+    """A trial with weights, usually the best of a study.
 
     Attributes:
         study: name of the study.
         trial: number of the trial.
-        state: "finished", or "stopped" or "unfinished" with the weights of its best epoch so far.
-        value: lowest validation CER among its epochs.
+        state: "finished", "stopped" (pruned or paused) or "unfinished" (in training).
+        value: lowest validation CER of all epochs.
         params: paths and values of the searched parameters.
-        metrics: its figures, and the machine and program versions that trained it.
-        epochs: records of its epochs, for learning curves.
-        weights: file with the weights of its best epoch, with folds that of the first.
+        metrics: metrics, and the machine and versions used for the training.
+        epochs: epoch records, for learning curves.
+        weights: file with the weights of the best epoch; with folds, of the first fold.
     """
 
     study: str
@@ -156,55 +157,55 @@ class BestTrial:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """The metrics that are numbers."""
+        """The numeric metrics."""
         return {k: v for k, v in self.metrics.items() if isinstance(v, int | float)}
 
     @property
     def n_folds(self) -> int:
-        """Number of folds that it has seen to their end, 1 without folds."""
+        """Number of finished folds; 1 without folds."""
         return max(1, n_finished_folds(self.epochs))
 
     @property
     def lacks_folds(self) -> bool:
-        """Whether it has not seen all folds of its study."""
+        """Whether the trial has not finished all folds of its study."""
         return lacks_folds(self.epochs)
 
     @property
     def all_weights(self) -> list[Path]:
-        """Files with the weights of all folds that it has seen to their end."""
+        """Files with the weights of all finished folds."""
         place = self.weights.parent
         return [fold_folder(place, fold) / BEST for fold in range(1, self.n_folds + 1)]
 
 
 def load_study(storage_url: str, name: str | None) -> optuna.Study:
-    """Open a study to read it.
+    """Open a study for reading.
 
     Args:
         storage_url: URL of the study database.
         name: name of the study; None for the study of ocrsearch that changed last.
 
     Raises:
-        StudyError: no such database or study, or not a study that ocrsearch can read.
+        StudyError: the database or study does not exist, or ocrsearch cannot read the study.
     """
     storage = open_storage(storage_url)
     shown = shown_storage(storage_url)
     names = optuna.get_all_study_names(storage)
     if not names:
-        raise StudyError(f"{shown}: holds no study yet; 'ocrsearch run' makes one")
+        raise StudyError(f"{shown}: has no study yet; create one with 'ocrsearch run'")
     if name is None:
         ours = [s for s in _summaries(storage, storage_url) if s.problem is None]
         if not ours:
-            raise StudyError(f"{shown}: holds no study of ocrsearch; there are {', '.join(names)}")
+            raise StudyError(f"{shown}: has no study of ocrsearch; found {', '.join(names)}")
         name = max(ours, key=lambda s: s.last_change).name
     if name not in names:
-        raise StudyError(f"study {name!r}: not in {shown}; there are {', '.join(names)}")
+        raise StudyError(f"study {name!r}: not in {shown}; found {', '.join(names)}")
     study = ConfigurationStudy(name, storage)
     study_facts(study)
     return study
 
 
 def list_studies(storage_url: str) -> list[StudySummary]:
-    """Return all studies of a database, the latest change last."""
+    """Return all studies of a database, sorted by the time of the last change."""
     return sorted(
         _summaries(open_storage(storage_url), storage_url), key=lambda s: (s.last_change, s.name)
     )
@@ -216,17 +217,17 @@ def best_trial(
     limits: Mapping[str, float] | None = None,
     trial: int | None = None,
 ) -> BestTrial:
-    """Return the configuration with the lowest validation CER whose weights are kept.
+    """Return the trial with the lowest validation CER among those with weights.
 
     Args:
         storage_url: URL of the study database.
-        name: name of the study; None for the latest.
-        limits: largest value of some metrics, such as ``{"latency_ms": 5.0}``.
+        name: name of the study; None for the latest study.
+        limits: upper limits for metrics, such as ``{"latency_ms": 5.0}``.
         trial: number of the trial to return instead of the best.
 
     Raises:
-        StudyError: no such study, nothing in it has been trained for an epoch, nothing keeps
-            to the limits, or there is no such trial.
+        StudyError: the study or trial does not exist, no trial has finished an epoch, or no trial
+            meets the limits.
     """
     study = load_study(storage_url, name)
     found = best_trials(study, study_folder(storage_url, study.study_name), limits or {}, None)
@@ -237,15 +238,15 @@ def best_trial(
             return candidate
     there = ", ".join(str(candidate.trial) for candidate in found[:MAX_NAMED])
     raise StudyError(
-        f"study {study.study_name!r}: trial {trial} has no weights that keep to the limits; the "
-        f"best trials that have are {there}"
+        f"study {study.study_name!r}: trial {trial} has no weights or exceeds the limits; choose "
+        f"from {there}"
     )
 
 
 def next_with_weights(
     storage_url: str, missing: BestTrial, limits: Mapping[str, float]
 ) -> BestTrial | None:
-    """Return the best trial of a study whose weights are there, if those of another are missing."""
+    """Return the best trial of a study whose weights exist, as a replacement for another trial."""
     study = load_study(storage_url, missing.study)
     found = best_trials(study, study_folder(storage_url, missing.study), limits, None)
     return next((trial for trial in found if trial.weights.is_file()), None)
@@ -254,12 +255,12 @@ def next_with_weights(
 def best_trials(
     study: optuna.Study, folder: Path, limits: Mapping[str, float], n: int | None
 ) -> list[BestTrial]:
-    """Return the n best configurations, the best first; fewer if there are no more, None for all.
+    """Return up to n trials with weights, the best first; all of them if n is None.
 
-    Those with weights are the finished ones, the best that wait at a rung, and those in training.
+    Finished trials, the best paused trials and trials in training have weights.
 
     Raises:
-        StudyError: there is none.
+        StudyError: no trial has weights and meets the limits.
     """
     check_folder(folder, study.study_name, study_facts(study).id or None)
     trained = [t for t in study.get_trials(deepcopy=False) if _is_trained(t, folder)]
@@ -270,10 +271,11 @@ def best_trials(
         least = min((t.user_attrs[metric] for t in trained if metric in t.user_attrs), default=None)
         trained = [t for t in trained if t.user_attrs.get(metric, math.inf) <= limit]
         if not trained:
-            found = "none is known" if least is None else f"the lowest found is {least:.3g}"
+            found = "no value is known" if least is None else f"the lowest is {least:.3g}"
             raise StudyError(
                 f"study {study.study_name!r}: no configuration with weights has {metric} of at "
-                f"most {limit:g} ({found}); allow more, or search with constraints in the space"
+                f"most {limit:g} ({found}); raise the limit, or search with constraints in the "
+                "space"
             )
     return [_best_trial(trial, study, folder) for trial in sorted(trained, key=rank)[:n]]
 
@@ -287,7 +289,7 @@ class ParetoTrial(TypedDict):
 
 
 def pareto_set(study: optuna.Study) -> list[ParetoTrial]:
-    """Return the finished trials that no other beats in all objectives, by the first of them."""
+    """Return the Pareto front of a study, sorted by the first objective."""
     if len(study.directions) == 1:
         return []
     trials = sorted(study.best_trials, key=lambda t: t.values)
@@ -310,25 +312,25 @@ def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTri
 
 
 def trial_metrics(trial: FrozenTrial) -> TrialMetrics:
-    """Return the metrics of a trial; few if it was never trained."""
+    """Return the known metrics of a trial."""
     attrs = trial.user_attrs
     epochs = trial_epochs(trial)
     metrics = asdict(epochs_result(epochs)) if epochs else {}
-    # a trial that was resumed at a rung has more epochs than its stored figures say
+    # after a trial is resumed at a rung, its stored metrics are older than its epochs
     known = {**attrs, **attrs.get(ORIGIN, {}), **metrics}
     found = metrics | {key: known[key] for key in METRICS if key in known}
-    return cast("TrialMetrics", found)  # the types of its values are checked as the row is read
+    return cast("TrialMetrics", found)  # the types are checked when the row is read
 
 
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
-    """Return a study's trials as a table, a row each: state, value, parameters, metrics."""
+    """Return a table with the state, value, metrics and parameters of each trial."""
     trials = [t for t in study.get_trials(deepcopy=False) if REPEATED not in t.user_attrs]
     searched = sorted(set().union(*(trial.params for trial in trials)))
     return pd.DataFrame([_row(trial) for trial in trials], columns=[*COLUMNS, *searched])
 
 
 def learning_curves(study: optuna.Study) -> dict[int, Epochs]:
-    """Return the records of each trial's epochs, by its number."""
+    """Return the epoch records of each trial, by trial number."""
     trials = study.get_trials(deepcopy=False)
     return {t.number: trial_epochs(t) for t in trials if "epochs" in t.user_attrs}
 
@@ -349,10 +351,10 @@ def _row(trial: FrozenTrial) -> dict[str, object]:
 
 
 def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
-    """Whether there are weights to export."""
+    """Return whether a trial has weights to export."""
     if trial.state not in STATES or not trial.user_attrs.get("epochs"):
         return False
-    finished = trial.state == TrialState.COMPLETE  # that they are missing is said on export
+    finished = trial.state == TrialState.COMPLETE  # missing weights are reported on export
     return finished or (trial_folder(folder, trial.number) / BEST).exists()
 
 
@@ -369,7 +371,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
 def _summary(
     found: FrozenStudy, storage: optuna.storages.RDBStorage, storage_url: str
 ) -> StudySummary:
-    """Return a line about a study; of another program's only that it is one."""
+    """Return the summary of a study; for a study of another program only the problem."""
     name = found.study_name
     try:
         facts = checked_facts(name, found.directions, found.user_attrs)
@@ -396,28 +398,28 @@ def _summary(
 
 
 INFEASIBLE = "infeasible"
-"""User attribute of a trial that was never trained: the reasons."""
+"""Trial user attribute: reasons why the trial is infeasible."""
 
 EXCESS = "excess"
-"""User attribute of such a trial: by how much it is over each limit, as a share of the limit."""
+"""Trial user attribute: excess over each limit of an infeasible trial, relative to the limit."""
 
 FAILURE = "failure"
-"""User attribute of a trial that failed: the reason."""
+"""Trial user attribute: reason for the failure of the trial."""
 
 
 def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
-    """Return why no configuration of a study has weights, and what to do.
+    """Return the reason why no trial of a study has weights, and what to do.
 
     Args:
-        trials: all of the study.
+        trials: all trials of the study.
     """
     known = [t for t in trials if REPEATED not in t.user_attrs]
     infeasible = [t for t in known if INFEASIBLE in t.user_attrs]
     failed = [t for t in known if FAILURE in t.user_attrs]
     if not known:
-        return "no trial has begun; search again with more time (`timeout`)"
+        return "no trial has started; raise `timeout` and search again"
     if any(t.user_attrs.get("epochs") for t in known if t not in failed):
-        return "weights of its trained configurations are not there any more; search again"
+        return "the weights of all trained configurations are missing; search again"
     if len(infeasible) == len(known):
         return _all_infeasible(infeasible)
     if len(failed) == len(known):
@@ -429,7 +431,7 @@ def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
         if failed:
             parts.append(f"{len(failed)} failed, {_most_common_failure(failed)}")
         return f"of {len(known)} configurations {'; '.join(parts)}"
-    return "no trial finished an epoch before the search ended; give it more time (`timeout`)"
+    return "no trial finished an epoch before the search ended; raise `timeout`"
 
 
 def _all_infeasible(trials: Sequence[FrozenTrial]) -> str:
@@ -438,15 +440,15 @@ def _all_infeasible(trials: Sequence[FrozenTrial]) -> str:
         reason = _most_common([t.user_attrs[INFEASIBLE] for t in trials])
         return f"no configuration of this space can read these labels: {reason}"
     return (
-        f"{_all(len(trials), 'is', 'are')} over a limit of the space ({_nearest(reasons)}); "
-        "allow more there and give the study a new name"
+        f"{_all(len(trials), 'exceeds', 'exceed')} a limit of the space ({_nearest(reasons)}); "
+        "raise the limit and give the study a new name"
     )
 
 
 def _is_of_data(trial: FrozenTrial) -> bool:
-    """Whether it is the labels alone that a configuration cannot write."""
+    """Return whether a trial is infeasible only because it cannot output the labels."""
     excess = trial.user_attrs.get(EXCESS)
-    if excess is None:  # of an older version
+    if excess is None:  # trial of an older version
         reasons = trial.user_attrs[INFEASIBLE]
         return "need more frames" in reasons or "more than one symbol" in reasons
     return list(excess) == [FRAMES]

@@ -1,6 +1,6 @@
-"""Rows of Optuna's tables, each checked on its own: a damaged row spoils its trial and no other.
+"""Rows of Optuna's tables, checked one by one: a damaged row affects only its trial.
 
-Values are read as they are stored, with limits of length and number, and converted here.
+Values are read as stored, with limits on their length and number, and converted here.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from ocrsearch.studies.optuna_internals import is_choice, models, time_columns
 from ocrsearch.studies.records import shown
 
 MAX_TEXT = 8_000_000
-"""Longest text of one value, in characters; a longer one is not read."""
+"""Maximum length of a value, in characters; longer values are not read."""
 
 
 MAX_TOTAL_TEXT = 500_000_000
-"""Most characters that are read of one table."""
+"""Maximum number of characters to read from a table."""
 
 
 MAX_ROWS = 2_000_000
-"""Most rows that are read of one table."""
+"""Maximum number of rows to read from a table."""
 
 
 MAX_NUMBER = 10**7
-"""Largest number of a trial."""
+"""Maximum trial number."""
 
 
 @dataclass(frozen=True)
 class DamagedTrial:
-    """A trial whose rows cannot be read.
+    """A trial with damaged rows.
 
     Attributes:
-        number: number of the trial, or the id of its row if the number is damaged.
-        reason: part that is damaged, and the value found.
+        number: number of the trial, or its id if the number is damaged.
+        reason: name of the damaged part, and the value found.
     """
 
     number: int
@@ -57,12 +57,12 @@ class DamagedTrial:
 
 
 def as_stored(column: Any) -> ColumnElement[Any]:
-    """Return a column as it is stored: a value of any type must not end the query."""
+    """Return a column without type conversion, so that a value of the wrong type cannot fail."""
     return type_coerce(column, sql_types.NullType())
 
 
 def _text(column: Any) -> ColumnElement[Any]:
-    """Return a column of texts, with None in place of one that is too long."""
+    """Return a text column, with None in place of values that are too long."""
     return case((func.length(column) > MAX_TEXT, None), else_=as_stored(column))
 
 
@@ -70,7 +70,7 @@ def read_rows(connection: Connection, query: Any) -> list[Any]:
     """Return the rows of a query.
 
     Raises:
-        StudyError: there are more than any study has.
+        StudyError: there are too many rows or characters.
     """
     rows: list[Any] = []
     n_characters = 0
@@ -87,7 +87,7 @@ def read_rows(connection: Connection, query: Any) -> list[Any]:
 
 
 def read_directions(connection: Connection, study_id: int) -> list[StudyDirection]:
-    """Return the directions of a study; NOT_SET for a value that is none."""
+    """Return the directions of a study; NOT_SET for an invalid value."""
     table = models.StudyDirectionModel
     query = select(as_stored(table.objective), as_stored(table.direction)).where(
         table.study_id == study_id
@@ -113,10 +113,10 @@ def _json_or_none(text: object) -> Any:
 
 
 def _from_json(text: object) -> Any:
-    """Return a JSON value.
+    """Parse a JSON value.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is missing or not JSON.
     """
     if not isinstance(text, str):
         raise ValueError("too long" if text is None else "not a text")
@@ -126,13 +126,13 @@ def _from_json(text: object) -> Any:
 def read_trials(
     connection: Connection, chosen: ColumnElement[bool]
 ) -> tuple[list[FrozenTrial], dict[int, DamagedTrial]]:
-    """Return the chosen trials in the order of their ids, and those that are damaged by id."""
+    """Return the selected trials sorted by id, and the damaged trials by id."""
     trial, param = models.TrialModel, models.TrialParamModel
     value, step = models.TrialValueModel, models.TrialIntermediateValueModel
     user, system = models.TrialUserAttributeModel, models.TrialSystemAttributeModel
 
     def by_trial(key: Any, *columns: Any) -> dict[int, list[Any]]:
-        """Return the rows of a table by the trial that they belong to, in the order of a key."""
+        """Return the rows of a table by trial, sorted by a key."""
         table = key.class_
         query = select(table.trial_id, *columns).join(trial, trial.trial_id == table.trial_id)
         rows: dict[int, list[Any]] = defaultdict(list)
@@ -189,14 +189,14 @@ def _checked(
 
 
 class _DamagedError(Exception):
-    """A part of a trial that cannot be read."""
+    """Raised if a part of a trial cannot be read."""
 
 
 def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
-    """Return a trial made of its rows.
+    """Build a trial from its rows.
 
     Raises:
-        _DamagedError: some part is not of the type that Optuna writes.
+        _DamagedError: a part does not have the type that Optuna writes.
     """
     trial_id, number, state, start, end = row
     params = {
@@ -225,10 +225,10 @@ def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
 
 
 def _part(name: object, read: Any, *stored: Any) -> Any:
-    """Read a part of a trial; whatever goes wrong, say which part it was."""
+    """Read a part of a trial; if that fails, raise an error with the name of the part."""
     try:
         return read(*stored)
-    except Exception as error:  # the values may be of any type, and fail in any way
+    except Exception as error:  # a value of any type can cause any error
         found = f"found {shown(stored[-1])}"
         problem = f" ({shown(error)})" if str(error) else ""
         raise _DamagedError(f"{shown(name).strip(chr(39))}: {found}{problem}") from None
@@ -251,7 +251,7 @@ def _state(stored: object) -> TrialState:
 
 
 def _value(stored: object, kind: object) -> float:
-    """Return a value, which is infinite or no number if its kind says so."""
+    """Return a value; its kind marks infinity and NaN."""
     special = {"INF_POS": float("inf"), "INF_NEG": float("-inf"), "NAN": float("nan")}
     if kind in special:
         return special[str(kind)]
@@ -275,7 +275,7 @@ def _distribution(text: str) -> BaseDistribution:
 
 
 def _local(stored: object) -> datetime | None:
-    """Return a time stored in UTC as local time, both without a zone, as Optuna's trials have."""
+    """Convert a naive UTC time to naive local time, as in Optuna's trials."""
     if stored is None:
         return None
     time = stored if isinstance(stored, datetime) else datetime.fromisoformat(str(stored))

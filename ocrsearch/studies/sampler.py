@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners from the names and numbers of a space."""
+"""Optuna samplers and pruners, built from the settings of a space."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ocrsearch.spaces import (
 )
 
 USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
-"""Samplers that learn to meet the constraints; the others only see a pruned trial."""
+"""Samplers that support constraints. For other samplers, infeasible trials count as pruned."""
 
 
 def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:
-    """Return the sampler that a space names."""
-    with warnings.catch_warnings():  # TPE's 'group' and some samplers are marked experimental
+    """Build the sampler of a space."""
+    with warnings.catch_warnings():  # TPE's 'group' and some samplers are experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return SAMPLERS[space.settings.sampler.name](space, seed)
 
 
 def build_pruner(space: Space) -> pruners.BasePruner:
-    """Return the pruner that a space names; with promotion it is ours to decide, not Optuna's."""
+    """Build the pruner of a space; with promotion, ocrsearch prunes instead of Optuna."""
     match space.settings.pruner:
         case MedianSettings(startup_trials=startup, warmup_epochs=warmup):
             return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)

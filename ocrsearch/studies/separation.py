@@ -1,8 +1,8 @@
-"""Whether a validation split can tell the best configurations of a study apart.
+"""Significance test: can the validation split separate the best configurations of a study?
 
-They all read the same images, so their edits are compared image by image: the exact two-sided
-sign-flip test (Fisher, 1935) on the differences. If two configurations were equally good, either
-could as well have made the other's edits in each image.
+All configurations are evaluated on the same images, so their edits are compared image by image with
+the exact two-sided sign-flip test (Fisher, 1935). If two configurations are equally good, the sign
+of each difference is random.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from ocrsearch.studies.results import BestTrial, best_trials
 from ocrsearch.training import VALIDATED
 
 ALPHA = 0.05
-"""Probability below which a difference is taken for a real one."""
+"""Significance level of the test."""
 
 POWER_FACTOR = (1.960 + 0.842) ** 2
-"""For a difference to be found with a probability of 0.8 at a level of 0.05, two-sided."""
+"""Factor for a power of 0.8 at a two-sided significance level of 0.05."""
 
 MAX_COMPARED = 10
-"""Configurations that are compared with the best, if their weights are kept."""
+"""Maximum number of configurations to compare with the best."""
 
 MAX_STEPS = 200_000_000
 """Number of steps above which the normal approximation replaces the exact test."""
@@ -35,18 +35,19 @@ MAX_STEPS = 200_000_000
 
 @dataclass(frozen=True)
 class Separation:
-    """How the best configuration compares with others on the same images.
+    """Comparison of the best configuration with others on the same images.
 
     Attributes:
         n: number of validation images.
         best: number of the best trial.
-        compared: numbers of the trials that were compared with it.
-        alike: numbers of those trials that cannot be distinguished from the best.
-        other: number of the best such trial with another number of edits, None without any.
-        n_more: number of further images that would separate it from the best.
-        no_errors: whether the best made no error.
+        compared: numbers of the trials compared with the best.
+        alike: numbers of the trials without a significant difference from the best.
+        other: number of the first of these trials with a different number of edits, None without
+            such a trial.
+        n_more: estimated number of additional images to separate ``other`` from the best.
+        no_errors: whether the best trial makes no error.
         has_folds: whether the study has folds.
-        lacks_folds: whether the best is not trained on all of them yet.
+        lacks_folds: whether the best trial has not finished all folds.
     """
 
     n: int
@@ -60,40 +61,44 @@ class Separation:
     lacks_folds: bool = False
 
     def describe(self) -> list[str]:
-        """Return the comparison in lines for people, none if all others are worse."""
+        """Return lines for people; empty if all others are significantly worse."""
         if not self.alike:
             return []
         trials = _trials(self.alike)
         them = f"{len(self.alike)} of the {len(self.compared)} compared with it"
-        lines = [f"trial {self.best} cannot be told from {them} on {self.n} images: {trials}"]
+        lines = [
+            f"trial {self.best} is not significantly better than {them} on {self.n} images: "
+            f"{trials}"
+        ]
         if self.other is not None:
             lines[0] += (
-                f"; to tell it from trial {self.other} takes about {self.n_more} more "
-                "validation images"
+                f"; to separate it from trial {self.other}, add about {self.n_more} validation "
+                "images"
             )
         elif self.no_errors:
-            lines[0] += "; none of them makes an error there"
+            lines[0] += "; none of them makes an error"
         if self.lacks_folds:
-            helps = "more time, for the other folds, or more labelled images"
+            advice = "search longer to finish the other folds, or add labelled images"
         elif self.has_folds:
-            helps = "more labelled images; the model joins the networks of all folds already"
+            advice = "add labelled images; the model is already an ensemble of all folds"
         else:
-            helps = "more validation images, or the best networks together (`ensemble=3`)"
-        return [*lines, f"what helps: {helps}"]
+            advice = "add validation images, or combine the best networks (`ensemble=3`)"
+        return [*lines, f"to improve the result, {advice}"]
 
 
 def compare_best(
     study: optuna.Study, folder: Path, limits: Mapping[str, float] | None = None
 ) -> Separation | None:
-    """Compare the best configuration of a study with the next ones whose weights are kept.
+    """Compare the best configuration of a study with the next best that have weights.
 
     Args:
         study: study with its trials.
         folder: folder of the study.
-        limits: see ``best_trials``.
+        limits: upper limits for metrics, see ``best_trials``.
 
     Returns:
-        None if there are not two to compare, or an older version trained them.
+        The comparison; None if there are fewer than two trials to compare, or an older version
+        trained them.
     """
     try:
         trials = best_trials(study, folder, limits or {}, None)
@@ -111,11 +116,11 @@ def compare_best(
 
 
 def separation(counts: Mapping[int, EditCounts]) -> Separation | None:
-    """Compare the first of some configurations with the others.
+    """Compare the first configuration with the others.
 
     Args:
-        counts: edits in each image by the number of the trial, the best first; those of other
-            images than the first's are skipped.
+        counts: edits in each image, by trial number, the best trial first. Trials with other
+            images than the first trial are skipped.
     """
     (best, first), *others = counts.items()
     others = [(n, c) for n, c in others if np.array_equal(c.symbols, first.symbols)]
@@ -130,10 +135,12 @@ def separation(counts: Mapping[int, EditCounts]) -> Separation | None:
 
 
 def sign_flip_p(differences: np.ndarray) -> float:
-    """Return the probability of a sum as far from 0 if the sign of each difference were random.
+    """Return the two-sided p-value of the sign-flip test.
+
+    It is the probability of a sum at least as far from 0 if the sign of each difference is random.
 
     Args:
-        differences: integers, one an image.
+        differences: difference of the edits in each image, (N,) integers.
     """
     sizes = np.abs(differences[differences != 0]).astype(np.int64)
     total, observed = int(sizes.sum()), abs(int(differences.sum()))
@@ -150,9 +157,9 @@ def sign_flip_p(differences: np.ndarray) -> float:
 
 
 def n_more_images(differences: np.ndarray) -> int:
-    """Return the number of further images with which a difference like this one would be found.
+    """Return the number of additional images needed to detect a difference of this size.
 
-    By the usual formula for paired differences: (z_0.975 + z_0.8)^2 variance / mean^2 images.
+    The usual formula for paired differences gives (z_0.975 + z_0.8)^2 variance / mean^2 images.
     """
     mean, variance = float(differences.mean()), float(differences.var())
     needed = POWER_FACTOR * variance / mean**2
@@ -168,7 +175,7 @@ def separation_content(found: Separation | None) -> dict[str, object] | None:
 
 
 def _counts(trial: BestTrial) -> EditCounts | None:
-    """Return the edits of a trial in the images of its folds; None if they are not known."""
+    """Return the edits of a trial in the images of its folds; None if they are unknown."""
     found = [read_counts(path.with_name(VALIDATED)) for path in trial.all_weights]
     tables = [counts.table() for counts in found if counts is not None]
     return EditCounts.from_table(np.concatenate(tables)) if len(tables) == len(found) else None

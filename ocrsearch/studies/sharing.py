@@ -1,10 +1,10 @@
-"""What coordinators of one study have to agree on: who has which trial, and who decides now.
+"""Coordination of several searches of a study: ownership of trials, and mutual exclusion.
 
-A SQLite study has one coordinator at a time, and nothing to agree on. On PostgreSQL there may be
-several, on several machines. Each holds an advisory lock of its own, its slot, which the server
-gives free when the connection ends, however the coordinator ended; trials in training whose slot
-is free are taken up by whoever notices. What two must not decide at the same time, which trial to
-begin, to continue or to give up, is decided in turns: whoever holds the lock of the study.
+A SQLite study has a single coordinator at a time. On PostgreSQL there may be several, on several
+machines. Each coordinator holds an advisory lock, its slot. The server releases the lock when the
+connection ends, even after a crash. If a trial is in training and its slot is free, the next
+coordinator that notices resumes it. Decisions to start, resume or abandon a trial are made only
+while holding the lock of the study, called a turn.
 """
 
 from __future__ import annotations
@@ -33,102 +33,102 @@ from ocrsearch.studies.study import (
 from ocrsearch.training import remove_folder
 
 FOLDER = "coordinator-"
-"""Beginning of the name of a coordinator's folder; its slot follows."""
+"""Prefix of the name of a coordinator's folder, before its slot."""
 
 OWNER = "coordinator"
-"""User attribute of a trial: the slot of the coordinator that trains it, or did."""
+"""Trial user attribute: slot of the last coordinator that trained the trial."""
 
 LOOK_SECONDS = 1.0
-"""Interval at which a coordinator reads the changes of the others."""
+"""Interval in seconds at which a coordinator reads the changes of the others."""
 
 TAKE_OVER_SECONDS = 5.0
-"""So often one with nothing to do sees whether the others are still there."""
+"""Interval in seconds at which an idle coordinator looks for abandoned trials."""
 
 MAX_COORDINATORS = 1000
 TURN = 0
-"""Number of the lock of whoever decides; slots are numbered from 1."""
+"""Number of the lock for turns; slots are numbered from 1."""
 
 ENDED = 1_000_000
-"""Added to a slot, the number of a lock that says: it begins nothing any more."""
+"""Offset of a second lock per slot; its holder starts no more trials."""
 
 GONE_AFTER = {"tcp_keepalives_idle": 10, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
-"""Seconds and attempts, after which a server takes a machine that lost its power for gone."""
+"""Keepalive settings after which the server closes the connection of a dead machine."""
 
 
 class Sharing:
-    """The only coordinator of a study: everything is its own."""
+    """The only coordinator of a study; it owns all trials."""
 
     slot = 1
     several = False
     held: HeldFiles | None = None
 
     def look_at_files(self, *, now: bool = False) -> None:
-        """See whether what the search holds open is still where it was.
+        """Check that the files of the search still exist.
 
         Args:
-            now: whether to look even if that was done a moment ago.
+            now: whether to check even if the last check was less than a second ago.
 
         Raises:
-            LostError: it was deleted or replaced.
+            LostError: a file was deleted or replaced.
         """
         if self.held is not None:
             self.held.look(now=now)
 
     def folder(self, study_folder: Path) -> Path:
-        """Return where a coordinator of the study keeps what only its own workers read."""
+        """Return the folder for data that only the coordinator's own workers read."""
         return study_folder
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Keep the others from deciding anything."""
+        """Hold the lock of the study, so that no other coordinator makes decisions."""
         yield
 
     def claim(self, trial: optuna.Trial) -> None:
-        """Make a trial one's own; within a turn."""
+        """Take ownership of a trial; call it within a turn."""
 
     def is_mine(self, trial: FrozenTrial) -> bool:  # noqa: ARG002
-        """Whether a trial was taken up last by this coordinator."""
+        """Return whether this coordinator owns a trial."""
         return True
 
     def is_news(self, trial: FrozenTrial) -> bool:  # noqa: ARG002
-        """Whether others got on with a trial that ended since this was last asked of it."""
+        """Return whether another coordinator has trained a trial further since the last call."""
         return True
 
     def is_time_to_look(self) -> bool:
-        """Whether to read now what the others did.
+        """Return whether it is time to read the changes of the other coordinators.
 
         Raises:
-            StudyError: one is no longer known to the others as searching.
+            StudyError: this coordinator has lost its connection, and so its slot.
         """
         return False
 
     def is_time_to_take_over(self) -> bool:
-        """Whether one that has nothing to do should ask now for what was left."""
+        """Return whether an idle coordinator should now look for abandoned trials."""
         return False
 
     def left_behind(self, study: optuna.Study) -> list[tuple[optuna.Trial, int]]:  # noqa: ARG002
-        """Return trials whose coordinator is gone, and their epochs reported; within a turn."""
+        """Return abandoned trials with their numbers of epochs; call it within a turn."""
         return []
 
     def leave(self) -> bool:
-        """Say that this one begins nothing more; within a turn.
+        """Announce that this coordinator starts no more trials; call it within a turn.
 
         Returns:
-            Whether no other goes on.
+            Whether no other coordinator is still starting trials.
         """
         return True
 
 
 class SharedStudy(Sharing):
-    """One of perhaps several coordinators of a study on PostgreSQL."""
+    """A coordinator of a study on PostgreSQL; there may be others."""
 
     several = True
 
     def __init__(self, connection: Connection, name: str) -> None:
-        """Take the lowest slot that is free, so that a name of a dead one is used again.
+        """Take the lowest free slot, so that the slots of dead coordinators are reused.
 
         Args:
-            connection: connection in autocommit, which holds the locks until it is closed.
+            connection: connection in autocommit mode; it holds the locks until it is closed.
             name: name of the study.
 
         Raises:
@@ -150,7 +150,7 @@ class SharedStudy(Sharing):
         return study_folder / f"{FOLDER}{self.slot}"
 
     def remove_folders_of_dead(self, study_folder: Path) -> None:
-        """Remove what killed coordinators left; within a turn, in which no folder is made."""
+        """Remove the folders of dead coordinators; call it within a turn."""
         paths = list(study_folder.glob(f"{FOLDER}*"))
         alive = {f"{FOLDER}{slot}" for slot in self._slots()}
         for path in paths:
@@ -170,7 +170,7 @@ class SharedStudy(Sharing):
         self._claimed.add(trial.number)
 
     def is_mine(self, trial: FrozenTrial) -> bool:
-        # the slot alone may be that of a dead one who had it before
+        # the slot alone is not enough: a dead coordinator may have had the same slot
         return trial.number in self._claimed and trial.user_attrs.get(OWNER) == self.slot
 
     def is_news(self, trial: FrozenTrial) -> bool:
@@ -185,7 +185,7 @@ class SharedStudy(Sharing):
         if now - self._looked < LOOK_SECONDS:
             return False
         self._looked = now
-        self._call("pg_backend_pid")  # fails if our slot is lost, and our trials are another's
+        self._call("pg_backend_pid")  # fails if the connection, and with it our slot, is lost
         return True
 
     def is_time_to_take_over(self) -> bool:
@@ -219,7 +219,7 @@ class SharedStudy(Sharing):
 
 @contextmanager
 def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> Iterator[Sharing]:
-    """Be a coordinator of a study: the only one on SQLite, one of several on PostgreSQL.
+    """Become a coordinator of a study: exclusively on SQLite, possibly with others on PostgreSQL.
 
     Args:
         storage: storage of the study.
@@ -227,14 +227,14 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
         name: name of the study.
 
     Raises:
-        StudyError: another process holds a SQLite study; the server is gone.
+        StudyError: another process is searching a SQLite study, or the server does not respond.
     """
     if not is_postgresql(storage):
         with study_lock(folder, name):
             yield Sharing()
         return
     connection = storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    connection.detach()  # not one of the pool's: closing it releases the locks
+    connection.detach()  # not from the pool, so closing it releases the locks
     try:
         sharing = SharedStudy(connection, name)
         own = sharing.folder(folder)
@@ -251,7 +251,7 @@ def hold_study(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> 
 
 
 def is_searched(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> bool:
-    """Whether a coordinator is searching a study now."""
+    """Return whether a coordinator is searching a study now."""
     if not is_postgresql(storage):
         return is_locked(folder)
     with storage.engine.connect() as connection:
@@ -259,7 +259,7 @@ def is_searched(storage: optuna.storages.RDBStorage, folder: Path, name: str) ->
 
 
 def held_locks(connection: Connection, key: int) -> set[int]:
-    """Return the numbers of the advisory locks that are held under a study's key."""
+    """Return the numbers of the advisory locks held under the key of a study."""
     query = text(
         "SELECT CAST(objid AS bigint) FROM pg_locks WHERE locktype = 'advisory' AND granted "
         "AND classid = CAST(:key AS bigint) AND objsubid = 2 "
@@ -269,17 +269,17 @@ def held_locks(connection: Connection, key: int) -> set[int]:
 
 
 def lock_key(name: str) -> int:
-    """Return a study's part of the numbers of its locks: 31 bits, as PostgreSQL's are signed."""
+    """Return the lock key of a study, 31 bits, because PostgreSQL's keys are signed."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
 
 
 @contextmanager
 def _one_line(name: str) -> Iterator[None]:
-    """Say in one line that the connection is lost; the trials are another's from now on."""
+    """Report a lost connection in one line. Other coordinators then resume the trials."""
     try:
         yield
     except SQLAlchemyError as error:
         raise StudyError(
-            f"study {name!r}: the study database does not answer ({database_reason(error)}); "
-            "the same command again continues the search"
+            f"study {name!r}: the study database does not respond ({database_reason(error)}); "
+            "rerun the same command to resume the search"
         ) from None

@@ -1,11 +1,11 @@
-"""SQLite files that are not trusted, or that this process may not write.
+"""Untrusted and read-only SQLite files.
 
-Triggers and views are code that a database runs by itself, possibly without end. Optuna makes
+Triggers and views are code that a database runs by itself, possibly forever. Optuna creates
 neither, so a file with them is refused, and queries have limits.
 
-A search leaves its file in WAL mode, in which even a reader makes files beside it. Where that is
-not allowed, the file is opened as immutable; if a killed search left changes in the ``-wal`` file,
-a temporary copy is read.
+A search leaves its file in WAL mode, in which even readers create files next to it. If that is not
+allowed, the file is opened as immutable. If a killed search left changes in the ``-wal`` file, a
+temporary copy is read.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ from urllib.parse import quote
 from ocrsearch.core import StudyError, file_problem
 
 TIMEOUT_S = 60
-"""Longest wait for another process that writes, in seconds."""
+"""Maximum time to wait for another process that is writing, in seconds."""
 
 TIME_LIMIT_S = 10.0
-"""Longest processor time of one query, in seconds: waiting for a disk does not count."""
+"""Maximum CPU time of a query, in seconds; waiting for the disk does not count."""
 
 GENERATED = (
     "SELECT 'generated column', m.name || '.' || x.name FROM sqlite_master m, "
     "pragma_table_xinfo(m.name) x WHERE m.type = 'table' AND x.hidden IN (2, 3) LIMIT 1"
 )
-"""Finds a column that computes its values: gigabytes of a file of kilobytes."""
+"""Query for a generated column, which could expand a file of kilobytes to gigabytes."""
 
 OVER_TIME = "interrupted"
-"""SQLite's word for a query that was ended."""
+"""Text of SQLite's error for an interrupted query."""
 
 MAX_VALUE_BYTES = 64_000_000
-"""Longest value that is read or written."""
+"""Maximum size of a value to read or write."""
 
 MAX_FILE_BYTES = 1_000_000_000_000
 STEPS = 100_000
-"""Steps of SQLite's machine between two looks at the clock."""
+"""Number of SQLite virtual machine steps between checks of the clock."""
 
 Connector = Callable[[], sqlite3.Connection]
-"""Opens a file; closing it is the caller's."""
+"""Function that opens a file; the caller closes the connection."""
 
 
 class GuardedConnection(sqlite3.Connection):
-    """A connection whose queries have limits of time and size.
+    """A connection whose queries have limits on time and size.
 
-    SQLite waits for the disk only when it tidies its log: half the time of a transaction. A
-    process that dies loses nothing by it. A power cut may lose the last moments of the database,
-    never more: it stays sound, and a trial is resumed from its checkpoint.
+    SQLite syncs to disk only when it checkpoints its log, which halves the time of a transaction.
+    A crash of the process loses nothing. A power failure may lose the last transactions, but the
+    database stays consistent, and trials are resumed from their checkpoints.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.clock = [time.process_time()]
-        clock = self.clock  # not the connection itself: it would never be freed
+        clock = self.clock  # not the connection itself, which would never be freed
         self.execute("PRAGMA trusted_schema=OFF")
         self.execute("PRAGMA synchronous=NORMAL")
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
@@ -69,7 +69,7 @@ class GuardedConnection(sqlite3.Connection):
         self.set_progress_handler(lambda: time.process_time() - clock[0] > TIME_LIMIT_S, STEPS)
 
     def cursor(self, factory: Any = None) -> Any:
-        """Return a cursor that starts the clock with each statement."""
+        """Return a cursor that restarts the clock for each statement."""
         return super().cursor(factory or _Cursor)
 
 
@@ -81,20 +81,21 @@ class _Cursor(sqlite3.Cursor):
 
 
 def connect(file: Path) -> sqlite3.Connection:
-    """Open a file with limits; closing it is the caller's."""
+    """Open a file with limits; the caller closes the connection."""
     return sqlite3.connect(file, timeout=TIMEOUT_S, factory=GuardedConnection)
 
 
 def refuse_unusual(file: Path, opened: Connector | None = None) -> None:
-    """Refuse a file that is none, or a database with more than tables and indexes.
+    """Check that a path is a regular file, and a database with only tables and indexes.
 
     Args:
         file: database file.
-        opened: opens it; None for ``connect``.
+        opened: function that opens the file; None for ``connect``.
 
     Raises:
-        StudyError: a folder, a pipe, or a database with triggers, views or virtual tables.
-        sqlite3.Error: not a database.
+        StudyError: the path is not a regular file, or the database has triggers, views or virtual
+            tables.
+        sqlite3.Error: the file is not a database.
     """
     if problem := file_problem(file, MAX_FILE_BYTES):
         raise StudyError(f"{file}: {problem}")
@@ -111,35 +112,35 @@ def refuse_unusual(file: Path, opened: Connector | None = None) -> None:
         kind, name = found
         kind = "virtual table" if kind == "table" else kind
         raise StudyError(
-            f"{file}: refused: it holds a {kind} ({name}), and a study database holds none; "
-            "restore it from a backup, or name another database"
+            f"{file}: refused: it has a {kind} ({name}), which a study database never has; "
+            "restore it from a backup, or use another database"
         )
 
 
 def may_write(file: Path) -> bool:
-    """Whether this process may change a SQLite file, and make files beside it."""
+    """Return whether this process may change a SQLite file and create files next to it."""
     return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
 
 def refuse_unwritable(file: Path) -> None:
-    """Refuse a file that cannot be changed, or made.
+    """Check that a file can be changed or created.
 
     Raises:
-        StudyError: the file, its folder, or the first folder above that exists is not writable.
+        StudyError: the file, its folder, or the nearest existing parent folder is not writable.
     """
     place = next(path for path in (file, *file.absolute().parents) if path.exists())
     places = [file, file.parent] if place == file else [place]
     for path in places:
         if not os.access(path, os.W_OK):
-            copy = "copy the study and its folder to a place of your own, or name another database"
+            copy = "copy the study and its folder to a writable place, or use another database"
             raise StudyError(f"{path}: may only be read, not written; {copy}")
 
 
 def read_only_connector(file: Path) -> Connector:
-    """Return a function that opens a SQLite file without writing anything beside it.
+    """Return a function that opens a SQLite file without creating files next to it.
 
     Raises:
-        StudyError: the file, or the file with its latest changes, may not be read.
+        StudyError: the file, or its log with the latest changes, cannot be read.
     """
     log, shared = (file.with_name(file.name + ending) for ending in ("-wal", "-shm"))
     has_log = log.exists() and log.stat().st_size > 0
@@ -154,7 +155,7 @@ def read_only_connector(file: Path) -> Connector:
 
 
 def _is_readable(file: Path) -> bool:
-    """Whether a file with its log can be read as it is."""
+    """Return whether a file with a log can be read in place."""
     connection = _connect(file, "?mode=ro")
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -166,7 +167,7 @@ def _is_readable(file: Path) -> bool:
 
 
 def _copied(file: Path, log: Path) -> Connector:
-    """Copy a file with its log; the copy is removed with the function that is returned."""
+    """Copy a file with its log; the copy is deleted with the returned function."""
     copy = Path(tempfile.mkdtemp(prefix="ocrsearch-")) / "copy.db"
 
     def connect() -> sqlite3.Connection:
@@ -179,7 +180,7 @@ def _copied(file: Path, log: Path) -> Connector:
     except OSError as error:
         reason = error.strerror or error
         raise StudyError(
-            f"{log}: holds changes that cannot be read here without a copy, which fails: {reason}"
+            f"{log}: has changes that can only be read from a copy, and copying failed: {reason}"
         ) from None
     return connect
 

@@ -1,8 +1,9 @@
-"""Optuna's storage of studies, with trials read by a few plain queries and row by row.
+"""Optuna's study storage with a faster and more robust way to read trials.
 
-Optuna makes an object of every value of a trial and reads each distribution's text anew: most of
-the time that a command on a large study takes, see ``scripts/bench_engine.py large``. It also
-fails on all trials when a single row is damaged. Here such a trial is set aside.
+Optuna creates an object for every value of a trial and parses every distribution again, which takes
+most of the time of a command on a large study (see ``scripts/bench_engine.py large``). It also
+fails on all trials if a single row is damaged. Here a few plain queries are used, and damaged
+trials are skipped.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ from ocrsearch.studies.rows import (
 from ocrsearch.studies.sqlite_files import OVER_TIME, TIME_LIMIT_S
 
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, UnicodeDecodeError)
-"""Raised by damaged databases. SQLite's own message need not be UTF-8 if it quotes a name."""
+"""Errors raised by damaged databases. A SQLite message that quotes a name may not be UTF-8."""
 
 
 class StudyStorage(RowStorage):
-    """Reads the same trials as Optuna's own, faster; all else is Optuna's.
+    """Optuna's storage with another implementation for reading.
 
     Attributes:
-        damaged: trials that could not be read, by study and by id.
+        damaged: trials that could not be read, by study id and trial id.
     """
 
     damaged: dict[int, dict[int, DamagedTrial]]
 
     def select_trials(self, study_id: int, chosen: ColumnElement[bool]) -> list[FrozenTrial]:
-        """Return the trials of a study that a condition on their table chooses.
+        """Return the trials of a study that meet a condition on their table.
 
-        Damaged trials are skipped, and noted in ``damaged``.
+        Damaged trials are skipped and added to ``damaged``.
 
         Raises:
-            KeyError: there is no such study.
+            KeyError: the study does not exist.
             StudyError: the database cannot be read.
         """
         with self._reading() as connection:
@@ -61,7 +62,7 @@ class StudyStorage(RowStorage):
         return trials
 
     def damaged_of(self, study_id: int) -> dict[int, DamagedTrial]:
-        """Return the trials of a study that could not be read so far, by id."""
+        """Return the damaged trials of a study found so far, by id."""
         if not hasattr(self, "damaged"):
             self.damaged = {}
         return self.damaged.setdefault(study_id, {})
@@ -70,8 +71,8 @@ class StudyStorage(RowStorage):
         """Return a trial.
 
         Raises:
-            KeyError: there is none of this id.
-            StudyError: it is damaged.
+            KeyError: the trial does not exist.
+            StudyError: the trial is damaged.
         """
         with self._reading() as connection:
             trials, damaged = read_trials(connection, models.TrialModel.trial_id == trial_id)
@@ -82,7 +83,7 @@ class StudyStorage(RowStorage):
         return trials[0]
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Return all studies; an attribute that is not JSON is None."""
+        """Return all studies; attributes that are not JSON are None."""
         study = models.StudyModel
         with self._reading() as connection:
             query = select(study.study_id, as_stored(study.study_name)).order_by(study.study_id)
@@ -104,17 +105,17 @@ class StudyStorage(RowStorage):
         ]
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        """Return the directions of a study; NOT_SET for an unknown one."""
+        """Return the directions of a study; NOT_SET for an unknown direction."""
         with self._reading() as connection:
             return read_directions(connection, study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, object]:
-        """Return the attributes of a study; an attribute that is not JSON is None."""
+        """Return the user attributes of a study; attributes that are not JSON are None."""
         with self._reading() as connection:
             return read_study_attributes(connection, study_id)
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, object]:
-        """Return Optuna's own attributes of a study, without those that are not JSON."""
+        """Return the system attributes of a study; attributes that are not JSON are skipped."""
         with self._reading() as connection:
             found = read_study_attributes(connection, study_id, models.StudySystemAttributeModel)
         return {key: value for key, value in found.items() if value is not None}
@@ -123,7 +124,7 @@ class StudyStorage(RowStorage):
         """Return the id of a study.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: the study does not exist.
         """
         study = models.StudyModel
         with self._reading() as connection:
@@ -134,7 +135,7 @@ class StudyStorage(RowStorage):
         return int(found)
 
     def delete_study(self, study_id: int) -> None:
-        """Delete a study with all that belongs to it, damaged rows too."""
+        """Delete a study with all its rows, including damaged rows."""
         trials = select(models.TrialModel.trial_id).where(models.TrialModel.study_id == study_id)
         of_trials = (
             *(models.TrialValueModel, models.TrialIntermediateValueModel, models.TrialParamModel),
@@ -152,7 +153,7 @@ class StudyStorage(RowStorage):
                 connection.execute(delete(table).where(table.study_id == study_id))
 
     def fail_trials(self, trial_ids: Sequence[int]) -> None:
-        """Set trials that nobody understands to FAIL, if they are not finished yet."""
+        """Set unfinished trials to FAIL."""
         trial = models.TrialModel
         with self.engine.begin() as connection:
             for trial_id in trial_ids:
@@ -166,10 +167,10 @@ class StudyStorage(RowStorage):
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        """Open a connection to read from, and explain in one line why reading fails.
+        """Open a connection for reading, and report errors of the database in one line.
 
         Raises:
-            StudyError: a table is missing, or anything else that the database says is wrong.
+            StudyError: a table is missing, or the database reports another error.
         """
         try:
             with self.engine.connect() as connection:
@@ -183,19 +184,19 @@ class StudyStorage(RowStorage):
 
 
 def database_reason(error: BaseException) -> str:
-    """Return the error of a database in one line, without the statement and its values."""
+    """Return the message of a database error in one line, without the SQL statement."""
     cause = getattr(error, "orig", None) or error
     if isinstance(cause, UnicodeDecodeError):
         return "its tables are damaged"
     first = cause.args[0] if cause.args else ""
     said = first.get("M", "") if isinstance(first, dict) else str(cause)
     if OVER_TIME in said:
-        return f"a query takes over {TIME_LIMIT_S:g} s; ocrsearch did not write this database"
+        return f"a query takes over {TIME_LIMIT_S:g} s; ocrsearch did not create this database"
     return " ".join(str(said).split()) or type(cause).__name__
 
 
 def schema_problem(error: BaseException, url: str) -> str | None:
-    """Return how to mend tables of another version of Optuna, None for any other error.
+    """Return advice for tables of another version of Optuna; None for any other error.
 
     Args:
         error: exception raised by Optuna.
@@ -206,5 +207,11 @@ def schema_problem(error: BaseException, url: str) -> str | None:
         return None
     if "storage upgrade" in said:
         command = shlex.join(["optuna", "storage", "upgrade", "--storage", url])
-        return f"an older Optuna made its tables; make a copy of it, then convert it by {command}"
-    return "a newer Optuna made its tables; install that by pip install -U optuna"
+        return (
+            "the tables were created by an older version of Optuna; make a copy of the database, "
+            f"then convert it with {command}"
+        )
+    return (
+        "the tables were created by a newer version of Optuna; install it with "
+        "pip install -U optuna"
+    )

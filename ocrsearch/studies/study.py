@@ -1,8 +1,8 @@
-"""A study: Optuna's database entry and the folder beside it with weights and checkpoints.
+"""A study: the entry in Optuna's database, and the folder with weights and checkpoints.
 
-A trial that was running when its coordinator ended stays RUNNING in the database; the next
-coordinator takes it up again under the same number. The lock says whether there is one; on
-PostgreSQL there may be several, see ``sharing``.
+If a coordinator ends during a trial, the trial stays RUNNING in the database, and the next
+coordinator resumes it under the same number. A lock marks a study with a coordinator. On PostgreSQL
+there may be several coordinators, see ``sharing``.
 """
 
 from __future__ import annotations
@@ -53,31 +53,31 @@ logger = logging.getLogger(__name__)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
 FOLLOWING = ("data_spec", "data_place", "data_options", "search")
-"""Facts that are updated on each run, as long as the space and the data are the same."""
+"""Facts that each run updates, if the space and the data are the same."""
 
 MAX_REPORTED = 5
-"""Most ignored trials that are reported one by one."""
+"""Maximum number of ignored trials that are reported one by one."""
 
 LOCK_SECONDS = 1.0
-"""Seconds to wait for a lock, which a list of studies may hold for a moment."""
+"""Seconds to wait for the lock, because listing studies holds it briefly."""
 
 ORIGIN = "origin"
-"""User attribute: seed, device, versions and other origins of a trial's result."""
+"""Trial user attribute: seed, device and versions behind the result."""
 
 PAUSED = "paused"
-"""User attribute: number of epochs of a paused trial, None when it is resumed."""
+"""Trial user attribute: number of epochs of a paused trial; None after it is resumed."""
 
 
 REPEATED = "repeated"
-"""User attribute of a trial that was skipped, since its configuration had been tried."""
+"""Trial user attribute of a trial that was skipped because its configuration was tried before."""
 
 
 EARLIER = "warm_start"
-"""User attribute: the trial of an earlier study that this trial was copied from."""
+"""Trial user attribute: the warm-start trial it was copied from."""
 
 
 class Origin(TypedDict):
-    """The trial of another study that a trial repeats: study, number and CER as a fraction."""
+    """The warm-start trial that a trial was copied from: study, number, and CER as a fraction."""
 
     study: str
     trial: int
@@ -86,11 +86,11 @@ class Origin(TypedDict):
 
 @dataclass(frozen=True)
 class EarlierTrial:
-    """A configuration of another study, as far as this space has its parameters.
+    """A configuration of another study, for a warm start.
 
     Attributes:
-        values: values of the parameters that both spaces have; the others are suggested.
-        origin: name of the study, number of the trial and its CER there.
+        values: values of the parameters that both spaces have; the sampler suggests the others.
+        origin: study, number and CER of the trial.
     """
 
     values: Values
@@ -98,10 +98,11 @@ class EarlierTrial:
 
 
 class ConfigurationStudy(ShownStudy):
-    """A study that shows paused trials as PRUNED, and skips trials of other programs.
+    """A study that shows paused trials as PRUNED and ignores invalid trials.
 
-    In the storage a paused trial is RUNNING: Optuna cannot reopen a trial, and a promoted trial
-    must stay one row, with its whole curve. Samplers and ocrsearch take RUNNING for in training.
+    A paused trial is stored as RUNNING, because Optuna cannot reopen a trial, and a resumed trial
+    must keep its row with the whole learning curve. Samplers and ocrsearch treat RUNNING trials as
+    in training.
     """
 
     def __init__(
@@ -115,11 +116,11 @@ class ConfigurationStudy(ShownStudy):
         self._set_aside: dict[int, str] = {}
 
     def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials whose values have the right types, the paused ones as PRUNED."""
+        """Return the valid trials; paused trials are shown as PRUNED."""
         return [as_configuration(trial) for trial in self._understood(trials)]
 
     def _understood(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the trials whose values have the right types; report the others once."""
+        """Return the valid trials; report each invalid trial once."""
         found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
         for trial in trials:
             trial_id = id_of_trial(trial)
@@ -142,7 +143,7 @@ class ConfigurationStudy(ShownStudy):
             logger.warning("study %r: %d more trials are ignored", self.study_name, n_more)
 
     def fail_set_aside(self) -> None:
-        """Set the trials that are ignored to FAIL, so that no program waits for them."""
+        """Set the ignored trials to FAIL, so that no program waits for them."""
         self.get_trials(deepcopy=False)
         backend = backend_of(self)
         if isinstance(backend, StudyStorage) and self._set_aside:
@@ -150,13 +151,13 @@ class ConfigurationStudy(ShownStudy):
 
 
 def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
-    """Return the trials of a study whose rows could not be read so far, by id."""
+    """Return the damaged trials of a study found so far, by id."""
     backend = backend_of(study)
     return backend.damaged_of(id_of_study(study)) if isinstance(backend, StudyStorage) else {}
 
 
 def as_configuration(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial; of a paused one a copy that is PRUNED."""
+    """Return a trial; if it is paused, a copy in state PRUNED."""
     if trial.state != TrialState.RUNNING or trial.user_attrs.get(PAUSED) is None:
         return trial
     stopped = copy(trial)
@@ -166,17 +167,17 @@ def as_configuration(trial: FrozenTrial) -> FrozenTrial:
 
 @contextmanager
 def study_lock(folder: Path, name: str) -> Iterator[None]:
-    """Lock a study for one coordinator; the system releases it when the process ends.
+    """Lock a study for one coordinator; the system releases the lock when the process ends.
 
     Raises:
-        StudyError: another process holds it.
+        StudyError: another process holds the lock.
     """
     refuse_unwritable(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise StudyError(
-            f"{folder}: cannot be made, as a file has the name of a folder; "
+            f"{folder}: cannot be created, because a file has the same name as a folder; "
             "rename the file or the study database"
         ) from None
     lock = FileLock(folder / LOCK)
@@ -185,7 +186,7 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
     except Timeout:
         raise StudyError(
             f"study {name!r}: another 'ocrsearch run' is searching it; "
-            "wait for it, or give `study` another name"
+            "wait for it to end, or give `study` another name"
         ) from None
     try:
         yield
@@ -194,7 +195,7 @@ def study_lock(folder: Path, name: str) -> Iterator[None]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a coordinator is searching the study now."""
+    """Return whether a coordinator is searching the study now."""
     file = folder / LOCK
     if not os.access(file, os.R_OK):
         return False
@@ -210,11 +211,11 @@ def is_locked(folder: Path) -> bool:
 
 
 def _is_locked_by_another_user(file: Path) -> bool:
-    import fcntl  # which a system with such files has
+    import fcntl  # exists on all systems with such permissions
 
     with file.open("rb") as opened:
         try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # needs no right to write
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # needs no write permission
         except OSError as error:
             return isinstance(error, BlockingIOError)
     return False
@@ -235,11 +236,11 @@ def open_study(
         name: name of the study.
         space: space to search.
         facts: facts of this search, compared with the stored ones.
-        earlier: configurations of another study to begin with, if this one is new.
-        slot: number of the coordinator, from 1; each has a sampler with another seed.
+        earlier: configurations of another study for a warm start, if the study is new.
+        slot: number of the coordinator, from 1; each coordinator has a different sampler seed.
 
     Raises:
-        StudyError: a study of that name has another space or other data.
+        StudyError: a study with this name has another space or other data.
     """
     directions = [StudyDirection.MINIMIZE] * len(space.settings.objective)
     if exists(storage, name):
@@ -253,7 +254,7 @@ def open_study(
     stored = study_facts(study) if FACTS in study.user_attrs else None
     seed = stored.seed if stored else facts.seed
     study.fail_set_aside()
-    # with the same seed the sampler would repeat its suggestions
+    # the number of trials is added, or the sampler would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
@@ -274,15 +275,15 @@ def open_study(
 
 
 def exists(storage: optuna.storages.BaseStorage, name: str) -> bool:
-    """Whether a database has a study of a name."""
+    """Return whether a database has a study with a name."""
     return name in optuna.get_all_study_names(storage)
 
 
 def check_ours(study: ConfigurationStudy) -> None:
-    """Refuse a study of another program, unless it has only queued trials.
+    """Check that a study is from ocrsearch, or has only queued trials.
 
     Raises:
-        ForeignStudyError: it has no facts, or maximises.
+        ForeignStudyError: the study has no facts, or it maximises.
     """
     states = {trial.state for trial in stored_trials(study)}
     untouched = states <= {TrialState.WAITING} and not damaged_trials(study)
@@ -303,16 +304,16 @@ def _check_objectives(study: ConfigurationStudy, n_objectives: int) -> None:
 
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that count towards the total, in their order."""
+    """Return the trials that count towards the total, in order."""
     return [t for t in trials if t.state in FINISHED and REPEATED not in t.user_attrs]
 
 
 def unfinished_trials(
     study: optuna.Study, wanted: Callable[[FrozenTrial], bool] | None = None
 ) -> list[tuple[optuna.Trial, int]]:
-    """Return the trials that a coordinator left in training, and their epochs reported."""
+    """Return the RUNNING trials of a study with their numbers of reported epochs."""
     frozen = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    several = len(study.directions) > 1  # then Optuna takes no values in between
+    several = len(study.directions) > 1  # Optuna then stores no intermediate values
     return [
         (
             optuna.Trial(study, id_of_trial(t)),
@@ -324,12 +325,12 @@ def unfinished_trials(
 
 
 def rank(trial: FrozenTrial) -> Rank:
-    """Return the place of a trained trial in the order of all."""
+    """Return the rank of a trained trial."""
     return rank_of(trial_epochs(trial), trial.number)
 
 
 def rank_of(epochs: Epochs, number: int) -> Rank:
-    """Return the place of a trial with these records in the order of all."""
+    """Return the rank of a trial with these epoch records."""
     if not epochs:
         return Rank(lacks_folds=False, cer=math.inf, val_loss=math.inf, number=number)
     best = best_epoch(epochs)
@@ -337,9 +338,9 @@ def rank_of(epochs: Epochs, number: int) -> Rank:
 
 
 def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
-    advice = "continue it with what it began with, or give `study` a new name"
+    advice = "rerun with the original settings, or give `study` a new name"
     if stored.data_fingerprint != now.data_fingerprint:
-        before = {"add": "", **stored.data_options}  # which older studies lack
+        before = {"add": "", **stored.data_options}  # older studies lack it
         after = {"add": "", **now.data_options}
         differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
         options = f" and {', '.join(differ)}" if differ else ""
@@ -349,14 +350,14 @@ def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
         )
     if stored.init != now.init:
         raise StudyError(
-            f"study {name!r}: began with other weights (init, hash {stored.init}; now "
+            f"study {name!r}: began with other pretrained weights (init, hash {stored.init}; now "
             f"{now.init}); {advice}"
         )
-    space = json.loads(json.dumps(now.space))  # as it comes back from a database
+    space = json.loads(json.dumps(now.space))  # in the form in which the database returns it
     if stored.space != space:
         before, after = flatten(stored.space), flatten(space)
         differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
         raise StudyError(
-            f"study {name!r}: began with another space, it differs at {', '.join(differ[:3])}; "
+            f"study {name!r}: began with another space that differs in {', '.join(differ[:3])}; "
             f"{advice}"
         )

@@ -1,4 +1,4 @@
-"""Work that combines the other packages: train one, confirm, refit, ensemble, export."""
+"""Workflows across packages: train a single model, confirm, refit, ensemble and export."""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
-"""Confirmation: the best configurations of a study, trained again in full on fresh seeds.
+"""Confirmation: train the best configurations of a study again on fresh seeds.
 
-The value of the best trial is an optimist's: of many, it was also the luckiest. Here the mean over
-fresh seeds chooses, and the test split is read once, by the model that is handed over.
+The value of the best trial is biased: among many trials, the best was also lucky. So the mean over
+fresh seeds decides here. The test split is evaluated once, with the chosen model.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ from ocrsearch.workflows.trial_models import (
 )
 
 N_CONFIRMED = 3
-"""Number of the best configurations that are trained again."""
+"""Number of configurations to train again."""
 
 POLL_SECONDS = 1.0
 RESULT = "result.json"
 TEST = "test.json"
 
 Observer = Callable[[str], None]
-"""Function that is called with a line about each finished training."""
+"""Callback for each finished training; it receives a line for the user."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class Confirmation:
 
     Attributes:
         study: name of the study.
-        configurations: all that were trained again, the chosen one first.
+        configurations: all configurations, the chosen configuration first.
         bundle: model of the chosen configuration, with the best seed on the validation split.
-        test: ``n`` and the rates of that model on the test split, with ``_low`` and ``_high``;
-            None if there is no test split.
+        test: ``n`` and the error rates of the bundle on the test split, with ``_low`` and
+            ``_high`` for the 95 % intervals; None if there is no test split.
     """
 
     study: str
@@ -121,11 +121,11 @@ class _Run:
 
 
 class _Result(BaseModel):
-    """The file of a finished training; see ``TrainingResult``.
+    """File with the result of a finished training; see ``TrainingResult``.
 
     Attributes:
         epochs: records of all epochs.
-        latency_ms: time of the network for a median image in milliseconds, None if unknown.
+        latency_ms: inference time for an image of median width in milliseconds, None if unknown.
     """
 
     cer: float
@@ -149,20 +149,20 @@ def confirm(
     observer: Observer | None = None,
     place: DataPlace = UNMOVED,
 ) -> Confirmation:
-    """Train the best configurations again on fresh seeds and choose by the mean.
+    """Train the best configurations again on fresh seeds and choose by the mean CER.
 
-    The checkpoints are in the folder of the study; the same call again resumes.
+    The checkpoints are kept in the folder of the study. Call again to resume.
 
     Args:
         storage_url: URL of the study database.
-        name: name of the study; None for the latest.
-        n_seeds: number of trainings of each configuration.
-        limits: largest value of some metrics; see ``best_trial``.
-        observer: called for each finished training.
-        place: new place of the data, if it was moved.
+        name: name of the study; None for the latest study.
+        n_seeds: number of trainings per configuration.
+        limits: upper limits for metrics; see ``best_trial``.
+        observer: callback for each finished training.
+        place: location of the data, if it was moved.
 
     Raises:
-        OcrSearchError: no such study, other data than that of the study, or a training failed.
+        OcrSearchError: the study does not exist, the data has changed, or a training failed.
     """
     observer = observer or _silent
     study = load_study(storage_url, name)
@@ -186,7 +186,7 @@ def confirm(
 
 
 def _runs(best: BestTrial, n_seeds: int, facts: StudyFacts, place: Path) -> list[_Run]:
-    """Return the trainings of a configuration; no trial of the study has such a seed."""
+    """Return the trainings of a configuration, with seeds that no trial of the study has."""
     config = read_trial_weights(best, facts).config
     start = place.parent / START if facts.init else None
     runs = []
@@ -221,9 +221,7 @@ def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
                 elif isinstance(event, TrialDone):
                     _save(running.pop(event.number), event, observer)
                 elif isinstance(event, TrialFailed | WorkerRefused):
-                    raise StudyError(
-                        f"a training broke off: {event.reason}; the same again goes on"
-                    )
+                    raise StudyError(f"training failed: {event.reason}; rerun to resume")
     finally:
         engine.close()
 
@@ -235,13 +233,14 @@ def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
     write_text_file(file, json.dumps({**content, "latency_ms": event.latency_ms}))
     remove_checkpoints(run.job.folder)
     observer(
-        f"trial {run.best.trial}, seed {run.job.seed}: CER {result.cer:.4f}, exact "
-        f"{result.exact:.3f} ({result.seconds:.0f} s; in the study CER {run.best.value:.4f})"
+        f"trial {run.best.trial}, seed {run.job.seed}: CER {result.cer:.4f} "
+        f"({run.best.value:.4f} in the study), exact match {result.exact:.3f}, "
+        f"{result.seconds:.0f} s"
     )
 
 
 def _result(run: _Run) -> _Result | None:
-    """Return the result of a training; None if it is not finished, or its file is damaged."""
+    """Return the result of a training; None if it is unfinished or its file is damaged."""
     try:
         return _Result.model_validate(_read_json(run.job.folder / RESULT))
     except ValueError:
@@ -290,7 +289,7 @@ def _bundle(run: _Run, facts: StudyFacts) -> Bundle:
 
 
 def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, float] | None:
-    """Read the test split with a model, or return what it gave when that was done before."""
+    """Evaluate a model on the test split, or return the result of an earlier evaluation."""
     if not len(test):
         return None
     known = _read_json(file)
@@ -306,4 +305,4 @@ def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, fl
 
 
 def _silent(line: str) -> None:
-    """Say nothing."""
+    """Ignore a line."""

@@ -1,7 +1,7 @@
 """Language models: learned from labels and corpora, with a weight tuned on images.
 
-The better a recogniser reads and the worse a language model predicts, the smaller its weight
-should be. So the weight with the lowest error rate on the validation split is chosen.
+The best weight is small if the recogniser is good or the language model is poor. So the weight
+with the lowest error rate on the validation split is chosen.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ from ocrsearch.models.decoding import LanguageModel, NgramCounts, count_ngrams, 
 
 @dataclass(frozen=True)
 class LearntModel:
-    """Counts of n-grams, and how well they foretell labels that were not counted.
+    """N-gram counts and their perplexity on held-out labels.
 
     Attributes:
-        ngrams: what was counted.
-        n_left_out: texts with a symbol that no training label has.
-        perplexity: of the validation split's labels, see ``perplexity``; None without any.
-        n_val: labels that it is of.
-        n_val_left_out: those with a symbol that no training label has.
+        ngrams: n-gram counts.
+        n_left_out: number of texts skipped because of characters outside the charset.
+        perplexity: perplexity on the labels of the validation split, see ``perplexity``; None
+            if there are no labels.
+        n_val: number of validation labels used for the perplexity.
+        n_val_left_out: number of validation labels skipped because of characters outside the
+            charset.
     """
 
     ngrams: NgramCounts
@@ -51,20 +53,20 @@ class LearntModel:
 def learn_language_model(
     spec: str | None, corpora: Sequence[Path], order: int, options: DataOptions
 ) -> LearntModel:
-    """Count the n-grams of texts.
+    """Count the n-grams of labels and corpora.
 
     Args:
-        spec: data set of which the labels of the training split are counted; its pictures are not
-            read. The symbols of these labels are the charset.
-        corpora: files of texts, one a line. Without a data set theirs is the charset; with one,
-            texts with other symbols are left out.
-        order: the longest n-gram.
-        options: how to split the data set.
+        spec: specification of a dataset. The labels of its training split are counted and define
+            the charset; no images are read.
+        corpora: text files with one text per line. With a dataset, texts with characters outside
+            its charset are skipped. Without a dataset the corpora define the charset.
+        order: length of the longest n-gram.
+        options: options to split the dataset.
 
     Raises:
-        OptionError: neither a data set nor a corpus.
-        DataError: texts that cannot be read.
-        LanguageModelError: no text is left, or an order out of range.
+        OptionError: neither a dataset nor a corpus is given.
+        DataError: the texts cannot be read.
+        LanguageModelError: no text remains, or the order is out of range.
     """
     if spec is None and not corpora:
         raise OptionError("no texts to learn from; give `data`, `corpus` or both")
@@ -89,19 +91,19 @@ BEAM = 10
 MAX_PICTURES = 300
 WEIGHTS = (LM_WEIGHT, 0.2, 0.4, 0.8, 1.0)
 BONUSES = (0.0, LENGTH_BONUS, 2 * LENGTH_BONUS)
-"""With the best weight; one of them is mostly the default, with which the weights are tried."""
+"""Bonuses to try with the best weight. The default, used to choose the weight, is not repeated."""
 
 
 @dataclass(frozen=True)
 class FusionWeights:
-    """How to decode with a language model, and what that brings.
+    """Weights for decoding with a language model, and their effect.
 
     Attributes:
-        lm_weight: of its log probability.
-        length_bonus: for each symbol, in nats; None for the default.
-        cer: of the pictures it was chosen on.
-        greedy_cer: of the same, without language model.
-        n: pictures.
+        lm_weight: weight for the log probability of the language model.
+        length_bonus: bonus for each character, in nats; None for the default.
+        cer: CER with these weights, on the images used to choose them.
+        greedy_cer: CER of greedy decoding on the same images.
+        n: number of images.
     """
 
     lm_weight: float
@@ -114,16 +116,19 @@ class FusionWeights:
 def choose_weights(
     bundle: Bundle, ngrams: NgramCounts, data: LabelledImages, progress: Progress | None = None
 ) -> FusionWeights:
-    """Read pictures with several weights, then with several bonuses, and keep the best.
+    """Choose the language model weight and the length bonus with the lowest CER.
+
+    The weights are tried first, with the default bonus. The bonuses are then tried with the best
+    weight.
 
     Args:
-        bundle: the recogniser.
-        ngrams: of the language model, of which nothing is chosen yet.
-        data: of its pictures at most MAX_PICTURES are read, evenly spread.
-        progress: told how many of the readings are done.
+        bundle: recogniser.
+        ngrams: n-gram counts without stored weights.
+        data: labelled images; at most MAX_PICTURES of them, evenly spread, are used.
+        progress: called with the number of finished evaluations.
 
     Raises:
-        OptionError: a recogniser that does not decode by beam search.
+        OptionError: the recogniser does not support beam search.
     """
     some = np.linspace(0, len(data) - 1, min(len(data), MAX_PICTURES)).astype(int).tolist()
     images, texts = [data.images[i] for i in some], [data.texts[i] for i in some]

@@ -1,4 +1,4 @@
-"""Studies as Python users see them: trials, figures, export of the best model, and deletion."""
+"""Python interface to studies: trials, figures, export of the best model, and deletion."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ if TYPE_CHECKING:
 
 
 ARTIFACT_KEY = re.compile(r"artifacts:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-"""System attribute of a trial that names an artifact; anything else could be a path."""
+"""Trial system attribute with the id of an artifact; other values could be paths."""
 
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """A study that may be deleted.
+    """Contents of a study to delete.
 
     Attributes:
         study: name of the study.
-        n_trials: number of its trials.
-        folder: folder with its weights, which may be missing.
-        artifacts: files of its artifacts.
-        n_bytes: size of all its files.
+        n_trials: number of trials.
+        folder: folder with the weights; it may be missing.
+        artifacts: artifact files.
+        n_bytes: total size of all files in bytes.
     """
 
     study: str
@@ -68,29 +68,29 @@ class StudyFiles:
 
 
 def study_files(storage_url: str, name: str) -> StudyFiles:
-    """Return what deleting a study would delete.
+    """List the files and trials that ``delete_study`` would delete.
 
     Raises:
-        StudyError: no such study, another program made it, its folder belongs to another study, or
-            a search of it is running.
+        StudyError: the study does not exist, belongs to another program or is being searched, or
+            its folder belongs to another study.
     """
     storage = open_storage(storage_url)
     if not exists(storage, name):
         there = ", ".join(optuna.get_all_study_names(storage)) or "none"
-        raise StudyError(f"study {name!r}: not in {shown_storage(storage_url)}; there are {there}")
+        raise StudyError(f"study {name!r}: not in {shown_storage(storage_url)}; found {there}")
     study = ConfigurationStudy(name, storage)
     attributes = study.user_attrs
     if reason := foreign_reason(study.directions, has_facts=FACTS in attributes):
         raise ForeignStudyError(
             f"study {name!r}: not a study of ocrsearch ({reason}); delete it with the program that "
-            "made it"
+            "created it"
         )
     folder = study_folder(storage_url, name)
     facts = attributes[FACTS]
     check_folder(folder, name, facts.get("id") if isinstance(facts, dict) else None)
     _refuse_odd(folder, name)
     if is_searched(storage, folder, name):
-        raise StudyError(f"study {name!r}: a search of it is running; wait for it, or end it")
+        raise StudyError(f"study {name!r}: a search is running; wait for it to end, or stop it")
     trials = stored_trials(study)
     keys = [ARTIFACT_KEY.fullmatch(key) for trial in trials for key in trial.system_attrs]
     names = [match[1] for match in keys if match]
@@ -104,10 +104,10 @@ def study_files(storage_url: str, name: str) -> StudyFiles:
 def delete_study(storage_url: str, name: str) -> StudyFiles:
     """Delete a study with its weights and artifacts.
 
-    The rows go last: a deletion that is interrupted can be repeated.
+    The database rows are deleted last, so an interrupted deletion can be repeated.
 
     Returns:
-        What was deleted.
+        The deleted trials and files.
 
     Raises:
         StudyError: see ``study_files``; or a file cannot be deleted.
@@ -130,7 +130,10 @@ def delete_study(storage_url: str, name: str) -> StudyFiles:
 
 @contextmanager
 def _held(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> Iterator[None]:
-    """Keep a search from beginning; on a server the rows alone could, and it would be told."""
+    """Prevent a search from starting meanwhile, except on PostgreSQL.
+
+    There a search that starts meanwhile ends with an error message.
+    """
     if is_postgresql(storage):
         yield
         return
@@ -140,16 +143,16 @@ def _held(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> Itera
 
 def _refuse_odd(folder: Path, name: str) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or not name:
-        raise StudyError(f"{folder}: not a folder of its own; delete it yourself")
+        raise StudyError(f"{folder}: not a regular folder of the study; delete it yourself")
 
 
 class Study:
-    """A study that was searched, or that is being searched; it is read anew by each method.
+    """A finished or running study. Each method reads the database again.
 
     Attributes:
         name: name of the study.
-        storage: URL of its database.
-        optuna_study: the study as Optuna has it, for its own functions.
+        storage: URL of the study database.
+        optuna_study: Optuna study, for use with Optuna's functions.
     """
 
     def __init__(self, name: str, storage: str, optuna_study: optuna.Study) -> None:
@@ -159,28 +162,28 @@ class Study:
         return f"<Study {self.name!r} in {self.storage!r}>"
 
     def trials_dataframe(self) -> pd.DataFrame:
-        """Return the trials as a table, a row each: state, CER, metrics and parameters."""
+        """Return a table with the state, CER, metrics and parameters of each trial."""
         return trials_frame(self.optuna_study)
 
     def learning_curves(self) -> dict[int, Epochs]:
-        """Return the records of each trial's epochs, by the number of the trial."""
+        """Return the epoch records of each trial, by trial number."""
         return learning_curves(self.optuna_study)
 
     def figures(self) -> dict[str, go.Figure]:
-        """Return Plotly figures by title; those for which there are too few trials are left out."""
+        """Return Plotly figures by title. Figures that need more trials are omitted."""
         from ocrsearch.reports import study_figures
 
         figures = study_figures(self.optuna_study)
         return {str(figure.layout.title.text): figure for figure in figures}
 
     def best_trial(self, limits: Mapping[str, float] | None = None) -> BestTrial:
-        """Return the trial with the lowest validation CER whose weights are kept.
+        """Return the trial with the lowest validation CER among those with a checkpoint.
 
         Args:
-            limits: largest value of some metrics, such as ``{"latency_ms": 5.0}``.
+            limits: upper limits for metrics, such as ``{"latency_ms": 5.0}``.
 
         Raises:
-            StudyError: no trial finished an epoch, or none keeps to the limits.
+            StudyError: no trial has finished an epoch, or no trial meets the limits.
         """
         if limits is not None and not isinstance(limits, Mapping):
             problem = f"must be a dict such as {{'latency_ms': 5.0}}, got {shown(limits)}"
@@ -195,18 +198,19 @@ class Study:
         *,
         half: bool = False,
     ) -> BestTrial:
-        """Write the model of the best trial to a file; nothing is trained.
+        """Write the model of the best trial to a file, without further training.
 
         Args:
             path: model file to write.
             limits: see ``best_trial``.
-            half: whether weights are stored in 16 bits.
+            half: whether to store weights in 16 bits.
 
         Returns:
-            The trial whose model was written.
+            The exported trial.
 
         Raises:
-            OcrSearchError: there is no such trial, or its weights cannot be read or written.
+            OcrSearchError: no trial meets the limits, its weights cannot be read, or the file
+                cannot be written.
         """
         from ocrsearch.inference import halve, save_bundle
         from ocrsearch.workflows.trial_models import bundle_trial
@@ -218,7 +222,7 @@ class Study:
         return best
 
     def write_report(self, path: str | Path) -> None:
-        """Write one HTML page with all figures, which needs no network.
+        """Write an HTML page with all figures; it works offline.
 
         Raises:
             StudyError: the file cannot be written.
@@ -239,15 +243,15 @@ def _output(path: str | Path) -> Path:
 
 
 def load_study(name: str | None = None, storage: str | Path = DEFAULT_STORAGE) -> Study:
-    """Open a study to read it.
+    """Open an existing study.
 
     Args:
-        name: name of the study; None for the study with the latest change.
-        storage: URL of the study database, or the path of a SQLite file.
+        name: name of the study; None for the study that changed last.
+        storage: URL of the study database, or path of a SQLite file.
 
     Raises:
-        StudyError: no such database or study.
-        OptionError: not a database, or a value of another type.
+        StudyError: the database or the study does not exist.
+        OptionError: the storage is not a database, or an argument has the wrong type.
     """
     if name is not None and not isinstance(name, str):
         raise OptionError(f"must be the name of a study or None, got {shown(name)}", "study")

@@ -1,8 +1,8 @@
-"""Training of one configuration, from labelled images to a model file: ``ocrsearch train``.
+"""Training of a single configuration, from labelled images to a model file: ``ocrsearch train``.
 
-The folder MODEL.training/ beside the model holds the checkpoints of the last and the best epoch
-and a record of the training. The same call again resumes the training, or writes the model again
-if the training is finished.
+The folder MODEL.training/ next to the model holds the checkpoints of the last and the best epoch
+and a record of the training. Call again to resume the training. If it is finished, the call only
+writes the model again.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ SCALARS = {
 
 
 class TensorBoardLog:
-    """Writes each epoch once; a training that goes on replaces what an earlier run has written."""
+    """TensorBoard log of the epochs. A resumed training replaces the log of the earlier run."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a log in a folder, which is made if it is missing.
+        """Open a log in a folder and create the folder if needed.
 
         Raises:
-            OptionError: TensorBoard is not installed, or the folder cannot be made.
+            OptionError: TensorBoard is not installed, or the folder cannot be created.
         """
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -87,13 +87,13 @@ class TensorBoardLog:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OptionError(f"{folder}: {error.strerror or error}", "tensorboard") from None
-        # a writer takes back what is in the folder: none before there is something to write
+        # a writer purges the log in the folder, so it is opened only before the first epoch
         self._open: Callable[[], SummaryWriter] = partial(SummaryWriter, str(folder), purge_step=1)
         self._writer: SummaryWriter | None = None
         self._n_written = 0
 
     def write(self, epochs: Epochs) -> None:
-        """Write the records that are not written yet."""
+        """Write the records of new epochs."""
         self._writer = self._writer or self._open()
         for record in epochs[self._n_written :]:
             for tag, name in SCALARS.items():
@@ -102,13 +102,13 @@ class TensorBoardLog:
         self._writer.flush()
 
     def close(self) -> None:
-        """End the log."""
+        """Close the log."""
         if self._writer:
             self._writer.close()
 
 
 RECORD = "training.json"
-"""File with the facts of the training in the folder and, once it is finished, its result."""
+"""File with the facts of the training and, after it has finished, the result."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ class TrainOptions:
         init: model file with pretrained weights, copied where shapes match.
         seed: random seed for the initial weights and the data order.
         device: "auto", "cpu" or "cuda".
-        tensorboard: folder for TensorBoard's logs.
+        tensorboard: folder for TensorBoard logs.
         data: options to read and split the data, as in ``SearchOptions``.
-        split_as: another model, which was perhaps trained on the same data.
+        split_as: model file. If that model was trained on the same data, its split is used.
 
     Raises:
-        OptionError: a value of another type, or out of its range.
+        OptionError: a value has the wrong type or is out of range.
     """
 
     init: Annotated[Path | None, BeforeValidator(start_path)] = None
@@ -144,8 +144,8 @@ class TrainResult:
     """Result of a training.
 
     Attributes:
-        bundle: model of the best epoch, as written.
-        n_bad: number of samples that were skipped.
+        bundle: model of the best epoch, as written to the file.
+        n_bad: number of skipped samples.
     """
 
     bundle: Bundle
@@ -153,32 +153,31 @@ class TrainResult:
 
 
 class Observer:
-    """Receives the progress of a training; this class ignores it."""
+    """Callbacks for the progress of a training. The methods of this class do nothing."""
 
     def reading(self, n_read: int, n: int) -> None:
-        """Called while images are read, with their number so far and in all."""
+        """Called while images are loaded, with the number so far and in total."""
 
     def note(self, line: str) -> None:
         """Called with a line for the user."""
 
     def epochs_done(self, epochs: Epochs, n_epochs: int) -> None:
-        """Called after each epoch, with all records so far and the number of epochs in all."""
+        """Called after each epoch, with all records so far and the total number of epochs."""
 
 
 def training_folder(export: Path) -> Path:
-    """Return the folder with the checkpoints of a model's training."""
+    """Return the training folder of a model, with its checkpoints."""
     return export.with_name(f"{export.name}.training")
 
 
 def load_config(path: Path) -> tuple[Config, Path | None]:
-    """Read one configuration, and the model that it says to start from.
+    """Read a configuration, and the path of the pretrained weights that it names, if any.
 
     Args:
-        path: a model file, or a YAML or JSON file in the shape of a configuration: a space in
-            which nothing is searched.
+        path: model file, or a YAML or JSON file with a space without search parameters.
 
     Raises:
-        OcrSearchError: not such a file, or not one configuration.
+        OcrSearchError: the file cannot be read, or it has search parameters.
     """
     if path.suffix == ".pt":
         return load_bundle(path).config, None
@@ -186,8 +185,8 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
     if space.parameters:
         first = space.parameters[0]
         raise TrainingError(
-            f"{path}: {first.path}: can be {first.distribution.describe()}; 'ocrsearch train' "
-            "takes one value for each key, 'ocrsearch run' searches"
+            f"{path}: {first.path}: found {first.distribution.describe()}, must be a single value; "
+            "use 'ocrsearch run' to search"
         )
     return space.resolve({}), space.init
 
@@ -203,14 +202,14 @@ def train(
 
     Args:
         config: configuration to train.
-        data: see ``read_samples``.
+        data: specification of the dataset; see ``read_samples``.
         export: model file to write.
         options: options of the training.
-        observer: called after each epoch.
+        observer: callbacks for the progress.
 
     Raises:
-        OcrSearchError: the data, the weights to start from or an option is wrong, the loss
-            diverged, or another training was begun in the folder.
+        OcrSearchError: the data, the pretrained weights or an option is invalid, the loss
+            diverged, or the folder holds another unfinished training.
     """
     options, observer = options or TrainOptions(), observer or Observer()
     _check_export(export)
@@ -230,7 +229,7 @@ def train(
         if left_out := write_left_out(dataset, folder / LEFT_OUT):
             observer.note(left_out_line(dataset, left_out))
         if record.result:
-            observer.note(f"{folder}: finished before; remove it to train anew")
+            observer.note(f"{folder}: training already finished; remove the folder to train again")
         else:
             with training_threads():
                 settings = TrainerOptions(record.precision, start)
@@ -246,24 +245,25 @@ def train(
 
 
 def _check_export(export: Path) -> None:
-    """Refuse before the training what could not be written after it."""
+    """Check before the training that the model can be written after it."""
     if export.is_dir():
-        raise TrainingError(f"{export}: is a folder; give the name of a file, model.pt", "export")
+        problem = f"{export}: is a folder; give the name of a file, such as model.pt"
+        raise TrainingError(problem, "export")
 
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Hold the folder for one training; the system gives it free when the process ends."""
+    """Lock the folder for this training; the system releases the lock when the process ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TrainingError(f"{folder}: cannot be made ({error.strerror or error})") from None
+        raise TrainingError(f"{folder}: cannot be created ({error.strerror or error})") from None
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise TrainingError(
-            f"{folder}: another 'ocrsearch train' is at work there; wait for it, "
+            f"{folder}: another 'ocrsearch train' is using this folder; wait for it to end, "
             "or give `export` another name"
         ) from None
     try:
@@ -273,13 +273,13 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 class _Facts(BaseModel):
-    """Facts that must be the same for a training to be resumed.
+    """Facts that must match for a training to be resumed.
 
     Attributes:
         config: configuration.
         data: fingerprint of the dataset.
         seed: random seed.
-        init: hash of the pretrained weights, None without them.
+        init: hash of the pretrained weights; None without them.
     """
 
     config: Config
@@ -294,7 +294,7 @@ class _Result(BaseModel):
     Attributes:
         epochs: records of all epochs.
         n_parameters: number of weights of the network.
-        transfer: part of the pretrained weights that was kept, None without them.
+        transfer: record of the weights copied from the pretrained model; None without it.
     """
 
     epochs: Epochs
@@ -303,7 +303,7 @@ class _Result(BaseModel):
 
 
 class _Record(BaseModel):
-    """The record file of a training: its facts, the machine and, at the end, the result."""
+    """Contents of the record file: facts, machine and, after the training, the result."""
 
     facts: _Facts
     precision: Precision
@@ -312,16 +312,16 @@ class _Record(BaseModel):
 
     @classmethod
     def from_plain(cls, values: dict[str, object]) -> _Record:
-        """Return the record that the values of a file describe.
+        """Build a record from the values of a file.
 
         Raises:
-            ValueError: a value is missing or of another type.
+            ValueError: a value is missing or has the wrong type.
         """
         result = values if "epochs" in values else None
         return cls.model_validate({**values, "result": result})
 
     def to_plain(self) -> dict[str, object]:
-        """Return the values of the file, with the result beside the facts."""
+        """Return the values for the file, with the result on the same level as the facts."""
         result = self.result
         return {
             "facts": self.facts.model_dump(mode="json"),
@@ -332,7 +332,7 @@ class _Record(BaseModel):
 
 
 def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
-    """Return the record of the folder if it has the same facts, or begin another.
+    """Return the record of the folder if its facts match, or start a new record.
 
     Raises:
         TrainingError: the folder holds an unfinished training with other facts.
@@ -346,8 +346,8 @@ def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
         differ = [key for key in before | now if before.get(key) != now.get(key)]
         changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
         raise TrainingError(
-            f"{folder}: an unfinished training of something else is there ({changes}); go on with "
-            "what it began with, remove the folder, or give `export` another name"
+            f"{folder}: holds an unfinished training with other settings ({changes}); rerun with "
+            "the original settings, remove the folder, or give `export` another name"
         )
     for name in (LAST, BEST):
         (folder / name).unlink(missing_ok=True)
@@ -363,9 +363,9 @@ def _read_record(folder: Path) -> _Record | None:
         return _Record.from_plain(values)
     except FileNotFoundError:
         return None
-    except Exception as error:  # any part may be of any kind
+    except Exception as error:  # values of any type may be anywhere
         raise TrainingError(
-            f"{folder / RECORD}: damaged ({type(error).__name__}); remove {folder} to train anew"
+            f"{folder / RECORD}: damaged ({type(error).__name__}); remove {folder} to train again"
         ) from None
 
 
@@ -380,7 +380,7 @@ def _trainer(
     device: torch.device,
     options: TrainerOptions,
 ) -> Trainer:
-    cv2.setNumThreads(0)  # pictures of lines are too small to share one out
+    cv2.setNumThreads(0)  # line images are too small for several threads
     trainer = Trainer(config, dataset, seed, device, options)
     start = options.start
     if start and trainer.transfer:
@@ -407,7 +407,7 @@ def _run(trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: O
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"{trainer.device}: too little memory; a smaller training.batch_size needs less"
+            f"{trainer.device}: out of memory; reduce training.batch_size"
         ) from None
     finally:
         if log:

@@ -1,11 +1,11 @@
-"""Models of trials: exported, trained again on more images, or combined in an ensemble.
+"""Models of trials: exported, refit on more images, or combined in an ensemble.
 
-The weights of a trial are compared with its configuration before they are used. A refit trains on
-training and validation images together: it follows the schedule to its end, and the model keeps
-the error rates that the trial had before.
+The weights of a trial are checked against its configuration before use. A refit trains on the
+training and validation images together and runs the whole schedule. The model keeps the error
+rates of the trial before the refit.
 
-Networks that were trained independently make different errors (Hansen and Salamon, 1990, IEEE
-TPAMI 12(10)), so an ensemble of the best trials mostly reads better than the best trial alone.
+Independently trained networks make different errors (Hansen and Salamon, 1990, IEEE TPAMI 12(10)),
+so an ensemble of the best trials usually has a lower error rate than the best trial alone.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ from ocrsearch.workflows.training import Observer
 
 
 def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
-    """Return the checked weights of a trial.
+    """Load and check the weights of a trial.
 
     Args:
-        best: trial.
+        best: trial to load.
         facts: facts of its study.
 
     Raises:
-        BundleError: the weights are missing or damaged, or they belong to another trial.
+        BundleError: the weights are missing or damaged, or belong to another trial.
     """
     whose = f"{best.weights}: the weights of trial {best.trial} of study {best.study!r}"
     if not best.weights.exists():
@@ -85,8 +85,8 @@ def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
         trained = read_recogniser(best.weights)
     except OtherNetworkError:
         raise BundleError(
-            f"{whose} do not fit this program's network; use the ocrsearch that searched, or "
-            "search again under a new `study` name"
+            f"{whose} do not match this version of the network; use the ocrsearch version of the "
+            "search, or search again under a new `study` name"
         ) from None
     except BundleError as error:
         reason = str(error).removeprefix(f"{best.weights}: ")
@@ -98,7 +98,7 @@ def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
         )
     if difference := _difference(trained.config, best, facts):
         raise BundleError(
-            f"{best.weights}: belongs to another configuration than trial {best.trial} of study "
+            f"{best.weights}: belongs to another configuration, not to trial {best.trial} of study "
             f"{best.study!r} ({difference}); restore the folder that belongs to the database, or "
             "choose another trial"
         )
@@ -106,14 +106,14 @@ def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
 
 
 def _difference(config: Config, best: BestTrial, facts: StudyFacts) -> str:
-    """Return where a configuration differs from that of a trial, empty if nowhere.
+    """Describe the first difference between a configuration and a trial; empty without one.
 
-    The batch size may differ: it is halved where there was too little memory.
+    The batch size may differ, because it is halved when memory runs out.
     """
     try:
         space: Space = rebuild_space(facts.space, facts.space_name)
         expected = space.resolve(best.params)
-    except (SpaceError, ValueError):  # of an older program
+    except (SpaceError, ValueError):  # space of an older version
         return ""
     before, after = flatten(expected.model_dump()), flatten(config.model_dump())
     paths = sorted((before.keys() | after.keys()) - {"training.batch_size"})
@@ -123,12 +123,12 @@ def _difference(config: Config, best: BestTrial, facts: StudyFacts) -> str:
 
 @dataclass(frozen=True)
 class DataPlace:
-    """Where the data of a study is now, if it was moved; None for what was not.
+    """New location of the data of a study; None for parts that were not moved.
 
     Attributes:
-        spec: specification of the data.
-        splits: file of splits.
-        add: specification of the images that were added.
+        spec: specification of the dataset.
+        splits: path of the split file.
+        add: specification of the added images.
     """
 
     spec: str | None = None
@@ -136,14 +136,14 @@ class DataPlace:
     add: str | None = None
 
     def options(self, facts: StudyFacts) -> DataOptions:
-        """Return how a study reads its data, with the paths as they are now."""
+        """Return the data options of a study with the new paths."""
         options = facts.options()
         if self.splits is not None:
             options = replace(options, splits=self.splits)
         return options if self.add is None else replace(options, add=self.add)
 
     def specs(self, facts: StudyFacts) -> list[str]:
-        """Return where to look for the data: where the user says, or where it was."""
+        """Return the specifications to try: the user's, or those stored in the study."""
         if self.spec is not None:
             return [self.spec]
         typed = facts.data_spec
@@ -155,15 +155,15 @@ UNMOVED = DataPlace()
 
 
 def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) -> Dataset:
-    """Read the data that a study began with.
+    """Load the dataset of a study.
 
     Args:
         name: name of the study.
         facts: facts of the study.
-        place: place of the data now.
+        place: location of the data, if it was moved.
 
     Raises:
-        OcrSearchError: it cannot be read, or is other data.
+        OcrSearchError: the data cannot be read, or it has changed.
     """
     *others, last = place.specs(facts)
     for spec in others:
@@ -175,7 +175,7 @@ def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) ->
         if place != UNMOVED:
             raise
         raise type(error)(
-            f"{error}; if the images were moved, give their place with `data`"
+            f"{error}; if the images were moved, give their new location with `data`"
         ) from None
 
 
@@ -183,8 +183,8 @@ def _load(name: str, facts: StudyFacts, spec: str, place: DataPlace) -> Dataset:
     dataset = load_dataset(spec, place.options(facts))
     if dataset.fingerprint != facts.data_fingerprint:
         raise StudyError(
-            f"study {name!r}: {spec} is not the data that it began with "
-            f"(fingerprint {facts.data_fingerprint}, now {dataset.fingerprint})"
+            f"study {name!r}: {spec} is not the dataset of the study "
+            f"(fingerprint {dataset.fingerprint}, must be {facts.data_fingerprint})"
         )
     return dataset
 
@@ -195,19 +195,22 @@ def refit(
     place: DataPlace = UNMOVED,
     observer: Observer | None = None,
 ) -> Bundle:
-    """Train the configuration of a trial on training and validation images, and return its model.
+    """Train the configuration of a trial on the training and validation images together.
 
-    The checkpoints are in the folder of the study: the same call again resumes the training, or
-    returns the finished model.
+    The checkpoints are kept in the folder of the study. Call again to resume the training, or to
+    get the finished model.
 
     Args:
         storage_url: URL of the study database.
-        best: trial whose configuration is trained.
-        place: place of the data now.
-        observer: called after each epoch.
+        best: trial to refit.
+        place: location of the data, if it was moved.
+        observer: callbacks for the progress.
+
+    Returns:
+        The refit model.
 
     Raises:
-        OcrSearchError: other data than the study's, nothing to refit on, or the loss diverged.
+        OcrSearchError: the data has changed, there are no images to add, or the loss diverged.
     """
     observer = observer or Observer()
     facts = study_facts(load_study(storage_url, best.study))
@@ -217,8 +220,8 @@ def refit(
         dataset = load_study_data(best.study, facts, place)
         if dataset.fresh is not None and not dataset.splits["train"].n_added:
             raise StudyError(
-                f"study {best.study!r}: its data draws new images in each epoch, which a refit "
-                "adds nothing to; leave it out"
+                f"study {best.study!r}: its dataset generates new images in each epoch, so a refit "
+                "would add none; remove `refit`"
             )
         dataset = without_validation(dataset)
         config = read_trial_weights(best, facts).config
@@ -247,7 +250,7 @@ def refit(
 
 
 WORST_RATIO, WORST_MARGIN = 2.0, 0.01
-"""Largest CER of a member: that of the best times the ratio, and the margin."""
+"""Maximum CER of a member: ratio times the lowest CER, plus the margin."""
 
 
 @dataclass(frozen=True)
@@ -256,11 +259,11 @@ class Ensemble:
 
     Attributes:
         study: name of the study.
-        n_asked: number of networks requested.
-        members: trials, the best first; perhaps fewer.
-        bundle: model, with the metrics of all together.
-        alone: error rates of the best of them.
-        together: error rates of all.
+        n_asked: requested number of members.
+        members: trials in the ensemble, the best first; there may be fewer than requested.
+        bundle: model with the metrics of the ensemble.
+        alone: error rates of the best member.
+        together: error rates of the ensemble.
     """
 
     study: str
@@ -279,26 +282,27 @@ def make_ensemble(
     progress: Progress | None = None,
     place: DataPlace = UNMOVED,
 ) -> Ensemble:
-    """Join the best networks of a study and read its validation split with them.
+    """Combine the best networks of a study and evaluate the ensemble on the validation split.
 
     Args:
         storage_url: URL of the study database.
-        name: name of the study; None for the latest.
-        n: networks, 2 or more; fewer are taken where the limits have no room for more, or where
-            the others are much worse than the best.
-        limits: largest value of some metrics of all together; see ``best_trial``.
-        progress: told how many pictures of the validation split are read.
-        place: new place of the data, if it was moved.
+        name: name of the study; None for the latest study.
+        n: maximum number of members, 2 or more. The ensemble is smaller if more members would
+            exceed the limits, or if the other trials are much worse than the best.
+        limits: upper limits for metrics of the whole ensemble; see ``best_trial``.
+        progress: called with the number of recognised images of the validation split.
+        place: location of the data, if it was moved.
 
     Raises:
-        OcrSearchError: no such study, fewer than two networks, or other data than the study's.
+        OcrSearchError: the study does not exist, fewer than two networks are suitable, or the
+            data has changed.
     """
     study = load_study(storage_url, name)
     name, facts = study.study_name, study_facts(study)
     if facts.folds > 1:
         raise StudyError(
             f"study {name!r}: cross-validated on {facts.folds} folds, and the networks of all "
-            "folds are exported together already; leave out `ensemble`"
+            "folds are already exported as an ensemble; remove `ensemble`"
         )
     limits = limits or {}
     trained = best_trials(study, study_folder(storage_url, name), limits, len(study.trials))
@@ -306,8 +310,8 @@ def make_ensemble(
     members = choose_members(found, limits, n)
     if len(members) < 2:
         raise StudyError(
-            f"study {name!r}: `ensemble` needs two networks whose weights are kept, there is "
-            f"{_none_beside(members)}; search for longer, or leave it out"
+            f"study {name!r}: `ensemble` needs two trials with checkpoints, "
+            f"{_found_instead(members)}; search longer, or remove `ensemble`"
         )
     bundles = [bundle_trial(member, facts) for member in members]
     validation = load_study_data(name, facts, place).splits["val"]
@@ -323,7 +327,7 @@ def make_ensemble(
 
 
 def choose_members(found: list[BestTrial], limits: Mapping[str, float], n: int) -> list[BestTrial]:
-    """Return the best, one after the other, that are good enough and together keep to limits."""
+    """Choose up to n trials, best first, that are good enough and together meet the limits."""
     members: list[BestTrial] = []
     for trial in found:
         worst = WORST_RATIO * found[0].value + WORST_MARGIN
@@ -334,13 +338,13 @@ def choose_members(found: list[BestTrial], limits: Mapping[str, float], n: int) 
     return members
 
 
-def _none_beside(members: list[BestTrial]) -> str:
+def _found_instead(members: list[BestTrial]) -> str:
     if not members:
-        return "none"
+        return "found none"
     best = members[0]
     return (
-        f"none beside trial {best.trial} that is nearly as good (its CER is {best.value:.4f}) and "
-        "keeps to the limits together with it"
+        f"found only trial {best.trial}: no other has a similar CER ({best.value:.4f}) and meets "
+        "the limits together with it"
     )
 
 
@@ -353,17 +357,18 @@ def _sums(members: list[BestTrial]) -> dict[str, float]:
 def bundle_trial(
     best: BestTrial, facts: StudyFacts, limits: Mapping[str, float] | None = None
 ) -> Bundle:
-    """Make a bundle of a trial's kept weights; nothing is trained.
+    """Create a bundle from the checkpoint of a trial, without further training.
 
-    With folds the networks of all folds read together, as far as the limits allow.
+    After cross-validation, the networks of the folds form an ensemble, as many as the limits allow.
 
     Args:
-        best: trial.
+        best: trial to export.
         facts: facts of its study.
-        limits: largest value of some metrics of all together, beside the constraints of the study.
+        limits: upper limits for metrics of the whole ensemble, in addition to the constraints of
+            the study.
 
     Raises:
-        BundleError: the weights are not there any more, or those of an older program's network.
+        BundleError: the weights are missing, or belong to an older version of the network.
     """
     metrics = best.numbers
     n = best.n_folds

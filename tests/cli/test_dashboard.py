@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import CommandResult, StudyDb
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 60.0
 needs_dashboard = pytest.mark.skipif(
     importlib.util.find_spec("optuna_dashboard") is None, reason="optuna_dashboard is not installed"

@@ -100,7 +100,7 @@ def test_weights_are_chosen_with_a_model(
     monkeypatch.setattr("ocrsearch.workflows.choose_weights", choose)
     shown = command(*arguments).out
     assert "weight 0.8, length bonus 2: CER of 4 validation pictures 0.5000, greedy 0.25" in shown
-    assert "it reads worse: leave it out" in shown
+    assert "The language model raises the error rate" in shown
     decoder = command(*beam).json()["decoder"]
     assert (decoder["lm_weight"], decoder["length_bonus"]) == (0.8, 2.0)
 
@@ -148,8 +148,8 @@ def test_a_language_model_that_cannot_be_made(
 @pytest.mark.parametrize(
     ("architecture", "with_data", "said"),
     [
-        ("crnn", False, "--model: weights are chosen on pictures; give --data SPEC too"),
-        ("classifier", True, "a classifier reads one symbol, alone"),
+        ("crnn", False, "--model: needs --data SPEC to choose the weights on its images"),
+        ("classifier", True, "a classifier reads a single character and cannot"),
     ],
 )
 def test_a_model_that_weights_cannot_be_chosen_for(
@@ -215,12 +215,12 @@ def test_evaluate_by_beam_search(
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (("--language-model", "lm.npz"), 2, "--language-model: works in a beam search only"),
+        (("--language-model", "lm.npz"), 2, "--language-model: needs beam search"),
         (("--beam", 5, "--language-model", "none.npz"), 1, "none.npz: no such language model"),
         (("--beam", 5, "--language-model", "a.txt"), 1, "a.txt: not a language model"),
         (("--beam", 5, "--lexicon", "none.txt"), 1, "lexicon:none.txt: no such file"),
         (("--beam", -5), 2, "--beam: must be at least 0, got -5"),
-        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight: only for seq2seq"),
+        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight: needs a seq2seq model, found a crnn"),
     ],
 )
 def test_decoding_that_cannot_be(

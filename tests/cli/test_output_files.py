@@ -91,7 +91,7 @@ def test_output_problems(places: Path) -> None:
         (["train", "--config", "c", "--data", "digits", "--export", "m.pt", "--epochs", "1" * 31],
          f"--epochs: must be at most 10000, got {'1' * 31}"),
         (["predict", "m.pt", "a.png", "--draw", "a.png"], "--draw a.png: works with --page only"),
-        (["best", "--force"], "--force: is for the export of a model; give --export FILE too"),
+        (["best", "--force"], "--force: needs --export FILE"),
         (["best", "--confirm", "1000"], "--confirm: must be at most 100, got 1000"),
         (["language-model", "--data", "digits", "--export", "l.npz", "--order", "0"],
          "--order: must be at least 1, got 0"),
@@ -142,7 +142,7 @@ def test_a_network_that_reads_nothing_is_not_exported(
     assert (result.code, result.out) == (1, "")
     (line,) = result.err.splitlines()
     assert "of trial 2, reads nothing (validation CER 1.0000, exact match 0.000)" in line
-    assert line.endswith("--force exports it nevertheless")
+    assert line.endswith("to export it anyway, give --force")
     assert not path.exists()
 
 

@@ -59,7 +59,7 @@ def test_a_search_that_trained_nothing_fails(
     command: Command, space: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
 ) -> None:
     status = Status(Limits(3), n_infeasible=3)
-    problem = "all 3 configurations are over a limit of the space"
+    problem = "all 3 configurations exceed a limit of the space"
     found = tuning.SearchResult("s", "sqlite:///s.db", "trials", status, 0, None, problem=problem)
     monkeypatch.setattr(tuning, "search", lambda *args, **kw: found)
     result = command("run", "--space", space, *(["--json"] if as_json else []))

@@ -132,8 +132,8 @@ def test_ctrl_c_says_how_to_go_on(
         assert result.json() == {"ending": "interrupted", "n_epochs": 1, "export": None}
     else:
         said = result.err.splitlines()[-1]
-        assert said.startswith("interrupted: 1 epochs are saved in ")
-        assert "the same command again goes on" in said
+        assert said.startswith("interrupted: 1 epoch is saved in ")
+        assert "rerun the same command to resume" in said
     assert not arguments[-1].exists()
     again = command(*arguments)
     assert again.code == 0

@@ -183,7 +183,7 @@ def test_a_study_of_other_data_or_another_space(
     assert "'s': began with other data" in said
     (tmp_path / "space.yaml").write_text("images: {height: {int: [16, 24]}}")
     said = complaint(search("--data", data / "good", "--study", "s"))
-    assert "began with another space, it differs at images.height" in said
+    assert "began with another space that differs in images.height" in said
 
 
 # --- spaces -----------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ def test_no_study_database(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     said = complaint(command(*arguments))
-    assert said == "studies/ocrsearch.db: no such study database; 'ocrsearch run' makes one"
+    assert said == "studies/ocrsearch.db: no such study database; create one with 'ocrsearch run'"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -338,7 +338,7 @@ def test_a_study_that_does_not_exist(
 ) -> None:
     said = complaint(command(*arguments, "--study", "other", "--storage", study_db.url))
     assert "'other': not in" in said
-    assert said.endswith("there are tiny-numbers")
+    assert said.endswith("found tiny-numbers")
 
 
 @pytest.mark.parametrize("arguments", [["best"], ["studies", "list"]])
@@ -509,7 +509,7 @@ def test_values_that_evaluate_cannot_mean(
     [
         (["--data", "missing.csv"], "no such file"),
         (["--data", "small"], "no samples in the test split (train 1, val 0, test 0)"),
-        (["--data", "empty"], "no pictures"),
+        (["--data", "empty"], "no images in this folder"),
     ],
 )
 def test_data_that_cannot_be_evaluated(

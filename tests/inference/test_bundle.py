@@ -256,7 +256,8 @@ def test_weights_of_another_network_are_refused(study_db: StudyDb, tmp_path: Pat
     content = load_tensors(best.weights)
     content["weights"] = {f"old.{name}": w for name, w in content["weights"].items()}
     save_tensors(content, tmp_path / "best.pt")
-    with pytest.raises(BundleError, match="do not fit this program's network; use") as caught:
+    message = "do not match this version of the network; use"
+    with pytest.raises(BundleError, match=message) as caught:
         bundle_trial(replace(best, weights=tmp_path / "best.pt"), facts)
     assert "\n" not in str(caught.value)
 

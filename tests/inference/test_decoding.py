@@ -49,8 +49,8 @@ def language_model(tmp_path: Path) -> Path:
         ({"views": 6}, "views: must be at most 5, got 6"),
         ({"beam": -1}, "beam: must be at least 0, got -1"),
         ({"beam": 1001}, "beam: must be at most 1000, got 1001"),
-        ({"language_model": "lm.npz"}, "language_model: works in a beam search only"),
-        ({"ctc_weight": 0.3}, "ctc_weight: works in a beam search only"),
+        ({"language_model": "lm.npz"}, "language_model: needs beam search"),
+        ({"ctc_weight": 0.3}, "ctc_weight: needs beam search"),
         ({"beam": 5, "lm_weight": 0.3}, "lm_weight: needs a language model"),
         ({"beam": 5, "lexicon_weight": 1.0}, "lexicon_weight: needs a lexicon"),
         ({"beam": 5, "ctc_weight": -0.1}, "ctc_weight: must be at least 0, got -0.1"),
@@ -77,8 +77,8 @@ def test_a_bonus_may_be_negative() -> None:
 @pytest.mark.parametrize(
     ("architecture", "options", "said"),
     [
-        ("classifier", DecodingOptions(beam=5), "a classifier reads one symbol"),
-        ("crnn", DecodingOptions(beam=5, ctc_weight=0.3), "only for seq2seq"),
+        ("classifier", DecodingOptions(beam=5), "a classifier reads a single character"),
+        ("crnn", DecodingOptions(beam=5, ctc_weight=0.3), "needs a seq2seq model, found a crnn"),
     ],
 )
 def test_options_that_do_not_go_with_the_model(
@@ -93,7 +93,7 @@ def test_a_ctc_head_that_was_not_trained_is_not_used(make_bundle: MakeBundle) ->
     content = made.config.model_dump()
     content["model"]["decoder"]["ctc_weight"] = 0.0
     bundle = replace(made, config=Config.model_validate(content))
-    with pytest.raises(OptionError, match="trained without its CTC head"):
+    with pytest.raises(OptionError, match="trained without a CTC head"):
         build_decoder(DecodingOptions(beam=5, ctc_weight=0.3), bundle)
     assert build_decoder(DecodingOptions(beam=5), bundle).about["ctc_weight"] == 0.0
     assert build_decoder(DecodingOptions(beam=5), made).about["ctc_weight"] == 0.3
@@ -115,8 +115,8 @@ def test_symbols_that_the_model_lacks_are_only_told(
     options = DecodingOptions(beam=3, language_model=path, lexicon=lexicon)
     with caplog.at_level(logging.WARNING):
         predictor = Predictor(make_bundle(), "cpu", options)
-    assert "the model does not know x y, which the language model has" in caplog.text
-    assert "3 of 3 words have symbols that the model does not know" in caplog.text
+    assert "the charset of the model lacks characters of the language model: x y" in caplog.text
+    assert "3 of 3 words have characters outside the charset of the model" in caplog.text
     predictor.predict(draw_text("12"))
 
 

@@ -158,7 +158,7 @@ def test_anything_else_is_one_line(picture: Any) -> None:
         (Image.new("L", (0, 3)), "image: found 0 x 3 pixels"),
         (Image.open(io.BytesIO(png()[:80])), "image: the PIL image cannot be read"),
         ("missing.png", "missing.png: no such image"),
-        ("", "a folder, not a supported image"),
+        ("", "a folder, not an image"),
         ("a\0b.png", "cannot be opened|damaged image|no such"),
     ],
 )

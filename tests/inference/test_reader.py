@@ -255,7 +255,7 @@ def test_an_ensemble_is_a_model_like_any_other(
     texts = [p.text for p in Predictor(bundle, "cpu", options).predict_many(pictures)]
     assert texts != [r.text for r in read]
     mixed = replace(three[0], others=(make_bundle("classifier"),))
-    with pytest.raises(OptionError, match="a classifier reads one symbol"):
+    with pytest.raises(OptionError, match="a classifier reads a single character"):
         Predictor(mixed, "cpu", DecodingOptions(beam=4))
     assert len(Predictor(mixed, "cpu").predict_many(pictures)) == 6
 

@@ -136,13 +136,13 @@ def test_page_shows_figures_with_intervals(make_bundle: MakeBundle) -> None:
     for figure in ("75.00 %", "12.50 %", "25.00 %"):
         assert f"<b>{figure}</b>" in page
     assert page.count("95 % interval") == 4
-    assert "the test split of captcha:numbers: 4 pictures, greedy decoding" in page
+    assert "the test split of captcha:numbers: 4 images, greedy decoding" in page
     assert "Most frequent confusions" in page
 
 
 def test_page_of_single_symbols_has_the_matrix_and_the_report(make_bundle: MakeBundle) -> None:
     page = page_of(make_bundle("classifier"), [("1", "1"), ("7", "1")], single=True)
-    assert "Labels against what was read" in page
+    assert "Confusion matrix" in page
     assert "Most frequent confusions" not in page
     assert "precision" in page
     assert "macro avg" in page
@@ -152,7 +152,7 @@ def test_many_symbols_have_a_report_and_no_matrix(make_bundle: MakeBundle) -> No
     symbols = [chr(0x4E00 + i) for i in range(50)]
     pairs = list(zip(symbols, [*symbols[:-1], symbols[0]], strict=True))
     page = page_of(make_bundle("classifier"), pairs, single=True)
-    assert "Labels against what was read" not in page
+    assert "Confusion matrix" not in page
     assert "Most frequent confusions" in page
     assert "macro avg" in page
 
@@ -173,13 +173,13 @@ def test_worst_errors_come_first(make_bundle: MakeBundle) -> None:
 def test_only_so_many_errors_are_shown(make_bundle: MakeBundle, n: int, shown: int) -> None:
     page = page_of(make_bundle(), [("1", "2")] * n)
     assert page.count("<img ") == shown
-    assert f"{n} pictures read wrong" in page
+    assert f"{n} image{'s' * (n != 1)} with errors" in page
 
 
 def test_page_without_errors(make_bundle: MakeBundle) -> None:
     for single in (True, False):
         page = page_of(make_bundle(), [("1", "1")], single=single)
-        assert "Nothing was read wrong." in page
+        assert "All images were recognised correctly." in page
         assert "<img " not in page
 
 
@@ -197,8 +197,8 @@ def test_learning_curves_where_the_model_has_them(
 def test_page_tells_what_was_left_out_and_is_not_known(make_bundle: MakeBundle) -> None:
     subject = replace(SUBJECT, n_bad=3, unknown_symbols=["x", "<"], split="all")
     page = page_of(make_bundle(), [("12", "12")], subject)
-    assert "3 left out" in page
-    assert "does not know x &lt;;" in page
+    assert "3 skipped as unusable" in page
+    assert "charset count as errors: x &lt;<" in page
 
 
 def test_every_text_is_escaped(make_bundle: MakeBundle) -> None:

@@ -187,7 +187,7 @@ def test_front_of_error_against_size(
     sizes_and_cers: list[tuple[float, float]], front: list[tuple[float, float]]
 ) -> None:
     points = [point(i, cer, size) for i, (size, cer) in enumerate(sizes_and_cers)]
-    x, y = traces(error_against_size(points))["smallest for its error"]
+    x, y = traces(error_against_size(points))["Pareto front"]
     assert list(zip(x, y, strict=True)) == front
 
 
@@ -201,7 +201,7 @@ def test_error_against_size_shows_finished_trials_of_known_size_by_architecture(
     found = traces(error_against_size(points))
     assert found["crnn"] == ([1.0], [0.5])
     assert found["seq2seq"] == ([2.0], [0.4])
-    assert found["smallest for its error"] == ([1.0, 2.0], [0.5, 0.4])
+    assert found["Pareto front"] == ([1.0, 2.0], [0.5, 0.4])
 
 
 @pytest.mark.parametrize("figure", [optimization_history([]), error_against_size([])])

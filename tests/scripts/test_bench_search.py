@@ -23,6 +23,8 @@ from curve_model import CurveModel, Recorded, cross_validate, moved, read_table 
 from outcomes import Outcome, against_rivals, compare, load_outcomes, ranges, save_outcomes  # noqa: E402
 from simulated_search import METHODS, Search, SimulatedEngine, run_search  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 model:
   architecture: crnn

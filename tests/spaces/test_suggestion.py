@@ -179,7 +179,7 @@ def test_what_is_detected_is_said(suggested: dict[str, SuggestedSpace]) -> None:
     assert "4 to" not in said("characters")
     assert "of 1 character, 10 different characters (digits)" in said("characters")
     assert "right-to-left text in 100% of the labels" in said("Hebrew")
-    assert "seq2seq is searched as well" in said("stacked")
+    assert "seq2seq is searched too" in said("stacked")
 
 
 def test_narrow_characters_get_more_frames(suggested: dict[str, SuggestedSpace]) -> None:

@@ -36,9 +36,7 @@ def test_a_lost_file_is_one_line(
 ) -> None:
     held.look(now=True)
     end(tmp_path / name)
-    with pytest.raises(
-        LostError, match=f"{name} was deleted or replaced while the search ran; "
-    ) as e:
+    with pytest.raises(LostError, match=f"{name} was deleted or replaced during the search; ") as e:
         held.look(now=True)
     assert "\n" not in str(e.value)
 
@@ -46,7 +44,9 @@ def test_a_lost_file_is_one_line(
 @pytest.mark.parametrize("end", [shutil.rmtree, lambda folder: folder.rename(f"{folder}.old")])
 def test_a_lost_folder_is_told_as_such(held: HeldFiles, end: Callable[[Path], object]) -> None:
     end(held.folder)
-    with pytest.raises(LostError, match=r"one/s was deleted .* weights and checkpoints in it"):
+    with pytest.raises(
+        LostError, match=r"one/s was deleted .* its weights and checkpoints are lost"
+    ):
         held.look(now=True)
 
 
@@ -61,7 +61,7 @@ def test_a_folder_made_anew_is_another(held: HeldFiles) -> None:
 
 def test_a_study_that_was_deleted(tmp_path: Path) -> None:
     held = HeldFiles("s", tmp_path, None, lambda: False)
-    with pytest.raises(LostError, match="study 's' was deleted from the database while"):
+    with pytest.raises(LostError, match="study 's' was deleted from the database during"):
         held.look(now=True)
 
 

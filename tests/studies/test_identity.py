@@ -59,9 +59,9 @@ def test_the_folder_of_another_study_is_refused(folder: Path, study_id: str | No
 @pytest.mark.parametrize(
     ("n_known", "message"),
     [
-        (0, r"weights of another study of this name \(trial-00000\)"),  # deleted, and begun again
-        (1, r"knows 1 trials of study 's' but not trial-00003"),  # restored from a backup
-        (3, r"knows 3 trials of study 's' but not trial-00003"),
+        (0, r"weights of another study with this name \(trial-00000\)"),  # deleted, and begun again
+        (1, r"has 1 trial of study 's' but not trial-00003"),  # restored from a backup
+        (3, r"has 3 trials of study 's' but not trial-00003"),
     ],
 )
 def test_weights_that_the_database_does_not_know(folder: Path, n_known: int, message: str) -> None:
@@ -106,7 +106,7 @@ def test_each_database_has_a_folder_of_its_own() -> None:
 
 @pytest.mark.parametrize("name", ["../x", "..", "a/b", "/etc", "a\\b", "\0", "x" * 300])
 def test_a_stored_name_never_leads_outside(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StudyError, match="cannot be a folder's"):
+    with pytest.raises(StudyError, match="not valid for a folder"):
         study_folder(f"sqlite:///{tmp_path}/one.db", name)
 
 

@@ -26,17 +26,17 @@ WAITING = create_trial(state=TrialState.RUNNING)
 @pytest.mark.parametrize(
     ("trials", "reason"),
     [
-        ([], "no trial has begun"),
-        ([WAITING], "no trial finished an epoch before the search ended; give it more time"),
+        ([], "no trial has started; raise `timeout`"),
+        ([WAITING], "no trial finished an epoch before the search ended; raise `timeout`"),
         (
             [over(27_062), over(12_238), over(50_000)],
-            "all 3 configurations are over a limit of the space (nearest: needs 12,238 parameters, "
-            "limit 10); allow more there and give the study a new name",
+            "all 3 configurations exceed a limit of the space (nearest: needs 12,238 parameters, "
+            "limit 10); raise the limit and give the study a new name",
         ),
-        ([over(20)], "the only configuration is over a limit of the space (nearest: needs 20 "),
+        ([over(20)], "the only configuration exceeds a limit of the space (nearest: needs 20 "),
         (
             [trial(infeasible="parameters would be 27,062, the space allows 10")] * 2,  # older
-            "all 2 configurations are over a limit of the space (nearest: parameters would be 27,0",
+            "all 2 configurations exceed a limit of the space (nearest: parameters would be 27,0",
         ),
         (
             [UNFIT, UNFIT],
@@ -55,8 +55,8 @@ WAITING = create_trial(state=TrialState.RUNNING)
             [over(20), UNFIT, trial(failure="of 2 GiB")],
             "of 3 configurations 2 cannot be trained (nearest: ",
         ),
-        ([trial(epochs=[{"cer": 0.5}])], "weights of its trained configurations are not there"),
-        ([trial(repeated=True), over(20)], "the only configuration is over a limit"),
+        ([trial(epochs=[{"cer": 0.5}])], "the weights of all trained configurations are missing"),
+        ([trial(repeated=True), over(20)], "the only configuration exceeds a limit"),
     ],
 )
 def test_reasons(trials: list[FrozenTrial], reason: str) -> None:

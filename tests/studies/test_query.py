@@ -152,7 +152,7 @@ def test_nothing_is_finished(new_study: NewStudy, url: str, state: TrialState | 
     study = new_study("early")
     if state is not None:
         study.add_trial(unfinished(state))
-    with pytest.raises(StudyError, match=r"'early': no trial (has begun|finished an epoch)"):
+    with pytest.raises(StudyError, match=r"'early': no trial (has started|finished an epoch)"):
         best_trial(url, "early")
 
 
@@ -222,7 +222,7 @@ def test_a_study_without_trials_is_the_default_if_there_is_no_other(
 def test_an_unknown_study_is_told_with_those_there_are(new_study: NewStudy, url: str) -> None:
     new_study("a")
     new_study("b")
-    with pytest.raises(StudyError, match=r"study 'c': not in .*; there are a, b"):
+    with pytest.raises(StudyError, match=r"study 'c': not in .*; found a, b"):
         load_study(url, "c")
 
 
@@ -239,7 +239,7 @@ def test_a_database_without_a_study(empty_database: Path) -> None:
     url = f"sqlite:///{empty_database}"
     assert list_studies(url) == []
     for name in (None, "s"):
-        with pytest.raises(StudyError, match="holds no study yet"):
+        with pytest.raises(StudyError, match="has no study yet"):
             load_study(url, name)
 
 

@@ -185,7 +185,7 @@ def test_a_log_that_cannot_be_copied(crashed: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(read_only.shutil, "copyfile", full)
-    with pytest.raises(StudyError, match=r"s\.db-wal: holds changes .*: No space left on device"):
+    with pytest.raises(StudyError, match=r"s\.db-wal: has changes .*: No space left on device"):
         read_only_connector(crashed)
 
 
@@ -262,8 +262,10 @@ def test_tables_of_an_older_optuna(copy: Path) -> None:
     with pytest.raises(StudyError) as caught:
         open_storage(f"sqlite:///{copy}")
     message = str(caught.value)
-    assert message.startswith(f"{copy}: cannot open the study database: an older Optuna made its ")
-    assert message.endswith(f"by optuna storage upgrade --storage sqlite:///{copy}")
+    assert message.startswith(
+        f"{copy}: cannot open the study database: the tables were created by an older version of "
+    )
+    assert message.endswith(f"with optuna storage upgrade --storage sqlite:///{copy}")
     assert "$" not in message
 
 
@@ -271,5 +273,5 @@ def test_tables_of_a_newer_optuna(copy: Path) -> None:
     with sqlite3.connect(copy) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v99.0.0'")
     connection.close()
-    with pytest.raises(StudyError, match="a newer Optuna made its tables"):
+    with pytest.raises(StudyError, match="created by a newer version of Optuna"):
         open_storage(f"sqlite:///{copy}")

@@ -60,8 +60,10 @@ def test_equal_counts_cannot_be_told_apart() -> None:
     assert found is not None
     assert (found.best, found.alike, found.other) == (3, [5, 8], 8)
     first, second = found.describe()
-    assert "trial 3 cannot be told from 2 of the 2 compared with it on 3 images" in first
-    assert f"to tell it from trial 8 takes about {found.n_more} more validation images" in first
+    assert (
+        "trial 3 is not significantly better than 2 of the 2 compared with it on 3 images" in first
+    )
+    assert f"to separate it from trial 8, add about {found.n_more} validation images" in first
     assert "`ensemble=3`" in second
 
 
@@ -74,15 +76,15 @@ def test_a_clear_difference_is_seen_and_needs_no_words() -> None:
 def test_no_errors_at_all_are_said() -> None:
     found = separation({1: counts([0] * 10), 2: counts([0] * 10)})
     assert found is not None
-    assert "none of them makes an error there" in found.describe()[0]
+    assert "none of them makes an error" in found.describe()[0]
 
 
 @pytest.mark.parametrize(
     ("has_folds", "lacks_folds", "helps"),
     [
         (False, False, "`ensemble=3`"),
-        (True, False, "joins the networks"),
-        (True, True, "more time"),
+        (True, False, "already an ensemble of all folds"),
+        (True, True, "search longer"),
     ],
 )
 def test_what_helps_depends_on_the_folds(has_folds: bool, lacks_folds: bool, helps: str) -> None:

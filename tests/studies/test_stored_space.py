@@ -65,7 +65,7 @@ def test_a_study_of_an_older_version_has_a_ready_space(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mine", "words"])
 def test_a_study_of_an_older_version_has_a_space_of_its_own(tmp_path: Path, name: str) -> None:
     study = begun(tmp_path, parse_space(MINE, name))
-    with pytest.raises(StudyError, match=f"'s': an older version began it with space '{name}'"):
+    with pytest.raises(StudyError, match=f"'s': created by an older version with space '{name}'"):
         stored_space(study)
 
 

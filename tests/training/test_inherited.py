@@ -179,6 +179,8 @@ def test_data_that_was_moved_is_split_as_it_was(
 @pytest.mark.parametrize("given", [{}, {"group": "^b"}, {"splits": "s.csv"}, {"columns": ""}])
 def test_options_given_hold_for_other_data(given: dict[str, str]) -> None:
     own = {"group": "^a", "splits": "own.csv", "columns": "image=FILE,text=LABEL"}
-    options = evaluation_options("model.pt", {"data": "x", "data_options": own}, "y", given)
+    options = evaluation_options(
+        "model.pt", Provenance.from_plain({"data": "x", "data_options": own}), "y", given
+    )
     expected = {"group": "", "splits": "", "add": "", "columns": "", **given}
     assert {key: getattr(options, key) for key in expected} == expected

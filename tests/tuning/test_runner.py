@@ -647,7 +647,7 @@ def test_a_search_in_which_nothing_is_feasible_ends_early_and_says_it_once(tmp_p
     counts = [int(line.split()[0]) for line in said if " more trials infeasible: " in line]
     assert sum(counts) == MAX_INFEASIBLE_IN_A_ROW - 2
     why = why_nothing_trained(setting.study().get_trials())
-    assert why.startswith("all 50 configurations are over a limit of the space (nearest: needs ")
+    assert why.startswith("all 50 configurations exceed a limit of the space (nearest: needs ")
 
 
 def test_a_search_in_which_something_was_trained_goes_on(tmp_path: Path) -> None:

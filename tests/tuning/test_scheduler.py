@@ -280,13 +280,13 @@ def test_trials_elsewhere_take_room() -> None:
 
 
 def timed(n: int, cer: float) -> list[dict[str, Any]]:
-    return [{**record, "seconds": 1.0} for record in curve(n, cer)]
+    return [record.model_copy(update={"seconds": 1.0}) for record in curve(n, cer)]
 
 
 def test_a_paused_trial_is_resumed_only_if_there_is_time_for_all_folds() -> None:
     scheduler = Scheduler(3, 3, Promotion((1,), 3, 3))
     for number, cer in enumerate((0.3, 0.1, 0.2)):
-        epochs = [{**record, "seconds": 1.0} for record in folded(1, cer, n=3)]
+        epochs = [record.model_copy(update={"seconds": 1.0}) for record in folded(1, cer, n=3)]
         scheduler.record(number, "crnn", epochs)
     paused = dict.fromkeys(range(3), 0)
     for timeout_s, expected in ((None, [1]), (1e6, [1]), (5.0, [])):

@@ -28,6 +28,8 @@ from ocrsearch.workflows.trial_models import choose_members, make_ensemble
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., "CommandResult"]
 
 
@@ -57,7 +59,7 @@ def test_limits_hold_for_all_together(searched_url: str) -> None:
     done = make_ensemble(searched_url, "s", 4, {"size_mb": sizes[0] + sizes[1]})
     assert len(done.members) == 2
     assert done.bundle.metrics["size_mb"] <= sizes[0] + sizes[1]
-    with pytest.raises(StudyError, match="there is none beside trial"):
+    with pytest.raises(StudyError, match="found only trial"):
         make_ensemble(searched_url, "s", 2, {"size_mb": 1.01 * sizes[0]})
 
 
@@ -94,7 +96,7 @@ def test_trials_without_weights_are_passed_over(searched_url: str, tmp_path: Pat
     assert [member.trial for member in done.members] == [trials[0], trials[3]]
     assert done.n_asked == 3
     (trial_folder(study_folder(url, "s"), trials[3]) / BEST).unlink()
-    with pytest.raises(StudyError, match=f"there is none beside trial {trials[0]} "):
+    with pytest.raises(StudyError, match=f"found only trial {trials[0]}: no other"):
         make_ensemble(url, "s", 2)
 
 
@@ -104,7 +106,8 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     shown = command(*arguments)
     assert shown.code == 0
     assert shown.err.startswith("note: no --study given: using s, the study that changed last\n")
-    assert " together: validation CER " in shown.out
+    assert "ensemble of trials " in shown.out
+    assert ": validation CER " in shown.out
     result = command(*arguments, "--json").json()
     ensemble = result["ensemble"]
     assert ensemble["trials"][0] == result["trial"]
@@ -121,19 +124,19 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     assert inspected["n_parameters_in_all"] > inspected["n_parameters"]
     assert "the first of 2 networks that read together" in command("inspect", path).out
     shown = command("best", "--storage", searched_url, "--ensemble", 9).out
-    assert "4 of the 9 asked for" in shown
+    assert "4 of 9 requested networks" in shown
     page = tmp_path / "page.html"
     assert command("evaluate", path, "--data", "digits", "--html", page).code == 0
     content = page.read_text(encoding="utf-8")
     assert f"trial {ensemble['trials'][1]}" in content
-    assert "the first of 2 networks that read together" in content
+    assert "the first of 2 networks in an ensemble" in content
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: only one of them"),
-        (["--half"], 2, "--half: says how a model is exported; give --export FILE too"),
+        (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: cannot be combined"),
+        (["--half"], 2, "--half: needs --export FILE"),
         (["--ensemble", 2, "--max-size", 0.0001], 1, "has size_mb of at most 0.0001"),
     ],
 )

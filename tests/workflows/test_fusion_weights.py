@@ -106,5 +106,5 @@ def test_pictures_are_evenly_spread(
 
 
 def test_a_classifier_has_no_use_for_it(make_bundle: Callable[..., Bundle]) -> None:
-    with pytest.raises(OptionError, match="a classifier reads one symbol"):
+    with pytest.raises(OptionError, match="a classifier reads a single character"):
         choose_weights(make_bundle("classifier"), NGRAMS, labelled(3))

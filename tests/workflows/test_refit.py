@@ -141,9 +141,15 @@ def test_commands_say_what_the_model_is(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--refit",), "--refit: trains a model to export; give --export FILE too"),
-        (("--refit", "--confirm", "2"), "--confirm and --refit: only one of them at a time"),
-        (("--refit", "--ensemble", "2"), "--ensemble and --refit: only one of them at a time"),
+        (("--refit",), "--refit: needs --export FILE"),
+        (
+            ("--refit", "--confirm", "2"),
+            "--confirm and --refit: cannot be combined; remove all but one option",
+        ),
+        (
+            ("--refit", "--ensemble", "2"),
+            "--ensemble and --refit: cannot be combined; remove all but one option",
+        ),
         (("--ensemble", "2"), "cross-validated on 4 folds"),
     ],
 )

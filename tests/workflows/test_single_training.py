@@ -227,7 +227,7 @@ def test_a_finished_training_is_not_done_again(number_folder: Path, export: Path
     export.unlink()
     again, listener = trained(number_folder, export)
     assert listener.epochs == []
-    assert "finished before" in listener.notes[0]
+    assert "training already finished" in listener.notes[0]
     torch.testing.assert_close(again.bundle.weights, first.bundle.weights, rtol=0, atol=0)
     assert load_bundle(export).provenance == first.bundle.provenance
 
@@ -274,7 +274,7 @@ def test_a_damaged_record_is_said(number_folder: Path, export: Path, text: str) 
 def test_a_file_in_place_of_the_folder(number_folder: Path, export: Path) -> None:
     export.parent.mkdir()
     training_folder(export).write_text("in the way")
-    with pytest.raises(TrainingError, match="cannot be made"):
+    with pytest.raises(TrainingError, match="cannot be created"):
         trained(number_folder, export)
 
 
@@ -381,7 +381,11 @@ def test_a_configuration_that_names_a_model(
 @pytest.mark.parametrize(
     ("text", "error", "said"),
     [
-        ("images: {height: {choice: [16, 32]}}", TrainingError, "can be 16, 32; .* takes one"),
+        (
+            "images: {height: {choice: [16, 32]}}",
+            TrainingError,
+            "found 16, 32, must be a single value; use 'ocrsearch run'",
+        ),
         ("images: {hight: 16}", SpaceError, "did you mean 'images.height'"),
         ("images: {height: 4}", SpaceError, "at least 16"),
         ("init: nowhere.pt", SpaceError, "init: .*nowhere.pt: no such model file"),

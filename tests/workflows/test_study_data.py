@@ -59,7 +59,8 @@ def test_images_that_were_moved(place: Path) -> None:
     (place / "c1").rename(place / "c2")
     with pytest.raises(DataError) as caught:
         found(facts)
-    message = "captcha:c1: no such folder; if the images were moved, give their place with `data`"
+    reason = "captcha:c1: no such folder"
+    message = f"{reason}; if the images were moved, give their new location with `data`"
     assert str(caught.value) == message
     assert found(facts, DataPlace("captcha:c2"))
 
@@ -94,7 +95,7 @@ def test_the_built_in_images_are_nowhere() -> None:
 def test_other_images_are_refused(place: Path) -> None:
     facts = facts_of("captcha:c1")
     write_images(place / "c2", grey=0)
-    with pytest.raises(StudyError, match="captcha:c2 is not the data that it began with"):
+    with pytest.raises(StudyError, match="captcha:c2 is not the dataset of the study"):
         found(facts, DataPlace("captcha:c2"))
 
 

@@ -26,6 +26,8 @@ from ocrsearch.tuning.engines.ray import (
 from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.tuning.status import Status
 
+pytestmark = pytest.mark.slow
+
 SPACE = """
 images: {height: 16}
 model:
