@@ -30,12 +30,6 @@ from .inspection import Measured as Measured
 from .inspection import Unusable as Unusable
 from .inspection import measure_samples as measure_samples
 from .inspection import summarize as summarize
-from .options import DATA_PLACE as DATA_PLACE
-from .options import absolute_spec as absolute_spec
-from .options import data_name as data_name
-from .options import data_spec as data_spec
-from .options import read_samples as read_samples
-from .options import same_data as same_data
 from .prepared import count_folds as count_folds
 from .prepared import fold_dataset as fold_dataset
 from .prepared import left_out_line as left_out_line
@@ -52,6 +46,12 @@ from .sheets import contact_sheet as contact_sheet
 from .sheets import preview_sheet as preview_sheet
 from .sheets import save_images as save_images
 from .sheets import write_sheet as write_sheet
+from .specs import DATA_PLACE as DATA_PLACE
+from .specs import absolute_spec as absolute_spec
+from .specs import data_name as data_name
+from .specs import data_spec as data_spec
+from .specs import read_samples as read_samples
+from .specs import same_data as same_data
 from .splits import by_split as by_split
 from .splits import count_rare as count_rare
 from .splits import group_key as group_key

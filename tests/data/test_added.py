@@ -20,9 +20,9 @@ from ocrsearch.data.dataset import (
     load_split,
 )
 from ocrsearch.data.images.lines import Line, scaled_lines
-from ocrsearch.data.options import read_samples
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import Sample
+from ocrsearch.data.specs import read_samples
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30

@@ -19,12 +19,12 @@ from ocrsearch.data.inspection import (
     measure_samples,
     summarize,
 )
-from ocrsearch.data.options import read_samples
 from ocrsearch.data.samples import (
     GrayImage,
     Sample,
     Split,
 )
+from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import assign_splits
 
 

@@ -26,13 +26,13 @@ from ocrsearch.data.dataset import list_samples, load_split
 from ocrsearch.data.formats import registry
 from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.images.reading import read_image
-from ocrsearch.data.options import data_name, read_samples
 from ocrsearch.data.samples import (
     SPLITS,
     Sample,
     Split,
     normalize_label,
 )
+from ocrsearch.data.specs import data_name, read_samples
 from tests.hostile_texts import write_image
 
 LABELS = ("a1", "Zürich", "e\u0301te\u0301", " 7 b ", "漢字")

@@ -17,7 +17,7 @@ from ocrsearch.data.formats.files import ImageFiles, find_images
 from ocrsearch.data.formats.registry import FORMATS
 from ocrsearch.data.images.documents import is_document_file
 from ocrsearch.data.images.reading import is_image_file, read_image
-from ocrsearch.data.options import read_samples
+from ocrsearch.data.specs import read_samples
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
