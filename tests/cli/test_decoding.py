@@ -99,7 +99,7 @@ def test_weights_are_chosen_with_a_model(
 
     monkeypatch.setattr("ocrsearch.workflows.choose_weights", choose)
     shown = command(*arguments).out
-    assert "weight 0.8, length bonus 2: CER of 4 validation pictures 0.5000, greedy 0.25" in shown
+    assert "weight 0.8, length bonus 2: CER 0.5000 on 4 validation images, greedy 0.25" in shown
     assert "The language model raises the error rate" in shown
     decoder = command(*beam).json()["decoder"]
     assert (decoder["lm_weight"], decoder["length_bonus"]) == (0.8, 2.0)

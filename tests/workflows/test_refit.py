@@ -121,8 +121,8 @@ def test_commands_say_what_the_model_is(
     model, storage = tmp_path / "model.pt", ("--study", "s", "--storage", folded_url)
     result = command("best", *storage, "--export", model, "--force")
     assert result.code == 0, result.err
-    assert "cer, wer and exact are of 4 of 4 folds" in result.out
-    assert "the model is the networks of 4 folds" in result.out
+    assert "cer, wer and exact are measured on 4 of 4 folds" in result.out
+    assert "the model is an ensemble of the networks of 4 folds" in result.out
     assert len(load_bundle(model).members) == 4
     result = command("best", *storage, "--export", model, "--force", "--refit")
     assert result.code == 0, result.err

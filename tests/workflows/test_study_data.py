@@ -137,4 +137,5 @@ def test_best_takes_the_place(
 def test_best_alone_reads_no_data(command: Callable[..., CommandResult], study_db: StudyDb) -> None:
     result = command("best", "--storage", study_db.url, "--data", "captcha:c2")
     assert result.code == 2
-    assert "--data: only --confirm, --ensemble and --refit read the data" in result.err
+    problem = "--data: needs --confirm, --ensemble or --refit; nothing else reads the data"
+    assert problem in result.err
