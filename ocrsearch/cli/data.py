@@ -77,7 +77,7 @@ def preview(
     chosen = flatten(
         config.model_dump(include={"images": True, "training": {"augment"}}, exclude_defaults=True)
     )
-    echo(f"{len(pictures)} pictures written to {output}, with {_text(chosen)}")
+    echo(f"{len(pictures)} images written to {output}, with {_text(chosen)}")
 
 
 def _text(chosen: Mapping[str, object]) -> str:
@@ -352,7 +352,7 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
         print_json({"folder": str(output), "n": n, **counts, "seconds": seconds, "notes": notes})
         return
     parts = ", ".join(f"{split} {count}" for split, count in counts.items())
-    echo(f"{n} pictures ({parts}) in {output}, {n / seconds:.0f} a second")
+    echo(f"{n} images ({parts}) in {output}, {n / seconds:.0f} a second")
     echo(f"use them as: {shell('--data', f'csv:{output}/labels.csv')}")
 
 

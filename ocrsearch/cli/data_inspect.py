@@ -124,7 +124,7 @@ def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:
     images = [load_image(sample.image) for sample in samples]
     texts = [s.text for s in samples]
     write_sheet(contact_sheet(list(zip(images, texts, strict=True))), path)
-    note(f"{len(samples)} pictures drawn to {path}")
+    note(f"{len(samples)} images drawn to {path}")
 
 
 def _content(inspection: Inspection) -> dict[str, object]:
@@ -245,12 +245,12 @@ def _print_unfit(inspection: Inspection) -> None:
 def _print_copies(inspection: Inspection) -> None:
     copies = inspection.copies
     if not copies:
-        echo("no two pictures are the same")
+        echo("no two images are the same")
         return
     counts = _duplicate_counts(copies)
     echo(
-        f"{counts['n_pictures']} pictures are copies of another; "
-        f"{counts['n_with_different_labels']} pictures have different labels, "
+        f"{counts['n_pictures']} images are copies of another; "
+        f"{counts['n_with_different_labels']} images have different labels, "
         f"{counts['n_across_splits']} are in more than one split"
     )
     for group in (_conflicts(copies) or copies)[:N_NAMED]:

@@ -48,7 +48,7 @@ class PlainDisplay:
     def reading(self, n_read: int, n: int) -> None:
         """Print a line when all images are read."""
         if n_read == n:
-            note(f"{n} pictures read")
+            note(f"{n} images read")
             sys.stderr.flush()
 
 
@@ -77,7 +77,7 @@ class LiveDisplay:
     def reading(self, n_read: int, n: int) -> None:
         """Show the number of images read."""
         if n_read % 50 == 0 or n_read == n:
-            self._live.update(Text(f"reading pictures: {n_read} of {n}"))
+            self._live.update(Text(f"reading images: {n_read} of {n}"))
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class PlainTrainDisplay(QuietTrainDisplay):
     def reading(self, n_read: int, n: int) -> None:
         """Print a line when all images are read."""
         if n_read == n:
-            self.note(f"{n} pictures read")
+            self.note(f"{n} images read")
 
     def note(self, line: str) -> None:
         """Print the line."""
@@ -64,7 +64,7 @@ class LiveTrainDisplay(QuietTrainDisplay):
         if n_read % 50 == 0 or n_read == n:
             text = f"{n_read} of {n}"
             self._progress.update(
-                self._task, description="pictures", total=n, completed=n_read, text=text
+                self._task, description="images", total=n, completed=n_read, text=text
             )
 
     def note(self, line: str) -> None:

@@ -167,7 +167,7 @@ def describe_leaks(usable: Sequence[tuple[Sample, GrayImage]]) -> str:
     counts = {
         "with the image of a training sample": n_images,
         "with the text of a training sample": n_texts,
-        "groups are on both sides": len(groups),
+        "groups also in the training split": len(groups),
     }
     found = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
     return f"of {len(others)} validation and test samples, {found}" if found else ""

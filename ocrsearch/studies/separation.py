@@ -26,6 +26,9 @@ ALPHA = 0.05
 POWER_FACTOR = (1.960 + 0.842) ** 2
 """Factor for a power of 0.8 at a two-sided significance level of 0.05."""
 
+PRACTICALLY_EQUAL = 50
+"""Multiple of the validation images above which more images are no sensible advice."""
+
 MAX_COMPARED = 10
 """Maximum number of configurations to compare with the best."""
 
@@ -64,17 +67,15 @@ class Separation:
         """Return lines for people; empty if all others are significantly worse."""
         if not self.alike:
             return []
-        trials = _trials(self.alike)
-        them = f"{len(self.alike)} of the {len(self.compared)} compared with it"
         lines = [
-            f"trial {self.best} is not significantly better than {them} on {self.n} images: "
-            f"{trials}"
+            f"trial {self.best} is not significantly better than {_trials(self.alike)} on "
+            f"{self.n} images"
         ]
-        if self.other is not None:
-            lines[0] += (
-                f"; to separate it from trial {self.other}, add about {self.n_more} validation "
-                "images"
-            )
+        if self.n_more is not None and self.n_more > PRACTICALLY_EQUAL * self.n:
+            lines[0] += f"; trial {self.other} is practically equal"
+        elif self.n_more is not None:
+            about = float(f"{self.n_more:.2g}")
+            lines[0] += f"; about {about:,.0f} more would separate it from trial {self.other}"
         elif self.no_errors:
             lines[0] += "; none of them makes an error"
         if self.lacks_folds:

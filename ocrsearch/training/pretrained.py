@@ -105,7 +105,7 @@ class Transfer:
             more = " ..." if len(named) > MAX_LISTED else ""
             listed = f" ({' '.join(named[:MAX_LISTED])}{more})" if named else ""
             parts.append(f"{len(symbols)} {word}{listed}")
-        return f"symbols: {', '.join(parts)}"
+        return f"characters: {', '.join(parts)}"
 
 
 def read_start_weights(path: Path) -> StartWeights:

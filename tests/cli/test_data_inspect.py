@@ -131,7 +131,7 @@ def test_sheet_is_drawn_by_seed(folder: Path, tmp_path: Path, command: Command) 
         path = tmp_path / "sheets" / name
         result = command("data", "inspect", folder, "--sheet", path, "--sheet-size", 5, *more)
         assert result.code == 0
-        assert f"5 pictures drawn to {path}" in result.err
+        assert f"5 images drawn to {path}" in result.err
         return read_image(path)
 
     first = sheet("a.png")

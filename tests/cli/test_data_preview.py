@@ -22,7 +22,7 @@ def test_a_sheet_is_written(command: Command, number_folder: Path, tmp_path: Pat
     result = command("data", "preview", spec, "-o", path, "--n", 5, "--seed", 3)
 
     assert (result.code, result.err) == (0, "")
-    assert result.out == f"5 pictures written to {path}, with the defaults\n"
+    assert result.out == f"5 images written to {path}, with the defaults\n"
     first = path.read_bytes()
     assert cv2.imread(str(path)) is not None
     command("data", "preview", spec, "-o", path, "--n", 5, "--seed", 3)

@@ -38,7 +38,7 @@ def test_digits(command: Command, folder: Path) -> None:
     assert result.code == 0, result.err
     assert result.err == ""
     first, second = result.out.splitlines()
-    assert first.startswith("40 pictures (train 32, val 4, test 4) in set, ")
+    assert first.startswith("40 images (train 32, val 4, test 4) in set, ")
     assert second == "use them as: --data csv:set/labels.csv"
     splits = load_dataset("csv:set/labels.csv").splits
     assert {split: len(part) for split, part in splits.items()} == {

@@ -131,7 +131,7 @@ def test_lines_for_logs(capsys: pytest.CaptureFixture[str]) -> None:
         display.update(status, None)
         display.update(status, "trial 2 finished")
     captured = capsys.readouterr()
-    assert captured.err == "2 pictures read\n[3/10] trial 2 finished\n"
+    assert captured.err == "2 images read\n[3/10] trial 2 finished\n"
     assert captured.out == ""
 
 
@@ -155,7 +155,7 @@ def test_a_terminal_is_redrawn_and_lines_scroll_above(monkeypatch: pytest.Monkey
         display.update(Status(Limits(10), n_complete=1), line)
         live.refresh()
     text = file.getvalue()
-    assert "reading pictures: 50 of 200" in text
+    assert "reading images: 50 of 200" in text
     assert line in text  # in one piece, whatever brackets it has
     assert "1 of 10" in text
 

@@ -150,6 +150,6 @@ def test_a_search_of_the_built_in_digits_says_so(
 
     monkeypatch.setattr("ocrsearch.tuning.search", search)
     (tmp_path / "s.yaml").write_text("images: {height: 16}")
-    said = ["note: no --data given: searching the built-in digits", "2 pictures read"]
+    said = ["note: no --data given: searching the built-in digits", "2 images read"]
     assert command("run", "--space", "s.yaml").err.splitlines()[:-1] == said
     assert "note" not in command("run", "--space", "s.yaml", "--data", "digits").err

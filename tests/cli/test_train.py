@@ -46,7 +46,7 @@ def test_plain_lines(command: Command, arguments: list[Any]) -> None:
     assert result.out.splitlines()[1].startswith(f"model written to {export} (")
     assert f"CER {bundle.metrics['cer']:.4f}" in result.out
     lines = result.err.splitlines()
-    assert lines[0] == "40 pictures read"
+    assert lines[0] == "40 images read"
     assert str(export.with_name("model.pt.training")) in lines[1]
     assert [line.split(":")[0] for line in lines[2:]] == ["epoch 1/2", "epoch 2/2"]
     assert all("left" in line and "exact" in line and "loss" in line for line in lines[2:])
@@ -85,7 +85,7 @@ def test_a_model_is_trained_further(command: Command, arguments: list[Any]) -> N
     result = command(*further, "--init", model)
     assert result.code == 0
     assert f"starts from {model}: " in result.err
-    assert "symbols: 10 kept, 0 new, 0 dropped" in result.err
+    assert "characters: 10 kept, 0 new, 0 dropped" in result.err
     content = command(*further, "--init", model, "--json").json()
     assert content["transfer"]["n_fresh"] == 0
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., "CommandResult"]
 
-PROGRESS = "pictures read"
+PROGRESS = "images read"
 PREFIX = "ocrsearch: "
 
 

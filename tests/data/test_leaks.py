@@ -39,7 +39,7 @@ def pair(
         (
             [pair("val", "ab", 2, "w1"), pair("test", "ab", 8, "w1")],
             "of 2 validation and test samples, 1 with the image of a training sample, "
-            "2 with the text of a training sample, 1 groups are on both sides",
+            "2 with the text of a training sample, 1 groups also in the training split",
         ),
     ],
 )

@@ -212,7 +212,7 @@ def test_what_is_said_and_what_is_recorded() -> None:
     transfer, _, _ = transferred(start_of(config, "0123"), config, "012ab")
     assert transfer.describe() == (
         f"{transfer.n_kept:,} of {transfer.n_kept + transfer.n_fresh:,} weights kept; "
-        "symbols: 3 kept, 2 new (a b), 1 dropped (3)"
+        "characters: 3 kept, 2 new (a b), 1 dropped (3)"
     )
     record = transfer.record()
     assert json.loads(json.dumps(record)) == record
@@ -310,7 +310,7 @@ def test_of_very_many_symbols_some_are_listed() -> None:
     config = config_of()
     ours = "0123" + "".join(chr(0x4E00 + i) for i in range(3000))
     transfer, _, _ = transferred(start_of(config, "0123"), config, ours)
-    assert transfer.describe_symbols().startswith("symbols: 4 kept, 3000 new (一 丁 ")
+    assert transfer.describe_symbols().startswith("characters: 4 kept, 3000 new (一 丁 ")
     assert transfer.describe_symbols().endswith(" ...), 0 dropped")
     assert len(transfer.describe_symbols()) < 300
     assert len(transfer.symbols_new) == 3000

@@ -65,7 +65,7 @@ def test_the_schema_knows_it() -> None:
 @pytest.mark.parametrize(
     ("width", "said"),
     [
-        ("16", "100% of the weights kept, symbols: 10 kept, 0 new, 0 dropped"),
+        ("16", "100% of the weights kept, characters: 10 kept, 0 new, 0 dropped"),
         ("{choice: [16, 64]}", "% to 100% of the weights kept"),
     ],
 )

@@ -294,7 +294,7 @@ def test_starting_from_a_model(number_folder: Path, export: Path, model_file: Pa
     config = config.model_copy(update={"training": training})
     result, listener = trained(number_folder, export, config, init=model_file)
     assert f"starts from {model_file}: " in listener.notes[0]
-    assert "symbols: 10 kept, 0 new, 0 dropped" in listener.notes[0]
+    assert "characters: 10 kept, 0 new, 0 dropped" in listener.notes[0]
     provenance = result.bundle.provenance
     assert provenance.transfer is not None
     assert provenance.transfer["n_fresh"] == 0
