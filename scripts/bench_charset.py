@@ -110,8 +110,8 @@ def _parts(trainer: Trainer, beam_lines: int) -> list[Callable[[], object]]:
                 how(output, *options)
 
     return [
-        trainer._train_epoch,
-        trainer._validate,
+        trainer.train_epoch,
+        trainer.validate,
         lambda: read(network.greedy, outputs),
         lambda: read(network.beam_search, some, BeamSearch(10)),
         lambda: count_confusions(wrong, wrong[::-1]),

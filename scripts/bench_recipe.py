@@ -13,7 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 from typing import Annotated
@@ -25,13 +25,11 @@ from optuna.trial import FixedTrial
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ocrsearch.core import Config, OcrSearchError, flatten
-from ocrsearch.data import Batch, DataOptions, Dataset, load_dataset
+from ocrsearch.core import DEFAULT_RECIPE, Config, OcrSearchError, RecipeConfig, flatten
+from ocrsearch.data import DataOptions, Dataset, load_dataset
 from ocrsearch.evaluation import Metrics
-from ocrsearch.models import crnn
 from ocrsearch.spaces import Space, load_space, random_config, with_values
 from ocrsearch.training import Trainer, TrainerOptions, build_optimizer, faster_precision
-from ocrsearch.training import trainer as trainer_module
 
 Curve = list[tuple[float, float, float]]
 """Exact match, CER and seconds of each epoch."""
@@ -48,32 +46,6 @@ class _NoNorm(nn.Module):
 def without_column_norm(trainer: Trainer) -> None:
     """Let the columns enter the RNN as the linear layer gives them."""
     trainer.network.encoder.norm = _NoNorm()
-
-
-def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
-    """Train the head behind the RNN alone."""
-    crnn.COLUMN_HEAD_WEIGHT = 0.0
-
-
-def without_flat_start(trainer: Trainer) -> None:
-    """Let CTC alone find where the symbols are."""
-    trainer.progress = replace(trainer.progress, aligned=True)
-
-
-def without_all(trainer: Trainer) -> None:
-    """Leave out all three."""
-    for change in (without_column_norm, without_column_head, without_flat_start):
-        change(trainer)
-
-
-def with_all_augmentation_at_once(trainer: Trainer) -> None:  # noqa: ARG001
-    """Change pictures as much from the first batch on, whether the network reads or not."""
-    trainer_module.STRENGTH_ON_PLATEAU = 1.0
-
-
-def with_conv_dropout_too(trainer: Trainer) -> None:  # noqa: ARG001
-    """Drop channels from the first batch on as well."""
-    trainer_module.READS_BELOW_CER = math.inf
 
 
 class _ColumnMax(nn.Module):
@@ -119,13 +91,9 @@ def with_orthogonal_rnn(trainer: Trainer) -> None:
 
 def with_averaged_weights(trainer: Trainer) -> None:
     """Validate a running mean of the weights over about the last hundred batches."""
-    network, step, validate = trainer.network, trainer._step, trainer._validate
+    network, validate = trainer.network, trainer.validate
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-
-    def step_and_average(batch: Batch, i: int) -> Tensor:
-        loss = step(batch, i)
-        averaged.update_parameters(network)
-        return loss
+    trainer.optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(network))
 
     def validate_average() -> tuple[float, Metrics]:
         trainer.network = averaged.module
@@ -133,33 +101,43 @@ def with_averaged_weights(trainer: Trainer) -> None:
         trainer.network = network
         return found
 
-    trainer._step, trainer._validate = step_and_average, validate_average
+    trainer.validate = validate_average
 
 
-def unchanged(trainer: Trainer) -> None:
-    """Train as a search does."""
+@dataclass(frozen=True)
+class Variant:
+    """One way to train.
+
+    Attributes:
+        recipe: constants of the recipe.
+        change: change to the network or the trainer before training.
+        values: values of the configuration, as PATH=VALUE.
+    """
+
+    recipe: RecipeConfig = DEFAULT_RECIPE
+    change: Callable[[Trainer], None] | None = None
+    values: tuple[str, ...] = ()
 
 
-Change = Callable[[Trainer], None]
-
-VARIANTS: dict[str, tuple[Change, list[str]]] = {
-    "as it is": (unchanged, []),
-    "no norm of the columns": (without_column_norm, []),
-    "no second head": (without_column_head, []),
-    "no flat start": (without_flat_start, []),
-    "none of the three": (without_all, []),
-    "all augmentation at once": (with_all_augmentation_at_once, []),
-    "conv dropout at once too": (with_conv_dropout_too, []),
-    "largest row of each column": (with_column_max, []),
-    "norm before the pooling": (with_norm_before_pooling, []),
-    "orthogonal RNN": (with_orthogonal_rnn, []),
-    "averaged weights": (with_averaged_weights, []),
-    "constant rate to the end": (unchanged, ["training.decay_share=0"]),
-    "no augmentation": (unchanged, ["training.augment.strength=0"]),
-    "augmentation 1.0": (unchanged, ["training.augment.strength=1"]),
-    "batch of 32": (unchanged, ["training.batch_size=32"]),
+VARIANTS = {
+    "as it is": Variant(),
+    "no norm of the columns": Variant(change=without_column_norm),
+    "no second head": Variant(RecipeConfig(column_head_weight=0.0)),
+    "no flat start": Variant(RecipeConfig(flat_start=False)),
+    "none of the three": Variant(
+        RecipeConfig(flat_start=False, column_head_weight=0.0), without_column_norm
+    ),
+    "all augmentation at once": Variant(RecipeConfig(plateau_strength=1.0)),
+    "conv dropout at once too": Variant(RecipeConfig(reads_below_cer=math.inf)),
+    "largest row of each column": Variant(change=with_column_max),
+    "norm before the pooling": Variant(change=with_norm_before_pooling),
+    "orthogonal RNN": Variant(change=with_orthogonal_rnn),
+    "averaged weights": Variant(change=with_averaged_weights),
+    "constant rate to the end": Variant(values=("training.decay_share=0",)),
+    "no augmentation": Variant(values=("training.augment.strength=0",)),
+    "augmentation 1.0": Variant(values=("training.augment.strength=1",)),
+    "batch of 32": Variant(values=("training.batch_size=32",)),
 }
-"""What is changed before training, and values of the configuration that are."""
 
 
 def main(
@@ -228,7 +206,7 @@ def main(
 
 def with_variant(base: Config, name: str) -> Config:
     """Return the configuration of a variant, by its name or by the values that it is given as."""
-    assignments = VARIANTS[name][1] if name in VARIANTS else name.split()
+    assignments = VARIANTS[name].values if name in VARIANTS else name.split()
     return with_values(base, assignments, option="--variant")
 
 
@@ -251,11 +229,6 @@ def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> 
 
 _data: dict[int, Dataset] = {}
 _specs: list[str] = []
-_recipe = {
-    (crnn, "COLUMN_HEAD_WEIGHT"): crnn.COLUMN_HEAD_WEIGHT,
-    (trainer_module, "READS_BELOW_CER"): trainer_module.READS_BELOW_CER,
-    (trainer_module, "STRENGTH_ON_PLATEAU"): trainer_module.STRENGTH_ON_PLATEAU,
-}
 
 
 def _open(data: str, add: str) -> None:
@@ -268,16 +241,14 @@ def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> 
     if split_seed not in _data:
         data, add = _specs
         _data[split_seed] = load_dataset(data, DataOptions(split_seed=split_seed, add=add))
-    for (module, name_of_constant), value in _recipe.items():
-        setattr(module, name_of_constant, value)
     lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]
     config = with_values(with_variant(base, name), lengths)
     device = torch.device("cpu")
-    trainer = Trainer(
-        config, _data[split_seed], seed, device, TrainerOptions(faster_precision(device))
-    )
-    if name in VARIANTS:
-        VARIANTS[name][0](trainer)
+    variant = VARIANTS.get(name, Variant())
+    options = TrainerOptions(faster_precision(device), recipe=variant.recipe)
+    trainer = Trainer(config, _data[split_seed], seed, device, options)
+    if variant.change:
+        variant.change(trainer)
     reports = [trainer.run_epoch() for _ in range(epochs)]
     return [(report.metrics.exact, report.metrics.cer, report.seconds) for report in reports]
 

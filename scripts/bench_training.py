@@ -121,7 +121,7 @@ def _own_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[],
     trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), TrainerOptions(precision))
 
     def epoch() -> int:
-        trainer._train_epoch()
+        trainer.train_epoch()
         return len(dataset.splits["train"])
 
     return epoch

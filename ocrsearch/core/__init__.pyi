@@ -1,3 +1,4 @@
+from .config import DEFAULT_RECIPE as DEFAULT_RECIPE
 from .config import FRAME_STRIDE as FRAME_STRIDE
 from .config import AugmentConfig as AugmentConfig
 from .config import ClassifierConfig as ClassifierConfig
@@ -11,6 +12,7 @@ from .config import ModelConfig as ModelConfig
 from .config import Number as Number
 from .config import OptimizerName as OptimizerName
 from .config import PreprocessConfig as PreprocessConfig
+from .config import RecipeConfig as RecipeConfig
 from .config import Seq2SeqConfig as Seq2SeqConfig
 from .config import TowerConfig as TowerConfig
 from .config import TrainingConfig as TrainingConfig

@@ -29,9 +29,6 @@ from ocrsearch.models.heads import ColumnHead, Outputs, rows_of, sample_outputs
 from ocrsearch.models.losses import aligning_loss, ctc_loss
 from ocrsearch.models.recogniser import Recogniser
 
-COLUMN_HEAD_WEIGHT = 0.3
-"""Weight of the CTC loss on the feature columns before the RNN."""
-
 
 class Crnn(Recogniser[CtcOutput | Encoded]):
     """Conv tower, linear layer, bidirectional RNN, CTC.
@@ -81,9 +78,12 @@ class Crnn(Recogniser[CtcOutput | Encoded]):
         if isinstance(output, CtcOutput):
             return ctc_loss(output.log_probs, batch, self.blank_id)
         batch, outputs = sample_outputs(batch, self.blank_id)
-        main = aligning_loss(self.read(output, outputs), batch, step, flat=flat)
-        columns = self.column_head(output.columns, outputs)
-        return main + COLUMN_HEAD_WEIGHT * aligning_loss(columns, batch, step, flat=flat)
+        recipe = self.recipe
+        log_probs = self.read(output, outputs)
+        main = aligning_loss(log_probs, batch, step, flat=flat, recipe=recipe)
+        log_probs = self.column_head(output.columns, outputs)
+        columns = aligning_loss(log_probs, batch, step, flat=flat, recipe=recipe)
+        return main + recipe.column_head_weight * columns
 
     @override
     def ctc_log_probs(self, output: CtcOutput | Encoded) -> Tensor:

@@ -14,17 +14,11 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 from torch.nn import functional
 
-from ocrsearch.core import FRAME_STRIDE
+from ocrsearch.core import DEFAULT_RECIPE, FRAME_STRIDE, RecipeConfig
 from ocrsearch.data import Batch
 
 EDGE_SHARE = 0.15
 """Fraction of a symbol's time steps at either end that is ignored: a neighbour may reach there."""
-
-BLANK_OFFSET = 3.0
-"""Subtracted from the log probability of the blank in the first batch."""
-
-BLANK_OFFSET_STEPS = 300
-"""Batches in which the offset falls to zero."""
 
 INK_SHARE = 0.3
 """A time step has ink if its grey levels vary by at least this fraction of the line's maximum."""
@@ -49,7 +43,14 @@ def ctc_loss(log_probs: Tensor, batch: Batch, blank_id: int) -> Tensor:
     )
 
 
-def aligning_loss(log_probs: Tensor, batch: Batch, step: int, *, flat: bool) -> Tensor:
+def aligning_loss(
+    log_probs: Tensor,
+    batch: Batch,
+    step: int,
+    *,
+    flat: bool,
+    recipe: RecipeConfig = DEFAULT_RECIPE,
+) -> Tensor:
     """Return the CTC loss, in the flat start with its auxiliary loss and a less likely blank.
 
     Args:
@@ -57,23 +58,27 @@ def aligning_loss(log_probs: Tensor, batch: Batch, step: int, *, flat: bool) -> 
         batch: labels and widths.
         step: number of batches trained before.
         flat: whether this is the flat start.
+        recipe: offset of the blank in the flat start.
     """
     blank_id = log_probs.shape[2] - 1
     if not flat:
         return ctc_loss(log_probs, batch, blank_id)
-    ctc = ctc_loss(suppress_blank(log_probs, blank_id, step), batch, blank_id)
+    ctc = ctc_loss(suppress_blank(log_probs, blank_id, step, recipe), batch, blank_id)
     return ctc + flat_start_loss(log_probs, batch, blank_id)
 
 
-def suppress_blank(log_probs: Tensor, blank_id: int, step: int) -> Tensor:
+def suppress_blank(
+    log_probs: Tensor, blank_id: int, step: int, recipe: RecipeConfig = DEFAULT_RECIPE
+) -> Tensor:
     """Return (B, T, V) log probabilities with a less likely blank.
 
     Args:
         log_probs: (B, T, V) float32.
         blank_id: id of the blank.
         step: number of batches trained before.
+        recipe: offset in the first batch, and number of batches in which it falls to 0.
     """
-    offset = BLANK_OFFSET * (1.0 - step / BLANK_OFFSET_STEPS)
+    offset = recipe.blank_offset * (1.0 - step / recipe.blank_offset_steps)
     if offset <= 0:
         return log_probs
     shift = torch.zeros(log_probs.shape[2], device=log_probs.device)

@@ -13,7 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from ocrsearch.core import ModelConfig
+from ocrsearch.core import DEFAULT_RECIPE, ModelConfig, RecipeConfig
 from ocrsearch.data import Batch
 from ocrsearch.models.decoding import BeamSearch, Hypothesis
 
@@ -36,10 +36,12 @@ class Recogniser(nn.Module, ABC, Generic[Output]):
         has_flat_start: whether ``loss`` has a flat start, which ends when ``ctc_log_probs``
             reads a training batch.
         has_beam_search: whether ``beam_search`` can find other texts than ``greedy``.
+        recipe: constants of the loss; a trainer sets its own.
     """
 
     has_flat_start: ClassVar[bool] = False
     has_beam_search: ClassVar[bool] = False
+    recipe: RecipeConfig = DEFAULT_RECIPE
 
     @abstractmethod
     def __init__(self, config: ModelConfig, height: int, n_symbols: int) -> None:

@@ -35,9 +35,6 @@ from ocrsearch.models.layers import EMBEDDING_SIZE
 from ocrsearch.models.losses import aligning_loss
 from ocrsearch.models.recogniser import Recogniser
 
-SAMPLING_STEPS = 500
-"""Batches in which scheduled sampling rises from 0: early predictions are of no use as inputs."""
-
 
 class Seq2SeqOutput(NamedTuple):
     """Symbol probabilities under teacher forcing.
@@ -158,8 +155,8 @@ class Seq2Seq(Recogniser[Encoded]):
         Scheduled sampling rises linearly with the number of the batch, so that a resumed training
         continues with the same value.
         """
-        sampling = self.sampling * min(1.0, step / SAMPLING_STEPS) if self.training else 0.0
-        log_probs = self.teach(output, batch.targets, sampling).log_probs
+        share = min(1.0, step / self.recipe.sampling_steps) if self.training else 0.0
+        log_probs = self.teach(output, batch.targets, self.sampling * share).log_probs
         positions = torch.arange(log_probs.shape[1], device=batch.targets.device)
         lengths = batch.target_lengths[:, None]
         targets = functional.pad(batch.targets, (0, 1))  # (B, L + 1)
@@ -170,7 +167,8 @@ class Seq2Seq(Recogniser[Encoded]):
             return loss
         batch, outputs = sample_outputs(batch, self.blank_id)
         columns = self.column_head(output.columns, outputs)
-        return loss + self.ctc_weight * aligning_loss(columns, batch, step, flat=flat)
+        ctc = aligning_loss(columns, batch, step, flat=flat, recipe=self.recipe)
+        return loss + self.ctc_weight * ctc
 
     @override
     def ctc_log_probs(self, output: Encoded) -> Tensor:

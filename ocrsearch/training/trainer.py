@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,11 +22,18 @@ import numpy as np
 import torch
 from torch import nn, optim
 
-from ocrsearch.core import Config, DivergedError, OptimizerName, TrainingConfig
+from ocrsearch.core import (
+    DEFAULT_RECIPE,
+    Config,
+    DivergedError,
+    OptimizerName,
+    RecipeConfig,
+    TrainingConfig,
+)
 from ocrsearch.data import BATCHES_A_POOL, Batch, Dataset, training_batches, training_epochs
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
-from ocrsearch.models import NetworkOutput, best_path_error, build_network, n_parameters
+from ocrsearch.models import best_path_error, build_network, n_parameters
 from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 
@@ -117,18 +124,6 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-READS_BELOW_CER = 0.5
-"""A network with a lower error has left the plateau on which it reads nothing.
-
-Before that no channels are dropped, and augmentation is weak.
-"""
-
-STRENGTH_ON_PLATEAU = 0.25
-"""Largest strength of augmentation before a network reads."""
-
-LOOK_EVERY = 10
-"""Batches after which a training batch is read, to see whether the flat start can end."""
-
 N_WATCHED = 64
 """Training images whose errors say whether a network reads, if there is no validation split."""
 
@@ -180,10 +175,12 @@ class TrainerOptions:
     Attributes:
         precision: precision of convolutions and LSTMs.
         start: pretrained weights, copied where shapes match; None for random weights.
+        recipe: constants of the recipe, for ablations.
     """
 
     precision: Precision = "fp32"
     start: StartWeights | None = None
+    recipe: RecipeConfig = DEFAULT_RECIPE
 
 
 class Trainer:
@@ -215,6 +212,7 @@ class Trainer:
         options = options or TrainerOptions()
         start = options.start
         self.config = config
+        self.recipe = options.recipe
         self.charset = dataset.charset
         self.device = device
         val = dataset.splits["val"]
@@ -227,12 +225,14 @@ class Trainer:
         network = build_network(config, len(dataset.charset), seed)
         self.transfer = transfer_weights(start, network, config, self.charset) if start else None
         self.network = network.to(device)
+        self.network.recipe = options.recipe
         set_precision(self.network, options.precision)
         self.n_parameters = n_parameters(self.network)
         self.optimizer = build_optimizer(config.training, self.network)
         self.schedule = Schedule.from_config(config.training)
         reads = self.transfer is not None and self.transfer.reads
-        self.progress = Progress(aligned=reads or not self.network.has_flat_start)
+        starts_flat = self.network.has_flat_start and self.recipe.flat_start and not reads
+        self.progress = Progress(aligned=not starts_flat)
         self.rng = np.random.default_rng(seed)
         torch.manual_seed(seed)  # dropout draws from the global state, whatever we do
 
@@ -242,23 +242,29 @@ class Trainer:
         return self.progress.epoch >= self.schedule.end
 
     def run_epoch(self) -> EpochReport:
-        """Train one epoch and validate.
+        """Train one epoch and validate, and perhaps begin the final decay.
+
+        The decay begins early if no epoch was better for ``patience`` epochs. An epoch is better
+        if its CER is lower, or if its CER is equal and its loss lower. There is deliberately no
+        rule for a CER of 0: the loss still falls, and so does the error on other images.
 
         Raises:
             DivergedError: the loss became NaN or infinite.
         """
         start = time.perf_counter()
         epoch = self.progress.epoch + 1
-        train_loss = self._train_epoch()
-        val_loss, metrics = self._validate()
+        train_loss = self.train_epoch()
+        val_loss, metrics = self.validate()
         if not math.isfinite(train_loss + val_loss):
             raise DivergedError(f"the loss became {train_loss + val_loss} in epoch {epoch}")
         is_best = not self.validates or (metrics.cer, val_loss) < self.progress.best
-        aligned = self.progress.aligned or metrics.cer <= READS_BELOW_CER
+        aligned = self.progress.aligned or metrics.cer <= self.recipe.reads_below_cer
         self.progress = replace(self.progress, epoch=epoch, aligned=aligned)
         if is_best:
             self.progress = replace(self.progress, best=(metrics.cer, val_loss), best_epoch=epoch)
-        self._perhaps_decay_now()
+        n_without_gain = epoch - self.progress.best_epoch
+        if n_without_gain >= self.config.training.patience and epoch < self.schedule.decay_start:
+            self.schedule = replace(self.schedule, decay_start=epoch)
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
@@ -268,6 +274,54 @@ class Trainer:
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=time.perf_counter() - start,
         )
+
+    def train_epoch(self) -> float:
+        """Train on the batches of an epoch and return their mean loss."""
+        training = self.config.training
+        reads = self.progress.best[0] <= self.recipe.reads_below_cer
+        self.network.train()
+        for module in self.network.modules():
+            if isinstance(module, nn.Dropout2d):
+                module.train(reads)
+        strength = training.augment.strength
+        if not reads:
+            strength = min(strength, self.recipe.plateau_strength)
+        augment = training.augment.model_copy(update={"strength": strength})
+        n_batches = math.ceil(len(self.epochs) / training.batch_size)
+        step = self.progress.epoch * n_batches
+        losses = []
+        for lines in self.epochs.parts(self.progress.epoch, training.batch_size * BATCHES_A_POOL):
+            for batch in training_batches(lines, training.batch_size, augment, self.rng):
+                rate = self.schedule.rate(
+                    training.learning_rate, step, n_batches, training.warmup_steps
+                )
+                set_rate(self.optimizer, rate)
+                losses.append(self._step(batch.to(self.device), step))
+                step += 1
+        return float(torch.stack(losses).mean())
+
+    def _step(self, batch: Batch, step: int) -> torch.Tensor:
+        """Train on a batch and return its loss. The flat start ends if the batch is read."""
+        self.optimizer.zero_grad(set_to_none=True)
+        output = self.network.encode(batch.images, batch.widths)
+        if not self.progress.aligned and step % self.recipe.reading_interval == 0:
+            log_probs = self.network.ctc_log_probs(output)
+            error = best_path_error(log_probs, batch, len(self.charset))
+            self.progress = replace(self.progress, aligned=error <= self.recipe.reads_below_cer)
+        loss = self.network.loss(output, batch, step, flat=not self.progress.aligned)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def validate(self) -> tuple[float, Metrics]:
+        """Return loss and error rates on the validation split, and keep the texts that were read.
+
+        See ``read_texts``.
+        """
+        reading = read_lines(self.network, self.val_lines, self.device, with_loss=True)
+        self.read_texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
+        return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 
     def end_within(self, n_epochs: int) -> None:
         """End the training after a number of further epochs at most, with a final decay."""
@@ -297,69 +351,3 @@ class Trainer:
         torch.set_rng_state(state["randomness"]["torch"])
         if self.device.type == "cuda" and "cuda" in state["randomness"]:
             torch.cuda.set_rng_state(state["randomness"]["cuda"], self.device)
-
-    def _train_epoch(self) -> float:
-        self.network.train()
-        self._set_conv_dropout(on=self._reads)
-        training = self.config.training
-        steps = math.ceil(len(self.epochs) / training.batch_size)
-        losses = []
-        for i, batch in enumerate(self._batches()):
-            step = self.progress.epoch * steps + i
-            rate = self.schedule.rate(training.learning_rate, step, steps, training.warmup_steps)
-            set_rate(self.optimizer, rate)
-            losses.append(self._step(batch.to(self.device), step))
-        return float(torch.stack(losses).mean())
-
-    @property
-    def _reads(self) -> bool:
-        return self.progress.best[0] <= READS_BELOW_CER
-
-    def _set_conv_dropout(self, *, on: bool) -> None:
-        for module in self.network.modules():
-            if isinstance(module, nn.Dropout2d):
-                module.train(on)
-
-    def _batches(self) -> Iterator[Batch]:
-        training = self.config.training
-        most = training.augment.strength if self._reads else STRENGTH_ON_PLATEAU
-        augment = training.augment.model_copy(
-            update={"strength": min(training.augment.strength, most)}
-        )
-        pool = training.batch_size * BATCHES_A_POOL
-        for lines in self.epochs.parts(self.progress.epoch, pool):
-            yield from training_batches(lines, training.batch_size, augment, self.rng)
-
-    def _step(self, batch: Batch, step: int) -> torch.Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
-        output = self.network.encode(batch.images, batch.widths)
-        if not self.progress.aligned and step % LOOK_EVERY == 0:
-            self._perhaps_end_flat_start(output, batch)
-        loss = self.network.loss(output, batch, step, flat=not self.progress.aligned)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
-        self.optimizer.step()
-        return loss.detach()
-
-    def _perhaps_end_flat_start(self, output: NetworkOutput, batch: Batch) -> None:
-        log_probs = self.network.ctc_log_probs(output)
-        if best_path_error(log_probs, batch, len(self.charset)) <= READS_BELOW_CER:
-            self.progress = replace(self.progress, aligned=True)
-
-    def _validate(self) -> tuple[float, Metrics]:
-        reading = read_lines(self.network, self.val_lines, self.device, with_loss=True)
-        self.read_texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
-        return reading.loss, compute_metrics(self.val_texts, self.read_texts)
-
-    def _perhaps_decay_now(self) -> None:
-        """Begin the final decay early if no epoch was better for ``patience`` epochs.
-
-        An epoch is better if its CER is lower, or if its CER is equal and its loss lower. There
-        is deliberately no rule for a CER of 0: the loss still falls, and so does the error on
-        other images.
-        """
-        epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
-        if epoch >= self.schedule.decay_start:
-            return
-        if epoch - best_epoch >= self.config.training.patience:
-            self.schedule = replace(self.schedule, decay_start=epoch)

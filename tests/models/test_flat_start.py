@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ocrsearch.core.config import FRAME_STRIDE
+from ocrsearch.core.config import DEFAULT_RECIPE, FRAME_STRIDE
 from ocrsearch.data.batches import Batch
 from ocrsearch.models.losses import (
-    BLANK_OFFSET,
-    BLANK_OFFSET_STEPS,
     best_path_error,
     flat_start_loss,
     ink_span,
@@ -18,6 +16,7 @@ from ocrsearch.models.losses import (
 )
 
 BLANK = 4
+N_STEPS = DEFAULT_RECIPE.blank_offset_steps
 
 
 def batch_of(labels: list[list[int]], n_frames: list[int]) -> Batch:
@@ -73,20 +72,20 @@ def test_a_span_too_short_for_the_label_is_the_whole_line() -> None:
     assert (begins.tolist(), ends.tolist()) == ([0, 2], [6, 4])
 
 
-@pytest.mark.parametrize("step", [BLANK_OFFSET_STEPS, BLANK_OFFSET_STEPS + 1, 10**6])
+@pytest.mark.parametrize("step", [N_STEPS, N_STEPS + 1, 10**6])
 def test_blank_is_left_alone_after_the_first_batches(step: int) -> None:
     log_probs = torch.randn(1, 4, BLANK + 1).log_softmax(2)
     assert torch.equal(suppress_blank(log_probs, BLANK, step), log_probs)
 
 
-@pytest.mark.parametrize("step", [0, 1, BLANK_OFFSET_STEPS // 2, BLANK_OFFSET_STEPS - 1])
+@pytest.mark.parametrize("step", [0, 1, N_STEPS // 2, N_STEPS - 1])
 def test_blank_is_less_likely_in_the_first_batches(step: int) -> None:
     log_probs = torch.randn(1, 4, BLANK + 1).log_softmax(2)
     result = suppress_blank(log_probs, BLANK, step)
     torch.testing.assert_close(result.exp().sum(2), torch.ones(1, 4))
     lost = (log_probs - log_probs[..., :1]) - (result - result[..., :1])  # in odds with symbol 0
     expected = torch.zeros_like(lost)
-    expected[..., BLANK] = BLANK_OFFSET * (BLANK_OFFSET_STEPS - step) / BLANK_OFFSET_STEPS
+    expected[..., BLANK] = DEFAULT_RECIPE.blank_offset * (N_STEPS - step) / N_STEPS
     torch.testing.assert_close(lost, expected, atol=1e-5, rtol=0)
 
 

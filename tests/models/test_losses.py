@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ocrsearch.core.config import (
+    DEFAULT_RECIPE,
     FRAME_STRIDE,
     ClassifierConfig,
     Config,
@@ -26,11 +27,11 @@ from ocrsearch.core.config import (
 from ocrsearch.data.batches import Batch
 from ocrsearch.models.architecture import build_network
 from ocrsearch.models.classifier import Classifier
-from ocrsearch.models.crnn import COLUMN_HEAD_WEIGHT, Crnn
+from ocrsearch.models.crnn import Crnn
 from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.losses import ctc_loss, flat_start_loss, suppress_blank
 from ocrsearch.models.recogniser import Recogniser
-from ocrsearch.models.seq2seq import SAMPLING_STEPS, Seq2Seq, Seq2SeqOutput
+from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
 
 Attention = Literal["additive", "location", "none"]
 
@@ -38,6 +39,9 @@ HEIGHT = 16
 N_SYMBOLS = 4
 BLANK = N_SYMBOLS
 SMALL = EncoderConfig(conv_depth=2, conv_base=8, linear_width=8, hidden_size=8, dropout=0.0)
+
+COLUMN_HEAD_WEIGHT = DEFAULT_RECIPE.column_head_weight
+SAMPLING_STEPS = DEFAULT_RECIPE.sampling_steps
 
 
 def batch_of(labels: Sequence[Sequence[int]], widths: Sequence[int]) -> Batch:
@@ -201,7 +205,12 @@ def test_seq2seq_loss_in_training_adds_ctc(ctc_weight: float) -> None:
 @pytest.mark.parametrize("is_training", [True, False])
 @pytest.mark.parametrize(
     ("step", "share"),
-    [(0, 0.0), (SAMPLING_STEPS // 2, 0.2), (SAMPLING_STEPS, 0.4), (10**6, 0.4)],
+    [
+        (0, 0.0),
+        (SAMPLING_STEPS // 2, 0.2),
+        (SAMPLING_STEPS, 0.4),
+        (10**6, 0.4),
+    ],
 )
 def test_the_share_of_own_readings_rises_and_is_for_training_only(
     step: int, share: float, is_training: bool, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,7 @@ from ocrsearch.core.config import (
     ImageConfig,
     ModelConfig,
     OptimizerName,
+    RecipeConfig,
     Seq2SeqConfig,
     TrainingConfig,
 )
@@ -31,7 +32,6 @@ from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.prepared import open_dataset, save_dataset, without_validation
 from ocrsearch.evaluation.metrics import Metrics
 from ocrsearch.evaluation.reading import Reading
-from ocrsearch.models import seq2seq
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.trainer import EpochReport, Schedule, Trainer, TrainerOptions
@@ -94,13 +94,59 @@ def test_one_seed_gives_one_result(model: ModelConfig, sixteen_lines: Dataset) -
     assert not are_equal(expected, other)
 
 
-@pytest.fixture
-def conv_dropout_from_epoch_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let any network count as one that reads, once it has been validated."""
-    monkeypatch.setattr(trainer_module, "READS_BELOW_CER", 99.0)
+@every_model
+def test_the_recipe_is_the_default_and_no_part_of_the_configuration(
+    model: ModelConfig, sixteen_lines: Dataset
+) -> None:
+    config = config_of(model)
+    expected = Trainer(config, sixteen_lines, 0, CPU)
+    reports = run(expected, 2)
+    given = Trainer(config, sixteen_lines, 0, CPU, TrainerOptions(recipe=RecipeConfig()))
+    assert run(given, 2) == reports
+    assert are_equal(weights(given), weights(expected))
+    assert set(Config.model_fields) == {"images", "model", "training"}
 
 
-@pytest.mark.usefixtures("conv_dropout_from_epoch_2")
+def test_the_constants_of_the_recipe() -> None:
+    assert RecipeConfig().model_dump() == {
+        "flat_start": True,
+        "reads_below_cer": 0.5,
+        "reading_interval": 10,
+        "plateau_strength": 0.25,
+        "column_head_weight": 0.3,
+        "blank_offset": 3.0,
+        "blank_offset_steps": 300,
+        "sampling_steps": 500,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        (MODELS["crnn"], {"flat_start": False}),
+        (MODELS["crnn"], {"reads_below_cer": math.inf}),
+        (MODELS["crnn"], {"plateau_strength": 1.0}),
+        (MODELS["crnn"], {"column_head_weight": 0.0}),
+        (MODELS["crnn"], {"blank_offset": 0.0}),
+        (MODELS["crnn"], {"blank_offset_steps": 1}),
+        (SAMPLING, {"sampling_steps": 1}),
+    ],
+    ids=str,
+)
+def test_an_ablation_changes_the_training(
+    model: ModelConfig, changes: dict[str, Any], sixteen_lines: Dataset
+) -> None:
+    config = config_of(model)
+    recipe = RecipeConfig(**changes)
+    plain = run(Trainer(config, sixteen_lines, 0, CPU), 1)
+    changed = Trainer(config, sixteen_lines, 0, CPU, TrainerOptions(recipe=recipe))
+    assert run(changed, 1) != plain
+
+
+CONV_DROPOUT_FROM_EPOCH_2 = TrainerOptions(recipe=RecipeConfig(reads_below_cer=99.0))
+"""Any network counts as one that reads, once it has been validated."""
+
+
 @pytest.mark.parametrize(
     ("model", "optimizer"),
     [
@@ -116,14 +162,16 @@ def test_stopped_and_continued_equals_uninterrupted(
     tmp_path: Path,
 ) -> None:
     config = config_of(model, optimizer=optimizer, epochs=4, decay_share=0.5)
-    uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
+    options = CONV_DROPOUT_FROM_EPOCH_2
+    uninterrupted = Trainer(config, sixteen_lines, 0, CPU, options)
     expected = run(uninterrupted, 3)
-    stopped = Trainer(config, sixteen_lines, 0, CPU)
+    stopped = Trainer(config, sixteen_lines, 0, CPU, options)
     first = run(stopped, 1)
     save_tensors(stopped.state(), tmp_path / "last.pt")
     run(stopped, 1)  # an epoch that is lost
 
-    continued = Trainer(config, sixteen_lines, 99, CPU)  # all but the pictures must be restored
+    # all but the pictures and the recipe must be restored
+    continued = Trainer(config, sixteen_lines, 99, CPU, options)
     continued.restore(load_tensors(tmp_path / "last.pt"))
     assert first + run(continued, 2) == expected
     assert are_equal(weights(continued), weights(uninterrupted))
@@ -131,18 +179,19 @@ def test_stopped_and_continued_equals_uninterrupted(
 
 
 def test_own_readings_are_continued_as_if_uninterrupted(
-    sixteen_lines: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sixteen_lines: Dataset, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(seq2seq, "SAMPLING_STEPS", 6)  # two epochs; else there are few so early
+    # the rise takes two epochs; else there are few so early
+    options = TrainerOptions(recipe=RecipeConfig(sampling_steps=6))
     config = config_of(SAMPLING)
-    uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
+    uninterrupted = Trainer(config, sixteen_lines, 0, CPU, options)
     expected = run(uninterrupted, 3)
-    stopped = Trainer(config, sixteen_lines, 0, CPU)
+    stopped = Trainer(config, sixteen_lines, 0, CPU, options)
     first = run(stopped, 1)
     save_tensors(stopped.state(), tmp_path / "last.pt")
     run(stopped, 1)
 
-    continued = Trainer(config, sixteen_lines, 99, CPU)
+    continued = Trainer(config, sixteen_lines, 99, CPU, options)
     continued.restore(load_tensors(tmp_path / "last.pt"))
     assert first + run(continued, 2) == expected
     assert are_equal(weights(continued), weights(uninterrupted))
@@ -172,16 +221,15 @@ def test_fresh_epochs_are_continued_as_if_uninterrupted(tmp_path: Path) -> None:
     assert run(fixed, 1) != expected[1:2]
 
 
-@pytest.mark.usefixtures("conv_dropout_from_epoch_2")
 @pytest.mark.parametrize("missing", ["numpy", "randomness", "optimizer", "progress"])
 def test_each_part_of_the_state_matters(
     missing: str, sixteen_lines: Dataset, tmp_path: Path
 ) -> None:
-    trainer = Trainer(config_of(), sixteen_lines, 0, CPU)
+    trainer = Trainer(config_of(), sixteen_lines, 0, CPU, CONV_DROPOUT_FROM_EPOCH_2)
     run(trainer, 1)
     save_tensors(trainer.state(), tmp_path / "last.pt")
     run(trainer, 1)
-    other = Trainer(config_of(), sixteen_lines, 99, CPU)
+    other = Trainer(config_of(), sixteen_lines, 99, CPU, CONV_DROPOUT_FROM_EPOCH_2)
     state = {**load_tensors(tmp_path / "last.pt"), missing: other.state()[missing]}
     other.restore(state)
     run(other, 1)
@@ -363,9 +411,9 @@ def test_flat_start_ends_when_a_batch_is_read(
 ) -> None:
     found = iter(errors)
     last = errors[-1]
-    monkeypatch.setattr(trainer_module, "LOOK_EVERY", 2)
+    options = TrainerOptions(recipe=RecipeConfig(reading_interval=2))
     monkeypatch.setattr(trainer_module, "best_path_error", lambda *_: next(found, last))
-    trainer, flags = Trainer(config_of(), sixteen_lines, 0, CPU), []
+    trainer, flags = Trainer(config_of(), sixteen_lines, 0, CPU, options), []
     loss = trainer.network.loss
 
     def spied(*arguments: Any, flat: bool) -> Tensor:
@@ -374,7 +422,7 @@ def test_flat_start_ends_when_a_batch_is_read(
 
     monkeypatch.setattr(trainer.network, "loss", spied)
     for _ in range(2):
-        trainer._train_epoch()
+        trainer.train_epoch()
         trainer.progress = replace(trainer.progress, epoch=trainer.progress.epoch + 1)
 
     assert flags == [True] * flat_batches + [False] * (6 - flat_batches)
