@@ -12,7 +12,6 @@ from ocrsearch.cli.options import (
     DATA_PANEL,
     OUTPUT_PANEL,
     Data,
-    DecodingArguments,
     Device,
     DeviceOption,
     Json,
@@ -24,6 +23,7 @@ from ocrsearch.cli.options import (
 )
 from ocrsearch.cli.output import echo, note, print_json, reading_bar, show_table
 from ocrsearch.data import DataArguments
+from ocrsearch.inference import DecodingArguments
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle, Evaluation
@@ -41,7 +41,7 @@ RATES = {
 N_CONFUSIONS = 10
 """Number of the most frequent confusions that are shown on a terminal."""
 
-MAX_MATRIX_SYMBOLS = 16
+MAX_TERMINAL_SYMBOLS = 16
 """A larger matrix does not fit a terminal."""
 
 
@@ -156,7 +156,7 @@ def _print_errors(evaluation: Evaluation, title: str, n_bad: int, n_errors: int)
 
 def _print_confusions(evaluation: Evaluation) -> None:
     matrix = evaluation.matrix
-    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+    if matrix and len(matrix.symbols) <= MAX_TERMINAL_SYMBOLS:
         counts = [
             (symbol, *(n or "" for n in row))
             for symbol, row in zip(matrix.symbols, matrix.counts.tolist(), strict=True)

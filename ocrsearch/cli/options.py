@@ -1,6 +1,6 @@
 """Options that several commands share.
 
-Options of a search and of data come from their declarations in the library.
+Options of a search, of data and of decoding come from their declarations in the library.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from ocrsearch.core import (
     output_problem,
 )
 from ocrsearch.data import DataOptions
+from ocrsearch.inference import DecodingOptions
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
 
 STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
@@ -34,7 +35,6 @@ DATA_PANEL = "Data"
 STUDY_PANEL = "Study"
 MACHINE_PANEL = "Machine"
 OUTPUT_PANEL = "Output"
-DECODING_PANEL = "Decoding"
 SEARCH_PANEL = "Search"
 
 RUN_PANELS = (SEARCH_PANEL, "When to stop", DATA_PANEL, STUDY_PANEL, MACHINE_PANEL, OUTPUT_PANEL)
@@ -210,91 +210,8 @@ def _with_default(declared: Option) -> str:
 
 _TRAINING_DATA_OPTIONS = _typer_options(DataOptions)
 _DATA_OPTIONS = {name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "add"}
+_DECODING_OPTIONS = _typer_options(DecodingOptions)
 _SEARCH_OPTIONS = _typer_options(SearchOptions, {v: k for k, v in ARGUMENTS.items()})
-
-
-def _option(help_: str, *, panel: str, metavar: str | None = None) -> Any:
-    return typer.Option(help=help_, metavar=metavar, rich_help_panel=panel)
-
-
-class DecodingArguments(TypedDict, total=False):
-    """The fields of ``DecodingOptions`` that a command was given."""
-
-    views: int
-    beam: int
-    language_model: Path
-    lm_weight: float
-    length_bonus: float
-    lexicon: Path
-    lexicon_weight: float
-    ctc_weight: float
-
-
-_DECODING_OPTIONS: dict[str, object] = {
-    "views": Annotated[
-        int | None,
-        _option(
-            "Test-time augmentation: run the model on each image at N widths, up to 5, and "
-            "combine the predictions. Default: 1.",
-            metavar="N",
-            panel=DECODING_PANEL,
-        ),
-    ],
-    "beam": Annotated[
-        int | None,
-        _option(
-            "Beam search that keeps N texts for each line; 0 decodes greedily. Default: 0.",
-            metavar="N",
-            panel=DECODING_PANEL,
-        ),
-    ],
-    "language_model": Annotated[
-        Path | None,
-        _option(
-            "Language model, from 'ocrsearch language-model'.",
-            metavar="FILE",
-            panel=DECODING_PANEL,
-        ),
-    ],
-    "lm_weight": Annotated[
-        float | None,
-        _option(
-            "Weight of the language model's log probability. Default: the weight tuned for the "
-            "language model, or 0.6.",
-            panel=DECODING_PANEL,
-        ),
-    ],
-    "length_bonus": Annotated[
-        float | None,
-        _option(
-            "Bonus for each character, in nats. Default: the bonus tuned for the language model, "
-            "or 1 for a CRNN with a language model, else 0.",
-            panel=DECODING_PANEL,
-        ),
-    ],
-    "lexicon": Annotated[
-        Path | None,
-        _option(
-            "Word list with an entry a line. Numbers and punctuation are always allowed.",
-            metavar="FILE",
-            panel=DECODING_PANEL,
-        ),
-    ],
-    "lexicon_weight": Annotated[
-        float | None,
-        _option(
-            "Cost of a word that is not in the lexicon, in nats. Default: 2.", panel=DECODING_PANEL
-        ),
-    ],
-    "ctc_weight": Annotated[
-        float | None,
-        _option(
-            "Weight of the CTC head's log probability in a seq2seq. Default: 0.3.",
-            panel=DECODING_PANEL,
-        ),
-    ],
-}
-"""The fields of ``DecodingOptions``; None where an option is not given."""
 
 
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:

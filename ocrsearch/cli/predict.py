@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 import typer
 
 from ocrsearch.cli.options import (
-    DecodingArguments,
     Device,
     DeviceOption,
     Json,
@@ -27,6 +26,7 @@ from ocrsearch.cli.output import (
     print_json,
 )
 from ocrsearch.core import DataError, ImageError, OptionError
+from ocrsearch.inference import DecodingArguments
 
 if TYPE_CHECKING:
     from ocrsearch.inference import PageLine, PagePrediction, Prediction, Predictor

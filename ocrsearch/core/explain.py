@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
@@ -112,7 +113,7 @@ def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict
     return values
 
 
-@cache
+@functools.cache
 def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
     if declared := declared_options(options):
         types = {name: _checked_type(kind, found) for name, (kind, found) in declared.items()}
@@ -125,8 +126,11 @@ def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
 
 def _checked_type(kind: Any, option: Option) -> Any:
     """Return the type of an option with its limits and its conversion, for pydantic."""
-    (inner,) = [member for member in _members(kind) if member is not NoneType]
-    limited: Any = Annotated[_STRICT.get(inner, inner), Field(**option.limits)]
+    members = [_STRICT.get(member, member) for member in _members(kind) if member is not NoneType]
+    limits = dict(option.limits)
+    finite = {name: limits.pop(name) for name in ("allow_inf_nan",) if name in limits}
+    inner: Any = functools.reduce(operator.or_, members)
+    limited: Any = Annotated[inner, Field(**finite), Field(**limits)]  # NaN is not "too small"
     checked: Any = limited | None if NoneType in _members(kind) else limited
     return Annotated[checked, BeforeValidator(option.convert)] if option.convert else checked
 

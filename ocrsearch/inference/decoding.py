@@ -1,19 +1,25 @@
-"""Decoding options: greedy decoding, or beam search with a language model and a lexicon."""
+"""Decoders: greedy decoding, or beam search with a language model and a lexicon."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
-
-from ocrsearch.core import Integer, Number, OptionError, checked_values
+from ocrsearch.core import OptionError
 from ocrsearch.data import Charset, has_rtl
 from ocrsearch.data.formats import read_texts
 from ocrsearch.inference.bundle import Bundle
+from ocrsearch.inference.decoding_options import (
+    CTC_WEIGHT,
+    LENGTH_BONUS,
+    LEXICON_WEIGHT,
+    LM_WEIGHT,
+    WIDTHS,
+    DecodingOptions,
+)
 from ocrsearch.models import ARCHITECTURES
 from ocrsearch.models.decoding import (
     Automaton,
@@ -26,64 +32,6 @@ from ocrsearch.models.decoding import (
 )
 
 logger = logging.getLogger(__name__)
-
-MAX_BEAM = 1000
-WIDTHS = (1.0, 0.94, 1.06, 0.97, 1.03)
-"""Relative widths for test-time augmentation."""
-
-LM_WEIGHT = 0.6
-LENGTH_BONUS = 1.0
-LEXICON_WEIGHT = 2.0
-CTC_WEIGHT = 0.3
-
-Finite = Annotated[Number, Field(allow_inf_nan=False)]
-Weight = Annotated[Finite, Field(ge=0)]
-
-
-@dataclass(frozen=True)
-class DecodingOptions:
-    """Options for decoding. A weight of None means the default.
-
-    Attributes:
-        beam: number of hypotheses to keep for each line, up to MAX_BEAM. 0 means greedy decoding,
-            for which only ``views`` can be set.
-        language_model: file written by ``ocrsearch language-model``, or n-gram counts.
-        lm_weight: weight for the log probability of the language model, 0 or more. The default is
-            the weight stored with the language model, or LM_WEIGHT.
-        length_bonus: bonus for each character, in nats. If neither this nor ``lm_weight`` is set,
-            the default is the bonus stored with the language model. Otherwise it is LENGTH_BONUS
-            for CTC with a language model, and 0 in all other cases.
-        lexicon: UTF-8 text file with one word per line.
-        lexicon_weight: penalty for each word outside the lexicon, in nats, 0 or more; default
-            LEXICON_WEIGHT. 1000 forbids such words.
-        ctc_weight: weight for the log probability of the CTC head of a seq2seq model, 0 or more;
-            default CTC_WEIGHT, or 0 if the model was trained without a CTC head.
-        views: number of widths for test-time augmentation, 1 to 5. If the texts differ, all
-            widths and networks vote.
-
-    Raises:
-        OptionError: a value is out of range, or an option needs another option.
-    """
-
-    beam: Annotated[Integer, Field(ge=0, le=MAX_BEAM)] = 0
-    language_model: str | Path | NgramCounts | None = None
-    lm_weight: Weight | None = None
-    length_bonus: Finite | None = None
-    lexicon: str | Path | None = None
-    lexicon_weight: Weight | None = None
-    ctc_weight: Weight | None = None
-    views: Annotated[Integer, Field(ge=1, le=len(WIDTHS))] = 1
-
-    def __post_init__(self) -> None:
-        for name, value in checked_values(self).items():
-            object.__setattr__(self, name, value)
-        of_beam = [f.name for f in fields(self) if f.default is None]
-        given = [name for name in of_beam if getattr(self, name) is not None]
-        if given and not self.beam:
-            raise OptionError("needs beam search; set `beam`, for example to 10", given[0])
-        for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
-            if weight in given and needs not in given:
-                raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
 
 
 @dataclass(frozen=True)

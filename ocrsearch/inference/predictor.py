@@ -23,7 +23,8 @@ from ocrsearch.evaluation import (
     count_confusions,
 )
 from ocrsearch.inference.bundle import Bundle, load_bundle
-from ocrsearch.inference.decoding import DecodingOptions, build_decoder
+from ocrsearch.inference.decoding import build_decoder
+from ocrsearch.inference.decoding_options import DecodingOptions
 from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together

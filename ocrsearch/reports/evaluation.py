@@ -176,7 +176,7 @@ MAX_ERRORS = 60
 MAX_WRONG_MAPS, MAX_RIGHT_MAPS = 8, 4
 """Number of attention maps for the worst errors and for the first correct lines."""
 
-MAX_MATRIX_SYMBOLS = 40
+MAX_DRAWN_SYMBOLS = 40
 """Maximum size of a readable matrix; above it the most frequent confusions are drawn instead."""
 
 TILES = {
@@ -304,7 +304,7 @@ def _tiles(evaluation: Evaluation) -> str:
 def _confusions(evaluation: Evaluation) -> str:
     matrix = evaluation.matrix
     parts = []
-    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+    if matrix and len(matrix.symbols) <= MAX_DRAWN_SYMBOLS:
         parts.append(figure_part(matrix_figure(matrix)))
     elif evaluation.confusions:
         parts.append(figure_part(confusions_figure(evaluation.confusions)))

@@ -10,27 +10,46 @@ import typer.main
 from ocrsearch.cli.app import app
 from ocrsearch.core import OptionError, checked_values, declared_options
 from ocrsearch.data import DataOptions
+from ocrsearch.inference import DecodingArguments, DecodingOptions
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
 from ocrsearch.tuning.options import SearchArguments
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-RUN = {param.name: param for param in COMMANDS["run"].params}
+COMMAND_OPTIONS = {
+    name: {param.name: param for param in COMMANDS[name].params}
+    for name in ("run", "predict", "evaluate")
+}
 FIELDS = {field: argument for argument, field in ARGUMENTS.items()}
 DECLARED = {
     FIELDS.get(name, name): option
     for options in (SearchOptions, DataOptions)
     for name, (_, option) in declared_options(options).items()
 }
+DECODING = {name: option for name, (_, option) in declared_options(DecodingOptions).items()}
 
 
 def test_run_has_all_arguments_of_search() -> None:
     assert set(DECLARED) == set(SearchArguments.__annotations__)
-    assert set(RUN) - set(DECLARED) == {"space", "data", "as_json"}
+    assert set(COMMAND_OPTIONS["run"]) - set(DECLARED) == {"space", "data", "as_json"}
 
 
-@pytest.mark.parametrize("name", DECLARED)
-def test_an_option_has_the_declared_text_and_default(name: str) -> None:
-    param, declared = RUN[name], DECLARED[name]
+def test_predict_and_evaluate_have_all_decoding_options() -> None:
+    assert set(DECODING) == set(DecodingArguments.__annotations__)
+    assert set(DECODING) <= set(COMMAND_OPTIONS["predict"])
+    assert set(DECODING) <= set(COMMAND_OPTIONS["evaluate"])
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        *(("run", name) for name in DECLARED),
+        *(("predict", name) for name in DECODING),
+        *(("evaluate", name) for name in DECODING),
+    ],
+)
+def test_an_option_has_the_declared_text_and_default(command: str, name: str) -> None:
+    param = COMMAND_OPTIONS[command][name]
+    declared = DECLARED[name] if command == "run" else DECODING[name]
     assert param.opts == [f"--{name.replace('_', '-')}"]
     assert param.default is None
     assert param.help.startswith(declared.help)
@@ -39,7 +58,7 @@ def test_an_option_has_the_declared_text_and_default(name: str) -> None:
         assert param.help.endswith(f" Default: {declared.shown}.")
 
 
-@pytest.mark.parametrize("options", [SearchOptions, DataOptions])
+@pytest.mark.parametrize("options", [SearchOptions, DataOptions, DecodingOptions])
 def test_the_defaults_are_allowed_and_documented(options: Any) -> None:
     defaults = options()
     assert checked_values(defaults) == {

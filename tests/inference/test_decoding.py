@@ -18,12 +18,8 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.charset import Charset
 from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.decoding import (
-    LENGTH_BONUS,
-    LM_WEIGHT,
-    DecodingOptions,
-    build_decoder,
-)
+from ocrsearch.inference.decoding import build_decoder
+from ocrsearch.inference.decoding_options import LENGTH_BONUS, LM_WEIGHT, DecodingOptions
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.models.decoding.ngrams import (
     count_ngrams,
@@ -49,7 +45,10 @@ def language_model(tmp_path: Path) -> Path:
         ({"views": 6}, "views: must be at most 5, got 6"),
         ({"beam": -1}, "beam: must be at least 0, got -1"),
         ({"beam": 1001}, "beam: must be at most 1000, got 1001"),
+        ({"beam": True}, "beam: must be a number, not true or false"),
         ({"language_model": "lm.npz"}, "language_model: needs beam search"),
+        ({"beam": 5, "language_model": 7}, "language_model: must be the path of a file, or n-gr"),
+        ({"beam": 5, "lexicon": 7}, "lexicon: must be "),
         ({"ctc_weight": 0.3}, "ctc_weight: needs beam search"),
         ({"beam": 5, "lm_weight": 0.3}, "lm_weight: needs a language model"),
         ({"beam": 5, "lexicon_weight": 1.0}, "lexicon_weight: needs a lexicon"),
