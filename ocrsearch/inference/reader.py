@@ -297,7 +297,7 @@ class _Jury:
             for reader, encodings in zip(self._readers, self._encodings, strict=True)
         ]
         return [
-            _joined([own[line] for own in rated] if line in agreed else of_lines[line])
+            Hypothesis.average([own[line] for own in rated] if line in agreed else of_lines[line])
             for line in lines
         ]
 
@@ -326,14 +326,6 @@ class _Jury:
                 return [0.0 if can else -math.inf for can in can_count]
         judges = self._judges[line]
         return [fmean(own[r] for r in judges) if judges else -math.inf for own in of_texts]
-
-
-def _joined(ratings: Sequence[Hypothesis]) -> Hypothesis:
-    """Return the hypothesis with confidences averaged over the readers."""
-    symbols = zip(*(h.symbol_confidences for h in ratings), strict=True)
-    return Hypothesis(
-        ratings[0].ids, fmean(h.confidence for h in ratings), tuple(map(fmean, symbols))
-    )
 
 
 def _parts(

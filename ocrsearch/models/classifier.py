@@ -76,9 +76,9 @@ class Classifier(Recogniser[Tensor]):
 
     @override
     def greedy(self, output: Tensor) -> list[Hypothesis]:
-        best = output.double().exp().max(1)
+        best = output.double().max(1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [Hypothesis((symbol,), p, (p,)) for symbol, p in pairs]
+        return [Hypothesis.from_log_probs([symbol], [log_prob]) for symbol, log_prob in pairs]
 
     @override
     def score(
@@ -93,9 +93,8 @@ class Classifier(Recogniser[Tensor]):
     @override
     def rate(self, output: Tensor, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
         """Return the texts with their confidences: 0 unless the text is one symbol."""
-        rows = output.double().exp().tolist()
-        found = []
-        for row, text in zip(rows, texts, strict=True):
-            symbols = tuple(row[symbol] for symbol in text)
-            found.append(Hypothesis(tuple(text), row[text[0]] if len(text) == 1 else 0.0, symbols))
-        return found
+        rows = output.double().cpu().numpy()
+        return [
+            Hypothesis.from_log_probs(text, row[list(text)], total)
+            for text, row, total in zip(texts, rows, self.score(output, texts), strict=True)
+        ]

@@ -196,10 +196,11 @@ class Seq2Seq(Recogniser[Encoded]):
             if bool(done.all()):
                 break
         all_ids, all_scores = torch.stack(steps, 1).cpu(), torch.stack(scores, 1).double().cpu()
-        return [
-            _until_end(row, score, self.eos_id)
-            for row, score in zip(all_ids.tolist(), all_scores.tolist(), strict=True)
-        ]
+        found = []
+        for row, score in zip(all_ids.tolist(), all_scores.numpy(), strict=True):
+            text = row[: row.index(self.eos_id)] if self.eos_id in row else row
+            found.append(Hypothesis.from_log_probs(text, score[: len(text) + 1]))
+        return found
 
     @override
     def beam_search(self, output: Encoded, search: BeamSearch) -> list[Hypothesis]:
@@ -222,7 +223,7 @@ class Seq2Seq(Recogniser[Encoded]):
     @override
     def rate(self, output: Encoded, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
         return [
-            _until_end([*text, self.eos_id], scores[: len(text) + 1].tolist(), self.eos_id)
+            Hypothesis.from_log_probs(text, scores[: len(text) + 1])
             for text, scores in zip(texts, self._step_log_probs(output, texts), strict=True)
         ]
 
@@ -280,10 +281,3 @@ def _last_state(features: Tensor, frame_lengths: Tensor) -> Tensor:
     last = (frame_lengths - 1).to(features.device)
     rows = torch.arange(len(features), device=features.device)
     return torch.cat([forward[rows, last], backward[:, 0]], dim=1)
-
-
-def _until_end(ids: list[int], scores: list[float], eos_id: int) -> Hypothesis:
-    length = ids.index(eos_id) if eos_id in ids else len(ids)
-    confidences = np.exp(scores[: length + 1])
-    symbols = tuple(float(c) for c in confidences[:length])
-    return Hypothesis(tuple(ids[:length]), float(np.prod(confidences)), symbols)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,35 @@ class Hypothesis:
     confidence: float
     symbol_confidences: tuple[float, ...]
 
+    @classmethod
+    def from_log_probs(
+        cls,
+        ids: Sequence[int],
+        log_probs: Sequence[float] | np.ndarray,
+        total: float | None = None,
+    ) -> Hypothesis:
+        """Return a text with its confidences.
+
+        Args:
+            ids: L symbol ids.
+            log_probs: log probability of each symbol, and after them that of the end if the
+                network writes one.
+            total: log probability of the text; None for the sum of ``log_probs``.
+        """
+        probs = np.exp(log_probs)
+        confidence = np.prod(probs) if total is None else np.exp(total)
+        return cls(tuple(ids), float(confidence), tuple(probs[: len(ids)].tolist()))
+
+    @classmethod
+    def average(cls, hypotheses: Sequence[Hypothesis]) -> Hypothesis:
+        """Return a text with the mean confidences of several networks that rated it."""
+        symbols = zip(*(h.symbol_confidences for h in hypotheses), strict=True)
+        return cls(
+            hypotheses[0].ids,
+            fmean(h.confidence for h in hypotheses),
+            tuple(map(fmean, symbols)),
+        )
+
 
 def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     """Take the best symbol at each time step, merge repeats, drop blanks (Graves et al., 2006).
@@ -59,11 +89,11 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
     starts = valid & (ids != blank_id) & (ids != previous)
     runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
     texts = [ids[b, starts[b]] for b in range(len(ids))]
-    totals = np.exp(ctc_scores(texts, output, blank_id))
+    totals = ctc_scores(texts, output, blank_id)
     found = []
     for b, text in enumerate(texts):
-        peaks = _run_peaks(maxima[b], starts[b], runs[b])
-        found.append(Hypothesis(tuple(text.tolist()), float(totals[b]), peaks))
+        peaks = [maxima[b, runs[b] == run].max() for run in runs[b, starts[b]]]
+        found.append(Hypothesis.from_log_probs(text.tolist(), peaks, totals[b]))
     return found
 
 
@@ -94,11 +124,11 @@ def ctc_confidences(
     places, selected = _select_symbols(texts, output.log_probs, blank_id)
     selected, blank_id = selected.double(), selected.shape[2] - 1
     lengths = output.frame_lengths
-    totals = np.exp(text_log_probs(places, selected, lengths, blank_id))
+    totals = text_log_probs(places, selected, lengths, blank_id)
     peaks = symbol_peaks(places, selected.numpy(), lengths.numpy(), blank_id)
     return [
-        Hypothesis(tuple(text), float(total), peak)
-        for text, total, peak in zip(texts, totals, peaks, strict=True)
+        Hypothesis.from_log_probs(text, peak, total)
+        for text, peak, total in zip(texts, peaks, totals, strict=True)
     ]
 
 
@@ -140,8 +170,8 @@ def text_log_probs(
 
 def symbol_peaks(
     texts: Sequence[Sequence[int]], log_probs: np.ndarray, frame_lengths: np.ndarray, blank_id: int
-) -> list[tuple[float, ...]]:
-    """Return the highest probability of each symbol on the best alignment of its text (Viterbi).
+) -> list[np.ndarray]:
+    """Return the highest log probability of each symbol, on the best alignment (Viterbi).
 
     The arguments are those of ``text_log_probs``. A text of L symbols has 2 L + 1 places: the
     symbols, and a blank before, between and after them. An alignment passes the places from left
@@ -162,10 +192,7 @@ def symbol_peaks(
         now = np.where(t < frame_lengths, emitted[lines, t, places], -np.inf)
         peaks[lines, places] = np.maximum(peaks[lines, places], now)
         places = places - steps[lines, t, places]
-    return [
-        tuple(np.exp(peak[1 : 2 * len(text) : 2]).tolist())
-        for peak, text in zip(peaks, texts, strict=True)
-    ]
+    return [peak[1 : 2 * len(text) : 2] for peak, text in zip(peaks, texts, strict=True)]
 
 
 def _best_steps(
@@ -196,8 +223,3 @@ def _best_steps(
         steps[:, t] = np.where(is_there, step, 0)
         scores = np.where(is_there, ways.max(0) + emitted[:, t], scores)
     return scores, steps
-
-
-def _run_peaks(maxima: np.ndarray, starts: np.ndarray, runs: np.ndarray) -> tuple[float, ...]:
-    firsts = np.flatnonzero(starts)
-    return tuple(float(np.exp(maxima[runs == runs[i]].max())) for i in firsts)

@@ -64,6 +64,25 @@ class _Texts(NamedTuple):
     nodes: Ints
     states: States
 
+    @classmethod
+    def empty(cls, n_lines: int, search: BeamSearch) -> _Texts:
+        """Return an empty text for each line; the other places of the beam are unused."""
+        shape = (n_lines, search.beam)
+        p_blank = np.zeros(shape)
+        p_blank[:, 0] = 1.0
+        names = np.full(shape, _NO_TEXT)
+        names[:, 0] = 0
+        return cls(
+            p_blank,
+            np.zeros(shape),
+            np.zeros(shape),
+            np.full(shape, -1, np.int64),
+            names,
+            np.full(shape, _NO_PARENT),
+            np.zeros(shape, np.int64),
+            search.fusion.start(shape),
+        )
+
 
 class _Frame(NamedTuple):
     """A time step of each line.
@@ -111,7 +130,7 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
     inside = np.arange(n_frames) < lengths[:, None]
     n_tried = min(MAX_SYMBOLS, blank_id)
     tried = log_probs[:, :, :blank_id].topk(n_tried, dim=2, sorted=False).indices.numpy()
-    texts = _start(n_lines, search)
+    texts = _Texts.empty(n_lines, search)
     symbols = np.full((n_frames + 1, *texts.last.shape), -1, np.int64)
     before = np.full_like(symbols, -1)
     first_nodes = np.arange(symbols.size).reshape(symbols.shape)
@@ -123,27 +142,15 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
     with np.errstate(divide="ignore"):
         scores = np.log(texts.p_blank + texts.p_symbol) + texts.extra
     best = (scores + search.fusion.end_gains(texts.states)).argmax(1)
-    nodes = texts.nodes[np.arange(len(best)), best]
-    found = _write_out(nodes, symbols.ravel(), before.ravel())
+    symbols, before = symbols.ravel(), before.ravel()
+    found: list[list[int]] = []
+    for node in texts.nodes[np.arange(len(best)), best].tolist():
+        text: list[int] = []
+        while symbols[node] >= 0:
+            text.append(int(symbols[node]))
+            node = int(before[node])
+        found.append(text[::-1])
     return ctc_confidences(found, CtcOutput(log_probs, output.frame_lengths), blank_id)
-
-
-def _start(n_lines: int, search: BeamSearch) -> _Texts:
-    shape = (n_lines, search.beam)
-    p_blank = np.zeros(shape)
-    p_blank[:, 0] = 1.0  # the empty text; the other places are unused
-    names = np.full(shape, _NO_TEXT)
-    names[:, 0] = 0
-    return _Texts(
-        p_blank,
-        np.zeros(shape),
-        np.zeros(shape),
-        np.full(shape, -1, np.int64),
-        names,
-        np.full(shape, _NO_PARENT),
-        np.zeros(shape, np.int64),
-        search.fusion.start(shape),
-    )
 
 
 def _advance(
@@ -227,15 +234,3 @@ def _name(names: np.ndarray, ids: Ints) -> np.ndarray:
     """Return the (B, K) hashes of texts extended by a symbol."""
     mixed = (names ^ (ids + 3).astype(np.uint64)) * _MULTIPLIER
     return np.asarray(mixed ^ (mixed >> np.uint64(29)))
-
-
-def _write_out(nodes: Ints, symbols: Ints, before: Ints) -> list[list[int]]:
-    """Return the texts that end at (B,) nodes."""
-    texts: list[list[int]] = []
-    for node in nodes.tolist():
-        text: list[int] = []
-        while symbols[node] >= 0:
-            text.append(int(symbols[node]))
-            node = int(before[node])
-        texts.append(text[::-1])
-    return texts

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -284,8 +283,5 @@ class _Texts:
             while (node := int(before[node])) >= 0:
                 path.append(node)
             path = path[::-1]
-            confidences = np.exp(log_probs[path])
-            symbols = tuple(confidences[:-1].tolist())
-            text = tuple(ids[path[:-1]].tolist())
-            found.append(Hypothesis(text, float(np.prod(confidences)), symbols))
+            found.append(Hypothesis.from_log_probs(ids[path[:-1]].tolist(), log_probs[path]))
         return found
