@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ocrsearch.data.data_options": ("DataOptions",),
-    "ocrsearch.inference.decoding_options": ("DecodingOptions",),
+    "ocrsearch.inference.decoding": ("DecodingOptions",),
     "ocrsearch.inference.predictor": ("Prediction", "Predictor", "load", "predict"),
     "ocrsearch.workflows.study": ("Study", "load_study"),
     "ocrsearch.core.errors": (

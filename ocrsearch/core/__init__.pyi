@@ -1,5 +1,6 @@
 from .config import DEFAULT_RECIPE as DEFAULT_RECIPE
 from .config import FRAME_STRIDE as FRAME_STRIDE
+from .config import ArchitectureConfig as ArchitectureConfig
 from .config import AugmentConfig as AugmentConfig
 from .config import ClassifierConfig as ClassifierConfig
 from .config import Config as Config

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 FRAME_STRIDE = 4
 """Number of columns of the scaled image per encoder time step."""
@@ -140,24 +141,49 @@ class DecoderConfig(Frozen):
     )
 
 
-class CrnnConfig(Frozen):
+class ArchitectureConfig(Frozen):
+    """Base class of the configurations of architectures.
+
+    Attributes:
+        reads_lines: whether the network reads whole lines, and not images of a single character.
+        has_decoder: whether a decoder writes the text symbol by symbol, and not CTC.
+    """
+
+    reads_lines: ClassVar[bool] = True
+    has_decoder: ClassVar[bool] = False
+
+    @property
+    def has_joint_ctc(self) -> bool:
+        """Whether a CTC head, trained beside the decoder, can take part in decoding."""
+        return False
+
+
+class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
 
     architecture: Literal["crnn"] = "crnn"
     encoder: EncoderConfig = EncoderConfig()
 
 
-class Seq2SeqConfig(Frozen):
+class Seq2SeqConfig(ArchitectureConfig):
     """Encoder of the CRNN with a recurrent decoder."""
 
+    has_decoder: ClassVar[bool] = True
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
 
+    @property
+    @override
+    def has_joint_ctc(self) -> bool:
+        """Whether the CTC head was trained."""
+        return self.decoder.ctc_weight > 0
 
-class ClassifierConfig(Frozen):
+
+class ClassifierConfig(ArchitectureConfig):
     """Conv tower and linear layer for images with a single character."""
 
+    reads_lines: ClassVar[bool] = False
     architecture: Literal["classifier"] = "classifier"
     encoder: TowerConfig = TowerConfig()
 
@@ -237,7 +263,7 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _reject_join_for_classifier(self) -> Self:
-        if self.model.architecture == "classifier" and self.training.augment.join > 0:
+        if not self.model.reads_lines and self.training.augment.join > 0:
             raise ValueError(
                 f"training.augment.join: found {self.training.augment.join:g}, must be 0 for a "
                 "classifier, which reads a single character"

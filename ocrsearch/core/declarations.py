@@ -6,7 +6,7 @@ values. This module loads nothing heavy, so that a page of help is quick.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 DEFAULT_STORAGE = "sqlite:///studies/ocrsearch.db"
 """Study database, if none is given."""
@@ -56,7 +56,9 @@ def option(
 
 def declared_options(options: type[Any]) -> dict[str, tuple[Any, Option]]:
     """Return the type and the declaration of each field that is an option, by name."""
-    return {f.name: (f.type, f.metadata[_KEY]) for f in fields(options) if _KEY in f.metadata}
+    declared = {f.name: f.metadata[_KEY] for f in fields(options) if _KEY in f.metadata}
+    types = get_type_hints(options) if declared else {}
+    return {name: (types[name], found) for name, found in declared.items()}
 
 
 def documented(options: type[Value]) -> type[Value]:

@@ -4,10 +4,10 @@ from .bundle import Bundle as Bundle
 from .bundle import halve as halve
 from .bundle import load_bundle as load_bundle
 from .bundle import save_bundle as save_bundle
-from .decoding_options import LENGTH_BONUS as LENGTH_BONUS
-from .decoding_options import LM_WEIGHT as LM_WEIGHT
-from .decoding_options import DecodingArguments as DecodingArguments
-from .decoding_options import DecodingOptions as DecodingOptions
+from .decoding import LENGTH_BONUS as LENGTH_BONUS
+from .decoding import LM_WEIGHT as LM_WEIGHT
+from .decoding import DecodingArguments as DecodingArguments
+from .decoding import DecodingOptions as DecodingOptions
 from .pages import PageLine as PageLine
 from .pages import PagePrediction as PagePrediction
 from .pages import PageWriter as PageWriter

@@ -1,37 +1,155 @@
-"""Decoders: greedy decoding, or beam search with a language model and a lexicon."""
+"""Decoding: its options, and the decoder that follows from them for a recogniser.
+
+Greedy decoding, or beam search with a language model and a lexicon. The command line builds its
+options from the declarations here, so the module itself loads nothing heavy.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from ocrsearch.core import OptionError
-from ocrsearch.data import Charset, has_rtl
-from ocrsearch.data.formats import read_texts
-from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.decoding_options import (
-    CTC_WEIGHT,
-    LENGTH_BONUS,
-    LEXICON_WEIGHT,
-    LM_WEIGHT,
-    WIDTHS,
-    DecodingOptions,
-)
-from ocrsearch.models import ARCHITECTURES
-from ocrsearch.models.decoding import (
-    Automaton,
-    BeamSearch,
-    Fusion,
-    LanguageModel,
-    Lexicon,
-    NgramCounts,
-    load_ngrams,
-)
+from ocrsearch.core import OptionError, documented, option
+
+if TYPE_CHECKING:
+    from ocrsearch.data import Charset
+    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.models.decoding import Automaton, BeamSearch, Lexicon, NgramCounts
+
+    Ngrams = str | Path | NgramCounts
+else:
+    Ngrams = Any  # NgramCounts loads NumPy; _language_model checks the type
 
 logger = logging.getLogger(__name__)
+
+MAX_BEAM = 1000
+
+WIDTHS = (1.0, 0.94, 1.06, 0.97, 1.03)
+"""Relative widths for test-time augmentation."""
+
+LM_WEIGHT = 0.6
+LENGTH_BONUS = 1.0
+LEXICON_WEIGHT = 2.0
+CTC_WEIGHT = 0.3
+
+PANEL = "Decoding"
+
+
+def _language_model(value: Any) -> Any:
+    from ocrsearch.models.decoding import NgramCounts
+
+    if value is None or isinstance(value, str | Path | NgramCounts):
+        return value
+    raise ValueError("must be the path of a file, or n-gram counts")
+
+
+def _path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) else value
+
+
+@documented
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to decode. A weight of None means its default.
+
+    Without a beam search only ``views`` can be set. ``language_model`` also takes n-gram counts.
+
+    Raises:
+        OptionError: a value is out of range, or an option needs another option.
+    """
+
+    beam: int = option(
+        0,
+        "Beam search that keeps N texts for each line; 0 decodes greedily.",
+        PANEL,
+        metavar="N",
+        ge=0,
+        le=MAX_BEAM,
+    )
+    language_model: Ngrams | None = option(
+        None,
+        "Language model, from 'ocrsearch language-model'.",
+        PANEL,
+        metavar="FILE",
+        convert=_language_model,
+    )
+    lm_weight: float | None = option(
+        None,
+        "Weight of the language model's log probability.",
+        PANEL,
+        shown=f"the weight tuned for the language model, or {LM_WEIGHT:g}",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    length_bonus: float | None = option(
+        None,
+        "Bonus for each character, in nats.",
+        PANEL,
+        shown="the bonus tuned for the language model unless its weight is given; else "
+        f"{LENGTH_BONUS:g} for a CRNN with a language model, and 0 otherwise",
+        allow_inf_nan=False,
+    )
+    lexicon: str | Path | None = option(
+        None,
+        "Word list with an entry a line. Numbers and punctuation are always allowed.",
+        PANEL,
+        metavar="FILE",
+        convert=_path,
+    )
+    lexicon_weight: float | None = option(
+        None,
+        "Cost of a word that is not in the lexicon, in nats. 1000 forbids such words.",
+        PANEL,
+        shown=f"{LEXICON_WEIGHT:g}",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    ctc_weight: float | None = option(
+        None,
+        "Weight of the CTC head's log probability in a seq2seq.",
+        PANEL,
+        shown=f"{CTC_WEIGHT:g}, or 0 if the model was trained without this head",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    views: int = option(
+        1,
+        "Test-time augmentation: run the model on each image at N widths, up to "
+        f"{len(WIDTHS)}, and combine the predictions.",
+        PANEL,
+        metavar="N",
+        ge=1,
+        le=len(WIDTHS),
+    )
+
+    def __post_init__(self) -> None:
+        from ocrsearch.core import checked_values
+
+        for name, value in checked_values(self).items():
+            object.__setattr__(self, name, value)
+        of_beam = [f.name for f in fields(self) if f.default is None]
+        given = [name for name in of_beam if getattr(self, name) is not None]
+        if given and not self.beam:
+            raise OptionError("needs beam search; set `beam`, for example to 10", given[0])
+        for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
+            if weight in given and needs not in given:
+                raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
+
+
+class DecodingArguments(TypedDict, total=False):
+    """The fields of ``DecodingOptions`` as arguments by name."""
+
+    beam: int
+    language_model: str | Path
+    lm_weight: float
+    length_bonus: float
+    lexicon: str | Path
+    lexicon_weight: float
+    ctc_weight: float
+    views: int
 
 
 @dataclass(frozen=True)
@@ -71,15 +189,23 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         LanguageModelError: the language model is missing or damaged.
         DataError: the lexicon is missing or empty.
     """
-    members, widths = bundle.members, WIDTHS[: options.views]
+    from ocrsearch.models import ARCHITECTURES
+    from ocrsearch.models.decoding import BeamSearch, Fusion, LanguageModel
+
+    models = [member.config.model for member in bundle.members]
+    widths = WIDTHS[: options.views]
     views = {"views": options.views} if options.views > 1 else {}
     if options.beam == 0:
-        return Decoder((None,) * len(members), widths, {"name": "greedy", **views})
-    names = [member.config.model.architecture for member in members]
-    for name in names:
+        return Decoder((None,) * len(models), widths, {"name": "greedy", **views})
+    for name in (model.architecture for model in models):
         if not ARCHITECTURES[name].has_beam_search:
             problem = f"a {name} reads a single character and has no beam search; remove `beam`"
             raise OptionError(problem, "beam")
+    if options.ctc_weight is not None and not any(model.has_decoder for model in models):
+        problem = f"needs a seq2seq model, found a {models[0].architecture}; remove it"
+        raise OptionError(problem, "ctc_weight")
+    if options.ctc_weight and not any(model.has_joint_ctc for model in models):
+        raise OptionError("this model was trained without a CTC head; remove it", "ctc_weight")
     about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
@@ -96,34 +222,44 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         weight = _or_default(options.lexicon_weight, LEXICON_WEIGHT)
         weighted.append((_read_lexicon(path, bundle.charset), weight))
         about |= {"lexicon": str(path), "lexicon_weight": weight}
-    searches = tuple(_search(options, weighted, member) for member in members)
-    _check_ctc_weight(options.ctc_weight, members)
-    about |= {"length_bonus": _one_or_each([s.fusion.length_bonus for s in searches])}
-    weights = [s.ctc_weight for s, name in zip(searches, names, strict=True) if name == "seq2seq"]
-    about |= {"ctc_weight": _one_or_each(weights)} if weights else {}
-    return Decoder(searches, widths, about)
-
-
-def _search(
-    options: DecodingOptions, weighted: list[tuple[Automaton, float]], member: Bundle
-) -> BeamSearch:
-    is_crnn = member.config.model.architecture == "crnn"
-    makes_shorter = is_crnn and options.language_model is not None
-    bonus = _or_default(options.length_bonus, LENGTH_BONUS if makes_shorter else 0.0)
-    ctc_weight = _or_default(options.ctc_weight, CTC_WEIGHT) if _has_ctc_head(member) else 0.0
-    return BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
+    searches = []
+    for model in models:
+        # With a language model CTC writes too little: each character costs a log probability.
+        writes_less = not model.has_decoder and options.language_model is not None
+        bonus = _or_default(options.length_bonus, LENGTH_BONUS if writes_less else 0.0)
+        ctc_weight = _or_default(options.ctc_weight, CTC_WEIGHT) if model.has_joint_ctc else 0.0
+        searches.append(BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight))
+    about["length_bonus"] = _one_or_each([search.fusion.length_bonus for search in searches])
+    if any(model.has_decoder for model in models):
+        pairs = zip(models, searches, strict=True)
+        about["ctc_weight"] = _one_or_each([s.ctc_weight for m, s in pairs if m.has_decoder])
+    return Decoder(tuple(searches), widths, about)
 
 
 def _read_ngrams(
     language_model: str | Path | NgramCounts, charset: Charset
 ) -> tuple[NgramCounts, str]:
-    """Return the n-gram counts and a name for messages."""
+    """Return the n-gram counts and a name for messages.
+
+    Raises:
+        LanguageModelError: the file is missing or damaged.
+        OptionError: right-to-left texts were reordered in another way than for the recogniser.
+    """
+    from ocrsearch.data import has_rtl
+    from ocrsearch.models.decoding import NgramCounts, load_ngrams
+
     if isinstance(language_model, NgramCounts):
         return language_model, "language model"
     ngrams = load_ngrams(Path(language_model))
-    _check_same_order(language_model, ngrams.charset, charset)
-    lacking = sorted(set(ngrams.charset.symbols) - set(charset.symbols))
-    if lacking:
+    symbols, own_symbols = set(ngrams.charset.symbols), set(charset.symbols)
+    theirs, ours = (c.bidi.partition("-")[0] for c in (ngrams.charset, charset))
+    if theirs != ours and has_rtl("".join(symbols & own_symbols)):
+        raise OptionError(
+            f"{language_model}: counted with `bidi` {theirs}, the model was trained with `bidi` "
+            f"{ours}; create it again with `bidi` {ours}",
+            "language_model",
+        )
+    if lacking := sorted(symbols - own_symbols):
         logger.warning(
             "%s: the charset of the model lacks characters of the language model: %s",
             *(language_model, " ".join(lacking)),
@@ -131,18 +267,10 @@ def _read_ngrams(
     return ngrams, str(language_model)
 
 
-def _check_same_order(path: str | Path, counted: Charset, charset: Charset) -> None:
-    """Refuse a language model if its right-to-left texts were reordered in another way."""
-    theirs, ours = (c.bidi.partition("-")[0] for c in (counted, charset))
-    if theirs != ours and has_rtl("".join(set(counted.symbols) & set(charset.symbols))):
-        raise OptionError(
-            f"{path}: counted with `bidi` {theirs}, the model was trained with `bidi` {ours}; "
-            f"create it again with `bidi` {ours}",
-            "language_model",
-        )
-
-
 def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
+    from ocrsearch.data.formats import read_texts
+    from ocrsearch.models.decoding import Lexicon
+
     lexicon = Lexicon(read_texts(path, "lexicon"), charset)
     if lexicon.n_left_out:
         n_all = lexicon.n_words + lexicon.n_left_out
@@ -151,21 +279,6 @@ def _read_lexicon(path: Path, charset: Charset) -> Lexicon:
             *(path, lexicon.n_left_out, n_all),
         )
     return lexicon
-
-
-def _check_ctc_weight(given: float | None, members: Sequence[Bundle]) -> None:
-    names = [member.config.model.architecture for member in members]
-    if given is not None and "seq2seq" not in names:
-        problem = f"needs a seq2seq model, found a {names[0]}; remove it"
-        raise OptionError(problem, "ctc_weight")
-    if given and not any(map(_has_ctc_head, members)):
-        problem = "this model was trained without a CTC head; remove it"
-        raise OptionError(problem, "ctc_weight")
-
-
-def _has_ctc_head(member: Bundle) -> bool:
-    model = member.config.model
-    return model.architecture == "seq2seq" and model.decoder.ctc_weight > 0
 
 
 def _one_or_each(values: Sequence[float]) -> float | list[float]:

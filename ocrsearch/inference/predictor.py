@@ -23,8 +23,7 @@ from ocrsearch.evaluation import (
     count_confusions,
 )
 from ocrsearch.inference.bundle import Bundle, load_bundle
-from ocrsearch.inference.decoding import build_decoder
-from ocrsearch.inference.decoding_options import DecodingOptions
+from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together
@@ -212,8 +211,8 @@ class Predictor:
         """
         predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
-        reads_one = self.bundle.config.model.architecture == "classifier"
-        single = data.texts and (reads_one or all(len(text) == 1 for text in data.texts))
+        reads_lines = self.bundle.config.model.reads_lines
+        single = data.texts and (not reads_lines or all(len(text) == 1 for text in data.texts))
         return Evaluation(
             compute_metrics(data.texts, texts),
             bootstrap_intervals(data.texts, texts),

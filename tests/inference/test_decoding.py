@@ -18,8 +18,7 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.charset import Charset
 from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.decoding import build_decoder
-from ocrsearch.inference.decoding_options import LENGTH_BONUS, LM_WEIGHT, DecodingOptions
+from ocrsearch.inference.decoding import LENGTH_BONUS, LM_WEIGHT, DecodingOptions, build_decoder
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.models.decoding.ngrams import (
     count_ngrams,

@@ -18,7 +18,7 @@ from ocrsearch.data.charset import Charset
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.inference import reader as reader_module
 from ocrsearch.inference.bundle import Bundle
-from ocrsearch.inference.decoding_options import DecodingOptions
+from ocrsearch.inference.decoding import DecodingOptions
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.inference.reader import (
     Encoding,

@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from ocrsearch.core import (
     FRAME_STRIDE,
+    ArchitectureConfig,
     AugmentConfig,
     Config,
-    Frozen,
     ImageConfig,
     Integer,
     TrainingConfig,
@@ -53,7 +53,7 @@ KERNEL_PX = 3 * FRAME_STRIDE
 # --- configuration: in core/config.py ---------------------------------------------------------
 
 
-class ToyConfig(Frozen):
+class ToyConfig(ArchitectureConfig):
     """One convolution over the full height, CTC."""
 
     architecture: Literal["toy"] = "toy"
