@@ -21,7 +21,6 @@ from ocrsearch.core import Config, OcrSearchError, OptionError, Seq2SeqConfig
 from ocrsearch.data import Charset, load_dataset
 from ocrsearch.data.images import Line, prepare_image
 from ocrsearch.evaluation import encode_lines
-from ocrsearch.inference import load_bundle
 from ocrsearch.models import Encoded, build_network
 from ocrsearch.models.decoding import (
     BeamSearch,
@@ -34,6 +33,7 @@ from ocrsearch.models.decoding import (
     ctc_beam_search,
     ctc_best_path,
 )
+from ocrsearch.training import load_bundle
 
 FIRST_SYMBOL = 0x3B1
 TEXT_LENGTH = 40

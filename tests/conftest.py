@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import optuna
     from selenium.webdriver import Chrome
 
-    from ocrsearch.inference.bundle import Bundle
     from ocrsearch.spaces.space import Space
+    from ocrsearch.training.model_file import Bundle
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # of a shell's background job; what the tests start and interrupt would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -165,8 +165,8 @@ def untrained_bundle(architecture: str = "crnn", attention: str = "additive") ->
     import torch
 
     from ocrsearch.core.config import Config
-    from ocrsearch.inference.bundle import Bundle
     from ocrsearch.models.architecture import build_network
+    from ocrsearch.training.model_file import Bundle
     from ocrsearch.training.provenance import Provenance
 
     sizes = {"conv_depth": 2, "conv_base": 8, "linear_width": 16}
@@ -197,7 +197,7 @@ def model_file(
     make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A model file of an untrained recogniser of the digits; not to be changed."""
-    from ocrsearch.inference.bundle import save_bundle
+    from ocrsearch.training.model_file import save_bundle
 
     path = tmp_path_factory.mktemp("model") / "model.pt"
     save_bundle(make_bundle(), path)

@@ -84,7 +84,7 @@ def make_documents(seed: int, folder: Path) -> Iterator[Case]:
 
 
 def _good_model(folder: Path) -> Path:
-    from ocrsearch.inference.bundle import save_bundle
+    from ocrsearch.training.model_file import save_bundle
 
     path = folder / "good.pt"
     save_bundle(untrained_bundle(), path)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.inference.bundle import load_bundle
+from ocrsearch.training.model_file import load_bundle
 
 pytestmark = pytest.mark.slow
 

@@ -18,13 +18,13 @@ from ocrsearch.core.errors import (
     OcrSearchError,
 )
 from ocrsearch.data.charset import Charset
-from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.models.decoding.ngrams import (
     count_ngrams,
     load_ngrams,
     save_ngrams,
 )
 from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.training.model_file import load_bundle
 from ocrsearch.training.pretrained import read_start_weights
 from tests.hostile_models import Hostile, hostile_language_models, hostile_models
 
@@ -172,7 +172,7 @@ def test_a_network_that_computes_no_numbers(
     value: float,
 ) -> None:
     """Its weights are finite, what it makes of a picture is not."""
-    from ocrsearch.inference.bundle import save_bundle
+    from ocrsearch.training.model_file import save_bundle
 
     if architecture == "classifier" and beam:
         pytest.skip("it has no beam search")

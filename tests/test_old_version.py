@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch.inference import load_bundle
 from ocrsearch.spaces import load_space
+from ocrsearch.training import load_bundle
 from tests.conftest import CommandResult
 
 FILES = Path(__file__).with_name("old_version")

@@ -26,8 +26,8 @@ from ocrsearch.cli.wording import for_command_line
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
-    from ocrsearch.inference import Bundle
     from ocrsearch.studies import BestTrial, ParetoTrial, StudyFacts
+    from ocrsearch.training import Bundle
     from ocrsearch.workflows import Confirmation, Ensemble
 
 
@@ -365,7 +365,7 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
 
 
 def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
-    from ocrsearch.inference import halve, save_bundle
+    from ocrsearch.training import halve, save_bundle
 
     save_bundle(halve(bundle) if half else bundle, path)
 

@@ -26,8 +26,9 @@ from ocrsearch.data import DataArguments
 from ocrsearch.inference import DecodingArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.inference import Bundle, Evaluation
+    from ocrsearch.inference import Evaluation
     from ocrsearch.models import Layer
+    from ocrsearch.training import Bundle
 
 
 RATES = {
@@ -231,7 +232,7 @@ def inspect(
       ocrsearch inspect model.pt
       ocrsearch inspect model.pt --width 400 --svg model.svg
     """
-    from ocrsearch.inference import load_bundle
+    from ocrsearch.training import load_bundle
 
     bundle = load_bundle(model)
     layers, content = _layers(bundle, model, width, length)

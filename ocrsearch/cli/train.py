@@ -26,8 +26,8 @@ from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.data import DataOptions
-    from ocrsearch.inference import Bundle
     from ocrsearch.models.decoding import NgramCounts
+    from ocrsearch.training import Bundle
     from ocrsearch.workflows import FusionWeights, LearntModel, TrainResult
 
 
@@ -120,7 +120,7 @@ def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[s
 
 
 def _load(model: Path, data: str | None) -> Bundle:
-    from ocrsearch.inference import load_bundle
+    from ocrsearch.training import load_bundle
 
     bundle = load_bundle(model)
     if data is None:

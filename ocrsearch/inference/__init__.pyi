@@ -1,9 +1,3 @@
-from .bundle import ADDED as ADDED
-from .bundle import LIMITS as LIMITS
-from .bundle import Bundle as Bundle
-from .bundle import halve as halve
-from .bundle import load_bundle as load_bundle
-from .bundle import save_bundle as save_bundle
 from .decoding import LENGTH_BONUS as LENGTH_BONUS
 from .decoding import LM_WEIGHT as LM_WEIGHT
 from .decoding import DecodingArguments as DecodingArguments

@@ -16,8 +16,8 @@ from ocrsearch.core import OptionError, documented, option
 
 if TYPE_CHECKING:
     from ocrsearch.data import Charset
-    from ocrsearch.inference.bundle import Bundle
     from ocrsearch.models.decoding import Automaton, BeamSearch, Lexicon, NgramCounts
+    from ocrsearch.training import Bundle
 
     Ngrams = str | Path | NgramCounts
 else:

@@ -22,13 +22,12 @@ from ocrsearch.evaluation import (
     compute_metrics,
     count_confusions,
 )
-from ocrsearch.inference.bundle import Bundle, load_bundle
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together
 from ocrsearch.models.decoding import Hypothesis
-from ocrsearch.training import limit_threads, select_device
+from ocrsearch.training import Bundle, limit_threads, load_bundle, select_device
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000

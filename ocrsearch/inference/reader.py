@@ -21,9 +21,9 @@ from ocrsearch.core import BundleError
 from ocrsearch.data import MAX_COLUMNS, GrayImage, Progress
 from ocrsearch.data.images import Line, prepare_image
 from ocrsearch.evaluation import MAX_BATCH_SIZE, encode_lines
-from ocrsearch.inference.bundle import Bundle
 from ocrsearch.models import NetworkOutput
 from ocrsearch.models.decoding import BeamSearch, Hypothesis
+from ocrsearch.training import Bundle
 
 Text = tuple[int, ...]
 Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]

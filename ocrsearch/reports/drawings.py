@@ -18,9 +18,9 @@ import torch
 from ocrsearch.core import FRAME_STRIDE, printable
 from ocrsearch.data import GrayImage, collate
 from ocrsearch.data.images import prepare_image
-from ocrsearch.inference import Bundle
 from ocrsearch.models import Layer, Seq2Seq
 from ocrsearch.reports.html import png_url
+from ocrsearch.training import Bundle
 
 WIDTH, MARGIN = 600, 20
 TITLE_HEIGHT, BOX_HEIGHT, GAP = 66, 48, 24

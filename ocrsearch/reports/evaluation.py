@@ -15,10 +15,10 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data import GrayImage, LabelledImages
 from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
-from ocrsearch.inference import Bundle, Evaluation
+from ocrsearch.inference import Evaluation
 from ocrsearch.reports.drawings import attention_maps, draw_attention, has_attention
 from ocrsearch.reports.html import figure_part, page, png_url
-from ocrsearch.training import Epochs
+from ocrsearch.training import Bundle, Epochs
 
 BLUE, ORANGE, GRAY = "#3f7fd6", "#dd7430", "#8a94a3"
 

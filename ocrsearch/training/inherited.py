@@ -112,9 +112,9 @@ def warn_of_seen(name: str, provenance: Provenance, data: str) -> None:
 
 def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions | None:
     """Return the data options of a model; None if it was trained on other data."""
-    from ocrsearch.training.model_file import read_model_file  # loads torch
+    from ocrsearch.training.model_file import load_bundle  # loads torch
 
-    provenance = read_model_file(path).networks[0].provenance
+    provenance = load_bundle(path).provenance
     own = provenance.options()
     if not _is_of_data(provenance, own, data):
         return None

@@ -1,13 +1,15 @@
-"""Model files and weights of trials: read whole and checked, running no code from them.
+"""Model files, called bundles, and weights of trials: written, and read without running code.
 
-Nothing in a file is trusted. All values are validated here, and names, shapes and types of the
-weights are compared with the network of the configuration before it is built.
+A bundle is one file with all that recognition needs: weights, configuration, charset, metrics and
+provenance, for one network or for each member of an ensemble. Nothing in a file is trusted. All
+values are validated here, and names, shapes and types of the weights are compared with the network
+of the configuration before it is built.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +17,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
-from ocrsearch.data import Charset
-from ocrsearch.models import MAX_PARAMETERS, outline
-from ocrsearch.training.checkpoint import load_tensors
+from ocrsearch.data import Charset, DataOptions
+from ocrsearch.models import MAX_PARAMETERS, Recogniser, build_network, outline
+from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.provenance import Provenance
 
 MAX_VALUES = 1_000_000
@@ -87,37 +89,57 @@ class StoredModel(StoredNetwork):
 
 
 @dataclass(frozen=True)
-class Network:
-    """A checked network of a model file.
+class Bundle:
+    """A recogniser: a single network or an ensemble.
 
     Attributes:
-        config: configuration of the network and the images.
-        weights: its state, in 32 bits; names, shapes and types are those of the configuration's
-            network, and all numbers are finite.
-        metrics: finite numbers.
-        provenance: study, data and versions that the weights come from.
+        config: configuration of the image scaling and the network.
+        charset: characters that the network can output.
+        weights: state dict of the network. In a bundle from a file it is in 32 bits; names, shapes
+            and types are those of the configuration's network, and all numbers are finite.
+        metrics: metrics on the validation split, for an ensemble those of the whole ensemble. If
+            the network was cross-validated or refit, ``provenance.metrics_of`` names the data.
+        provenance: origin of the weights; for an ensemble the origin of the best network and the
+            list of members.
+        others: further members of the ensemble, with the same charset.
     """
 
     config: Config
+    charset: Charset
     weights: dict[str, torch.Tensor]
     metrics: dict[str, float]
     provenance: Provenance
+    others: tuple[Bundle, ...] = ()
+
+    @property
+    def members(self) -> tuple[Bundle, ...]:
+        """Members of the ensemble, this network first; only this network without an ensemble."""
+        return (self, *self.others)
+
+    def build_network(self) -> Recogniser:
+        """Return the network with its weights, in evaluation mode, on the CPU."""
+        network = build_network(self.config, len(self.charset), seed=0)
+        network.load_state_dict(self.weights)
+        return network.eval()
+
+    def data_options(self) -> DataOptions:
+        """Return the options with which the training data was read and split."""
+        return self.provenance.options()
 
 
-@dataclass(frozen=True)
-class ModelFile:
-    """A checked model file: the charset and one or more networks, the best one first."""
+ADDED = ("n_parameters", "size_mb", "multiply_adds", "latency_ms")
+"""Metrics that are summed over the members of an ensemble."""
 
-    charset: Charset
-    networks: tuple[Network, ...]
+LIMITS = {"parameters": "n_parameters"}
+"""Names of limits that differ from the name of their metric."""
 
 
 class OtherNetworkError(BundleError):
     """Weights of another network than that of the configuration beside them."""
 
 
-def read_model_file(path: Path) -> ModelFile:
-    """Read and check a model file.
+def load_bundle(path: Path) -> Bundle:
+    """Read and check a model file, running no code from it.
 
     Raises:
         BundleError: no such file, not a model, damaged, or of another version.
@@ -131,17 +153,101 @@ def read_model_file(path: Path) -> ModelFile:
         raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
     version = content.get("version")
     if type(version) is not int or version not in READABLE:
+        found = f"of type {type(version).__name__}"
+        if isinstance(version, int | str):
+            found = printable(shown(version), max_length=20)
         raise BundleError(
-            f"{path}: model of version {_version(version)}, this program reads "
+            f"{path}: model of version {found}, this program reads "
             f"{', '.join(map(str, READABLE))}; use the ocrsearch that made it, or make it again"
         )
     try:
-        return _model(content)
+        stored = StoredModel.model_validate(content)
+        charset = Charset.from_content({"symbols": stored.symbols, "bidi": stored.bidi})
+        members = []
+        n_left = MAX_PARAMETERS
+        for network in (stored, *stored.others):
+            n_left -= sum(tensor.numel() for tensor in network.weights.values())
+            if n_left < 0:
+                raise ValueError(f"over {MAX_PARAMETERS:,} weights in all")
+            members.append(_checked(network, charset))
     except (ValueError, OcrSearchError) as error:
         raise BundleError(f"{path}: damaged model ({_reason(error)})") from None
+    return replace(members[0], others=tuple(members[1:]))
 
 
-class Recogniser(NamedTuple):
+def _checked(stored: StoredNetwork, charset: Charset) -> Bundle:
+    """Return a network of a model file; raise ValueError or OcrSearchError if it is damaged."""
+    if problem := plain_problem([stored.config, stored.metrics, stored.provenance]):
+        raise ValueError(problem)
+    metrics: dict[str, float] = {}
+    for name, value in stored.metrics.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"metrics: {name} is not a finite number")
+        metrics[name] = value
+    provenance = Provenance.from_plain(stored.provenance)
+    config = Config.model_validate(stored.config)
+    weights = check_weights(stored.weights, config, len(charset))
+    return Bundle(config, charset, weights, metrics, provenance)
+
+
+def _reason(error: Exception) -> str:
+    """Return the problem in a few harmless words."""
+    reason = str(error)
+    if isinstance(error, ValidationError):
+        finding = error.errors(include_url=False, include_input=False)[0]
+        reason = ": ".join([".".join(map(str, finding["loc"])), finding["msg"]])
+    return printable(" ".join(reason.split()), max_length=200)
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write a bundle atomically.
+
+    Raises:
+        BundleError: the file cannot be written, or the networks together are too large to load.
+    """
+    n_weights = sum(w.numel() for member in bundle.members for w in member.weights.values())
+    if n_weights > MAX_PARAMETERS:
+        raise BundleError(
+            f"{path}: {n_weights:,} weights in all, at most {MAX_PARAMETERS:,}; combine fewer "
+            "networks"
+        )
+    first, *others = (
+        {
+            "config": member.config.model_dump(mode="json"),
+            "weights": member.weights,
+            "metrics": member.metrics,
+            "provenance": member.provenance.to_plain(),
+        }
+        for member in bundle.members
+    )
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        **bundle.charset.content(),
+        **first,
+        "others": others,
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(content, path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def halve(bundle: Bundle) -> Bundle:
+    """Return the bundle with its matrices and kernels in 16 bits, which halves the file size.
+
+    Vectors keep 32 bits: they are small, and the variances of normalisation layers may overflow
+    16 bits. A matrix also keeps 32 bits if a value in it would overflow.
+    """
+    weights = {}
+    for name, tensor in bundle.weights.items():
+        half = tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+        weights[name] = half if half.isfinite().all() else tensor
+    return replace(bundle, weights=weights, others=tuple(map(halve, bundle.others)))
+
+
+class TrialWeights(NamedTuple):
     """Checked weights of a trial, with configuration and charset; ``study`` is an id, or empty."""
 
     config: Config
@@ -150,7 +256,7 @@ class Recogniser(NamedTuple):
     study: str
 
 
-def read_recogniser(path: Path) -> Recogniser:
+def read_recogniser(path: Path) -> TrialWeights:
     """Read the weights that the training of a trial saved, with configuration and charset.
 
     Raises:
@@ -165,7 +271,7 @@ def read_recogniser(path: Path) -> Recogniser:
         config = Config.model_validate(content.get("config"))
         charset = Charset.from_content(content)
         weights = check_weights(content.get("weights"), config, len(charset))
-        return Recogniser(config, charset, weights, str(study))
+        return TrialWeights(config, charset, weights, str(study))
     except OtherNetworkError:
         raise
     except (ValueError, OcrSearchError) as error:
@@ -203,45 +309,3 @@ def check_weights(weights: Any, config: Config, n_symbols: int) -> dict[str, tor
 
 WIDENED = (torch.float16, torch.float32)
 """The type that weights may be stored in, and the type in which networks are built."""
-
-
-def _model(content: dict[str, object]) -> ModelFile:
-    stored = StoredModel.model_validate(content)
-    charset = Charset.from_content({"symbols": stored.symbols, "bidi": stored.bidi})
-    networks = []
-    n_left = MAX_PARAMETERS
-    for network in (stored, *stored.others):
-        n_left -= sum(tensor.numel() for tensor in network.weights.values())
-        if n_left < 0:
-            raise ValueError(f"over {MAX_PARAMETERS:,} weights in all")
-        networks.append(_network(network, len(charset)))
-    return ModelFile(charset, tuple(networks))
-
-
-def _network(stored: StoredNetwork, n_symbols: int) -> Network:
-    if problem := plain_problem([stored.config, stored.metrics, stored.provenance]):
-        raise ValueError(problem)
-    metrics: dict[str, float] = {}
-    for name, value in stored.metrics.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"metrics: {name} is not a finite number")
-        metrics[name] = value
-    provenance = Provenance.from_plain(stored.provenance)
-    config = Config.model_validate(stored.config)
-    weights = check_weights(stored.weights, config, n_symbols)
-    return Network(config, weights, metrics, provenance)
-
-
-def _reason(error: Exception) -> str:
-    """Return the problem in a few harmless words."""
-    reason = str(error)
-    if isinstance(error, ValidationError):
-        finding = error.errors(include_url=False, include_input=False)[0]
-        reason = ": ".join([".".join(map(str, finding["loc"])), finding["msg"]])
-    return printable(" ".join(reason.split()), max_length=200)
-
-
-def _version(value: Any) -> str:
-    if not isinstance(value, int | str):
-        return f"of type {type(value).__name__}"
-    return printable(shown(value), max_length=20)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ocrsearch.core import BundleError, Config, flatten
 from ocrsearch.data import Charset
 from ocrsearch.models import symbol_rows
-from ocrsearch.training.model_file import read_model_file
+from ocrsearch.training.model_file import load_bundle
 from ocrsearch.training.start_models import name_of_start
 
 SHARED_PREFIX = "encoder."
@@ -114,10 +114,10 @@ def read_start_weights(path: Path) -> StartWeights:
     Raises:
         BundleError: no such file, or not a model.
     """
-    model = read_model_file(path)
-    best, charset = model.networks[0], model.charset
-    digest = _digest(best.weights, charset)
-    return StartWeights(name_of_start(path), best.config, charset, best.weights, digest)
+    bundle = load_bundle(path)
+    digest = _digest(bundle.weights, bundle.charset)
+    name = name_of_start(path)
+    return StartWeights(name, bundle.config, bundle.charset, bundle.weights, digest)
 
 
 def transfer_weights(

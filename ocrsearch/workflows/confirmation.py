@@ -24,7 +24,7 @@ from ocrsearch.core import (
     write_text_file,
 )
 from ocrsearch.data import LabelledImages, save_dataset
-from ocrsearch.inference import Bundle, Predictor
+from ocrsearch.inference import Predictor
 from ocrsearch.studies import (
     BestTrial,
     StudyFacts,
@@ -38,6 +38,7 @@ from ocrsearch.studies import (
 from ocrsearch.training import (
     BEST,
     START,
+    Bundle,
     Epochs,
     plain_epochs,
     remove_checkpoints,

@@ -25,8 +25,9 @@ from ocrsearch.data import (
 )
 from ocrsearch.data.formats import read_texts
 from ocrsearch.evaluation import compute_metrics
-from ocrsearch.inference import LENGTH_BONUS, LM_WEIGHT, Bundle, DecodingOptions, Predictor
+from ocrsearch.inference import LENGTH_BONUS, LM_WEIGHT, DecodingOptions, Predictor
 from ocrsearch.models.decoding import LanguageModel, NgramCounts, count_ngrams, perplexity
+from ocrsearch.training import Bundle
 
 
 @dataclass(frozen=True)

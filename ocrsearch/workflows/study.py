@@ -212,7 +212,7 @@ class Study:
             OcrSearchError: no trial meets the limits, its weights cannot be read, or the file
                 cannot be written.
         """
-        from ocrsearch.inference import halve, save_bundle
+        from ocrsearch.training import halve, save_bundle
         from ocrsearch.workflows.trial_models import bundle_trial
 
         file = _output(path)

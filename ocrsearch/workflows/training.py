@@ -32,12 +32,12 @@ from ocrsearch.core import (
     write_text_file,
 )
 from ocrsearch.data import DataOptions, Dataset, left_out_line, load_dataset, write_left_out
-from ocrsearch.inference import Bundle, load_bundle, save_bundle
 from ocrsearch.spaces import check_feasible, load_space
 from ocrsearch.training import (
     BEST,
     LAST,
     LEFT_OUT,
+    Bundle,
     Epochs,
     Precision,
     Provenance,
@@ -48,9 +48,11 @@ from ocrsearch.training import (
     faster_precision,
     inherited_options,
     installed_versions,
+    load_bundle,
     plain_epochs,
     read_recogniser,
     read_start_weights,
+    save_bundle,
     select_device,
     start_path,
     train_epochs,

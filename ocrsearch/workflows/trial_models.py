@@ -35,7 +35,7 @@ from ocrsearch.data import (
     without_validation,
 )
 from ocrsearch.evaluation import Metrics
-from ocrsearch.inference import ADDED, LIMITS, Bundle, Predictor
+from ocrsearch.inference import Predictor
 from ocrsearch.spaces import Space, rebuild_space
 from ocrsearch.studies import (
     BestTrial,
@@ -47,15 +47,18 @@ from ocrsearch.studies import (
     study_lock,
 )
 from ocrsearch.training import (
+    ADDED,
     BEST,
+    LIMITS,
     START,
+    Bundle,
     Member,
     OtherNetworkError,
     Provenance,
-    Recogniser,
     Refit,
     Trainer,
     TrainerOptions,
+    TrialWeights,
     read_recogniser,
     read_start_weights,
     select_device,
@@ -66,7 +69,7 @@ from ocrsearch.training import (
 from ocrsearch.workflows.training import Observer
 
 
-def read_trial_weights(best: BestTrial, facts: StudyFacts) -> Recogniser:
+def read_trial_weights(best: BestTrial, facts: StudyFacts) -> TrialWeights:
     """Load and check the weights of a trial.
 
     Args:

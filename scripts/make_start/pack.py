@@ -14,8 +14,7 @@ from typing import Annotated
 
 import typer
 
-from ocrsearch.inference import halve, load_bundle, save_bundle
-from ocrsearch.training import Provenance
+from ocrsearch.training import Provenance, halve, load_bundle, save_bundle
 
 
 def main(

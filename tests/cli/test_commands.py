@@ -20,16 +20,16 @@ import pandas as pd
 import pytest
 import torch
 
-from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.inference.predictor import load
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.studies.study import open_study
+from ocrsearch.training.model_file import save_bundle
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
     from tests.conftest import CommandResult, StudyDb
 
 Command = Callable[..., "CommandResult"]

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.models.decoding.ngrams import load_ngrams
+from ocrsearch.training.model_file import save_bundle
 from ocrsearch.workflows.language_model import FusionWeights
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]

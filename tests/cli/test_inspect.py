@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 import pytest
 
 from ocrsearch.core.config import Config
-from ocrsearch.inference.bundle import load_bundle, save_bundle
 from ocrsearch.models.architecture import n_parameters
+from ocrsearch.training.model_file import load_bundle, save_bundle
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]

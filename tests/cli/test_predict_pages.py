@@ -12,15 +12,15 @@ import pytest
 from PIL import Image
 
 from ocrsearch.data.samples import GrayImage
-from ocrsearch.inference.bundle import save_bundle
 from ocrsearch.inference.predictor import (
     Prediction,
     Predictor,
     load,
 )
+from ocrsearch.training.model_file import save_bundle
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
     from tests.conftest import CommandResult
 
 Command = Callable[..., "CommandResult"]

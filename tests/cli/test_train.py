@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from ocrsearch.cli.train_display import LiveTrainDisplay, describe_epoch, describe_left
-from ocrsearch.inference.bundle import load_bundle
+from ocrsearch.training.model_file import load_bundle
 from ocrsearch.training.records import EpochRecord, Epochs
 from ocrsearch.training.trainer import EpochReport, Trainer
 

@@ -20,12 +20,12 @@ from ocrsearch.data.dataset import (
 )
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import GrayImage
-from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.models.decoding.automata import Lexicon
 from ocrsearch.models.decoding.ngrams import load_ngrams, save_ngrams
 from ocrsearch.reports.drawings import attention_maps
+from ocrsearch.training.model_file import Bundle, load_bundle, save_bundle
 from ocrsearch.workflows.language_model import learn_language_model
 
 LETTERS = "אבגדהוזחטי"

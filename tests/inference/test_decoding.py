@@ -17,7 +17,6 @@ from ocrsearch.core.errors import (
     OptionError,
 )
 from ocrsearch.data.charset import Charset
-from ocrsearch.inference.bundle import Bundle
 from ocrsearch.inference.decoding import LENGTH_BONUS, LM_WEIGHT, DecodingOptions, build_decoder
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.models.decoding.ngrams import (
@@ -25,6 +24,7 @@ from ocrsearch.models.decoding.ngrams import (
     load_ngrams,
     save_ngrams,
 )
+from ocrsearch.training.model_file import Bundle
 from tests.conftest import draw_text
 
 MakeBundle = Callable[..., Bundle]

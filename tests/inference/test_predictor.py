@@ -23,12 +23,12 @@ from ocrsearch.core.errors import (
 from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.inference import predictor as predictor_module
-from ocrsearch.inference.bundle import Bundle
 from ocrsearch.inference.predictor import (
     Prediction,
     Predictor,
     load,
 )
+from ocrsearch.training.model_file import Bundle
 
 TOLERANCE = 1e-3
 """Relative, of confidences: sums of floats in another order."""

@@ -23,8 +23,8 @@ from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.evaluation.reading import encode_lines
 from ocrsearch.inference import reader as reader_module
-from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.inference.predictor import Predictor
+from ocrsearch.training.model_file import Bundle, load_bundle, save_bundle
 from ocrsearch.training.trainer import Trainer
 
 OPTIONS = itertools.product(

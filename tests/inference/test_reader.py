@@ -17,7 +17,6 @@ from ocrsearch.core.errors import OptionError
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.inference import reader as reader_module
-from ocrsearch.inference.bundle import Bundle
 from ocrsearch.inference.decoding import DecodingOptions
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.inference.reader import (
@@ -29,6 +28,7 @@ from ocrsearch.models.decoding.automata import Fusion
 from ocrsearch.models.decoding.ctc import Hypothesis
 from ocrsearch.models.decoding.ctc_beam import BeamSearch
 from ocrsearch.models.decoding.ngrams import count_ngrams, save_ngrams
+from ocrsearch.training.model_file import Bundle
 
 CPU = torch.device("cpu")
 MakeBundle = Callable[..., Bundle]

@@ -26,7 +26,7 @@ from ocrsearch.reports.drawings import (
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
 
 MakeBundle = Callable[..., "Bundle"]
 

@@ -44,7 +44,7 @@ from tests.conftest import draw_text
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
 
 MakeBundle = Callable[..., "Bundle"]
 

@@ -25,13 +25,13 @@ from ocrsearch.data.dataset import (
     LabelledImages,
     PackedImages,
 )
-from ocrsearch.inference.bundle import halve, save_bundle
 from ocrsearch.models.architecture import (
     ARCHITECTURES,
     build_network,
     n_parameters,
     symbol_rows,
 )
+from ocrsearch.training.model_file import halve, save_bundle
 from ocrsearch.training.pretrained import (
     StartWeights,
     Transfer,
@@ -45,7 +45,7 @@ from tests.conftest import draw_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
 
 CPU = torch.device("cpu")
 SIZES: dict[str, Any] = {"conv_depth": 2, "conv_base": 8, "linear_width": 16, "hidden_size": 16}

@@ -13,7 +13,6 @@ import pytest
 from ocrsearch.core.errors import StudyError
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.studies.database import study_folder
 from ocrsearch.studies.results import (
@@ -21,6 +20,7 @@ from ocrsearch.studies.results import (
     best_trials,
     load_study,
 )
+from ocrsearch.training.model_file import load_bundle
 from ocrsearch.training.provenance import Member
 from ocrsearch.training.records import BEST, trial_folder
 from ocrsearch.workflows.trial_models import choose_members, make_ensemble

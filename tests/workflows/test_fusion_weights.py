@@ -22,7 +22,7 @@ from ocrsearch.workflows import language_model as fusion_weights
 from ocrsearch.workflows.language_model import WEIGHTS, choose_weights
 
 if TYPE_CHECKING:
-    from ocrsearch.inference.bundle import Bundle
+    from ocrsearch.training.model_file import Bundle
 
 LENGTH = 20
 NGRAMS, _ = count_ngrams(["123", "45"], Charset("0123456789"), 3)

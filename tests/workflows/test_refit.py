@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrsearch.core.errors import StudyError
-from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.facts import study_facts
 from ocrsearch.studies.results import best_trial, load_study
+from ocrsearch.training.model_file import load_bundle
 from ocrsearch.training.provenance import Refit
 from ocrsearch.training.records import Epochs
 from ocrsearch.tuning.api import search

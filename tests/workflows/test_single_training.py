@@ -20,8 +20,8 @@ from ocrsearch.core.errors import (
     TrainingError,
 )
 from ocrsearch.data.data_options import DataOptions
-from ocrsearch.inference.bundle import load_bundle
 from ocrsearch.inference.predictor import load
+from ocrsearch.training.model_file import load_bundle
 from ocrsearch.training.records import (
     BEST,
     LAST,

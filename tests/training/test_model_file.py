@@ -17,12 +17,11 @@ import torch
 from torch import nn
 
 from ocrsearch.core.errors import BundleError
-from ocrsearch.inference.bundle import Bundle, halve, load_bundle, save_bundle
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.studies.facts import study_facts
 from ocrsearch.studies.results import best_trial, load_study
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.model_file import FORMAT, VERSION
+from ocrsearch.training.model_file import FORMAT, VERSION, Bundle, halve, load_bundle, save_bundle
 from ocrsearch.training.provenance import Provenance
 from ocrsearch.training.records import plain_epochs
 from ocrsearch.workflows.trial_models import bundle_trial
@@ -409,7 +408,7 @@ def test_networks_that_are_too_large_together_are_not_written(
 ) -> None:
     bundle = make_bundle()
     n_weights = sum(w.numel() for w in bundle.weights.values())
-    monkeypatch.setattr("ocrsearch.inference.bundle.MAX_PARAMETERS", n_weights)
+    monkeypatch.setattr("ocrsearch.training.model_file.MAX_PARAMETERS", n_weights)
     save_bundle(bundle, tmp_path / "one.pt")
     with pytest.raises(BundleError, match=r"two\.pt: [\d,]+ weights in all, at most"):
         save_bundle(replace(bundle, others=(bundle,)), tmp_path / "two.pt")
