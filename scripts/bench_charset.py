@@ -16,7 +16,8 @@ import typer
 
 from ocrsearch.core import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2SeqConfig
 from ocrsearch.data import Charset, Dataset, GrayImage, LabelledImages, PackedImages, Split
-from ocrsearch.evaluation import count_confusions, encode_lines
+from ocrsearch.evaluation import count_confusions
+from ocrsearch.models import encode_lines
 from ocrsearch.models.decoding import BeamSearch
 from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 

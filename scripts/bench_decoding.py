@@ -20,8 +20,7 @@ import typer
 from ocrsearch.core import Config, OcrSearchError, OptionError, Seq2SeqConfig
 from ocrsearch.data import Charset, load_dataset
 from ocrsearch.data.images import Line, prepare_image
-from ocrsearch.evaluation import encode_lines
-from ocrsearch.models import Encoded, build_network
+from ocrsearch.models import Encoded, build_network, encode_lines
 from ocrsearch.models.decoding import (
     BeamSearch,
     CtcOutput,

@@ -24,7 +24,8 @@ from ocrsearch.core import (
 from ocrsearch.data import load_dataset
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.data.synthesis import Counts, TextRecipe, save_recipe
-from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
+from ocrsearch.evaluation import Metrics, compute_metrics
+from ocrsearch.models import read_lines
 from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
 LETTERS = {

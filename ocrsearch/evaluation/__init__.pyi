@@ -13,6 +13,3 @@ from .metrics import rates as rates
 from .metrics import read_counts as read_counts
 from .metrics import reads_nothing as reads_nothing
 from .metrics import save_counts as save_counts
-from .reading import MAX_BATCH_SIZE as MAX_BATCH_SIZE
-from .reading import encode_lines as encode_lines
-from .reading import read_lines as read_lines

@@ -20,8 +20,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrsearch.core import BundleError
 from ocrsearch.data import MAX_COLUMNS, GrayImage, Progress
 from ocrsearch.data.images import Line, prepare_image
-from ocrsearch.evaluation import MAX_BATCH_SIZE, encode_lines
-from ocrsearch.models import NetworkOutput
+from ocrsearch.models import MAX_BATCH_SIZE, NetworkOutput, encode_lines
 from ocrsearch.models.decoding import BeamSearch, Hypothesis
 from ocrsearch.training import Bundle
 

@@ -3,6 +3,8 @@ from .architecture import build_network as build_network
 from .architecture import n_parameters as n_parameters
 from .architecture import outline as outline
 from .architecture import symbol_rows as symbol_rows
+from .ctc_heads import aligning_loss as aligning_loss
+from .ctc_heads import best_path_error as best_path_error
 from .encoder import BiRnn as BiRnn
 from .encoder import ConvTower as ConvTower
 from .encoder import Encoded as Encoded
@@ -18,8 +20,9 @@ from .layers import count_parameters as count_parameters
 from .layers import list_layers as list_layers
 from .layers import pool_sizes as pool_sizes
 from .layers import training_memory_mb as training_memory_mb
-from .losses import aligning_loss as aligning_loss
-from .losses import best_path_error as best_path_error
+from .recogniser import MAX_BATCH_SIZE as MAX_BATCH_SIZE
 from .recogniser import NetworkOutput as NetworkOutput
 from .recogniser import Recogniser as Recogniser
+from .recogniser import encode_lines as encode_lines
+from .recogniser import read_lines as read_lines
 from .seq2seq import Seq2Seq as Seq2Seq

@@ -15,6 +15,14 @@ from typing_extensions import override
 
 from ocrsearch.core import CrnnConfig
 from ocrsearch.data import Batch
+from ocrsearch.models.ctc_heads import (
+    ColumnHead,
+    Outputs,
+    aligning_loss,
+    ctc_loss,
+    rows_of,
+    sample_outputs,
+)
 from ocrsearch.models.decoding import (
     BeamSearch,
     CtcOutput,
@@ -25,8 +33,6 @@ from ocrsearch.models.decoding import (
     ctc_scores,
 )
 from ocrsearch.models.encoder import Encoded, Encoder
-from ocrsearch.models.heads import ColumnHead, Outputs, rows_of, sample_outputs
-from ocrsearch.models.losses import aligning_loss, ctc_loss
 from ocrsearch.models.recogniser import Recogniser
 
 

@@ -22,6 +22,7 @@ from typing_extensions import override
 from ocrsearch.core import Seq2SeqConfig
 from ocrsearch.data import Batch
 from ocrsearch.models.attention import ATTENTIONS, LastState, Memory, State
+from ocrsearch.models.ctc_heads import ColumnHead, aligning_loss, sample_outputs
 from ocrsearch.models.decoding import (
     BeamSearch,
     CtcOutput,
@@ -30,9 +31,7 @@ from ocrsearch.models.decoding import (
     seq2seq_beam_search,
 )
 from ocrsearch.models.encoder import Dropout, Encoded, Encoder
-from ocrsearch.models.heads import ColumnHead, sample_outputs
 from ocrsearch.models.layers import EMBEDDING_SIZE
-from ocrsearch.models.losses import aligning_loss
 from ocrsearch.models.recogniser import Recogniser
 
 

@@ -1,25 +1,50 @@
-"""Pretrained weights: copied from a model into another network where shapes match.
+"""Pretrained weights: the models that come with the program, and how weights are copied.
 
 A layer is kept whole or not at all, by its name and shape. Of the layers with a row for each
 symbol (output layers, the decoder's embedding) the rows of symbols that both charsets have are
 kept, and those of blank, begin and end; the rows of new symbols stay as they were drawn.
+
+PyTorch is loaded only when weights are read: spaces and options name a model without it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from ocrsearch.core import BundleError, Config, flatten
 from ocrsearch.data import Charset
-from ocrsearch.models import symbol_rows
-from ocrsearch.training.model_file import load_bundle
-from ocrsearch.training.start_models import name_of_start
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FOLDER = Path(__file__).parents[1] / "start_models"
+"""Models that come with the program.
+
+A model never changes: studies that began with it are resumed with it. A better model gets another
+name. ``scripts/make_start`` trains them.
+"""
+
+LATIN = "latin"
+"""Lines of printed and written text in Latin letters, and codes and amounts; see the script."""
+
+
+def start_model(name: str | Path) -> Path | None:
+    """Return the file of a model by its name; None if there is none of this name."""
+    return FOLDER / f"{LATIN}.pt" if str(name) == LATIN else None
+
+
+def start_path(value: Any) -> Any:
+    """Return the file of a model where its name is given, and any other value as it is."""
+    return start_model(value) or value if isinstance(value, str | Path) else value
+
+
+def name_of_start(path: Path) -> str:
+    """Return how messages name a model to start from: a name, or the path of a file."""
+    return path.stem if path.parent == FOLDER else str(path)
+
 
 SHARED_PREFIX = "encoder."
 """Between different architectures only weights of this name are kept."""
@@ -114,10 +139,16 @@ def read_start_weights(path: Path) -> StartWeights:
     Raises:
         BundleError: no such file, or not a model.
     """
+    from ocrsearch.training.model_file import load_bundle
+
     bundle = load_bundle(path)
-    digest = _digest(bundle.weights, bundle.charset)
-    name = name_of_start(path)
-    return StartWeights(name, bundle.config, bundle.charset, bundle.weights, digest)
+    digest = hashlib.blake2b("".join(bundle.charset.symbols).encode(), digest_size=8)
+    for name, tensor in sorted(bundle.weights.items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return StartWeights(
+        name_of_start(path), bundle.config, bundle.charset, bundle.weights, digest.hexdigest()
+    )
 
 
 def transfer_weights(
@@ -131,26 +162,59 @@ def transfer_weights(
         config: configuration of the network.
         charset: charset of the network.
     """
+    from ocrsearch.models import symbol_rows
+
     fresh = network.state_dict()
-    behind = symbol_rows(config, len(charset))
+    n_behind = symbol_rows(config, len(charset))
     known = start.tensors
     if start.config.model.architecture != config.model.architecture:
         known = {name: t for name, t in known.items() if name.startswith(SHARED_PREFIX)}
+    layers: dict[str, list[str]] = {}
+    for name in fresh:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
     kept: dict[str, Tensor] = {}
     fresh_layers = []
-    for layer, names in _layers(fresh):
-        fitted = {
-            name: _fitted_rows(known.get(name), fresh[name], start.charset, charset, behind[name])
-            if name in behind
-            else _fitted(known.get(name), fresh[name])
-            for name in names
-        }
-        if None in fitted.values():
-            fresh_layers.append(layer)
+    for layer in sorted(layers):
+        fitted: dict[str, Tensor] = {}
+        for name in layers[layer]:
+            old, new = known.get(name), fresh[name]
+            if name in n_behind:
+                old = _common_rows(old, new, start.charset, charset, n_behind[name])
+            if old is not None and old.shape == new.shape:
+                fitted[name] = old
+        if len(fitted) == len(layers[layer]):
+            kept |= fitted
         else:
-            kept |= {name: t for name, t in fitted.items() if t is not None}
+            fresh_layers.append(layer)
     network.load_state_dict({**fresh, **kept})
-    return _transfer(network, kept, behind, fresh_layers, start.charset, charset)
+    theirs, ours = set(start.charset.symbols), set(charset.symbols)
+    new_symbols = [symbol for symbol in charset.symbols if symbol not in theirs]
+    parameters = dict(network.named_parameters())
+    n_kept = sum(p.numel() for name, p in parameters.items() if name in kept)
+    for name in kept.keys() & n_behind.keys():  # rows of new symbols are not kept
+        n_kept -= parameters[name][0].numel() * len(new_symbols)
+    return Transfer(
+        n_kept=n_kept,
+        n_fresh=sum(p.numel() for p in parameters.values()) - n_kept,
+        fresh_layers=tuple(fresh_layers),
+        symbols_kept="".join(s for s in charset.symbols if s in theirs),
+        symbols_new="".join(new_symbols),
+        symbols_dropped="".join(s for s in start.charset.symbols if s not in ours),
+    )
+
+
+def _common_rows(
+    old: Tensor | None, fresh: Tensor, theirs: Charset, ours: Charset, n_behind: int
+) -> Tensor | None:
+    """Return the fresh tensor with the old rows of common symbols and those after the symbols."""
+    if old is None or old.shape != (len(theirs) + n_behind, *fresh.shape[1:]):
+        return None
+    known = set(theirs.symbols)
+    common = [symbol for symbol in ours.symbols if symbol in known]
+    fitted = fresh.clone()
+    fitted[ours.ids_of(common)] = old[theirs.ids_of(common)]
+    fitted[len(ours) :] = old[len(theirs) :]
+    return fitted
 
 
 def check_something_kept(transfer: Transfer, start: StartWeights, config: Config) -> None:
@@ -172,63 +236,4 @@ def check_something_kept(transfer: Transfer, start: StartWeights, config: Config
     ]
     raise BundleError(
         f"{start.name}: none of its weights fit this network; they differ in {', '.join(differ)}"
-    )
-
-
-def _digest(tensors: dict[str, Tensor], charset: Charset) -> str:
-    digest = hashlib.blake2b("".join(charset.symbols).encode(), digest_size=8)
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _layers(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Group the tensors of a network by the module that they belong to."""
-
-    def module(name: str) -> str:
-        return name.rpartition(".")[0]
-
-    for key, group in itertools.groupby(sorted(names, key=module), key=module):
-        yield key, list(group)
-
-
-def _fitted(old: Tensor | None, fresh: Tensor) -> Tensor | None:
-    return old if old is not None and old.shape == fresh.shape else None
-
-
-def _fitted_rows(
-    old: Tensor | None, fresh: Tensor, theirs: Charset, ours: Charset, n_behind: int
-) -> Tensor | None:
-    """Return the tensor with the rows of common symbols and those after the symbols."""
-    if old is None or old.shape != (len(theirs) + n_behind, *fresh.shape[1:]):
-        return None
-    known = set(theirs.symbols)
-    common = [symbol for symbol in ours.symbols if symbol in known]
-    fitted = fresh.clone()
-    fitted[ours.ids_of(common)] = old[theirs.ids_of(common)]
-    fitted[len(ours) :] = old[len(theirs) :]
-    return fitted
-
-
-def _transfer(
-    network: nn.Module,
-    kept: dict[str, Tensor],
-    behind: dict[str, int],
-    fresh_layers: list[str],
-    theirs: Charset,
-    ours: Charset,
-) -> Transfer:
-    known, wanted = set(theirs.symbols), set(ours.symbols)
-    new = [symbol for symbol in ours.symbols if symbol not in known]
-    parameters = dict(network.named_parameters())
-    n_new = sum(parameters[n][0].numel() * len(new) for n in behind if n in kept)
-    n_kept = sum(p.numel() for name, p in parameters.items() if name in kept) - n_new
-    return Transfer(
-        n_kept=n_kept,
-        n_fresh=sum(p.numel() for p in parameters.values()) - n_kept,
-        fresh_layers=tuple(fresh_layers),
-        symbols_kept="".join(s for s in ours.symbols if s in known),
-        symbols_new="".join(new),
-        symbols_dropped="".join(s for s in theirs.symbols if s not in wanted),
     )

@@ -1,15 +1,32 @@
 """Provenance of a network: the study, data, seed and program versions that its weights come from.
 
-A model file holds it as plain values; ``Provenance`` checks and names them. This module needs no
-torch.
+A model file holds it as plain values; ``Provenance`` checks and names them. From it follows how
+the data of a model is read and split again, when the model is trained further or evaluated. This
+module needs no torch until a model file is read.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from ocrsearch.data import DataOptions
+from ocrsearch.core import BundleError, DataError, OcrSearchError, file_problem
+from ocrsearch.data import (
+    DataOptions,
+    given_options,
+    is_splits_file,
+    load_dataset,
+    read_samples,
+    same_data,
+)
 from ocrsearch.training.records import Epochs, require_fields
+
+logger = logging.getLogger(__name__)
 
 MAX_EPOCHS = 100_000
 MAX_SPLITS = 10
@@ -107,3 +124,138 @@ class Provenance(BaseModel):
             OptionError: an option is wrong.
         """
         return DataOptions.from_dict(self.data_options)
+
+
+SPLIT_OPTIONS = ("group", "splits", "split_seed")
+"""Options that decide which split a sample is in."""
+
+OWN_DATA_OPTIONS = ("group", "splits")
+"""Options of a model that are used for the data that it was trained on, and for no other."""
+
+MAX_SPLITS_BYTES = 64_000_000
+"""Largest file of splits that a model can name."""
+
+
+def inherited_options(
+    data: str, given: DataOptions | Mapping[str, Any] | None, *models: Path | None
+) -> DataOptions:
+    """Return the options given, and for the others those of a model trained on the same data.
+
+    So the images that a model has learned from are not in its new validation and test splits.
+
+    Args:
+        data: specification of the data.
+        given: options chosen by the user; see ``given_options``.
+        models: model files; the options of the first that was trained on this data are taken.
+
+    Raises:
+        BundleError: a model file that cannot be read.
+        OptionError: a wrong option.
+    """
+    chosen = given_options(given)
+    for path in filter(None, models):
+        from ocrsearch.training.model_file import load_bundle  # loads torch
+
+        provenance = load_bundle(path).provenance
+        own = provenance.options()
+        if not _is_of_data(provenance, own, data):
+            continue
+        _check_splits(str(path), own, chosen)
+        warn_of_seen(str(path), provenance, data)
+        if own.add and "add" not in chosen:
+            try:
+                read_samples(own.add)
+            except DataError:  # its message would quote files that a model names
+                raise BundleError(
+                    f"{path}: its `add` {own.add} cannot be read; give `add` another dataset"
+                ) from None
+        options = replace(own, **chosen)
+        if any(getattr(options, name) != getattr(own, name) for name in SPLIT_OPTIONS):
+            logger.warning(
+                "%s is split otherwise than for %s: images that the model was trained on can be "
+                "in the validation and test splits",
+                *(data, path),
+            )
+        return options
+    return DataOptions(**chosen)
+
+
+def evaluation_options(
+    name: str, provenance: Provenance, data: str, given: Mapping[str, Any]
+) -> DataOptions:
+    """Return how to read and split data with a model: as it was trained, but for options given.
+
+    A model file may come from anybody. Its pattern and its files are used for its own data only,
+    and a file of splits must be one.
+
+    Args:
+        name: model, for messages.
+        provenance: provenance of the model.
+        data: specification of the data.
+        given: options chosen by the user.
+
+    Raises:
+        BundleError: its file of splits cannot be used.
+        OptionError: a wrong option.
+    """
+    own = provenance.options()
+    if _is_of_data(provenance, own, data):
+        _check_splits(name, own, given)
+        return replace(own, **given)
+    dropped = [key for key in OWN_DATA_OPTIONS if getattr(own, key) and key not in given]
+    if dropped:
+        logger.warning(
+            "%s was trained on other data; its %s %s not used for %s",
+            *(name, " and ".join(f"`{key}`" for key in dropped)),
+            *("is" if len(dropped) == 1 else "are", data),
+        )
+    foreign = {"group": "", "splits": "", "add": "", "columns": ""}
+    return replace(own, **{**foreign, **given})
+
+
+def warn_of_seen(name: str, provenance: Provenance, data: str) -> None:
+    """Log a warning if a model was trained on the validation images of some data too.
+
+    Args:
+        name: model, for the message.
+        provenance: provenance of the model.
+        data: specification of the data.
+    """
+    if "val" in provenance.splits_seen and same_data(provenance.data or "", data):
+        logger.warning(
+            "%s was trained on the validation images of %s too: error rates on them are too low",
+            *(name, data),
+        )
+
+
+def _is_of_data(provenance: Provenance, own: DataOptions, data: str) -> bool:
+    """Return whether a model was trained on some data, which may have been moved since.
+
+    Data in another place is read only if its splits would differ from the usual ones.
+    """
+    if not provenance.data:
+        return False
+    if same_data(provenance.data, data):
+        return True
+    usual = DataOptions()
+    same_splits = all(getattr(own, name) == getattr(usual, name) for name in SPLIT_OPTIONS)
+    if same_splits or own.add:  # what a model adds may be any folder: it is not read here
+        return False
+    try:
+        return load_dataset(data, own).fingerprint == provenance.data_fingerprint
+    except OcrSearchError:  # it is other data, for which these options do not hold
+        return False
+
+
+def _check_splits(name: str, own: DataOptions, given: Mapping[str, Any]) -> None:
+    """Refuse a file of splits that a model names and that is something else; quote none of it."""
+    if not own.splits or "splits" in given:
+        return
+    path = Path(own.splits)
+    problem = file_problem(path, MAX_SPLITS_BYTES)
+    if problem is None and not is_splits_file(path):
+        problem = "not a table with columns name and split"
+    if problem:
+        raise BundleError(
+            f"{name}: its `splits` {own.splits}: {problem}; give `splits` another file"
+        )

@@ -17,14 +17,8 @@ from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.core import BundleError, CheckpointError, Config, TrainingError, is_out_of_memory
 from ocrsearch.data import LabelledImages, contact_sheet, write_sheet
-from ocrsearch.evaluation import (
-    EditCounts,
-    count_edits,
-    rates,
-    read_counts,
-    read_lines,
-    save_counts,
-)
+from ocrsearch.evaluation import EditCounts, count_edits, rates, read_counts, save_counts
+from ocrsearch.models import read_lines
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.model_file import read_recogniser
 from ocrsearch.training.records import (

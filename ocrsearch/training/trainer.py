@@ -32,8 +32,8 @@ from ocrsearch.core import (
 )
 from ocrsearch.data import BATCHES_A_POOL, Batch, Dataset, training_batches, training_epochs
 from ocrsearch.data.images import scaled_lines
-from ocrsearch.evaluation import Metrics, compute_metrics, read_lines
-from ocrsearch.models import best_path_error, build_network, n_parameters
+from ocrsearch.evaluation import Metrics, compute_metrics
+from ocrsearch.models import best_path_error, build_network, n_parameters, read_lines
 from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 

@@ -21,9 +21,9 @@ from ocrsearch.core.config import (
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.data.samples import SPLITS, Split
-from ocrsearch.evaluation.reading import encode_lines
 from ocrsearch.inference import reader as reader_module
 from ocrsearch.inference.predictor import Predictor
+from ocrsearch.models.recogniser import encode_lines
 from ocrsearch.training.model_file import Bundle, load_bundle, save_bundle
 from ocrsearch.training.trainer import Trainer
 

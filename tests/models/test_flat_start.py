@@ -7,7 +7,7 @@ import torch
 
 from ocrsearch.core.config import DEFAULT_RECIPE, FRAME_STRIDE
 from ocrsearch.data.batches import Batch
-from ocrsearch.models.losses import (
+from ocrsearch.models.ctc_heads import (
     best_path_error,
     flat_start_loss,
     ink_span,

@@ -28,8 +28,8 @@ from ocrsearch.data.batches import Batch
 from ocrsearch.models.architecture import build_network
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
+from ocrsearch.models.ctc_heads import ctc_loss, flat_start_loss, suppress_blank
 from ocrsearch.models.encoder import Encoded, zero_padding
-from ocrsearch.models.losses import ctc_loss, flat_start_loss, suppress_blank
 from ocrsearch.models.recogniser import Recogniser
 from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
 

@@ -15,9 +15,9 @@ from ocrsearch.core.config import (
     Seq2SeqConfig,
 )
 from ocrsearch.data.batches import Batch
-from ocrsearch.models import heads as sampled
+from ocrsearch.models import ctc_heads as sampled
 from ocrsearch.models.architecture import build_network
-from ocrsearch.models.heads import (
+from ocrsearch.models.ctc_heads import (
     Outputs,
     rows_of,
     sample_outputs,

@@ -22,7 +22,6 @@ from ocrsearch.core import (
 )
 from ocrsearch.data import Batch, Dataset
 from ocrsearch.data.images import scaled_lines
-from ocrsearch.evaluation import read_lines
 from ocrsearch.models import (
     ARCHITECTURES,
     LAYERS,
@@ -34,6 +33,7 @@ from ocrsearch.models import (
     count_parameters,
     list_layers,
     n_parameters,
+    read_lines,
     symbol_rows,
 )
 from ocrsearch.models.decoding import (

@@ -31,7 +31,7 @@ from ocrsearch.data.batches import Batch
 from ocrsearch.data.dataset import Dataset, load_dataset
 from ocrsearch.data.prepared import open_dataset, save_dataset, without_validation
 from ocrsearch.evaluation.metrics import Metrics
-from ocrsearch.evaluation.reading import Reading
+from ocrsearch.models.recogniser import Reading
 from ocrsearch.training import trainer as trainer_module
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
 from ocrsearch.training.trainer import EpochReport, Schedule, Trainer, TrainerOptions

@@ -15,15 +15,13 @@ from ocrsearch.spaces.derived import START_HEIGHT, START_NETWORK
 from ocrsearch.spaces.reading import space_from_dict
 from ocrsearch.studies.facts import study_facts
 from ocrsearch.training.pretrained import (
-    StartWeights,
-    read_start_weights,
-    transfer_weights,
-)
-from ocrsearch.training.start_models import (
     LATIN,
+    StartWeights,
     name_of_start,
+    read_start_weights,
     start_model,
     start_path,
+    transfer_weights,
 )
 
 MAX_BYTES = 6_000_000

@@ -20,10 +20,9 @@ from ocrsearch.core.config import (
 from ocrsearch.data.batches import collate
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.images.lines import Line, scaled_lines
-from ocrsearch.evaluation import reading as evaluation_module
-from ocrsearch.evaluation.reading import Reading, read_lines
+from ocrsearch.models import recogniser as recogniser_module
 from ocrsearch.models.architecture import build_network
-from ocrsearch.models.recogniser import Recogniser
+from ocrsearch.models.recogniser import Reading, Recogniser, read_lines
 
 CPU = torch.device("cpu")
 IMAGES = ImageConfig(height=16)
@@ -75,7 +74,7 @@ def test_readings_do_not_depend_on_the_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = [h.ids for h in read(model, lines, with_loss=False).hypotheses]
-    monkeypatch.setattr(evaluation_module, "MAX_BATCH_SIZE", max_batch_size)
+    monkeypatch.setattr(recogniser_module, "MAX_BATCH_SIZE", max_batch_size)
     assert [h.ids for h in read(model, lines, with_loss=False).hypotheses] == expected
 
 
@@ -94,7 +93,7 @@ def test_loss_weighs_batches_by_their_lines(
     lines: list[Line], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = read(MODELS[0], lines, with_loss=True).loss
-    monkeypatch.setattr(evaluation_module, "MAX_BATCH_SIZE", 15)  # and a last one of 1
+    monkeypatch.setattr(recogniser_module, "MAX_BATCH_SIZE", 15)  # and a last one of 1
     assert read(MODELS[0], lines, with_loss=True).loss == pytest.approx(expected, rel=1e-4)
 
 
