@@ -150,15 +150,13 @@ def bootstrap_intervals(
         "ser": ser,
         "exact": 1.0 - ser,
     }
-    intervals = {name: _percentiles(values) for name, values in found.items()}
+    intervals: dict[str, tuple[float, float]] = {}
+    for name, values in found.items():
+        low, high = np.quantile(values, [0.025, 0.975])
+        intervals[name] = (float(low), float(high))
     if counts.wrong.all():
         intervals |= {"ser": (1.0 - none_high, 1.0), "exact": (0.0, none_high)}
     return intervals
-
-
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def _ratio(errors: int, total: int) -> float:

@@ -46,25 +46,24 @@ def read_input(picture: Picture, where: str = "image") -> GrayImage:
         DataError: the type, shape or range is not in ACCEPTED.
     """
     if isinstance(picture, str | os.PathLike):
-        return _read_file(picture, where)
+        name = os.fspath(picture)
+        if not isinstance(name, str):
+            raise DataError(f"{where}: found a path in bytes, must be {ACCEPTED}")
+        return read_image(Path(name))
     if isinstance(picture, Image.Image):
         return _read_pillow(picture, where)
     if isinstance(picture, torch.Tensor):
-        return _read_array(_numpy(picture), where)
+        tensor = picture.detach().cpu().to_dense().resolve_conj()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor  # NumPy has no bfloat16
+        return _read_array(np.asarray(tensor.numpy()), where)
     if isinstance(picture, np.ndarray):
         return _read_array(picture, where)
     if isinstance(picture, bytes | bytearray | memoryview):
         return _read_bytes(bytes(picture), where)
     if callable(getattr(picture, "read", None)):
         return _read_open_file(picture, where)
-    raise DataError(f"{where}: found {_kind(picture)}, must be {ACCEPTED}")
-
-
-def _read_file(path: str | os.PathLike[str], where: str) -> GrayImage:
-    name = os.fspath(path)
-    if not isinstance(name, str):
-        raise DataError(f"{where}: found a path in bytes, must be {ACCEPTED}")
-    return read_image(Path(name))
+    kind = "None" if picture is None else f"{type(picture).__name__} {shown(picture)[:60]}"
+    raise DataError(f"{where}: found {kind}, must be {ACCEPTED}")
 
 
 def _read_bytes(content: bytes, where: str) -> GrayImage:
@@ -96,12 +95,6 @@ def _read_pillow(image: Image.Image, where: str) -> GrayImage:
     except Exception as error:  # Pillow decodes lazily and may raise almost any error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"{where}: the PIL image cannot be read ({reason})") from None
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    tensor = tensor.detach().cpu().to_dense().resolve_conj()
-    is_float = tensor.is_floating_point()  # NumPy has no bfloat16
-    return np.asarray(tensor.float().numpy() if is_float else tensor.numpy())
 
 
 def _read_array(array: np.ndarray, where: str) -> GrayImage:
@@ -149,7 +142,3 @@ def _check_size(n_pixels: int, where: str) -> None:
     if n_pixels > 4 * MAX_PIXELS:
         limit = MAX_PIXELS // 1_000_000
         raise ImageError(f"{where}: image too large, at most {limit} megapixels; scale it down")
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"{type(value).__name__} {shown(value)[:60]}"

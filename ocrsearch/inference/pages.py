@@ -217,7 +217,7 @@ def _read_turned(page: GrayImage, turn: int, read: Read) -> _Reading:
         lines, read_before = [layout.lines[i] for i in ids], [predictions[i] for i in ids]
         if ids and _prefers_inverted(lines, read_before, read):
             inverted = True
-            for i, prediction in zip(ids, read([_inverse(line) for line in lines]), strict=True):
+            for i, prediction in zip(ids, read([255 - line.image for line in lines]), strict=True):
                 predictions[i] = prediction
     return _Reading(turn, layout, predictions, inverted)
 
@@ -232,7 +232,7 @@ def _prefers_inverted(
     ids = _longest(lines)
     tried = [lines[i] for i in ids]
     before = _confidence(tried, [predictions[i] for i in ids])
-    return _confidence(tried, read([_inverse(line) for line in tried])) > before + MARGIN
+    return _confidence(tried, read([255 - line.image for line in tried])) > before + MARGIN
 
 
 def _best_turn(page: GrayImage, upright: _Reading, read: Read) -> int:
@@ -243,7 +243,7 @@ def _best_turn(page: GrayImage, upright: _Reading, read: Read) -> int:
         tried = [lines[i] for i in _longest(lines)]
         confidences[turn] = max(
             _confidence(tried, read([_turned(image, turn // 180 * 180) for image in images]))
-            for images in ([line.image for line in tried], [_inverse(line) for line in tried])
+            for images in ([line.image for line in tried], [255 - line.image for line in tried])
         )
     best = max(TURNS, key=lambda turn: confidences[turn])
     return best if confidences[best] > confidences[0] + MARGIN else 0
@@ -262,10 +262,6 @@ def _confidence(lines: Sequence[FoundLine], predictions: Sequence[Prediction]) -
     lengths = [line.image.shape[1] / line.image.shape[0] for line in lines]
     values = [p.confidence ** (1 / len(p.text)) if p.text.strip() else 0.0 for p in predictions]
     return float(np.average(values, weights=lengths)) if values else 0.0
-
-
-def _inverse(line: FoundLine) -> GrayImage:
-    return 255 - line.image
 
 
 def _turned(image: GrayImage, turn: int) -> GrayImage:

@@ -26,7 +26,6 @@ from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together
-from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.training import Bundle, limit_threads, load_bundle, select_device
 
 CHUNK = 256
@@ -226,17 +225,15 @@ class Predictor:
         self, images: Sequence[GrayImage], progress: Progress | None = None
     ) -> list[Prediction]:
         hypotheses = read_together(self._readers, images, progress)
-        return [
-            self._prediction(image, hypothesis)
-            for image, hypothesis in zip(images, hypotheses, strict=True)
-        ]
-
-    def _prediction(self, image: GrayImage, hypothesis: Hypothesis) -> Prediction:
-        if is_blank(image):
-            return Prediction("", 0.0, (), blank=True)
-        read = self.bundle.charset.decode_in_order(hypothesis.ids)
-        confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
-        return Prediction(read.text, hypothesis.confidence, confidences)
+        predictions = []
+        for image, hypothesis in zip(images, hypotheses, strict=True):
+            if is_blank(image):
+                predictions.append(Prediction("", 0.0, (), blank=True))
+                continue
+            read = self.bundle.charset.decode_in_order(hypothesis.ids)
+            confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
+            predictions.append(Prediction(read.text, hypothesis.confidence, confidences))
+        return predictions
 
 
 def load(

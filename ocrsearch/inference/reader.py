@@ -189,7 +189,10 @@ class Reader:
         for ids, batch, output in encode_lines(self._network, lines, self._device):
             if _has_nan(output):
                 raise BundleError(NOT_NUMBERS)
-            read = self._decode(output)
+            if self._search is None:
+                read = self._network.greedy(output)
+            else:
+                read = self._network.beam_search(output, self._search)
             if not all(math.isfinite(hypothesis.confidence) for hypothesis in read):
                 raise BundleError(NOT_NUMBERS)
             yield Encoding(ids, batch.images.shape[3], output, read)
@@ -223,11 +226,6 @@ class Reader:
             found = self._network.rate(output, [t for _, t in pairs])
             rated |= {i: hypothesis for (i, _), hypothesis in zip(pairs, found, strict=True)}
         return rated
-
-    def _decode(self, output: NetworkOutput) -> list[Hypothesis]:
-        if self._search is None:
-            return self._network.greedy(output)
-        return self._network.beam_search(output, self._search)
 
 
 def read_together(

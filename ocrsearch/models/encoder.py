@@ -112,22 +112,18 @@ class ConvTower(nn.Module):
             (B, T, column_size) with T = W / FRAME_STRIDE.
         """
         dtype = self.compute_dtype
+        layers = zip(self.convs, self.pooled_norms, self.pools, strict=True)
+        x = images
         with torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not None):
-            x = self._convolve(images, widths)
+            for i, (conv, norm, pool) in enumerate(layers):
+                x = self.dropout(x) if i else x
+                x = conv(x)  # (B, C, H, W)
+                if pool != (1, 1):
+                    x = nn.functional.max_pool2d(x, pool)
+                x = torch.relu(norm(x))
+                widths = widths // pool[1]
+                x = zero_padding(x, widths, dim=3)
         return x.float().permute(0, 3, 1, 2).flatten(2)  # (B, T, C * H)
-
-    def _convolve(self, x: Tensor, widths: Tensor) -> Tensor:
-        for i, (conv, norm, pool) in enumerate(
-            zip(self.convs, self.pooled_norms, self.pools, strict=True)
-        ):
-            x = self.dropout(x) if i else x
-            x = conv(x)  # (B, C, H, W)
-            if pool != (1, 1):
-                x = nn.functional.max_pool2d(x, pool)
-            x = torch.relu(norm(x))
-            widths = widths // pool[1]
-            x = zero_padding(x, widths, dim=3)
-        return x
 
 
 class FrameNorm(nn.Module):
@@ -179,16 +175,14 @@ class BiRnn(nn.Module):
         """
         reversal = reversing_index(frame_lengths, frames.shape[1]).to(frames.device)
         dtype = self.compute_dtype
+        x = frames
         with torch.autocast(frames.device.type, dtype=dtype, enabled=dtype is not None):
-            x = self._both_ways(frames, reversal, frame_lengths)
+            for i, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
+                x = self.dropout(x) if i else x
+                backwards = reorder(back(reorder(x, reversal))[0], reversal)
+                x = torch.cat([ahead(x)[0], backwards], dim=2)
+                x = self.norms[i](x.float(), frame_lengths) if self.norms else x
         return zero_padding(x.float(), frame_lengths, dim=1)
-
-    def _both_ways(self, x: Tensor, reversal: Tensor, frame_lengths: Tensor) -> Tensor:
-        for i, (ahead, back) in enumerate(zip(self.forwards, self.backwards, strict=True)):
-            x = self.dropout(x) if i else x
-            x = torch.cat([ahead(x)[0], reorder(back(reorder(x, reversal))[0], reversal)], dim=2)
-            x = self.norms[i](x.float(), frame_lengths) if self.norms else x
-        return x
 
 
 def reversing_index(frame_lengths: Tensor, n_frames: int) -> Tensor:

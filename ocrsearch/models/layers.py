@@ -193,35 +193,29 @@ def _encoder(config: EncoderConfig, work: Work) -> list[Layer]:
     channels, rows, n_frames = tower[-1].output
     size, width = channels * rows, config.linear_width
     linear = _linear("encoder.linear", size, width, n_frames, normed=True)
-    return [*tower, linear, _rnn(config, n_frames)]
-
-
-def _rnn(config: EncoderConfig, n_frames: int) -> Layer:
-    hidden = config.hidden_size
-    sizes = [config.linear_width] + [2 * hidden] * (config.rnn_layers - 1)
+    hidden, n_rnns = config.hidden_size, config.rnn_layers
+    sizes = [width] + [2 * hidden] * (n_rnns - 1)
     cells = [_cell_size(config.rnn_cell, size, hidden) for size in sizes]
-    layers = f" x {config.rnn_layers}" * (config.rnn_layers > 1)
-    return Layer(
+    rnn = Layer(
         "encoder.rnn",
-        f"{config.rnn_cell.upper()}{layers}, both directions",
+        f"{config.rnn_cell.upper()}{f' x {n_rnns}' * (n_rnns > 1)}, both directions",
         (n_frames, 2 * hidden),
         sum(2 * n_parameters + 4 * hidden * config.rnn_norm for n_parameters, _ in cells),
         sum(2 * n_frames * n_multiply_adds for _, n_multiply_adds in cells),
-        2
-        * n_frames
-        * config.rnn_layers
-        * hidden
-        * (N_GATES[config.rnn_cell] + 3 + config.rnn_norm),
+        2 * n_frames * n_rnns * hidden * (N_GATES[config.rnn_cell] + 3 + config.rnn_norm),
     )
+    return [*tower, linear, rnn]
 
 
-def _crnn(config: CrnnConfig, work: Work) -> list[Layer]:
+def crnn_layers(config: CrnnConfig, work: Work) -> list[Layer]:
+    """Return the layers of a CRNN: the encoder and its two heads."""
     n_frames, n_outputs = work.n_frames, work.n_symbols + 1
     head = _linear("head", 2 * config.encoder.hidden_size, n_outputs, n_frames)
     return [*_encoder(config.encoder, work), head, _column_head(config.encoder, work)]
 
 
-def _seq2seq(config: Seq2SeqConfig, work: Work) -> list[Layer]:
+def seq2seq_layers(config: Seq2SeqConfig, work: Work) -> list[Layer]:
+    """Return the layers of an encoder-decoder: encoder, decoder and the CTC head on the columns."""
     hidden, n_frames = config.encoder.hidden_size, work.n_frames
     size, n_steps = 2 * hidden, work.n_written + 1  # the end takes a step
     cell = _cell_size(config.encoder.rnn_cell, EMBEDDING_SIZE + size, hidden)
@@ -249,7 +243,8 @@ def _seq2seq(config: Seq2SeqConfig, work: Work) -> list[Layer]:
     return [*_encoder(config.encoder, work), *decoder, column_head]
 
 
-def _classifier(config: ClassifierConfig, work: Work) -> list[Layer]:
+def classifier_layers(config: ClassifierConfig, work: Work) -> list[Layer]:
+    """Return the layers of a classifier: tower, linear layer over bins, head."""
     tower = _tower(config.encoder, work, "tower")
     channels, rows, n_frames = tower[-1].output
     n_features, width = N_BINS * channels * rows, config.encoder.linear_width
@@ -311,8 +306,8 @@ def _cell_size(kind: str, size: int, hidden: int) -> tuple[int, int]:
 
 
 LAYERS: dict[str, Callable[..., list[Layer]]] = {
-    "crnn": _crnn,
-    "seq2seq": _seq2seq,
-    "classifier": _classifier,
+    "crnn": crnn_layers,
+    "seq2seq": seq2seq_layers,
+    "classifier": classifier_layers,
 }
 """Functions from an architecture's configuration and ``Work`` to layers; keys of ARCHITECTURES."""

@@ -108,7 +108,9 @@ class Seq2Seq(Recogniser[Encoded]):
         for i, embedded in enumerate(inputs.unbind(1)):
             if own is not None and i > 0 and bool(own[:, i - 1].any()):
                 chosen = own[:, i - 1, None].to(embedded.device)
-                embedded = torch.where(chosen, self._own_prediction(outputs[-1]), embedded)
+                with torch.no_grad():  # the best symbol, never the end: no input follows the end
+                    ids = self.head(outputs[-1])[:, : self.eos_id].argmax(1)
+                embedded = torch.where(chosen, self.embedding(ids), embedded)
             output, state = self._step(embedded, state, memory)
             outputs.append(output)
         logits = self.head(self.dropout(torch.stack(outputs, dim=1)))
@@ -244,8 +246,13 @@ class Seq2Seq(Recogniser[Encoded]):
         return scores
 
     def _remember(self, encoded: Encoded) -> tuple[Memory, State]:
+        """Return the memory and the first state of the decoder for encoded images."""
         features, lengths = encoded.features, encoded.frame_lengths
-        last = _last_state(features, lengths)
+        forward, backward = features.chunk(2, dim=2)
+        rows = torch.arange(len(features), device=features.device)
+        # the forward half at the last time step, the backward half at the first
+        last = forward[rows, (lengths - 1).to(features.device)]
+        last = torch.cat([last, backward[:, 0]], dim=1)  # (B, D)
         hidden = torch.tanh(self.initial(last))
         if self.uses_attention:
             mask = torch.arange(features.shape[1]) < lengths[:, None]
@@ -256,14 +263,8 @@ class Seq2Seq(Recogniser[Encoded]):
         past = hidden.new_zeros(len(hidden), self.attention.n_past, memory.mask.shape[1])
         return memory, (hidden, torch.zeros_like(hidden), past)
 
-    def _own_prediction(self, output: Tensor) -> Tensor:
-        """Return the embedding of the best symbol, never the end: no input follows the end."""
-        with torch.no_grad():
-            ids = self.head(output)[:, : self.eos_id].argmax(1)
-        embedded: Tensor = self.embedding(ids)
-        return embedded
-
     def _step(self, embedded: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Return the (B, hidden_size + D) output of a step before the head, and the state."""
         hidden, cell, past = state
         context, past = self.attention(hidden, past, memory)
         inputs = torch.cat([embedded, context], dim=1)
@@ -272,11 +273,3 @@ class Seq2Seq(Recogniser[Encoded]):
         else:
             hidden = self.cell(inputs, hidden)
         return torch.cat([hidden, context], dim=1), (hidden, cell, past)
-
-
-def _last_state(features: Tensor, frame_lengths: Tensor) -> Tensor:
-    """Return (B, D): the forward half at the last time step, the backward half at the first."""
-    forward, backward = features.chunk(2, dim=2)
-    last = (frame_lengths - 1).to(features.device)
-    rows = torch.arange(len(features), device=features.device)
-    return torch.cat([forward[rows, last], backward[:, 0]], dim=1)

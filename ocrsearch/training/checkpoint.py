@@ -84,33 +84,33 @@ class PlainUnpickler:
             PickleRefusedError: another instruction or name, or too many.
             Exception: the instructions do not fit each other.
         """
+        stack = self._stack
+        argument: Any
         for n, (instruction, argument, _) in enumerate(pickletools.genops(bytes(content))):
+            name = instruction.name
             if n >= MAX_INSTRUCTIONS:
                 raise PickleRefusedError("too many values")
-            if instruction.name == "STOP":
-                (value,) = self._stack
+            if name == "STOP":
+                (value,) = stack
                 return value
-            self._do(instruction.name, argument)
+            if name in _VALUES:
+                if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
+                    raise PickleRefusedError("a huge integer")
+                stack.append(argument)
+            elif name in ("BINPUT", "LONG_BINPUT"):
+                self._memo[argument] = stack[-1]
+            elif name in ("BINGET", "LONG_BINGET"):
+                stack.append(self._memo[argument])
+            elif name in _CONSTANTS:
+                stack.append(_CONSTANTS[name])
+            elif name in _TUPLES:
+                stack.append(tuple(self._pop(_TUPLES[name])))
+            else:
+                self._do_rarely(name, argument)
         raise ValueError("no end")
 
-    def _do(self, name: str, argument: Any) -> None:
-        stack = self._stack
-        if name in _VALUES:
-            if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
-                raise PickleRefusedError("a huge integer")
-            stack.append(argument)
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(self._memo[argument])
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name in _TUPLES:
-            stack.append(tuple(self._pop(_TUPLES[name])))
-        else:
-            self._do_rarely(name, argument)
-
     def _do_rarely(self, name: str, argument: Any) -> None:
+        """Carry out one of the instructions that are needed less often."""
         stack = self._stack
         match name:
             case "MARK":
@@ -128,7 +128,9 @@ class PlainUnpickler:
                     raise PickleRefusedError("a key that is neither text nor an integer")
                 self._top(dict).update(zip(items[::2], items[1::2], strict=True))
             case "GLOBAL":
-                stack.append(self._named(argument))
+                if argument not in self._names:
+                    raise PickleRefusedError(f"the name {argument[:100]}")
+                stack.append(Name(argument))
             case "BINPERSID":
                 stack.append(self._load_storage(*self._pop(1)))
             case "REDUCE":
@@ -141,12 +143,8 @@ class PlainUnpickler:
             case _:
                 raise PickleRefusedError(f"the pickle instruction {name}")
 
-    def _named(self, name: str) -> Name:
-        if name not in self._names:
-            raise PickleRefusedError(f"the name {name[:100]}")
-        return Name(name)
-
     def _called(self, function: Any, arguments: Any) -> Any:
+        """Return the result of one of the two calls that are allowed."""
         if isinstance(function, Name) and isinstance(arguments, tuple):
             if function.text == ORDERED_DICT and not arguments:
                 return {}

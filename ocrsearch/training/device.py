@@ -112,7 +112,7 @@ def faster_precision(device: torch.device) -> Precision:
     if device.type == "cuda":
         emulated = not torch.cuda.is_bf16_supported(including_emulation=False)
         return "fp32" if emulated else "bf16"
-    seconds = _seconds(device)
+    seconds = time_precisions(device)
     fastest = min(seconds, key=lambda precision: seconds[precision])
     return fastest if seconds["fp32"] > REQUIRED_GAIN * seconds[fastest] else "fp32"
 
@@ -127,7 +127,7 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
             module.compute_dtype = torch.bfloat16 if in_bf16 else None
 
 
-def _seconds(device: torch.device) -> dict[Precision, float]:
+def time_precisions(device: torch.device) -> dict[Precision, float]:
     """Return the least time of some rounds in each type, in turns against noise.
 
     It is infinite where the build cannot compute in the type.

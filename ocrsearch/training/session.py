@@ -103,7 +103,12 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
         if report.is_best:
             counts = count_edits(trainer.val_texts, trainer.read_texts)
             save_counts(counts, folder / VALIDATED)
-            save_tensors({**about, **_recogniser(trainer, report.epoch)}, folder / BEST)
+            best = {
+                "weights": trainer.network.state_dict(),
+                **trainer.charset.content(),
+                "epoch": report.epoch,
+            }
+            save_tensors({**about, **best}, folder / BEST)
         checkpoint = {"trainer": trainer.state(), "epochs": plain_epochs(epochs)}
         save_tensors({**about, **checkpoint}, folder / LAST)
         yield list(epochs)
@@ -134,20 +139,15 @@ def train_folds(
         for own in train_epochs(trainer, place, study_id):
             epochs = [*before, *own]
             if n_folds > 1:
-                epochs = [*before, *_of_fold(own, len(before), fold, n_folds)]
+                for i, record in enumerate(own, len(before)):
+                    numbers = {"epoch": len(before) + record.epoch, "fold": fold}
+                    epochs[i] = record.model_copy(update={**numbers, "n_folds": n_folds})
                 if trainer.finished:
                     pooled = _pooled(epochs, folder)
                     epochs[-1] = epochs[-1].model_copy(update={"pooled": pooled})
             if not (passed and trainer.finished):
                 yield trainer, epochs
         before = epochs
-
-
-def _of_fold(epochs: Epochs, n_before: int, fold: int, n_folds: int) -> Epochs:
-    of_fold = {"fold": fold, "n_folds": n_folds}
-    return [
-        record.model_copy(update={"epoch": n_before + record.epoch, **of_fold}) for record in epochs
-    ]
 
 
 def _pooled(epochs: Epochs, folder: Path) -> Pooled:
@@ -177,26 +177,24 @@ def _saved(path: Path) -> dict[str, object] | None:
 
 
 def _check_owner(path: Path, saved: dict[str, object], trainer: Trainer, study_id: str) -> None:
-    """Refuse a file of another study or configuration; files of older versions name neither."""
-    other = saved.get("study", "") not in ("", study_id)
-    if other or not _same_config(saved.get("config"), trainer.config):
-        whose = "study" if other else "configuration"
+    """Refuse a file of another study or configuration; files of older versions name neither.
+
+    The batch size may differ: it is halved if a trial runs out of memory.
+    """
+    whose = "study" if saved.get("study", "") not in ("", study_id) else ""
+    if not whose and saved.get("config") is not None:
+        try:
+            stored = Config.model_validate(saved["config"])
+        except ValueError:  # of an older version
+            return
+        batch_size = {"batch_size": stored.training.batch_size}
+        training = trainer.config.training.model_copy(update=batch_size)
+        if stored != trainer.config.model_copy(update={"training": training}):
+            whose = "configuration"
+    if whose:
         raise TrainingError(
             f"{path}: belongs to another {whose}; move {path.parent} away to train anew"
         )
-
-
-def _same_config(saved: Any, config: Config) -> bool:
-    """Whether a stored configuration is the same, but for the batch size: it may be halved."""
-    if saved is None:
-        return True
-    try:
-        stored = Config.model_validate(saved)
-    except ValueError:  # of an older version
-        return True
-    batch_size = {"batch_size": stored.training.batch_size}
-    training = config.training.model_copy(update=batch_size)
-    return stored == config.model_copy(update={"training": training})
 
 
 def _restore(trainer: Trainer, saved: Mapping[str, Any], path: Path) -> Epochs:
@@ -229,11 +227,3 @@ def epoch_record(report: EpochReport) -> EpochRecord:
         wer=metrics.wer,
         exact=metrics.exact,
     )
-
-
-def _recogniser(trainer: Trainer, epoch: int) -> dict[str, object]:
-    return {
-        "weights": trainer.network.state_dict(),
-        **trainer.charset.content(),
-        "epoch": epoch,
-    }

@@ -69,12 +69,12 @@ def test_bf16_must_be_clearly_faster(
     expected: Precision,
 ) -> None:
     seconds = {"fp32": fp32_s, "bf16": bf16_s, "bf16-lstm": lstm_s}
-    monkeypatch.setattr(precision_module, "_seconds", lambda _: seconds)
+    monkeypatch.setattr(precision_module, "time_precisions", lambda _: seconds)
     assert faster_precision(CPU) == expected
 
 
 def lacks_bf16_lstm() -> bool:
-    return precision_module._seconds(CPU)["bf16-lstm"] == math.inf
+    return precision_module.time_precisions(CPU)["bf16-lstm"] == math.inf
 
 
 def test_a_build_without_an_lstm_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_a_build_without_an_lstm_in_bf16(monkeypatch: pytest.MonkeyPatch) -> Non
         raise RuntimeError("could not create a primitive")
 
     monkeypatch.setattr(nn.LSTM, "forward", lstm)
-    assert precision_module._seconds(CPU)["bf16-lstm"] == math.inf
+    assert precision_module.time_precisions(CPU)["bf16-lstm"] == math.inf
 
 
 reduced = pytest.mark.parametrize("precision", ["bf16", "bf16-lstm"])

@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from ocrsearch.core import DataError
 from ocrsearch.data import Charset
@@ -41,7 +42,7 @@ class Automaton(ABC):
         self._n_rows = 0
 
     @abstractmethod
-    def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+    def make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and next states, (n, n_symbols + 1) each, for (n,) states."""
 
     def rows(self, states: Ints) -> np.ndarray:
@@ -70,8 +71,8 @@ class Automaton(ABC):
             slots = self._slots[states]
         return slots
 
-    def _inner_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of states from which ``_make_rows`` computes the rows of others."""
+    def inner_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and next states, as ``make_rows`` needs them of shorter contexts."""
         missing = np.unique(states[self._slots[states] < 0])
         if len(missing):
             self._add(missing)
@@ -79,7 +80,7 @@ class Automaton(ABC):
         return self._scores[slots], self._following[slots]
 
     def _add(self, states: Ints) -> None:
-        scores, following = self._make_rows(states)  # may add other states first
+        scores, following = self.make_rows(states)  # may add other states first
         new = self._slots[states] < 0
         states = states[new]
         first, end = self._n_rows, self._n_rows + len(states)
@@ -233,10 +234,7 @@ class Lexicon(Automaton):
         children, ends = _build_trie(known)
         super().__init__(len(charset), FIRST_WORD + len(ends), BETWEEN)
         self._ends_word = np.array([True, True, True, *ends])
-        self._index(children, folded)
-
-    def _index(self, children: list[tuple[int, str, int]], folded: list[str]) -> None:
-        """Store the trie's branches by state, one for each symbol that stands for the letter."""
+        # the trie's branches by state, one for each symbol that stands for the letter
         ids: dict[str, list[int]] = {}
         for i, letter in enumerate(folded):
             ids.setdefault(letter, []).append(i)
@@ -246,7 +244,8 @@ class Lexicon(Automaton):
         n = np.bincount(table[:, 0], minlength=len(self._slots))
         self._offsets = np.concatenate([[0], np.cumsum(n)])
 
-    def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+    @override
+    def make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
         is_open = ~self._ends_word[states][:, None]  # a word that ends too early
         stays = (states == UNKNOWN) | (states == NUMBER)
         off = np.where(stays, states, UNKNOWN)[:, None]

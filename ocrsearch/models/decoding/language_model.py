@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from typing_extensions import override
 
 from ocrsearch.data import Charset
 from ocrsearch.models.decoding.automata import Automaton, Floats, Ints
@@ -99,27 +100,23 @@ class LanguageModel(Automaton):
         probs += passed_on / (self.n_symbols + 1)
         return np.log(probs).reshape(shape), np.maximum(following, 0).reshape(shape)
 
-    def _make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
+    @override
+    def make_rows(self, states: Ints) -> tuple[np.ndarray, np.ndarray]:
         shape = (len(states), self.n_symbols + 1)
         lower, following = np.full(shape, 1.0 / shape[1]), np.zeros(shape, np.int64)
         inner = states > 0
         if inner.any():
-            log_probs, following[inner] = self._inner_rows(self._backoff[states[inner]])
+            log_probs, following[inner] = self.inner_rows(self._backoff[states[inner]])
             lower[inner] = np.exp(log_probs, dtype=np.float64)
-        rows, entries = self._entries(states)
+        n = self._n_kinds[states]
+        rows = np.repeat(np.arange(len(states)), n)  # each entry's state, as a row of the result
+        entries = np.arange(len(rows)) + np.repeat(self._offsets[states] - (np.cumsum(n) - n), n)
         probs = self._passed_on[states][:, None] * lower
         probs[rows, self._ids[entries]] += self._own[entries]
         longer = self._children[entries] >= 0
         rows, entries = rows[longer], entries[longer]
         following[rows, self._ids[entries]] = self._children[entries]
         return np.log(probs), following
-
-    def _entries(self, states: Ints) -> tuple[Ints, Ints]:
-        """Return the entries of (n,) states, and the position of each entry's state among them."""
-        n = self._n_kinds[states]
-        rows = np.repeat(np.arange(len(states)), n)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(n) - n, n)
-        return rows, self._offsets[states][rows] + within
 
 
 def _kneser_ney_counts(counts: Ints, keys: Ints, shorter: Ints) -> Ints:

@@ -212,25 +212,20 @@ def save_ngrams(ngrams: NgramCounts, path: Path) -> None:
             f"{path}: {n_bytes / 1e6:,.0f} MB of n-grams, at most {MAX_ARRAY_BYTES / 1e6:,.0f} MB; "
             "give a lower `order` or less text"
         )
+    chosen = (ngrams.lm_weight, ngrams.length_bonus)
+    content = {
+        "format": np.array(FORMAT),
+        "numbers": np.array((VERSION, ngrams.order, ngrams.n_texts, ngrams.start)),
+        "chosen": np.array([math.nan if value is None else value for value in chosen]),
+        "symbols": np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
+        "bidi": np.array(ngrams.charset.bidi),
+        **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
+    }
     try:
-        _write(ngrams, path)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **content)
     except OSError as error:
         raise LanguageModelError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def _write(ngrams: NgramCounts, path: Path) -> None:
-    numbers = (VERSION, ngrams.order, ngrams.n_texts, ngrams.start)
-    chosen = (ngrams.lm_weight, ngrams.length_bonus)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            format=np.array(FORMAT),
-            numbers=np.array(numbers),
-            chosen=np.array([math.nan if value is None else value for value in chosen]),
-            symbols=np.array([ord(symbol) for symbol in ngrams.charset.symbols], np.int32),
-            bidi=np.array(ngrams.charset.bidi),
-            **{name: getattr(ngrams, name).astype(np.int32) for name in _ARRAYS},
-        )
 
 
 _ARRAYS = ("backoff", "offsets", "ids", "counts", "children")

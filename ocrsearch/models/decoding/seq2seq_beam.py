@@ -227,7 +227,11 @@ class _Texts:
             total += self._search.ctc_weight * self._ctc.scores(self.rows)
         chosen = self._choose(total)
         added = log_probs[chosen.parents, chosen.ids]
-        nodes = self._note(chosen, added)
+        first = len(self._history) * chosen.ids.numel()
+        new = torch.arange(first, first + chosen.ids.numel(), device=added.device)
+        self._history.append((chosen.ids, added, self._nodes[chosen.parents]))
+        nodes = self._ended_nodes.gather(1, chosen.ended.clamp(min=0))
+        nodes = torch.where(chosen.ended >= 0, nodes, new.view_as(nodes))  # (B, K)
         has_ended = (chosen.ended >= 0) | (chosen.ids == self._end)
         self._ended = chosen.scores.masked_fill(~has_ended, -torch.inf)
         self._ended_nodes = nodes
@@ -252,14 +256,6 @@ class _Texts:
         place = (chosen - beam).clamp(min=0)
         rows = self.rows.pad(torch.arange(len(total), device=total.device), 0)
         return _Chosen(scores, ended, rows.gather(1, place // n_added), place % n_added)
-
-    def _note(self, chosen: _Chosen, added: Tensor) -> Tensor:
-        """Return (B, K) nodes, new for texts that were extended."""
-        first = len(self._history) * chosen.ids.numel()
-        new = torch.arange(first, first + chosen.ids.numel(), device=added.device)
-        self._history.append((chosen.ids, added, self._nodes[chosen.parents]))
-        before = self._ended_nodes.gather(1, chosen.ended.clamp(min=0))
-        return torch.where(chosen.ended >= 0, before, new.view_as(before))
 
     def _candidates(self, scores: Tensor, has_ended: Tensor, n_written: int) -> tuple[Tensor, ...]:
         """Return line and place of unfinished texts that can win: only the bonus raises a score."""

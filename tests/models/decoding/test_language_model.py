@@ -366,6 +366,6 @@ def test_a_large_charset_needs_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     charset = Charset([chr(0x4E00 + i) for i in range(3000)])
     texts = [chr(0x4E00 + i) + chr(0x4E00 + i // 2) for i in range(3000)]
     model = LanguageModel(count_ngrams(texts, charset, 3)[0], charset)
-    monkeypatch.setattr(model, "_make_rows", None)
+    monkeypatch.setattr(model, "make_rows", None)
     likely, unlikely = model.score_texts([[8, 4], [8, 5]])
     assert likely > unlikely
