@@ -30,8 +30,8 @@ from ocrsearch.core import (
 )
 
 MAX_INSTRUCTIONS = 500_000
-"""Most instructions that are carried out; a model of 100 epochs has some thousands, and a model
-of 10,000 some 300,000."""
+"""Largest number of instructions. A model of 100 epochs has a few thousand, a model of 10,000
+epochs about 300,000."""
 
 MAX_INTEGER = 2**64
 
@@ -81,8 +81,8 @@ class PlainUnpickler:
         """Return the value that a pickle describes.
 
         Raises:
-            PickleRefusedError: another instruction or name, or too many.
-            Exception: the instructions do not fit each other.
+            PickleRefusedError: an instruction or a name is not allowed, or there are too many.
+            Exception: the instructions contradict each other.
         """
         stack = self._stack
         argument: Any
@@ -172,7 +172,7 @@ class PlainUnpickler:
 
 
 MAX_PICKLE_BYTES = 16_000_000
-"""Largest pickle, which has all but the numbers of the tensors."""
+"""Largest pickle. It holds everything except the values of the tensors."""
 
 MAX_DIMENSIONS = 8
 
@@ -183,7 +183,7 @@ STORAGES = {
     "torch LongStorage": torch.int64,
     "torch ByteStorage": torch.uint8,
 }
-"""Types of the tensors in our files."""
+"""Types of the tensors in files of this program."""
 
 
 def save_tensors(content: dict[str, object], path: Path) -> None:
@@ -192,7 +192,7 @@ def save_tensors(content: dict[str, object], path: Path) -> None:
     Raises:
         OSError: it cannot be written; see ``replacing``.
     """
-    if not path.parent.is_dir():  # removed while a search runs, and not to be made again
+    if not path.parent.is_dir():  # the study was removed during the search: do not create it again
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     with replacing(path) as temporary, temporary.open("wb") as file:
         try:
@@ -282,7 +282,7 @@ class _TensorReader:
 
 
 def _is_dense(size: Any, stride: Any) -> bool:
-    """Whether each number of a tensor has a place of its own, and there are no others between."""
+    """Return whether the values of a tensor fill their memory without overlaps and gaps."""
     expected = 1
     if not isinstance(size, tuple) or len(size) > MAX_DIMENSIONS:
         return False

@@ -32,13 +32,13 @@ from ocrsearch.models import BiRnn, ConvTower, Encoder, build_network
 
 
 def select_device(name: str) -> torch.device:
-    """Return the device that a name means.
+    """Return the device of a name.
 
     Args:
-        name: "cpu", "cuda", or "auto" for CUDA where there is a GPU.
+        name: "cpu", "cuda", or "auto" for CUDA if there is a GPU.
 
     Raises:
-        OptionError: another name, or CUDA where there is no GPU.
+        OptionError: the name is unknown, or there is no GPU for "cuda".
     """
     if name not in ("auto", "cpu", "cuda"):
         raise OptionError(f"must be 'auto', 'cpu' or 'cuda', got {name!r}", "device")
@@ -69,7 +69,7 @@ def training_threads() -> Iterator[None]:
 
 
 def limit_threads() -> None:
-    """Let PyTorch have no more threads than cores that this process may use.
+    """Limit PyTorch's threads to the cores that this process may use.
 
     PyTorch does not know the CPU quota of a container.
     """
@@ -94,20 +94,21 @@ def installed_versions(device: torch.device) -> dict[str, str]:
 
 
 Precision = Literal["fp32", "bf16", "bf16-lstm"]
-"""bf16 is for the convolutions alone; bf16-lstm for both."""
+"""bf16: convolutions in bfloat16; bf16-lstm: convolutions and LSTMs."""
 
 CANDIDATES: tuple[Precision, ...] = ("fp32", "bf16", "bf16-lstm")
 
 REQUIRED_GAIN = 1.1
-"""Of a reduced precision over float32."""
+"""Speed-up over float32 that a reduced precision must reach to be chosen."""
 
 N_ROUNDS = 4
 
 
 def faster_precision(device: torch.device) -> Precision:
-    """Time a small encoder, forward and backward, in all types; takes well under a second.
+    """Return the fastest precision, measured on a small encoder, forward and backward.
 
-    What counts is processor time, so that other work on the machine does not decide.
+    It takes well under a second. Processor time is compared, so that other work on the machine
+    has little influence.
     """
     if device.type == "cuda":
         emulated = not torch.cuda.is_bf16_supported(including_emulation=False)
@@ -118,7 +119,7 @@ def faster_precision(device: torch.device) -> Precision:
 
 
 def set_precision(network: nn.Module, precision: Precision) -> None:
-    """Let parts of a network compute in a type; weights stay in float32."""
+    """Set the precision of convolutions and LSTMs; weights stay in float32."""
     for module in network.modules():
         if isinstance(module, ConvTower):
             module.compute_dtype = None if precision == "fp32" else torch.bfloat16
@@ -128,14 +129,14 @@ def set_precision(network: nn.Module, precision: Precision) -> None:
 
 
 def time_precisions(device: torch.device) -> dict[Precision, float]:
-    """Return the least time of some rounds in each type, in turns against noise.
+    """Return the best time of several rounds in each precision, interleaved to reduce noise.
 
-    It is infinite where the build cannot compute in the type.
+    The time is infinite if this build of PyTorch cannot compute in the precision.
     """
     config = EncoderConfig(
         conv_depth=3, conv_base=16, conv_growth=2.0, linear_width=64, hidden_size=128
     )
-    with torch.random.fork_rng(devices=[]):  # its weights do not matter, the random state does
+    with torch.random.fork_rng(devices=[]):  # keep the random state of the caller
         encoder = Encoder(config, height=32)
     encoder = encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     encoder.eval()  # without dropout, which draws from the random state
@@ -161,19 +162,21 @@ N_MEASURED = 7
 def measure_latency(
     config: Config, n_symbols: int, width: int, n_written: int, device: torch.device
 ) -> float:
-    """Measure a network with random weights; those change nothing.
+    """Measure the latency of a configuration's network, with random weights.
 
-    On a CPU the time is that of this thread, so that other work on the machine counts little.
+    On a CPU the processor time of this thread is measured, so that other work on the machine has
+    little influence.
 
     Args:
-        config: its model and picture height are used.
+        config: configuration; its model and image height are used.
         n_symbols: size of the charset.
         width: width of the image as the network reads it, in pixels.
-        n_written: symbols that a decoder writes.
+        n_written: number of symbols that a decoder writes.
         device: device to compute on, in fp32.
 
     Returns:
-        The median of some measurements, in milliseconds, without reading and scaling a file.
+        The median of several measurements in milliseconds. Reading and scaling a file is not
+        included.
     """
     network = build_network(config, n_symbols, seed=0).eval().to(device)
     width = -(-width // FRAME_STRIDE) * FRAME_STRIDE

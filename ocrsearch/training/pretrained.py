@@ -47,13 +47,13 @@ def name_of_start(path: Path) -> str:
 
 
 SHARED_PREFIX = "encoder."
-"""Between different architectures only weights of this name are kept."""
+"""Only weights with this prefix are copied between different architectures."""
 
 MAX_NAMED = 4
-"""Layers that a message names."""
+"""Number of layers that a message names."""
 
 MAX_LISTED = 40
-"""Symbols that a message lists; if more are dropped, it lists none of them."""
+"""Number of symbols that a message lists. If more are dropped, it lists none of them."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,10 @@ class Transfer:
     """Part of the pretrained weights that a network has kept.
 
     Attributes:
-        n_kept: trained weights that were kept; of layers with rows for symbols, some rows.
-        n_fresh: trained weights that were not.
-        fresh_layers: names of the layers of which nothing was kept.
+        n_kept: number of weights that were kept; of a layer with rows for symbols, maybe only some
+            rows.
+        n_fresh: number of weights that were not kept.
+        fresh_layers: names of the layers without kept weights.
         symbols_kept: symbols that both charsets have, in one text; the same for the next two.
         symbols_new: symbols that the model does not know.
         symbols_dropped: symbols that only the model knows.
@@ -97,7 +98,7 @@ class Transfer:
 
     @property
     def share(self) -> float:
-        """The share of the network's weights that was kept."""
+        """Fraction of the network's weights that was kept."""
         return self.n_kept / (self.n_kept + self.n_fresh)
 
     @property
@@ -218,7 +219,7 @@ def _common_rows(
 
 
 def check_something_kept(transfer: Transfer, start: StartWeights, config: Config) -> None:
-    """Refuse to start from a model of which nothing fits.
+    """Refuse pretrained weights if none of them fit.
 
     Raises:
         BundleError: no weight fits; the message lists the differences of the configurations.

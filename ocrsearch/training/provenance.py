@@ -130,7 +130,7 @@ SPLIT_OPTIONS = ("group", "splits", "split_seed")
 """Options that decide which split a sample is in."""
 
 OWN_DATA_OPTIONS = ("group", "splits")
-"""Options of a model that are used for the data that it was trained on, and for no other."""
+"""Options of a model that are used only for the data that it was trained on."""
 
 MAX_SPLITS_BYTES = 64_000_000
 """Largest file of splits that a model can name."""
@@ -139,18 +139,18 @@ MAX_SPLITS_BYTES = 64_000_000
 def inherited_options(
     data: str, given: DataOptions | Mapping[str, Any] | None, *models: Path | None
 ) -> DataOptions:
-    """Return the options given, and for the others those of a model trained on the same data.
+    """Return the options given, completed from a model that was trained on the same data.
 
-    So the images that a model has learned from are not in its new validation and test splits.
+    This keeps the training images of the model out of the new validation and test splits.
 
     Args:
         data: specification of the data.
         given: options chosen by the user; see ``given_options``.
-        models: model files; the options of the first that was trained on this data are taken.
+        models: model files; the first model that was trained on this data is used.
 
     Raises:
-        BundleError: a model file that cannot be read.
-        OptionError: a wrong option.
+        BundleError: a model file cannot be read.
+        OptionError: an option is wrong.
     """
     chosen = given_options(given)
     for path in filter(None, models):
@@ -183,10 +183,11 @@ def inherited_options(
 def evaluation_options(
     name: str, provenance: Provenance, data: str, given: Mapping[str, Any]
 ) -> DataOptions:
-    """Return how to read and split data with a model: as it was trained, but for options given.
+    """Return the options to read and split data for a model.
 
-    A model file may come from anybody. Its pattern and its files are used for its own data only,
-    and a file of splits must be one.
+    They are those of its training, except for the options given. A model file may come from
+    anybody: its pattern and its files are used for its own data only, and its file of splits is
+    checked.
 
     Args:
         name: model, for messages.
@@ -195,8 +196,8 @@ def evaluation_options(
         given: options chosen by the user.
 
     Raises:
-        BundleError: its file of splits cannot be used.
-        OptionError: a wrong option.
+        BundleError: the model's file of splits cannot be used.
+        OptionError: an option is wrong.
     """
     own = provenance.options()
     if _is_of_data(provenance, own, data):
@@ -248,7 +249,7 @@ def _is_of_data(provenance: Provenance, own: DataOptions, data: str) -> bool:
 
 
 def _check_splits(name: str, own: DataOptions, given: Mapping[str, Any]) -> None:
-    """Refuse a file of splits that a model names and that is something else; quote none of it."""
+    """Refuse a model whose file of splits is no such file, without quoting the file."""
     if not own.splits or "splits" in given:
         return
     path = Path(own.splits)

@@ -126,22 +126,24 @@ def train_folds(
         study_id: see ``train_epochs``.
 
     Yields:
-        The trainer at work, and the records of all epochs so far. The last record of a fold has
+        The current trainer, and the records of all epochs so far. The last record of a fold has
         the figures over all folds up to it.
     """
     before: Epochs = []
     for fold in range(1, n_folds + 1):
         place = fold_folder(folder, fold)
         if fold > 1:
-            place.mkdir(exist_ok=True)  # the trial's may be gone, and is not to be made again
+            place.mkdir(exist_ok=True)  # not its parents: a removed study is not created again
         trainer = build(fold)
         passed = (fold_folder(folder, fold + 1) / LAST).exists()
         for own in train_epochs(trainer, place, study_id):
             epochs = [*before, *own]
             if n_folds > 1:
-                for i, record in enumerate(own, len(before)):
-                    numbers = {"epoch": len(before) + record.epoch, "fold": fold}
-                    epochs[i] = record.model_copy(update={**numbers, "n_folds": n_folds})
+                numbers = {"fold": fold, "n_folds": n_folds}
+                epochs[len(before) :] = [
+                    record.model_copy(update={"epoch": len(before) + record.epoch, **numbers})
+                    for record in own
+                ]
                 if trainer.finished:
                     pooled = _pooled(epochs, folder)
                     epochs[-1] = epochs[-1].model_copy(update={"pooled": pooled})

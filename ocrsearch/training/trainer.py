@@ -56,7 +56,7 @@ class Schedule:
 
     @property
     def end(self) -> int:
-        """The number of epochs in all."""
+        """Total number of epochs."""
         return round(self.decay_start + self.decay_epochs)
 
     def ending_within(self, n_epochs: int, epoch: int) -> Schedule:
@@ -134,11 +134,11 @@ class EpochReport:
 
     Attributes:
         epoch: number of epochs finished, from 1.
-        train_loss: mean over the batches.
-        val_loss: mean over the validation split.
+        train_loss: mean loss over the batches.
+        val_loss: mean loss over the validation split.
         metrics: error rates on the validation split.
         is_best: whether this is the best epoch so far, by CER and then by loss.
-        learning_rate: at the end of the epoch.
+        learning_rate: learning rate at the end of the epoch.
         seconds: duration of training and validation in seconds.
     """
 
@@ -158,7 +158,7 @@ class Progress:
     Attributes:
         epoch: number of epochs finished.
         best: lowest CER so far, and the validation loss of that epoch.
-        best_epoch: that epoch.
+        best_epoch: number of that epoch.
         aligned: whether the flat start is over.
     """
 
@@ -328,7 +328,7 @@ class Trainer:
         self.schedule = self.schedule.ending_within(n_epochs, self.progress.epoch)
 
     def state(self) -> dict[str, object]:
-        """Return all that ``restore`` needs: tensors and plain values."""
+        """Return everything that ``restore`` needs, as tensors and plain values."""
         randomness = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             randomness["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -342,7 +342,7 @@ class Trainer:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue where ``state`` was taken."""
+        """Restore a state, to continue as if the training had not stopped."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule = Schedule(**state["schedule"])
