@@ -173,6 +173,7 @@ class StudyStorage(RowStorage):
             StudyError: a table is missing, or the database reports another error.
         """
         try:
+            self.flush()
             with self.engine.connect() as connection:
                 yield connection
         except (*DATABASE_ERRORS, OverflowError) as error:
