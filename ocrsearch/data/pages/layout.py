@@ -18,9 +18,8 @@ import numpy as np
 
 from ocrsearch.core import n_reading_threads
 from ocrsearch.data.images import load_image, read_image
-from ocrsearch.data.pages.ink import Page, upright_page
+from ocrsearch.data.pages.ink import MIN_TEXT_HEIGHT, Page, rule_boxes, upright_page
 from ocrsearch.data.pages.lines import Parts, bounds, count_words, group_ink
-from ocrsearch.data.pages.ink import MIN_TEXT_HEIGHT, rule_boxes
 from ocrsearch.data.samples import GrayImage, Sample
 
 MIN_COLUMN_LINES = 3
