@@ -96,7 +96,7 @@ def upright_page(source: GrayImage) -> Page:
     contrast = _contrast(paper, gray)
     limit = _ink_limit(contrast)
     skew = estimate_skew(_above(contrast, limit))
-    to_source = np.eye(2, 3)
+    to_source: np.ndarray = np.eye(2, 3)
     if skew != 0.0:
         matrix, size = _turn(source.shape, skew)
         gray, paper = (
@@ -335,7 +335,7 @@ def find_rules(ink: Mask, smeared: Mask) -> Mask:
     has_ends = (near[top, middle] & near[bottom, middle]) > 0
     is_rule = (area <= max_thickness * height) & (has_ends | (height > 4 * text_height))
     is_rule[0] = False
-    return level | np.asarray(is_rule.astype(np.uint8)[labels])
+    return np.asarray(level | is_rule.astype(np.uint8)[labels])
 
 
 def _level_runs(ink: Mask, length: float) -> Mask:

@@ -61,6 +61,8 @@ def read_glyphs(recipe: DigitsRecipe) -> dict[Split, Glyphs]:
 
 
 IMAGES_PER_FOLDER = 1000
+
+
 IMAGES_PER_TASK = 50
 
 Row = tuple[str, str, Split]
@@ -95,41 +97,29 @@ def write_set(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OptionError(f"{folder}: folder is not empty; give a new or empty folder")
-    with replacing_folder(folder) as temporary:
-        _write_content(synthesizer, temporary, n_workers, progress)
-        if folder.exists():
-            folder.rmdir()  # fails if files were added meanwhile
-
-
-def _write_content(
-    synthesizer: Synthesizer,
-    folder: Path,
-    n_workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    tasks = _tasks(synthesizer, folder)
+    counts = synthesizer.recipe.counts
+    tasks = [
+        _Task(split, range(start, min(start + IMAGES_PER_TASK, counts.of(split))))
+        for split in SPLITS
+        for start in range(0, counts.of(split), IMAGES_PER_TASK)
+    ]
     n = sum(len(task.indices) for task in tasks)
     rows: list[Row] = []
-    with _writers(synthesizer, folder, n_workers) as write:
-        for written in write(tasks):
-            rows += written
-            if progress:
-                progress(len(rows), n)
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("image", "text", "split"), *rows])
-    (folder / "labels.csv").write_text(table.getvalue(), encoding="utf-8", newline="")
-    save_recipe(synthesizer.recipe, folder / "recipe.yaml")
-
-
-def _tasks(synthesizer: Synthesizer, folder: Path) -> list[_Task]:
-    """Split the images into tasks and create their folders."""
-    tasks = []
-    for split in SPLITS:
-        n = synthesizer.recipe.counts.of(split)
-        for start in range(0, n, IMAGES_PER_TASK):
-            (folder / _name(split, start)).parent.mkdir(parents=True, exist_ok=True)
-            tasks.append(_Task(split, range(start, min(start + IMAGES_PER_TASK, n))))
-    return tasks
+    with replacing_folder(folder) as temporary:
+        for task in tasks:
+            image_folder = (temporary / _name(task.split, task.indices.start)).parent
+            image_folder.mkdir(parents=True, exist_ok=True)
+        with _writers(synthesizer, temporary, n_workers) as write:
+            for written in write(tasks):
+                rows += written
+                if progress:
+                    progress(len(rows), n)
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("image", "text", "split"), *rows])
+        (temporary / "labels.csv").write_text(table.getvalue(), encoding="utf-8", newline="")
+        save_recipe(synthesizer.recipe, temporary / "recipe.yaml")
+        if folder.exists():
+            folder.rmdir()  # fails if files were added meanwhile
 
 
 def _name(split: Split, index: int) -> str:
@@ -142,13 +132,17 @@ def _writers(
 ) -> Iterator[Callable[[list[_Task]], Iterator[list[Row]]]]:
     """Provide a function that runs tasks, in several processes if requested."""
     if n_workers == 1:
-        _start(synthesizer, folder)
-        yield lambda tasks: map(_write, tasks)
+        yield lambda tasks: (_write(task, synthesizer, folder) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_workers, context, _start_worker, (synthesizer, folder))
+
+    def run(tasks: list[_Task]) -> Iterator[list[Row]]:
+        with caller_hidden():  # the pool starts its processes on the first task
+            return pool.map(_write_in_worker, tasks)
+
     try:
-        yield lambda tasks: _start_tasks(pool, tasks)
+        yield run
     except BrokenProcessPool:
         raise DataError(
             f"{folder}: a worker process was killed, perhaps for lack of memory; use fewer workers"
@@ -157,28 +151,22 @@ def _writers(
         pool.shutdown(cancel_futures=True)
 
 
-def _start_tasks(pool: ProcessPoolExecutor, tasks: list[_Task]) -> Iterator[list[Row]]:
-    with caller_hidden():  # the pool starts its processes on the first task
-        return pool.map(_write, tasks)
-
-
 _job: tuple[Synthesizer, Path]
 """Synthesizer and folder of this process, sent once instead of with each task."""
 
 
-def _start(synthesizer: Synthesizer, folder: Path) -> None:
+def _start_worker(synthesizer: Synthesizer, folder: Path) -> None:
     global _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    cv2.setNumThreads(0)
     _job = (synthesizer, folder)
 
 
-def _start_worker(synthesizer: Synthesizer, folder: Path) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    cv2.setNumThreads(0)
-    _start(synthesizer, folder)
+def _write_in_worker(task: _Task) -> list[Row]:
+    return _write(task, *_job)
 
 
-def _write(task: _Task) -> list[Row]:
-    synthesizer, folder = _job
+def _write(task: _Task, synthesizer: Synthesizer, folder: Path) -> list[Row]:
     rows: list[Row] = []
     for i in task.indices:
         image, text = synthesizer.image(task.split, i)

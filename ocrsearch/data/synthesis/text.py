@@ -24,8 +24,8 @@ from ocrsearch.data.charset import has_rtl, to_visual
 from ocrsearch.data.formats import numbered_lines
 from ocrsearch.data.samples import GrayImage, Sample, Split, normalize_label
 from ocrsearch.data.splits import assign_splits, by_split
-from ocrsearch.data.synthesis.paper import Ink
 from ocrsearch.data.synthesis.recipe import TextRecipe
+from ocrsearch.data.synthesis.synthesizer import Ink
 
 CASES: dict[str, Callable[[str], str]] = {
     "kept": str,
@@ -160,7 +160,8 @@ def draw_word(path: Path, height: int, word: str) -> Word:
     Raises:
         DataError: The word has joined letters, which Pillow needs libraqm and FriBiDi for.
     """
-    if has_rtl(word) and not _lays_out():
+    # with both libraries Pillow itself joins and reorders letters
+    if has_rtl(word) and not (features.check("raqm") and features.check("fribidi")):
         if any(unicodedata.bidirectional(c) == "AL" for c in word):
             raise DataError(
                 f"{word!r}: Pillow cannot render Arabic script; install FriBiDi (libfribidi0)"
@@ -171,11 +172,6 @@ def draw_word(path: Path, height: int, word: str) -> Word:
     image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     ImageDraw.Draw(image).text((-left, -top), word, 255, font, anchor="la")
     return Word(np.asarray(image), left, top, font.getlength(word))
-
-
-def _lays_out() -> bool:
-    """Return whether Pillow itself joins and reorders letters."""
-    return bool(features.check("raqm") and features.check("fribidi"))
 
 
 @lru_cache(maxsize=512)
@@ -214,10 +210,17 @@ class TextArtist:
         """
         self.recipe = recipe
         self.notes: list[str] = []
-        fonts = self._fonts_for_joining(read_fonts(Path(recipe.fonts)))
+        joiners = recipe.joiners if recipe.max_entries > 1 else ()
+        fonts = [f for f in read_fonts(Path(recipe.fonts)) if all(map(f.has, joiners))]
+        if not fonts:
+            raise DataError(
+                f"{recipe.fonts}: no font has the joiners {recipe.joiners}; "
+                "use other joiners or fonts"
+            )
         entries = read_entries(Path(recipe.corpus))
-        self._say_what_fonts_lack(fonts, entries)
-        variants = {entry: self._usable(entry, fonts) for entry in entries}
+        cased = {entry: in_cases(entry, recipe.cases) for entry in entries}
+        self._note_missing_characters(fonts, [text for texts in cased.values() for text in texts])
+        variants = {entry: self._usable(texts, fonts) for entry, texts in cased.items()}
         variants = {entry: texts for entry, texts in variants.items() if texts}
         if len(variants) < len(entries):
             self.notes.append(
@@ -227,16 +230,57 @@ class TextArtist:
         self.texts = part_entries(variants, recipe.seed)
         self.covering = covering(self.texts["train"])
         known = set("".join(self.covering))
-        joiners = recipe.joiners if recipe.max_entries > 1 else ()
         self.other_joiners = [j for j in joiners if not known.issuperset(j)]
         self.lines = {
             split: {font: [t for t in texts if font.has(t)] for font in fonts}
             for split, texts in self.texts.items()
         }
         self._check_counts()
-        self.taken: dict[Split, set[str]] = {"test": set(), "val": set(), "train": set()}
-        self.taken["val"] = self._made("test")
-        self.taken["train"] = self.taken["val"] | self._made("val")
+        # concatenated lines can coincide: a split avoids the lines of the splits drawn before it
+        lines: set[str] = set()
+        self.taken: dict[Split, set[str]] = {}
+        splits: tuple[Split, ...] = ("test", "val", "train")
+        for split in splits:
+            self.taken[split] = set(lines)
+            n = recipe.counts.of(split) if split != "train" else 0
+            lines.update(self.choose(split, i, recipe.rng_of(split, i))[0] for i in range(n))
+
+    def _note_missing_characters(self, fonts: list[Font], texts: list[str]) -> None:
+        characters = set().union(*texts)
+        for font in fonts:
+            lacking = sorted(characters - font.symbols)
+            if lacking:
+                n = sum(not font.has(text) for text in texts)
+                self.notes.append(
+                    f"{font.path.name} lacks {' '.join(lacking)} and is not used for the "
+                    f"{n} of {len(texts)} texts of the corpus with these characters"
+                )
+
+    def _usable(self, texts: Iterable[str], fonts: list[Font]) -> list[str]:
+        """Return the texts that have a font and an allowed length."""
+        # several short entries may make a line
+        shortest = self.recipe.min_length if self.recipe.max_entries == 1 else 1
+        return [
+            text
+            for text in texts
+            if shortest <= len(text) <= self.recipe.max_length
+            and any(font.has(text) for font in fonts)
+        ]
+
+    def _check_counts(self) -> None:
+        recipe = self.recipe
+        for split, texts in self.texts.items():
+            if recipe.counts.of(split) and not texts:
+                raise DataError(
+                    f"{recipe.corpus}: no entry is left for the {split} split "
+                    f"(train {len(self.texts['train'])}); use a larger corpus or wider limits"
+                )
+        n_first = len(self.covering) + len(self.other_joiners)
+        if recipe.counts.train < n_first:
+            raise DataError(
+                f"{recipe.corpus}: {recipe.counts.train} lines of train cannot show all its "
+                f"characters, must be at least {n_first}; raise counts.train"
+            )
 
     def choose(self, split: Split, index: int, rng: np.random.Generator) -> tuple[str, TextLine]:
         """Choose a line. The first training lines together contain all characters.
@@ -268,17 +312,29 @@ class TextArtist:
             "a smaller min_length or a larger max_entries"
         )
 
+    def _joined(self, text: str, others: list[str], rng: np.random.Generator) -> str:
+        recipe = self.recipe
+        for _ in range(rng.integers(recipe.max_entries)):
+            joiner = recipe.joiners[rng.integers(len(recipe.joiners))]
+            longer = text + joiner + others[rng.integers(len(others))]
+            if len(longer) > recipe.max_length:
+                break
+            text = longer
+        return text
+
     def draw(self, split: Split, line: TextLine, rng: np.random.Generator) -> Ink:  # noqa: ARG002
         """Render a line.
 
         Returns:
             (recipe.height, W) float32 ink from 0 to 1.
         """
-        parts = (
-            [line.text] if has_rtl(line.text) else line.text.split(" ")
-        )  # reordering moves words
+        # the words of right-to-left text change places, so it is rendered as a whole
+        parts = [line.text] if has_rtl(line.text) else line.text.split(" ")
         words = [draw_word(line.font.path, self.recipe.height, part) for part in parts]
-        return self._inked(_trimmed(self._bend(self._written(words, rng), rng)), rng)
+        drawn = self._bend(self._written(words, rng), rng)
+        columns = np.flatnonzero(drawn.max(0))
+        drawn = drawn[:, columns[0] : columns[-1] + 1] if len(columns) else drawn[:, :1]
+        return self._inked(drawn, rng)
 
     def _written(self, words: list[Word], rng: np.random.Generator) -> GrayImage:
         """Arrange words on a canvas twice their height."""
@@ -335,67 +391,6 @@ class TextArtist:
         brightness = np.interp(at, np.linspace(0, 1, len(flow)), flow).astype(np.float32)
         return np.asarray(np.clip(ink, 0, 1) * brightness, dtype=np.float32)
 
-    def _joined(self, text: str, others: list[str], rng: np.random.Generator) -> str:
-        recipe = self.recipe
-        for _ in range(rng.integers(recipe.max_entries)):
-            joiner = recipe.joiners[rng.integers(len(recipe.joiners))]
-            longer = text + joiner + others[rng.integers(len(others))]
-            if len(longer) > recipe.max_length:
-                break
-            text = longer
-        return text
-
-    def _usable(self, entry: str, fonts: list[Font]) -> list[str]:
-        shortest = self.recipe.min_length if self.recipe.max_entries == 1 else 1
-        return [
-            text
-            for text in in_cases(entry, self.recipe.cases)
-            if shortest <= len(text) <= self.recipe.max_length
-            and any(font.has(text) for font in fonts)
-        ]
-
-    def _fonts_for_joining(self, fonts: list[Font]) -> list[Font]:
-        if self.recipe.max_entries == 1:
-            return fonts
-        usable = [font for font in fonts if all(map(font.has, self.recipe.joiners))]
-        if not usable:
-            raise DataError(
-                f"{self.recipe.fonts}: no font has the joiners {self.recipe.joiners}; "
-                "use other joiners or fonts"
-            )
-        return usable
-
-    def _say_what_fonts_lack(self, fonts: list[Font], entries: list[str]) -> None:
-        texts = [text for entry in entries for text in in_cases(entry, self.recipe.cases)]
-        symbols = set().union(*texts)
-        for font in fonts:
-            lacking = sorted(symbols - font.symbols)
-            if lacking:
-                n = sum(not font.has(text) for text in texts)
-                self.notes.append(
-                    f"{font.path.name} lacks {' '.join(lacking)} and is not used for the "
-                    f"{n} of {len(texts)} texts of the corpus with these characters"
-                )
-
-    def _check_counts(self) -> None:
-        recipe = self.recipe
-        for split, texts in self.texts.items():
-            if recipe.counts.of(split) and not texts:
-                raise DataError(
-                    f"{recipe.corpus}: no entry is left for the {split} split "
-                    f"(train {len(self.texts['train'])}); use a larger corpus or wider limits"
-                )
-        n_first = len(self.covering) + len(self.other_joiners)
-        if recipe.counts.train < n_first:
-            raise DataError(
-                f"{recipe.corpus}: {recipe.counts.train} lines of train cannot show all its "
-                f"characters, must be at least {n_first}; raise counts.train"
-            )
-
-    def _made(self, split: Split) -> set[str]:
-        rngs = (self.recipe.rng_of(split, i) for i in range(self.recipe.counts.of(split)))
-        return {self.choose(split, i, rng)[0] for i, rng in enumerate(rngs)}
-
 
 def _swing(
     x: np.ndarray,
@@ -408,9 +403,3 @@ def _swing(
     period, phase = rng.uniform(*periods) * height, rng.uniform(0, 2 * math.pi)
     swing: np.ndarray = np.float32(amplitude) * np.sin(x * np.float32(2 * math.pi / period) + phase)
     return swing.astype(np.float32)
-
-
-def _trimmed(drawn: GrayImage) -> GrayImage:
-    """Crop a line to the columns with ink."""
-    columns = np.flatnonzero(drawn.max(0))
-    return drawn[:, columns[0] : columns[-1] + 1] if len(columns) else drawn[:, :1]
