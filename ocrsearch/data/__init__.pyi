@@ -24,6 +24,12 @@ from .dataset import load_dataset as load_dataset
 from .dataset import load_some as load_some
 from .dataset import load_split as load_split
 from .dataset import split_samples as split_samples
+from .formats import DATA_PLACE as DATA_PLACE
+from .formats import absolute_spec as absolute_spec
+from .formats import data_name as data_name
+from .formats import data_spec as data_spec
+from .formats import read_samples as read_samples
+from .formats import same_data as same_data
 from .inspection import Copies as Copies
 from .inspection import Inspection as Inspection
 from .inspection import Measured as Measured
@@ -46,12 +52,6 @@ from .sheets import contact_sheet as contact_sheet
 from .sheets import preview_sheet as preview_sheet
 from .sheets import save_images as save_images
 from .sheets import write_sheet as write_sheet
-from .specs import DATA_PLACE as DATA_PLACE
-from .specs import absolute_spec as absolute_spec
-from .specs import data_name as data_name
-from .specs import data_spec as data_spec
-from .specs import read_samples as read_samples
-from .specs import same_data as same_data
 from .splits import by_split as by_split
 from .splits import count_rare as count_rare
 from .splits import group_key as group_key

@@ -101,7 +101,7 @@ class DataOptions:
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values that mean the same in any working folder."""
-        from ocrsearch.data.specs import absolute_path, absolute_spec
+        from ocrsearch.data.formats import absolute_path, absolute_spec
 
         splits = absolute_path(self.splits) if self.splits else ""
         add = absolute_spec(self.add) if self.add else ""

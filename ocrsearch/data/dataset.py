@@ -29,10 +29,9 @@ from ocrsearch.data.checks import (
     without_unknown,
 )
 from ocrsearch.data.data_options import DataOptions
-from ocrsearch.data.formats import parse_columns
+from ocrsearch.data.formats import parse_columns, read_samples
 from ocrsearch.data.images import digest_image
 from ocrsearch.data.samples import SPLITS, GrayImage, Sample, Split, fresh_recipe, without_controls
-from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import (
     apply_splits,
     assign_splits,

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from ocrsearch.data.dataset import load_dataset
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.inspection import (
     HEIGHTS,
     Inspection,
@@ -24,7 +25,6 @@ from ocrsearch.data.samples import (
     Sample,
     Split,
 )
-from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import assign_splits
 
 

@@ -226,18 +226,18 @@ def find_columns(found: Sequence[str], chosen: Columns) -> dict[str, str]:
 
 def name_as_text(name: str) -> str:
     """Return the UTF-8 text of a file name as decoded by Python."""
-    return name if _is_utf8() else os.fsencode(name).decode("utf-8", "surrogateescape")
+    return (
+        name
+        if sys.getfilesystemencoding() == "utf-8"
+        else os.fsencode(name).decode("utf-8", "surrogateescape")
+    )
 
 
 def name_of_text(text: str) -> str:
     """Return the file name for a text from a label file: the inverse of ``name_as_text``."""
-    if _is_utf8():
+    if sys.getfilesystemencoding() == "utf-8":
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
-
-
-def _is_utf8() -> bool:
-    return sys.getfilesystemencoding() == "utf-8"
 
 
 MAX_NAMED = 5

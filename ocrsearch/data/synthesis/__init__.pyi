@@ -6,10 +6,12 @@ from .recipe import Counts as Counts
 from .recipe import DigitsRecipe as DigitsRecipe
 from .recipe import TextRecipe as TextRecipe
 from .recipe import change_path as change_path
+from .recipe import is_recipe_file as is_recipe_file
 from .recipe import load_recipe as load_recipe
 from .recipe import parse_recipe as parse_recipe
 from .recipe import save_recipe as save_recipe
 from .sources import open_synthesizer as open_synthesizer
+from .sources import read_synth as read_synth
 from .sources import write_set as write_set
 from .synthesizer import Artist as Artist
 from .synthesizer import Drawing as Drawing

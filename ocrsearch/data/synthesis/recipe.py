@@ -218,6 +218,11 @@ def parse_recipe(content: Mapping[str, Any], where: str) -> AnyRecipe:
     return recipe
 
 
+def is_recipe_file(path: Path) -> bool:
+    """Return whether a path without a prefix is a YAML file."""
+    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
+
+
 def load_recipe(path: Path) -> AnyRecipe:
     """Read a recipe file and make its paths absolute. They are relative to the file.
 

@@ -1,4 +1,4 @@
-"""Synthetic datasets: open the sources of a recipe, and write its images to files.
+"""Synthetic datasets: open the sources of a recipe, and provide its images as samples or files.
 
 All sources are read and split before any image is rendered. A written dataset is a folder of
 images with ``labels.csv``, rendered by worker processes.
@@ -8,31 +8,62 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from ocrsearch.core import DataError, OptionError, caller_hidden, replacing_folder
+from ocrsearch.core import DataError, OptionError, caller_hidden, real_path, replacing_folder
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.samples import SPLITS, Split
+from ocrsearch.data.samples import SPLITS, Sample, Split
 from ocrsearch.data.synthesis.digits import DigitArtist, Glyphs, cut_glyphs, sklearn_glyphs
 from ocrsearch.data.synthesis.recipe import (
     SKLEARN_DIGITS,
     AnyRecipe,
     DigitsRecipe,
     TextRecipe,
+    load_recipe,
     save_recipe,
 )
 from ocrsearch.data.synthesis.synthesizer import Synthesizer
 from ocrsearch.data.synthesis.text import TextArtist
+
+logger = logging.getLogger(__name__)
+
+_being_read: ContextVar[frozenset[Path]] = ContextVar("recipes being read", default=frozenset())
+"""Recipes being read, to detect cycles: the source of a recipe may be another recipe."""
+
+
+def read_synth(path: Path) -> list[Sample]:
+    """Return the samples of a recipe file.
+
+    Missing glyphs and skipped parts of a corpus are logged as warnings.
+
+    Raises:
+        DataError: The file is not a recipe, or a source cannot be used.
+    """
+    outer = _being_read.get()
+    if real_path(path) in outer:
+        raise DataError(
+            f"synth:{path}: its source leads back to this recipe; name a dataset of digits"
+        )
+    token = _being_read.set(outer | {real_path(path)})
+    try:
+        synthesizer = open_synthesizer(load_recipe(path))
+    finally:
+        _being_read.reset(token)
+    for note in synthesizer.notes:
+        logger.warning("%s: %s", path, note)
+    return synthesizer.samples()
 
 
 def open_synthesizer(recipe: AnyRecipe) -> Synthesizer:
