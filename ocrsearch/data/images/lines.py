@@ -76,19 +76,6 @@ def preprocess(image: GrayImage, config: PreprocessConfig) -> GrayImage:
     return 255 - image if is_light and not config.normalize_polarity else image
 
 
-def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
-    """Return the steps that determine the shape, except the margin, which only adds width."""
-    if not config.crop:
-        return PreprocessConfig()
-    return PreprocessConfig(crop=True, remove_ruling=config.remove_ruling)
-
-
-def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
-    """Return the shape after ``preprocess``. Only cropping has to inspect the pixels."""
-    height, width = preprocess(image, geometry_of(config)).shape
-    return height, width + 2 * margin_px(height, config)
-
-
 def crop_to_ink(image: GrayImage) -> GrayImage:
     """Crop an image with dark ink to ``ink_box`` plus a border of paper.
 
@@ -135,6 +122,19 @@ CONTRASTS: dict[str, Callable[[GrayImage], GrayImage]] = {
 }
 
 
+def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
+    """Return the steps that determine the shape, except the margin, which only adds width."""
+    if not config.crop:
+        return PreprocessConfig()
+    return PreprocessConfig(crop=True, remove_ruling=config.remove_ruling)
+
+
+def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
+    """Return the shape after ``preprocess``. Only cropping has to inspect the pixels."""
+    height, width = preprocess(image, geometry_of(config)).shape
+    return height, width + 2 * margin_px(height, config)
+
+
 @dataclass(frozen=True)
 class Line:
     """Prepared image with the ids of its label, which are empty if it has no label."""
@@ -162,7 +162,10 @@ def join_at_random(
     groups: list[tuple[Line, ...]] = []
     for i, line in enumerate(lines):
         other = lines[(i + int(offsets[i])) % len(lines)]
-        groups.append((line, other) if joins[i] and _fits(line, other) else (line,))
+        width: int = line.image.shape[1] + other.image.shape[1]
+        n_frames = frames_needed(line.target + other.target)  # CTC may need a blank at the seam
+        fits = width <= MAX_WIDTH_PX and n_frames <= width // FRAME_STRIDE
+        groups.append((line, other) if joins[i] and fits else (line,))
     return groups
 
 
@@ -172,13 +175,6 @@ def side_by_side(group: Sequence[Line]) -> Line:
         return group[0]
     target = tuple(itertools.chain.from_iterable(line.target for line in group))
     return Line(np.hstack([line.image for line in group]), target)
-
-
-def _fits(line: Line, other: Line) -> bool:
-    """Return whether two lines are short enough to concatenate, also for CTC at the seam."""
-    width: int = line.image.shape[1] + other.image.shape[1]
-    n_frames = frames_needed(line.target + other.target)
-    return width <= MAX_WIDTH_PX and n_frames <= width // FRAME_STRIDE
 
 
 STACKED = (

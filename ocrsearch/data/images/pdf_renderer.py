@@ -49,6 +49,18 @@ def main() -> None:
         _send({"end": True})
 
 
+def _limit_memory(max_bytes: int) -> None:
+    if resource is None:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        _lower(resource.RLIMIT_AS, used + max_bytes)
+    except OSError:  # /proc exists only on Linux
+        return
+
+
 def _write_pages(path: str, scale: float, max_pixels: int, max_seconds: int) -> None:
     _limit_time(max_seconds)
     document = pdfium.PdfDocument(path)
@@ -85,18 +97,6 @@ def _send(header: Mapping[str, object], pixels: bytes = b"") -> None:
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
     sys.stdout.buffer.write(pixels)
     sys.stdout.buffer.flush()
-
-
-def _limit_memory(max_bytes: int) -> None:
-    if resource is None:
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            used = int(file.read().split()[0]) * resource.getpagesize()
-        _lower(resource.RLIMIT_AS, used + max_bytes)
-    except OSError:  # /proc exists only on Linux
-        return
 
 
 def _limit_time(max_seconds: int) -> None:
