@@ -17,8 +17,6 @@ from .data_options import DataArguments as DataArguments
 from .data_options import DataOptions as DataOptions
 from .data_options import given_options as given_options
 from .dataset import Dataset as Dataset
-from .dataset import LabelledImages as LabelledImages
-from .dataset import PackedImages as PackedImages
 from .dataset import list_samples as list_samples
 from .dataset import load_dataset as load_dataset
 from .dataset import load_some as load_some
@@ -45,6 +43,8 @@ from .prepared import without_validation as without_validation
 from .prepared import write_left_out as write_left_out
 from .samples import SPLITS as SPLITS
 from .samples import GrayImage as GrayImage
+from .samples import LabelledImages as LabelledImages
+from .samples import PackedImages as PackedImages
 from .samples import Sample as Sample
 from .samples import Split as Split
 from .samples import is_split as is_split

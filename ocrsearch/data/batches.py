@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ocrsearch.core import AugmentConfig, ImageConfig
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.images import Line, augment, join_at_random, scaled_lines, side_by_side
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.data.synthesis import Synthesizer, open_synthesizer, parse_recipe
 
 

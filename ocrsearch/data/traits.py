@@ -14,7 +14,6 @@ import numpy as np
 
 from ocrsearch.core import FRAME_STRIDE
 from ocrsearch.data.charset import has_rtl
-from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.images import (
     characters_may_be_stacked,
     frames_needed,
@@ -24,7 +23,7 @@ from ocrsearch.data.images import (
     ink_is_light,
     ink_mask,
 )
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages
 
 N_SAMPLED = 300
 """Maximum number of images whose pixels are measured, evenly spread over the split."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.data.traits import (
     N_SAMPLED,
     Traits,

@@ -17,7 +17,6 @@ import numpy as np
 
 from ocrsearch.core import FRAME_STRIDE, ImageConfig, PreprocessConfig
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.images.gray import (
     ink_box,
     ink_is_light,
@@ -26,7 +25,7 @@ from ocrsearch.data.images.gray import (
     stretch_contrast,
 )
 from ocrsearch.data.images.reading import MAX_WIDTH_PX, scale_image, scaled_width, shrink_line
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages
 
 CROP_MARGIN = 0.125
 """Paper kept around the ink, as a fraction of the ink height."""

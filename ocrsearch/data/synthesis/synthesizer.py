@@ -83,10 +83,9 @@ class Drawing:
         return self.synthesizer.image(self.split, self.index)[0]
 
     @property
-    def fresh_recipe(self) -> dict[str, object] | None:
-        """The recipe as plain data if each training epoch has new images, else None."""
-        recipe = self.synthesizer.recipe
-        return recipe.model_dump(mode="json") if recipe.fresh else None
+    def recipe(self) -> dict[str, object]:
+        """The recipe as plain data. If ``fresh`` is true, each training epoch has new images."""
+        return self.synthesizer.recipe.model_dump(mode="json")
 
 
 def to_paper(ink: Ink, paper: Paper, rng: np.random.Generator) -> GrayImage:
