@@ -28,12 +28,14 @@ from .formats import data_name as data_name
 from .formats import data_spec as data_spec
 from .formats import read_samples as read_samples
 from .formats import same_data as same_data
-from .inspection import Copies as Copies
-from .inspection import Inspection as Inspection
-from .inspection import Measured as Measured
-from .inspection import Unusable as Unusable
-from .inspection import measure_samples as measure_samples
-from .inspection import summarize as summarize
+from .measurements import Copies as Copies
+from .measurements import Inspection as Inspection
+from .measurements import Measured as Measured
+from .measurements import Traits as Traits
+from .measurements import Unusable as Unusable
+from .measurements import measure_samples as measure_samples
+from .measurements import measure_traits as measure_traits
+from .measurements import summarize as summarize
 from .prepared import count_folds as count_folds
 from .prepared import fold_dataset as fold_dataset
 from .prepared import left_out_line as left_out_line
@@ -57,5 +59,3 @@ from .splits import count_rare as count_rare
 from .splits import group_key as group_key
 from .splits import is_splits_file as is_splits_file
 from .splits import write_splits as write_splits
-from .traits import Traits as Traits
-from .traits import measure_traits as measure_traits

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.formats.specs import read_samples
-from ocrsearch.data.inspection import (
+from ocrsearch.data.measurements import (
     HEIGHTS,
     Inspection,
     Measured,

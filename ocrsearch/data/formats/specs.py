@@ -43,7 +43,7 @@ FORMATS: dict[str, LabelFormat] = {  # tried in this order for a path without a 
     "mnist": LabelFormat(published.read_mnist, published.recognise_mnist),
     "gt": LabelFormat(folders.read_gt, folders.recognise_gt),
     "labels": LabelFormat(tables.read_labels, tables.recognise_labels),
-    # looked up when called, because the source of a recipe may have any of these formats
+    # imported when called: its libraries for fonts take time to load
     "synth": LabelFormat(lambda path: synthesis.read_synth(path), synthesis.is_recipe_file),
     "jsonl": LabelFormat(
         tables.read_json_lines, tables.recognise_json_lines, tables.read_json_lines
@@ -55,7 +55,7 @@ FORMATS: dict[str, LabelFormat] = {  # tried in this order for a path without a 
     "captcha": LabelFormat(folders.read_captcha, folders.recognise_captcha),
 }
 
-BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": synthesis.make_digits}
+BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": lambda: synthesis.make_digits()}
 
 ACCEPTED = "a path, text such as 'captcha:FOLDER', or 'digits'"
 """Values that users give for a dataset."""

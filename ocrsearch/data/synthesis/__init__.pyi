@@ -1,5 +1,4 @@
 from .digits import RECIPE as RECIPE
-from .digits import make_digits as make_digits
 from .recipe import SKLEARN_DIGITS as SKLEARN_DIGITS
 from .recipe import AnyRecipe as AnyRecipe
 from .recipe import Counts as Counts
@@ -10,9 +9,10 @@ from .recipe import is_recipe_file as is_recipe_file
 from .recipe import load_recipe as load_recipe
 from .recipe import parse_recipe as parse_recipe
 from .recipe import save_recipe as save_recipe
-from .sources import open_synthesizer as open_synthesizer
-from .sources import read_synth as read_synth
-from .sources import write_set as write_set
 from .synthesizer import Artist as Artist
 from .synthesizer import Drawing as Drawing
 from .synthesizer import Synthesizer as Synthesizer
+from .synthesizer import make_digits as make_digits
+from .synthesizer import open_synthesizer as open_synthesizer
+from .synthesizer import read_synth as read_synth
+from .synthesizer import write_set as write_set

@@ -17,8 +17,7 @@ import numpy as np
 from ocrsearch.core import DataError
 from ocrsearch.data.samples import GrayImage, Sample, Split
 from ocrsearch.data.splits import assign_splits, by_split
-from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, Paper
-from ocrsearch.data.synthesis.synthesizer import Ink, Synthesizer
+from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, Ink, Paper
 
 MIN_CONTRAST = 24
 """Minimum difference in grey levels between paper and ink. Images with less are blank."""
@@ -211,12 +210,6 @@ RECIPE = DigitsRecipe(
     ),
 )
 """Recipe of the built-in dataset: small and clean, to be learned within minutes."""
-
-
-def make_digits() -> list[Sample]:
-    """Return the built-in dataset with its splits. It is always the same."""
-    artist = DigitArtist(RECIPE, sklearn_glyphs(RECIPE.seed))
-    return Synthesizer(RECIPE, artist).samples()
 
 
 def sklearn_glyphs(seed: int) -> dict[Split, Glyphs]:

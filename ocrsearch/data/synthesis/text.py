@@ -24,8 +24,7 @@ from ocrsearch.data.charset import has_rtl, to_visual
 from ocrsearch.data.formats import numbered_lines
 from ocrsearch.data.samples import GrayImage, Sample, Split, normalize_label
 from ocrsearch.data.splits import assign_splits, by_split
-from ocrsearch.data.synthesis.recipe import TextRecipe
-from ocrsearch.data.synthesis.synthesizer import Ink
+from ocrsearch.data.synthesis.recipe import Ink, TextRecipe
 
 CASES: dict[str, Callable[[str], str]] = {
     "kept": str,
