@@ -56,7 +56,7 @@ def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
     synthesizer = _opened(dataset.spec, json.dumps(dataset.fresh, sort_keys=True))
     if not train.n_added:
         return FreshEpochs(synthesizer, charset, config)
-    own = train.first(len(train) - train.n_added)
+    own = train.own()
     fresh = FreshEpochs(synthesizer, charset, config)
     return MixedEpochs(scaled_lines(own, charset, config), fresh)
 

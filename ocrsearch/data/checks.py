@@ -16,10 +16,20 @@ from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
 from ocrsearch.data.images import digest_image, is_blank, load_image
 from ocrsearch.data.samples import GrayImage, Sample, is_unicode
+from ocrsearch.data.splits import count_rare
 
 logger = logging.getLogger(__name__)
 
 BLANK = "a blank image, without any contrast"
+
+MAX_RARE_SHARE = 0.1
+"""Fraction of samples with a character of their own above which a warning is logged."""
+
+MANY_RARE = 20
+"""Number of characters found in a single sample from which the same warning is logged."""
+
+MIN_WARNED = 100
+"""Number of samples below which characters are often found in a single sample."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the total."""
@@ -104,6 +114,30 @@ def first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
     """Return the first few reasons in a single line, and the number of others."""
     more = f"; and {len(bad) - n} more" if len(bad) > n else ""
     return "; ".join(b.reason for b in bad[:n]) + more
+
+
+def warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
+    """Log a warning if rare characters instead of chance determined the splits of many samples."""
+    rare = count_rare(samples)
+    many = rare.n > MAX_RARE_SHARE * rare.n_all or rare.n_symbols >= MANY_RARE
+    if many and rare.n_all >= MIN_WARNED:
+        logger.warning("%s: %s", spec, rare.describe())
+
+
+def with_starved_validation(
+    charset: Charset, usable: Sequence[tuple[Sample, GrayImage]]
+) -> Charset:
+    """Return the charset, with all validation characters if most of the samples need them.
+
+    Without them hardly any validation samples would be left. They are never learned and count
+    as errors.
+    """
+    texts = [sample.text for sample, _ in usable if sample.split == "val"]
+    n_lacking = sum(bool(charset.missing([text])) for text in texts)
+    if 2 * n_lacking <= len(texts):
+        return charset
+    more = {symbol for text in texts for symbol in charset.visual(text)}
+    return Charset(sorted({*charset.symbols, *more}), charset.bidi)
 
 
 def without_unknown(

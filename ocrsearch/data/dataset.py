@@ -23,6 +23,8 @@ from ocrsearch.data.checks import (
     image_or_reason,
     is_usable,
     read_usable,
+    warn_of_rare,
+    with_starved_validation,
     without_unknown,
 )
 from ocrsearch.data.data_options import DataOptions
@@ -41,7 +43,6 @@ from ocrsearch.data.splits import (
     apply_splits,
     assign_splits,
     by_split,
-    count_rare,
     cover_symbols,
     group_by_pattern,
     group_key,
@@ -51,15 +52,6 @@ from ocrsearch.data.synthesis import RECIPE as BUILT_IN_STRINGS
 from ocrsearch.data.synthesis import SKLEARN_DIGITS
 
 logger = logging.getLogger(__name__)
-
-MAX_RARE_SHARE = 0.1
-"""Fraction of samples with a character of their own above which a warning is logged."""
-
-MANY_RARE = 20
-"""Number of characters found in a single sample from which the same warning is logged."""
-
-MIN_WARNED = 100
-"""Number of samples below which characters are often found in a single sample."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +146,8 @@ def load_dataset(
     bidi = resolve_bidi(options.bidi, (s.text for s, _ in for_charset))
     charset = Charset.from_texts((s.text for s, _ in for_charset if s.split == "train"), bidi)
     if is_drawn:
-        _warn_of_rare(spec, samples)
-        charset = _with_starved_validation(charset, usable)
+        warn_of_rare(spec, samples)
+        charset = with_starved_validation(charset, usable)
     usable, unknown = without_unknown(spec, usable, charset)
     bad += [*unknown, *added.bad]
     leaks = describe_leaks(usable)
@@ -271,30 +263,6 @@ def _check_source(where: str, samples: Sequence[Sample], spec: str, options: Dat
             f"{where}: made of the images of {spec}, so both must hold out the same images: write "
             f"seed: {seed} into the recipe, and give neither `splits` nor `group`"
         )
-
-
-def _warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
-    """Warn if the splits of many samples were determined by rare characters, not by chance."""
-    rare = count_rare(samples)
-    many = rare.n > MAX_RARE_SHARE * rare.n_all or rare.n_symbols >= MANY_RARE
-    if many and rare.n_all >= MIN_WARNED:
-        logger.warning("%s: %s", spec, rare.describe())
-
-
-def _with_starved_validation(
-    charset: Charset, usable: Sequence[tuple[Sample, GrayImage]]
-) -> Charset:
-    """Return the charset with characters that a drawn validation split mostly consists of.
-
-    Without them hardly any validation samples would be left. They are never learned and count
-    as errors.
-    """
-    texts = [sample.text for sample, _ in usable if sample.split == "val"]
-    n_lacking = sum(bool(charset.missing([text])) for text in texts)
-    if 2 * n_lacking <= len(texts):
-        return charset
-    more = {symbol for text in texts for symbol in charset.visual(text)}
-    return Charset(sorted({*charset.symbols, *more}), charset.bidi)
 
 
 def _fingerprint(splits: dict[Split, LabelledImages], bidi: Bidi, *, is_fresh: bool) -> str:

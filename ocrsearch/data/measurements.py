@@ -174,27 +174,22 @@ def measure_samples(
 
 
 def _measure(sample: Sample) -> Measured | Unusable:
-    problem = label_problem(sample)
-    if problem is not None:
-        return _unusable(sample, problem, sample.name)
-    try:
-        if isinstance(sample.image, Path):  # at full size; load_image would shrink it
-            with open_image(sample.image) as opened:
-                mode, image = opened.mode, to_gray(opened)
+    reason, place = label_problem(sample), sample.name
+    if reason is None:
+        try:
+            if isinstance(sample.image, Path):  # at full size; load_image would shrink it
+                with open_image(sample.image) as opened:
+                    mode, image = opened.mode, to_gray(opened)
+            else:
+                mode, image = "L", load_image(sample.image)
+        except ImageError as error:
+            reason, place = str(error), str(sample.image)
         else:
-            mode, image = "L", load_image(sample.image)
-    except ImageError as error:
-        return _unusable(sample, str(error), str(sample.image))
-    if is_blank(image):
-        return Unusable(sample, f"{sample.name}: {BLANK}", BLANK)
-    return Measured(sample, (image.shape[0], image.shape[1]), mode, digest_image(image))
-
-
-def _unusable(sample: Sample, reason: str, place: str) -> Unusable:
-    """Return an unusable sample whose problem omits details in brackets or after a colon.
-
-    The reason has the form ``PLACE: PROBLEM``, so equal problems can be counted.
-    """
+            if not is_blank(image):
+                height, width = image.shape
+                return Measured(sample, (height, width), mode, digest_image(image))
+            reason = f"{sample.name}: {BLANK}"
+    # a reason is ``PLACE: PROBLEM``, with details in brackets or after a colon
     problem = reason.removeprefix(f"{place}: ")
     return Unusable(sample, reason, problem.partition(" (")[0].partition(":")[0])
 

@@ -128,7 +128,7 @@ def count_folds(dataset: Dataset, wanted: int | None) -> int:
     if wanted == 1:
         return 1
     train, val = dataset.splits["train"], dataset.splits["val"]
-    n = len(train) - train.n_added + len(val)
+    n = len(train.own()) + len(val)
     if wanted is not None:
         if dataset.fresh is not None and not train.n_added:
             raise SpaceError("search.folds: new images in each epoch have no folds; set it to 1")
@@ -145,11 +145,11 @@ def count_folds(dataset: Dataset, wanted: int | None) -> int:
 
 
 def _folds(dataset: Dataset, n_folds: int) -> list[int]:
-    """Return the fold of each sample of ``_own``."""
+    """Return the fold of each training sample, except additional ones, and validation sample."""
     train, val = dataset.splits["train"], dataset.splits["val"]
     samples = [
         Sample(name, Path(name), text, group=group)  # folds depend on labels and groups only
-        for part in (train.first(len(train) - train.n_added), val)
+        for part in (train.own(), val)
         for name, text, group in zip(
             part.names, part.texts, part.groups or [None] * len(part), strict=True
         )
@@ -167,17 +167,12 @@ def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
     """
     if n_folds == 1:
         return dataset
-    own, folds = _own(dataset), _folds(dataset, n_folds)
+    own = dataset.splits["train"].own().joined(dataset.splits["val"])
+    folds = _folds(dataset, n_folds)
     validated = [i for i, number in enumerate(folds) if number == fold]
     trained = [i for i, number in enumerate(folds) if number != fold]
     train = _with_added(own.take(trained), dataset.splits["train"])
     return replace(dataset, splits={**dataset.splits, "train": train, "val": own.take(validated)})
-
-
-def _own(dataset: Dataset) -> LabelledImages:
-    """Return the validation samples and the training samples without those that were added."""
-    train, val = dataset.splits["train"], dataset.splits["val"]
-    return train.first(len(train) - train.n_added).joined(val)
 
 
 def _with_added(own: LabelledImages, train: LabelledImages) -> LabelledImages:
@@ -188,6 +183,7 @@ def _with_added(own: LabelledImages, train: LabelledImages) -> LabelledImages:
 
 def without_validation(dataset: Dataset) -> Dataset:
     """Return a dataset whose validation samples are moved to the training split."""
-    train = _with_added(_own(dataset), dataset.splits["train"])
+    own = dataset.splits["train"].own().joined(dataset.splits["val"])
+    train = _with_added(own, dataset.splits["train"])
     nothing = LabelledImages([], [], PackedImages.pack([]))
     return replace(dataset, splits={**dataset.splits, "train": train, "val": nothing})

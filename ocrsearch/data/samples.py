@@ -164,6 +164,10 @@ class LabelledImages:
         images = PackedImages(self.images.pixels, self.images.shapes[:n])
         return LabelledImages(self.names[:n], self.texts[:n], images, groups=self.groups[:n])
 
+    def own(self) -> LabelledImages:
+        """Return the samples without additional samples. Their pixels are shared, not copied."""
+        return self.first(len(self) - self.n_added)
+
     def take(self, ids: Sequence[int]) -> LabelledImages:
         """Return a copy of some samples, by index."""
         return LabelledImages(

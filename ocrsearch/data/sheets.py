@@ -90,17 +90,15 @@ def draw_label(text: str, room: int) -> GrayImage:
     font = cv2.FontFace("uni")
     kept = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[:MAX_TEXT])
     shown = kept if len(text) <= MAX_TEXT else f"{kept}…"
-    while (width := _text_width(shown, font)) > room:
+    while True:
+        x, _, text_width, _ = cv2.getTextSize((0, 0), shown, (0, 0), font, TEXT_SIZE_PX)
+        if x + text_width < room:
+            break
         kept = kept[: len(kept) * 9 // 10]
         shown = f"{kept}…"
-    strip = np.full((TEXT_HEIGHT_PX, min(room, width)), PAPER, np.uint8)
+    strip = np.full((TEXT_HEIGHT_PX, x + text_width + 1), PAPER, np.uint8)
     cv2.putText(strip, shown, (0, BASELINE_PX), (0,), font, TEXT_SIZE_PX)
     return strip
-
-
-def _text_width(text: str, font: cv2.FontFace) -> int:
-    x, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, TEXT_SIZE_PX)
-    return x + width + 1
 
 
 def write_sheet(sheet: GrayImage, path: Path) -> None:

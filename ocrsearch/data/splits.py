@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -128,7 +128,7 @@ def _draw(
         n_wanted = max(1, round(len(samples) * share))
         n_most = len(order) - n_after
         taken = _take(groups, order, n_wanted, n_most, n_having)
-        if not keep_symbols and 2 * _size(groups, taken) < n_wanted:
+        if not keep_symbols and 2 * sum(len(groups[i].ids) for i in taken) < n_wanted:
             taken |= _take_more(groups, order, n_wanted, n_most, taken)
             n_having = Counter(
                 symbol for i in order if i not in taken for symbol in groups[i].symbols
@@ -178,7 +178,7 @@ def _take_more(
 ) -> set[int]:
     """Take further groups like ``_take``, ignoring characters that only they have."""
     more: set[int] = set()
-    n = _size(groups, taken)
+    n = sum(len(groups[i].ids) for i in taken)
     for i in order:
         size = len(groups[i].ids)
         fits = size <= 2 * (n_wanted - n) and len(taken) + len(more) < n_most
@@ -197,11 +197,6 @@ def _groups(samples: Sequence[Sample]) -> list[_Group]:
         group.ids.append(i)
         group.symbols.update(sample.text)
     return list(groups.values())
-
-
-def _size(groups: Sequence[_Group], numbers: Iterable[int]) -> int:
-    """Return the number of samples in groups."""
-    return sum(len(groups[i].ids) for i in numbers)
 
 
 def cover_symbols(
@@ -319,7 +314,8 @@ def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
     """
     groups = _groups(samples)
     fold_of = _fold_groups(groups, n_folds, cover=True)
-    if 2 * _size(groups, (i for i, fold in enumerate(fold_of) if not fold)) > len(samples):
+    n_never = sum(len(group.ids) for group, fold in zip(groups, fold_of, strict=True) if not fold)
+    if 2 * n_never > len(samples):
         fold_of = _fold_groups(groups, n_folds, cover=False)
     folds = {i: fold for group, fold in zip(groups, fold_of, strict=True) for i in group.ids}
     return [folds[i] for i in range(len(samples))]

@@ -284,7 +284,12 @@ def _read_idx(folder: Path, part: str, kind: str, n_dims: int) -> Bytes:
             is_packed = file.suffix == ".gz"
             stream = opened.enter_context(gzip.open(packed)) if is_packed else packed
             header = stream.read(4 + 4 * n_dims)
-            shape = _shape(file, header, n_dims)
+            if len(header) < 4 + 4 * n_dims or header[:4] != bytes((0, 0, 8, n_dims)):
+                raise DataError(f"mnist:{file}: not an IDX file of bytes in {n_dims} dimensions")
+            shape: tuple[int, ...] = struct.unpack_from(f">{n_dims}I", header, 4)
+            if shape[0] == 0 or (n_dims == 3 and shape[1:] != (SIDE_PX, SIDE_PX)):
+                sides = f"{SIDE_PX} x {SIDE_PX}"
+                raise DataError(f"mnist:{file}: shape {shape}, images must be {sides}")
             n_bytes = int(np.prod(shape, dtype=object))
             if n_bytes > MAX_BYTES:
                 raise DataError(f"mnist:{file}: shape {shape}, at most {MAX_BYTES:,} bytes")
@@ -298,15 +303,6 @@ def _read_idx(folder: Path, part: str, kind: str, n_dims: int) -> Bytes:
             "copy the file again"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def _shape(file: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
-    if len(header) < 4 + 4 * n_dims or header[:4] != bytes((0, 0, 8, n_dims)):
-        raise DataError(f"mnist:{file}: not an IDX file of bytes in {n_dims} dimensions")
-    shape: tuple[int, ...] = struct.unpack_from(f">{n_dims}I", header, 4)
-    if shape[0] == 0 or (n_dims == 3 and shape[1:] != (SIDE_PX, SIDE_PX)):
-        raise DataError(f"mnist:{file}: shape {shape}, images must be {SIDE_PX} x {SIDE_PX}")
-    return shape
 
 
 def recognise_ppocr(path: Path) -> bool:

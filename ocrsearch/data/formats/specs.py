@@ -57,6 +57,9 @@ FORMATS: dict[str, LabelFormat] = {  # tried in this order for a path without a 
 
 BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": lambda: synthesis.make_digits()}
 
+ALLOWED = ", ".join([*(f"{name}:PATH" for name in FORMATS), *BUILT_IN])
+"""Allowed specifications, for messages."""
+
 ACCEPTED = "a path, text such as 'captcha:FOLDER', or 'digits'"
 """Values that users give for a dataset."""
 
@@ -135,7 +138,7 @@ def _detect(spec: str, formats: Mapping[str, LabelFormat]) -> tuple[Path, LabelF
     if not path.is_dir():
         exists = path.exists()
         problem = "format not recognised" if exists else "no such file, folder or built-in set"
-        raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
+        raise DataError(f"{spec}: {problem}; allowed are {ALLOWED}")
     # a folder with a single label file, whose images are in subfolders
     files = [p for p in sorted(path.iterdir()) if p.is_file()]
     found = [(p, file_format) for p in files if (file_format := recognised(p))]
@@ -144,7 +147,7 @@ def _detect(spec: str, formats: Mapping[str, LabelFormat]) -> tuple[Path, LabelF
         raise DataError(f"{spec}: several label files in this folder ({names}); name one of them")
     if not found:
         problem = "no images in this folder and no label format recognised"
-        raise DataError(f"{spec}: {problem}; allowed are {_allowed()}")
+        raise DataError(f"{spec}: {problem}; allowed are {ALLOWED}")
     return found[0]
 
 
@@ -155,12 +158,8 @@ def _path(spec: str, text: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:  # too long, no such user, a null byte
         reason = error.strerror if isinstance(error, OSError) else error
         problem = f"not a path ({reason})"
-        raise DataError(f"{shortened(spec)}: {problem}; allowed are {_allowed()}") from None
+        raise DataError(f"{shortened(spec)}: {problem}; allowed are {ALLOWED}") from None
     return path
-
-
-def _allowed() -> str:
-    return ", ".join([*(f"{name}:PATH" for name in FORMATS), *BUILT_IN])
 
 
 def data_spec(data: str | Path) -> str:

@@ -30,7 +30,8 @@ from ocrsearch.data.formats.files import (
 from ocrsearch.data.samples import SPLITS, Sample, normalize_label
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-USUAL_DELIMITER = {"csv": ",", "tsv": "\t"}
+DELIMITERS = {"csv": (",", ";", "\t"), "tsv": ("\t", ",", ";")}
+"""Possible delimiters by format, the usual one first."""
 NO_HEADER = ["image", "text"]
 
 NumberedRows = list[tuple[int, dict[str, str | None]]]
@@ -88,21 +89,15 @@ def _delimiter(
     path: Path, format_name: str, lines: Sequence[str], chosen: Columns
 ) -> tuple[str, list[str] | None]:
     """Return the delimiter, and a header if the table is two columns without a header."""
-    for delimiter in _order(format_name):
+    for delimiter in DELIMITERS[format_name]:
         if {"image", "text"} <= find_columns(_first_row(lines, delimiter), chosen).keys():
             return delimiter, None
-    for delimiter in () if chosen else _order(format_name):
+    for delimiter in () if chosen else DELIMITERS[format_name]:
         name, *others = _first_row(lines, delimiter) or [""]
         with suppress(OSError):  # name too long
             if name.strip() and len(others) == 1 and (path.parent / name).is_file():
                 return delimiter, NO_HEADER
-    return _order(format_name)[0], None
-
-
-def _order(format_name: str) -> list[str]:
-    """Return the possible delimiters, beginning with the usual delimiter of the format."""
-    first = USUAL_DELIMITER[format_name]
-    return [first, *(delimiter for delimiter in SEPARATORS if delimiter != first)]
+    return DELIMITERS[format_name][0], None
 
 
 def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
@@ -140,7 +135,7 @@ def _no_columns(
     found: Sequence[str],
     needed: Sequence[str],
 ) -> str:
-    example = USUAL_DELIMITER[format_name].join(needed)
+    example = DELIMITERS[format_name][0].join(needed)
     advice = "; or choose columns: `columns='image=NAME,text=NAME'`" if "image" in needed else ""
     return (
         f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
@@ -163,7 +158,9 @@ def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
             required column.
     """
     lines = list(read_lines(path, "csv"))
-    delimiter = next((d for d in _order("csv") if set(needed) <= set(_first_row(lines, d))), ",")
+    delimiter = next(
+        (d for d in DELIMITERS["csv"] if set(needed) <= set(_first_row(lines, d))), ","
+    )
     missing = [name for name in needed if name not in _first_row(lines, delimiter)]
     if missing:
         raise DataError(_no_columns(path, "csv", missing, _first_row(lines, delimiter), needed))

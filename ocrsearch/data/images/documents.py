@@ -45,6 +45,9 @@ TIFF_PIXELS_PER_BYTE = 1000
 PDF_PIXELS_PER_BYTE = 10_000
 """Additional pixels allowed per byte of the file. Pages of text need more bytes than this."""
 
+PDF_MARK = b"%PDF-"
+"""Bytes near the start of every PDF."""
+
 _STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 """TIFF tag for the type of a frame, and its flag for a reduced copy of another frame."""
@@ -63,13 +66,9 @@ def read_pages(path: Path) -> Iterator[GrayImage]:
         ImageError: The file is missing, damaged, encrypted or has too many pages, or a page is
             too large.
     """
-    if _is_pdf(path):
+    if PDF_MARK in read_start(path, 1024):
         return _limited(path, pdf_pages(path, MAX_PAGES), PDF_PIXELS_PER_BYTE)
     return _limited(path, _image_pages(path), TIFF_PIXELS_PER_BYTE)
-
-
-def _is_pdf(path: Path) -> bool:
-    return b"%PDF-" in read_start(path, 1024)
 
 
 def _limited(path: Path, pages: Iterator[GrayImage], pixels_per_byte: int) -> Iterator[GrayImage]:
@@ -134,7 +133,9 @@ def _place(image: Image.Image) -> int:
 
 def is_document_file(path: Path) -> bool:
     """Return whether a file is a PDF or a supported image, by extension or content."""
-    return path.suffix.lower() == ".pdf" or is_image_file(path) or _is_pdf(path)
+    return (
+        path.suffix.lower() == ".pdf" or is_image_file(path) or PDF_MARK in read_start(path, 1024)
+    )
 
 
 PDF_DPI = 200

@@ -202,7 +202,7 @@ def remove_ruling(image: GrayImage) -> GrayImage:
     if not thickness:
         return image
     strokes = _open(ink, (2 * thickness + 2, 1))
-    fringed = _thicken(rules)  # scanned lines have soft edges
+    fringed = cv2.dilate(rules, np.ones((3, 1), np.uint8))  # scanned lines have soft edges
     paper = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((2 * thickness + 5, 1), np.uint8))
     return np.where((fringed > 0) & (strokes == 0), paper, image)
 
@@ -221,7 +221,8 @@ def _find_rules(ink: GrayImage) -> tuple[GrayImage, int]:
     """
     height, width = ink.shape
     length = max(12, 2 * height // 3) | 1
-    pieces = _open(_thicken(ink), (1, length))
+    thick = np.asarray(cv2.dilate(ink, np.ones((3, 1), np.uint8)), dtype=np.uint8)
+    pieces = _open(thick, (1, length))
     joined = cv2.dilate(pieces, np.ones((1, length), np.uint8))
     n, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     rules, thickest = np.zeros_like(ink), 0
@@ -261,8 +262,3 @@ def _open(mask: GrayImage, shape: tuple[int, int]) -> GrayImage:
         mask, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_CONSTANT, borderValue=0.0
     )
     return np.asarray(opened, dtype=np.uint8)
-
-
-def _thicken(mask: GrayImage) -> GrayImage:
-    """Dilate a mask by a pixel above and below."""
-    return np.asarray(cv2.dilate(mask, np.ones((3, 1), np.uint8)), dtype=np.uint8)

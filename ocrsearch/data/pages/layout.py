@@ -126,29 +126,15 @@ def _line_image(page: Page, parts: Parts, ids: np.ndarray, box: np.ndarray) -> G
     own = parts.own(ids)[labels]
     others = (labels > 0) & (own == 0) | (rules > 0)
     others = cv2.dilate(others.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    own |= _strokes_along(rules, own, cv2.absdiff(gray, paper))
+    if rules.any() and own.any():
+        # strokes along rules have more contrast than the rules, unless ink and rules are alike
+        contrast = cv2.absdiff(gray, paper)
+        of_rules = np.percentile(contrast[rules > 0], 25)  # strokes may cover many of their pixels
+        of_ink = np.median(contrast[own > 0])
+        if of_ink >= MIN_INK_TO_RULE * of_rules:
+            own |= (rules > 0) & (contrast > (of_rules + of_ink) / 2)
     own = cv2.dilate(own, np.ones((3, 3), np.uint8)) > 0
     return np.where(others & ~own, paper, gray)
-
-
-def _strokes_along(rules: np.ndarray, own: np.ndarray, contrast: np.ndarray) -> np.ndarray:
-    """Return the rule pixels covered by a stroke of the line, recognised by higher contrast.
-
-    The result is empty if ink and rules have similar contrast.
-
-    Args:
-        rules: (H, W) uint8 mask.
-        own: (H, W) uint8 mask of the line's ink outside of the rules.
-        contrast: (H, W) uint8 contrast to the paper.
-    """
-    if not rules.any() or not own.any():
-        return np.zeros_like(own)
-    of_rules = np.percentile(contrast[rules > 0], 25)  # strokes may cover many of their pixels
-    of_ink = np.median(contrast[own > 0])
-    if of_ink < MIN_INK_TO_RULE * of_rules:
-        return np.zeros_like(own)
-    along = (rules > 0) & (contrast > (of_rules + of_ink) / 2)
-    return np.asarray(along, dtype=np.uint8)
 
 
 def _source_box(page: Page, boxes: np.ndarray, scale: float, size: tuple[int, int]) -> Box:

@@ -293,6 +293,10 @@ class _Task:
     split: Split
     indices: range
 
+    def name(self, index: int) -> str:
+        """Return the path of an image relative to the folder."""
+        return f"{self.split}/{index // IMAGES_PER_FOLDER:03d}/{index:06d}.png"
+
 
 def write_set(
     synthesizer: Synthesizer,
@@ -326,7 +330,7 @@ def write_set(
     rows: list[Row] = []
     with replacing_folder(folder) as temporary:
         for task in tasks:
-            image_folder = (temporary / _name(task.split, task.indices.start)).parent
+            image_folder = (temporary / task.name(task.indices.start)).parent
             image_folder.mkdir(parents=True, exist_ok=True)
         with _writers(synthesizer, temporary, n_workers) as write:
             for written in write(tasks):
@@ -339,10 +343,6 @@ def write_set(
         save_recipe(synthesizer.recipe, temporary / "recipe.yaml")
         if folder.exists():
             folder.rmdir()  # fails if files were added meanwhile
-
-
-def _name(split: Split, index: int) -> str:
-    return f"{split}/{index // IMAGES_PER_FOLDER:03d}/{index:06d}.png"
 
 
 @contextmanager
@@ -386,7 +386,7 @@ def _write(task: _Task, synthesizer: Synthesizer, folder: Path) -> list[Row]:
     for i in task.indices:
         image, text = synthesizer.image(task.split, i)
         _, encoded = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        name = _name(task.split, i)
+        name = task.name(i)
         (folder / name).write_bytes(encoded.tobytes())
         rows.append((name, text, task.split))
     return rows
