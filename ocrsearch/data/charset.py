@@ -83,7 +83,7 @@ class Charset:
         """Return the charset stored in a file. Older files do not reorder labels.
 
         Raises:
-            DataError: The symbols are not a list, are too many, or are not single characters.
+            DataError: The characters are not a list, are too many, or are not single characters.
         """
         symbols = content.get("symbols")
         if not isinstance(symbols, list) or not 0 < len(symbols) <= MAX_SYMBOLS:

@@ -90,6 +90,11 @@ class Spread:
     median: float
     max: float
 
+    @classmethod
+    def of(cls, values: Sequence[int]) -> Spread | None:
+        """Return the spread of numbers, or None if there are none."""
+        return cls(min(values), statistics.median(values), max(values)) if values else None
+
 
 @dataclass(frozen=True)
 class Copies:
@@ -220,10 +225,10 @@ def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection
         symbol_counts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         only_in=_only_in(usable),
         rare=count_rare([m.sample for m in usable]),
-        width=_spread([width for _, width in shapes]),
-        height=_spread([height for height, _ in shapes]),
+        width=Spread.of([width for _, width in shapes]),
+        height=Spread.of([height for height, _ in shapes]),
         modes=dict(Counter(m.mode for m in usable).most_common()),
-        label_length=_spread([len(text) for text in texts]),
+        label_length=Spread.of([len(text) for text in texts]),
         label_lengths=dict(sorted(lengths.items())),
         n_rtl=sum(map(has_rtl, texts)),
         n_mixed=sum(map(is_mixed, texts)),
@@ -234,12 +239,6 @@ def summarize(usable: Sequence[Measured], bad: Sequence[Unusable]) -> Inspection
         problems=dict(sorted(problems.items(), key=lambda item: -len(item[1]))),
         bad=[BadSample(b.sample.name, b.reason) for b in bad],
     )
-
-
-def _spread(values: Sequence[int]) -> Spread | None:
-    if not values:
-        return None
-    return Spread(min(values), statistics.median(values), max(values))
 
 
 def _only_in(usable: Iterable[Measured]) -> dict[Split, list[str]]:

@@ -171,19 +171,15 @@ def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
     folds = _folds(dataset, n_folds)
     validated = [i for i, number in enumerate(folds) if number == fold]
     trained = [i for i, number in enumerate(folds) if number != fold]
-    train = _with_added(own.take(trained), dataset.splits["train"])
+    added = dataset.splits["train"].added()
+    train = replace(own.take(trained).joined(added), n_added=len(added))
     return replace(dataset, splits={**dataset.splits, "train": train, "val": own.take(validated)})
-
-
-def _with_added(own: LabelledImages, train: LabelledImages) -> LabelledImages:
-    """Return own samples followed by the additional samples of a training split."""
-    added = train.take(range(len(train) - train.n_added, len(train)))
-    return replace(own.joined(added), n_added=train.n_added)
 
 
 def without_validation(dataset: Dataset) -> Dataset:
     """Return a dataset whose validation samples are moved to the training split."""
     own = dataset.splits["train"].own().joined(dataset.splits["val"])
-    train = _with_added(own, dataset.splits["train"])
+    added = dataset.splits["train"].added()
+    train = replace(own.joined(added), n_added=len(added))
     nothing = LabelledImages([], [], PackedImages.pack([]))
     return replace(dataset, splits={**dataset.splits, "train": train, "val": nothing})

@@ -168,6 +168,10 @@ class LabelledImages:
         """Return the samples without additional samples. Their pixels are shared, not copied."""
         return self.first(len(self) - self.n_added)
 
+    def added(self) -> LabelledImages:
+        """Return a copy of the additional samples."""
+        return self.take(range(len(self) - self.n_added, len(self)))
+
     def take(self, ids: Sequence[int]) -> LabelledImages:
         """Return a copy of some samples, by index."""
         return LabelledImages(

@@ -275,22 +275,19 @@ def find_images(
         is_wanted: Function that returns whether a file is an image.
         nested: Whether to search subfolders too.
     """
-    paths = sorted(folder.rglob("*") if nested else folder.iterdir())
-    files = [path for path in paths if not _is_hidden(path, folder) and not path.is_dir()]
-    images = [path for path in files if is_wanted(path)]
-    others = set(files).difference(images)
-    skipped = Counter(
-        path.suffix.lower() or "without an extension" for path in files if path in others
-    )
+    images: list[Path] = []
+    skipped: Counter[str] = Counter()
+    for path in sorted(folder.rglob("*") if nested else folder.iterdir()):
+        *folders, name = path.relative_to(folder).parts
+        # an image such as ``.75.png`` is not hidden: its label is .75
+        is_hidden = name.startswith("._") or (name[0] == "." and not Path(name[1:]).suffix)
+        if is_hidden or any(part[0] == "." for part in folders) or path.is_dir():
+            continue
+        if is_wanted(path):
+            images.append(path)
+        else:
+            skipped[path.suffix.lower() or "without an extension"] += 1
     return ImageFiles(images, dict(skipped.most_common()))
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Return whether a file is hidden. Images such as ``.75.png`` are not: the label is .75."""
-    *folders, name = path.relative_to(folder).parts
-    if any(part.startswith(".") for part in folders) or name.startswith("._"):
-        return True
-    return name.startswith(".") and not Path(name[1:]).suffix
 
 
 MAX_BYTES = 10_000_000

@@ -101,18 +101,18 @@ def read_folders(path: Path) -> list[Sample]:
 
 def _label_folders(path: Path) -> list[tuple[Path, Split | None]]:
     """Return the label folders. Each has its split if all folders above are split folders."""
-    folders = _folders_in(path)
+
+    def folders_in(path: Path) -> list[Path]:
+        return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    folders = folders_in(path)
     if not all(folder.name.lower() in SPLIT_FOLDERS for folder in folders):
         return [(folder, None) for folder in folders]
     return [
         (below, SPLIT_FOLDERS[folder.name.lower()])
         for folder in folders
-        for below in _folders_in(folder)
+        for below in folders_in(folder)
     ]
-
-
-def _folders_in(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 ENDING = ".gt.txt"

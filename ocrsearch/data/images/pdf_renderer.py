@@ -74,23 +74,17 @@ def _write_pages(path: str, scale: float, max_pixels: int, max_seconds: int) -> 
         if not 0 < width * height <= max_pixels:
             _send(size)
             return
-        if problem := _image_problem(page):
-            _send({"refused": f"page {number + 1}: {problem}"})
-            return
+        for found in page.get_objects(filter=(FPDF_PAGEOBJ_IMAGE,), max_depth=MAX_DEPTH):
+            columns, rows = found.get_px_size()
+            if columns * rows > MAX_IMAGE_PIXELS:  # the library would silently skip it
+                limit = f"at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels; shrink it"
+                problem = f"an image of {columns} x {rows} pixels, {limit}"
+                _send({"refused": f"page {number + 1}: {problem}"})
+                return
         bitmap = page.render(scale=scale, grayscale=True)
         _send({**size, "stride": bitmap.stride}, bytes(bitmap.buffer))
         bitmap.close()
         page.close()
-
-
-def _image_problem(page: pdfium.PdfPage) -> str | None:
-    """Return the problem with a page's images: the library silently skips large ones."""
-    for found in page.get_objects(filter=(FPDF_PAGEOBJ_IMAGE,), max_depth=MAX_DEPTH):
-        width, height = found.get_px_size()
-        if width * height > MAX_IMAGE_PIXELS:
-            limit = MAX_IMAGE_PIXELS // 1_000_000
-            return f"an image of {width} x {height} pixels, at most {limit} megapixels; shrink it"
-    return None
 
 
 def _send(header: Mapping[str, object], pixels: bytes = b"") -> None:

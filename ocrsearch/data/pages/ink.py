@@ -361,24 +361,18 @@ def _level_rules(ink: Mask, runs: Mask, max_thickness: float) -> Mask:
         return np.zeros_like(ink)
     y, x = np.nonzero(is_rule[labels])
     apart, rise = np.stack([x, y]) - centres[labels[y, x]].T
-    slope = (apart * rise).sum() / max(1.0, (apart**2).sum())
-    bands = _bands(ink.shape, stats[is_rule], centres[is_rule], float(slope))
-    kernel = np.ones((math.ceil(thickness[is_rule].max()) + 3, 1), np.uint8)
-    thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel))
-    return np.asarray(thin & (bands | is_rule[labels]), dtype=np.uint8)
-
-
-def _bands(shape: tuple[int, ...], stats: np.ndarray, centres: np.ndarray, slope: float) -> Mask:
-    """Return a mask of the rows of rules, extended on each side by the length of the rule."""
-    bands = np.zeros(shape, np.uint8)
-    for (left, _, width, _, area), (x, y) in zip(stats, centres, strict=True):
-        columns = np.arange(max(0, left - width), min(shape[1], left + 2 * width))
+    slope = float((apart * rise).sum() / max(1.0, (apart**2).sum()))
+    bands = np.zeros(ink.shape, np.uint8)  # rules, extended on each side by their length
+    for (left, _, width, _, area), (x, y) in zip(stats[is_rule], centres[is_rule], strict=True):
+        columns = np.arange(max(0, left - width), min(ink.shape[1], left + 2 * width))
         reach = math.ceil(area / width / 2) + 1
         for offset in range(-reach, reach + 1):
             rows = np.rint(y + slope * (columns - x) + offset).astype(np.int64)
-            inside = (rows >= 0) & (rows < shape[0])
+            inside = (rows >= 0) & (rows < ink.shape[0])
             bands[rows[inside], columns[inside]] = 1
-    return bands
+    kernel = np.ones((math.ceil(thickness[is_rule].max()) + 3, 1), np.uint8)
+    thin = cv2.subtract(ink, cv2.morphologyEx(ink, cv2.MORPH_OPEN, kernel))
+    return np.asarray(thin & (bands | is_rule[labels]), dtype=np.uint8)
 
 
 def rule_boxes(rules: Mask) -> np.ndarray:

@@ -351,14 +351,14 @@ def _writers(
 ) -> Iterator[Callable[[list[_Task]], Iterator[list[Row]]]]:
     """Provide a function that runs tasks, in several processes if requested."""
     if n_workers == 1:
-        yield lambda tasks: (_write(task, synthesizer, folder) for task in tasks)
+        yield lambda tasks: (_write(task, (synthesizer, folder)) for task in tasks)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(n_workers, context, _start_worker, (synthesizer, folder))
 
     def run(tasks: list[_Task]) -> Iterator[list[Row]]:
         with caller_hidden():  # the pool starts its processes on the first task
-            return pool.map(_write_in_worker, tasks)
+            return pool.map(_write, tasks)
 
     try:
         yield run
@@ -377,11 +377,8 @@ def _start_worker(synthesizer: Synthesizer, folder: Path) -> None:
     _job = (synthesizer, folder)
 
 
-def _write_in_worker(task: _Task) -> list[Row]:
-    return _write(task, *_job)
-
-
-def _write(task: _Task, synthesizer: Synthesizer, folder: Path) -> list[Row]:
+def _write(task: _Task, job: tuple[Synthesizer, Path] | None = None) -> list[Row]:
+    synthesizer, folder = job or _job
     rows: list[Row] = []
     for i in task.indices:
         image, text = synthesizer.image(task.split, i)

@@ -219,8 +219,13 @@ class TextArtist:
         entries = read_entries(Path(recipe.corpus))
         cased = {entry: in_cases(entry, recipe.cases) for entry in entries}
         self._note_missing_characters(fonts, [text for texts in cased.values() for text in texts])
-        variants = {entry: self._usable(texts, fonts) for entry, texts in cased.items()}
-        variants = {entry: texts for entry, texts in variants.items() if texts}
+        # several short entries may make a line
+        shortest = recipe.min_length if recipe.max_entries == 1 else 1
+        variants: dict[str, list[str]] = {}
+        for entry, texts in cased.items():
+            fitting = [t for t in texts if shortest <= len(t) <= recipe.max_length]
+            if usable := [t for t in fitting if any(font.has(t) for font in fonts)]:
+                variants[entry] = usable
         if len(variants) < len(entries):
             self.notes.append(
                 f"{len(entries) - len(variants)} of {len(entries)} entries of the corpus are "
@@ -254,17 +259,6 @@ class TextArtist:
                     f"{font.path.name} lacks {' '.join(lacking)} and is not used for the "
                     f"{n} of {len(texts)} texts of the corpus with these characters"
                 )
-
-    def _usable(self, texts: Iterable[str], fonts: list[Font]) -> list[str]:
-        """Return the texts that have a font and an allowed length."""
-        # several short entries may make a line
-        shortest = self.recipe.min_length if self.recipe.max_entries == 1 else 1
-        return [
-            text
-            for text in texts
-            if shortest <= len(text) <= self.recipe.max_length
-            and any(font.has(text) for font in fonts)
-        ]
 
     def _check_counts(self) -> None:
         recipe = self.recipe
