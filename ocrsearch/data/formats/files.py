@@ -25,6 +25,36 @@ MAX_LINES = 1_000_000
 MAX_LINE = 1_000_000
 """Maximum length of a line, in characters."""
 
+SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
+"""Alternative names of splits."""
+
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "image": (
+        *("image", "image_path", "img_path", "file_path", "filepath", "path", "file_name"),
+        *("filename", "file", "image_name", "image_file", "img", "picture"),
+    ),
+    "text": (
+        *("text", "label", "transcription", "transcript", "ground_truth", "groundtruth", "gt"),
+        *("gt_text", "words", "word", "labels", "target"),
+    ),
+    "split": ("split",),
+    "group": ("group",),
+}
+"""Recognised column names per role, ignoring case. The first name found is used."""
+
+Columns = Mapping[str, str]
+"""Column names chosen by the user, by role."""
+
+NO_COLUMNS: Columns = MappingProxyType({})
+
+MAX_NAMED = 5
+"""Maximum number of file name extensions listed in a message."""
+
+HEIC = frozenset({".heic", ".heif"})
+
+MAX_CORPUS_BYTES = 10_000_000
+"""Maximum size of a text file, in bytes. Counting its n-grams takes many times its size."""
+
 
 def read_text(path: Path, format_name: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """Return the text of a label file, UTF-8 with or without a byte order mark.
@@ -150,10 +180,6 @@ def is_inside(path: Path, folder: Path) -> bool:
     return real_path(path).is_relative_to(real_path(folder))
 
 
-SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
-"""Alternative names of splits."""
-
-
 def read_split(value: str | None, where: str) -> Split | None:
     """Return the split named by a field, ignoring case, or None for an empty field.
 
@@ -167,26 +193,6 @@ def read_split(value: str | None, where: str) -> Split | None:
     if name:
         raise DataError(f"{where}: split is {quoted(value)}, must be one of {SPLITS}")
     return None
-
-
-USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "image": (
-        *("image", "image_path", "img_path", "file_path", "filepath", "path", "file_name"),
-        *("filename", "file", "image_name", "image_file", "img", "picture"),
-    ),
-    "text": (
-        *("text", "label", "transcription", "transcript", "ground_truth", "groundtruth", "gt"),
-        *("gt_text", "words", "word", "labels", "target"),
-    ),
-    "split": ("split",),
-    "group": ("group",),
-}
-"""Recognised column names per role, ignoring case. The first name found is used."""
-
-Columns = Mapping[str, str]
-"""Column names chosen by the user, by role."""
-
-NO_COLUMNS: Columns = MappingProxyType({})
 
 
 def parse_columns(text: str) -> Columns:
@@ -240,12 +246,6 @@ def name_of_text(text: str) -> str:
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
-MAX_NAMED = 5
-"""Maximum number of file name extensions listed in a message."""
-
-HEIC = frozenset({".heic", ".heif"})
-
-
 @dataclass(frozen=True)
 class ImageFiles:
     """Sorted image files, and the number of other files per file name extension."""
@@ -290,10 +290,6 @@ def find_images(
     return ImageFiles(images, dict(skipped.most_common()))
 
 
-MAX_BYTES = 10_000_000
-"""Maximum size of a text file, in bytes. Counting its n-grams takes many times its size."""
-
-
 def read_texts(path: Path, kind: str) -> list[str]:
     """Return the non-blank lines of a text file, in NFC and including repeated lines.
 
@@ -306,7 +302,7 @@ def read_texts(path: Path, kind: str) -> list[str]:
     Raises:
         DataError: See ``read_lines``. Also raised if there are no entries.
     """
-    lines = (normalize_label(line) for _, line in numbered_lines(path, kind, MAX_BYTES))
+    lines = (normalize_label(line) for _, line in numbered_lines(path, kind, MAX_CORPUS_BYTES))
     texts = [" ".join(line.split()) for line in lines if line]
     if not texts:
         raise DataError(f"{kind}:{path}: empty; write one entry per line")

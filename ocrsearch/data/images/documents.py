@@ -52,6 +52,18 @@ _STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 """TIFF tag for the type of a frame, and its flag for a reduced copy of another frame."""
 
+PDF_DPI = 200
+
+MAX_PAGE_SECONDS = 10
+"""Maximum processor time for opening the file and for each page."""
+
+MAX_MEMORY_BYTES = 1_200_000_000
+"""Maximum memory for rendering, in addition to the libraries."""
+
+MAX_HEADER_BYTES = 10_000
+
+_RENDERER = Path(__file__).with_name("pdf_renderer.py")
+
 
 def read_pages(path: Path) -> Iterator[GrayImage]:
     """Read the pages of a file as grey, one at a time.
@@ -136,19 +148,6 @@ def is_document_file(path: Path) -> bool:
     return (
         path.suffix.lower() == ".pdf" or is_image_file(path) or PDF_MARK in read_start(path, 1024)
     )
-
-
-PDF_DPI = 200
-
-MAX_PAGE_SECONDS = 10
-"""Maximum processor time for opening the file and for each page."""
-
-MAX_MEMORY_BYTES = 1_200_000_000
-"""Maximum memory for rendering, in addition to the libraries."""
-
-MAX_HEADER_BYTES = 10_000
-
-_RENDERER = Path(__file__).with_name("pdf_renderer.py")
 
 
 def pdf_pages(path: Path, max_pages: int) -> Iterator[GrayImage]:

@@ -31,6 +31,20 @@ MOST = (1, 99)
 MAX_SAMPLED = 200_000
 """Number of pixels sampled to estimate percentiles and the main colour direction."""
 
+SATURATED_SHARE = 0.005
+"""Fraction of the pixels that may saturate at either end when contrast is stretched."""
+
+MIN_RANGE = 8
+"""Minimum range of grey levels between these ends. Images with a smaller range are blank."""
+
+SAUVOLA_K = 0.2
+
+SAUVOLA_R = 128.0
+"""Sauvola's constants: distance of ink below the local mean, and the maximum deviation."""
+
+MIN_RULE_SHARE = 0.6
+"""Minimum fraction of the image width covered by a ruling line."""
+
 
 def gray_of(image: Image.Image) -> GrayImage:
     """Convert an image to grey.
@@ -123,20 +137,6 @@ def _clearer(on_white: GrayImage, on_black: GrayImage) -> GrayImage:
 def is_blank(image: GrayImage) -> bool:
     """Return whether an image has no contrast."""
     return bool(np.ptp(image) < MIN_CONTRAST)
-
-
-SATURATED_SHARE = 0.005
-"""Fraction of the pixels that may saturate at either end when contrast is stretched."""
-
-MIN_RANGE = 8
-"""Minimum range of grey levels between these ends. Images with a smaller range are blank."""
-
-SAUVOLA_K = 0.2
-SAUVOLA_R = 128.0
-"""Sauvola's constants: distance of ink below the local mean, and the maximum deviation."""
-
-MIN_RULE_SHARE = 0.6
-"""Minimum fraction of the image width covered by a ruling line."""
 
 
 def gray_ends(image: GrayImage) -> tuple[int, int, int]:

@@ -35,6 +35,12 @@ MIN_CROP_HEIGHT = 1 / 3
 
 CLAHE_CLIP_LIMIT = 3.0
 
+STACKED = (
+    "most of these images are higher than wide, so their characters may be stacked vertically, "
+    "which is not supported; rotate the images or cut them into single characters"
+)
+"""Hint shown if labels need more time steps than images that are not wide."""
+
 
 def prepare_image(image: GrayImage, config: ImageConfig) -> GrayImage:
     """Return an image as the network sees it, before ``standardize``.
@@ -174,13 +180,6 @@ def side_by_side(group: Sequence[Line]) -> Line:
         return group[0]
     target = tuple(itertools.chain.from_iterable(line.target for line in group))
     return Line(np.hstack([line.image for line in group]), target)
-
-
-STACKED = (
-    "most of these images are higher than wide, so their characters may be stacked vertically, "
-    "which is not supported; rotate the images or cut them into single characters"
-)
-"""Hint shown if labels need more time steps than images that are not wide."""
 
 
 def frames_needed(label: Sequence[object]) -> int:

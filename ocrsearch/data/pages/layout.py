@@ -58,6 +58,21 @@ MIN_INK_TO_RULE = 1.3
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; right and bottom are exclusive."""
 
+MAX_LOOKED_AT = 40
+"""Maximum number of images analysed, evenly spread over the dataset."""
+
+MIN_ROW_WIDTH = 0.3
+"""Minimum width of a row, as a fraction of the image width."""
+
+MIN_ROW_HEIGHT = 0.5
+"""Minimum height of a row relative to the tallest. Accents and specks are lower."""
+
+MAX_ROW_OVERLAP = 0.25
+"""Maximum overlap with the row above, as a fraction of the row height."""
+
+MIN_SEVERAL_SHARE = 0.1
+"""Minimum fraction of multi-row images for a warning, because the analysis makes errors."""
+
 
 @dataclass(frozen=True)
 class FoundLine:
@@ -318,22 +333,6 @@ def _table_rows(
     ]
 
 
-MAX_LOOKED_AT = 40
-"""Maximum number of images analysed, evenly spread over the dataset."""
-
-MIN_WIDTH = 0.3
-"""Minimum width of a row, as a fraction of the image width."""
-
-MIN_HEIGHT = 0.5
-"""Minimum height of a row relative to the tallest. Accents and specks are lower."""
-
-MAX_OVERLAP = 0.25
-"""Maximum overlap with the row above, as a fraction of the row height."""
-
-MIN_SHARE = 0.1
-"""Minimum fraction of multi-row images for a warning, because the analysis makes errors."""
-
-
 @dataclass(frozen=True)
 class SeveralRows:
     """Number of images analysed, and the names of those that seem to have several rows."""
@@ -344,7 +343,7 @@ class SeveralRows:
     def describe(self) -> str:
         """Return a warning, or "" if there are too few such images to be sure."""
         n = len(self.names)
-        if n < max(2, MIN_SHARE * self.n_looked_at):
+        if n < max(2, MIN_SEVERAL_SHARE * self.n_looked_at):
             return ""
         return (
             f"{n} of {self.n_looked_at} analysed images seem to contain several lines of text "
@@ -371,11 +370,11 @@ def find_several_rows(samples: Sequence[Sample]) -> SeveralRows:
 def count_rows(image: GrayImage) -> int:
     """Return the apparent number of stacked text rows in an (H, W) uint8 image."""
     lines = [line.box for line in find_lines(image).lines]
-    rows = [box for box in lines if box[2] - box[0] >= MIN_WIDTH * image.shape[1]]
+    rows = [box for box in lines if box[2] - box[0] >= MIN_ROW_WIDTH * image.shape[1]]
     highest = max((bottom - top for _, top, _, bottom in rows), default=0)
-    rows = [box for box in rows if box[3] - box[1] >= MIN_HEIGHT * highest]
+    rows = [box for box in rows if box[3] - box[1] >= MIN_ROW_HEIGHT * highest]
     n, end = 0, float("-inf")
     for _, top, _, bottom in sorted(rows, key=lambda box: box[1] + box[3]):
-        n += top >= end - MAX_OVERLAP * (bottom - top)
+        n += top >= end - MAX_ROW_OVERLAP * (bottom - top)
         end = max(end, bottom)
     return n

@@ -25,6 +25,9 @@ MIN_CONTRAST = 24
 MIN_HEIGHT_PX, MAX_HEIGHT_PX = 20, 64
 """Height limits of stored glyphs, chosen so that rendering needs little scaling."""
 
+MIN_STEP = 0.2
+"""Minimum step from the left edge of a glyph to the next, as a fraction of a usual height."""
+
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -84,10 +87,6 @@ def _cut(image: GrayImage) -> GrayImage | None:
     rows, columns = np.flatnonzero(ink.max(1) > 64), np.flatnonzero(ink.max(0) > 64)
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return np.asarray(crop, dtype=np.uint8)
-
-
-MIN_STEP = 0.2
-"""Minimum step from the left edge of a glyph to the next, as a fraction of a usual height."""
 
 
 class DigitArtist:

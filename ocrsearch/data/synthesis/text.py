@@ -33,6 +33,25 @@ CASES: dict[str, Callable[[str], str]] = {
     "upper": str.upper,
 }
 
+FONT_SUFFIXES = frozenset({".ttf", ".otf"})
+
+MAX_FONT_BYTES = 64_000_000
+"""Maximum size of a font file, in bytes."""
+
+FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
+"""First bytes of plain fonts. Compressed fonts, which can unpack without limit, differ."""
+
+MAX_TRIES = 200
+
+MAX_DRAWN_PX = 32_000
+"""Maximum width of a line that OpenCV can bend, in pixels."""
+
+PEN_BLUR = 0.018
+"""Deviation of the blur before ink is thresholded, as a fraction of the height."""
+
+PEN_SLOPE = 2.2
+"""Slope of the threshold on the blurred rendering. Higher values give harder edges."""
+
 
 def read_entries(path: Path) -> list[str]:
     """Return the distinct entries of a corpus, one per line, NFC, in their order.
@@ -83,15 +102,6 @@ def covering(texts: Sequence[str]) -> list[str]:
             known.update(text)
             chosen.append(text)
     return chosen
-
-
-FONT_SUFFIXES = frozenset({".ttf", ".otf"})
-
-MAX_FONT_BYTES = 64_000_000
-"""Maximum size of a font file, in bytes."""
-
-FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
-"""First bytes of plain fonts. Compressed fonts, which can unpack without limit, differ."""
 
 
 @dataclass(frozen=True)
@@ -177,18 +187,6 @@ def draw_word(path: Path, height: int, word: str) -> Word:
 def _opened(path: Path, height: int) -> ImageFont.FreeTypeFont:
     ascent, descent = ImageFont.truetype(path, 100).getmetrics()
     return ImageFont.truetype(path, max(4, round(100 * height / (ascent + descent))))
-
-
-MAX_TRIES = 200
-
-MAX_DRAWN_PX = 32_000
-"""Maximum width of a line that OpenCV can bend, in pixels."""
-
-PEN_BLUR = 0.018
-"""Deviation of the blur before ink is thresholded, as a fraction of the height."""
-
-PEN_SLOPE = 2.2
-"""Slope of the threshold on the blurred rendering. Higher values give harder edges."""
 
 
 class TextLine(NamedTuple):
