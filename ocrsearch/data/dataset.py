@@ -141,6 +141,7 @@ def load_dataset(
         options = _for_fresh(spec, options)
     usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
     held_out = [(s, image) for s, image in usable if s.split != "train"]
+    # additional data may have more characters, but must not have images of the held-out splits
     added = read_added(spec, options, held_out, progress)
     for_charset = [*usable, *added.usable]
     bidi = resolve_bidi(options.bidi, (s.text for s, _ in for_charset))

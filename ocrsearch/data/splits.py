@@ -218,6 +218,7 @@ def cover_symbols(
     ]
     wanted = set().union(*(s.text for s in drawn))
     known: set[str] = set()
+    # reading an image to see whether it is usable is slow, so only those that may matter are read
     for s in samples:
         if s.split == "train" and not known.issuperset(wanted.intersection(s.text)) and usable(s):
             known.update(s.text)

@@ -2,7 +2,7 @@
 
 Reads label files, JSON and word lists within limits, finds the columns of a table, resolves image
 paths within the dataset folder and lists the images of a folder. File names are treated as UTF-8
-whatever the locale: with ``LANG=C`` Python would lose the letters of labels in file names.
+in any locale: with ``LANG=C`` Python would lose the letters of labels in file names.
 """
 
 from __future__ import annotations
