@@ -19,12 +19,8 @@ import pytest
 from hypothesis import settings
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
-from ocrsearch.data.samples import GrayImage, Split
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages, Split
 
 if TYPE_CHECKING:
     import optuna

@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
 from ocrsearch.core.untrusted import parse_yaml
-from ocrsearch.data import specs as specs
-from ocrsearch.data.synthesis.digits import make_digits
+from ocrsearch.data.formats import specs
+from ocrsearch.data.synthesis.synthesizer import make_digits
 from ocrsearch.spaces import suggestion
 from ocrsearch.spaces import suggestion as ready
 from ocrsearch.spaces.derived import Derived

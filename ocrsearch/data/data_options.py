@@ -1,7 +1,7 @@
-"""How a dataset is read and split: the options that all commands with data share.
+"""Options for reading and splitting a dataset, shared by all commands with data.
 
 A study and its model keep the options, so that a later evaluation splits the data as the search
-did. The module loads nothing heavy: pages of help are made from it.
+did. The module imports nothing heavy, because help pages are made from it.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ MAX_BAD = 0.01
 """Default for the fraction of invalid samples that are skipped."""
 
 MAX_PATH = 4096
-"""Longest path, in characters."""
+"""Maximum length of a path, in characters."""
 
 PANEL = "Data"
 
 
 def _path_text(value: Any) -> Any:
-    """Convert a ``Path`` to text and refuse text that is no path."""
+    """Convert a ``Path`` to text and reject text that cannot be a path."""
     text = str(value) if isinstance(value, Path) else value
     if isinstance(text, str) and "\0" in text:
         raise ValueError("must not have null characters")
@@ -32,10 +32,10 @@ def _path_text(value: Any) -> Any:
 @documented
 @dataclass(frozen=True)
 class DataOptions:
-    """How to read and split a dataset.
+    """Options for reading and splitting a dataset.
 
     Raises:
-        OptionError: a value is out of its range, or not a regular expression.
+        OptionError: A value is out of range, or not a regular expression.
     """
 
     group: str = option(
@@ -100,8 +100,8 @@ class DataOptions:
             raise OptionError(allowed, "group")
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain values that mean the same in any working folder."""
-        from ocrsearch.data.specs import absolute_path, absolute_spec
+        """Return plain values with absolute paths, valid in any working folder."""
+        from ocrsearch.data.formats import absolute_path, absolute_spec
 
         splits = absolute_path(self.splits) if self.splits else ""
         add = absolute_spec(self.add) if self.add else ""
@@ -109,12 +109,12 @@ class DataOptions:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the options that ``to_dict`` returned as values. Missing options have defaults.
+        """Return options from the values of ``to_dict``. Missing options have their defaults.
 
-        Programs that wrote no ``bidi`` reordered nothing.
+        Without ``bidi``, the values are from an old version, which did not reorder labels.
 
         Raises:
-            OptionError: a value that ``to_dict`` cannot have returned.
+            OptionError: A name or value is invalid.
         """
         from ocrsearch.core import quoted
 
@@ -125,7 +125,7 @@ class DataOptions:
 
 
 class DataArguments(TypedDict, total=False):
-    """The fields of ``DataOptions`` as arguments by name."""
+    """Fields of ``DataOptions`` as keyword arguments."""
 
     group: str
     splits: str | Path
@@ -139,14 +139,14 @@ class DataArguments(TypedDict, total=False):
 
 
 def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options that a user has chosen, by name.
+    """Return the options chosen by a user, by name.
 
     Args:
-        options: all options, of which those that differ from their defaults count as chosen; or
-            only those chosen.
+        options: Options, or chosen values by name. Options with their default value count as
+            not chosen.
 
     Raises:
-        OptionError: an unknown name, or a value of another type.
+        OptionError: A name is unknown, or ``options`` has another type.
     """
     if options is None:
         return {}

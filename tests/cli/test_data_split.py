@@ -16,7 +16,7 @@ import torch
 
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_split
-from ocrsearch.data.formats.registry import FORMATS
+from ocrsearch.data.formats.specs import FORMATS
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

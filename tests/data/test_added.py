@@ -19,10 +19,10 @@ from ocrsearch.data.dataset import (
     load_dataset,
     load_split,
 )
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import Sample
-from ocrsearch.data.specs import read_samples
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30

@@ -13,14 +13,10 @@ from PIL import Image
 from ocrsearch.core.errors import DataError
 from ocrsearch.data.checks import BadSample
 from ocrsearch.data.data_options import DataOptions
-from ocrsearch.data.dataset import (
-    PackedImages,
-    load_dataset,
-    load_split,
-)
+from ocrsearch.data.dataset import load_dataset, load_split
 from ocrsearch.data.images.reading import MAX_STORED_HEIGHT_PX
 from ocrsearch.data.prepared import open_dataset, save_dataset
-from ocrsearch.data.samples import SPLITS
+from ocrsearch.data.samples import SPLITS, PackedImages
 
 N = 30
 

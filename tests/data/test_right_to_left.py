@@ -13,13 +13,9 @@ import pytest
 from ocrsearch.core.errors import DataError, OptionError
 from ocrsearch.data.charset import Bidi, Charset
 from ocrsearch.data.data_options import DataOptions
-from ocrsearch.data.dataset import (
-    LabelledImages,
-    PackedImages,
-    load_dataset,
-)
+from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.prepared import open_dataset, save_dataset
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.predictor import Predictor

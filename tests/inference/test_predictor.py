@@ -20,8 +20,7 @@ from ocrsearch.core.errors import (
     ImageError,
     OptionError,
 )
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.inference import predictor as predictor_module
 from ocrsearch.inference.bundle import Bundle
 from ocrsearch.inference.predictor import (

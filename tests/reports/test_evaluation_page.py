@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.evaluation.metrics import (
     bootstrap_intervals,
     build_confusion_matrix,

@@ -18,8 +18,8 @@ from ocrsearch.core.config import (
     TrainingConfig,
 )
 from ocrsearch.core.errors import InfeasibleError
-from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.images.lines import preprocessed_shape
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.spaces import feasibility
 from ocrsearch.spaces.feasibility import check_feasible, network_figures
 

@@ -13,13 +13,9 @@ import pytest
 from ocrsearch.core.config import Config, flatten
 from ocrsearch.core.errors import InfeasibleError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.traits import Traits, measure_traits
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.measurements import Traits, measure_traits
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.spaces.derived import derive
 from ocrsearch.spaces.feasibility import check_feasible
 from ocrsearch.spaces.reading import parse_space, space_from_dict

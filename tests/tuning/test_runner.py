@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from ocrsearch.core.errors import StudyError
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.models.architecture import build_network
 from ocrsearch.spaces.feasibility import network_figures
 from ocrsearch.spaces.reading import parse_space

@@ -11,7 +11,7 @@ import pytest
 
 from ocrsearch.core.errors import OptionError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.inference.decoding import (
     LM_WEIGHT,
     DecodingOptions,

@@ -15,7 +15,7 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.specs import absolute_spec
+from ocrsearch.data.formats.specs import absolute_spec
 from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.workflows.trial_models import DataPlace, load_study_data
 

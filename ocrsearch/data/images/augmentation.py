@@ -77,11 +77,21 @@ def _warp(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> 
     elastic = config.strength * config.elastic
     if not any(strengths) and elastic <= 0.0:
         return image
-    most = config.strength
-    drawn = rng.uniform(-most, most, 6).tolist()
-    changes = [strength * value for strength, value in zip(strengths, drawn, strict=True)]
-    matrix = _affine_matrix(image.shape, *changes)
     height, width = image.shape
+    drawn = rng.uniform(-config.strength, config.strength, 6).tolist()
+    shear, angle, grow_x, grow_y, shift_x, shift_y = (
+        strength * value for strength, value in zip(strengths, drawn, strict=True)
+    )
+    radians = math.radians(angle * MAX_ROTATION_DEGREES * min(1.0, 8 * height / width))
+    cos, sin, slant = math.cos(radians), math.sin(radians), shear * MAX_SHEAR
+    scale_x = 1 + min(grow_x * MAX_SCALE, 2 * MAX_OVERFLOW * height / width)
+    scale_y = 1 + grow_y * MAX_SCALE
+    a, b = cos * scale_x, (cos * slant - sin) * scale_y  # rotation @ shear @ scale
+    c, d = sin * scale_x, (sin * slant + cos) * scale_y
+    middle_x, middle_y = width / 2, height / 2  # the centre is moved, all else turns about it
+    x = middle_x + shift_x * MAX_SHIFT * height - a * middle_x - b * middle_y
+    y = middle_y + shift_y * MAX_SHIFT * height - c * middle_x - d * middle_y
+    matrix = np.array([[a, b, x], [c, d, y]])
     border = cv2.BORDER_REPLICATE
     if elastic <= 0.0:
         warped = cv2.warpAffine(image, matrix, (width, height), borderMode=border)
@@ -89,29 +99,6 @@ def _warp(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> 
         from_x, from_y = _elastic_sources(image.shape, matrix, elastic, rng)
         warped = cv2.remap(image, from_x, from_y, cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(warped, dtype=np.uint8)
-
-
-def _affine_matrix(
-    shape: tuple[int, ...],
-    shear: float,
-    angle: float,
-    grow_x: float,
-    grow_y: float,
-    shift_x: float,
-    shift_y: float,
-) -> np.ndarray:
-    """Return the (2, 3) matrix of an affine transform whose parameters range from -1 to 1."""
-    height, width = shape
-    radians = math.radians(angle * MAX_ROTATION_DEGREES * min(1.0, 8 * height / width))
-    cos, sin, slant = math.cos(radians), math.sin(radians), shear * MAX_SHEAR
-    scale_x = 1 + min(grow_x * MAX_SCALE, 2 * MAX_OVERFLOW * height / width)
-    scale_y = 1 + grow_y * MAX_SCALE
-    a, b = cos * scale_x, (cos * slant - sin) * scale_y  # rotation @ shear @ scale
-    c, d = sin * scale_x, (sin * slant + cos) * scale_y
-    middle_x, middle_y = width / 2, height / 2
-    x = middle_x + shift_x * MAX_SHIFT * height - a * middle_x - b * middle_y
-    y = middle_y + shift_y * MAX_SHIFT * height - c * middle_x - d * middle_y
-    return np.array([[a, b, x], [c, d, y]])
 
 
 def _elastic_sources(

@@ -23,8 +23,8 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import list_samples, load_split
-from ocrsearch.data.formats import registry
-from ocrsearch.data.formats.registry import FORMATS
+from ocrsearch.data.formats import specs
+from ocrsearch.data.formats.specs import FORMATS, data_name, read_samples
 from ocrsearch.data.images.reading import read_image
 from ocrsearch.data.samples import (
     SPLITS,
@@ -32,7 +32,6 @@ from ocrsearch.data.samples import (
     Split,
     normalize_label,
 )
-from ocrsearch.data.specs import data_name, read_samples
 from tests.hostile_texts import write_image
 
 LABELS = ("a1", "Zürich", "e\u0301te\u0301", " 7 b ", "漢字")
@@ -822,7 +821,7 @@ def test_format_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     group = "ocrsearch.formats"
     points = [EntryPoint("xml", "xml_lines", group), EntryPoint("csv", "nowhere", "other")]
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [p for p in points if p.group == group]
+        specs, "entry_points", lambda group: [p for p in points if p.group == group]
     )
     (tmp_path / "page.xml").touch()
 
@@ -832,7 +831,7 @@ def test_format_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_format_of_another_package_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("xml", "no_such_module", "ocrsearch.formats")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(specs, "entry_points", lambda group: [point])
     with pytest.raises(DataError, match=r"label format 'xml' \(no_such_module\): cannot be loaded"):
         read_samples("xml:page.xml")
 

@@ -17,8 +17,7 @@ from ocrsearch.data.synthesis.recipe import (
     TextRecipe,
     load_recipe,
 )
-from ocrsearch.data.synthesis.sources import open_synthesizer, write_set
-from ocrsearch.data.synthesis.synthesizer import Synthesizer
+from ocrsearch.data.synthesis.synthesizer import Synthesizer, open_synthesizer, write_set
 
 COUNTS = Counts(train=110, val=5, test=7)
 

@@ -12,9 +12,9 @@ from PIL import ImageFont
 from ocrsearch.core.errors import DataError, OptionError
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset, load_split
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import SPLITS
-from ocrsearch.data.specs import read_samples
 
 RECIPE = "{kind: digits, counts: {train: 40, val: 6, test: 5}, seed: 2, fresh: FRESH}"
 
