@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ocrsearch.core.config import ARCHITECTURE_NAMES, Config, Integer, Number
-from ocrsearch.core.declarations import Option, declared_options
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.escaping import quoted, shortened
+from ocrsearch.core.declarations import declared_options
+from ocrsearch.core.errors import OptionError, quoted, shortened
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -114,25 +113,22 @@ def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict
 
 @cache
 def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
+    """Return a pydantic validator for each field of an options class."""
     if declared := declared_options(options):
-        types = {name: _checked_type(kind, found) for name, (kind, found) in declared.items()}
+        types: dict[str, Any] = {}
+        for name, (kind, option) in declared.items():
+            members = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+            (inner,) = [member for member in members if member is not NoneType]
+            # the limits hold for the value itself, not for None
+            limited: Any = Annotated[_STRICT.get(inner, inner), Field(**option.limits)]
+            checked: Any = limited | None if NoneType in members else limited
+            convert = BeforeValidator(option.convert) if option.convert else None
+            types[name] = Annotated[checked, convert] if convert else checked
     else:
         hints = get_type_hints(options, include_extras=True)
         types = {f.name: hints[f.name] for f in fields(options)}
     config = ConfigDict(arbitrary_types_allowed=True)
     return {name: TypeAdapter(kind, config=config) for name, kind in types.items()}
-
-
-def _checked_type(kind: Any, option: Option) -> Any:
-    """Return the type of an option with its limits and its conversion, for pydantic."""
-    (inner,) = [member for member in _members(kind) if member is not NoneType]
-    limited: Any = Annotated[_STRICT.get(inner, inner), Field(**option.limits)]
-    checked: Any = limited | None if NoneType in _members(kind) else limited
-    return Annotated[checked, BeforeValidator(option.convert)] if option.convert else checked
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def allowed_values(finding: ErrorDetails) -> str:
