@@ -61,25 +61,9 @@ class TrialMetrics(TypedDict, total=False):
     transfer: dict[str, object] | None
 
 
-METRICS = (
-    "architecture",
-    "exact",
-    "wer",
-    "val_loss",
-    "n_parameters",
-    "size_mb",
-    "multiply_adds",
-    "latency_ms",
-    "seconds",
-    "n_epochs",
-    "best_epoch",
-    "seed",
-    "device",
-    "precision",
-    "data_fingerprint",
-    "versions",
-    "transfer",
-)
+METRICS = tuple(name for name in TrialMetrics.__annotations__ if name != "cer")
+"""Metrics in the order of the columns of a table, where the CER comes first."""
+
 STATES = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "stopped",
