@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +88,8 @@ def study_files(storage_url: str, name: str) -> StudyFiles:
     folder = study_folder(storage_url, name)
     facts = attributes[FACTS]
     check_folder(folder, name, facts.get("id") if isinstance(facts, dict) else None)
-    _refuse_odd(folder, name)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or not name:
+        raise StudyError(f"{folder}: not a regular folder of the study; delete it yourself")
     if is_searched(storage, folder, name):
         raise StudyError(f"study {name!r}: a search is running; wait for it to end, or stop it")
     trials = stored_trials(study)
@@ -115,7 +116,9 @@ def delete_study(storage_url: str, name: str) -> StudyFiles:
     files = study_files(storage_url, name)
     refuse_read_only(storage_url)
     storage = open_storage(storage_url)
-    with _held(storage, files.folder, name):
+    # a search must not start meanwhile; on PostgreSQL, such a search ends with an error message
+    lock = nullcontext() if is_postgresql(storage) else study_lock(files.folder, name)
+    with lock:
         try:
             for path in files.artifacts:
                 path.unlink(missing_ok=True)
@@ -126,24 +129,6 @@ def delete_study(storage_url: str, name: str) -> StudyFiles:
             raise StudyError(f"{where}: cannot be deleted ({error.strerror or error})") from None
         storage.delete_study(storage.get_study_id_from_name(name))
     return files
-
-
-@contextmanager
-def _held(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> Iterator[None]:
-    """Prevent a search from starting meanwhile, except on PostgreSQL.
-
-    There a search that starts meanwhile ends with an error message.
-    """
-    if is_postgresql(storage):
-        yield
-        return
-    with study_lock(folder, name):
-        yield
-
-
-def _refuse_odd(folder: Path, name: str) -> None:
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or not name:
-        raise StudyError(f"{folder}: not a regular folder of the study; delete it yourself")
 
 
 class Study:
@@ -237,6 +222,7 @@ class Study:
 
 
 def _output(path: str | Path) -> Path:
+    """Return the path of a file to write, and check the type of the argument."""
     if not isinstance(path, str | Path) or not str(path):
         raise OptionError(f"must be the path of a file to write, got {shown(path)}", "path")
     return Path(path)

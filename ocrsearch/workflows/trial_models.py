@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import cv2
 
@@ -376,7 +375,15 @@ def bundle_trial(
         value = metrics.get(LIMITS.get(name, name), 0.0)
         n = min(n, int(limit // value)) if name != "memory_mb" and value else n
     files = best.all_weights[: max(1, n)]
-    first, *others = (_bundle_fold(best, facts, i, file) for i, file in enumerate(files, start=1))
+    provenance = provenance_of(best, facts)
+    bundles = []
+    for fold, file in enumerate(files, start=1):
+        trained = read_trial_weights(replace(best, weights=file), facts)
+        epochs = [record for record in best.epochs if record.fold == fold]
+        about = provenance.model_copy(update={"epochs": epochs})
+        bundle = Bundle(trained.config, trained.charset, trained.weights, best.numbers, about)
+        bundles.append(bundle)
+    first, *others = bundles
     added = {key: len(files) * value for key, value in metrics.items() if key in ADDED}
     return replace(first, metrics=metrics | added, others=tuple(others))
 
@@ -402,11 +409,3 @@ def provenance_of(best: BestTrial, facts: StudyFacts) -> Provenance:
         return provenance
     of = f"cross-validation on {best.n_folds} of {n_folds} folds"
     return provenance.model_copy(update={"splits_seen": ["train", "val"], "metrics_of": of})
-
-
-def _bundle_fold(best: BestTrial, facts: StudyFacts, fold: int, file: Path) -> Bundle:
-    trained = read_trial_weights(replace(best, weights=file), facts)
-    metrics = best.numbers
-    epochs = [record for record in best.epochs if record.fold == fold]
-    provenance = provenance_of(best, facts).model_copy(update={"epochs": epochs})
-    return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)
