@@ -342,7 +342,7 @@ def _checked(
         trial_id, number = row[0], row[1]
         try:
             made = _trial(row, {name: rows[trial_id] for name, rows in parts.items()})
-            if number in numbers:
+            if number in numbers:  # both would use the same folder
                 raise _DamagedError(f"number: another trial has {number} too")
         except _DamagedError as error:
             there = isinstance(number, int) and 0 <= number <= MAX_NUMBER
@@ -364,6 +364,7 @@ def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
         _DamagedError: a part does not have the type that Optuna writes.
     """
     trial_id, number, state, start, end = row
+    # value and distribution of each parameter
     params = {
         _name(name): _part(name, _parameter, stored, text)
         for name, stored, text in parts["parameter"]
@@ -400,6 +401,7 @@ def _part(name: object, read: Any, *stored: Any) -> Any:
 
 
 def _name(name: object) -> str:
+    """Return the name of an attribute or a parameter."""
     if not isinstance(name, str):
         raise _DamagedError(f"name: found {shown(name)}, must be a text")
     return name

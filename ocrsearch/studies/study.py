@@ -53,7 +53,9 @@ logger = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
-FOLLOWING = ("data_spec", "data_place", "data_options", "search")
+"""Distance between the sampler seeds of coordinators; more than the trials of a study."""
+
+UPDATED_FACTS = ("data_spec", "data_place", "data_options", "search")
 """Facts that each run updates, if the space and the data are the same."""
 
 MAX_REPORTED = 5
@@ -108,37 +110,37 @@ class ConfigurationStudy(ShownStudy):
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         super().__init__(name, storage, pruner=pruner)
-        self._sound: set[int] = set()
-        self._set_aside: dict[int, str] = {}
+        self._valid_ids: set[int] = set()  # ended trials, which need no second check
+        self._ignored: dict[int, str] = {}  # problem of each ignored trial, by id
 
     def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the valid trials; paused trials are shown as PRUNED."""
         found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
         for trial in trials:
             trial_id = id_of_trial(trial)
-            if trial_id in self._sound:
+            if trial_id in self._valid_ids:
                 continue
             problem = trial_problem(trial, len(self.directions))
             if problem is not None:
                 found[trial_id] = f"trial {trial.number}: {problem}"
             elif trial.state.is_finished():  # Optuna does not read it again
-                self._sound.add(trial_id)
+                self._valid_ids.add(trial_id)
         # each invalid trial is reported once
-        problems = sorted(found[i] for i in found.keys() - self._set_aside.keys())
+        problems = sorted(found[i] for i in found.keys() - self._ignored.keys())
         for problem in problems[:MAX_REPORTED]:
             logger.warning("study %r: %s; the trial is ignored", self.study_name, problem)
         if len(problems) > MAX_REPORTED:
             n_more = len(problems) - MAX_REPORTED
             logger.warning("study %r: %d more trials are ignored", self.study_name, n_more)
-        self._set_aside |= found
+        self._ignored |= found
         return [as_configuration(t) for t in trials if id_of_trial(t) not in found]
 
-    def fail_set_aside(self) -> None:
+    def fail_ignored(self) -> None:
         """Set the ignored trials to FAIL, so that no program waits for them."""
         self.get_trials(deepcopy=False)
         backend = backend_of(self)
-        if isinstance(backend, StudyStorage) and self._set_aside:
-            backend.fail_trials(list(self._set_aside))
+        if isinstance(backend, StudyStorage) and self._ignored:
+            backend.fail_trials(list(self._ignored))
 
 
 def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
@@ -151,9 +153,9 @@ def as_configuration(trial: FrozenTrial) -> FrozenTrial:
     """Return a trial; if it is paused, a copy in state PRUNED."""
     if trial.state != TrialState.RUNNING or trial.user_attrs.get(PAUSED) is None:
         return trial
-    stopped = copy(trial)
-    stopped.state = TrialState.PRUNED
-    return stopped
+    paused = copy(trial)
+    paused.state = TrialState.PRUNED
+    return paused
 
 
 def open_study(
@@ -192,8 +194,8 @@ def open_study(
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study_facts(study) if FACTS in study.user_attrs else None
     seed = stored.seed if stored else facts.seed
-    study.fail_set_aside()
-    # the number of trials is added, or the sampler would repeat its suggestions
+    study.fail_ignored()
+    # with the seed of the first run, the sampler of a resumed study would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
@@ -205,7 +207,7 @@ def open_study(
     else:
         _check_same(name, stored, facts)
         known, now = study.user_attrs[FACTS], facts.to_dict()
-        changed = {key: now[key] for key in FOLLOWING}
+        changed = {key: now[key] for key in UPDATED_FACTS}
         if not stored.id:
             changed |= {"id": facts.id, "version": facts.version}
         if any(known.get(key) != value for key, value in changed.items()):
