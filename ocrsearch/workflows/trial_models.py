@@ -179,6 +179,7 @@ def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) ->
 
 
 def _load(name: str, facts: StudyFacts, spec: str, place: DataPlace) -> Dataset:
+    """Load a dataset, and check that the study was made with it."""
     dataset = load_dataset(spec, place.options(facts))
     if dataset.fingerprint != facts.data_fingerprint:
         raise StudyError(
@@ -338,6 +339,7 @@ def choose_members(found: list[BestTrial], limits: Mapping[str, float], n: int) 
 
 
 def _found_instead(members: list[BestTrial]) -> str:
+    """Describe fewer than two members, for the message that an ensemble is impossible."""
     if not members:
         return "found none"
     best = members[0]
@@ -348,6 +350,7 @@ def _found_instead(members: list[BestTrial]) -> str:
 
 
 def _sums(members: list[BestTrial]) -> dict[str, float]:
+    """Return the metrics that add up in an ensemble, such as the size, if all members have them."""
     metrics = [member.numbers for member in members]
     known = [key for key in ADDED if all(key in numbers for numbers in metrics)]
     return {key: sum(numbers[key] for numbers in metrics) for key in known}
