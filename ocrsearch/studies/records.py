@@ -1,4 +1,4 @@
-"""Types of the attributes of studies and trials; ``storage`` checks the stored form first.
+"""Types of the attributes of studies and trials; ``rows.py`` checks the stored form first.
 
 A database may contain rows from Optuna's dashboard or a script, or damaged rows. A trial or study
 is ignored if its values do not have these types.

@@ -46,7 +46,8 @@ from ocrsearch.studies.optuna_internals import (
     stored_trials,
 )
 from ocrsearch.studies.records import trial_epochs, trial_problem
-from ocrsearch.studies.storage import DamagedTrial, StudyStorage
+from ocrsearch.studies.rows import DamagedTrial
+from ocrsearch.studies.storage import StudyStorage
 from ocrsearch.training import Epochs, best_epoch, lacks_folds
 
 logger = logging.getLogger(__name__)
