@@ -14,9 +14,9 @@ from ocrsearch.studies.database import study_folder
 from ocrsearch.studies.ownership import (
     IDENTITY,
     Identity,
+    study_lock,
     write_identity,
 )
-from ocrsearch.studies.study import study_lock
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb

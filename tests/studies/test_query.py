@@ -18,6 +18,7 @@ from ocrsearch.core.errors import OptionError, StudyError
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage, study_folder
 from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.ownership import study_lock
 from ocrsearch.studies.results import (
     best_trial,
     learning_curves,
@@ -25,7 +26,7 @@ from ocrsearch.studies.results import (
     load_study,
     trials_frame,
 )
-from ocrsearch.studies.study import open_study, study_lock
+from ocrsearch.studies.study import open_study
 from ocrsearch.training.records import trial_folder
 
 if TYPE_CHECKING:

@@ -19,10 +19,9 @@ from filelock import FileLock
 from ocrsearch.core.errors import StudyError
 from ocrsearch.studies import sqlite_files as read_only
 from ocrsearch.studies.database import open_storage
-from ocrsearch.studies.ownership import LOCK
+from ocrsearch.studies.ownership import LOCK, is_locked
 from ocrsearch.studies.results import best_trial
 from ocrsearch.studies.sqlite_files import read_only_connector, refuse_unwritable
-from ocrsearch.studies.study import is_locked
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
