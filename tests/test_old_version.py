@@ -37,8 +37,8 @@ def test_an_old_space_is_read_as_before() -> None:
     space = load_space(FILES / "space.yaml")
     fixed = {leaf.path: leaf.value for leaf in space.fixed}
     assert len(space.parameters) == 10
-    assert (fixed["training.decay_share"], fixed["training.clip_norm"]) == (0.3, 2.0)
-    assert (fixed["training.augment.shift"], fixed["training.augment.blots"]) == (0.2, 0.1)
+    assert (fixed["training.decay_fraction"], fixed["training.clip_grad_norm"]) == (0.3, 2.0)
+    assert (fixed["training.augment.translate"], fixed["training.augment.blobs"]) == (0.2, 0.1)
 
 
 def test_an_old_study_is_listed_and_its_best_trial_exported(
@@ -49,7 +49,7 @@ def test_an_old_study_is_listed_and_its_best_trial_exported(
     assert counts == (2, 4, 0, 1)
     best = json.loads(command("best", "--study", "old", "--json", "--export", "new.pt").out)
     assert (best["trial"], best["state"], best["value"]) == (6, "unfinished", 0.7916063675832128)
-    assert best["params"]["training.augment.stroke"] == 0.0
+    assert best["params"]["training.augment.stroke_width"] == 0.0
     assert best["metrics"]["n_epochs"] == 7
     assert load_bundle(old_study / "new.pt").config == load_bundle(FILES / "model.pt").config
 
@@ -58,8 +58,8 @@ def test_an_unfinished_old_trial_is_resumed_from_its_checkpoint(
     old_study: Path, command: Command
 ) -> None:
     options = ("--study", "old", "--workers", "1", "--device", "cpu")
-    data = ("--data", "digits", "--train-share", "0.05", "--space", "space.yaml")
-    result = command("run", *data, *options, "--max-epochs", "35")
+    data = ("--data", "digits", "--train-fraction", "0.05", "--space", "space.yaml")
+    result = command("run", *data, *options, "--epoch-budget", "35")
     assert result.code == 0, result.err
     assert "trial 6 finished after 9 epochs" in result.err  # two more than before
     best = json.loads(command("best", "--study", "old", "--json").out)
@@ -78,7 +78,7 @@ def test_an_old_model_reads_as_before(command: Command) -> None:
 def test_an_old_model_starts_a_training(tmp_path: Path, command: Command) -> None:
     result = command(
         *("train", "--config", str(FILES / "model.pt"), "--init", str(FILES / "model.pt")),
-        *("--data", "digits", "--train-share", "0.02", "--epochs", "1"),
+        *("--data", "digits", "--train-fraction", "0.02", "--epochs", "1"),
         *("--export", str(tmp_path / "new.pt")),
     )
     assert result.code == 0, result.err
