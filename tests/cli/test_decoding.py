@@ -126,7 +126,7 @@ def test_a_choice_that_fails_leaves_the_old_file(
         ((), 2, "no texts to learn from; give --data, --corpus or both"),
         (("--corpus", "none.txt"), 1, "corpus:none.txt: no such file"),
         (("--corpus", "a.txt", "--order", 9), 2, "--order: must be at most 8, got 9"),
-        (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),
+        (("--corpus", "a.txt", "--output", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),
     ],
 )
 def test_a_language_model_that_cannot_be_made(

@@ -131,7 +131,6 @@ def complete(command: Command, monkeypatch: pytest.MonkeyPatch, line: str) -> li
 def test_words_are_completed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete(command, monkeypatch, "ocrsearch ev") == ["evaluate"]
     assert complete(command, monkeypatch, "ocrsearch run --max-") == [
-        "--epoch-budget",
         "--max-invalid",
         "--max-disk-mb",
     ]
