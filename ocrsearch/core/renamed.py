@@ -83,7 +83,7 @@ def current_value(path: str, value: Any) -> Any:
     if known is None:
         return value
     if isinstance(value, list | tuple):
-        return [current_value(path, part) for part in value]
+        return [known.get(v, v) if isinstance(v, str) else v for v in value]
     return known.get(value, value) if isinstance(value, str) else value
 
 
@@ -131,10 +131,16 @@ def _current_part(key: Any, path: str, value: Any) -> Any:
     if key == "choice":
         return current_value(section, value)
     if path == "search.try_first" and isinstance(value, list | tuple):
-        return [current_content(v) if isinstance(v, Mapping) else v for v in value]
+        return [_current_first(first) for first in value]
     if isinstance(value, Mapping) and path.count(".") < MAX_DEPTH:
         return current_content(value, path)
     return current_value(path, value)
+
+
+def _current_first(first: Any) -> Any:
+    """Return a configuration to try first; a section ``search`` in it is an error found later."""
+    is_config = isinstance(first, Mapping) and "search" not in first
+    return current_content(first) if is_config else first
 
 
 def current_options(

@@ -19,7 +19,15 @@ from typing import Any, Unpack
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.core import OptionError, StudyError, n_cores, remove_leftovers, replacing, shown
+from ocrsearch.core import (
+    OptionError,
+    StudyError,
+    current_content,
+    n_cores,
+    remove_leftovers,
+    replacing,
+    shown,
+)
 from ocrsearch.data import (
     DataOptions,
     Dataset,
@@ -357,12 +365,22 @@ def _notes(
         name
         for name, other in known
         if isinstance(other, dict)
-        and all(other.get(key) == wanted[key] for key in ("data_fingerprint", "space"))
+        and other.get("data_fingerprint") == wanted["data_fingerprint"]
+        and _current_space(other) == wanted["space"]
     ]
     return [
         f"study {name!r} has the same images and the same space; resume it with `study={name!r}`"
         for name in alike[:1]
     ]
+
+
+def _current_space(facts: dict[str, Any]) -> object:
+    """Return the space of stored facts by its current names; None if it is damaged."""
+    space = facts.get("space")
+    try:
+        return current_content(space) if isinstance(space, dict) else None
+    except ValueError:
+        return None
 
 
 def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:

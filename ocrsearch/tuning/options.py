@@ -1,8 +1,8 @@
 """The options of a search, checked; a mistake is reported in one line.
 
 Each option can be given in two ways: as a field of ``SearchOptions``, or as an argument of
-``search``. The argument ``timeout`` is the field ``timeout_s``. The command line
-builds its options from the same declarations; this module loads nothing heavy for that.
+``search``. The argument ``timeout`` is the field ``timeout_s``. The command line builds its options
+from the same declarations; this module loads nothing heavy for that.
 """
 
 import re

@@ -354,15 +354,15 @@ def test_time_that_is_up_leaves_paused_trials_for_later(promoting: Setting) -> N
 
 
 def test_a_stopped_one_counts_as_best_until_a_finished_one_is_better(promoting: Setting) -> None:
-    _, status = promoting.run(by_number(CERS), trials=3, epochs=3)
+    _, status = promoting.run(by_number(CERS), trials=3, epoch_budget=3)
     assert (status.n_complete, status.best_number, status.best_value) == (0, 1, 0.1)
 
 
 def test_what_is_in_training_at_the_end_may_be_the_best(setting: Setting) -> None:
-    ending, status = setting.run(falling, trials=2, epochs=6)
+    ending, status = setting.run(falling, trials=2, epoch_budget=6)
     assert ending == "epochs"
     assert (list(status.running), status.best_number, status.best_value) == ([1], 0, 0.1)
-    ending, status = setting.run(lambda _: [0.9, 0.5, 0.05, 0.01], trials=2, epochs=7)
+    ending, status = setting.run(lambda _: [0.9, 0.5, 0.05, 0.01], trials=2, epoch_budget=7)
     assert ending == "epochs"
     assert (list(status.running), status.best_number, status.best_value) == ([1], 1, 0.05)
 
@@ -462,7 +462,7 @@ def test_keeps_the_weights_of_the_best_and_no_checkpoint_of_any(setting: Setting
 
 
 def test_ends_at_the_target(setting: Setting) -> None:
-    ending, status = setting.run(falling, trials=50, target=0.1)
+    ending, status = setting.run(falling, trials=50, target_cer=0.1)
     assert (ending, status.n_complete) == ("target", 1)
 
 
@@ -804,9 +804,9 @@ def test_a_network_that_is_too_slow_is_infeasible_and_the_sampler_is_told(tmp_pa
 
 
 def test_ends_when_the_epochs_are_used_up(setting: Setting) -> None:
-    ending, status = setting.run(falling, trials=100, epochs=10)
+    ending, status = setting.run(falling, trials=100, epoch_budget=10)
     assert (ending, status.n_epochs) == ("epochs", 10)
-    ending, status = setting.run(falling, trials=100, epochs=10)
+    ending, status = setting.run(falling, trials=100, epoch_budget=10)
     assert (ending, status.n_epochs) == ("epochs", 0)
 
 
@@ -919,7 +919,7 @@ def test_only_the_best_of_the_first_fold_see_the_others(folding: Setting) -> Non
 
 
 def test_the_first_fold_does_not_reach_a_target(folding: Setting) -> None:
-    ending, status = folding.run(on_folds([0.0] * 9, [0.3] * 9), trials=9, target=0.1)
+    ending, status = folding.run(on_folds([0.0] * 9, [0.3] * 9), trials=9, target_cer=0.1)
     assert ending == "trials"
     assert status.best_value == pytest.approx(0.2)
     folding.n_folds = 3
@@ -928,7 +928,7 @@ def test_the_first_fold_does_not_reach_a_target(folding: Setting) -> None:
 
 
 def test_without_any_that_saw_all_folds_the_first_one_counts(folding: Setting) -> None:
-    _, status = folding.run(on_folds(CERS, [0.4] * 9), trials=9, epochs=5)
+    _, status = folding.run(on_folds(CERS, [0.4] * 9), trials=9, epoch_budget=5)
     assert status.best_lacks_folds
     assert status.best_value == 0.1
 
