@@ -106,7 +106,7 @@ def train(
     os.environ.update(environment)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    space = derive_space(dataset, max_bad=1.0, starts=False).space
+    space = derive_space(dataset, max_invalid=1.0, starts=False).space
     config = space.resolve(space.values_within(flatten(dict(space.settings.try_first[0]))))
     where = torch.device(device)
     trainer = Trainer(config, dataset, seed, where, TrainerOptions(faster_precision(where)))

@@ -22,7 +22,7 @@ from ocrsearch.cli.output import (
     shell,
     show_table,
 )
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.wording import for_command_line, option_of
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ MOVED_PANEL = "Moved data, for --confirm, --ensemble and --refit"
 ExportFile = Annotated[
     Path | None,
     typer.Option(
+        "--export",
+        "--output",
+        "-o",
         metavar="FILE",
         callback=output_file(),
         help="Write the model to this file, without further training.",
@@ -63,10 +66,10 @@ MaxSize = Annotated[
         rich_help_panel=CHOICE_PANEL,
     ),
 ]
-Half = Annotated[
+Fp16Weights = Annotated[
     bool,
     typer.Option(
-        "--half",
+        "--fp16-weights",
         help="Export float16 weights: half the file size, the same accuracy.",
         rich_help_panel=MODEL_PANEL,
     ),
@@ -154,16 +157,16 @@ TrialNumber = Annotated[
 def best(
     study: StudyName = None,
     export: ExportFile = None,
-    max_latency: MaxLatency = None,
-    max_size: MaxSize = None,
-    half: Half = False,
+    max_latency_ms: MaxLatency = None,
+    max_size_mb: MaxSize = None,
+    fp16_weights: Fp16Weights = False,
     force: Force = False,
     confirm: NumberOfSeeds = None,
     ensemble: NumberOfNetworks = None,
     refit: Refit = False,
     data: MovedData = None,
     splits: MovedSplits = None,
-    add: MovedImages = None,
+    extra_train_data: MovedImages = None,
     trial: TrialNumber = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
@@ -173,13 +176,13 @@ def best(
     Examples:
       ocrsearch best
       ocrsearch best --study captcha-numbers --export model.pt
-      ocrsearch best --max-size 5 --export small.pt --half
+      ocrsearch best --max-size-mb 5 --export small.pt --fp16-weights
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
     """
     from ocrsearch.studies import best_trial
 
-    limits = {"latency_ms": max_latency, "size_mb": max_size}
+    limits = {"latency_ms": max_latency_ms, "size_mb": max_size_mb}
     wanted = _Wanted(
         storage=storage,
         limits={name: limit for name, limit in limits.items() if limit is not None},
@@ -187,8 +190,8 @@ def best(
         confirm=confirm,
         ensemble=ensemble,
         refit=refit,
-        half=half,
-        moved={"data": data, "splits": splits, "add": add},
+        fp16_weights=fp16_weights,
+        moved={"data": data, "splits": splits, "extra_train_data": extra_train_data},
         as_json=as_json,
     )
     _check_together(wanted, trial, force=force)
@@ -213,7 +216,7 @@ class _Wanted:
         confirm: number of seeds for confirmation; None for no confirmation.
         ensemble: number of networks to combine; None for no ensemble.
         refit: whether to train the network again on all images.
-        half: whether to export float16 weights.
+        fp16_weights: whether to export float16 weights.
         moved: new locations of the data, by option; None for unchanged locations.
         as_json: whether to print JSON.
     """
@@ -224,7 +227,7 @@ class _Wanted:
     confirm: int | None
     ensemble: int | None
     refit: bool
-    half: bool
+    fp16_weights: bool
     moved: dict[str, str | None]
     as_json: bool
 
@@ -246,7 +249,7 @@ def _check_together(wanted: _Wanted, trial: int | None, *, force: bool) -> None:
     if wanted.export is None:
         needs_export = {
             "--refit": wanted.refit,
-            "--half": wanted.half,
+            "--fp16-weights": wanted.fp16_weights,
             "--force": force,
         }
         for option, is_given in needs_export.items():
@@ -255,7 +258,8 @@ def _check_together(wanted: _Wanted, trial: int | None, *, force: bool) -> None:
     moved = [name for name, value in wanted.moved.items() if value is not None]
     if moved and not chosen:
         raise OptionError(
-            f"--{moved[0]}: needs --confirm, --ensemble or --refit; nothing else reads the data"
+            f"{option_of(moved[0])}: needs --confirm, --ensemble or --refit; nothing else "
+            "reads the data"
         )
     if trial is not None and (ways["--confirm"] or ways["--ensemble"]):
         raise OptionError("--trial: cannot be combined with --confirm or --ensemble; remove it")
@@ -265,7 +269,7 @@ def _confirm_and_show(wanted: _Wanted, study: str, n_seeds: int) -> None:
     """Confirm the best configurations with new seeds, and export the chosen model."""
     done = _confirm(wanted.storage, study, n_seeds, wanted.limits, wanted.moved)
     if wanted.export is not None:
-        _export(done.bundle, wanted.export, half=wanted.half)
+        _export(done.bundle, wanted.export, fp16_weights=wanted.fp16_weights)
     _show_confirmation(done, wanted.export, as_json=wanted.as_json)
 
 
@@ -314,7 +318,7 @@ def _write_model(
             bundle = _refit(wanted.storage, found, wanted.moved, as_json=wanted.as_json)
         else:
             bundle = bundle_trial(found, facts, wanted.limits)
-    _export(bundle, wanted.export, half=wanted.half)
+    _export(bundle, wanted.export, fp16_weights=wanted.fp16_weights)
     return bundle
 
 
@@ -364,10 +368,10 @@ def _check_weights(found: BestTrial, storage: str, limits: dict[str, float], exp
     )
 
 
-def _export(bundle: Bundle, path: Path, *, half: bool) -> None:
+def _export(bundle: Bundle, path: Path, *, fp16_weights: bool) -> None:
     from ocrsearch.inference import halve, save_bundle
 
-    save_bundle(halve(bundle) if half else bundle, path)
+    save_bundle(halve(bundle) if fp16_weights else bundle, path)
 
 
 def _content(found: BestTrial, export: Path | None) -> dict[str, object]:
@@ -474,7 +478,7 @@ def _print_pareto(pareto: list[ParetoTrial], names: list[str]) -> None:
         [(entry["trial"], *(f"{value:.4g}" for value in entry["values"])) for entry in pareto],
         title="Pareto front",
     )
-    echo("choose among these with --max-latency or --max-size")
+    echo("choose among these with --max-latency-ms or --max-size-mb")
 
 
 def _print(

@@ -79,13 +79,13 @@ def inspect(
     from ocrsearch.data.pages import find_several_rows
 
     options = DataOptions(**given_options(given))
-    max_bad = options.max_bad
+    max_invalid = options.max_invalid
     usable, bad = _measure(split_samples(spec, options))
     inspection = summarize(usable, bad)
-    refused = _refused(inspection, max_bad)
+    refused = _refused(inspection, max_invalid)
     several = find_several_rows([measured.sample for measured in usable])
     if as_json:
-        about = {"data": spec, "max_bad": max_bad, "refused": refused}
+        about = {"data": spec, "max_bad": max_invalid, "refused": refused}
         print_json({**about, **_content(inspection), "several_lines": asdict(several)})
     else:
         _print(spec, inspection, options)
@@ -94,7 +94,7 @@ def inspect(
         if refused:
             echo(
                 f"'run' refuses this data: {inspection.n_bad} of {inspection.n + inspection.n_bad} "
-                f"samples cannot be used, at most {100 * max_bad:g} % may (--max-bad)"
+                f"samples cannot be used, at most {100 * max_invalid:g} % may (--max-invalid)"
             )
     if sheet:
         _draw(usable, sheet, sheet_size, seed)
@@ -107,8 +107,8 @@ def _measure(samples: Sequence[Sample]) -> tuple[list[Measured], list[Unusable]]
         return measure_samples(samples, progress)
 
 
-def _refused(inspection: Inspection, max_bad: float) -> bool:
-    return inspection.n_bad > max_bad * (inspection.n + inspection.n_bad)
+def _refused(inspection: Inspection, max_invalid: float) -> bool:
+    return inspection.n_bad > max_invalid * (inspection.n + inspection.n_bad)
 
 
 def _draw(usable: Sequence[Measured], path: Path, n: int, seed: int) -> None:

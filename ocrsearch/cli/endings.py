@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from ocrsearch.cli.former_options import with_current_options
 from ocrsearch.cli.output import OutputClosedError, error_line, note, one_line
 from ocrsearch.cli.wording import error_message
 from ocrsearch.core import OcrSearchError, OptionError, is_out_of_memory
@@ -49,7 +50,7 @@ def warnings_shown() -> Iterator[None]:
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
 
-MAY_BE_EMPTY = ("--group", "--splits", "--add")
+MAY_BE_EMPTY = ("--group", "--splits", "--extra-train-data")
 """Options whose empty value overrides the value that a model was trained with."""
 
 
@@ -66,7 +67,8 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse an option without a value, as ``--study ""`` of an unset shell variable."""
+        """Rename former options; refuse an empty value, as ``--study ""`` of an unset variable."""
+        args = with_current_options(self, args)
         _refuse_empty(args)
         return super().parse_args(ctx, args)
 

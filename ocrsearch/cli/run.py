@@ -65,7 +65,7 @@ def run(
       ocrsearch run --data FOLDER
       ocrsearch run --data labels.csv --timeout 30m --study a
       ocrsearch run --data captcha:FOLDER --space mine.yaml
-      ocrsearch run --data iam:FOLDER --space lines --target 0.05
+      ocrsearch run --data iam:FOLDER --space lines --target-cer 0.05
     """
     result = _search(space, data, given, quiet=as_json)
     if as_json:

@@ -16,7 +16,7 @@ from ocrsearch.cli.options import (
     Json,
     OptionalData,
     SetValues,
-    output_file,
+    output_option,
     takes_data_options,
     takes_training_data_options,
 )
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
 
 
 LanguageModelOutput = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE",
-        callback=output_file(),
-        help="Write the language model to this file, such as lm.npz.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
+    Path, output_option("Write the language model to this file, such as lm.npz.")
 ]
 Corpora = Annotated[
     list[Path] | None,
@@ -61,7 +55,7 @@ Order = Annotated[
 
 @takes_data_options
 def language_model(
-    export: LanguageModelOutput,
+    output: LanguageModelOutput,
     data: OptionalData = None,
     corpus: Corpora = None,
     model: TunedModel = None,
@@ -70,15 +64,15 @@ def language_model(
     *,
     given: DataArguments,
 ) -> None:
-    """Learn a language model for --beam from training labels and from texts.
+    """Learn a language model for --beam-size from training labels and from texts.
 
     The data is split as in a search with the same options, or in the search that found --model.
     Labels of the validation split are not used. Keep their texts out of --corpus as well.
 
     Examples:
-      ocrsearch language-model --data labels.csv --export lm.npz
-      ocrsearch language-model --corpus texts.txt --export lm.npz
-      ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
+      ocrsearch language-model --data labels.csv -o lm.npz
+      ocrsearch language-model --corpus texts.txt -o lm.npz
+      ocrsearch language-model --model model.pt --data labels.csv -o lm.npz
     """
     from ocrsearch.data import DataOptions, given_options
     from ocrsearch.models.decoding import save_ngrams
@@ -96,13 +90,13 @@ def language_model(
     if bundle is not None and data is not None:
         chosen = _choose(bundle, ngrams, data, options)
         ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
-    save_ngrams(ngrams, export)
+    save_ngrams(ngrams, output)
     if as_json:
         about = {"data": data, "corpora": corpus or [], "order": order}
-        print_json({**about, **_learnt_content(learnt, chosen), "export": str(export)})
+        print_json({**about, **_learnt_content(learnt, chosen), "export": str(output)})
         return
     _print(learnt, chosen)
-    echo(f"language model written to {export}")
+    echo(f"language model written to {output}")
 
 
 def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, object]:
@@ -171,15 +165,7 @@ ConfigFile = Annotated[
         "each key; or a model file.",
     ),
 ]
-ModelOutput = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE",
-        callback=output_file(),
-        help="Write the model to this file.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
-]
+ModelOutput = Annotated[Path, output_option("Write the model to this file.")]
 InitialModel = Annotated[
     Path | None,
     typer.Option(
@@ -211,7 +197,7 @@ TensorBoardFolder = Annotated[
 def train(
     config: ConfigFile,
     data: Data,
-    export: ModelOutput,
+    output: ModelOutput,
     init: InitialModel = None,
     epochs: NumberOfEpochs = None,
     values: SetValues = None,
@@ -229,9 +215,9 @@ def train(
     'ocrsearch run'. Set OMP_NUM_THREADS to use more threads for a large network.
 
     Examples:
-      ocrsearch train --config config.yaml --data labels.csv --export model.pt
-      ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
-      ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
+      ocrsearch train --config config.yaml --data labels.csv -o model.pt
+      ocrsearch train --config old.pt --init old.pt --data new.csv -o new.pt
+      ocrsearch train --config c.yaml --data digits --epochs 5 -o m.pt
     """
     from ocrsearch.cli.train_display import train_display
     from ocrsearch.spaces import with_values
@@ -251,17 +237,17 @@ def train(
     )
     with train_display(quiet=as_json) as display:
         try:
-            result = train(settings, data, export, options, display)
+            result = train(settings, data, output, options, display)
         except KeyboardInterrupt:
             if as_json:
                 print_json({"ending": "interrupted", "n_epochs": display.n_done, "export": None})
             else:
-                display.note(_interrupted(display.n_done, training_folder(export)))
+                display.note(_interrupted(display.n_done, training_folder(output)))
             raise typer.Exit(130) from None
     if as_json:
-        print_json(_content(result, export))
+        print_json(_content(result, output))
     else:
-        echo(_summary(result, export))
+        echo(_summary(result, output))
 
 
 def _interrupted(n_done: int, folder: Path) -> str:
@@ -269,11 +255,11 @@ def _interrupted(n_done: int, folder: Path) -> str:
     return f"interrupted: {saved} in {folder}; rerun the same command to resume"
 
 
-def _content(result: TrainResult, export: Path) -> dict[str, object]:
+def _content(result: TrainResult, output: Path) -> dict[str, object]:
     provenance = result.bundle.provenance
     return {
         "ending": "finished",
-        "export": str(export),
+        "export": str(output),
         **result.bundle.metrics,
         "n_bad": result.n_bad,
         "init": provenance.init,
@@ -281,11 +267,11 @@ def _content(result: TrainResult, export: Path) -> dict[str, object]:
     }
 
 
-def _summary(result: TrainResult, export: Path) -> str:
+def _summary(result: TrainResult, output: Path) -> str:
     metrics = result.bundle.metrics
-    size_mb = export.stat().st_size / 1e6
+    size_mb = output.stat().st_size / 1e6
     return (
         f"best epoch {metrics['best_epoch']} of {metrics['n_epochs']}: validation CER "
         f"{metrics['cer']:.4f}, exact match {metrics['exact']:.3f}\n"
-        f"model written to {export} ({size_mb:.1f} MB)"
+        f"model written to {output} ({size_mb:.1f} MB)"
     )

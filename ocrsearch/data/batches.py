@@ -167,7 +167,7 @@ def training_batches(
         config: Augmentation, including the probability of concatenation.
         rng: Source of randomness for order and augmentation.
     """
-    groups = join_at_random(lines, config.join, rng)
+    groups = join_at_random(lines, config.concat, rng)
     widths = np.array([sum(line.image.shape[1] for line in group) for group in groups])
     order = rng.permutation(len(groups))
     # sorting all lines by width would always put the same lines into a batch

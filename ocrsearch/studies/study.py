@@ -245,8 +245,8 @@ def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
     """
     advice = "rerun with the original settings, or give `study` a new name"
     if stored.data_fingerprint != now.data_fingerprint:
-        before = {"add": "", **stored.data_options}  # older studies lack it
-        after = {"add": "", **now.data_options}
+        before = {"extra_train_data": "", **stored.data_options}  # older studies lack it
+        after = {"extra_train_data": "", **now.data_options}
         differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
         options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(
@@ -274,7 +274,7 @@ USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
 
 def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:
     """Build the sampler of a space."""
-    n_startup = space.settings.sampler.startup_trials
+    n_startup = space.settings.sampler.n_startup_trials
     with warnings.catch_warnings():  # TPE's 'group' and some samplers are experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match space.settings.sampler.name:
@@ -305,13 +305,15 @@ def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:
 def build_pruner(space: Space) -> pruners.BasePruner:
     """Build the pruner of a space; with promotion, ocrsearch itself prunes trials, not Optuna."""
     match space.settings.pruner:
-        case MedianSettings(startup_trials=startup, warmup_epochs=warmup):
+        case MedianSettings(n_startup_trials=startup, n_warmup_epochs=warmup):
             return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
-        case PercentileSettings(keep_percent=percent, startup_trials=startup, warmup_epochs=warmup):
+        case PercentileSettings(
+            keep_percent=percent, n_startup_trials=startup, n_warmup_epochs=warmup
+        ):
             return pruners.PercentilePruner(percent, startup, warmup)
-        case HalvingSettings(min_epochs=first, reduction=reduction):
+        case HalvingSettings(min_epochs=first, reduction_factor=reduction):
             return pruners.SuccessiveHalvingPruner(first, reduction)
-        case HyperbandSettings(min_epochs=first, reduction=reduction):
+        case HyperbandSettings(min_epochs=first, reduction_factor=reduction):
             return pruners.HyperbandPruner(first, max(first, space.max_epochs), reduction)
         case _:
             return pruners.NopPruner()

@@ -36,7 +36,7 @@ def main(
     task = load_tasks()[task_name]
     space, output = task.space, task.table
     folder = output.with_suffix(".data")
-    save_dataset(load_dataset(data, DataOptions(train_share=task.fraction)), folder)
+    save_dataset(load_dataset(data, DataOptions(train_fraction=task.fraction)), folder)
     known = recorded(output)
     jobs = [
         (number, values, space.resolve(values), seed + number, folder)

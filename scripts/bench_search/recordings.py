@@ -48,7 +48,7 @@ class Task:
         """The space of all tables with the epochs and the image width of this task."""
         content = yaml.safe_load((FOLDER / "space.yaml").read_text(encoding="utf-8"))
         content["images"]["width_scale"] = self.width_scale
-        content["training"] |= {"epochs": self.epochs, "patience": max(8, self.epochs // 3)}
+        content["training"] |= {"epochs": self.epochs, "decay_patience": max(8, self.epochs // 3)}
         return open_space(content)
 
     @property
