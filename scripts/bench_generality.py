@@ -81,7 +81,7 @@ class Setting:
 
 
 def main(
-    specs: Annotated[list[str] | None, typer.Argument(metavar="SPEC...")] = None,
+    specs: Annotated[list[str] | None, typer.Argument(metavar="SPEC...", help="Datasets.")] = None,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="File with a dataset on each line.")
     ] = None,
