@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrsearch.cli.options import (
-    Json,
-    Storage,
-    StudyName,
-    output_file,
-)
-from ocrsearch.cli.output import (
-    echo,
-    note,
-    print_json,
-    shell,
-    show_table,
-)
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.options import Json, Storage, StudyName, output_file
+from ocrsearch.cli.output import echo, for_command_line, note, print_json, shell, show_table
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ocrsearch.cli.output import Harmless, make_console, note
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.output import Harmless, for_command_line, make_console, note
 from ocrsearch.training import describe_progress
 from ocrsearch.tuning import Status, describe
 

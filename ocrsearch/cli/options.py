@@ -14,18 +14,10 @@ from typing import Annotated, Any, TypedDict
 
 import typer
 
-from ocrsearch.cli.wording import option_of
-from ocrsearch.core import (
-    OcrSearchError,
-    Option,
-    OptionError,
-    declared_options,
-    output_problem,
-)
+from ocrsearch.cli.output import STORAGE_VARIABLE, option_of
+from ocrsearch.core import OcrSearchError, OptionError, declared_options, output_problem
 from ocrsearch.data import DataOptions
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
-
-STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 
 DIGITS = "digits"
 """The built-in dataset."""
@@ -192,9 +184,10 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
     found: dict[str, object] = {}
     for field, (kind, declared) in declared_options(options).items():
         name = (names or {}).get(field, field)
+        default = f" Default: {declared.shown}." if declared.shown else ""
         info = typer.Option(
             FLAGS.get(name, option_of(name)),
-            help=_with_default(declared),
+            help=f"{declared.help}{default}",
             metavar=declared.metavar,
             show_default=False,
             envvar=VARIABLES.get(field),
@@ -202,10 +195,6 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
         )
         found[name] = Annotated[(str if declared.convert else kind) | None, info]
     return found
-
-
-def _with_default(declared: Option) -> str:
-    return f"{declared.help} Default: {declared.shown}." if declared.shown else declared.help
 
 
 _TRAINING_DATA_OPTIONS = _typer_options(DataOptions)
@@ -350,14 +339,8 @@ def _with_options(
     plain = [*(p for p in own if p not in dicts), *more]
     if panels:
         plain = [p.replace(kind=kind) for p in plain]
-        plain.sort(key=lambda p: panels.index(_panel(p)))
+        plain.sort(key=lambda p: panels.index(p.annotation.__metadata__[0].rich_help_panel))
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*plain, *dicts]
     )
     return with_options
-
-
-def _panel(parameter: inspect.Parameter) -> str:
-    """Return the panel of a parameter that is an option."""
-    (info,) = parameter.annotation.__metadata__
-    return str(info.rich_help_panel)

@@ -14,13 +14,7 @@ from ocrsearch.cli.options import (
     Json,
     takes_search_options,
 )
-from ocrsearch.cli.output import (
-    echo,
-    note,
-    our_command,
-    print_json,
-)
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.output import echo, for_command_line, note, our_command, print_json
 from ocrsearch.core import OcrSearchError
 from ocrsearch.tuning import SearchArguments
 

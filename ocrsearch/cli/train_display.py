@@ -10,8 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from ocrsearch.cli.display import format_seconds
-from ocrsearch.cli.output import Harmless, make_console, note
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.output import Harmless, for_command_line, make_console, note
 from ocrsearch.training import Epochs, best_epoch
 from ocrsearch.workflows import Observer
 
