@@ -84,8 +84,8 @@ def inspect(
         print_json({**about, **_content(inspection), "several_lines": asdict(several)})
     else:
         _print(spec, inspection, options)
-        if told := several.describe():
-            echo(told)
+        if line := several.describe():
+            echo(line)
         if refused:
             echo(
                 f"'run' refuses this data: {inspection.n_bad} of {n} samples cannot be used, at "
@@ -156,8 +156,8 @@ def _print(spec: str, inspection: Inspection, options: DataOptions) -> None:
 
 def _print_labels(inspection: Inspection) -> None:
     """Print the sizes of the images, and the characters and lengths of the labels."""
-    if told := inspection.rare.describe():
-        echo(told)
+    if line := inspection.rare.describe():
+        echo(line)
     spreads = {
         "width, px": inspection.width,
         "height, px": inspection.height,

@@ -24,7 +24,7 @@ from ocrsearch.reports.html import (
     page,
     save_page,
 )
-from ocrsearch.studies import learning_curves, trial_epochs
+from ocrsearch.studies import is_paused, learning_curves, trial_epochs
 from ocrsearch.training import Epochs, best_epoch
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
@@ -54,7 +54,7 @@ def trial_points(study: optuna.Study) -> list[TrialPoint]:
             attrs = trial.user_attrs
             architecture = str(attrs.get("architecture", "?"))
             size = attrs.get("size_mb")
-            state = trial.state.name.lower()
+            state = "paused" if is_paused(trial) else trial.state.name.lower()
             epochs = trial_epochs(trial)
             cer = best_epoch(epochs).cer if epochs else min(values)
             points.append(TrialPoint(trial.number, state, cer, architecture, size))

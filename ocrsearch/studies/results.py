@@ -24,7 +24,7 @@ from ocrsearch.studies.optuna_internals import FrozenStudy
 from ocrsearch.studies.ownership import check_folder
 from ocrsearch.studies.records import trial_epochs
 from ocrsearch.studies.sharing import is_searched
-from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, rank
+from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, is_paused, rank
 from ocrsearch.training import (
     BEST,
     Epochs,
@@ -83,10 +83,10 @@ METRICS = (
 )
 STATES = {
     TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "stopped",
+    TrialState.PRUNED: "pruned",
     TrialState.RUNNING: "unfinished",
 }
-"""Display names of the states in which a trial can have weights."""
+"""Display names of the states in which a trial can have weights; see also ``is_paused``."""
 
 MAX_NAMED = 10
 """Maximum number of trials listed in a message."""
@@ -108,7 +108,8 @@ class StudySummary:
         space: name of its space.
         data: specification of its data.
         n_complete: number of finished trials.
-        n_pruned: number of pruned and paused trials.
+        n_paused: number of paused trials, which may be resumed.
+        n_pruned: number of pruned trials, which will not be resumed.
         n_failed: number of failed trials.
         n_unfinished: number of trials in training.
         best: lowest validation CER of the finished trials.
@@ -122,6 +123,7 @@ class StudySummary:
     space: str = "?"
     data: str = "?"
     n_complete: int = 0
+    n_paused: int = 0
     n_pruned: int = 0
     n_failed: int = 0
     n_unfinished: int = 0
@@ -138,7 +140,7 @@ class BestTrial:
     Attributes:
         study: name of the study.
         trial: number of the trial.
-        state: "finished", "stopped" (pruned or paused) or "unfinished" (in training).
+        state: "finished", "paused", "pruned" or "unfinished" (in training).
         value: lowest validation CER of all epochs.
         params: paths and values of the searched parameters.
         metrics: metrics, and the machine and versions used for the training.
@@ -302,7 +304,7 @@ def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTri
     return BestTrial(
         study.study_name,
         best.number,
-        STATES[best.state],
+        "paused" if is_paused(best) else STATES[best.state],
         cer,
         best.params,
         metrics,
@@ -340,7 +342,7 @@ def _row(trial: FrozenTrial) -> dict[str, object]:
     started, ended = trial.datetime_start, trial.datetime_complete
     return {
         "trial": trial.number,
-        "state": "infeasible" if "infeasible" in attrs else trial.state.name.lower(),
+        "state": _state(trial),
         "cer": trial.values[0] if trial.state == TrialState.COMPLETE else _lowest(trial),
         **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
         "failure": attrs.get("failure") or attrs.get("infeasible"),
@@ -348,6 +350,12 @@ def _row(trial: FrozenTrial) -> dict[str, object]:
         "ended": ended,
         **trial.params,
     }
+
+
+def _state(trial: FrozenTrial) -> str:
+    if INFEASIBLE in trial.user_attrs:
+        return "infeasible"
+    return "paused" if is_paused(trial) else trial.state.name.lower()
 
 
 def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
@@ -380,7 +388,10 @@ def _summary(
         return StudySummary(name, problem=str(error))
     trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
     trials = [t for t in trials if REPEATED not in t.user_attrs]
-    states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
+    states = [
+        "failed" if "failure" in t.user_attrs else "paused" if is_paused(t) else t.state
+        for t in trials
+    ]
     times = [t.datetime_complete or t.datetime_start for t in trials]
     values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
     return StudySummary(
@@ -388,6 +399,7 @@ def _summary(
         space=facts.space_name,
         data=facts.data_spec,
         n_complete=states.count(TrialState.COMPLETE),
+        n_paused=states.count("paused"),
         n_pruned=states.count(TrialState.PRUNED),
         n_failed=states.count(TrialState.FAIL) + states.count("failed"),
         n_unfinished=states.count(TrialState.RUNNING),

@@ -410,7 +410,7 @@ def test_studies_list(command: Command, study_db: StudyDb) -> None:
     assert (result.code, result.err) == (0, "")
     (row,) = [line for line in result.out.splitlines() if "tiny-numbers" in line]
     assert row.split()[:4] == ["tiny-numbers", "captcha:numbers", "0.1000", "4"]
-    assert "1 open" in row
+    assert "1 interrupted" in row
 
 
 def test_studies_list_as_json(command: Command, study_db: StudyDb) -> None:
