@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrsearch.cli.options import Json, Storage, StudyName, output_file
-from ocrsearch.cli.output import echo, for_command_line, note, our_command, print_json, show_table
+from ocrsearch.cli.output import (
+    echo,
+    for_command_line,
+    note,
+    our_command,
+    print_json,
+    reading_bar,
+    show_table,
+)
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
@@ -59,9 +67,7 @@ Half = Annotated[
 Force = Annotated[
     bool,
     typer.Option(
-        "--force",
-        help="Export the network even if it reads nothing.",
-        rich_help_panel=MODEL_PANEL,
+        "--force", help="Export the network even if it reads nothing.", rich_help_panel=MODEL_PANEL
     ),
 ]
 NumberOfSeeds = Annotated[
@@ -128,10 +134,7 @@ MovedImages = Annotated[
 TrialNumber = Annotated[
     int | None,
     typer.Option(
-        min=0,
-        metavar="N",
-        help="Use trial N instead of the best.",
-        rich_help_panel=CHOICE_PANEL,
+        min=0, metavar="N", help="Use trial N instead of the best.", rich_help_panel=CHOICE_PANEL
     ),
 ]
 
@@ -174,9 +177,10 @@ def best(
         refit=refit,
         half=half,
         moved={"data": data, "splits": splits, "add": add},
+        trial=trial,
+        force=force,
         as_json=as_json,
     )
-    _check_together(wanted, trial, force=force)
     found = best_trial(storage, study, wanted.limits, trial)
     if study is None and export is not None:
         note(f"note: no --study given: using {found.study}, the study that changed last")
@@ -189,7 +193,10 @@ def best(
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Checked options of the command.
+    """Options of the command.
+
+    Raises:
+        OptionError: two options exclude each other, or an option needs another option.
 
     Attributes:
         storage: URL of the study database.
@@ -200,6 +207,8 @@ class _Wanted:
         refit: whether to train the network again on all images.
         half: whether to export float16 weights.
         moved: new locations of the data, by option; None for unchanged locations.
+        trial: number of the trial to use; None for the best.
+        force: whether to export a network that reads nothing.
         as_json: whether to print JSON.
     """
 
@@ -211,35 +220,33 @@ class _Wanted:
     refit: bool
     half: bool
     moved: dict[str, str | None]
+    trial: int | None
+    force: bool
     as_json: bool
 
-
-def _check_together(wanted: _Wanted, trial: int | None, *, force: bool) -> None:
-    """Check combinations of options.
-
-    Raises:
-        OptionError: two options exclude each other, or an option needs another option.
-    """
-    ways = {
-        "--confirm": wanted.confirm is not None,
-        "--ensemble": wanted.ensemble is not None,
-        "--refit": wanted.refit,
-    }
-    chosen = [option for option, is_given in ways.items() if is_given]
-    if len(chosen) > 1:
-        raise OptionError(f"{' and '.join(chosen)}: cannot be combined; remove all but one option")
-    if wanted.export is None:
-        needs_export = {"--refit": wanted.refit, "--half": wanted.half, "--force": force}
-        for option, is_given in needs_export.items():
-            if is_given:
-                raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
-    moved = [name for name, value in wanted.moved.items() if value is not None]
-    if moved and not chosen:
-        raise OptionError(
-            f"--{moved[0]}: needs --confirm, --ensemble or --refit; nothing else reads the data"
-        )
-    if trial is not None and (ways["--confirm"] or ways["--ensemble"]):
-        raise OptionError("--trial: cannot be combined with --confirm or --ensemble; remove it")
+    def __post_init__(self) -> None:
+        ways = {
+            "--confirm": self.confirm is not None,
+            "--ensemble": self.ensemble is not None,
+            "--refit": self.refit,
+        }
+        chosen = [option for option, is_given in ways.items() if is_given]
+        if len(chosen) > 1:
+            raise OptionError(
+                f"{' and '.join(chosen)}: cannot be combined; remove all but one option"
+            )
+        if self.export is None:
+            needs_export = {"--refit": self.refit, "--half": self.half, "--force": self.force}
+            for option, is_given in needs_export.items():
+                if is_given:
+                    raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
+        moved = [name for name, value in self.moved.items() if value is not None]
+        if moved and not chosen:
+            raise OptionError(
+                f"--{moved[0]}: needs --confirm, --ensemble or --refit; nothing else reads the data"
+            )
+        if self.trial is not None and (ways["--confirm"] or ways["--ensemble"]):
+            raise OptionError("--trial: cannot be combined with --confirm or --ensemble; remove it")
 
 
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
@@ -313,7 +320,15 @@ def _show(wanted: _Wanted, found: BestTrial) -> None:
     searched = load_study(wanted.storage, found.study)
     facts, pareto = study_facts(searched), pareto_set(searched)
     compared = compare_best(searched, found.weights.parent.parent, wanted.limits)
-    joined = None if wanted.ensemble is None else _join(wanted, found.study, wanted.ensemble)
+    joined = None
+    if wanted.ensemble is not None:
+        from ocrsearch.workflows import DataPlace, make_ensemble
+
+        with reading_bar("recognising") as progress:
+            joined = make_ensemble(
+                *(wanted.storage, found.study, wanted.ensemble, wanted.limits, progress),
+                DataPlace(*wanted.moved.values()),
+            )
     bundle = None
     if wanted.export is not None:
         bundle = _write_model(wanted, wanted.export, found, joined, facts)
@@ -341,16 +356,6 @@ def _show(wanted: _Wanted, found: BestTrial) -> None:
     if compared is not None and compared.best == found.trial:
         for line in compared.describe():
             echo(for_command_line(line))
-
-
-def _join(wanted: _Wanted, study: str, n: int) -> Ensemble:
-    """Combine up to n networks of a study."""
-    from ocrsearch.cli.output import reading_bar
-    from ocrsearch.workflows import DataPlace, make_ensemble
-
-    place = DataPlace(*wanted.moved.values())
-    with reading_bar("recognising") as progress:
-        return make_ensemble(wanted.storage, study, n, wanted.limits, progress, place)
 
 
 def _write_model(

@@ -240,7 +240,7 @@ Workers = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Recipe, a YAML file. Options given here come first."),
+    typer.Option(metavar="FILE", help="Recipe, a YAML file. Options given here take precedence."),
 ]
 
 IMAGES_PER_WORKER = 500

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 N_NAMED = 3
 """Number of names shown for each kind of finding."""
 
-N_BARS = 12
-BAR_WIDTH = 40
+N_BARS, BAR_WIDTH = 12, 40
+"""Maximum number of bars for the lengths of the labels, and the length of the longest bar."""
+
 N_CHARACTERS = 200
 """Maximum number of characters shown, the most frequent first."""
 
@@ -176,22 +177,16 @@ def _print_labels(inspection: Inspection) -> None:
     n_more = len(inspection.symbols) - len(shown)
     more = f"  and {n_more} rarer ones" if n_more else ""
     echo(f"{len(inspection.symbols)} characters: {counts}{more}")
-    bins = _bins(inspection.label_lengths)
+    bins: dict[str, int] = {}
+    low, high = min(inspection.label_lengths), max(inspection.label_lengths)
+    step = -(-(high - low + 1) // N_BARS)  # several lengths share a bar where there are many
+    for start in range(low, high + 1, step):
+        end = min(start + step - 1, high)
+        n = sum(inspection.label_lengths.get(length, 0) for length in range(start, end + 1))
+        bins[str(start) if start == end else f"{start}-{end}"] = n
     top = max(bins.values())
     lengths = [(name, n, "█" * -(-BAR_WIDTH * n // top)) for name, n in bins.items()]
     show_table(("label length", "samples", "bar"), lengths, optional=("bar",))
-
-
-def _bins(lengths: dict[int, int]) -> dict[str, int]:
-    """Return samples by label length, several lengths together where there are many."""
-    low, high = min(lengths), max(lengths)
-    step = -(-(high - low + 1) // N_BARS)
-    bins: dict[str, int] = {}
-    for start in range(low, high + 1, step):
-        end = min(start + step - 1, high)
-        name = str(start) if start == end else f"{start}-{end}"
-        bins[name] = sum(lengths.get(length, 0) for length in range(start, end + 1))
-    return bins
 
 
 def _print_obstacles(inspection: Inspection, bidi: str) -> None:

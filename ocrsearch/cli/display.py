@@ -115,11 +115,6 @@ def render(status: Status) -> Group:
             f"exact {status.best_exact:.3f} ({describe(status.best_values)})",
             style="green",
         )
-    return Group(bar, Text(counts), best, _running(status))
-
-
-def _running(status: Status) -> Table:
-    """Draw a row for each trial in training, with its last epoch."""
     table = Table(box=None, pad_edge=False)
     for heading in ("trial", "epoch", "CER", "exact", "loss"):
         table.add_column(heading, no_wrap=True, min_width=6)
@@ -130,10 +125,9 @@ def _running(status: Status) -> Table:
         if last:
             figures = [f"{last.cer:.4f}", f"{last.exact:.3f}", f"{last.val_loss:.3f}"]
         n_folds = max(1, last.n_folds) if last else 1
-        total = running.config.training.epochs * n_folds
-        epoch = f"{len(running.epochs)}/{total}"
+        epoch = f"{len(running.epochs)}/{running.config.training.epochs * n_folds}"
         table.add_row(str(number), epoch, *figures, describe(running.values))
-    return table
+    return Group(bar, Text(counts), best, table)
 
 
 def under_way(status: Status) -> str:

@@ -181,7 +181,6 @@ def delete(
       ocrsearch studies delete captcha-numbers
       ocrsearch studies delete captcha-numbers --yes --json
     """
-    from ocrsearch.core import OptionError
     from ocrsearch.workflows import delete_study, study_files
 
     files = study_files(storage, study)

@@ -90,7 +90,7 @@ def test_output_problems(places: Path) -> None:
          "--epochs: must be at least 1, got 0"),
         (["train", "--config", "c", "--data", "digits", "--export", "m.pt", "--epochs", "1" * 31],
          f"--epochs: must be at most 10000, got {'1' * 31}"),
-        (["predict", "m.pt", "a.png", "--draw", "a.png"], "--draw a.png: works with --page only"),
+        (["predict", "m.pt", "a.png", "--draw", "a.png"], "--draw a.png: needs --page"),
         (["best", "--force"], "--force: needs --export FILE"),
         (["best", "--confirm", "1000"], "--confirm: must be at most 100, got 1000"),
         (["language-model", "--data", "digits", "--export", "l.npz", "--order", "0"],
