@@ -17,6 +17,7 @@ import typer
 from ocrsearch.cli.output import STORAGE_VARIABLE, option_of
 from ocrsearch.core import OcrSearchError, OptionError, declared_options, output_problem
 from ocrsearch.data import DataOptions
+from ocrsearch.data.formats import FORMATS
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
 
 DIGITS = "digits"
@@ -145,8 +146,8 @@ DeviceOption = Annotated[
 SPACE = "Search space: a ready one by name (see 'ocrsearch space list'), or a YAML file."
 
 _SPEC = (
-    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: captcha, "
-    "folders, csv, tsv, jsonl, labels, gt, ppocr, iam, kalapa, mnist, synth."
+    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: "
+    f"{', '.join(reversed(FORMATS))}."  # the registry has the most special format first
 )
 Data = Annotated[
     str, typer.Option("--data", metavar="SPEC", help=_SPEC, rich_help_panel=DATA_PANEL)

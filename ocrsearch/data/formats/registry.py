@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ocrsearch.core import DataError
-from ocrsearch.data.formats import folders, published, tables
-from ocrsearch.data.formats.files import Columns
-from ocrsearch.data.samples import Sample
+
+if TYPE_CHECKING:
+    from ocrsearch.data.formats.files import Columns
+    from ocrsearch.data.samples import Sample
 
 ENTRY_POINTS = "ocrsearch.formats"
 
@@ -35,21 +38,37 @@ class LabelFormat:
     read_columns: Callable[[Path, Columns], list[Sample]] | None = None
 
 
+def _built_in(module: str, name: str, *, has_columns: bool = False) -> LabelFormat:
+    """Return a format of this package, with the functions ``read_NAME`` and ``recognise_NAME``.
+
+    Their module is imported when the format is first used, because the help of commands lists the
+    formats and must not load numpy or image libraries.
+    """
+
+    def function(kind: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            loaded = import_module(f"ocrsearch.data.formats.{module}")
+            return getattr(loaded, f"{kind}_{name}")(*arguments)
+
+        return call
+
+    read = function("read")
+    return LabelFormat(read, function("recognise"), read if has_columns else None)
+
+
 FORMATS: dict[str, LabelFormat] = {  # tried in this order for a path without a prefix
-    "iam": LabelFormat(published.read_iam, published.recognise_iam),
-    "kalapa": LabelFormat(published.read_kalapa, published.recognise_kalapa),
-    "mnist": LabelFormat(published.read_mnist, published.recognise_mnist),
-    "gt": LabelFormat(folders.read_gt, folders.recognise_gt),
-    "labels": LabelFormat(tables.read_labels, tables.recognise_labels),
-    "synth": LabelFormat(published.read_synth, published.recognise_synth),
-    "jsonl": LabelFormat(
-        tables.read_json_lines, tables.recognise_json_lines, tables.read_json_lines
-    ),
-    "csv": LabelFormat(tables.read_csv, tables.recognise_csv, tables.read_csv),
-    "tsv": LabelFormat(tables.read_tsv, tables.recognise_tsv, tables.read_tsv),
-    "ppocr": LabelFormat(published.read_ppocr, published.recognise_ppocr),
-    "folders": LabelFormat(folders.read_folders, folders.recognise_folders),
-    "captcha": LabelFormat(folders.read_captcha, folders.recognise_captcha),
+    "iam": _built_in("published", "iam"),
+    "kalapa": _built_in("published", "kalapa"),
+    "mnist": _built_in("published", "mnist"),
+    "gt": _built_in("folders", "gt"),
+    "labels": _built_in("tables", "labels"),
+    "synth": _built_in("published", "synth"),
+    "jsonl": _built_in("tables", "json_lines", has_columns=True),
+    "csv": _built_in("tables", "csv", has_columns=True),
+    "tsv": _built_in("tables", "tsv", has_columns=True),
+    "ppocr": _built_in("published", "ppocr"),
+    "folders": _built_in("folders", "folders"),
+    "captcha": _built_in("folders", "captcha"),
 }
 
 
