@@ -393,21 +393,13 @@ def _write_model(
 
 def _refit(wanted: _Wanted, found: BestTrial) -> Bundle:
     """Train the network of a trial again on all its images, and show the progress."""
-    from ocrsearch.cli.train_display import train_display
+    from ocrsearch.cli.train_display import resumable, train_display
     from ocrsearch.workflows import DataPlace, refit
 
-    with train_display(quiet=wanted.as_json) as display:
+    quiet = wanted.as_json
+    with train_display(quiet=quiet) as display, resumable(display, as_json=quiet):
         display.validates = False
-        try:
-            return refit(wanted.storage, found, DataPlace(*wanted.moved.values()), display)
-        except KeyboardInterrupt:
-            n = display.n_done
-            if wanted.as_json:
-                print_json({"ending": "interrupted", "n_epochs": n, "export": None})
-            else:
-                saved = "1 epoch is saved" if n == 1 else f"{n} epochs are saved"
-                display.note(f"interrupted: {saved}; rerun the same command to resume")
-            raise typer.Exit(130) from None
+        return refit(wanted.storage, found, DataPlace(*wanted.moved.values()), display)
 
 
 def _print(

@@ -26,7 +26,7 @@ from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
     from ocrsearch.inference import Bundle
-    from ocrsearch.workflows import FusionWeights, LearntModel, TrainResult
+    from ocrsearch.workflows import FusionWeights, LearntModel
 
 LanguageModelOutput = Annotated[
     Path,
@@ -228,7 +228,7 @@ def train(
       ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
       ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
     """
-    from ocrsearch.cli.train_display import train_display
+    from ocrsearch.cli.train_display import resumable, train_display
     from ocrsearch.spaces import with_values
     from ocrsearch.workflows import TrainOptions, load_config, train, training_folder
 
@@ -244,22 +244,9 @@ def train(
         data=given,
         split_as=config if config.suffix == ".pt" else None,
     )
-    with train_display(quiet=as_json) as display:
-        try:
-            result = train(settings, data, export, options, display)
-        except KeyboardInterrupt:
-            if as_json:
-                print_json({"ending": "interrupted", "n_epochs": display.n_done, "export": None})
-            else:
-                n = display.n_done
-                saved = "1 epoch is saved" if n == 1 else f"{n} epochs are saved"
-                where = f"{saved} in {training_folder(export)}"
-                display.note(f"interrupted: {where}; rerun the same command to resume")
-            raise typer.Exit(130) from None
-    _show(result, export, as_json=as_json)
-
-
-def _show(result: TrainResult, export: Path, *, as_json: bool) -> None:
+    folder = training_folder(export)
+    with train_display(quiet=as_json) as display, resumable(display, folder, as_json=as_json):
+        result = train(settings, data, export, options, display)
     metrics, provenance = result.bundle.metrics, result.bundle.provenance
     if as_json:
         content = {"ending": "finished", "export": export, **metrics, "n_bad": result.n_bad}
