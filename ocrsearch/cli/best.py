@@ -236,8 +236,8 @@ class _Wanted:
                 f"{' and '.join(chosen)}: cannot be combined; remove all but one option"
             )
         if self.export is None:
-            needs_export = {"--refit": self.refit, "--half": self.half, "--force": self.force}
-            for option, is_given in needs_export.items():
+            needs = {"--refit": self.refit, "--half": self.half, "--force": self.force}
+            for option, is_given in needs.items():
                 if is_given:
                     raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
         moved = [name for name, value in self.moved.items() if value is not None]
@@ -246,7 +246,10 @@ class _Wanted:
                 f"--{moved[0]}: needs --confirm, --ensemble or --refit; nothing else reads the data"
             )
         if self.trial is not None and (ways["--confirm"] or ways["--ensemble"]):
-            raise OptionError("--trial: cannot be combined with --confirm or --ensemble; remove it")
+            raise OptionError(
+                f"--trial {self.trial}: cannot be combined with {chosen[0]}, which chooses trials "
+                f"itself; remove --trial or {chosen[0]}"
+            )
 
 
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:

@@ -297,7 +297,8 @@ def text(
       ocrsearch data synth text -o lines --fonts FOLDER --corpus texts.txt --n 20000
     """
     if config is None and (fonts is None or corpus is None):
-        raise OptionError("data synth text: give --fonts and --corpus, or a --config with them")
+        missing = "--fonts" if fonts is None else "--corpus"
+        raise OptionError(f"{missing}: missing; give --fonts and --corpus, or a --config with them")
     given = {
         "fonts": fonts,
         "corpus": corpus,

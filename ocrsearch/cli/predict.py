@@ -142,7 +142,11 @@ def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
         found = find_images(path, is_document_file, nested=True)
         others = found.describe_skipped()
         if not found.images:
-            raise DataError(f"{path}: no images in this folder{f' ({others})' if others else ''}")
+            skipped_here = f" ({others})" if others else ""
+            raise DataError(
+                f"{path}: no images in this folder{skipped_here}; give a folder with images, TIFF "
+                "or PDF files"
+            )
         if others:
             note(f"{path}: {others}")
         files += found.images
