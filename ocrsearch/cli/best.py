@@ -76,10 +76,8 @@ NumberOfSeeds = Annotated[
         min=1,
         max=100,
         metavar="K",
-        help=(
-            "Train the three best configurations again with K new seeds each, choose by "
-            "the mean CER, and evaluate the test split once."
-        ),
+        help="Train the three best configurations again with K new seeds each, choose by "
+        "the mean CER, and evaluate the test split once.",
         rich_help_panel=CHOICE_PANEL,
     ),
 ]
@@ -89,10 +87,8 @@ NumberOfNetworks = Annotated[
         min=2,
         max=100,
         metavar="K",
-        help=(
-            "Combine the K best networks in one model. This usually lowers the error rate "
-            "and takes K times the space and time."
-        ),
+        help="Combine the K best networks in one model. This usually lowers the error rate "
+        "and takes K times the space and time.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -100,10 +96,8 @@ Refit = Annotated[
     bool,
     typer.Option(
         "--refit",
-        help=(
-            "Train the network again on the training and validation images together, for the "
-            "whole schedule, and export it. The error rates are from before the refit."
-        ),
+        help="Train the network again on the training and validation images together, for the "
+        "whole schedule, and export it. The error rates are from before the refit.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]

@@ -114,7 +114,8 @@ def evaluate(
         html = {"html": str(page) if page else None}
         print_json({**about, **decoder_content, **_content(evaluation), **html})
         return
-    title = f"{split.value}: {evaluation.metrics.n} images, {predictor.decoder}"
+    n = evaluation.metrics.n
+    title = f"{split.value}: {n} image{'s' * (n != 1)}, {predictor.decoder}"
     _print_errors(evaluation, title, len(bad), errors)
     if page is not None:
         echo(f"page written to {page}")

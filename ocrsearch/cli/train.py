@@ -45,10 +45,8 @@ TunedModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=(
-            "Split the data as for this model, and tune the decoding weights on the "
-            "validation split."
-        ),
+        help="Split the data as for this model, and tune the decoding weights on the "
+        "validation split.",
     ),
 ]
 Order = Annotated[

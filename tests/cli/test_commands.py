@@ -229,7 +229,7 @@ def test_evaluate_leaves_out_what_cannot_be_read(
     assert "(--max-bad)" in command(*arguments).err
     content = command(*arguments, "--max-bad", "0.5", "--json").json()
     assert (content["n"], content["n_bad"]) == (1, 1)
-    assert "1 samples could not be used" in command(*arguments, "--max-bad", "0.5").out
+    assert "1 unusable sample skipped" in command(*arguments, "--max-bad", "0.5").out
 
 
 # --- predict ----------------------------------------------------------------------------------
