@@ -129,10 +129,11 @@ def _load(model: Path, data: str | None) -> Bundle:
             f"--model {model}: needs images to tune the decoding weights; add --data SPEC"
         )
     bundle = load_bundle(model)
-    if bundle.config.model.architecture == "classifier":
+    network = bundle.config.model
+    if network.reads_one:
         raise OptionError(
-            f"--model {model}: a classifier reads a single character and cannot use a language "
-            "model; choose another model"
+            f"--model {model}: a {network.architecture} reads a single character and cannot use a "
+            "language model; choose another model"
         )
     return bundle
 
