@@ -152,6 +152,11 @@ class ArchitectureConfig(Frozen):
     reads_one: ClassVar[bool] = False
     separates_repeats: ClassVar[bool] = False
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the network attends to time steps, with weights that can be drawn."""
+        return False
+
 
 class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
@@ -168,6 +173,11 @@ class Seq2SeqConfig(ArchitectureConfig):
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the decoder attends to time steps, with weights that can be drawn."""
+        return self.decoder.attention != "none"
 
 
 class ClassifierConfig(ArchitectureConfig):

@@ -150,12 +150,6 @@ class AttentionMap:
     weights: np.ndarray
 
 
-def has_attention(bundle: Bundle) -> bool:
-    """Return whether the model has an attention map to draw."""
-    model = bundle.config.model
-    return model.architecture == "seq2seq" and model.decoder.attention != "none"
-
-
 @torch.inference_mode()
 def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> list[AttentionMap]:
     """Compute an attention map for each line, on the CPU.

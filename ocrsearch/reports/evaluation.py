@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 from ocrsearch.data import LabelledImages
 from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
 from ocrsearch.inference import Bundle, Evaluation
-from ocrsearch.reports.drawings import attention_maps, draw_attention, has_attention
+from ocrsearch.reports.drawings import attention_maps, draw_attention
 from ocrsearch.reports.html import figure_part, page, png_url
 from ocrsearch.training import Epochs
 
@@ -355,7 +355,7 @@ def marked(reference: str, hypothesis: str) -> tuple[str, str]:
 
 def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
     """Return attention maps for the worst errors and some correct lines."""
-    if not has_attention(bundle) or bundle.others:  # an ensemble has no common map
+    if not bundle.config.model.has_attention or bundle.others:  # an ensemble has no common map
         return ""
     wrong = evaluation.worst()
     right = [i for i in range(len(data)) if i not in set(wrong)]
