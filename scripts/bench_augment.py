@@ -14,7 +14,7 @@ from ocrsearch.data import GrayImage
 from ocrsearch.data.images import augment, preprocess
 
 SHAPES = ((32, 128), (40, 500))
-KINDS = [name for name in AugmentConfig.model_fields if name not in ("strength", "join")]
+KINDS = [name for name in AugmentConfig.model_fields if name not in ("strength", "concat")]
 NOTHING: dict[str, float] = dict.fromkeys(KINDS, 0.0)
 AUGMENTATIONS = {
     "default": AugmentConfig(),

@@ -154,7 +154,7 @@ VARIANTS: dict[str, tuple[Change, list[str]]] = {
     "norm before the pooling": (with_norm_before_pooling, []),
     "orthogonal RNN": (with_orthogonal_rnn, []),
     "averaged weights": (with_averaged_weights, []),
-    "constant rate to the end": (unchanged, ["training.decay_share=0"]),
+    "constant rate to the end": (unchanged, ["training.decay_fraction=0"]),
     "no augmentation": (unchanged, ["training.augment.strength=0"]),
     "augmentation 1.0": (unchanged, ["training.augment.strength=1"]),
     "batch of 32": (unchanged, ["training.batch_size=32"]),
@@ -175,7 +175,7 @@ def main(
         typer.Option(
             "--variant",
             help="Leave out all others; may be repeated. Also values, as "
-            "'model.encoder.rnn_norm=true training.batch_size=32'.",
+            "'model.encoder.rnn_batch_norm=true training.batch_size=32'.",
         ),
     ] = None,
     new_splits: Annotated[
@@ -184,7 +184,7 @@ def main(
     cer: Annotated[
         bool, typer.Option("--cer", help="CER, not exact match: for long lines.")
     ] = False,
-    add: Annotated[str, typer.Option(help="SPEC of more pictures to train on.")] = "",
+    extra_train_data: Annotated[str, typer.Option(help="SPEC of more pictures to train on.")] = "",
     processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
 ) -> None:
     """Print a table of the variants."""
@@ -204,7 +204,9 @@ def main(
         ]
         for name, base in itertools.product(names, bases):
             with_variant(base, name)  # nothing is trained if one cannot be
-        n_val = len(load_dataset(data, DataOptions(add=add)).splits["val"])
+        n_val = len(
+            load_dataset(data, DataOptions(extra_train_data=extra_train_data)).splits["val"]
+        )
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -214,7 +216,9 @@ def main(
         for seed in range(seeds)
     ]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data, add)) as pool:
+    with ProcessPoolExecutor(
+        n, mp_context=spawn, initializer=_open, initargs=(data, extra_train_data)
+    ) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
     measured = "CER" if cer else "exact match"
@@ -258,19 +262,21 @@ _recipe = {
 }
 
 
-def _open(data: str, add: str) -> None:
+def _open(data: str, extra_train_data: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    _specs.extend([data, add])
+    _specs.extend([data, extra_train_data])
 
 
 def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
     if split_seed not in _data:
-        data, add = _specs
-        _data[split_seed] = load_dataset(data, DataOptions(split_seed=split_seed, add=add))
+        data, extra_train_data = _specs
+        _data[split_seed] = load_dataset(
+            data, DataOptions(split_seed=split_seed, extra_train_data=extra_train_data)
+        )
     for (module, name_of_constant), value in _recipe.items():
         setattr(module, name_of_constant, value)
-    lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]
+    lengths = [f"training.epochs={epochs}", f"training.decay_patience={epochs}"]
     config = with_values(with_variant(base, name), lengths)
     device = torch.device("cpu")
     trainer = Trainer(

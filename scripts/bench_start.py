@@ -85,7 +85,7 @@ def train(
     epochs = max(2, math.ceil(batches * BATCH / len(dataset.splits["train"])))
     values = [f"training.batch_size={BATCH}", f"training.epochs={epochs}"]
     config = with_values(
-        configuration(dataset, variant, start), [*values, f"training.patience={epochs}"]
+        configuration(dataset, variant, start), [*values, f"training.decay_patience={epochs}"]
     )
     device = torch.device("cpu")
     given = start if variant == WEIGHTS else None
@@ -103,12 +103,12 @@ def load(line: str, n: int) -> Dataset:
     group = [word.removeprefix("--group=") for word in words if word.startswith("--group=")]
     options = DataOptions(group=group[-1]) if group else DataOptions()
     total = len(load_dataset(spec, options).splits["train"])
-    return load_dataset(spec, replace(options, train_share=min(1.0, n / total)))
+    return load_dataset(spec, replace(options, train_fraction=min(1.0, n / total)))
 
 
 def configuration(dataset: Dataset, variant: str, start: StartWeights | None) -> Config:
     """Return the first configuration of the derived space, perhaps with the model's network."""
-    space = derive_space(dataset, max_bad=0.05, starts=False).space
+    space = derive_space(dataset, max_invalid=0.05, starts=False).space
     config = space.resolve(flatten(space.settings.try_first[0]))
     if start is None or variant == NOTHING:
         return config

@@ -232,7 +232,7 @@ def searched_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     from ocrsearch.tuning.options import SearchOptions
 
     url = f"sqlite:///{tmp_path_factory.mktemp('searched')}/test.db"
-    data = DataOptions(train_share=0.02)
+    data = DataOptions(train_fraction=0.02)
     options = SearchOptions(trials=4, storage=url, study="s", workers=1, data=data)
     search(parse_space(SEARCHED_SPACE, "space"), "digits", options)
     return url

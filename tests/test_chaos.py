@@ -34,9 +34,9 @@ training:
   batch_size: 8
   augment: {strength: 0.0}
   epochs: 27
-  patience: 27
+  decay_patience: 27
 search:
-  pruner: {name: promotion, rungs: [3, 9]}
+  pruner: {name: asha, rungs: [3, 9]}
 """
 WHOLE = "OCRSEARCH_CHAOS" in os.environ
 """A minute and a half; without it a shorter one."""

@@ -53,7 +53,7 @@ training:
   batch_size: 8
   augment: {strength: 0.0}
   epochs: EPOCHS
-  patience: EPOCHS
+  decay_patience: EPOCHS
 search:
   sampler: {name: random}
   pruner: PRUNER
@@ -355,7 +355,7 @@ def check_trials(trials: list[FrozenTrial], n: int) -> None:
 
 def test_two_searches_share_one_study(new_place: Callable[..., Place]) -> None:
     n = 14
-    place = new_place(9, "{name: promotion, rungs: [3]}")
+    place = new_place(9, "{name: asha, rungs: [3]}")
     both = place.start(n), place.start(n)
     with ended_at_last(*both):
         found = [result(process) for process in both]

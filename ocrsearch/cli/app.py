@@ -13,7 +13,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
@@ -30,12 +30,13 @@ from ocrsearch.cli.output import (
     error_message,
     note,
     one_line,
+    option_of,
 )
-from ocrsearch.core import OcrSearchError, OptionError, is_out_of_memory
+from ocrsearch.core import OPTIONS, OcrSearchError, OptionError, is_out_of_memory
 
 TRACEBACK_VARIABLE = "OCRSEARCH_TRACEBACK"
 
-MAY_BE_EMPTY = ("--group", "--splits", "--add")
+MAY_BE_EMPTY = ("--group", "--splits", "--extra-train-data")
 """Options whose empty value overrides the value that a model was trained with."""
 
 
@@ -52,6 +53,35 @@ def _interrupts_kept() -> Iterator[None]:
         raise _InterruptError from None
 
 
+def with_current_options(group: Any, args: Sequence[str]) -> list[str]:
+    """Return the arguments of the program with the current name of each option.
+
+    Former names are accepted as before, and are not listed in help.
+
+    Args:
+        group: all commands.
+        args: arguments, beginning with the name of a command.
+
+    Raises:
+        OptionError: an option is given by its former and by its current name.
+    """
+    command = group
+    for word in args:  # the first arguments name a command, or a group
+        if word not in getattr(command, "commands", {}):
+            break
+        command = command.commands[word]
+    own = {name for param in command.params for name in (*param.opts, *param.secondary_opts)}
+    current = {option_of(former): option_of(name) for former, name in OPTIONS.items()}
+    former = {name: new for name, new in current.items() if name not in own and new in own}
+    n = args.index("--") if "--" in args else len(args)
+    words = [word.partition("=") for word in args[:n]]
+    given = {name for name, _, _ in words}
+    for name in former.keys() & given:
+        if former[name] in given:
+            raise OptionError(f"{name}: is the former name of {former[name]}; remove it")
+    return [*(f"{former.get(name, name)}{rest}{value}" for name, rest, value in words), *args[n:]]
+
+
 class Commands(TyperGroup):
     """All commands."""
 
@@ -61,7 +91,8 @@ class Commands(TyperGroup):
             return super().make_context(*args, **extra)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse an option without a value, as ``--study ""`` of an unset shell variable."""
+        """Rename former options; refuse an empty value, as ``--study ""`` of an unset variable."""
+        args = with_current_options(self, args)
         for before, word in zip(("", *args), args, strict=False):
             # a value may end in "=", as that of --group=^(w.*)= does
             is_option = word.startswith("--") and word.find("=") == len(word) - 1

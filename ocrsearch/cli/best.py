@@ -13,6 +13,7 @@ from ocrsearch.cli.output import (
     echo,
     for_command_line,
     note,
+    option_of,
     our_command,
     print_json,
     reading_bar,
@@ -32,6 +33,9 @@ MOVED_PANEL = "Moved data, for --confirm, --ensemble and --refit"
 ExportFile = Annotated[
     Path | None,
     typer.Option(
+        "--export",
+        "--output",
+        "-o",
         metavar="FILE",
         callback=output_file(),
         help="Write the model to this file, without further training.",
@@ -56,10 +60,10 @@ MaxSize = Annotated[
         rich_help_panel=CHOICE_PANEL,
     ),
 ]
-Half = Annotated[
+Fp16Weights = Annotated[
     bool,
     typer.Option(
-        "--half",
+        "--fp16-weights",
         help="Export float16 weights: half the file size, the same accuracy.",
         rich_help_panel=MODEL_PANEL,
     ),
@@ -136,16 +140,16 @@ TrialNumber = Annotated[
 def best(
     study: StudyName = None,
     export: ExportFile = None,
-    max_latency: MaxLatency = None,
-    max_size: MaxSize = None,
-    half: Half = False,
+    max_latency_ms: MaxLatency = None,
+    max_size_mb: MaxSize = None,
+    fp16_weights: Fp16Weights = False,
     force: Force = False,
     confirm: NumberOfSeeds = None,
     ensemble: NumberOfNetworks = None,
     refit: Refit = False,
     data: MovedData = None,
     splits: MovedSplits = None,
-    add: MovedImages = None,
+    extra_train_data: MovedImages = None,
     trial: TrialNumber = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
@@ -155,13 +159,13 @@ def best(
     Examples:
       ocrsearch best
       ocrsearch best --study captcha-numbers --export model.pt
-      ocrsearch best --max-size 5 --export small.pt --half
+      ocrsearch best --max-size-mb 5 --export small.pt --fp16-weights
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
     """
     from ocrsearch.studies import best_trial
 
-    limits = {"latency_ms": max_latency, "size_mb": max_size}
+    limits = {"latency_ms": max_latency_ms, "size_mb": max_size_mb}
     wanted = _Wanted(
         storage=storage,
         limits={name: limit for name, limit in limits.items() if limit is not None},
@@ -169,8 +173,8 @@ def best(
         confirm=confirm,
         ensemble=ensemble,
         refit=refit,
-        half=half,
-        moved={"data": data, "splits": splits, "add": add},
+        fp16_weights=fp16_weights,
+        moved={"data": data, "splits": splits, "extra_train_data": extra_train_data},
         trial=trial,
         force=force,
         as_json=as_json,
@@ -199,7 +203,7 @@ class _Wanted:
         confirm: number of seeds for confirmation; None for no confirmation.
         ensemble: number of networks to combine; None for no ensemble.
         refit: whether to train the network again on all images.
-        half: whether to export float16 weights.
+        fp16_weights: whether to export float16 weights.
         moved: new locations of the data, by option; None for unchanged locations.
         trial: number of the trial to use; None for the best.
         force: whether to export a network that reads nothing.
@@ -212,34 +216,34 @@ class _Wanted:
     confirm: int | None
     ensemble: int | None
     refit: bool
-    half: bool
+    fp16_weights: bool
     moved: dict[str, str | None]
     trial: int | None
     force: bool
     as_json: bool
 
     def __post_init__(self) -> None:
-        ways = {
+        given = {
             "--confirm": self.confirm is not None,
             "--ensemble": self.ensemble is not None,
             "--refit": self.refit,
+            "--fp16-weights": self.fp16_weights,
+            "--force": self.force,
         }
-        chosen = [option for option, is_given in ways.items() if is_given]
+        chosen = [option for option in ("--confirm", "--ensemble", "--refit") if given[option]]
         if len(chosen) > 1:
-            raise OptionError(
-                f"{' and '.join(chosen)}: cannot be combined; remove all but one option"
-            )
-        if self.export is None:
-            needs = {"--refit": self.refit, "--half": self.half, "--force": self.force}
-            for option, is_given in needs.items():
-                if is_given:
-                    raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
+            together = " and ".join(chosen)
+            raise OptionError(f"{together}: cannot be combined; remove all but one option")
+        for option in ("--refit", "--fp16-weights", "--force"):
+            if given[option] and self.export is None:
+                raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
         moved = [name for name, value in self.moved.items() if value is not None]
         if moved and not chosen:
             raise OptionError(
-                f"--{moved[0]}: needs --confirm, --ensemble or --refit; nothing else reads the data"
+                f"{option_of(moved[0])}: needs --confirm, --ensemble or --refit; nothing else "
+                "reads the data"
             )
-        if self.trial is not None and (ways["--confirm"] or ways["--ensemble"]):
+        if self.trial is not None and (given["--confirm"] or given["--ensemble"]):
             raise OptionError(
                 f"--trial {self.trial}: cannot be combined with {chosen[0]}, which chooses trials "
                 f"itself; remove --trial or {chosen[0]}"
@@ -275,7 +279,7 @@ def _confirm(wanted: _Wanted, study: str, n_seeds: int) -> None:
     place = DataPlace(*wanted.moved.values())
     done = confirm(wanted.storage, study, n_seeds, wanted.limits, note, place)
     if wanted.export is not None:
-        save_bundle(halve(done.bundle) if wanted.half else done.bundle, wanted.export)
+        save_bundle(halve(done.bundle) if wanted.fp16_weights else done.bundle, wanted.export)
     chosen = done.configurations[0].trial
     if wanted.as_json:
         configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
@@ -349,7 +353,7 @@ def _show(wanted: _Wanted, found: BestTrial) -> None:
             [(entry["trial"], *(f"{value:.4g}" for value in entry["values"])) for entry in pareto],
             title="Pareto front",
         )
-        echo("choose among these with --max-latency or --max-size")
+        echo("choose among these with --max-latency-ms or --max-size-mb")
     if compared is not None and compared.best == found.trial:
         for line in compared.describe():
             echo(for_command_line(line))
@@ -384,7 +388,7 @@ def _write_model(
         bundle = _refit(wanted, found)
     else:
         bundle = bundle_trial(found, facts, wanted.limits)
-    save_bundle(halve(bundle) if wanted.half else bundle, path)
+    save_bundle(halve(bundle) if wanted.fp16_weights else bundle, path)
     return bundle
 
 

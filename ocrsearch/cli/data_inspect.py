@@ -78,10 +78,10 @@ def inspect(
         usable, bad = measure_samples(split_samples(spec, options), progress)
     inspection = summarize(usable, bad)
     n = inspection.n + inspection.n_bad
-    refused = inspection.n_bad > options.max_bad * n
+    refused = inspection.n_bad > options.max_invalid * n
     several = find_several_rows([measured.sample for measured in usable])
     if as_json:
-        about = {"data": spec, "max_bad": options.max_bad, "refused": refused}
+        about = {"data": spec, "max_bad": options.max_invalid, "refused": refused}
         print_json({**about, **_content(inspection), "several_lines": asdict(several)})
     else:
         _print(spec, inspection, options)
@@ -90,7 +90,8 @@ def inspect(
         if refused:
             echo(
                 f"'run' refuses this data: {inspection.n_bad} of {n} samples cannot be used, at "
-                f"most {100 * options.max_bad:g} % may; correct these samples or raise --max-bad"
+                f"most {100 * options.max_invalid:g} % may; correct these samples or raise "
+                "--max-invalid"
             )
     if sheet:
         _draw(usable, sheet, sheet_size, seed)

@@ -167,7 +167,7 @@ DataOrDigits = Annotated[
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
 
-FLAGS = {"keep_err": "--keep-err/--leave-err"}
+FLAGS = {"keep_flagged": "--keep-flagged/--leave-flagged"}
 """Options that are a pair of flags."""
 
 VARIABLES = {"storage": STORAGE_VARIABLE}
@@ -200,7 +200,9 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
 
 
 _TRAINING_DATA_OPTIONS = _typer_options(DataOptions)
-_DATA_OPTIONS = {name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "add"}
+_DATA_OPTIONS = {
+    name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "extra_train_data"
+}
 _SEARCH_OPTIONS = _typer_options(SearchOptions, {v: k for k, v in ARGUMENTS.items()})
 
 
@@ -211,8 +213,8 @@ def _option(help_: str, *, panel: str, metavar: str | None = None) -> Any:
 class DecodingArguments(TypedDict, total=False):
     """The fields of ``DecodingOptions`` that a command was given."""
 
-    views: int
-    beam: int
+    tta: int
+    beam_size: int
     language_model: Path
     lm_weight: float
     length_bonus: float
@@ -222,7 +224,7 @@ class DecodingArguments(TypedDict, total=False):
 
 
 _DECODING_OPTIONS: dict[str, object] = {
-    "views": Annotated[
+    "tta": Annotated[
         int | None,
         _option(
             "Test-time augmentation: run the model on each image at N widths, up to 5, and "
@@ -231,7 +233,7 @@ _DECODING_OPTIONS: dict[str, object] = {
             panel=DECODING_PANEL,
         ),
     ],
-    "beam": Annotated[
+    "beam_size": Annotated[
         int | None,
         _option(
             "Beam search that keeps N texts for each line; 0 decodes greedily. Default: 0.",

@@ -41,9 +41,9 @@ STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 
 MARKED = frozenset(
     (
-        *("add", "beam", "bidi", "columns", "corpus", "data", "ensemble", "export", "group"),
-        *("keep_err", "max_bad", "order", "refit", "seed", "set", "split", "splits", "study"),
-        "timeout",
+        *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
+        *("extra_train_data", "group", "keep_flagged", "max_invalid", "order", "output", "refit"),
+        *("seed", "set", "split", "splits", "study", "timeout"),
     )
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""
@@ -52,7 +52,7 @@ _MARK = re.compile(r"`([a-z_]+)(?:=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.]
 
 
 def option_of(argument: str) -> str:
-    """Return the option of an argument: ``--max-bad`` for ``max_bad``."""
+    """Return the option of an argument: ``--max-invalid`` for ``max_invalid``."""
     return f"--{argument.replace('_', '-')}"
 
 

@@ -106,7 +106,7 @@ def predict(
       ocrsearch predict model.pt image.png
       ocrsearch predict model.pt FOLDER --json
       ocrsearch predict model.pt scan.pdf --page --draw scan.png
-      ocrsearch predict model.pt FOLDER --beam 10 --lexicon words.txt
+      ocrsearch predict model.pt FOLDER --beam-size 10 --lexicon words.txt
     """
     from ocrsearch.inference import DecodingOptions, load
 

@@ -58,7 +58,7 @@ def run(
       ocrsearch run --data FOLDER
       ocrsearch run --data labels.csv --timeout 30m --study a
       ocrsearch run --data captcha:FOLDER --space mine.yaml
-      ocrsearch run --data iam:FOLDER --space lines --target 0.05
+      ocrsearch run --data iam:FOLDER --space lines --target-cer 0.05
     """
     from ocrsearch.cli.display import search_display
     from ocrsearch.tuning import search

@@ -54,7 +54,7 @@ def suggest(
     options = DataOptions(**given_options(given))
     with reading_bar() as progress:
         dataset = load_dataset(spec, options, progress)
-    suggested = derive_space(dataset, options.max_bad, starts=not from_nothing)
+    suggested = derive_space(dataset, options.max_invalid, starts=not from_nothing)
     text = suggested.to_yaml(spec)
     if output:
         write_text_file(output, text)

@@ -16,7 +16,7 @@ from ocrsearch.cli.options import (
     Json,
     OptionalData,
     SetValues,
-    output_file,
+    output_option,
     takes_data_options,
     takes_training_data_options,
 )
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
     from ocrsearch.workflows import FusionWeights, LearntModel
 
 LanguageModelOutput = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE",
-        callback=output_file(),
-        help="Write the language model to this file, such as lm.npz.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
+    Path, output_option("Write the language model to this file, such as lm.npz.")
 ]
 Corpora = Annotated[
     list[Path] | None,
@@ -56,7 +50,7 @@ Order = Annotated[
 
 @takes_data_options
 def language_model(
-    export: LanguageModelOutput,
+    output: LanguageModelOutput,
     data: OptionalData = None,
     corpus: Corpora = None,
     model: TunedModel = None,
@@ -65,15 +59,15 @@ def language_model(
     *,
     given: DataArguments,
 ) -> None:
-    """Learn a language model for --beam from training labels and from texts.
+    """Learn a language model for --beam-size from training labels and from texts.
 
     The data is split as in a search with the same options, or in the search that found --model.
     Labels of the validation split are not used. Keep their texts out of --corpus as well.
 
     Examples:
-      ocrsearch language-model --data labels.csv --export lm.npz
-      ocrsearch language-model --corpus texts.txt --export lm.npz
-      ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
+      ocrsearch language-model --data labels.csv -o lm.npz
+      ocrsearch language-model --corpus texts.txt -o lm.npz
+      ocrsearch language-model --model model.pt --data labels.csv -o lm.npz
     """
     from ocrsearch.data import DataOptions, given_options, load_split
     from ocrsearch.models.decoding import save_ngrams
@@ -94,7 +88,7 @@ def language_model(
         with reading_bar("choosing weights") as progress:
             chosen = choose_weights(bundle, ngrams, validation, progress)
         ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
-    save_ngrams(ngrams, export)
+    save_ngrams(ngrams, output)
     if as_json:
         content = {
             "data": data,
@@ -108,12 +102,12 @@ def language_model(
             "n_val": learnt.n_val,
             "n_val_left_out": learnt.n_val_left_out,
             "chosen": asdict(chosen) if chosen else None,
-            "export": export,
+            "export": output,
         }
         print_json(content)
         return
     _print(learnt, chosen)
-    echo(f"language model written to {export}")
+    echo(f"language model written to {output}")
 
 
 def _load(model: Path, data: str | None) -> Bundle:
@@ -165,15 +159,7 @@ ConfigFile = Annotated[
         "each key; or a model file.",
     ),
 ]
-ModelOutput = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE",
-        callback=output_file(),
-        help="Write the model to this file.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
-]
+ModelOutput = Annotated[Path, output_option("Write the model to this file.")]
 InitialModel = Annotated[
     Path | None,
     typer.Option(
@@ -205,7 +191,7 @@ TensorBoardFolder = Annotated[
 def train(
     config: ConfigFile,
     data: Data,
-    export: ModelOutput,
+    output: ModelOutput,
     init: InitialModel = None,
     epochs: NumberOfEpochs = None,
     values: SetValues = None,
@@ -223,9 +209,9 @@ def train(
     'ocrsearch run'. Set OMP_NUM_THREADS to use more threads for a large network.
 
     Examples:
-      ocrsearch train --config config.yaml --data labels.csv --export model.pt
-      ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
-      ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
+      ocrsearch train --config config.yaml --data labels.csv -o model.pt
+      ocrsearch train --config old.pt --init old.pt --data new.csv -o new.pt
+      ocrsearch train --config c.yaml --data digits --epochs 5 -o m.pt
     """
     from ocrsearch.cli.train_display import resumable, train_display
     from ocrsearch.spaces import with_values
@@ -243,17 +229,17 @@ def train(
         data=given,
         split_as=config if config.suffix == ".pt" else None,
     )
-    folder = training_folder(export)
+    folder = training_folder(output)
     with train_display(quiet=as_json) as display, resumable(display, folder, as_json=as_json):
-        result = train(settings, data, export, options, display)
+        result = train(settings, data, output, options, display)
     metrics, provenance = result.bundle.metrics, result.bundle.provenance
     if as_json:
-        content = {"ending": "finished", "export": export, **metrics, "n_bad": result.n_bad}
+        content = {"ending": "finished", "export": output, **metrics, "n_bad": result.n_bad}
         print_json({**content, "init": provenance.init, "transfer": provenance.transfer})
         return
-    size_mb = export.stat().st_size / 1e6
+    size_mb = output.stat().st_size / 1e6
     echo(
         f"best epoch {metrics['best_epoch']} of {metrics['n_epochs']}: validation CER "
         f"{metrics['cer']:.4f}, exact match {metrics['exact']:.3f}\n"
-        f"model written to {export} ({size_mb:.1f} MB)"
+        f"model written to {output} ({size_mb:.1f} MB)"
     )

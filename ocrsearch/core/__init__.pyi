@@ -68,6 +68,14 @@ from .machine import load_fork_server as load_fork_server
 from .machine import n_cores as n_cores
 from .machine import n_reading_threads as n_reading_threads
 from .machine import program_version as program_version
+from .renamed import OPTIONS as OPTIONS
+from .renamed import current_content as current_content
+from .renamed import current_options as current_options
+from .renamed import current_path as current_path
+from .renamed import current_value as current_value
+from .renamed import current_values as current_values
+from .renamed import takes_former_fields as takes_former_fields
+from .renamed import takes_former_names as takes_former_names
 from .untrusted import ArchiveError as ArchiveError
 from .untrusted import NotAnArchiveError as NotAnArchiveError
 from .untrusted import open_archive as open_archive

@@ -1,7 +1,7 @@
 """The tree of errors that a user can cause.
 
 Each message is one line: where, what was found, what is allowed, what to do. It names arguments
-as Python has them. An argument to change is marked by backticks: "raise `max_bad`". The command
+as Python has them. An argument to change is marked by backticks: "raise `max_invalid`". The command
 line replaces each mark by its own option, prints the line and exits with the class's
 ``exit_code``. The same marks are allowed in warnings and notes.
 """
@@ -11,7 +11,8 @@ class OcrSearchError(Exception):
     """Root of all errors that are shown to the user as one line.
 
     Attributes:
-        option: wrong argument, such as ``max_bad``; empty if the error is not about one argument.
+        option: wrong argument, such as ``max_invalid``; empty if the error is about no
+            argument.
         problem: value found, values allowed, advice.
     """
 

@@ -12,7 +12,7 @@ from .charset import resolve_bidi as resolve_bidi
 from .checks import BadSample as BadSample
 from .checks import Progress as Progress
 from .checks import label_problem as label_problem
-from .data_options import MAX_BAD as MAX_BAD
+from .data_options import MAX_INVALID as MAX_INVALID
 from .data_options import DataArguments as DataArguments
 from .data_options import DataOptions as DataOptions
 from .data_options import given_options as given_options

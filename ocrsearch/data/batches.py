@@ -168,7 +168,7 @@ def training_batches(
         config: Augmentation, including the probability of concatenation.
         rng: Source of randomness for order and augmentation.
     """
-    groups = join_at_random(lines, config.join, rng)
+    groups = join_at_random(lines, config.concat, rng)
     widths = np.array([sum(line.image.shape[1] for line in group) for group in groups])
     for ids in _shuffled_batches(widths, batch_size, rng):
         batch = [side_by_side(groups[i]) for i in ids]

@@ -34,14 +34,14 @@ class BadSample:
 
 
 def read_usable(
-    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None, n_all: int
+    spec: str, samples: Sequence[Sample], max_invalid: float, progress: Progress | None, n_all: int
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
     """Read the images of samples and separate usable from unusable samples.
 
     Args:
         spec: Data specification, for messages.
         samples: Samples to read.
-        max_bad: Maximum fraction of unusable samples, 0 to 1.
+        max_invalid: Maximum fraction of unusable samples, 0 to 1.
         progress: Called with the number of images read and the total.
         n_all: Number of samples in the dataset, if ``samples`` is a part of it.
 
@@ -57,10 +57,10 @@ def read_usable(
             usable.append((sample, result))
         if progress:
             progress(i, len(samples))
-    if len(bad) > max_bad * n_all:
+    if len(bad) > max_invalid * n_all:
         raise DataError(
             f"{spec}: {len(bad)} of {n_all} samples cannot be used, at most "
-            f"{100 * max_bad:g} % may (`max_bad`), see 'ocrsearch data inspect': "
+            f"{100 * max_invalid:g} % may (`max_invalid`), see 'ocrsearch data inspect': "
             f"{first_reasons(bad)}"
         )
     return usable, bad

@@ -9,10 +9,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
-from ocrsearch.core import OptionError, documented, option
+from ocrsearch.core import (
+    OptionError,
+    current_options,
+    documented,
+    option,
+    takes_former_fields,
+)
 from ocrsearch.data.charset import BidiSetting
 
-MAX_BAD = 0.01
+MAX_INVALID = 0.01
 """Default for the fraction of invalid samples that are skipped."""
 
 MAX_PATH = 4096
@@ -29,6 +35,7 @@ def _path_text(value: Any) -> Any:
     return text
 
 
+@takes_former_fields
 @documented
 @dataclass(frozen=True)
 class DataOptions:
@@ -53,12 +60,12 @@ class DataOptions:
         max_length=MAX_PATH,
     )
     split_seed: int = option(0, "Random seed for drawing the splits.", PANEL, ge=0)
-    train_share: float = option(
+    train_fraction: float = option(
         1.0, "Fraction of the training split to use.", PANEL, shown="1", gt=0, le=1
     )
-    keep_err: bool = option(False, "Use samples that the dataset itself marks as wrong.", PANEL)
-    max_bad: float = option(
-        MAX_BAD,
+    keep_flagged: bool = option(False, "Use samples that the dataset itself marks as wrong.", PANEL)
+    max_invalid: float = option(
+        MAX_INVALID,
         "Maximum fraction of invalid samples to skip. Above it the command aborts.",
         PANEL,
         ge=0,
@@ -78,7 +85,7 @@ class DataOptions:
         metavar="ROLE=NAME,...",
         shown="the usual names",
     )
-    add: str = option(
+    extra_train_data: str = option(
         "",
         "More training images: another dataset, or a recipe for synthetic images that are new in "
         "each epoch. They are never used for validation or test.",
@@ -104,8 +111,9 @@ class DataOptions:
         from ocrsearch.data.specs import absolute_path, absolute_spec
 
         splits = absolute_path(self.splits) if self.splits else ""
-        add = absolute_spec(self.add) if self.add else ""
-        return {**asdict(self), "splits": splits, "add": add}
+        extra = self.extra_train_data
+        added = absolute_spec(extra) if extra else ""
+        return {**asdict(self), "splits": splits, "extra_train_data": added}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -118,8 +126,10 @@ class DataOptions:
         """
         from ocrsearch.core import quoted
 
+        known = {field.name for field in fields(cls)}
+        values = current_options(values, known)
         for name in values:
-            if name not in {field.name for field in fields(cls)}:
+            if name not in known:
                 raise OptionError(f"no such option: {quoted(name)}", "data")
         return cls(**{"bidi": "off", **values}) if values != {} else cls()
 
@@ -130,12 +140,12 @@ class DataArguments(TypedDict, total=False):
     group: str
     splits: str | Path
     split_seed: int
-    train_share: float
-    keep_err: bool
-    max_bad: float
+    train_fraction: float
+    keep_flagged: bool
+    max_invalid: float
     bidi: BidiSetting
     columns: str
-    add: str
+    extra_train_data: str
 
 
 def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, Any]:
@@ -160,7 +170,8 @@ def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, 
         )
     from ocrsearch.core import suggestion
 
+    options = current_options(options, defaults, stacklevel=3)
     for name in options:
         if name not in defaults:
             raise OptionError(f"{name}: no such option{suggestion(str(name), defaults)}", "data")
-    return dict(options)
+    return options

@@ -142,11 +142,11 @@ def list_samples(spec: str, options: DataOptions) -> list[Sample]:
             has no group.
     """
     found = read_samples(spec, parse_columns(options.columns))
-    samples = [s for s in found if options.keep_err or not s.doubtful]
+    samples = [s for s in found if options.keep_flagged or not s.doubtful]
     samples = without_controls(samples, options.bidi)
     if found and not samples:
         raise DataError(
-            f"{spec}: all {len(found)} samples are marked as wrong; use them with `keep_err`"
+            f"{spec}: all {len(found)} samples are marked as wrong; use them with `keep_flagged`"
         )
     return group_by_pattern(samples, options.group) if options.group else samples
 
@@ -169,8 +169,8 @@ def _given_samples(spec: str, options: DataOptions) -> list[Sample]:
 def _assigned(given: Sequence[Sample], options: DataOptions) -> list[Sample]:
     samples = assign_splits(given, options.split_seed)
     samples = cover_symbols(samples, given, is_usable)
-    if options.train_share < 1:
-        samples = take_share(samples, options.train_share, options.split_seed, is_usable)
+    if options.train_fraction < 1:
+        samples = take_share(samples, options.train_fraction, options.split_seed, is_usable)
     return samples
 
 
@@ -198,7 +198,7 @@ def load_dataset(
     own_fresh = fresh_recipe(samples)
     if own_fresh is not None:
         options = _for_fresh(spec, options)
-    usable, bad = read_usable(spec, samples, options.max_bad, progress, len(samples))
+    usable, bad = read_usable(spec, samples, options.max_invalid, progress, len(samples))
     held_out = [(s, image) for s, image in usable if s.split != "train"]
     added = read_added(spec, options, held_out, progress)
     for_charset = [*usable, *added.usable]
@@ -256,17 +256,19 @@ def _with_starved_validation(
 
 def _for_fresh(spec: str, options: DataOptions) -> DataOptions:
     """Return the options for data with new images in each epoch, to which nothing is added."""
-    if options.train_share < 1:
+    if options.train_fraction < 1:
         raise OptionError(
             f"{spec} draws new images in each epoch, so no fraction of them can be selected; "
             "set the counts of the recipe",
-            "train_share",
+            "train_fraction",
         )
-    if options.add:
+    if options.extra_train_data:
         logger.warning(
-            "%s draws new images in each epoch; %s is not added to it", spec, options.add
+            "%s draws new images in each epoch; %s is not added to it",
+            spec,
+            options.extra_train_data,
         )
-    return replace(options, add="")
+    return replace(options, extra_train_data="")
 
 
 def load_split(
@@ -296,7 +298,7 @@ def load_split(
                 f"{spec}: no samples in the {split} split ({sizes}); give another `split`"
             )
         n_all = sum(map(len, parts.values()))
-    usable, bad = read_usable(spec, samples, options.max_bad, progress, n_all)
+    usable, bad = read_usable(spec, samples, options.max_invalid, progress, n_all)
     if not usable:
         raise DataError(f"{spec}: none of {len(samples)} can be used: {first_reasons(bad)}")
     return _labelled(usable), bad
@@ -365,7 +367,7 @@ def read_added(
     held_out: Sequence[tuple[Sample, GrayImage]],
     progress: Progress | None = None,
 ) -> Added:
-    """Read the additional data named by ``options.add``, if any.
+    """Read the additional data named by ``options.extra_train_data``, if any.
 
     The validation and test splits of the additional data are skipped, and images that are also
     in the held-out splits of the main data.
@@ -380,17 +382,17 @@ def read_added(
         DataError: See ``read_samples`` and ``read_usable``. Also raised if nothing is left, or
             if the data is composed of the main data with a different split.
     """
-    if not options.add:
+    if not options.extra_train_data:
         return Added([], [], None)
-    where = f"`add` {options.add}"
+    where = f"`extra_train_data` {options.extra_train_data}"
     samples = [
         replace(sample, name=f"added/{sample.name}", split="train")
-        for sample in read_samples(options.add)
-        if sample.split in (None, "train") and (options.keep_err or not sample.doubtful)
+        for sample in read_samples(options.extra_train_data)
+        if sample.split in (None, "train") and (options.keep_flagged or not sample.doubtful)
     ]
     samples = without_controls(samples, options.bidi)
     _check_source(where, samples, spec, options)
-    readable, bad = read_usable(where, samples, options.max_bad, progress, len(samples))
+    readable, bad = read_usable(where, samples, options.max_invalid, progress, len(samples))
     held = {digest_image(image): sample for sample, image in held_out}
     usable = []
     for sample, image in readable:

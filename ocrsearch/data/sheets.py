@@ -137,7 +137,7 @@ def preview_sheet(
         for (image, text), line in zip(pictures, lines, strict=True)
     ]
     for _ in range(N_AUGMENTED):
-        groups = join_at_random(lines, config.training.augment.join, rng)
+        groups = join_at_random(lines, config.training.augment.concat, rng)
         for column, group in zip(columns, groups, strict=True):
             line = side_by_side(group)
             image = augment(line.image, config.training.augment, rng)

@@ -23,7 +23,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from sqlalchemy import types as sql_types
 from sqlalchemy.sql.expression import type_coerce
 
-from ocrsearch.core import StudyError
+from ocrsearch.core import StudyError, current_path, current_value, current_values
 from ocrsearch.studies.optuna_internals import is_choice, models, time_columns
 from ocrsearch.studies.records import shown
 
@@ -37,6 +37,10 @@ MAX_TOTAL_TEXT = 500_000_000
 
 MAX_ROWS = 2_000_000
 """Maximum number of rows to read from a table."""
+
+
+QUEUED = "fixed_params"
+"""System attribute of Optuna with the values of a queued trial."""
 
 
 MAX_NUMBER = 10**7
@@ -200,9 +204,14 @@ def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
     """
     trial_id, number, state, start, end = row
     params = {
-        _name(name): _part(name, _parameter, stored, text)
+        _name(name): _part(name, _parameter, name, stored, text)
         for name, stored, text in parts["parameter"]
     }
+    system_attrs = {_name(k): _part(k, _from_json, text) for k, text in parts["system attribute"]}
+    if isinstance(queued := system_attrs.get(QUEUED), dict):
+        system_attrs[QUEUED] = _by_current_names(queued)
+    values = {name: external for name, (external, _) in params.items()}
+    distributions = {current_path(name): found for name, (_, found) in params.items()}
     return FrozenTrial(
         number=_part("number", _number, number),
         state=_part("state", _state, state),
@@ -210,12 +219,10 @@ def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
         values=[_part("value", _value, *pair) for pair in parts["values"]] or None,
         datetime_start=_part("start time", _local, start),
         datetime_complete=_part("end time", _local, end),
-        params={name: external for name, (external, _) in params.items()},
-        distributions={name: distribution for name, (_, distribution) in params.items()},
+        params=_by_current_names(values),
+        distributions=distributions,
         user_attrs={_name(k): _part(k, _from_json, text) for k, text in parts["user attribute"]},
-        system_attrs={
-            _name(k): _part(k, _from_json, text) for k, text in parts["system attribute"]
-        },
+        system_attrs=system_attrs,
         intermediate_values={
             _part("step", _number, s): _part(f"value of step {s}", _value, v, kind)
             for s, v, kind in parts["intermediate values"]
@@ -260,18 +267,33 @@ def _value(stored: object, kind: object) -> float:
     return float(stored)
 
 
-def _parameter(stored: object, text: object) -> tuple[Any, BaseDistribution]:
+def _by_current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with the names and values of this version.
+
+    Raises:
+        _DamagedError: a parameter has its former and its current name.
+    """
+    try:
+        return current_values(values)
+    except ValueError as error:
+        raise _DamagedError(str(error)) from None
+
+
+def _parameter(name: str, stored: object, text: object) -> tuple[Any, BaseDistribution]:
     if not isinstance(text, str) or not isinstance(stored, int | float):
         raise ValueError("not a number with a distribution")
-    distribution = _distribution(text)
+    distribution = _distribution(current_path(name), text)
     if isinstance(distribution, CategoricalDistribution) and not is_choice(distribution, stored):
         raise ValueError("not among the choices")
     return distribution.to_external_repr(stored), distribution
 
 
 @lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
+def _distribution(path: str, text: str) -> BaseDistribution:
+    found = json_to_distribution(text)
+    if isinstance(found, CategoricalDistribution):
+        return CategoricalDistribution(current_value(path, found.choices))
+    return found
 
 
 def _local(stored: object) -> datetime | None:

@@ -29,15 +29,17 @@ def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:
 
 
 def build_pruner(space: Space) -> pruners.BasePruner:
-    """Build the pruner of a space; with promotion, ocrsearch prunes instead of Optuna."""
+    """Build the pruner of a space; with asha, ocrsearch prunes instead of Optuna."""
     match space.settings.pruner:
-        case MedianSettings(startup_trials=startup, warmup_epochs=warmup):
+        case MedianSettings(n_startup_trials=startup, n_warmup_epochs=warmup):
             return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
-        case PercentileSettings(keep_percent=percent, startup_trials=startup, warmup_epochs=warmup):
+        case PercentileSettings(
+            keep_percent=percent, n_startup_trials=startup, n_warmup_epochs=warmup
+        ):
             return pruners.PercentilePruner(percent, startup, warmup)
-        case HalvingSettings(min_epochs=first, reduction=reduction):
+        case HalvingSettings(min_epochs=first, reduction_factor=reduction):
             return pruners.SuccessiveHalvingPruner(first, reduction)
-        case HyperbandSettings(min_epochs=first, reduction=reduction):
+        case HyperbandSettings(min_epochs=first, reduction_factor=reduction):
             return pruners.HyperbandPruner(first, max(first, space.max_epochs), reduction)
         case _:
             return pruners.NopPruner()
@@ -46,12 +48,12 @@ def build_pruner(space: Space) -> pruners.BasePruner:
 def _tpe(space: Space, seed: int) -> samplers.BaseSampler:
     conditional = any(p.condition for p in space.parameters)
     return samplers.TPESampler(
-        n_startup_trials=space.settings.sampler.startup_trials, group=conditional, seed=seed
+        n_startup_trials=space.settings.sampler.n_startup_trials, group=conditional, seed=seed
     )
 
 
 def _gp(space: Space, seed: int) -> samplers.BaseSampler:
-    n_startup = space.settings.sampler.startup_trials
+    n_startup = space.settings.sampler.n_startup_trials
     return samplers.GPSampler(
         seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
     )
@@ -60,7 +62,7 @@ def _gp(space: Space, seed: int) -> samplers.BaseSampler:
 def _cmaes(space: Space, seed: int) -> samplers.BaseSampler:
     return samplers.CmaEsSampler(
         seed=seed,
-        n_startup_trials=space.settings.sampler.startup_trials,
+        n_startup_trials=space.settings.sampler.n_startup_trials,
         warn_independent_sampling=False,
     )
 

@@ -345,8 +345,8 @@ def rank_of(epochs: Epochs, number: int) -> Rank:
 def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
     advice = "rerun with the original settings, or give `study` a new name"
     if stored.data_fingerprint != now.data_fingerprint:
-        before = {"add": "", **stored.data_options}  # older studies lack it
-        after = {"add": "", **now.data_options}
+        before = {"extra_train_data": "", **stored.data_options}  # older studies lack it
+        after = {"extra_train_data": "", **now.data_options}
         differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
         options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import optuna
 
-from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, shown
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, shown, takes_former_names
 from ocrsearch.studies import (
     ARTIFACTS,
     FACTS,
@@ -191,19 +191,20 @@ class Study:
         folder = study_folder(self.storage, self.name)
         return best_trials(self.optuna_study, folder, limits or {}, 1)[0]
 
+    @takes_former_names
     def export(
         self,
         path: str | Path,
         limits: Mapping[str, float] | None = None,
         *,
-        half: bool = False,
+        fp16_weights: bool = False,
     ) -> BestTrial:
         """Write the model of the best trial to a file, without further training.
 
         Args:
             path: model file to write.
             limits: see ``best_trial``.
-            half: whether to store weights in 16 bits.
+            fp16_weights: whether to store weights in 16 bits.
 
         Returns:
             The exported trial.
@@ -218,7 +219,7 @@ class Study:
         file = _output(path)
         best = self.best_trial(limits)
         bundle = bundle_trial(best, study_facts(self.optuna_study))
-        save_bundle(halve(bundle) if half else bundle, file)
+        save_bundle(halve(bundle) if fp16_weights else bundle, file)
         return best
 
     def write_report(self, path: str | Path) -> None:

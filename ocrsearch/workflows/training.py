@@ -165,9 +165,9 @@ class Observer:
         """Called after each epoch, with all records so far and the total number of epochs."""
 
 
-def training_folder(export: Path) -> Path:
+def training_folder(output: Path) -> Path:
     """Return the training folder of a model, with its checkpoints."""
-    return export.with_name(f"{export.name}.training")
+    return output.with_name(f"{output.name}.training")
 
 
 def load_config(path: Path) -> tuple[Config, Path | None]:
@@ -194,7 +194,7 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
 def train(
     config: Config,
     data: str,
-    export: Path,
+    output: Path,
     options: TrainOptions | None = None,
     observer: Observer | None = None,
 ) -> TrainResult:
@@ -203,7 +203,7 @@ def train(
     Args:
         config: configuration to train.
         data: specification of the dataset; see ``read_samples``.
-        export: model file to write.
+        output: model file to write.
         options: options of the training.
         observer: callbacks for the progress.
 
@@ -212,16 +212,16 @@ def train(
             diverged, or the folder holds another unfinished training.
     """
     options, observer = options or TrainOptions(), observer or Observer()
-    _check_export(export)
+    _check_output(output)
     data_options = inherited_options(data, options.data, options.init, options.split_as)
     device = select_device(options.device)
     start = read_start_weights(options.init) if options.init else None
     log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
-    folder = training_folder(export)
+    folder = training_folder(output)
     with _lock(folder):
         remove_leftovers(folder)
         dataset = load_dataset(data, data_options, observer.reading)
-        unfit = check_feasible(config, dataset.splits["train"], data_options.max_bad)
+        unfit = check_feasible(config, dataset.splits["train"], data_options.max_invalid)
         dataset = replace(dataset, bad=[*dataset.bad, *unfit])
         init = start.digest if start else None
         facts = _Facts(config=config, data=dataset.fingerprint, seed=options.seed, init=init)
@@ -239,16 +239,16 @@ def train(
                 record = record.model_copy(update={"result": result})
             _write_record(record, folder)
         bundle = _bundle(folder, record, dataset, data_options)
-        save_bundle(bundle, export)
+        save_bundle(bundle, output)
         (folder / LAST).unlink(missing_ok=True)
     return TrainResult(bundle, len(dataset.bad))
 
 
-def _check_export(export: Path) -> None:
+def _check_output(output: Path) -> None:
     """Check before the training that the model can be written after it."""
-    if export.is_dir():
-        problem = f"{export}: is a folder; give the name of a file, such as model.pt"
-        raise TrainingError(problem, "export")
+    if output.is_dir():
+        problem = f"{output}: is a folder; give the name of a file, such as model.pt"
+        raise TrainingError(problem, "output")
 
 
 @contextmanager
@@ -264,7 +264,7 @@ def _lock(folder: Path) -> Iterator[None]:
     except Timeout:
         raise TrainingError(
             f"{folder}: another 'ocrsearch train' is using this folder; wait for it to end, "
-            "or give `export` another name"
+            "or give `output` another name"
         ) from None
     try:
         yield
@@ -347,7 +347,7 @@ def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
         changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
         raise TrainingError(
             f"{folder}: holds an unfinished training with other settings ({changes}); rerun with "
-            "the original settings, remove the folder, or give `export` another name"
+            "the original settings, remove the folder, or give `output` another name"
         )
     for name in (LAST, BEST):
         (folder / name).unlink(missing_ok=True)

@@ -128,19 +128,23 @@ class DataPlace:
     Attributes:
         spec: specification of the dataset.
         splits: path of the split file.
-        add: specification of the added images.
+        extra_train_data: specification of the added images.
     """
 
     spec: str | None = None
     splits: str | None = None
-    add: str | None = None
+    extra_train_data: str | None = None
 
     def options(self, facts: StudyFacts) -> DataOptions:
         """Return the data options of a study with the new paths."""
         options = facts.options()
         if self.splits is not None:
             options = replace(options, splits=self.splits)
-        return options if self.add is None else replace(options, add=self.add)
+        return (
+            options
+            if self.extra_train_data is None
+            else replace(options, extra_train_data=self.extra_train_data)
+        )
 
     def specs(self, facts: StudyFacts) -> list[str]:
         """Return the specifications to try: the user's, or those stored in the study."""

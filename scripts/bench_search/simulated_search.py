@@ -21,10 +21,10 @@ from curve_model import Curve, CurveModel
 from ocrsearch.core import Config, flatten
 from ocrsearch.data import LabelledImages, PackedImages
 from ocrsearch.spaces import (
+    AshaSettings,
     HalvingSettings,
     MedianSettings,
     NoPruner,
-    PromotionSettings,
     PrunerSettings,
     SamplerName,
     Space,
@@ -63,10 +63,10 @@ METHODS = {
     "random": Method("random"),
     "tpe": Method(),
     "median": Method(pruner=MedianSettings()),
-    "patient median": Method(pruner=MedianSettings(startup_trials=4, warmup_epochs=9)),
+    "patient median": Method(pruner=MedianSettings(n_startup_trials=4, n_warmup_epochs=9)),
     "halving": Method(pruner=HalvingSettings()),
-    "promotion": Method(pruner=PromotionSettings()),
-    "promotion of halves": Method(pruner=PromotionSettings(), reduction=2),
+    "promotion": Method(pruner=AshaSettings()),
+    "promotion of halves": Method(pruner=AshaSettings(), reduction=2),
     "constant": Method(stop_epoch=15),
 }
 """All but ``random`` sample with TPE."""

@@ -4,7 +4,7 @@ All steps, beside ``config.yaml`` and ``recipe.yaml``:
 
     python fonts.py fonts --more /usr/share/fonts
     python corpus.py corpus.txt
-    ocrsearch train --config config.yaml --data synth:recipe.yaml --seed 1 --export start.pt
+    ocrsearch train --config config.yaml --data synth:recipe.yaml --seed 1 --output start.pt
     python pack.py start.pt latin.pt
 """
 

@@ -74,7 +74,7 @@ def test_a_longer_text_is_more_work_for_a_decoder(
 def test_the_kind_of_attention_is_named(
     command: Command, make_bundle: Callable[..., Bundle], tmp_path: Path
 ) -> None:
-    bundle = make_bundle("seq2seq", "location")
+    bundle = make_bundle("seq2seq", "location_aware")
     save_bundle(bundle, tmp_path / "m.pt")
     assert "location-aware attention" in command("inspect", tmp_path / "m.pt").out
     content = command("inspect", tmp_path / "m.pt", "--json").json()

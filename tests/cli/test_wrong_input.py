@@ -254,9 +254,9 @@ def test_a_space_file_that_cannot_be_read(command: Command, tmp_path: Path, name
         ("--workers", "many"),
         ("--timeout", "abc"),
         ("--timeout", "0"),
-        ("--max-bad", "2"),
-        ("--max-bad", "-0.1"),
-        ("--max-bad", "nan"),
+        ("--max-invalid", "2"),
+        ("--max-invalid", "-0.1"),
+        ("--max-invalid", "nan"),
         ("--seed", "-1"),
         ("--seed", str(2**32)),
         ("--init", "missing.pt"),
@@ -284,7 +284,7 @@ def test_study_names_that_cannot_be_a_folder(search: Command, data: Path, name: 
         ["--trial", "5"],
         ["--trials", "many"],
         ["--device", "tpu"],
-        ["--target", "low"],
+        ["--target-cer", "low"],
         ["data"],
     ],
 )
@@ -493,7 +493,7 @@ def test_cuda_where_there_is_none(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--max-bad", "2"), ("--max-bad", "-1"), ("--max-bad", "nan"), ("--errors", "-1")],
+    [("--max-invalid", "2"), ("--max-invalid", "-1"), ("--max-invalid", "nan"), ("--errors", "-1")],
 )
 def test_values_that_evaluate_cannot_mean(
     command: Command, model_file: Path, number_folder: Path, option: str, value: str

@@ -170,7 +170,7 @@ def test_a_language_model_counts_in_the_order_of_reading(
 
     assert load_ngrams(tmp_path / "lm.npz").charset == ngrams.charset
     assert ngrams.charset.encode("אב") == [1, 0]
-    options = DecodingOptions(beam=2, language_model=tmp_path / "lm.npz")
+    options = DecodingOptions(beam_size=2, language_model=tmp_path / "lm.npz")
     build_decoder(options, reading(make_bundle(), "auto-rtl"))
     build_decoder(options, make_bundle())  # it knows none of the letters
     with pytest.raises(OptionError, match=r"counted with `bidi` auto, the model .* `bidi` off"):

@@ -83,8 +83,8 @@ def test_fresh_epochs_are_another_data_set(tmp_path: Path) -> None:
 
 def test_fresh_epochs_have_no_share(tmp_path: Path) -> None:
     spec = f"synth:{write(tmp_path, fresh=True)}"
-    with pytest.raises(OptionError, match=r"^train_share: .* draws new images"):
-        load_dataset(spec, DataOptions(train_share=0.5))
+    with pytest.raises(OptionError, match=r"^train_fraction: .* draws new images"):
+        load_dataset(spec, DataOptions(train_fraction=0.5))
 
 
 def test_other_data_has_no_recipe() -> None:

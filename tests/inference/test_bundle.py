@@ -70,7 +70,7 @@ def content(model_file: Path) -> dict[str, Any]:
     [
         ("crnn", "additive"),
         ("seq2seq", "additive"),
-        ("seq2seq", "location"),
+        ("seq2seq", "location_aware"),
         ("seq2seq", "none"),
         ("classifier", ""),
     ],

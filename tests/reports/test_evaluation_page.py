@@ -218,7 +218,7 @@ def test_every_text_is_escaped(make_bundle: MakeBundle) -> None:
             assert not re.findall(r"alt='[^']*'[^ ]", page)
 
 
-@pytest.mark.parametrize("attention", ["additive", "location"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware"])
 def test_attention_of_errors_and_of_what_was_read_right(
     make_bundle: MakeBundle, attention: str
 ) -> None:

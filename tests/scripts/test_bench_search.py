@@ -33,7 +33,7 @@ training:
   learning_rate: {float: [1.0e-4, 1.0e-2], log: true}
   epochs: 18
 search:
-  pruner: {name: median, startup_trials: 3, warmup_epochs: 2}
+  pruner: {name: median, n_startup_trials: 3, n_warmup_epochs: 2}
 """
 N_RECORDED = 30
 N_CONFIGURATIONS = 12

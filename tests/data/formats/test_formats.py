@@ -693,7 +693,7 @@ def test_gt_text_that_is_not_unicode_is_a_bad_sample(tmp_path: Path) -> None:
         (tmp_path / f"{name}.gt.txt").write_text("x")
     (tmp_path / "c.gt.txt").write_bytes(b"\xff")
 
-    part, bad = load_split(f"gt:{tmp_path}", None, DataOptions(max_bad=0.5))
+    part, bad = load_split(f"gt:{tmp_path}", None, DataOptions(max_invalid=0.5))
 
     assert (part.texts, [b.name for b in bad]) == (["x", "x"], ["c.png"])
     assert "not valid Unicode" in bad[0].reason
@@ -737,12 +737,14 @@ def test_iam_words_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep_err", "texts"), [(False, ["A", "B B|C"]), (True, ["A", "MOVE", "B B|C"])]
+    ("keep_flagged", "texts"), [(False, ["A", "B B|C"]), (True, ["A", "MOVE", "B B|C"])]
 )
-def test_iam_words_cut_badly_are_left_out(keep_err: bool, texts: list[str], tmp_path: Path) -> None:
+def test_iam_words_cut_badly_are_left_out(
+    keep_flagged: bool, texts: list[str], tmp_path: Path
+) -> None:
     write_iam_words(tmp_path)
 
-    samples = list_samples(str(tmp_path), DataOptions(keep_err=keep_err))
+    samples = list_samples(str(tmp_path), DataOptions(keep_flagged=keep_flagged))
 
     assert [s.text for s in samples] == texts
 
@@ -751,7 +753,7 @@ def test_data_of_doubtful_samples_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     (tmp_path / "words.txt").write_text("a01-000u-00-00 err 154 408 768 27 51 AT A\n")
     with pytest.raises(
-        DataError, match=r"all 1 samples are marked as wrong; use them with `keep_err`"
+        DataError, match=r"all 1 samples are marked as wrong; use them with `keep_flagged`"
     ):
         list_samples(str(tmp_path), DataOptions())
 
