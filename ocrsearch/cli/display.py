@@ -35,7 +35,7 @@ class PlainDisplay:
         self._shown_s = 0.0
 
     def update(self, status: Status, line: str | None) -> None:
-        """Print the line if there is one, or the progress after a minute without a line."""
+        """Print the line if given, otherwise the progress after a minute of silence."""
         if line is None and status.elapsed_s - self._shown_s >= SILENCE_S and status.running:
             line = under_way(status)
         if line:

@@ -175,7 +175,7 @@ VARIABLES = {"storage": STORAGE_VARIABLE}
 
 
 def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, object]:
-    """Return an option of the command line for each declared one, by the name of its argument.
+    """Return a command-line option for each declared option, by the name of its argument.
 
     The library checks limits and fills in defaults: an option that is not given is None.
 

@@ -39,7 +39,7 @@ def suggest(
 ) -> None:
     """Derive a search space from labelled images, as 'run' does without --space.
 
-    Comments in the file say what was detected in the images and what follows from it.
+    Comments in the file describe the images and explain the choices.
 
     Examples:
       ocrsearch space suggest FOLDER
@@ -165,6 +165,15 @@ def check(
     echo(f"{len(parameters)} parameters are searched, {len(fixed)} are fixed")
 
 
+def _when(condition: Condition) -> str:
+    """Return the condition of a parameter in words; empty if it always applies."""
+    parts = [
+        f"{path.rpartition('.')[2]} is {' or '.join(map(str, values))}"
+        for path, values in condition.items()
+    ]
+    return ", ".join(parts)
+
+
 @app.command("schema")
 def schema() -> None:
     """Print the JSON schema of search spaces, for completion and checks in editors.
@@ -175,12 +184,3 @@ def schema() -> None:
     from ocrsearch.spaces import space_schema
 
     print_json(space_schema())
-
-
-def _when(condition: Condition) -> str:
-    """Return the condition of a parameter in words; empty if it always applies."""
-    parts = [
-        f"{path.rpartition('.')[2]} is {' or '.join(map(str, values))}"
-        for path, values in condition.items()
-    ]
-    return ", ".join(parts)
