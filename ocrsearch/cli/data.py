@@ -21,7 +21,15 @@ from ocrsearch.cli.options import (
     output_option,
     takes_data_options,
 )
-from ocrsearch.cli.output import echo, make_console, note, print_json, reading_bar, shell
+from ocrsearch.cli.output import (
+    echo,
+    make_console,
+    note,
+    our_command,
+    print_json,
+    reading_bar,
+    shell,
+)
 from ocrsearch.core import DataError, OptionError, n_cores
 from ocrsearch.data import DataArguments
 
@@ -320,9 +328,10 @@ def _recipe(
     if config is not None:
         content = load_recipe(config).model_dump(mode="json")
         if content["kind"] != kind:
+            command = our_command("data", "synth", content["kind"])
             raise OptionError(
-                f"{config}: is a recipe of kind {content['kind']}, not {kind}; run 'ocrsearch data "
-                f"synth {content['kind']}' or change its kind"
+                f"{config}: is a recipe of kind {content['kind']}, not {kind}; change its kind or "
+                f"use it with: {command}"
             )
     content |= {name: value for name, value in given.items() if value is not None}
     if n is not None:
