@@ -71,7 +71,7 @@ def test_the_best_are_chosen(
     bonus: float | None,
 ) -> None:
     def errors(options: DecodingOptions) -> int:
-        if options.beam == 0:
+        if options.beam_size == 0:
             return 9
         return 2 + 4 * (options.lm_weight != weight) + 2 * (options.length_bonus != bonus)
 
