@@ -273,7 +273,7 @@ def study_db(
 ) -> StudyDb:
     """A study with trials of all kinds, made without training; not to be changed.
 
-    Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was stopped, 5
+    Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was pruned, 5
     failed, 6 is infeasible, 7 is still running.
     """
     from ocrsearch.spaces.reading import parse_space

@@ -49,8 +49,8 @@ def test_an_old_study_is_listed_and_its_best_trial_exported(
     old_study: Path, command: Command
 ) -> None:
     (study,) = json.loads(command("studies", "list", "--json").out)["studies"]
-    counts = study["n_complete"], study["n_pruned"], study["n_failed"], study["n_unfinished"]
-    assert counts == (2, 4, 0, 1)
+    counts = (study[f"n_{state}"] for state in ("complete", "paused", "pruned", "failed"))
+    assert (*counts, study["n_unfinished"]) == (2, 1, 3, 0, 1)
     best = json.loads(command("best", "--study", "old", "--json", "--export", "new.pt").out)
     assert (best["trial"], best["state"], best["value"]) == (6, "unfinished", 0.7916063675832128)
     assert best["params"]["training.augment.stroke_width"] == 0.0

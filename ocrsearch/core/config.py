@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -142,23 +142,50 @@ class DecoderConfig(Frozen):
     )
 
 
-class CrnnConfig(Frozen):
+class ArchitectureConfig(Frozen):
+    """Base class of the architectures: the texts that a network can write.
+
+    Attributes:
+        reads_one: whether the network reads a single character, whatever the width of the image.
+        separates_repeats: whether the network writes a blank between equal characters, as CTC does.
+            Such a text needs more time steps than characters.
+    """
+
+    reads_one: ClassVar[bool] = False
+    separates_repeats: ClassVar[bool] = False
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the network attends to time steps, with weights that can be drawn."""
+        return False
+
+
+class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
+
+    separates_repeats: ClassVar[bool] = True
 
     architecture: Literal["crnn"] = "crnn"
     encoder: EncoderConfig = EncoderConfig()
 
 
-class Seq2SeqConfig(Frozen):
+class Seq2SeqConfig(ArchitectureConfig):
     """Encoder of the CRNN with a recurrent decoder."""
 
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the decoder attends to time steps, with weights that can be drawn."""
+        return self.decoder.attention != "none"
 
-class ClassifierConfig(Frozen):
+
+class ClassifierConfig(ArchitectureConfig):
     """Conv tower and linear layer for images with a single character."""
+
+    reads_one: ClassVar[bool] = True
 
     architecture: Literal["classifier"] = "classifier"
     encoder: TowerConfig = TowerConfig()
@@ -246,10 +273,10 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _reject_concat_for_classifier(self) -> Self:
-        if self.model.architecture == "classifier" and self.training.augment.concat > 0:
+        if self.model.reads_one and self.training.augment.concat > 0:
             raise ValueError(
                 f"training.augment.concat: found {self.training.augment.concat:g}, must be 0 for a "
-                "classifier, which reads a single character"
+                f"{self.model.architecture}, which reads a single character"
             )
         return self
 

@@ -73,6 +73,7 @@ from .study import check_ours as check_ours
 from .study import damaged_trials as damaged_trials
 from .study import exists as exists
 from .study import finished_trials as finished_trials
+from .study import is_paused as is_paused
 from .study import open_study as open_study
 from .study import rank as rank
 from .study import rank_of as rank_of

@@ -23,7 +23,7 @@ from ocrsearch.studies.facts import checked_facts, study_facts
 from ocrsearch.studies.ownership import check_folder
 from ocrsearch.studies.records import trial_epochs
 from ocrsearch.studies.sharing import is_searched
-from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, rank
+from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, is_paused, rank
 from ocrsearch.training import (
     BEST,
     Epochs,
@@ -66,10 +66,10 @@ METRICS = tuple(name for name in TrialMetrics.__annotations__ if name != "cer")
 
 STATES = {
     TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "stopped",
+    TrialState.PRUNED: "pruned",
     TrialState.RUNNING: "unfinished",
 }
-"""Display names of the states in which a trial can have weights."""
+"""Display names of the states in which a trial can have weights; see also ``is_paused``."""
 
 MAX_NAMED = 10
 """Maximum number of trials listed in a message."""
@@ -91,7 +91,8 @@ class StudySummary:
         space: name of its space.
         data: specification of its data.
         n_complete: number of finished trials.
-        n_pruned: number of pruned and paused trials.
+        n_paused: number of paused trials, which may be resumed.
+        n_pruned: number of pruned trials, which will not be resumed.
         n_failed: number of failed trials.
         n_unfinished: number of trials in training.
         best: lowest validation CER of the finished trials.
@@ -105,6 +106,7 @@ class StudySummary:
     space: str = "?"
     data: str = "?"
     n_complete: int = 0
+    n_paused: int = 0
     n_pruned: int = 0
     n_failed: int = 0
     n_unfinished: int = 0
@@ -121,7 +123,7 @@ class BestTrial:
     Attributes:
         study: name of the study.
         trial: number of the trial.
-        state: "finished", "stopped" (pruned or paused) or "unfinished" (in training).
+        state: "finished", "paused", "pruned" or "unfinished" (in training).
         value: lowest validation CER of all epochs.
         params: paths and values of the searched parameters.
         metrics: metrics, and the machine and versions used for the training.
@@ -207,7 +209,10 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
             continue
         trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
         trials = [t for t in trials if REPEATED not in t.user_attrs]
-        states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
+        states = [
+            "failed" if "failure" in t.user_attrs else "paused" if is_paused(t) else t.state
+            for t in trials
+        ]
         times = [t.datetime_complete or t.datetime_start for t in trials]
         values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
         summary = StudySummary(
@@ -215,6 +220,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
             space=facts.space_name,
             data=facts.data_spec,
             n_complete=states.count(TrialState.COMPLETE),
+            n_paused=states.count("paused"),
             n_pruned=states.count(TrialState.PRUNED),
             n_failed=states.count(TrialState.FAIL) + states.count("failed"),
             n_unfinished=states.count(TrialState.RUNNING),
@@ -296,7 +302,7 @@ def best_trials(
         BestTrial(
             study.study_name,
             trial.number,
-            STATES[trial.state],
+            "paused" if is_paused(trial) else STATES[trial.state],
             rank(trial).cer,
             trial.params,
             trial_metrics(trial),
@@ -354,9 +360,10 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
             cer = rank(trial).cer
         else:
             cer = min(trial.intermediate_values.values(), default=None)
+        state = "paused" if is_paused(trial) else trial.state.name.lower()
         row = {
             "trial": trial.number,
-            "state": "infeasible" if "infeasible" in attrs else trial.state.name.lower(),
+            "state": "infeasible" if "infeasible" in attrs else state,
             "cer": cer,
             **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
             "failure": attrs.get("failure") or attrs.get("infeasible"),

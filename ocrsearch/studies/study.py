@@ -150,9 +150,14 @@ def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
     return backend.damaged_of(id_of_study(study)) if isinstance(backend, StudyStorage) else {}
 
 
+def is_paused(trial: FrozenTrial) -> bool:
+    """Return whether a trial is paused: it may be resumed, while a pruned trial may not."""
+    return trial.user_attrs.get(PAUSED) is not None
+
+
 def as_configuration(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial; if it is paused, a copy in state PRUNED."""
-    if trial.state != TrialState.RUNNING or trial.user_attrs.get(PAUSED) is None:
+    """Return a trial; if it is paused, a copy in state PRUNED, which ``is_paused`` tells apart."""
+    if trial.state != TrialState.RUNNING or not is_paused(trial):
         return trial
     paused = copy(trial)
     paused.state = TrialState.PRUNED

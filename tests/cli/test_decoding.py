@@ -148,7 +148,7 @@ def test_a_language_model_that_cannot_be_made(
 @pytest.mark.parametrize(
     ("architecture", "with_data", "said"),
     [
-        ("crnn", False, "--model: needs --data SPEC to choose the weights on its images"),
+        ("crnn", False, "model.pt: needs images to tune the decoding weights; add --data SPEC"),
         ("classifier", True, "a classifier reads a single character and cannot"),
     ],
 )

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ocrsearch.cli
-from ocrsearch.cli.endings import _refuse_empty
-from ocrsearch.core.errors import OptionError
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -150,7 +148,10 @@ def test_an_output_that_is_full_is_named() -> None:
     assert done.stderr == "ocrsearch: standard output: No space left on device\n"
 
 
-def test_a_value_may_end_in_an_equals_sign() -> None:
-    _refuse_empty(["data", "split", "x", "--group=^(w.*)="])
-    with pytest.raises(OptionError, match="--storage: must not be empty"):
-        _refuse_empty(["run", "--storage="])
+def test_a_value_may_end_in_an_equals_sign(command: Command, study_db: StudyDb) -> None:
+    result = command("best", "--storage", study_db.url, "--study=a=")
+    assert result.code == 1
+    assert result.err.startswith("ocrsearch: study 'a=': not in ")
+    result = command("run", "--storage=")
+    assert result.code == 2
+    assert result.err == "ocrsearch: --storage: must not be empty; leave it out or give a value\n"

@@ -67,7 +67,7 @@ def test_pictures_must_be_png(command: Command, places: Path, name: str) -> None
     result = command(*words, "picture.jpg")
     assert (result.code, result.err) == (
         2,
-        f"ocrsearch: {words[-1]} picture.jpg: must end in .png\n",
+        f"ocrsearch: {words[-1]} picture.jpg: must end in .png, found .jpg; rename the file\n",
     )
 
 
@@ -90,8 +90,9 @@ def test_output_problems(places: Path) -> None:
          "--epochs: must be at least 1, got 0"),
         (["train", "--config", "c", "--data", "digits", "--output", "m.pt", "--epochs", "1" * 31],
          f"--epochs: must be at most 10000, got {'1' * 31}"),
-        (["predict", "m.pt", "a.png", "--draw", "a.png"], "--draw a.png: works with --page only"),
-        (["best", "--force"], "--force: needs --export FILE"),
+        (["predict", "m.pt", "a.png", "--draw", "a.png"],
+         "--draw a.png: needs --page; add it or remove --draw"),
+        (["best", "--force"], "--force: needs --export FILE; add it or remove --force"),
         (["best", "--confirm", "1000"], "--confirm: must be at most 100, got 1000"),
         (["language-model", "--data", "digits", "--output", "l.npz", "--order", "0"],
          "--order: must be at least 1, got 0"),

@@ -11,10 +11,9 @@ import typer.main
 from typer.core import TyperGroup
 
 import ocrsearch
-from ocrsearch.cli.app import app
+from ocrsearch.cli.app import app, warnings_shown
 from ocrsearch.cli.display import PlainDisplay
-from ocrsearch.cli.endings import warnings_shown
-from ocrsearch.cli.wording import MARKED, error_message, for_command_line, option_of
+from ocrsearch.cli.output import MARKED, error_message, for_command_line, option_of
 from ocrsearch.core import DataError, OcrSearchError, OptionError, StudyError
 from ocrsearch.data import DataOptions
 from ocrsearch.data.checks import read_usable

@@ -21,7 +21,6 @@ from ocrsearch.reports.drawings import (
     AttentionMap,
     attention_maps,
     draw_attention,
-    has_attention,
 )
 from tests.conftest import draw_text
 
@@ -68,7 +67,7 @@ def test_symbols_that_the_model_does_not_know(make_bundle: MakeBundle) -> None:
 def test_which_models_have_maps(
     make_bundle: MakeBundle, kind: tuple[str, ...], expected: bool
 ) -> None:
-    assert has_attention(make_bundle(*kind)) == expected
+    assert make_bundle(*kind).config.model.has_attention == expected
 
 
 def test_the_drawing_holds_the_picture_and_the_weights() -> None:

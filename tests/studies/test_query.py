@@ -160,8 +160,8 @@ def test_nothing_is_finished(new_study: NewStudy, url: str, state: TrialState | 
 @pytest.mark.parametrize(
     ("state", "attrs", "word"),
     [
-        (TrialState.PRUNED, {}, "stopped"),
-        (TrialState.RUNNING, {"paused": 1}, "stopped"),
+        (TrialState.PRUNED, {}, "pruned"),
+        (TrialState.RUNNING, {"paused": 1}, "paused"),
         (TrialState.RUNNING, {}, "unfinished"),
         (TrialState.RUNNING, {"exact": 0.1}, "unfinished"),  # stored at a rung that it has left
     ],
@@ -180,12 +180,14 @@ def test_what_is_not_finished_can_be_best_if_its_weights_are_kept(
     assert best.metrics["exact"] == pytest.approx(0.8)
 
 
-def test_a_paused_trial_is_listed_as_stopped(new_study: NewStudy, url: str) -> None:
+def test_paused_and_pruned_trials_are_told_apart(new_study: NewStudy, url: str) -> None:
     study = new_study("p")
     study.add_trial(unfinished(TrialState.RUNNING, epochs=curve(0.2), paused=1))
+    study.add_trial(unfinished(TrialState.PRUNED, epochs=curve(0.3), paused=None))
+    study.add_trial(unfinished(TrialState.PRUNED, epochs=curve(0.3)))
     (summary,) = list_studies(url)
-    assert (summary.n_pruned, summary.n_unfinished) == (1, 0)
-    assert trials_frame(load_study(url, "p"))["state"].tolist() == ["pruned"]
+    assert (summary.n_paused, summary.n_pruned, summary.n_unfinished) == (1, 2, 0)
+    assert trials_frame(load_study(url, "p"))["state"].tolist() == ["paused", "pruned", "pruned"]
 
 
 # --- which study ------------------------------------------------------------------------------

@@ -247,7 +247,7 @@ def test_the_dashboard_shows_and_says_so(
     monkeypatch.setattr("ocrsearch.studies.database.may_write", lambda file: False)
     result = command("dashboard", "--storage", f"sqlite:///{copy}")
     assert result.code == 130  # as after Ctrl-C
-    assert f"{copy}: may only be read: it is shown and cannot be changed" in result.err
+    assert f"note: {copy} is read-only; the dashboard cannot change it" in result.err
     ((storage, options),) = served
     assert [s.study_name for s in storage.get_all_studies()] == ["tiny-numbers"]
     assert options["artifact_store"] is None

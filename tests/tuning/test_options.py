@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocrsearch.cli.wording import error_message
+from ocrsearch.cli.output import error_message
 from ocrsearch.core.errors import (
     DataError,
     OcrSearchError,

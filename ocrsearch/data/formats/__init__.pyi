@@ -6,6 +6,7 @@ from .files import parse_columns as parse_columns
 from .files import read_split as read_split
 from .files import read_texts as read_texts
 from .specs import DATA_PLACE as DATA_PLACE
+from .specs import FORMATS as FORMATS
 from .specs import absolute_path as absolute_path
 from .specs import absolute_spec as absolute_spec
 from .specs import data_name as data_name

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ocrsearch.core import DataError, home_path, real_path, shortened, shown
+from ocrsearch.core import DataError, home_path, real_path, shortened
 from ocrsearch.data import synthesis
-from ocrsearch.data.formats import folders, published, tables
-from ocrsearch.data.formats.files import NO_COLUMNS, Columns
-from ocrsearch.data.samples import Sample
+
+if TYPE_CHECKING:
+    from ocrsearch.data.formats.files import Columns
+    from ocrsearch.data.samples import Sample
 
 ENTRY_POINTS = "ocrsearch.formats"
 
@@ -37,22 +40,39 @@ class LabelFormat:
     read_columns: Callable[[Path, Columns], list[Sample]] | None = None
 
 
+def _built_in(module: str, name: str, *, has_columns: bool = False) -> LabelFormat:
+    """Return a format of this package, with the functions ``read_NAME`` and ``recognise_NAME``.
+
+    Their module is imported when the format is first used, because the help of commands lists the
+    formats and must not load numpy or image libraries.
+    """
+
+    def function(kind: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            loaded = import_module(f"ocrsearch.data.formats.{module}")
+            return getattr(loaded, f"{kind}_{name}")(*arguments)
+
+        return call
+
+    read = function("read")
+    return LabelFormat(read, function("recognise"), read if has_columns else None)
+
+
 FORMATS: dict[str, LabelFormat] = {  # tried in this order for a path without a prefix
-    "iam": LabelFormat(published.read_iam, published.recognise_iam),
-    "kalapa": LabelFormat(published.read_kalapa, published.recognise_kalapa),
-    "mnist": LabelFormat(published.read_mnist, published.recognise_mnist),
-    "gt": LabelFormat(folders.read_gt, folders.recognise_gt),
-    "labels": LabelFormat(tables.read_labels, tables.recognise_labels),
-    # imported when called: its libraries for fonts take time to load
-    "synth": LabelFormat(lambda path: synthesis.read_synth(path), synthesis.is_recipe_file),
-    "jsonl": LabelFormat(
-        tables.read_json_lines, tables.recognise_json_lines, tables.read_json_lines
+    "iam": _built_in("published", "iam"),
+    "kalapa": _built_in("published", "kalapa"),
+    "mnist": _built_in("published", "mnist"),
+    "gt": _built_in("folders", "gt"),
+    "labels": _built_in("tables", "labels"),
+    "synth": LabelFormat(
+        lambda path: synthesis.read_synth(path), lambda path: synthesis.is_recipe_file(path)
     ),
-    "csv": LabelFormat(tables.read_csv, tables.recognise_csv, tables.read_csv),
-    "tsv": LabelFormat(tables.read_tsv, tables.recognise_tsv, tables.read_tsv),
-    "ppocr": LabelFormat(published.read_ppocr, published.recognise_ppocr),
-    "folders": LabelFormat(folders.read_folders, folders.recognise_folders),
-    "captcha": LabelFormat(folders.read_captcha, folders.recognise_captcha),
+    "jsonl": _built_in("tables", "json_lines", has_columns=True),
+    "csv": _built_in("tables", "csv", has_columns=True),
+    "tsv": _built_in("tables", "tsv", has_columns=True),
+    "ppocr": _built_in("published", "ppocr"),
+    "folders": _built_in("folders", "folders"),
+    "captcha": _built_in("folders", "captcha"),
 }
 
 BUILT_IN: dict[str, Callable[[], list[Sample]]] = {"digits": lambda: synthesis.make_digits()}
@@ -92,7 +112,7 @@ def all_formats() -> dict[str, LabelFormat]:
     return {**others, **FORMATS}
 
 
-def read_samples(spec: str, columns: Columns = NO_COLUMNS) -> list[Sample]:
+def read_samples(spec: str, columns: Columns | None = None) -> list[Sample]:
     """Return the samples of a dataset. Images are not read.
 
     Args:
@@ -174,6 +194,8 @@ def data_spec(data: str | Path) -> str:
         path = data.absolute() if data.parts[:1] and data.parts[0].startswith("~") else data
         return str(path) if path.is_absolute() else f".{os.sep}{path}"
     if not isinstance(data, str) or not data:
+        from ocrsearch.core import shown  # loads pydantic
+
         raise DataError(f"data: found {shown(data)}, must be {ACCEPTED}")
     return str(data)
 
