@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
-from typing_extensions import override
+
+from ocrsearch.core.renamed import current_content
 
 FRAME_STRIDE = 4
 """Number of columns of the scaled image per encoder time step."""
@@ -116,7 +117,7 @@ class EncoderConfig(TowerConfig):
     hidden_size: Integer = Field(
         128, ge=8, le=1024, description="Hidden size per direction of the RNN."
     )
-    rnn_norm: bool = Field(
+    rnn_batch_norm: bool = Field(
         False, description="Batch norm after each recurrent layer; helps on long lines."
     )
 
@@ -124,15 +125,15 @@ class EncoderConfig(TowerConfig):
 class DecoderConfig(Frozen):
     """Recurrent decoder for the seq2seq architecture."""
 
-    attention: Literal["additive", "location", "none"] = Field(
+    attention: Literal["additive", "location_aware", "none"] = Field(
         "additive",
-        description="Attention: 'location' also sees its previous weights; 'none' is the plain "
-        "encoder-decoder, which passes on only the last encoder state.",
+        description="Attention: 'location_aware' also sees its previous weights; 'none' is the "
+        "plain encoder-decoder, which passes on only the last encoder state.",
     )
     ctc_weight: Number = Field(
         0.1, ge=0.0, le=1.0, description="Weight of the auxiliary CTC loss on the encoder."
     )
-    sampling: Number = Field(
+    scheduled_sampling: Number = Field(
         0.0,
         ge=0.0,
         le=0.5,
@@ -142,14 +143,17 @@ class DecoderConfig(Frozen):
 
 
 class ArchitectureConfig(Frozen):
-    """Base class of the configurations of architectures.
+    """Base class of the architectures: the texts that a network can write.
 
     Attributes:
-        reads_lines: whether the network reads whole lines, and not images of a single character.
-        has_decoder: whether a decoder writes the text symbol by symbol, and not CTC.
+        reads_one: whether the network reads a single character, whatever the width of the image.
+        separates_repeats: whether the network writes a blank between equal characters, as CTC does.
+            Such a text needs more time steps than characters.
+        has_decoder: whether a decoder writes the text, one character after the other.
     """
 
-    reads_lines: ClassVar[bool] = True
+    reads_one: ClassVar[bool] = False
+    separates_repeats: ClassVar[bool] = False
     has_decoder: ClassVar[bool] = False
 
     @property
@@ -157,9 +161,16 @@ class ArchitectureConfig(Frozen):
         """Whether a CTC head, trained beside the decoder, can take part in decoding."""
         return False
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the network attends to time steps, with weights that can be drawn."""
+        return False
+
 
 class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
+
+    separates_repeats: ClassVar[bool] = True
 
     architecture: Literal["crnn"] = "crnn"
     encoder: EncoderConfig = EncoderConfig()
@@ -169,12 +180,17 @@ class Seq2SeqConfig(ArchitectureConfig):
     """Encoder of the CRNN with a recurrent decoder."""
 
     has_decoder: ClassVar[bool] = True
+
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
 
     @property
-    @override
+    def has_attention(self) -> bool:
+        """Whether the decoder attends to time steps, with weights that can be drawn."""
+        return self.decoder.attention != "none"
+
+    @property
     def has_joint_ctc(self) -> bool:
         """Whether the CTC head was trained."""
         return self.decoder.ctc_weight > 0
@@ -183,7 +199,8 @@ class Seq2SeqConfig(ArchitectureConfig):
 class ClassifierConfig(ArchitectureConfig):
     """Conv tower and linear layer for images with a single character."""
 
-    reads_lines: ClassVar[bool] = False
+    reads_one: ClassVar[bool] = True
+
     architecture: Literal["classifier"] = "classifier"
     encoder: TowerConfig = TowerConfig()
 
@@ -203,21 +220,21 @@ class AugmentConfig(Frozen):
     """Random augmentation of training images: a strength per kind and a common factor."""
 
     strength: Number = Field(
-        0.5, ge=0.0, le=1.0, description="Common factor on all kinds but join; 0 disables them."
+        0.5, ge=0.0, le=1.0, description="Common factor on all kinds but concat; 0 disables them."
     )
     shear: Number = Field(1.0, ge=0.0, le=1.0, description="Slant.")
     scale: Number = Field(1.0, ge=0.0, le=1.0, description="Size, width and height separately.")
     rotation: Number = Field(1.0, ge=0.0, le=1.0, description="Tilt of the line.")
-    shift: Number = Field(1.0, ge=0.0, le=1.0, description="Position in the image.")
+    translate: Number = Field(1.0, ge=0.0, le=1.0, description="Position in the image.")
     elastic: Number = Field(0.0, ge=0.0, le=1.0, description="Smooth random distortion.")
-    stroke: Number = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
-    blots: Number = Field(0.0, ge=0.0, le=1.0, description="Blobs in ink or paper colour.")
+    stroke_width: Number = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
+    blobs: Number = Field(0.0, ge=0.0, le=1.0, description="Blobs in ink or paper colour.")
     brightness: Number = Field(
         0.0, ge=0.0, le=1.0, description="Contrast, gamma and a brightness gradient."
     )
     blur: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
     noise: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian pixel noise.")
-    join: Number = Field(
+    concat: Number = Field(
         0.0,
         ge=0.0,
         le=1.0,
@@ -241,16 +258,18 @@ class TrainingConfig(Frozen):
     warmup_steps: Integer = Field(
         50, ge=0, le=10_000_000, description="Batches until the learning rate is reached from 0."
     )
-    decay_share: Number = Field(
+    decay_fraction: Number = Field(
         0.25, ge=0.0, le=1.0, description="Fraction of the epochs used for the final decay."
     )
-    patience: Integer = Field(
+    decay_patience: Integer = Field(
         8,
         ge=1,
         le=10_000,
         description="Epochs without improvement before the final decay starts early.",
     )
-    clip_norm: Number = Field(5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient.")
+    clip_grad_norm: Number = Field(
+        5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient."
+    )
     augment: AugmentConfig = AugmentConfig()
 
 
@@ -261,12 +280,17 @@ class Config(Frozen):
     model: ModelConfig = CrnnConfig()
     training: TrainingConfig = TrainingConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: Any) -> Any:
+        return current_content(values) if isinstance(values, dict) else values
+
     @model_validator(mode="after")
-    def _reject_join_for_classifier(self) -> Self:
-        if not self.model.reads_lines and self.training.augment.join > 0:
+    def _reject_concat_for_classifier(self) -> Self:
+        if self.model.reads_one and self.training.augment.concat > 0:
             raise ValueError(
-                f"training.augment.join: found {self.training.augment.join:g}, must be 0 for a "
-                "classifier, which reads a single character"
+                f"training.augment.concat: found {self.training.augment.concat:g}, must be 0 for a "
+                f"{self.model.architecture}, which reads a single character"
             )
         return self
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ocrsearch.core import OptionError, documented, option
+from ocrsearch.core import OptionError, documented, option, takes_former_fields
 
 if TYPE_CHECKING:
     from ocrsearch.data import Charset
@@ -50,18 +50,19 @@ def _path(value: Any) -> Any:
     return Path(value) if isinstance(value, str) else value
 
 
+@takes_former_fields
 @documented
 @dataclass(frozen=True)
 class DecodingOptions:
     """How to decode. A weight of None means its default.
 
-    Without a beam search only ``views`` can be set. ``language_model`` also takes n-gram counts.
+    Without a beam search only ``tta`` can be set. ``language_model`` also takes n-gram counts.
 
     Raises:
         OptionError: a value is out of range, or an option needs another option.
     """
 
-    beam: int = option(
+    beam_size: int = option(
         0,
         "Beam search that keeps N texts for each line; 0 decodes greedily.",
         PANEL,
@@ -115,7 +116,7 @@ class DecodingOptions:
         ge=0,
         allow_inf_nan=False,
     )
-    views: int = option(
+    tta: int = option(
         1,
         "Test-time augmentation: run the model on each image at N widths, up to "
         f"{len(WIDTHS)}, and combine the predictions.",
@@ -132,8 +133,8 @@ class DecodingOptions:
             object.__setattr__(self, name, value)
         of_beam = [f.name for f in fields(self) if f.default is None]
         given = [name for name in of_beam if getattr(self, name) is not None]
-        if given and not self.beam:
-            raise OptionError("needs beam search; set `beam`, for example to 10", given[0])
+        if given and not self.beam_size:
+            raise OptionError("needs beam search; set `beam_size`, for example to 10", given[0])
         for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
             if weight in given and needs not in given:
                 raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
@@ -142,14 +143,14 @@ class DecodingOptions:
 class DecodingArguments(TypedDict, total=False):
     """The fields of ``DecodingOptions`` as arguments by name."""
 
-    beam: int
+    beam_size: int
     language_model: str | Path
     lm_weight: float
     length_bonus: float
     lexicon: str | Path
     lexicon_weight: float
     ctc_weight: float
-    views: int
+    tta: int
 
 
 @dataclass(frozen=True)
@@ -193,20 +194,20 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     from ocrsearch.models.decoding import BeamSearch, Fusion, LanguageModel
 
     models = [member.config.model for member in bundle.members]
-    widths = WIDTHS[: options.views]
-    views = {"views": options.views} if options.views > 1 else {}
-    if options.beam == 0:
+    widths = WIDTHS[: options.tta]
+    views = {"views": options.tta} if options.tta > 1 else {}
+    if options.beam_size == 0:
         return Decoder((None,) * len(models), widths, {"name": "greedy", **views})
     for name in (model.architecture for model in models):
         if not ARCHITECTURES[name].has_beam_search:
-            problem = f"a {name} reads a single character and has no beam search; remove `beam`"
-            raise OptionError(problem, "beam")
+            problem = f"a {name} reads a single character and has no beam search"
+            raise OptionError(f"{problem}; remove `beam_size`", "beam_size")
     if options.ctc_weight is not None and not any(model.has_decoder for model in models):
         problem = f"needs a seq2seq model, found a {models[0].architecture}; remove it"
         raise OptionError(problem, "ctc_weight")
     if options.ctc_weight and not any(model.has_joint_ctc for model in models):
         raise OptionError("this model was trained without a CTC head; remove it", "ctc_weight")
-    about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
+    about: dict[str, Any] = {"name": "beam", "beam": options.beam_size, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
         ngrams, label = _read_ngrams(options.language_model, bundle.charset)
@@ -228,7 +229,7 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         writes_less = not model.has_decoder and options.language_model is not None
         bonus = _or_default(options.length_bonus, LENGTH_BONUS if writes_less else 0.0)
         ctc_weight = _or_default(options.ctc_weight, CTC_WEIGHT) if model.has_joint_ctc else 0.0
-        searches.append(BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight))
+        searches.append(BeamSearch(options.beam_size, Fusion(weighted, bonus), ctc_weight))
     about["length_bonus"] = _one_or_each([search.fusion.length_bonus for search in searches])
     if any(model.has_decoder for model in models):
         pairs = zip(models, searches, strict=True)

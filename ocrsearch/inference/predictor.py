@@ -209,8 +209,8 @@ class Predictor:
         """
         predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
-        reads_lines = self.bundle.config.model.reads_lines
-        single = data.texts and (not reads_lines or all(len(text) == 1 for text in data.texts))
+        reads_one = self.bundle.config.model.reads_one
+        single = data.texts and (reads_one or all(len(text) == 1 for text in data.texts))
         return Evaluation(
             compute_metrics(data.texts, texts),
             bootstrap_intervals(data.texts, texts),
@@ -254,7 +254,7 @@ def load(
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"must be the path of a model file, got {shown(path)}", "model")
     if decoding is not None and not isinstance(decoding, DecodingOptions):
-        problem = f"must be ocrsearch.DecodingOptions(beam=10, ...), got {shown(decoding)}"
+        problem = f"must be ocrsearch.DecodingOptions(beam_size=10, ...), got {shown(decoding)}"
         raise OptionError(problem, "decoding")
     return Predictor(load_bundle(Path(path)), device, decoding)
 

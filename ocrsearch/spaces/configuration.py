@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from ocrsearch.core import (
     Config,
     OptionError,
+    current_path,
+    current_value,
     explain_validation_error,
     parse_value,
     quoted,
@@ -49,7 +51,9 @@ def with_values(config: Config, assignments: Sequence[str], option: str = "`set`
         where = f"{option} {shortened(assignment)}"
         if not equals:
             raise OptionError(f"{where}: write it as training.augment.elastic=1")
-        _put(content, path.strip().split("."), _value(text, where), where)
+        path = current_path(path.strip())
+        value = current_value(path, _value(text, where))
+        _put(content, path.split("."), value, where)
     try:
         return Config.model_validate(content)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ocrsearch.core import FRAME_STRIDE, Config, InfeasibleError, PreprocessConfig
-from ocrsearch.data import MAX_BAD, BadSample, LabelledImages, PackedImages
+from ocrsearch.data import MAX_INVALID, BadSample, LabelledImages, PackedImages
 from ocrsearch.data.images import (
     MAX_WIDTH_PX,
     STACKED,
@@ -60,7 +60,10 @@ class Finding:
 
 
 def examine(
-    config: Config, train: LabelledImages, limits: ConstraintSettings, max_bad: float = MAX_BAD
+    config: Config,
+    train: LabelledImages,
+    limits: ConstraintSettings,
+    max_invalid: float = MAX_INVALID,
 ) -> list[Finding]:
     """Compare a configuration with the labels and with the limits of a space.
 
@@ -68,13 +71,13 @@ def examine(
         config: configuration to check.
         train: training split.
         limits: limits of the space.
-        max_bad: largest fraction of labels that need not fit.
+        max_invalid: largest fraction of labels that need not fit.
 
     Returns:
         A finding for the frames and one for each limit, met or not.
     """
     try:
-        check_feasible(config, train, max_bad)
+        check_feasible(config, train, max_invalid)
         findings = [Finding(FRAMES, 0.0, "")]
     except InfeasibleError as error:
         findings = [Finding(FRAMES, 1.0, str(error))]
@@ -101,7 +104,7 @@ def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
     widths = sorted(scaled_widths(config, train.images)) or [FRAME_STRIDE]
     n_symbols = len(set().union(*train.texts)) if train.texts else 1
     lengths = sorted(len(text) for text in train.texts) or [1]
-    n_joined = 2 if config.training.augment.join > 0 else 1
+    n_joined = 2 if config.training.augment.concat > 0 else 1
     layers, widest = (
         list_layers(config, n_symbols, -(-width // FRAME_STRIDE) * FRAME_STRIDE, length)
         for width, length in (
@@ -128,14 +131,14 @@ def scaled_widths(config: Config, images: PackedImages) -> list[int]:
 
 
 def check_feasible(
-    config: Config, train: LabelledImages, max_bad: float = MAX_BAD
+    config: Config, train: LabelledImages, max_invalid: float = MAX_INVALID
 ) -> list[BadSample]:
     """Refuse a configuration that cannot learn its training split.
 
     Args:
         config: configuration to check.
         train: training split.
-        max_bad: largest fraction of labels that need not fit. A single label is always allowed
+        max_invalid: largest fraction of labels that need not fit. A single label is always allowed
             not to fit, unless the fraction is 0.
 
     Returns:
@@ -146,7 +149,7 @@ def check_feasible(
     """
     check_size(config, len(set().union(*train.texts)))
     unfit = find_unfit(config, train)
-    allowed = max(1.0, max_bad * len(train)) if max_bad else 0.0
+    allowed = max(1.0, max_invalid * len(train)) if max_invalid else 0.0
     if unfit and len(unfit) > min(allowed, len(train) - 1):
         raise InfeasibleError(_too_many(config, train, unfit))
     return unfit
@@ -154,13 +157,14 @@ def check_feasible(
 
 def find_unfit(config: Config, train: LabelledImages) -> list[BadSample]:
     """Return the samples whose labels the network cannot output, each with the reason."""
-    if config.model.architecture == "classifier":
+    if config.model.reads_one:
+        reads = f"a {config.model.architecture} reads one"
         return [
-            BadSample(name, f"{text!r} has {len(text)} characters, a classifier reads one")
+            BadSample(name, f"{text!r} has {len(text)} characters, {reads}")
             for name, text in zip(train.names, train.texts, strict=True)
             if len(text) != 1
         ]
-    need = frames_needed if config.model.architecture == "crnn" else len
+    need = frames_needed if config.model.separates_repeats else len
     widths = scaled_widths(config, train.images)
     return [
         BadSample(name, f"{text!r} needs {need(text)} frames, its image gives {n_frames}")
@@ -173,10 +177,10 @@ def _too_many(config: Config, train: LabelledImages, unfit: list[BadSample]) -> 
     first = "; ".join(f"{bad.name}: {bad.reason}" for bad in unfit[:N_NAMED])
     more = f"; and {len(unfit) - N_NAMED} more" if len(unfit) > N_NAMED else ""
     counts = f"{len(unfit)} of {len(train)} labels"
-    if config.model.architecture == "classifier":
+    if config.model.reads_one:
         return (
-            f"{counts} have more than one character, and a classifier reads one ({first}{more}); "
-            "search crnn or seq2seq"
+            f"{counts} have more than one character, and a {config.model.architecture} reads one "
+            f"({first}{more}); search crnn or seq2seq"
         )
     images = config.images
     advice = "allow a larger images.height or images.width_scale, or more unfit samples"
@@ -200,13 +204,13 @@ MAX_COMPARED = 64
 """Largest number of configurations that are compared."""
 
 
-def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[BadSample]:
+def unfit_in_space(space: Space, train: LabelledImages, max_invalid: float) -> list[BadSample]:
     """Return the training samples that do not fit any configuration of a space.
 
     Args:
         space: search space.
         train: training split.
-        max_bad: largest fraction of labels that need not fit, see ``check_feasible``.
+        max_invalid: largest fraction of labels that need not fit, see ``check_feasible``.
 
     Raises:
         InfeasibleError: too many labels do not fit, whatever the configuration.
@@ -220,7 +224,7 @@ def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[
             return []
     assert roomiest is not None, "every space has a configuration"
     try:
-        return check_feasible(roomiest, train, max_bad)
+        return check_feasible(roomiest, train, max_invalid)
     except InfeasibleError as error:
         raise InfeasibleError(
             f"no configuration of this space can read these labels: {error}"

@@ -32,6 +32,7 @@ from .ownership import LostError as LostError
 from .ownership import check_folder as check_folder
 from .ownership import claim_folder as claim_folder
 from .ownership import refuse_unknown_trials as refuse_unknown_trials
+from .ownership import study_lock as study_lock
 from .ownership import write_identity as write_identity
 from .records import number_or_none as number_or_none
 from .records import shown as shown
@@ -53,7 +54,6 @@ from .results import next_with_weights as next_with_weights
 from .results import pareto_set as pareto_set
 from .results import trials_frame as trials_frame
 from .results import why_nothing_trained as why_nothing_trained
-from .sampler import USE_CONSTRAINTS as USE_CONSTRAINTS
 from .separation import Separation as Separation
 from .separation import compare_best as compare_best
 from .separation import separation_content as separation_content
@@ -65,6 +65,7 @@ from .study import EARLIER as EARLIER
 from .study import ORIGIN as ORIGIN
 from .study import PAUSED as PAUSED
 from .study import REPEATED as REPEATED
+from .study import USE_CONSTRAINTS as USE_CONSTRAINTS
 from .study import ConfigurationStudy as ConfigurationStudy
 from .study import EarlierTrial as EarlierTrial
 from .study import Origin as Origin
@@ -72,8 +73,8 @@ from .study import check_ours as check_ours
 from .study import damaged_trials as damaged_trials
 from .study import exists as exists
 from .study import finished_trials as finished_trials
+from .study import is_paused as is_paused
 from .study import open_study as open_study
 from .study import rank as rank
 from .study import rank_of as rank_of
-from .study import study_lock as study_lock
 from .study import unfinished_trials as unfinished_trials

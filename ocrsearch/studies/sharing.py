@@ -22,14 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.core import StudyError
 from ocrsearch.studies.database import is_postgresql
-from ocrsearch.studies.ownership import HeldFiles
+from ocrsearch.studies.ownership import HeldFiles, is_locked, study_lock
 from ocrsearch.studies.storage import database_reason
-from ocrsearch.studies.study import (
-    REPEATED,
-    is_locked,
-    study_lock,
-    unfinished_trials,
-)
+from ocrsearch.studies.study import REPEATED, unfinished_trials
 from ocrsearch.training import remove_folder
 
 FOLDER = "coordinator-"

@@ -162,12 +162,13 @@ def inherited_options(
             continue
         _check_splits(str(path), own, chosen)
         warn_of_seen(str(path), provenance, data)
-        if own.add and "add" not in chosen:
+        if own.extra_train_data and "extra_train_data" not in chosen:
             try:
-                read_samples(own.add)
+                read_samples(own.extra_train_data)
             except DataError:  # its message would quote files that a model names
                 raise BundleError(
-                    f"{path}: its `add` {own.add} cannot be read; give `add` another dataset"
+                    f"{path}: its `extra_train_data` {own.extra_train_data} cannot be read; give "
+                    "`extra_train_data` another dataset"
                 ) from None
         options = replace(own, **chosen)
         if any(getattr(options, name) != getattr(own, name) for name in SPLIT_OPTIONS):
@@ -210,7 +211,7 @@ def evaluation_options(
             *(name, " and ".join(f"`{key}`" for key in dropped)),
             *("is" if len(dropped) == 1 else "are", data),
         )
-    foreign = {"group": "", "splits": "", "add": "", "columns": ""}
+    foreign = {"group": "", "splits": "", "extra_train_data": "", "columns": ""}
     return replace(own, **{**foreign, **given})
 
 
@@ -240,7 +241,7 @@ def _is_of_data(provenance: Provenance, own: DataOptions, data: str) -> bool:
         return True
     usual = DataOptions()
     same_splits = all(getattr(own, name) == getattr(usual, name) for name in SPLIT_OPTIONS)
-    if same_splits or own.add:  # what a model adds may be any folder: it is not read here
+    if same_splits or own.extra_train_data:  # a model may name any folder: it is not read here
         return False
     try:
         return load_dataset(data, own).fingerprint == provenance.data_fingerprint

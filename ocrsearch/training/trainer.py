@@ -50,8 +50,8 @@ class Schedule:
 
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Schedule:
-        """The decay fills the last ``decay_share`` of the epochs."""
-        decay_epochs = round(config.epochs * config.decay_share)
+        """The decay fills the last ``decay_fraction`` of the epochs."""
+        decay_epochs = round(config.epochs * config.decay_fraction)
         return cls(config.epochs - decay_epochs, decay_epochs)
 
     @property
@@ -244,9 +244,10 @@ class Trainer:
     def run_epoch(self) -> EpochReport:
         """Train one epoch and validate, and perhaps begin the final decay.
 
-        The decay begins early if no epoch was better for ``patience`` epochs. An epoch is better
-        if its CER is lower, or if its CER is equal and its loss lower. There is deliberately no
-        rule for a CER of 0: the loss still falls, and so does the error on other images.
+        The decay begins early if no epoch was better for ``decay_patience`` epochs. An epoch is
+        better if its CER is lower, or if its CER is equal and its loss lower. There is
+        deliberately no rule for a CER of 0: the loss still falls, and so does the error on other
+        images.
 
         Raises:
             DivergedError: the loss became NaN or infinite.
@@ -262,8 +263,8 @@ class Trainer:
         self.progress = replace(self.progress, epoch=epoch, aligned=aligned)
         if is_best:
             self.progress = replace(self.progress, best=(metrics.cer, val_loss), best_epoch=epoch)
-        n_without_gain = epoch - self.progress.best_epoch
-        if n_without_gain >= self.config.training.patience and epoch < self.schedule.decay_start:
+        stalls = epoch - self.progress.best_epoch >= self.config.training.decay_patience
+        if stalls and epoch < self.schedule.decay_start:
             self.schedule = replace(self.schedule, decay_start=epoch)
         return EpochReport(
             epoch=epoch,
@@ -310,7 +311,8 @@ class Trainer:
             self.progress = replace(self.progress, aligned=error <= self.recipe.reads_below_cer)
         loss = self.network.loss(output, batch, step, flat=not self.progress.aligned)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
+        max_norm = self.config.training.clip_grad_norm
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), max_norm)
         self.optimizer.step()
         return loss.detach()
 

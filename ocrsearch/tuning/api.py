@@ -19,7 +19,15 @@ from typing import Any, Unpack
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.core import OptionError, StudyError, n_cores, remove_leftovers, replacing, shown
+from ocrsearch.core import (
+    OptionError,
+    StudyError,
+    current_content,
+    n_cores,
+    remove_leftovers,
+    replacing,
+    shown,
+)
 from ocrsearch.data import (
     DataOptions,
     Dataset,
@@ -140,10 +148,10 @@ def search(
         observer: function called with the status after every change.
         progress: function called with the number of images read and the total number.
         **arguments: options by name, which replace those in ``options``: trials, study, storage,
-            workers, timeout ("30m" or seconds), target, max_epochs, patience, max_disk,
-            warm_start, init, seed, device, engine, address, gpus_per_worker; and how to read and
-            split the data: group, splits, split_seed, train_share, keep_err, max_bad, bidi,
-            columns, add. See ``SearchOptions`` and ``DataOptions``.
+            workers, timeout ("30m" or seconds), target_cer, epoch_budget, stall_trials,
+            max_disk_mb, warm_start, init, seed, device, engine, address, gpus_per_worker; and how
+            to read and split the data: group, splits, split_seed, train_fraction, keep_flagged,
+            max_invalid, bidi, columns, extra_train_data. See ``SearchOptions`` and ``DataOptions``.
 
     Raises:
         OcrSearchError: the space, the data, the study or an option is invalid.
@@ -163,7 +171,7 @@ def search(
         suggested = None
         chosen = given or _stored(place)
         if chosen is None:
-            suggested = derive_space(dataset, data_options.max_bad, starts=init is None)
+            suggested = derive_space(dataset, data_options.max_invalid, starts=init is None)
             chosen = suggested.space
         chosen = replace(chosen, init=init or chosen.init)
         begun = _begin(chosen, dataset, options, data_options, place)
@@ -237,7 +245,7 @@ def _begin(
     """Open the study, claim its folder and write the files that the workers read."""
     init = space.init
     space, digest, start_line = _start_from(space, dataset)
-    unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_bad)
+    unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_invalid)
     dataset = replace(dataset, bad=[*dataset.bad, *unfit])
     facts = _facts(space, dataset, data_options, options.seed or 0, digest)
     is_new = not exists(place.storage, place.name)
@@ -330,10 +338,10 @@ def _runner(
     limits = Limits(
         trials=options.trials,
         timeout_s=options.timeout_s,
-        target=options.target,
-        epochs=options.epochs,
-        patience=options.patience,
-        disk_bytes=int(options.disk_mb * 1e6) if options.disk_mb is not None else None,
+        target_cer=options.target_cer,
+        epoch_budget=options.epoch_budget,
+        stall_trials=options.stall_trials,
+        disk_bytes=int(options.max_disk_mb * 1e6) if options.max_disk_mb is not None else None,
     )
     artifacts = open_artifacts(place.folder.parent)
     opened = OpenedStudy(begun.study, place.folder, place.sharing, artifacts)
@@ -357,12 +365,22 @@ def _notes(
         name
         for name, other in known
         if isinstance(other, dict)
-        and all(other.get(key) == wanted[key] for key in ("data_fingerprint", "space"))
+        and other.get("data_fingerprint") == wanted["data_fingerprint"]
+        and _current_space(other) == wanted["space"]
     ]
     return [
         f"study {name!r} has the same images and the same space; resume it with `study={name!r}`"
         for name in alike[:1]
     ]
+
+
+def _current_space(facts: dict[str, Any]) -> object:
+    """Return the space of stored facts by its current names; None if it is damaged."""
+    space = facts.get("space")
+    try:
+        return current_content(space) if isinstance(space, dict) else None
+    except ValueError:
+        return None
 
 
 def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:

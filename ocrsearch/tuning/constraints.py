@@ -29,14 +29,14 @@ class Constraints:
 
     def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
         self._study, self._train = study, train
-        self._max_bad = study_facts(study).options().max_bad
+        self._max_invalid = study_facts(study).options().max_invalid
         self._limits = space.settings.constraints
         self._sampler_knows = space.settings.sampler.name in USE_CONSTRAINTS
         self._latencies: dict[str, float] = {}
 
     def broken(self, trial: optuna.Trial, config: Config) -> list[Finding]:
         """Return the limits that a configuration exceeds, without building its network."""
-        findings = examine(config, self._train, self._known_limits(), self._max_bad)
+        findings = examine(config, self._train, self._known_limits(), self._max_invalid)
         for finding in findings:
             self._tell(trial, finding.name, finding.excess)
         broken = [finding for finding in findings if finding.excess > 0.0]

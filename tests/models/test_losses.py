@@ -33,7 +33,7 @@ from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.recogniser import Recogniser
 from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
 
-Attention = Literal["additive", "location", "none"]
+Attention = Literal["additive", "location_aware", "none"]
 
 HEIGHT = 16
 N_SYMBOLS = 4
@@ -178,7 +178,7 @@ LABELS = ([3, 0, 0], [1], [2, 3])
 WIDTHS = (32, 8, 20)
 
 
-@pytest.mark.parametrize("attention", ["additive", "location", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware", "none"])
 def test_seq2seq_loss_in_evaluation_is_cross_entropy(
     attention: Attention,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -55,6 +55,8 @@ KERNEL_PX = 3 * FRAME_STRIDE
 
 class ToyConfig(ArchitectureConfig):
     """One convolution over the full height, CTC."""
+
+    separates_repeats: ClassVar[bool] = True
 
     architecture: Literal["toy"] = "toy"
     n_channels: Integer = 64
@@ -139,7 +141,7 @@ CONFIG = TrialConfig(
     training=TrainingConfig(
         batch_size=4,
         epochs=60,
-        patience=60,
+        decay_patience=60,
         learning_rate=0.005,
         augment=AugmentConfig(strength=0.0),
     ),
