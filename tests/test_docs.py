@@ -174,7 +174,7 @@ def test_the_commands_of_the_readme_run(
         "ocrsearch studies list",
         "ocrsearch studies export -o trials.csv",
         "ocrsearch report -o study.html",
-        "ocrsearch language-model --model model.pt --data captcha:FOLDER --output lm.npz",
+        "ocrsearch language-model --model model.pt --data captcha:FOLDER -o lm.npz",
         "ocrsearch space suggest FOLDER -o mine.yaml",
         "ocrsearch space check seq2seq",
     ]
