@@ -227,6 +227,10 @@ class TrainingConfig(Frozen):
     clip_norm: Number = Field(5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient.")
     augment: AugmentConfig = AugmentConfig()
 
+    def decay_epochs(self, n_epochs: int) -> int:
+        """Return the number of epochs in the final decay of a training of ``n_epochs`` epochs."""
+        return round(n_epochs * self.decay_share)
+
 
 class Config(Frozen):
     """Complete, validated configuration of a trial: one point of a search space."""

@@ -44,7 +44,7 @@ class Schedule:
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Schedule:
         """The decay fills the last ``decay_share`` of the epochs."""
-        decay_epochs = round(config.epochs * config.decay_share)
+        decay_epochs = config.decay_epochs(config.epochs)
         return cls(config.epochs - decay_epochs, decay_epochs)
 
     @property

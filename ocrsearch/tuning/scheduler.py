@@ -384,7 +384,7 @@ class Scheduler:
         seconds = mean(record.seconds for record in epochs[-N_TIMED:])
         n_left = max(1, int(TIME_SHARE * (limit - status.elapsed_s) / max(seconds, 1e-3)))
         n_all = n_done + n_left
-        if n_all >= training.epochs or n_done < round((1 - training.decay_share) * n_all):
+        if n_all >= training.epochs or n_done < n_all - training.decay_epochs(n_all):
             return None
         return n_left
 
