@@ -125,7 +125,7 @@ def _load(model: Path, data: str | None) -> Bundle:
     bundle = load_bundle(model)
     if data is None:
         raise OptionError("--model: needs --data SPEC to choose the weights on its images")
-    if bundle.config.model.architecture == "classifier":
+    if bundle.config.model.reads_one:
         raise OptionError(
             f"--model {model}: a classifier reads a single character and cannot use a language "
             "model; choose another model"

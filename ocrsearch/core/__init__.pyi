@@ -1,4 +1,5 @@
 from .config import FRAME_STRIDE as FRAME_STRIDE
+from .config import ArchitectureConfig as ArchitectureConfig
 from .config import AugmentConfig as AugmentConfig
 from .config import ClassifierConfig as ClassifierConfig
 from .config import Config as Config

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -140,14 +140,29 @@ class DecoderConfig(Frozen):
     )
 
 
-class CrnnConfig(Frozen):
+class ArchitectureConfig(Frozen):
+    """Base class of the architectures: the texts that a network can write.
+
+    Attributes:
+        reads_one: whether the network reads a single character, whatever the width of the image.
+        separates_repeats: whether the network writes a blank between equal characters, as CTC does.
+            Such a text needs more time steps than characters.
+    """
+
+    reads_one: ClassVar[bool] = False
+    separates_repeats: ClassVar[bool] = False
+
+
+class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
+
+    separates_repeats: ClassVar[bool] = True
 
     architecture: Literal["crnn"] = "crnn"
     encoder: EncoderConfig = EncoderConfig()
 
 
-class Seq2SeqConfig(Frozen):
+class Seq2SeqConfig(ArchitectureConfig):
     """Encoder of the CRNN with a recurrent decoder."""
 
     architecture: Literal["seq2seq"] = "seq2seq"
@@ -155,8 +170,10 @@ class Seq2SeqConfig(Frozen):
     decoder: DecoderConfig = DecoderConfig()
 
 
-class ClassifierConfig(Frozen):
+class ClassifierConfig(ArchitectureConfig):
     """Conv tower and linear layer for images with a single character."""
+
+    reads_one: ClassVar[bool] = True
 
     architecture: Literal["classifier"] = "classifier"
     encoder: TowerConfig = TowerConfig()
@@ -241,10 +258,10 @@ class Config(Frozen):
 
     @model_validator(mode="after")
     def _reject_join_for_classifier(self) -> Self:
-        if self.model.architecture == "classifier" and self.training.augment.join > 0:
+        if self.model.reads_one and self.training.augment.join > 0:
             raise ValueError(
                 f"training.augment.join: found {self.training.augment.join:g}, must be 0 for a "
-                "classifier, which reads a single character"
+                f"{self.model.architecture}, which reads a single character"
             )
         return self
 

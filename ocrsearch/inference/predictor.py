@@ -211,7 +211,7 @@ class Predictor:
         """
         predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
-        reads_one = self.bundle.config.model.architecture == "classifier"
+        reads_one = self.bundle.config.model.reads_one
         single = data.texts and (reads_one or all(len(text) == 1 for text in data.texts))
         return Evaluation(
             compute_metrics(data.texts, texts),

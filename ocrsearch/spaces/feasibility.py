@@ -154,13 +154,14 @@ def check_feasible(
 
 def find_unfit(config: Config, train: LabelledImages) -> list[BadSample]:
     """Return the samples whose labels the network cannot output, each with the reason."""
-    if config.model.architecture == "classifier":
+    if config.model.reads_one:
+        reads = f"a {config.model.architecture} reads one"
         return [
-            BadSample(name, f"{text!r} has {len(text)} characters, a classifier reads one")
+            BadSample(name, f"{text!r} has {len(text)} characters, {reads}")
             for name, text in zip(train.names, train.texts, strict=True)
             if len(text) != 1
         ]
-    need = frames_needed if config.model.architecture == "crnn" else len
+    need = frames_needed if config.model.separates_repeats else len
     widths = scaled_widths(config, train.images)
     return [
         BadSample(name, f"{text!r} needs {need(text)} frames, its image gives {n_frames}")
@@ -173,10 +174,10 @@ def _too_many(config: Config, train: LabelledImages, unfit: list[BadSample]) -> 
     first = "; ".join(f"{bad.name}: {bad.reason}" for bad in unfit[:N_NAMED])
     more = f"; and {len(unfit) - N_NAMED} more" if len(unfit) > N_NAMED else ""
     counts = f"{len(unfit)} of {len(train)} labels"
-    if config.model.architecture == "classifier":
+    if config.model.reads_one:
         return (
-            f"{counts} have more than one character, and a classifier reads one ({first}{more}); "
-            "search crnn or seq2seq"
+            f"{counts} have more than one character, and a {config.model.architecture} reads one "
+            f"({first}{more}); search crnn or seq2seq"
         )
     images = config.images
     advice = "allow a larger images.height or images.width_scale, or more unfit samples"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from ocrsearch.core import (
     FRAME_STRIDE,
+    ArchitectureConfig,
     AugmentConfig,
     Config,
-    Frozen,
     ImageConfig,
     Integer,
     TrainingConfig,
@@ -53,8 +53,10 @@ KERNEL_PX = 3 * FRAME_STRIDE
 # --- configuration: in core/config.py ---------------------------------------------------------
 
 
-class ToyConfig(Frozen):
+class ToyConfig(ArchitectureConfig):
     """One convolution over the full height, CTC."""
+
+    separates_repeats: ClassVar[bool] = True
 
     architecture: Literal["toy"] = "toy"
     n_channels: Integer = 64
