@@ -22,9 +22,17 @@ from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
 from ocrsearch.studies.optuna_internals import FrozenStudy
 from ocrsearch.studies.ownership import check_folder
-from ocrsearch.studies.records import trial_epochs
+from ocrsearch.studies.records import (
+    EPOCHS,
+    EXCESS,
+    FAILURE,
+    INFEASIBLE,
+    ORIGIN,
+    REPEATED,
+    trial_epochs,
+)
 from ocrsearch.studies.sharing import is_searched
-from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, rank
+from ocrsearch.studies.study import ConfigurationStudy, rank
 from ocrsearch.training import (
     BEST,
     Epochs,
@@ -332,7 +340,7 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
 def learning_curves(study: optuna.Study) -> dict[int, Epochs]:
     """Return the epoch records of each trial, by trial number."""
     trials = study.get_trials(deepcopy=False)
-    return {t.number: trial_epochs(t) for t in trials if "epochs" in t.user_attrs}
+    return {t.number: trial_epochs(t) for t in trials if EPOCHS in t.user_attrs}
 
 
 def _row(trial: FrozenTrial) -> dict[str, object]:
@@ -340,10 +348,10 @@ def _row(trial: FrozenTrial) -> dict[str, object]:
     started, ended = trial.datetime_start, trial.datetime_complete
     return {
         "trial": trial.number,
-        "state": "infeasible" if "infeasible" in attrs else trial.state.name.lower(),
+        "state": "infeasible" if INFEASIBLE in attrs else trial.state.name.lower(),
         "cer": trial.values[0] if trial.state == TrialState.COMPLETE else _lowest(trial),
         **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
-        "failure": attrs.get("failure") or attrs.get("infeasible"),
+        "failure": attrs.get(FAILURE) or attrs.get(INFEASIBLE),
         "started": started,
         "ended": ended,
         **trial.params,
@@ -352,14 +360,14 @@ def _row(trial: FrozenTrial) -> dict[str, object]:
 
 def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
     """Return whether a trial has weights to export."""
-    if trial.state not in STATES or not trial.user_attrs.get("epochs"):
+    if trial.state not in STATES or not trial.user_attrs.get(EPOCHS):
         return False
     finished = trial.state == TrialState.COMPLETE  # missing weights are reported on export
     return finished or (trial_folder(folder, trial.number) / BEST).exists()
 
 
 def _lowest(trial: FrozenTrial) -> float | None:
-    if trial.user_attrs.get("epochs"):
+    if trial.user_attrs.get(EPOCHS):
         return rank(trial).cer
     return min(trial.intermediate_values.values(), default=None)
 
@@ -380,7 +388,7 @@ def _summary(
         return StudySummary(name, problem=str(error))
     trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
     trials = [t for t in trials if REPEATED not in t.user_attrs]
-    states = ["failed" if "failure" in t.user_attrs else t.state for t in trials]
+    states = ["failed" if FAILURE in t.user_attrs else t.state for t in trials]
     times = [t.datetime_complete or t.datetime_start for t in trials]
     values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
     return StudySummary(
@@ -397,16 +405,6 @@ def _summary(
     )
 
 
-INFEASIBLE = "infeasible"
-"""Trial user attribute: reasons why the trial is infeasible."""
-
-EXCESS = "excess"
-"""Trial user attribute: excess over each limit of an infeasible trial, relative to the limit."""
-
-FAILURE = "failure"
-"""Trial user attribute: reason for the failure of the trial."""
-
-
 def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
     """Return the reason why no trial of a study has weights, and what to do.
 
@@ -418,7 +416,7 @@ def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
     failed = [t for t in known if FAILURE in t.user_attrs]
     if not known:
         return "no trial has started; raise `timeout` and search again"
-    if any(t.user_attrs.get("epochs") for t in known if t not in failed):
+    if any(t.user_attrs.get(EPOCHS) for t in known if t not in failed):
         return "the weights of all trained configurations are missing; search again"
     if len(infeasible) == len(known):
         return _all_infeasible(infeasible)

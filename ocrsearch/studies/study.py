@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import optuna
 from filelock import FileLock, Timeout
@@ -41,7 +40,15 @@ from ocrsearch.studies.optuna_internals import (
     stored_trials,
 )
 from ocrsearch.studies.ownership import LOCK
-from ocrsearch.studies.records import trial_epochs, trial_problem
+from ocrsearch.studies.records import (
+    EARLIER,
+    EPOCHS,
+    PAUSED,
+    REPEATED,
+    WarmStartOrigin,
+    trial_epochs,
+    trial_problem,
+)
 from ocrsearch.studies.rows import DamagedTrial
 from ocrsearch.studies.sampler import build_pruner, build_sampler
 from ocrsearch.studies.sqlite_files import refuse_unwritable
@@ -61,28 +68,6 @@ MAX_REPORTED = 5
 LOCK_SECONDS = 1.0
 """Seconds to wait for the lock, because listing studies holds it briefly."""
 
-ORIGIN = "origin"
-"""Trial user attribute: seed, device and versions behind the result."""
-
-PAUSED = "paused"
-"""Trial user attribute: number of epochs of a paused trial; None after it is resumed."""
-
-
-REPEATED = "repeated"
-"""Trial user attribute of a trial that was skipped because its configuration was tried before."""
-
-
-EARLIER = "warm_start"
-"""Trial user attribute: the warm-start trial it was copied from."""
-
-
-class Origin(TypedDict):
-    """The warm-start trial that a trial was copied from: study, number, and CER as a fraction."""
-
-    study: str
-    trial: int
-    cer: float
-
 
 @dataclass(frozen=True)
 class EarlierTrial:
@@ -94,7 +79,7 @@ class EarlierTrial:
     """
 
     values: Values
-    origin: Origin
+    origin: WarmStartOrigin
 
 
 class ConfigurationStudy(ShownStudy):
@@ -317,7 +302,7 @@ def unfinished_trials(
     return [
         (
             optuna.Trial(study, id_of_trial(t)),
-            len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
+            len(t.user_attrs.get(EPOCHS, ())) if several else len(t.intermediate_values),
         )
         for t in frozen
         if wanted is None or wanted(t)

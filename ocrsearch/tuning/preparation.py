@@ -19,11 +19,12 @@ from ocrsearch.data import Charset, LabelledImages
 from ocrsearch.spaces import Space, Values, network_figures, random_config
 from ocrsearch.studies import (
     EARLIER,
+    EPOCHS,
     FACTS,
     ConfigurationStudy,
     EarlierTrial,
     Identity,
-    Origin,
+    WarmStartOrigin,
     check_folder,
     check_ours,
     claim_folder,
@@ -165,10 +166,10 @@ def earlier_trials(
         raise StudyError(problem, "warm_start")
     trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
     found: list[EarlierTrial] = []
-    for trial in sorted((t for t in trials if t.user_attrs.get("epochs")), key=rank):
+    for trial in sorted((t for t in trials if t.user_attrs.get(EPOCHS)), key=rank):
         values = space.values_within(trial.params)
         if values and values not in [other.values for other in found]:
-            origin: Origin = {"study": name, "trial": trial.number, "cer": rank(trial).cer}
+            origin: WarmStartOrigin = {"study": name, "trial": trial.number, "cer": rank(trial).cer}
             found.append(EarlierTrial(values, origin))
     if not found:
         raise StudyError(
@@ -181,7 +182,7 @@ def earlier_trials(
 
 def how_they_did(study: optuna.Study) -> list[str]:
     """Return the results of the warm-start trials, one line each."""
-    trained = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get("epochs")]
+    trained = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get(EPOCHS)]
     ranked = sorted(trained, key=rank)
     return [
         f"trial {trial.number}, from {_place(trial.user_attrs[EARLIER])}: CER "
@@ -191,7 +192,7 @@ def how_they_did(study: optuna.Study) -> list[str]:
     ]
 
 
-def _place(origin: Origin) -> str:
+def _place(origin: WarmStartOrigin) -> str:
     return f"trial {origin['trial']} of {origin['study']} (CER {origin['cer']:.4f} there)"
 
 

@@ -17,6 +17,7 @@ import optuna
 
 from ocrsearch.core import StudyError
 from ocrsearch.spaces import Finding
+from ocrsearch.studies import HALVED
 from ocrsearch.training import Epochs, best_epoch, n_finished_folds
 from ocrsearch.tuning.engines import (
     Answer,
@@ -30,7 +31,7 @@ from ocrsearch.tuning.engines import (
 )
 from ocrsearch.tuning.scheduler import MAX_REPEATS, Scheduler
 from ocrsearch.tuning.status import Ending, Observer, Running, describe
-from ocrsearch.tuning.store import HALVED, Refusal, TrialStore
+from ocrsearch.tuning.store import Refusal, TrialStore
 
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ocrsearch.core import Config
     from ocrsearch.spaces import Values
+    from ocrsearch.studies import Rank
     from ocrsearch.training import Epochs
 
 Ending = Literal[
@@ -106,6 +107,8 @@ class Status:
         best_exact: exact match of the best trial, as a fraction.
         best_lacks_folds: whether the best trial was not trained on all folds yet.
         best_values: searched values of the best trial.
+        best_rank: rank of the best trial.
+        ends: time of the last end and result of each trained trial, by number.
     """
 
     limits: Limits
@@ -128,6 +131,8 @@ class Status:
     best_exact: float | None = None
     best_lacks_folds: bool = False
     best_values: Values = field(default_factory=dict)
+    best_rank: Rank | None = None
+    ends: dict[int, tuple[float, Reached]] = field(default_factory=dict)
 
     @property
     def n_finished(self) -> int:
@@ -154,6 +159,29 @@ class Status:
         if self.limits.timeout_s is not None:
             estimates.append(max(0.0, self.limits.timeout_s - self.elapsed_s))
         return min(estimates, default=None)
+
+    def note_best(self, rank: Rank, exact: float, values: Values) -> None:
+        """Note a trial whose weights can be exported, if it is better than the best so far.
+
+        Args:
+            rank: rank of the trial.
+            exact: exact match of its best epoch, as a fraction.
+            values: its searched values.
+        """
+        if self.best_rank is None or rank < self.best_rank:
+            self.best_rank, self.best_lacks_folds = rank, rank.lacks_folds
+            self.best_value, self.best_number = rank.cer, rank.number
+            self.best_exact, self.best_values = exact, values
+
+    def note_end(self, rank: Rank, ended: float) -> None:
+        """Note when a trial ended or was paused; it counts once, with its last end.
+
+        Args:
+            rank: rank of the trial.
+            ended: time of its end, in seconds since the epoch of the system clock.
+        """
+        self.ends[rank.number] = (ended, (rank.lacks_folds, rank.cer))
+        self.n_without_gain = n_without_gain(self.ends)
 
 
 Observer = Callable[[Status, str | None], None]

@@ -21,6 +21,19 @@ from ocrsearch.spaces.space import Space
 from ocrsearch.studies.artifacts import N_KEPT, Rank, open_artifacts
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.records import (
+    EARLIER,
+    EPOCHS,
+    EXCESS,
+    FAILURE,
+    HALVED,
+    INFEASIBLE,
+    ORIGIN,
+    OWNER,
+    PAUSED,
+    REPEATED,
+    TrialAttributes,
+)
 from ocrsearch.studies.results import trial_metrics, why_nothing_trained
 from ocrsearch.studies.study import open_study
 from ocrsearch.training.records import EpochRecord, Epochs, Pooled, trial_folder
@@ -669,6 +682,18 @@ def test_a_limit_is_kept_to_the_last_weight(tmp_path: Path) -> None:
         assert status.n_infeasible == n_infeasible
 
 
+def test_every_attribute_of_a_trial_is_declared(setting: Setting) -> None:
+    def mixed(job: Job) -> list[float] | Event:
+        failed = TrialFailed(job.number, "diverged", "the loss became nan", "")
+        return failed if job.number == 1 else falling(job)
+
+    setting.run(mixed, trials=6)
+    named = {EARLIER, EPOCHS, EXCESS, FAILURE, HALVED, INFEASIBLE, ORIGIN, PAUSED, REPEATED, OWNER}
+    written = {name for trial in setting.study().get_trials() for name in trial.user_attrs}
+    assert {EPOCHS, FAILURE, ORIGIN, "cer", "traceback"} <= written
+    assert named | written <= TrialAttributes.__annotations__.keys()
+
+
 def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
     setting.run(falling, trials=1)
     engine = ScriptedEngine(falling, machine=Machine("cpu", "bf16", {}))
@@ -688,9 +713,9 @@ def test_progress_renews_the_attempts(setting: Setting) -> None:
 
 def test_ties_go_to_the_lower_loss(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    coordinator.store._note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
-    coordinator.store._note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
-    coordinator.store._note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
+    coordinator.status.note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
+    coordinator.status.note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
+    coordinator.status.note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
     assert coordinator.status.best_number == 6
 
 
