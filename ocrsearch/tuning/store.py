@@ -21,14 +21,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import Config, remove_leftovers
 from ocrsearch.data import LabelledImages
-from ocrsearch.spaces import Finding, Space, Values, network_figures
+from ocrsearch.spaces import Finding, Space, network_figures
 from ocrsearch.studies import (
     FAILURE,
     HALVED,
     INFEASIBLE,
     PAUSED,
     KeptWeights,
-    Rank,
     Sharing,
     TrainingOrigin,
     TrialAttributes,
@@ -245,7 +244,8 @@ class TrialStore:
             if isinstance(taken, Running):
                 key = tried_key(taken.values)
                 if key in tried and not taken.epochs:
-                    self._note_repeated(trial)
+                    write_attributes(trial, repeated=True)
+                    self._study.tell(trial, state=TrialState.PRUNED)
                     continue
                 tried.add(key)
             found.append(taken)
@@ -281,7 +281,8 @@ class TrialStore:
         if isinstance(taken, Running):
             key = tried_key(taken.values)
             if key in self._tried:
-                self._note_repeated(trial)
+                write_attributes(trial, repeated=True)
+                self._study.tell(trial, state=TrialState.PRUNED)
                 return None
             self._tried.add(key)
         return taken
@@ -310,10 +311,6 @@ class TrialStore:
         if HALVED in trial.user_attrs:
             config = with_half_batch(config)
         return Running(trial, values, config, known, n_reported)
-
-    def _note_repeated(self, trial: optuna.Trial) -> None:
-        write_attributes(trial, repeated=True)
-        self._study.tell(trial, state=TrialState.PRUNED)
 
     def job(self, running: Running, machine: Machine) -> Job:
         """Return the job of a trial that is about to be trained, and prepare its folder.
@@ -434,11 +431,11 @@ class TrialStore:
 
     def _note_end(self, running: Running, *, keeps_weights: bool) -> None:
         """Note the end or the pause of a trial, and delete the weights of the worst trials."""
-        rank, exact, values = _standing(running)
-        self.status.note_end(rank, running.ended)
+        standing = rank_of(running.epochs, running.trial.number)
+        self.status.note_end(standing, running.ended)
         if keeps_weights:
-            self._weights.keep(rank, self._may_go_on)
-            self.status.note_best(rank, exact, values)
+            self._weights.keep(standing, self._may_go_on)
+            self.status.note_best(standing, best_epoch(running.epochs).exact, running.values)
 
     def note_infeasible(self, running: Running, broken: Sequence[Finding]) -> str:
         """Write that a trial breaks constraints, and return the reasons in one line."""
@@ -474,7 +471,9 @@ class TrialStore:
         """
         for running in self.status.running.values():
             if running.epochs:
-                self.status.note_best(*_standing(running))
+                exact = best_epoch(running.epochs).exact
+                standing = rank_of(running.epochs, running.trial.number)
+                self.status.note_best(standing, exact, running.values)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             epochs = trial_epochs(trial)
             if epochs and (trial_folder(self._folder, trial.number) / BEST).exists():
@@ -520,12 +519,6 @@ class TrialStore:
     def _may_go_on(self, number: int) -> bool:
         status = self.status
         return any(number in s for s in (status.paused, status.running, status.elsewhere))
-
-
-def _standing(running: Running) -> tuple[Rank, float, Values]:
-    """Return rank and exact match of a trial's best epoch, and its values."""
-    rank = rank_of(running.epochs, running.trial.number)
-    return rank, best_epoch(running.epochs).exact, running.values
 
 
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

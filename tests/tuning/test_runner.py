@@ -343,9 +343,9 @@ def test_paused_trials_are_promoted_by_the_next_coordinator(promoting: Setting) 
     engine = ScriptedEngine(by_number(CERS))
     first = promoting.coordinator(engine, Limits(9))
     while first.status.n_finished < 3:  # as it is killed: nothing is tidied up
-        first._fill()
+        first.fill_workers()
         for event in engine.poll(0):
-            first._handle(event)
+            first.handle(event)
     assert promoting.states() == [TrialState.PRUNED] * 3
     raw = promoting.study()._storage.get_all_trials(promoting.study()._study_id)
     assert [t.state for t in raw] == [TrialState.RUNNING] * 3
@@ -487,8 +487,8 @@ def test_ends_when_the_time_is_up_and_leaves_the_rest_to_be_continued(setting: S
 def test_continues_what_was_running_under_the_same_number(setting: Setting) -> None:
     engine = ScriptedEngine(falling, n_workers=2)
     first = setting.coordinator(engine, Limits(4))
-    first._fill()
-    first._handle(engine.poll(0)[0])  # one epoch of trial 0 reported, then it dies
+    first.fill_workers()
+    first.handle(engine.poll(0)[0])  # one epoch of trial 0 reported, then it dies
     before = [t.params for t in setting.study().get_trials()]
     assert setting.states() == [TrialState.RUNNING] * 2
 
@@ -704,7 +704,7 @@ def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
 
 def test_progress_renews_the_attempts(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    trial = coordinator._next()
+    trial = coordinator.next_trial()
     assert trial is not None
     trial.attempts = 2
     coordinator.store.note_epochs(trial, [epoch(1, 0.5)])
@@ -778,9 +778,9 @@ def test_an_interrupted_trial_keeps_its_half_batch(setting: Setting) -> None:
 
     engine = ScriptedEngine(never_fits)
     first = setting.coordinator(engine, Limits(1))
-    first._fill()
+    first.fill_workers()
     for event in engine.poll(0):
-        first._handle(event)
+        first.handle(event)
     again = setting.coordinator(ScriptedEngine(falling), Limits(1))
     assert again._queue[0].config.training.batch_size == 8
 
