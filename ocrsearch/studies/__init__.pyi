@@ -39,6 +39,7 @@ from .records import EXCESS as EXCESS
 from .records import FAILURE as FAILURE
 from .records import HALVED as HALVED
 from .records import INFEASIBLE as INFEASIBLE
+from .records import METRIC_OF as METRIC_OF
 from .records import ORIGIN as ORIGIN
 from .records import PAUSED as PAUSED
 from .records import REPEATED as REPEATED

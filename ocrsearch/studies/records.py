@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, Final, NotRequired, Unpack, cast
+from typing import Annotated, Final, Literal, NotRequired, Unpack, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -150,6 +150,18 @@ class TrialAttributes(TypedDict, total=False):
     traceback: Text
     warm_start: WarmStartOrigin
     coordinator: Count
+
+
+ObjectiveMetric = Literal["cer", "latency_ms", "size_mb", "n_parameters", "multiply_adds"]
+
+METRIC_OF: Mapping[str, ObjectiveMetric] = {
+    "cer": "cer",
+    "latency_ms": "latency_ms",
+    "size_mb": "size_mb",
+    "parameters": "n_parameters",
+    "multiply_adds": "multiply_adds",
+}
+"""User attribute of a trial for each objective."""
 
 
 @with_config(STRICT)

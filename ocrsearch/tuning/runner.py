@@ -28,8 +28,8 @@ from ocrsearch.tuning.engines import (
     WorkerRefused,
 )
 from ocrsearch.tuning.scheduler import MAX_REPEATS, Scheduler
-from ocrsearch.tuning.status import Ending, Observer, Running, describe
-from ocrsearch.tuning.store import Refusal, TrialStore
+from ocrsearch.tuning.status import Ending, Observer, Refusal, Running, describe
+from ocrsearch.tuning.store import TrialStore
 
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import optuna
@@ -82,6 +82,21 @@ class Running:
     ended: float = 0.0
 
 
+class Refusal(NamedTuple):
+    """A trial whose stored values are no configuration of the space."""
+
+    number: int
+    reasons: str
+
+
+class Progress(NamedTuple):
+    """Epochs of a trial that an earlier run or another coordinator trained."""
+
+    number: int
+    architecture: str
+    epochs: Epochs
+
+
 @dataclass
 class Status:
     """State of the search.
@@ -143,6 +158,10 @@ class Status:
     def is_idle(self) -> bool:
         """Whether no trial is in training, here or elsewhere."""
         return not self.running and not self.elsewhere
+
+    def may_go_on(self, number: int) -> bool:
+        """Return whether a trial is in training, here or elsewhere, or may be resumed."""
+        return any(number in trials for trials in (self.paused, self.running, self.elsewhere))
 
     @property
     def elapsed_s(self) -> float:

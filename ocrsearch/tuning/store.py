@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -26,6 +26,7 @@ from ocrsearch.studies import (
     FAILURE,
     HALVED,
     INFEASIBLE,
+    METRIC_OF,
     PAUSED,
     KeptWeights,
     Sharing,
@@ -60,24 +61,13 @@ from ocrsearch.training import (
 )
 from ocrsearch.tuning.constraints import Constraints
 from ocrsearch.tuning.engines import Job, Machine, TrialDone, TrialFailed
-from ocrsearch.tuning.status import Limits, Running, Status
+from ocrsearch.tuning.status import Limits, Progress, Refusal, Running, Status
 
 NOT_ITS_FAULT = ("crash", "died")
 """Failures that say nothing about the configuration.
 
 A worker that is killed repeatedly before it finishes an epoch needs too much memory.
 """
-
-ObjectiveMetric = Literal["cer", "latency_ms", "size_mb", "n_parameters", "multiply_adds"]
-
-METRIC_OF: Mapping[str, ObjectiveMetric] = {
-    "cer": "cer",
-    "latency_ms": "latency_ms",
-    "size_mb": "size_mb",
-    "parameters": "n_parameters",
-    "multiply_adds": "multiply_adds",
-}
-"""User attribute of a trial for each objective."""
 
 
 def with_half_batch(config: Config) -> Config:
@@ -111,21 +101,6 @@ class OpenedStudy:
     folder: Path
     sharing: Sharing = field(default_factory=Sharing)
     artifacts: FileSystemArtifactStore | None = None
-
-
-class Progress(NamedTuple):
-    """Epochs of a trial that an earlier run or another coordinator trained."""
-
-    number: int
-    architecture: str
-    epochs: Epochs
-
-
-class Refusal(NamedTuple):
-    """A trial whose stored values are no configuration of the space."""
-
-    number: int
-    reasons: str
 
 
 class TrialStore:
@@ -434,7 +409,7 @@ class TrialStore:
         standing = rank_of(running.epochs, running.trial.number)
         self.status.note_end(standing, running.ended)
         if keeps_weights:
-            self._weights.keep(standing, self._may_go_on)
+            self._weights.keep(standing, self.status.may_go_on)
             self.status.note_best(standing, best_epoch(running.epochs).exact, running.values)
 
     def note_infeasible(self, running: Running, broken: Sequence[Finding]) -> str:
@@ -486,7 +461,7 @@ class TrialStore:
         """
         limit = self.status.limits.disk_bytes
         while limit is not None and self._weights.n_bytes() > limit:
-            if not self._weights.spare_worst(self._may_go_on):
+            if not self._weights.spare_worst(self.status.may_go_on):
                 worst = self._weights.worst_of(self.status.paused)
                 if worst is None:
                     return
@@ -502,7 +477,7 @@ class TrialStore:
             write_attributes(trial, paused=None)
             self._study.tell(trial, state=TrialState.PRUNED)
             remove_checkpoints(trial_folder(self._folder, number))
-        self._weights.drop(self._may_go_on)
+        self._weights.drop(self.status.may_go_on)
 
     def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
         if self._artifacts is not None:
@@ -515,10 +490,6 @@ class TrialStore:
             return self.space.resolve(values)
         except ValueError:  # includes validation errors of pydantic
             return None
-
-    def _may_go_on(self, number: int) -> bool:
-        status = self.status
-        return any(number in s for s in (status.paused, status.running, status.elsewhere))
 
 
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
