@@ -97,6 +97,10 @@ class Progress(NamedTuple):
     epochs: Epochs
 
 
+Reached = tuple[bool, float]
+"""Result of a trial, lower is better: whether it lacks folds, and its lowest CER."""
+
+
 @dataclass
 class Status:
     """State of the search.
@@ -214,10 +218,6 @@ def describe(values: Values) -> str:
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{path.rpartition('.')[2]} {text}")
     return ", ".join(parts)
-
-
-Reached = tuple[bool, float]
-"""Result of a trial, lower is better: whether it lacks folds, and its lowest CER."""
 
 
 def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:
