@@ -124,6 +124,7 @@ def search(
         place = stack.enter_context(hold_place(options.storage, name))
         engine = stack.enter_context(_engine(options, place.own_folder))
         dataset = load_dataset(data, data_options, progress)
+        # the space is given, or the study has one, or it follows from the data
         suggested, lines = None, []
         chosen = given or place.stored_space()
         if given is None and chosen is not None:
