@@ -23,14 +23,14 @@ run: $(INSTALLED)
 	$(BIN)/ocrsearch run --data digits --timeout 80s
 	$(BIN)/ocrsearch best --study digits --export $(DEMO)/model.pt
 	$(BIN)/ocrsearch evaluate $(DEMO)/model.pt --data digits
-	rm -rf $(DEMO)/pictures
-	$(BIN)/ocrsearch data save digits --output $(DEMO)/pictures --n 8
-	$(BIN)/ocrsearch predict $(DEMO)/model.pt $(DEMO)/pictures
+	rm -rf $(DEMO)/images
+	$(BIN)/ocrsearch data save digits --output $(DEMO)/images --n 8
+	$(BIN)/ocrsearch predict $(DEMO)/model.pt $(DEMO)/images
 	$(BIN)/ocrsearch report digits --output $(DEMO)/study.html
 	@echo
 	@echo "model     $(DEMO)/model.pt     use: $(BIN)/ocrsearch predict $(DEMO)/model.pt FILE"
 	@echo "figures   $(DEMO)/study.html   open in a browser"
-	@echo "pictures  $(DEMO)/pictures     the file names are what they show"
+	@echo "images    $(DEMO)/images       named after their labels"
 	@echo "study     studies/ocrsearch.db                      browse: $(BIN)/ocrsearch dashboard"
 
 check: $(INSTALLED)

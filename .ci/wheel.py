@@ -42,8 +42,8 @@ space = {
     },
     "training": {"learning_rate": {"float": [1e-3, 1e-2]}, "epochs": 1},
 }
-result = ocrsearch.search(space, "digits", trials=2, workers=1, train_share=0.05, study="python")
-result = ocrsearch.search(space, "digits", trials=3, workers=1, train_share=0.05, study="python")
+result = ocrsearch.search(space, "digits", trials=2, workers=1, train_fraction=0.05, study="python")
+result = ocrsearch.search(space, "digits", trials=3, workers=1, train_fraction=0.05, study="python")
 study = ocrsearch.load_study(result.study)
 assert len(study.trials_dataframe()) == 3
 assert "Learning curves" in study.figures()
@@ -151,7 +151,7 @@ def use(programs: Path, folder: Path) -> None:
         "space copy quick",
         "space check quick.yaml",
         "data save digits -o images --n 8",
-        "run --space quick --data digits --trials 2 --max-epochs 4 --train-share 0.1",
+        "run --space quick --data digits --trials 2 --epoch-budget 4 --train-fraction 0.1",
         "best --export model.pt --force",
         "evaluate model.pt --data digits --html evaluation.html",
         "predict model.pt images",

@@ -1,9 +1,10 @@
-"""Print how many microseconds each kind of augmentation, and each step of preprocessing, takes."""
+"""Print the microseconds per image of each augmentation and of each preprocessing step."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from ocrsearch.data import GrayImage
 from ocrsearch.data.images import augment, preprocess
 
 SHAPES = ((32, 128), (40, 500))
-KINDS = [name for name in AugmentConfig.model_fields if name not in ("strength", "join")]
+KINDS = [name for name in AugmentConfig.model_fields if name not in ("strength", "concat")]
 NOTHING: dict[str, float] = dict.fromkeys(KINDS, 0.0)
 AUGMENTATIONS = {
     "default": AugmentConfig(),
@@ -32,26 +33,27 @@ STEPS = {
 }
 
 
-def main(rounds: int = 5, pictures: int = 400) -> None:
-    """Time each on one thread, by processor time; the fastest of some rounds counts."""
+def main(
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; the fastest counts.")] = 5,
+    images: Annotated[int, typer.Option(min=1, help="Images per round.")] = 400,
+) -> None:
+    """Print the processor time on one thread, the fastest of several rounds."""
     cv2.setNumThreads(0)
     lines = [writing(shape) for shape in SHAPES]
     rng = np.random.default_rng(0)
     typer.echo(
-        "".join(f"{text:>20}" for text in ("us a picture", *(f"{h} x {w}" for h, w in SHAPES)))
+        "".join(f"{text:>20}" for text in ("us per image", *(f"{h} x {w}" for h, w in SHAPES)))
     )
     for name, kinds in AUGMENTATIONS.items():
         _print_row(
-            name, lambda image, kinds=kinds: augment(image, kinds, rng), lines, rounds, pictures
+            name, lambda image, kinds=kinds: augment(image, kinds, rng), lines, rounds, images
         )
     for name, steps in STEPS.items():
-        _print_row(
-            name, lambda image, steps=steps: preprocess(image, steps), lines, rounds, pictures
-        )
+        _print_row(name, lambda image, steps=steps: preprocess(image, steps), lines, rounds, images)
 
 
 def writing(shape: tuple[int, int]) -> GrayImage:
-    """Return a picture of strokes on grey paper."""
+    """Return an image (H, W) of strokes on grey paper."""
     height, width = shape
     image = np.full(shape, 210, np.uint8)
     for x in range(4, width - 12, 14):
@@ -64,15 +66,15 @@ def _print_row(
     change: Callable[[GrayImage], GrayImage],
     lines: list[GrayImage],
     rounds: int,
-    pictures: int,
+    images: int,
 ) -> None:
-    times = [min(_seconds(change, line, pictures) for _ in range(rounds)) for line in lines]
-    typer.echo(f"{name:>20}" + "".join(f"{1e6 * t / pictures:>20.1f}" for t in times))
+    times = [min(_seconds(change, line, images) for _ in range(rounds)) for line in lines]
+    typer.echo(f"{name:>20}" + "".join(f"{1e6 * t / images:>20.1f}" for t in times))
 
 
-def _seconds(change: Callable[[GrayImage], GrayImage], line: GrayImage, pictures: int) -> float:
+def _seconds(change: Callable[[GrayImage], GrayImage], line: GrayImage, images: int) -> float:
     start = time.process_time()
-    for _ in range(pictures):
+    for _ in range(images):
         change(line)
     return time.process_time() - start
 

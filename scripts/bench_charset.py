@@ -1,8 +1,8 @@
-"""Measure how training, reading and evaluation slow down as the charset grows.
+"""Measure the time of training, decoding and evaluation for charsets of different sizes.
 
-Each character is a few random strokes, the same for any number of characters, so no fonts are
-needed. For each architecture the charsets take turns, epoch by epoch; the fastest counts, in
-seconds of processor time on one thread.
+Each character is drawn as a few random strokes, so no fonts are needed. Its strokes do not depend
+on the size of the charset. For each architecture the charsets alternate after every epoch. The
+figures are seconds of processor time on one thread, the fastest of several rounds.
 """
 
 import time
@@ -21,7 +21,7 @@ from ocrsearch.models.decoding import BeamSearch
 from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
 FIRST_CHARACTER = 0x4E00
-"""Ideographs: more than 20,000 follow."""
+"""First of more than 20,000 ideographs."""
 
 HEIGHT = 32
 
@@ -31,14 +31,16 @@ COLUMNS = ("training", "validation", "greedy", "beam 10", "confusions")
 
 
 def main(
-    characters: Annotated[str, typer.Option(help="Sizes of the charsets.")] = "100,1000,3000",
-    lines: Annotated[int, typer.Option(min=16, help="Lines to train on.")] = 640,
-    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each charset.")] = 3,
-    beam_lines: Annotated[int, typer.Option(min=1, help="Lines read by beam search.")] = 64,
+    characters: Annotated[
+        str, typer.Option(help="Charset sizes, separated by commas.")
+    ] = "100,1000,3000",
+    lines: Annotated[int, typer.Option(min=16, help="Number of training lines.")] = 640,
+    rounds: Annotated[int, typer.Option(min=1, help="Number of epochs per charset.")] = 3,
+    beam_lines: Annotated[int, typer.Option(min=1, help="Number of lines for beam search.")] = 64,
 ) -> None:
-    """Print the seconds of each part, and the ratio of epochs to those of the first charset.
+    """Print the seconds of each part, and the time of an epoch relative to the first charset.
 
-    An epoch in that ratio is training and validation.
+    The time of an epoch is training plus validation.
     """
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -63,7 +65,7 @@ def main(
 
 
 def draw_dataset(n_characters: int, n_lines: int, seed: int = 0) -> Dataset:
-    """Return lines of random characters: for training, and a fifth as many for validation."""
+    """Return a dataset of random characters; the validation split has a fifth of the lines."""
     rng = np.random.default_rng([seed, 1])
     glyphs = [_glyph(i) for i in range(n_characters)]
     splits: dict[Split, LabelledImages] = {
@@ -97,7 +99,7 @@ def _draw_lines(glyphs: Sequence[GrayImage], n: int, rng: np.random.Generator) -
 
 
 def _parts(trainer: Trainer, beam_lines: int) -> list[Callable[[], object]]:
-    """Return what is timed of a training, in the order of COLUMNS."""
+    """Return the functions to time, in the order of ``COLUMNS``."""
     network, charset = trainer.network, trainer.charset
     outputs = [o for _, _, o in _encode(trainer, len(trainer.val_lines))]
     some = [o for _, _, o in _encode(trainer, beam_lines)]
@@ -125,7 +127,7 @@ def _encode(trainer: Trainer, n: int) -> list[tuple[object, ...]]:
 
 
 def _fastest(jobs: Sequence[Sequence[Callable[[], object]]], rounds: int) -> list[list[float]]:
-    """Return the least processor time of each part of each charset; they take turns."""
+    """Return the shortest processor time of each part and charset; the charsets alternate."""
     best = [[float("inf")] * len(parts) for parts in jobs]
     for _ in range(rounds):
         for row, parts in zip(best, jobs, strict=True):

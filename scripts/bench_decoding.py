@@ -1,9 +1,11 @@
-"""Measure how long decoding takes a line, without the network.
+"""Measure the decoding time per line, without the network.
 
-Random CTC output that is as sure as a trained network mostly is, and a language model of random
-texts; of an encoder-decoder one that is not trained, whose texts are all as likely, so that none
-is given up. Or, with ``--model``, what a trained network makes of validation pictures, and a
-language model of the training labels. The seconds are of one thread, the best of several runs.
+By default the CTC output is random, about as confident as that of a trained network, and the
+language model is counted in random texts. The encoder-decoder is untrained. All its texts are
+equally likely, so beam search prunes none.
+
+With ``--model``, a trained network decodes validation images, and the language model is counted in
+the training labels. Times are measured on one thread, the best of several runs.
 """
 
 import math
@@ -40,7 +42,7 @@ TEXT_LENGTH = 40
 
 
 def _random_texts(rng: np.random.Generator, charset: Charset, n: int) -> list[str]:
-    """Return texts of words, some of which are much more frequent than others."""
+    """Return texts of random words with very different frequencies."""
     symbols = list(charset.symbols)
     words = ["".join(rng.choice(symbols, rng.integers(2, 8))) for _ in range(500)]
     shares = 1.0 / np.arange(1, len(words) + 1)
@@ -51,7 +53,7 @@ def _random_texts(rng: np.random.Generator, charset: Charset, n: int) -> list[st
 def _random_output(
     rng: np.random.Generator, charset: Charset, texts: list[str], frames: int, sharpness: float
 ) -> CtcOutput:
-    """Return the output of a network that is mostly right: noise, and a text's symbols on top."""
+    """Return noise plus the characters of each text, as from a network with few errors."""
     logits = rng.normal(size=(len(texts), frames, len(charset) + 1))
     for b, text in enumerate(texts):
         shown = np.full(frames, len(charset))
@@ -68,20 +70,24 @@ def _report(name: str, n_lines: int, repeats: int, decode: Callable[[], object])
         start = time.perf_counter()
         decode()
         seconds.append(time.perf_counter() - start)
-    typer.echo(f"{name}: {1000 * min(seconds) / n_lines:.2f} ms a line")
+    typer.echo(f"{name}: {1000 * min(seconds) / n_lines:.2f} ms per line")
 
 
 def main(
-    lines: Annotated[int, typer.Option(min=1, help="Lines in a batch.")] = 64,
-    frames: Annotated[int, typer.Option(min=8, help="Frames of each.")] = 128,
-    symbols: Annotated[int, typer.Option(min=2, max=500, help="Symbols without blank.")] = 140,
-    beam: Annotated[int, typer.Option(min=1, help="Texts kept for a line.")] = 10,
-    sharpness: Annotated[float, typer.Option(help="Logit of what is shown, over noise.")] = 8.0,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each, the best counts.")] = 5,
-    model: Annotated[Path | None, typer.Option(help="A trained CRNN or seq2seq.")] = None,
-    data: Annotated[str, typer.Option(help="What it reads; see 'ocrsearch run'.")] = "digits",
+    lines: Annotated[int, typer.Option(min=1, help="Number of lines per batch.")] = 64,
+    frames: Annotated[int, typer.Option(min=8, help="Number of frames per line.")] = 128,
+    symbols: Annotated[
+        int, typer.Option(min=2, max=500, help="Number of characters without blank.")
+    ] = 140,
+    beam: Annotated[int, typer.Option(min=1, help="Beam size.")] = 10,
+    sharpness: Annotated[float, typer.Option(help="Mean logit of the right character.")] = 8.0,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of runs; the best counts.")] = 5,
+    model: Annotated[Path | None, typer.Option(help="Trained CRNN or seq2seq model.")] = None,
+    data: Annotated[
+        str, typer.Option(help="Dataset for --model, as for 'ocrsearch run'.")
+    ] = "digits",
 ) -> None:
-    """Print the milliseconds that each way of decoding takes a line."""
+    """Print the milliseconds per line of each decoder."""
     torch.set_num_threads(1)
     if model is not None:
         try:
@@ -99,7 +105,7 @@ def main(
     plain = BeamSearch(beam)
     with_model = BeamSearch(beam, Fusion([(model, 0.5)], 0.5))
     with_both = BeamSearch(beam, Fusion([(model, 0.5), (lexicon, 2.0)], 0.5))
-    typer.echo(f"{lines} lines, {frames} frames, {symbols} symbols, beam {beam}")
+    typer.echo(f"{lines} lines, {frames} frames, {symbols} characters, beam {beam}")
     _report("CTC greedy", lines, repeats, lambda: ctc_best_path(output, symbols))
     for name, search in (
         ("CTC beam", plain),
@@ -119,7 +125,7 @@ def _bench_seq2seq(
     plain: BeamSearch,
     with_model: BeamSearch,
 ) -> None:
-    """Print those of an untrained encoder-decoder that ends by itself at about TEXT_LENGTH."""
+    """Print the times of an untrained encoder-decoder with texts of about ``TEXT_LENGTH``."""
     config = Config(model=Seq2SeqConfig())
     model = build_network(config, symbols, seed=0).eval()
     sizes = (2 * config.model.encoder.hidden_size, config.model.encoder.linear_width)
@@ -138,13 +144,13 @@ def _bench_seq2seq(
 
 @torch.inference_mode()
 def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
-    """Print those of a trained network, and what becomes of its texts without the margin."""
+    """Print the times of a trained network, and the number of texts that pruning changes."""
     bundle = load_bundle(path)
     dataset = load_dataset(data)
     config, part = bundle.members[0].config, dataset.splits["val"]
     network = bundle.members[0].build_network().eval()
     if not network.has_beam_search:
-        raise OptionError(f"--model {path}: it reads one symbol and needs no beam search")
+        raise OptionError(f"--model {path}: a model for single characters has no beam search")
     lines = [Line(prepare_image(image, config.images)) for image in part.images]
     encoded = encode_lines(network, lines, torch.device("cpu"))
     outputs = [output for _, _, output in encoded]
@@ -169,7 +175,7 @@ def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
         if search is not None:
             kept, every = read(search), read(replace(search, margin=math.inf))
             n = sum(a.ids != b.ids for a, b in zip(kept, every, strict=True))
-            typer.echo(f"  without the margin {n} texts are others")
+            typer.echo(f"  without pruning {n} texts differ")
 
 
 if __name__ == "__main__":

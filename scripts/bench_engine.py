@@ -1,4 +1,4 @@
-"""Measure what a search costs beside training, and what several workers gain."""
+"""Measure the overhead of a search beside training, and the speed-up by several workers."""
 
 import os
 import resource
@@ -36,7 +36,7 @@ CRNN = Path("search_spaces/crnn.yaml")
 
 
 class InstantEngine:
-    """Answers at once: what is left is the coordinator's own time."""
+    """Engine that answers immediately, so that only the coordinator takes time."""
 
     def __init__(self, n_workers: int, n_epochs: int) -> None:
         self.machine: Machine | None = Machine("cpu", "fp32", {})
@@ -46,17 +46,17 @@ class InstantEngine:
 
     @property
     def n_idle(self) -> int:
-        """How many workers wait for a job."""
+        """Number of workers without a job."""
         return self.n_workers - len(self.curves)
 
     def submit(self, job: Job) -> None:
-        """Train the first epoch."""
+        """Pretend to train the first epoch."""
         job.folder.mkdir(parents=True, exist_ok=True)
         self.curves[job.number] = []
         self.answer(job.number, Answer(go_on=True))
 
     def answer(self, number: int, answer: Answer) -> None:
-        """Train another epoch, or stop."""
+        """Pretend to train another epoch, or end the trial."""
         curve = self.curves[number]
         if answer.go_on:
             cer = 1.0 / (1 + len(curve) + number % 7)
@@ -69,7 +69,7 @@ class InstantEngine:
             self.events.append(EpochDone(number, list(curve)))
 
     def poll(self, timeout_s: float) -> list[Event]:  # noqa: ARG002
-        """Return what has happened."""
+        """Return the new events."""
         events, self.events = self.events, []
         for event in events:
             if isinstance(event, TrialDone):
@@ -78,18 +78,18 @@ class InstantEngine:
 
 
 def facts(space_name: str, content: dict) -> StudyFacts:
-    """Return facts of a study about nothing."""
+    """Return the facts of a study without a dataset."""
     return StudyFacts(space_name, content, "bench", "bench", {"train": 100}, {}, 0)
 
 
 @app.command()
 def decide(
     space: SpaceFile = CRNN,
-    trials: Annotated[int, typer.Option(help="Trials.")] = 1000,
-    epochs: Annotated[int, typer.Option(help="Epochs of each.")] = 1,
-    workers: Annotated[int, typer.Option(help="Workers that answer at once.")] = 2,
+    trials: Annotated[int, typer.Option(help="Number of trials.")] = 1000,
+    epochs: Annotated[int, typer.Option(help="Number of epochs per trial.")] = 1,
+    workers: Annotated[int, typer.Option(help="Number of workers that answer immediately.")] = 2,
 ) -> None:
-    """Ask, store and decide over so many trials that train for no time at all."""
+    """Measure the coordinator alone: ask, store and decide for trials that need no training."""
     images = PackedImages.pack([np.zeros((32, 128), np.uint8)] * 100)
     train = LabelledImages([str(i) for i in range(100)], ["abcde"] * 100, images)
     searched = load_space(space)
@@ -117,23 +117,23 @@ def decide(
         first = (marks[tenth][1] - start[1]) / tenth
         last = (marks[-1][1] - marks[-tenth - 1][1]) / tenth
     typer.echo(
-        f"{trials} trials of {epochs} epochs: {1000 * clock / trials:.1f} ms a trial by the clock, "
+        f"{trials} trials of {epochs} epochs: {1000 * clock / trials:.1f} ms per trial, "
         f"{1000 * processor / trials:.1f} ms of processor time "
         f"({1000 * first:.1f} in the first tenth, {1000 * last:.1f} in the last)"
     )
     typer.echo(
-        f"with trials of a second each, {workers} workers wait "
-        f"{100 * clock / trials:.1f} % of their time at most; "
+        f"if a trial takes a second, {workers} workers wait for at most "
+        f"{100 * clock / trials:.1f} % of their time; "
         f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     )
 
 
 @app.command()
 def large(
-    trials: Annotated[int, typer.Option(help="Trials in the study.")] = 10_000,
+    trials: Annotated[int, typer.Option(help="Number of trials in the study.")] = 10_000,
     space: SpaceFile = CRNN,
 ) -> None:
-    """Time commands that read a study of so many trials."""
+    """Measure the time of commands that read a large study."""
     searched = load_space(space)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/bench.db"
@@ -152,7 +152,7 @@ def large(
             clock = time.perf_counter() - start
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             user = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            typer.echo(f"{name}: {clock:.1f} s by the clock, {user:.1f} s of processor time")
+            typer.echo(f"{name}: {clock:.1f} s, {user:.1f} s of processor time")
 
 
 ALIKE = """
@@ -160,19 +160,20 @@ model: {architecture: crnn, encoder: {conv_depth: 5, conv_base: 16, hidden_size:
 training: {learning_rate: {float: [1.0e-3, 4.0e-3], log: true}, batch_size: 16, epochs: 8}
 search: {sampler: {name: random}, pruner: {name: none}}
 """
-"""Configurations that train for the same time."""
+"""Space whose configurations all take the same time."""
 
 
 @app.command()
 def workers(
-    data: Annotated[str, typer.Option(help="Pictures, as for 'ocrsearch run'.")] = "digits",
-    n: Annotated[int, typer.Option(help="Workers that are compared with one.")] = 2,
-    epochs: Annotated[int, typer.Option(help="Epochs for each worker.")] = 16,
-    rounds: Annotated[int, typer.Option(help="Of one worker, then n.")] = 3,
+    data: Annotated[str, typer.Option(help="Dataset, as for 'ocrsearch run'.")] = "digits",
+    n: Annotated[int, typer.Option(help="Number of workers to compare with 1 worker.")] = 2,
+    epochs: Annotated[int, typer.Option(help="Number of epochs per worker.")] = 16,
+    rounds: Annotated[int, typer.Option(help="Number of rounds: 1 worker, then n.")] = 3,
 ) -> None:
-    """Epochs per second of n workers over those of one, and the coordinator's processor time.
+    """Compare the epochs per second of n workers with 1 worker.
 
-    The clock runs from the first epoch that is done to the last.
+    The time is measured from the end of the first epoch to the end of the last. The processor time
+    of the coordinator is printed too.
     """
     searched = parse_space(ALIKE, "alike")
     ratios = []
@@ -181,8 +182,8 @@ def workers(
         many, busy = epochs_per_second(searched, data, n, n * epochs)
         ratios.append(many / one)
         typer.echo(
-            f"1 worker {one:.3f}, {n} workers {many:.3f} epochs a second: {many / one:.2f}; "
-            f"the coordinator of {n} takes {100 * busy:.2f} % of a core"
+            f"1 worker {one:.3f}, {n} workers {many:.3f} epochs per second: {many / one:.2f}; "
+            f"the coordinator of {n} workers takes {100 * busy:.2f} % of a core"
         )
     typer.echo(
         f"median {np.median(ratios):.2f}; "
@@ -191,7 +192,7 @@ def workers(
 
 
 def epochs_per_second(space: Space, data: str, n: int, epochs: int) -> tuple[float, float]:
-    """Search until so many epochs are done; return their rate, and the share of a core we took."""
+    """Search for ``epochs`` epochs; return epochs per second and the coordinator's core share."""
     marks: list[tuple[int, float, float]] = []
 
     def note(status: Status, line: str | None) -> None:  # noqa: ARG001
@@ -206,7 +207,7 @@ def epochs_per_second(space: Space, data: str, n: int, epochs: int) -> tuple[flo
 
 
 def fill(url: str, space: Space, n: int) -> None:
-    """Write a study of n finished trials of one epoch each."""
+    """Write a study of n finished trials with 1 epoch each."""
     storage = open_storage(url, create=True)
     study = open_study(storage, "bench", space, facts(space.name, space.content))
     sampler = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -1,13 +1,13 @@
-"""Measure what one command finds on many datasets: ``ocrsearch run --data SET``, as a user runs it.
+"""Measure ``ocrsearch run --data SET`` on many datasets.
 
-Each dataset is searched for the same time in a process of its own, the best network is exported,
-and the test split is read once. Beside it, if they are given, a ready space and kraken have the
-same time. Results are files in a folder, a folder for each dataset: what is there is not run again.
-The table of all results is printed and written to ``table.md`` there.
+Each dataset is searched for the same time in a separate process. The best network is exported and
+evaluated once on the test split. Optionally, a ready space and kraken get the same time. Each
+dataset has a folder of results, and existing results are not measured again. The table of all
+results is printed and written to ``table.md``.
 
-A list file has a dataset on each line: SPEC, options of 'run' such as --group, and perhaps
+A list file has a dataset on each line: SPEC, options of 'run' such as --group, and optionally
 ``beside=SPACE``. kraken is not a dependency: give the path of its ``ketos``. It trains its default
-network with early stopping off; its test figure is the character accuracy that it reports.
+network without early stopping. Its test figure is the character accuracy that it reports.
 """
 
 import json
@@ -40,7 +40,7 @@ from ocrsearch.studies import (
 from ocrsearch.tuning import parse_duration
 
 READS_CER = 0.5
-"""Validation CER below which a configuration reads."""
+"""Validation CER below which a configuration counts as reading."""
 
 DERIVED = "derived"
 KRAKEN = "kraken"
@@ -54,9 +54,9 @@ class Task:
     """A dataset to search.
 
     Attributes:
-        spec: specification of the data.
-        options: more options of 'run', for the data.
-        beside: ready space to compare with; empty for none.
+        spec: Specification of the data.
+        options: Additional data options for 'run'.
+        beside: Ready space to compare with; empty for none.
     """
 
     spec: str
@@ -71,7 +71,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Setting:
-    """What all runs share."""
+    """Settings of all runs."""
 
     out: Path
     timeout_s: float
@@ -81,26 +81,27 @@ class Setting:
 
 
 def main(
-    specs: Annotated[list[str] | None, typer.Argument(metavar="SPEC...")] = None,
+    specs: Annotated[list[str] | None, typer.Argument(metavar="SPEC...", help="Datasets.")] = None,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="File with a dataset on each line.")
     ] = None,
-    timeout: Annotated[str, typer.Option(help="Time of each search.")] = "10m",
-    workers: Annotated[int, typer.Option(min=1, help="Processes of each search.")] = 2,
-    beside: Annotated[str, typer.Option(help="Ready space to run as well.")] = "",
-    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("studies/generality"),
-    seed: Annotated[int, typer.Option(help="Of the searches.")] = 0,
-    ketos: Annotated[
-        Path | None, typer.Option(help="kraken's command for training.", exists=True)
-    ] = None,
+    timeout: Annotated[str, typer.Option(help="Time limit of each search.")] = "10m",
+    workers: Annotated[int, typer.Option(min=1, help="Number of workers per search.")] = 2,
+    beside: Annotated[str, typer.Option(help="Ready space to compare with.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("studies/generality"),
+    seed: Annotated[int, typer.Option(help="Seed of the searches.")] = 0,
+    ketos: Annotated[Path | None, typer.Option(help="Path of kraken's ketos.", exists=True)] = None,
 ) -> None:
-    """Run what is missing and print the table."""
+    """Measure missing results and print the table."""
     lines = [shlex.join([spec]) for spec in specs or []]
     lines += list_file.read_text(encoding="utf-8").splitlines() if list_file else []
     tasks = [parse_task(line, beside) for line in lines if line.strip() and line[0] != "#"]
     names = [task.name for task in tasks]
     if twice := {name for name in names if names.count(name) > 1}:
-        typer.echo(f"bench_generality: two datasets named {min(twice)!r}; rename one", err=True)
+        typer.echo(
+            f"bench_generality: two datasets have the name {min(twice)!r}; rename a folder",
+            err=True,
+        )
         raise typer.Exit(2)
     try:
         setting = Setting(out, parse_duration(timeout), workers, seed, ketos)
@@ -114,7 +115,7 @@ def main(
 
 
 def parse_task(line: str, beside: str) -> Task:
-    """Return the task of a line of the list."""
+    """Return the task in a line of the list file."""
     spec, *words = shlex.split(line)
     own = [word.removeprefix("beside=") for word in words if word.startswith("beside=")]
     options = tuple(word for word in words if not word.startswith("beside="))
@@ -122,7 +123,7 @@ def parse_task(line: str, beside: str) -> Task:
 
 
 def run_task(task: Task, setting: Setting) -> None:
-    """Run the methods of a dataset of which there is no result yet; failures are results too."""
+    """Run all methods without a result for a dataset. A failure is stored as a result."""
     methods = [
         DERIVED,
         *([task.beside] if task.beside else []),
@@ -134,7 +135,7 @@ def run_task(task: Task, setting: Setting) -> None:
             continue
         file.parent.mkdir(parents=True, exist_ok=True)
         work = file.with_suffix("")
-        shutil.rmtree(work, ignore_errors=True)  # of a run that was broken off
+        shutil.rmtree(work, ignore_errors=True)  # left by an interrupted run
         work.mkdir()
         typer.echo(f"{task.name}: {method}", err=True)
         measure = run_kraken if method == KRAKEN else run_search
@@ -145,7 +146,7 @@ def run_task(task: Task, setting: Setting) -> None:
 
 
 def run_search(task: Task, method: str, work: Path, setting: Setting) -> Result:
-    """Search a dataset and read its test split once."""
+    """Search a dataset and evaluate the best model once on the test split."""
     storage = ("--storage", f"sqlite:///{work.resolve() / 'study.db'}")
     space = () if method == DERIVED else ("--space", method)
     began = time.time()
@@ -171,7 +172,7 @@ def run_search(task: Task, method: str, work: Path, setting: Setting) -> Result:
 
 
 def command(*words: str, log: Path | None = None) -> Done:
-    """Run the program as its users do, in a process of its own."""
+    """Run the program in a separate process."""
     done = execute([sys.executable, "-m", "ocrsearch", *words])
     if log:
         log.write_text(done.stdout + done.stderr, encoding="utf-8")
@@ -179,23 +180,26 @@ def command(*words: str, log: Path | None = None) -> Done:
 
 
 def execute(words: list[str], timeout_s: float | None = None) -> Done:
-    """Run a command and return what it printed."""
+    """Run a command and return its output."""
     return subprocess.run(words, capture_output=True, text=True, timeout=timeout_s)  # noqa: S603
 
 
 def problem_of(done: Done) -> str:
-    """Return the last line of a command, where it says what went wrong."""
+    """Return the last line that a failed command printed, which is its error message."""
     text = done.stdout.strip() or done.stderr.strip()
     return (text.splitlines() or ["failed without a message"])[-1]
 
 
 def curve_figures(url: str, began: float) -> Result:
-    """Return what the learning curves of a study say.
+    """Return figures from the learning curves of a study.
 
-    ``reading`` counts the configurations with a CER below READS_CER within a third of their epochs,
-    of those ``judged``: all but the ones that still trained when the time was up, had not come that
-    far and did not read. The seconds to half of the validation images are those from the start of
-    the command to the start of a trial and of its epochs; a pause between them is not counted.
+    ``reading`` is the number of configurations with a CER below ``READS_CER`` within a third of
+    their epochs, out of ``judged``. A configuration is not judged if the search ended during its
+    first third and before it read.
+
+    ``seconds_to_half`` is the time until half of the validation images are correct. It is the time
+    from the start of the command to the start of the trial, plus the time of its epochs. Pauses of
+    the trial are not counted.
     """
     study = load_study(url, "bench")
     space = stored_space(study)
@@ -230,12 +234,12 @@ def curve_figures(url: str, began: float) -> Result:
 
 
 def most_epochs(space: Space, params: dict[str, Any]) -> int:
-    """Return the most epochs of a configuration."""
+    """Return the maximum number of epochs of a configuration."""
     return space.resolve(params).training.epochs
 
 
 def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:  # noqa: ARG001
-    """Train kraken's default network for the same time and test it once."""
+    """Train kraken's default network for the same time and evaluate it once."""
     assert setting.ketos is not None
     dataset: Dataset = load_dataset(task.spec)
     lists = {
@@ -250,7 +254,10 @@ def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:
     result: Result = {"timeout_s": setting.timeout_s, "workers": setting.workers}
     try:
         done = execute(train, setting.timeout_s)
-        return {**result, "problem": problem_of(done)}  # it never ends by itself
+        return {
+            **result,
+            "problem": problem_of(done),
+        }  # a training without an error runs until the timeout
     except subprocess.TimeoutExpired:
         pass
     models = sorted(work.glob("model*"), key=lambda path: path.stat().st_mtime)
@@ -266,7 +273,7 @@ def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:
 
 
 def write_lines(split: LabelledImages, folder: Path) -> Path:
-    """Write the images of a split with their labels, and return the list of the images."""
+    """Write the images and labels of a split; return the path of the list of images."""
     folder.mkdir()
     paths = [folder / f"{i}.png" for i in range(len(split))]
     for path, image, text in zip(paths, split.images, split.texts, strict=True):
@@ -281,7 +288,7 @@ def table(out: Path) -> str:
     """Return the table of all results in a folder."""
     heads = (
         *("data", "method", "minutes", "exact match on test", "CER on test"),
-        *("reading by a third", "s to half right", "epochs"),
+        *("read after a third", "s until half are correct", "epochs"),
     )
     files = sorted(out.glob("*/*.json"), key=lambda file: (file.parent.name, file.stem != DERIVED))
     rows = [row(json.loads(file.read_text(encoding="utf-8"))) for file in files]
@@ -306,7 +313,7 @@ def row(result: Result) -> list[object]:
 
 
 def rate(result: Result, name: str) -> str:
-    """Return a rate with its interval, as far as it is known."""
+    """Return a rate with its interval, or an empty text if it is unknown."""
     if name not in result:
         return ""
     text = f"{result[name]:.3f}"

@@ -1,9 +1,8 @@
-"""Measure how fast kraken trains the network of ``bench_training.py`` on the same pictures.
+"""Measure how fast kraken trains the network of ``bench_training.py`` on the same images.
 
-kraken is not a dependency: give the path of its ``ketos``, from an environment of its own. It
-trains one epoch, and then several from the start; the difference is what the epochs take, without
-what comes before the first. All cores are in use. A run of ``bench_training.py`` beside it gives
-the ratio.
+kraken is not a dependency: give the path of its ``ketos``, installed in a separate environment. It
+trains for 1 epoch, and then for several epochs from the start. The difference is the time of the
+epochs without start-up. All cores are in use. Compare the result with ``bench_training.py``.
 """
 
 import os
@@ -26,14 +25,18 @@ from ocrsearch.models import conv_channels, pool_sizes
 
 def main(
     ketos: Annotated[
-        Path, typer.Option(help="kraken's command for training.", exists=True, dir_okay=False)
+        Path, typer.Option(help="Path of kraken's ketos.", exists=True, dir_okay=False)
     ],
-    data: Annotated[str, typer.Option(help="SPEC of labelled pictures.")] = "digits",
-    rounds: Annotated[int, typer.Option(min=1, help="Measurements.")] = 3,
-    epochs: Annotated[int, typer.Option(min=2, help="Of the longer training.")] = 4,
-    precision: Annotated[str, typer.Option(help="bf16-mixed or 32-true.")] = "bf16-mixed",
+    data: Annotated[str, typer.Option(help="Dataset, as for 'ocrsearch run'.")] = "digits",
+    rounds: Annotated[int, typer.Option(min=1, help="Number of measurements.")] = 3,
+    epochs: Annotated[
+        int, typer.Option(min=2, help="Number of epochs of the longer training.")
+    ] = 4,
+    precision: Annotated[
+        str, typer.Option(help="Precision: bf16-mixed or 32-true.")
+    ] = "bf16-mixed",
 ) -> None:
-    """Print pictures a second."""
+    """Print the images per second."""
     try:
         dataset = load_dataset(data)
     except OcrSearchError as error:
@@ -56,13 +59,13 @@ def main(
             once, often = (seconds(ketos, folder, precision, n) for n in (1, epochs))
             rates.append(len(lines) * (epochs - 1) / (often - once))
     typer.echo(
-        f"kraken {median(rates):.0f} pictures a second ({min(rates):.0f} to {max(rates):.0f}), "
-        f"{len(lines)} pictures, {precision}, {network()}"
+        f"kraken {median(rates):.0f} images per second ({min(rates):.0f} to {max(rates):.0f}), "
+        f"{len(lines)} images, {precision}, {network()}"
     )
 
 
 def network() -> str:
-    """Return the layers of ``CONFIG`` in kraken's language; kraken has no batch norm."""
+    """Return the layers of ``CONFIG`` as a VGSL specification for kraken, without batch norm."""
     encoder = CONFIG.model.encoder
     channels = conv_channels(encoder)
     pools = pool_sizes(encoder, CONFIG.images.height)
@@ -75,7 +78,7 @@ def network() -> str:
 
 
 def seconds(ketos: Path, folder: Path, precision: str, epochs: int) -> float:
-    """Return what a training takes, with all that is loaded before it."""
+    """Return the seconds of a training, including start-up."""
     command = [
         *(str(ketos), "--device", "cpu", "--threads", str(len(os.sched_getaffinity(0)))),
         *("--precision", precision, "train", "-f", "path", "-s", network(), "--pad", "0"),

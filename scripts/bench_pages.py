@@ -1,10 +1,11 @@
-"""Measure how well lines are found and read on pages whose lines are known.
+"""Measure line detection and recognition on synthetic pages with known lines.
 
-Makes pages with digit strings at scattered places and, given fonts and a corpus, with text
-lines; every second page is ruled and half of them are skewed. Each is saved as JPEG and as PDF.
-A true line is found where a found box has an intersection over union of at least MIN_IOU with
-it; each box counts once. Lines are read on the page, and as cut out at their true places before
-the page was skewed.
+The pages have digit strings at random places and, if fonts and a corpus are given, text lines.
+Every second page is ruled, and half of the pages are skewed. Each page is saved as JPEG and as PDF.
+
+A true line counts as found if the intersection over union with a found box is at least ``MIN_IOU``.
+Each box counts once. The lines are recognised twice: from the boxes found on the page, and cut out
+at their true places before the page is skewed.
 """
 
 import tempfile
@@ -30,29 +31,29 @@ WIDTH, HEIGHT = 1654, 2339
 """A4 at 200 dpi."""
 
 EDGE = 100
-"""Pixels around a page that stay empty."""
+"""Width of the empty border of a page, in pixels."""
 
 APART = 130
-"""Pixels between strings in a row, twice the height of the largest."""
+"""Horizontal distance between strings, in pixels: twice the height of the largest string."""
 
 MAX_SKEW_DEGREES = 3.0
 JPEG_QUALITY = 80
 MIN_IOU = 0.5
 INK = 0.25
-"""Share of full ink from which a pixel belongs to a true box."""
+"""Minimum fraction of full ink for a pixel of a true box."""
 
 
 class TrueLine(NamedTuple):
-    """A line on a page: kind, text, picture cut out of the level page, and box on the page."""
+    """A line: kind, text, image cut out of the page before skewing, and box on the page."""
 
     kind: str
     text: str
-    picture: np.ndarray
+    image: np.ndarray
     box: np.ndarray
 
 
 class Drawn(NamedTuple):
-    """A line in the ink of a level page; its points are (N, 2), x and y."""
+    """A line in the ink of a page before skewing; points are (N, 2), x and y."""
 
     kind: str
     text: str
@@ -61,7 +62,7 @@ class Drawn(NamedTuple):
 
 @dataclass
 class Tally:
-    """Counts over pages; and by kind, the edits on pages and on cut lines, and the symbols."""
+    """Counts over pages; ``read`` has edits on pages, edits on cut lines and characters by kind."""
 
     n_pages: int = 0
     n_true: int = 0
@@ -72,13 +73,13 @@ class Tally:
 
 
 class PageMaker:
-    """Makes pages of what artists write."""
+    """Draws pages with the strings and lines of two artists."""
 
     def __init__(self, digits: Artist, text: Artist | None) -> None:
         self.digits, self.text = digits, text
 
     def make(self, seed: int) -> tuple[np.ndarray, list[TrueLine], str]:
-        """Return a page (H, W) uint8, its lines, and what kind of page it is."""
+        """Return a page (H, W) uint8, its lines, and a description of the page."""
         rng = np.random.default_rng(seed)
         kind = ("form", "letter", "both")[seed % 3] if self.text else "form"
         ruled, skewed = bool(seed % 2), bool(seed // 2 % 2)
@@ -107,16 +108,16 @@ class PageMaker:
         assert self.text is not None
         scale = pitch * rng.uniform(0.7, 0.95)
         for y in range(top, HEIGHT - EDGE - pitch, pitch):
-            text, picture = _write(self.text, scale, rng)
-            room = WIDTH - 2 * EDGE - picture.shape[1]
+            text, image = _write(self.text, scale, rng)
+            room = WIDTH - 2 * EDGE - image.shape[1]
             if room > 0 and rng.random() < 0.9:
-                yield _put(ink, "text", text, picture, EDGE + int(rng.integers(min(room, 80))), y)
+                yield _put(ink, "text", text, image, EDGE + int(rng.integers(min(room, 80))), y)
 
     def _scattered(self, ink: np.ndarray, last: int, rng: np.random.Generator) -> Iterator[Drawn]:
         taken = np.zeros(ink.shape, bool)
         for _ in range(int(rng.integers(8, 20))):
-            text, picture = _write(self.digits, rng.uniform(40, 85), rng)
-            height, width = picture.shape
+            text, image = _write(self.digits, rng.uniform(40, 85), rng)
+            height, width = image.shape
             for _ in range(50):
                 x = int(rng.integers(EDGE, WIDTH - width - EDGE))
                 y = int(rng.integers(EDGE, last - height))
@@ -126,7 +127,7 @@ class PageMaker:
                 ]
                 if not around.any():
                     taken[y : y + height, x : x + width] = True
-                    yield _put(ink, "digits", text, picture, x, y)
+                    yield _put(ink, "digits", text, image, x, y)
                     break
 
 
@@ -135,15 +136,15 @@ def _write(artist: Artist, height: float, rng: np.random.Generator) -> tuple[str
     drawn = artist.draw("test", chosen, rng)
     scale = height / drawn.shape[0]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = np.clip(cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=method), 0, 1)
-    rows, columns = np.flatnonzero(picture.max(1) > INK), np.flatnonzero(picture.max(0) > INK)
-    return text, picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    image = np.clip(cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=method), 0, 1)
+    rows, columns = np.flatnonzero(image.max(1) > INK), np.flatnonzero(image.max(0) > INK)
+    return text, image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _put(ink: np.ndarray, kind: str, text: str, picture: np.ndarray, x: int, y: int) -> Drawn:
-    part = ink[y : y + picture.shape[0], x : x + picture.shape[1]]
-    np.maximum(part, picture, out=part)
-    rows, columns = np.nonzero(picture > INK)
+def _put(ink: np.ndarray, kind: str, text: str, image: np.ndarray, x: int, y: int) -> Drawn:
+    part = ink[y : y + image.shape[0], x : x + image.shape[1]]
+    np.maximum(part, image, out=part)
+    rows, columns = np.nonzero(image > INK)
     return Drawn(kind, text, np.stack([columns + x, rows + y], axis=1).astype(np.float64))
 
 
@@ -167,7 +168,7 @@ def _cut(page: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _match(found: np.ndarray, true: np.ndarray) -> dict[int, int]:
-    """Return true lines with the found ones that they are, the largest overlap first."""
+    """Return the found line of each true line, assigned by decreasing overlap."""
     low = np.maximum(true[:, None, :2], found[None, :, :2])
     high = np.minimum(true[:, None, 2:], found[None, :, 2:])
     common = np.clip(high - low, 0, None).prod(2)
@@ -184,7 +185,7 @@ def _match(found: np.ndarray, true: np.ndarray) -> dict[int, int]:
 def _measure(
     page: np.ndarray, lines: list[TrueLine], models: dict[str, Predictor], tally: Tally
 ) -> tuple[int, int]:
-    """Add a page to a tally; return how many lines were missed and how many are false."""
+    """Add a page to a tally; return the number of missed and of false lines."""
     start = time.process_time()
     found = find_lines(page).lines
     tally.seconds += time.process_time() - start
@@ -208,7 +209,7 @@ def _measure(
 
 
 def _nearest(box: Box, lines: list[TrueLine]) -> TrueLine:
-    """Return the line whose box is nearest to a false one: that it belongs to, most likely."""
+    """Return the true line nearest to a false box, the most likely origin of the box."""
     boxes = np.array([line.box for line in lines])
     apart = np.maximum(0, np.maximum(boxes[:, :2] - box[2:], np.array(box[:2]) - boxes[:, 2:]))
     return lines[int(apart.sum(1).argmin())]
@@ -217,14 +218,14 @@ def _nearest(box: Box, lines: list[TrueLine]) -> TrueLine:
 def _edits(
     model: Predictor, true: dict[int, TrueLine], there: dict[int, FoundLine], false: list[FoundLine]
 ) -> np.ndarray:
-    """Return edits on the page and on the cut lines, and the number of symbols.
+    """Return the edits on the page, the edits on the cut lines, and the number of characters.
 
-    A line that was missed was read as nothing; what is read in false ones is added.
+    A missed line counts as empty text. All characters of false lines count as insertions.
     """
     on_page = dict.fromkeys(true, "")
     read = model.predict_many([line.image for line in there.values()])
     on_page.update(zip(there, (p.text for p in read), strict=True))
-    cut = model.predict_many([line.picture for line in true.values()])
+    cut = model.predict_many([line.image for line in true.values()])
     added = sum(len(p.text) for p in model.predict_many([line.image for line in false]))
     return np.array(
         [
@@ -254,7 +255,7 @@ def _report(name: str, tally: Tally) -> None:
     typer.echo(
         f"{name}: {tally.n_true} lines, found {tally.n_found / tally.n_true:.4f}, "
         f"false {tally.n_false / max(1, n_boxes):.4f}, "
-        f"{tally.seconds / tally.n_pages:.2f} s of processor time a page"
+        f"{tally.seconds / tally.n_pages:.2f} s of processor time per page"
     )
     for kind, (on_page, on_cut, n) in tally.read.items():
         typer.echo(
@@ -264,16 +265,16 @@ def _report(name: str, tally: Tally) -> None:
 
 
 def main(
-    pages: Annotated[int, typer.Option(min=1, help="How many pages.")] = 50,
-    digits: Annotated[str, typer.Option(help="SPEC of single digits.")] = "digits",
-    fonts: Annotated[Path | None, typer.Option(help="Fonts of text lines.")] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Texts of text lines, one a line.")] = None,
-    digit_model: Annotated[Path | None, typer.Option(help="Reads the digit strings.")] = None,
-    text_model: Annotated[Path | None, typer.Option(help="Reads the text lines.")] = None,
-    keep: Annotated[Path | None, typer.Option(help="Folder to keep the pages in.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first page.")] = 0,
+    pages: Annotated[int, typer.Option(min=1, help="Number of pages.")] = 50,
+    digits: Annotated[str, typer.Option(help="Dataset of single digits.")] = "digits",
+    fonts: Annotated[Path | None, typer.Option(help="Folder of fonts for text lines.")] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Texts for text lines, one per line.")] = None,
+    digit_model: Annotated[Path | None, typer.Option(help="Model for digit strings.")] = None,
+    text_model: Annotated[Path | None, typer.Option(help="Model for text lines.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="Folder to save the pages in.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first page.")] = 0,
 ) -> None:
-    """Make pages, look for their lines, and say how many were found and how well they read."""
+    """Draw pages, find and recognise their lines, and print the error rates."""
     try:
         maker = _open(digits, fonts, corpus)
         models = {k: load(p) for k, p in (("digits", digit_model), ("text", text_model)) if p}

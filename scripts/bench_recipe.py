@@ -1,10 +1,10 @@
-"""Measure what each part of the training recipe brings: trainings with and without it.
+"""Measure how much each part of the training recipe helps, by training with and without it.
 
-Each variant is trained on the same seeds with one thread a process, and the share of the
-validation split that is read wholly right, or the CER, is printed after some epochs: the mean over
-the seeds, with the lowest and the highest, and in how many trainings the network reads at all. The
-base is the first configuration that a space tries, or with ``--random`` another point of it for
-each seed.
+All variants are trained with the same seeds, with one thread per process. The table shows the exact
+match or the CER on the validation split after a quarter, half, three quarters and all of the
+epochs: the mean over the seeds, the lowest and highest value, and the number of trainings that read
+by then. The base is the first configuration that a space tries, or a random configuration for each
+seed (``--random``).
 """
 
 import itertools
@@ -38,46 +38,46 @@ Curve = list[tuple[float, float, float]]
 
 
 class _NoNorm(nn.Module):
-    """Takes the place of the norm of the columns."""
+    """Identity that replaces the batch norm of the feature columns."""
 
     def forward(self, frames: Tensor, frame_lengths: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the frames as they are."""
+        """Return the frames unchanged."""
         return frames
 
 
 def without_column_norm(trainer: Trainer) -> None:
-    """Let the columns enter the RNN as the linear layer gives them."""
+    """Remove the batch norm between the linear layer and the RNN."""
     trainer.network.encoder.norm = _NoNorm()
 
 
 def without_column_head(trainer: Trainer) -> None:  # noqa: ARG001
-    """Train the head behind the RNN alone."""
+    """Train without the second CTC head on the feature columns."""
     crnn.COLUMN_HEAD_WEIGHT = 0.0
 
 
 def without_flat_start(trainer: Trainer) -> None:
-    """Let CTC alone find where the symbols are."""
+    """Train with the CTC loss only, without the flat start."""
     trainer.progress = replace(trainer.progress, aligned=True)
 
 
 def without_all(trainer: Trainer) -> None:
-    """Leave out all three."""
+    """Remove the norm, the second head and the flat start."""
     for change in (without_column_norm, without_column_head, without_flat_start):
         change(trainer)
 
 
 def with_all_augmentation_at_once(trainer: Trainer) -> None:  # noqa: ARG001
-    """Change pictures as much from the first batch on, whether the network reads or not."""
+    """Augment with full strength from the first batch on."""
     trainer_module.STRENGTH_ON_PLATEAU = 1.0
 
 
 def with_conv_dropout_too(trainer: Trainer) -> None:  # noqa: ARG001
-    """Drop channels from the first batch on as well."""
+    """Use channel dropout and full augmentation from the first batch on."""
     trainer_module.READS_BELOW_CER = math.inf
 
 
 class _ColumnMax(nn.Module):
-    """Takes the place of the linear layer: it sees of each channel the largest row alone."""
+    """Linear layer on the largest row of each channel, instead of all rows."""
 
     def __init__(self, rows: int, channels: int, width: int) -> None:
         super().__init__()
@@ -85,12 +85,12 @@ class _ColumnMax(nn.Module):
         self.linear = nn.Linear(channels, width, bias=False)
 
     def forward(self, columns: Tensor) -> Tensor:
-        """Return (B, T, width) of (B, T, channels * rows) columns."""
+        """Map columns (B, T, channels * rows) to (B, T, width)."""
         return self.linear(columns.unflatten(2, (-1, self.rows)).amax(3))
 
 
 def with_column_max(trainer: Trainer) -> None:
-    """Collapse the height by the maximum, where all rows enter the linear layer."""
+    """Reduce the height by the maximum before the linear layer."""
     encoder = trainer.network.encoder
     channels = encoder.tower.convs[-1].out_channels
     rows = encoder.tower.column_size // channels
@@ -99,14 +99,14 @@ def with_column_max(trainer: Trainer) -> None:
 
 
 def with_norm_before_pooling(trainer: Trainer) -> None:
-    """Normalise what each convolution gives at its full size."""
+    """Normalise the output of each convolution before its pooling."""
     tower = trainer.network.encoder.tower
     for i, (conv, norm) in enumerate(zip(tower.convs, tower.pooled_norms, strict=True)):
         tower.convs[i], tower.pooled_norms[i] = nn.Sequential(conv, norm), nn.Identity()
 
 
 def with_orthogonal_rnn(trainer: Trainer) -> None:
-    """Begin with orthogonal recurrent weights, and LSTMs with a forget gate that is open."""
+    """Initialise recurrent weights orthogonally and forget gates of LSTMs as open."""
     for module in trainer.network.encoder.rnn.modules():
         if isinstance(module, nn.RNNBase):
             size = module.hidden_size
@@ -118,7 +118,7 @@ def with_orthogonal_rnn(trainer: Trainer) -> None:
 
 
 def with_averaged_weights(trainer: Trainer) -> None:
-    """Validate a running mean of the weights over about the last hundred batches."""
+    """Validate with a running mean of the weights over about the last hundred batches."""
     network, step, validate = trainer.network, trainer._step, trainer._validate
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
 
@@ -137,7 +137,7 @@ def with_averaged_weights(trainer: Trainer) -> None:
 
 
 def unchanged(trainer: Trainer) -> None:
-    """Train as a search does."""
+    """Change nothing."""
 
 
 Change = Callable[[Trainer], None]
@@ -154,38 +154,41 @@ VARIANTS: dict[str, tuple[Change, list[str]]] = {
     "norm before the pooling": (with_norm_before_pooling, []),
     "orthogonal RNN": (with_orthogonal_rnn, []),
     "averaged weights": (with_averaged_weights, []),
-    "constant rate to the end": (unchanged, ["training.decay_share=0"]),
+    "constant rate to the end": (unchanged, ["training.decay_fraction=0"]),
     "no augmentation": (unchanged, ["training.augment.strength=0"]),
     "augmentation 1.0": (unchanged, ["training.augment.strength=1"]),
     "batch of 32": (unchanged, ["training.batch_size=32"]),
 }
-"""What is changed before training, and values of the configuration that are."""
+"""Change of the trainer before training, and changed values of the configuration, by name."""
 
 
 def main(
-    data: Annotated[str, typer.Option(help="SPEC of labelled pictures.")] = "digits",
-    space: Annotated[Path, typer.Option(help="Its first configuration to try is the base.")] = Path(
+    data: Annotated[str, typer.Option(help="Dataset, as for 'ocrsearch run'.")] = "digits",
+    space: Annotated[Path, typer.Option(help="Space; its first configuration is the base.")] = Path(
         "search_spaces/crnn.yaml"
     ),
-    epochs: Annotated[int, typer.Option(min=1, help="Of each training.")] = 20,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each variant.")] = 3,
-    random: Annotated[bool, typer.Option("--random", help="Each seed: a random base.")] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per training.")] = 20,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds per variant.")] = 3,
+    random: Annotated[bool, typer.Option("--random", help="Random base for each seed.")] = False,
     variants: Annotated[
         list[str] | None,
         typer.Option(
             "--variant",
-            help="Leave out all others; may be repeated. Also values, as "
-            "'model.encoder.rnn_norm=true training.batch_size=32'.",
+            help="Variant to train, by name or as values such as "
+            "'model.encoder.rnn_batch_norm=true training.batch_size=32'. May be repeated. "
+            "Default: all.",
         ),
     ] = None,
     new_splits: Annotated[
-        bool, typer.Option("--new-splits", help="Each seed draws the splits too: for few pictures.")
+        bool, typer.Option("--new-splits", help="Different splits for each seed.")
     ] = False,
     cer: Annotated[
-        bool, typer.Option("--cer", help="CER, not exact match: for long lines.")
+        bool, typer.Option("--cer", help="Print the CER instead of the exact match.")
     ] = False,
-    add: Annotated[str, typer.Option(help="SPEC of more pictures to train on.")] = "",
-    processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
+    extra_train_data: Annotated[str, typer.Option(help="Additional training images.")] = "",
+    processes: Annotated[
+        int, typer.Option(min=0, help="Number of processes; 0 for all cores.")
+    ] = 0,
 ) -> None:
     """Print a table of the variants."""
     n = processes or len(os.sched_getaffinity(0))
@@ -203,8 +206,9 @@ def main(
             for seed in range(seeds)
         ]
         for name, base in itertools.product(names, bases):
-            with_variant(base, name)  # nothing is trained if one cannot be
-        n_val = len(load_dataset(data, DataOptions(add=add)).splits["val"])
+            with_variant(base, name)  # an invalid variant ends the script before any training
+        options = DataOptions(extra_train_data=extra_train_data)
+        n_val = len(load_dataset(data, options).splits["val"])
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -214,32 +218,34 @@ def main(
         for seed in range(seeds)
     ]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data, add)) as pool:
+    with ProcessPoolExecutor(
+        n, mp_context=spawn, initializer=_open, initargs=(data, extra_train_data)
+    ) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
     measured = "CER" if cer else "exact match"
-    typer.echo(f"{measured} on {n_val} validation pictures, {seeds} seeds: mean (lowest, highest)")
-    typer.echo("and how many of the trainings had a CER of at most 0.5 by then")
-    typer.echo(f"\n| variant | {' | '.join(f'{e} epochs' for e in shown)} | s an epoch |")
+    typer.echo(f"{measured} on {n_val} validation images, {seeds} seeds: mean (lowest, highest)")
+    typer.echo("and the number of trainings with a CER of at most 0.5 by then")
+    typer.echo(f"\n| variant | {' | '.join(f'{e} epochs' for e in shown)} | s per epoch |")
     typer.echo(f"|{' --- |' * (len(shown) + 2)}")
     for i, name in enumerate(names):
         typer.echo(table_row(name, curves[i * seeds : (i + 1) * seeds], shown, column=int(cer)))
 
 
 def with_variant(base: Config, name: str) -> Config:
-    """Return the configuration of a variant, by its name or by the values that it is given as."""
+    """Return the configuration of a variant, given by its name or by values."""
     assignments = VARIANTS[name][1] if name in VARIANTS else name.split()
     return with_values(base, assignments, option="--variant")
 
 
 def first_configuration(space: Space) -> Config:
-    """Return the first configuration that a space tries, complete with what it fixes."""
+    """Return the first configuration that a space tries, including its fixed values."""
     first = FixedTrial(flatten(space.settings.try_first[0]))
     return space.resolve(space.suggest(first))
 
 
 def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> str:
-    """Return a line of the table: a column of the curves after some epochs, over the seeds."""
+    """Return a table row: statistics over the seeds for a column of the curves at some epochs."""
     cells = []
     for epoch in shown:
         found = [curve[epoch - 1][column] for curve in curves]
@@ -258,19 +264,21 @@ _recipe = {
 }
 
 
-def _open(data: str, add: str) -> None:
+def _open(data: str, extra_train_data: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    _specs.extend([data, add])
+    _specs.extend([data, extra_train_data])
 
 
 def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
     if split_seed not in _data:
-        data, add = _specs
-        _data[split_seed] = load_dataset(data, DataOptions(split_seed=split_seed, add=add))
+        data, extra_train_data = _specs
+        _data[split_seed] = load_dataset(
+            data, DataOptions(split_seed=split_seed, extra_train_data=extra_train_data)
+        )
     for (module, name_of_constant), value in _recipe.items():
         setattr(module, name_of_constant, value)
-    lengths = [f"training.epochs={epochs}", f"training.patience={epochs}"]
+    lengths = [f"training.epochs={epochs}", f"training.decay_patience={epochs}"]
     config = with_values(with_variant(base, name), lengths)
     device = torch.device("cpu")
     trainer = Trainer(

@@ -1,7 +1,7 @@
-"""Compare right-to-left lines with left-to-right ones, drawn in the same fonts and as many.
+"""Compare error rates on right-to-left and left-to-right lines drawn in the same fonts.
 
-Lines of made-up words, some numbers and brackets among them; both directions have equally many
-letters, words and lines. For each seed a network is trained on either from nothing.
+Lines consist of random words, with some numbers and brackets. Both directions have the same number
+of letters, words and lines. For each seed and direction a network is trained from scratch.
 """
 
 import tempfile
@@ -38,19 +38,23 @@ FONTS = {
     "hebrew": [DEJAVU / "DejaVuSans.ttf", DEJAVU / "DejaVuSans-Bold.ttf"],
     "arabic": [DEJAVU / "DejaVuSans.ttf", DEJAVU / "DejaVuSansMono.ttf"],
 }
-"""Of Debian's package fonts-dejavu."""
+"""Fonts from Debian's package fonts-dejavu."""
 
 ENCODER = EncoderConfig(conv_depth=5, conv_base=24, linear_width=64, hidden_size=128)
 
 
 def main(
-    script: Annotated[Literal["hebrew", "arabic"], typer.Option(help="Letters.")] = "hebrew",
-    font: Annotated[list[Path] | None, typer.Option(help="Font files, instead of two.")] = None,
-    lines: Annotated[int, typer.Option(min=50, help="Lines in all, a tenth to test on.")] = 1200,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each training.")] = 12,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each direction.")] = 3,
+    script: Annotated[
+        Literal["hebrew", "arabic"], typer.Option(help="Right-to-left script.")
+    ] = "hebrew",
+    font: Annotated[list[Path] | None, typer.Option(help="Font file; may be repeated.")] = None,
+    lines: Annotated[
+        int, typer.Option(min=50, help="Total number of lines; a tenth for testing.")
+    ] = 1200,
+    epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per training.")] = 12,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trainings per direction.")] = 3,
 ) -> None:
-    """Print the character error rate of either direction on test lines, and their ratio."""
+    """Print the CER on test lines for each direction, and their ratio."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     letters = LETTERS[script]
@@ -65,16 +69,18 @@ def main(
                 raise typer.Exit(error.exit_code) from None
             sums[direction] += metrics.cer
             typer.echo(
-                f"seed {seed}, {direction}: CER {metrics.cer:.4f}, exact {metrics.exact:.3f}, "
-                f"n {metrics.n}"
+                f"seed {seed}, {direction}: CER {metrics.cer:.4f}, "
+                f"exact match {metrics.exact:.3f}, n {metrics.n}"
             )
     left, right = (value / seeds for value in sums.values())
     ratio = right / left if left else float("nan")
-    typer.echo(f"mean CER {left:.4f} and {right:.4f}, ratio {ratio:.2f}")
+    typer.echo(
+        f"mean CER {left:.4f} (left to right), {right:.4f} (right to left), ratio {ratio:.2f}"
+    )
 
 
 def train(letters: str, fonts: list[Path], n_lines: int, epochs: int, seed: int) -> Metrics:
-    """Draw lines, train a network, and return its errors on the test lines."""
+    """Draw lines, train a network, and return its metrics on the test lines."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "fonts").mkdir()
@@ -108,7 +114,7 @@ def train(letters: str, fonts: list[Path], n_lines: int, epochs: int, seed: int)
 
 
 def make_texts(letters: str, n: int, seed: int) -> list[str]:
-    """Return lines of two or three made-up words, with a number or brackets in some."""
+    """Return lines of 2 or 3 random words, some with a number or brackets."""
     rng = np.random.default_rng(seed)
 
     def word() -> str:

@@ -1,10 +1,11 @@
-"""Measure what it is worth to start from a model's weights, by dataset and number of images.
+"""Measure how much pretrained weights help, by dataset and number of images.
 
-For each dataset and number of training images two networks are trained for as many batches, with
-one thread: the first configuration of the space that is derived from those images, from nothing;
-and the network of the model, from its weights. Results are lines of a file: what is there is not
-run again. The table of all of them shows the error on the validation split after a quarter, half
-and all of the batches.
+For each dataset and number of training images, two networks are trained for the same number of
+batches, with one thread. The first is the first configuration of the space derived from these
+images, with random weights. The second has the architecture and the weights of the model.
+
+Each result is a line of a file, and existing results are not measured again. The table of all
+results shows the CER on the validation split after a quarter, half and all of the batches.
 """
 
 import json
@@ -33,7 +34,7 @@ from ocrsearch.training import (
 BATCH = 8
 
 SHARES = (0.25, 0.5, 1.0)
-"""Of the batches, after which the table shows the error."""
+"""Fractions of the batches after which the table shows the CER."""
 
 NOTHING, WEIGHTS = "from nothing", "from the model"
 
@@ -41,19 +42,24 @@ Result = dict[str, Any]
 
 
 def main(
-    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="May hold --group=REGEX.")],
+    specs: Annotated[
+        list[str],
+        typer.Argument(metavar="SPEC...", help="Datasets; 'SPEC --group=REGEX' sets the groups."),
+    ],
     init: Annotated[
-        Path | None, typer.Option(help="Model to start from; without it: from nothing only.")
+        Path | None, typer.Option(help="Pretrained model; if omitted, only random weights.")
     ] = None,
-    images: Annotated[list[int] | None, typer.Option(help="Number of training images.")] = None,
-    batches: Annotated[int, typer.Option(min=20, help="Of each training.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the weights and the data order.")] = 0,
+    images: Annotated[
+        list[int] | None, typer.Option(help="Number of training images; may be repeated.")
+    ] = None,
+    batches: Annotated[int, typer.Option(min=20, help="Number of batches per training.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed for weights and data order.")] = 0,
     variants: Annotated[
-        list[str] | None, typer.Option("--variant", help=f"{NOTHING!r} or {WEIGHTS!r}.")
+        list[str] | None, typer.Option("--variant", help=f"Variant: {NOTHING!r} or {WEIGHTS!r}.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="File of the results.")] = Path("bench_start.jsonl"),
+    out: Annotated[Path, typer.Option(help="File for the results.")] = Path("bench_start.jsonl"),
 ) -> None:
-    """Train what is missing and print the table."""
+    """Measure missing results and print the table."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     try:
@@ -80,12 +86,12 @@ def main(
 def train(
     line: str, n: int, variant: str, batches: int, seed: int, start: StartWeights | None
 ) -> Result:
-    """Train one network; return its curve."""
+    """Train a network and return its learning curve."""
     dataset = load(line, n)
     epochs = max(2, math.ceil(batches * BATCH / len(dataset.splits["train"])))
     values = [f"training.batch_size={BATCH}", f"training.epochs={epochs}"]
     config = with_values(
-        configuration(dataset, variant, start), [*values, f"training.patience={epochs}"]
+        configuration(dataset, variant, start), [*values, f"training.decay_patience={epochs}"]
     )
     device = torch.device("cpu")
     given = start if variant == WEIGHTS else None
@@ -98,17 +104,17 @@ def train(
 
 
 def load(line: str, n: int) -> Dataset:
-    """Return a dataset with as many training images as are asked for, or all that there are."""
+    """Return a dataset with n training images, or all images if it has fewer."""
     spec, *words = shlex.split(line)
     group = [word.removeprefix("--group=") for word in words if word.startswith("--group=")]
     options = DataOptions(group=group[-1]) if group else DataOptions()
     total = len(load_dataset(spec, options).splits["train"])
-    return load_dataset(spec, replace(options, train_share=min(1.0, n / total)))
+    return load_dataset(spec, replace(options, train_fraction=min(1.0, n / total)))
 
 
 def configuration(dataset: Dataset, variant: str, start: StartWeights | None) -> Config:
-    """Return the first configuration of the derived space, perhaps with the model's network."""
-    space = derive_space(dataset, max_bad=0.05, starts=False).space
+    """Return the first configuration of the derived space, or the model's architecture in it."""
+    space = derive_space(dataset, max_invalid=0.05, starts=False).space
     config = space.resolve(flatten(space.settings.try_first[0]))
     if start is None or variant == NOTHING:
         return config
@@ -118,7 +124,7 @@ def configuration(dataset: Dataset, variant: str, start: StartWeights | None) ->
 
 
 def read(out: Path) -> list[Result]:
-    """Return the results that are there."""
+    """Return the stored results."""
     lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
     return [json.loads(line) for line in lines]
 

@@ -1,4 +1,4 @@
-"""Measure how many digit strings and text lines are synthesised a second."""
+"""Measure how many digit strings and text lines are synthesised per second."""
 
 import os
 import tempfile
@@ -21,14 +21,16 @@ from ocrsearch.data.synthesis import (
 
 
 def main(
-    digits: Annotated[int, typer.Option(help="Digit strings to make.")] = 6000,
-    lines: Annotated[int, typer.Option(help="Text lines to make.")] = 2000,
-    source: Annotated[str, typer.Option(help="Single digits, or the built-in ones.")] = "digits",
-    fonts: Annotated[Path | None, typer.Option(help="Default: the one in Pillow.")] = None,
-    corpus: Annotated[Path | None, typer.Option(help="Default: made-up words.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes.")] = 2,
+    digits: Annotated[int, typer.Option(help="Number of digit strings.")] = 6000,
+    lines: Annotated[int, typer.Option(help="Number of text lines.")] = 2000,
+    source: Annotated[str, typer.Option(help="Dataset of single digits.")] = "digits",
+    fonts: Annotated[
+        Path | None, typer.Option(help="Folder of fonts. Default: Pillow's font.")
+    ] = None,
+    corpus: Annotated[Path | None, typer.Option(help="Text file. Default: random words.")] = None,
+    workers: Annotated[int, typer.Option(help="Number of processes.")] = 2,
 ) -> None:
-    """Make digit strings and text lines, drawn in this process and as files by processes."""
+    """Measure drawing in this process, and writing files with several processes."""
     with tempfile.TemporaryDirectory() as folder:
         fonts = fonts or _default_font(Path(folder))
         corpus = corpus or _made_up_corpus(Path(folder))
@@ -55,12 +57,12 @@ def _measure(recipe: AnyRecipe, workers: int) -> None:
             lambda done, _: marks.append((time.perf_counter(), done)),
         )
     used_s = sum(os.times()[:4]) - sum(before[:4])
-    (first_s, first), (last_s, last) = marks[0], marks[-1]  # without the start of the processes
+    (first_s, first), (last_s, last) = marks[0], marks[-1]  # excludes the start of the processes
     typer.echo(f"{recipe.kind}, mean length {np.mean(lengths):.1f}:")
-    typer.echo(f"  drawn: {drawn:.0f} a second of one core's time")
+    typer.echo(f"  drawn: {drawn:.0f} per second of processor time")
     typer.echo(
-        f"  as files: {last / used_s:.0f} a second of one core's time with the start of "
-        f"{workers} processes; {(last - first) / (last_s - first_s):.0f} a second by the clock"
+        f"  written: {last / used_s:.0f} per second of processor time, including the start of "
+        f"{workers} processes; {(last - first) / (last_s - first_s):.0f} per second of real time"
     )
 
 

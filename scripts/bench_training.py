@@ -1,9 +1,9 @@
-"""Measure how fast a CRNN trains: here, in a bare PyTorch loop, and at the machine's limit.
+"""Measure the training speed of a CRNN: ocrsearch, a bare PyTorch loop and the machine's limit.
 
-All cores are in use, a process with one thread on each, as a search has it. The bare loop has
-the same layers, batch size and affine augmentation, written as simply as possible, with each norm
-before its pooling, as is usual. The limit is the multiply-adds of each part over what the
-machine's convolutions and matrix products reach.
+All cores are in use, with one single-threaded process per core, as in a search. The bare loop has
+the same layers, batch size and affine augmentation in the simplest code, with each norm before its
+pooling, as is usual. The limit of each part is its number of multiply-adds, divided by the
+multiply-adds per second of large convolutions or matrix products.
 """
 
 import multiprocessing
@@ -42,7 +42,7 @@ CONFIG = Config(
     training=TrainingConfig(batch_size=16),
 )
 PASSES = 3
-"""A backward pass computes twice what the forward pass does."""
+"""Cost of forward and backward pass in forward passes."""
 
 PARTS = {
     "convolutions": ("convolution",),
@@ -52,17 +52,21 @@ PARTS = {
     "loss": ("ctc_loss", "log_softmax"),
     "optimiser": ("adamw", "_foreach_norm", "linalg_vector_norm", "_foreach_mul"),
 }
-"""Parts of a step, by what the names of their operations contain."""
+"""Parts of a training step, and substrings in the names of their operations."""
 
 Job = tuple[str, Precision, int]
 
 
 def main(
-    data: Annotated[str, typer.Option(help="SPEC of labelled pictures.")] = "digits",
-    rounds: Annotated[int, typer.Option(min=1, help="Epochs of each, in turns.")] = 5,
-    processes: Annotated[int, typer.Option(min=0, help="0: one a core.")] = 0,
+    data: Annotated[str, typer.Option(help="Dataset, as for 'ocrsearch run'.")] = "digits",
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Number of epochs per loop; loops alternate.")
+    ] = 5,
+    processes: Annotated[
+        int, typer.Option(min=0, help="Number of processes; 0 for all cores.")
+    ] = 0,
 ) -> None:
-    """Print pictures a second of the loops, and the share of the limit of each part."""
+    """Print the images per second of each loop, and how near each part is to its limit."""
     torch.set_num_threads(1)
     precision = faster_precision(torch.device("cpu"))
     n = processes or len(os.sched_getaffinity(0))
@@ -71,19 +75,19 @@ def main(
     except OcrSearchError as error:
         typer.echo(f"bench_training: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
-    typer.echo(f"{len(dataset.splits['train'])} pictures, {n} processes, {precision}")
+    typer.echo(f"{len(dataset.splits['train'])} images, {n} processes, {precision}")
     rates = _rates(data, precision, n, rounds)
     for name, values in rates.items():
         ratio = [a / b for a, b in zip(values, rates["bare loop"], strict=True)]
         typer.echo(
-            f"{name:<16}{median(values):8.0f} pictures a second "
+            f"{name:<16}{median(values):8.0f} images per second "
             f"({min(values):.0f} to {max(values):.0f}), {median(ratio):.2f} times the bare loop"
         )
     _print_parts(dataset, precision)
 
 
 def _rates(data: str, precision: Precision, n: int, rounds: int) -> dict[str, list[float]]:
-    """Return pictures a second over all processes, in turns, so that all meet the same noise."""
+    """Return the images per second over all processes; loops alternate to reduce noise."""
     rates: dict[str, list[float]] = {name: [] for name in LOOPS}
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(n, mp_context=spawn, initializer=_open, initargs=(data,)) as pool:
@@ -91,7 +95,7 @@ def _rates(data: str, precision: Precision, n: int, rounds: int) -> dict[str, li
             for name, values in rates.items():
                 jobs: list[Job] = [(name, precision, seed) for seed in range(n)]
                 done = sum(pool.map(_epoch, jobs))
-                if i:  # the first is to warm up
+                if i:  # round 0 is the warm-up
                     values.append(done)
     return rates
 
@@ -107,7 +111,7 @@ def _open(data: str) -> None:
 
 
 def _epoch(job: Job) -> float:
-    """Return pictures a second of an epoch of training."""
+    """Return the images per second of an epoch."""
     name, precision, seed = job
     if name not in _loops:
         _loops[name] = LOOPS[name](_data[0], precision, seed)
@@ -117,7 +121,7 @@ def _epoch(job: Job) -> float:
 
 
 def _own_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
-    """Training alone, as in the bare loop."""
+    """Return a function that trains an epoch without validation, as the bare loop does."""
     trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), TrainerOptions(precision))
 
     def epoch() -> int:
@@ -128,7 +132,7 @@ def _own_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[],
 
 
 def _whole_epoch(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
-    """Training and validation, as in a search."""
+    """Return a function that trains and validates an epoch, as a search does."""
     trainer = Trainer(CONFIG, dataset, seed, torch.device("cpu"), TrainerOptions(precision))
 
     def epoch() -> int:
@@ -139,7 +143,7 @@ def _whole_epoch(dataset: Dataset, precision: Precision, seed: int) -> Callable[
 
 
 class BareCrnn(nn.Module):
-    """The same layers as ``CONFIG`` has, as a tutorial would write them."""
+    """The layers of ``CONFIG``, written as in a tutorial."""
 
     def __init__(self, n_symbols: int) -> None:
         super().__init__()
@@ -160,13 +164,13 @@ class BareCrnn(nn.Module):
         self.head = nn.Linear(2 * encoder.hidden_size, n_symbols + 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return (T, B, V) logits of (B, 1, H, W) pictures."""
+        """Return logits (T, B, V) for images (B, 1, H, W)."""
         columns = self.convs(images).float().permute(0, 3, 1, 2).flatten(2)
         return self.head(self.rnn(self.linear(columns))[0]).transpose(0, 1)
 
 
 def bare_loop(dataset: Dataset, precision: Precision, seed: int) -> Callable[[], int]:
-    """Return a function that trains an epoch; pictures are scaled and padded once, before it."""
+    """Return a function that trains an epoch on images scaled and padded beforehand."""
     torch.manual_seed(seed)
     lines = scaled_lines(dataset.splits["train"], dataset.charset, CONFIG.images)
     width = max(line.image.shape[1] for line in lines)
@@ -209,11 +213,11 @@ def _affine(batch: torch.Tensor) -> torch.Tensor:
 
 
 LOOPS = {"ocrsearch": _own_loop, "with validation": _whole_epoch, "bare loop": bare_loop}
-"""What is timed, in turns."""
+"""Loops to measure, by name."""
 
 
 def _print_parts(dataset: Dataset, precision: Precision) -> None:
-    """Profile an epoch and print the share of each part, and how far it is from its limit."""
+    """Profile an epoch; print the time of each part as a fraction, and how near its limit is."""
     trainer = Trainer(CONFIG, dataset, 0, torch.device("cpu"), TrainerOptions(precision))
     trainer.run_epoch()
     start = time.process_time()
@@ -236,18 +240,21 @@ def _print_parts(dataset: Dataset, precision: Precision) -> None:
         "linear": linear / matrix_peak,
     }
     typer.echo(
-        f"\nconvolutions reach {2 * conv_peak / 1e9:.0f} GFLOP/s a core ({precision}), matrix "
+        f"\nconvolutions reach {2 * conv_peak / 1e9:.0f} GFLOP/s per core ({precision}), matrix "
         f"products {2 * matrix_peak / 1e9:.0f} (fp32)"
     )
     total = sum(seconds.values()) + other
     for part, value in {**seconds, "all else": other}.items():
         limit = f"  {limits[part] / value:6.1%} of its limit" if part in limits else ""
         typer.echo(f"  {part:<22}{value / total:6.1%} of the profiled time{limit}")
-    typer.echo(f"  an epoch takes {whole:.2f} s of a core: {sum(limits.values()) / whole:.1%}")
+    typer.echo(
+        f"  an epoch takes {whole:.2f} s of processor time, "
+        f"of which the limits explain {sum(limits.values()) / whole:.1%}"
+    )
 
 
 def _multiply_adds(dataset: Dataset) -> tuple[float, float, float]:
-    """Return those of an epoch's training: convolutions, linear layers, recurrent layers."""
+    """Return the multiply-adds per epoch of convolutions, linear layers and recurrent layers."""
     sums = {"conv": 0.0, "linear": 0.0, "recurrent": 0.0}
     for line in scaled_lines(dataset.splits["train"], dataset.charset, CONFIG.images):
         for layer in list_layers(
@@ -260,7 +267,7 @@ def _multiply_adds(dataset: Dataset) -> tuple[float, float, float]:
 
 
 def _conv_peak(precision: Precision) -> float:
-    """Return multiply-adds a second of a convolution that suits the machine, both passes."""
+    """Return the multiply-adds per second of a large convolution, forward and backward."""
     conv = nn.Conv2d(64, 64, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
     x = torch.randn(16, 64, 16, 64).contiguous(memory_format=torch.channels_last).requires_grad_()
 
@@ -278,7 +285,7 @@ def _matrix_peak() -> float:
 
 
 def _fastest(work: Callable[[], object]) -> float:
-    """Return the seconds of processor time of the fastest of ten."""
+    """Return the shortest processor time of ten runs, in seconds."""
     times = []
     for _ in range(10):
         start = time.process_time()

@@ -1,7 +1,7 @@
-"""Print the tests that belong to the files changed since a commit: ``make check`` runs them.
+"""Print the tests for the files changed since a commit; ``make check`` runs them.
 
 Tests mirror the package: a change in ``ocrsearch/data/splits.py`` selects ``tests/data``, and a
-changed test file selects itself. Nothing is printed if no Python file has changed.
+changed test file selects itself. If no Python file has changed, nothing is printed.
 """
 
 import subprocess
@@ -14,13 +14,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def main(since: Annotated[str, typer.Argument(help="Commit to compare with.")] = "HEAD") -> None:
-    """Print one path a line."""
+    """Print the paths of the tests, one per line."""
     for path in sorted({str(test) for name in changed(since) if (test := mirrored_tests(name))}):
         typer.echo(path)
 
 
 def changed(since: str) -> list[str]:
-    """Return the paths of files that differ from a commit, new files included."""
+    """Return the paths of changed and of new files since a commit."""
     commands = (
         ["git", "diff", "--name-only", since],
         ["git", "ls-files", "--others", "--exclude-standard"],
@@ -30,7 +30,7 @@ def changed(since: str) -> list[str]:
 
 
 def mirrored_tests(name: str, root: Path = ROOT) -> Path | None:
-    """Return the tests of a changed file: the nearest folder of tests that mirrors its own."""
+    """Return the tests of a changed file: the nearest test folder that mirrors its folder."""
     path = Path(name)
     if path.suffix != ".py" or path.parts[0] not in ("ocrsearch", "scripts", "tests"):
         return None

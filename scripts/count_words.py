@@ -43,7 +43,7 @@ MESSAGE_ENDINGS = ("Error", "Refused", "error_class", "error_line", "_problem", 
 HELP_KEYWORDS = ("help", "short_help", "epilog", "description")
 
 CODE = "`"
-"""Stands for code in a passage: no word, but a noun for the rule of "one"."""
+"""Placeholder for code in a passage: not a word, but a noun for the rule about "one"."""
 
 FUNCTION_WORDS = """
 a about after again alone also although an and any are as at be because been before being below
@@ -56,10 +56,10 @@ upon used very was we were when where whether which while who whom whose will wi
 without would written yet you
 """
 FUNCTION = frozenset(FUNCTION_WORDS.split())
-"""Words that follow a pronoun, and never begin a noun phrase that "one" could count."""
+"""Words that can follow the pronoun "one", but cannot begin a counted noun phrase."""
 
 COUNTING = frozenset(("least", "most", "than", "exactly", "only", "just", "by"))
-"""Words before "one" that make it a number."""
+"""Words after which "one" is a number."""
 
 NOT_PARTICIPLES = frozenset(("string", "setting", "thing", "drawing", "training", "speed", "seed"))
 
@@ -99,7 +99,7 @@ def count_terms(sentence: str) -> Counter[str]:
 
 
 def _is_pronoun(before: str, after: str) -> bool:
-    """Decide by the neighbours whether "one" stands for a noun."""
+    """Whether "one" between these words is a pronoun."""
     if after in ("of", "or", "by", CODE, "-", "/") or before in COUNTING or before == "-":
         return False
     if not after[0].isalpha() or after in FUNCTION:
@@ -213,7 +213,7 @@ def find_files(names: tuple[str, ...], root: Path = ROOT) -> list[Path]:
 
 
 def tabulate(passages: list[Passage]) -> dict[str, dict[str, float]]:
-    """Return the figures of each package and of ``all``: words, rates per 1,000 words, args."""
+    """Return word counts, rates per 1,000 words and args of each package and of ``all``."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for passage in passages:
         found: Counter[str] = Counter(args=len(passage.args))
@@ -232,7 +232,7 @@ def _rates(counts: Counter[str]) -> dict[str, float]:
 
 
 def worst_sentences(passages: list[Passage], term: str, n: int) -> list[tuple[int, str, str]]:
-    """Return the sentences with most occurrences of a term: count, place and text."""
+    """Return the sentences with the most occurrences of a term: count, place and text."""
     if term == "args":
         return [(1, p.place, a) for p in passages for a in p.args if a.lower().startswith("of ")][
             :n
@@ -242,10 +242,10 @@ def worst_sentences(passages: list[Passage], term: str, n: int) -> list[tuple[in
 
 
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="Files and folders to count.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Files and folders to read.")] = None,
     root: Annotated[Path, typer.Option(help="Checkout to read.")] = ROOT,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    show: Annotated[str, typer.Option(help="Term whose worst sentences to print, or args.")] = "",
+    show: Annotated[str, typer.Option(help="Term, or args: print its worst sentences.")] = "",
     n: Annotated[int, typer.Option("-n", min=1, help="Number of sentences to print.")] = 20,
 ) -> None:
     """Print a table by package, or the worst sentences for a term."""

@@ -1,9 +1,9 @@
-"""Draw the packages and their imports into ``docs/architecture.md``, from the code.
+"""Write the drawing of packages and imports in ``docs/architecture.md``.
 
 The layers are those that import-linter checks (``pyproject.toml``). The imports are read from the
 source with grimp, the library behind import-linter. The drawing is a Mermaid block: an arrow means
-"imports". An arrow that follows from two others is omitted, and the table below the drawing has all
-imports. A test fails if the committed drawing is out of date.
+"imports". If a chain of other arrows implies an arrow, it is omitted. The table below the drawing
+has all imports. A test fails if the committed drawing is out of date.
 
 Usage: python scripts/draw_architecture.py
 """
@@ -44,13 +44,13 @@ def read_imports(layers: list[str]) -> Imports:
 
 
 def _package_of(module: str) -> str:
-    """Return the package of a module; empty for ``ocrsearch`` itself and its start."""
+    """Return the package of a module; empty for ``ocrsearch`` and ``ocrsearch.__main__``."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 and parts[1] != "__main__" else ""
 
 
 def shortest_arrows(layers: list[str], imports: Imports) -> list[tuple[str, str]]:
-    """Return the imports without those that follow from a chain of others."""
+    """Return the imports that are not implied by a chain of other imports."""
     reached: dict[str, set[str]] = {}
     arrows = []
     for package in reversed(layers):
@@ -75,14 +75,14 @@ def draw(layers: list[str], imports: Imports) -> str:
 
 
 def with_drawing(text: str, drawing: str) -> str:
-    """Return the text of the page with another drawing between the two marks."""
+    """Return the page with the drawing between its marks replaced."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{drawing}\n\n{END}{after}"
 
 
 def current_page() -> str:
-    """Return the page as it is with the drawing of today's code."""
+    """Return the page with the drawing for the current code."""
     layers = read_layers()
     drawing = draw(layers, read_imports(layers))
     return with_drawing(PAGE.read_text(encoding="utf-8"), drawing)

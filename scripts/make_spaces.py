@@ -1,7 +1,7 @@
-"""Write the ready spaces that follow from the rules for derived spaces, each for typical images.
+"""Write the ready spaces by applying the rules for derived spaces to typical images.
 
-Run it when the rules have changed; a test compares the files. ``crnn``, ``seq2seq``, ``quick`` and
-``digits`` are written by hand.
+Run this script after changing the rules; a test compares the files. ``crnn``, ``seq2seq``,
+``quick`` and ``digits`` are written by hand.
 """
 
 from dataclasses import replace
@@ -87,11 +87,11 @@ TYPICAL = {
         replace(SHORT_PRINT, n_images=5000, length_min=1, length_median=1, length_max=1, height=32),
     ),
 }
-"""First line and traits of each space, by name."""
+"""Title and traits of each space, by name."""
 
 
 def spaces() -> dict[str, str]:
-    """Return the text of each file by its name."""
+    """Return the text of each space, by name."""
     return {
         name: space_text(f"{title}\n{MADE}", derive(traits, starts=False))
         for name, (title, traits) in TYPICAL.items()

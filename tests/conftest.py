@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -19,12 +21,8 @@ import pytest
 from hypothesis import settings
 
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
-from ocrsearch.data.samples import GrayImage, Split
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages, Split
 
 if TYPE_CHECKING:
     import optuna
@@ -117,6 +115,19 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
     return limited
 
 
+TINY_CRNN = """
+images: {height: 16}
+model:
+  architecture: crnn
+  encoder: {conv_depth: 3, conv_base: 8, linear_width: 16, hidden_size: 16, dropout: 0.0}
+training:
+  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
+  batch_size: 8
+  augment: {strength: 0.0}
+"""
+"""Begin of a space for searches that train. Tests append to ``training`` and add ``search``."""
+
+
 SPACE_YAML = """
 images: {height: 16}
 model:
@@ -158,6 +169,24 @@ class CommandResult:
         content = json.loads(self.out)
         assert isinstance(content, dict)
         return content
+
+
+def folder_contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files below a folder, by their paths in it."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def load_script(name: str) -> ModuleType:
+    """Import a script from ``scripts/`` by its name."""
+    path = Path(__file__).parents[1] / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look up their module
+    spec.loader.exec_module(module)
+    return module
 
 
 def untrained_bundle(architecture: str = "crnn", attention: str = "additive") -> Bundle:
@@ -232,7 +261,7 @@ def searched_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     from ocrsearch.tuning.options import SearchOptions
 
     url = f"sqlite:///{tmp_path_factory.mktemp('searched')}/test.db"
-    data = DataOptions(train_share=0.02)
+    data = DataOptions(train_fraction=0.02)
     options = SearchOptions(trials=4, storage=url, study="s", workers=1, data=data)
     search(parse_space(SEARCHED_SPACE, "space"), "digits", options)
     return url
@@ -244,7 +273,7 @@ def study_db(
 ) -> StudyDb:
     """A study with trials of all kinds, made without training; not to be changed.
 
-    Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was stopped, 5
+    Trial 2 is the best: it has the CER of trial 1 and a lower loss. Trial 4 was pruned, 5
     failed, 6 is infeasible, 7 is still running.
     """
     from ocrsearch.spaces.reading import parse_space

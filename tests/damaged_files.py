@@ -1,6 +1,6 @@
 """Damaged and odd picture files of many kinds, each with what should become of it.
 
-``python tests/damaged_files.py FOLDER`` writes them with a label file, for trying by hand.
+``python -m tests.damaged_files FOLDER`` writes them with a label file, for trying by hand.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, PngImagePlugin
+
+from tests.conftest import draw_text
 
 Gray = np.ndarray
 Writer = Callable[[Path, Gray], object]
@@ -75,13 +76,6 @@ class OddFile:
     label: str
     problem: str | None
     image: Gray | None
-
-
-def draw_digits(text: str) -> Gray:
-    """Return a picture of digits, 20 px high."""
-    image = np.full((20, 4 + 11 * len(text)), 255, np.uint8)
-    cv2.putText(image, text, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.55, 0, 1, cv2.LINE_AA)
-    return image
 
 
 def encoded(image: Gray | Image.Image, file_format: str, **options: Any) -> bytes:
@@ -387,7 +381,7 @@ def write_odd_files(
     for i in range(n):
         kind = kinds[names[i % len(names)]]
         digits = str(1000 + i)
-        image = draw_digits(digits)
+        image = draw_text(digits)
         name = kind.stem(f"{i:03d}") + kind.ending
         kind.write(to_folder / name, image)
         label = kind.label(digits)

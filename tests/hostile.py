@@ -192,7 +192,7 @@ def load_program() -> None:
         "ocrsearch.workflows.training",
         "ocrsearch.reports.evaluation",
         "ocrsearch.data.images.documents",
-        "ocrsearch.data.inspection",
+        "ocrsearch.data.measurements",
         "ocrsearch.studies.results",
         "rich.console",
         "rich.table",

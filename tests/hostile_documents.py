@@ -14,28 +14,18 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from tests.damaged_files import bmp_header, gif_frame, png_header, tiff_of
+from tests.hostile import Case
 
 Content = tuple[str, bytes]
 """Ending of the file's name, and its content."""
 
 
-@dataclass(frozen=True)
-class HostileDocument:
-    """A command that reads a hostile file."""
-
-    kind: str
-    name: str
-    arguments: tuple[str, ...]
-    folder: Path
-
-
-def hostile_documents(seed: int, folder: Path, model: Path, n: int) -> Iterator[HostileDocument]:
+def hostile_documents(seed: int, folder: Path, model: Path, n: int) -> Iterator[Case]:
     """Yield inputs, the kinds in turn; each has a folder of its own with its file.
 
     Args:
@@ -61,7 +51,7 @@ def hostile_documents(seed: int, folder: Path, model: Path, n: int) -> Iterator[
             ("predict", str(model), str(path), "--page"),
             ("data", "inspect", f"captcha:{own}"),
         ]
-        yield HostileDocument(kind, f"{kind} {i}", rng.choice(commands), own)
+        yield Case(kind, f"{kind} {i}", rng.choice(commands), own)
 
 
 def tiff_pages(n: int, width: int, height: int, last: int = 0) -> bytes:

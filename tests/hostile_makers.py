@@ -21,19 +21,19 @@ IMAGES = "--data captcha:images"
 MODEL_COMMANDS = (
     "predict bad.pt 42.png",
     "predict bad.pt 42.png --json",
-    "predict bad.pt 42.png --views 2 --beam 3",
+    "predict bad.pt 42.png --tta 2 --beam-size 3",
     "inspect bad.pt",
     "inspect bad.pt --json --svg out.svg",
     f"evaluate bad.pt {IMAGES} --split all",
     f"evaluate bad.pt {IMAGES} --split all --json",
     f"evaluate bad.pt {IMAGES} --split all --html out.html",
-    f"train --config bad.pt {IMAGES} --export out.pt --epochs 1",
-    f"train --config good.pt --init bad.pt {IMAGES} --export out.pt --epochs 1",
-    f"language-model --model bad.pt {IMAGES} --export lm.npz",
+    f"train --config bad.pt {IMAGES} --output out.pt --epochs 1",
+    f"train --config good.pt --init bad.pt {IMAGES} --output out.pt --epochs 1",
+    f"language-model --model bad.pt {IMAGES} --output lm.npz",
 )
 LANGUAGE_MODEL_COMMANDS = (
-    "predict good.pt 42.png --beam 3 --language-model bad.npz",
-    f"evaluate good.pt {IMAGES} --split all --beam 2 --language-model bad.npz --json",
+    "predict good.pt 42.png --beam-size 3 --language-model bad.npz",
+    f"evaluate good.pt {IMAGES} --split all --beam-size 2 --language-model bad.npz --json",
 )
 
 

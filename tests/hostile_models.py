@@ -285,7 +285,7 @@ def _data_options(content: Content, rng: random.Random) -> dict[str, Content]:
     values: dict[str, Any] = {
         "float seed": {"split_seed": rng.randint(0, 9) + 0.5},
         "negative seed": {"split_seed": -1},
-        "share": {"train_share": float("nan")},
+        "share": {"train_fraction": float("nan")},
         "brackets": {"group": "(" * 5000},
         "repetition": {"group": "a{99999999999}"},
         "long pattern": {"group": "a" * rng.randint(501, 9999)},

@@ -140,8 +140,8 @@ def _special_option(rng: random.Random, folder: Path, model: Path) -> tuple[str,
     commands: list[Arguments] = [
         ("space", "check", file),
         ("run", "--space", file, "--storage", f"sqlite:///{folder}/s.db"),
-        ("train", "--config", file, "--export", f"{folder}/m.pt"),
-        ("train", "--config", m, "--init", file, "--export", f"{folder}/m.pt"),
+        ("train", "--config", file, "--output", f"{folder}/m.pt"),
+        ("train", "--config", m, "--init", file, "--output", f"{folder}/m.pt"),
         ("data", "inspect", f"synth:{file}"),
         ("data", "inspect", "digits", "--splits", file),
         ("data", "synth", "text", "-o", f"{folder}/o", "--fonts", file, "--corpus", file),
@@ -149,9 +149,9 @@ def _special_option(rng: random.Random, folder: Path, model: Path) -> tuple[str,
         ("predict", m, file, "--page"),
         ("predict", file, image),
         ("inspect", file),
-        ("predict", m, image, "--beam", "3", "--lexicon", file),
-        ("predict", m, image, "--beam", "3", "--language-model", file),
-        ("language-model", "--model", m, "--corpus", file, "--export", f"{folder}/lm.npz"),
+        ("predict", m, image, "--beam-size", "3", "--lexicon", file),
+        ("predict", m, image, "--beam-size", "3", "--language-model", file),
+        ("language-model", "--model", m, "--corpus", file, "--output", f"{folder}/lm.npz"),
     ]
     command = rng.choice(commands)
     return f"{special} for {' '.join(command[:2])}", command
@@ -178,7 +178,7 @@ def _yaml_command(rng: random.Random, folder: Path, text: str | bytes) -> Argume
     path.write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     commands: list[Arguments] = [
         ("space", "check", str(path)),
-        ("train", "--config", str(path), "--export", str(folder / "m.pt")),
+        ("train", "--config", str(path), "--output", str(folder / "m.pt")),
         ("run", "--space", str(path), "--storage", f"sqlite:///{folder}/s.db", "--trials", "0"),
         ("data", "inspect", f"synth:{path}"),
     ]
@@ -217,8 +217,8 @@ def _number(rng: random.Random) -> str:
 
 PARAMETERS = (
     *("images.height", "images.width_scale", "model.encoder.conv_depth", "training.epochs"),
-    *("training.batch_size", "training.clip_norm", "training.learning_rate", "counts.train"),
-    *("search.sampler.startup_trials", "search.constraints.size_mb", "seed"),
+    *("training.batch_size", "training.clip_grad_norm", "training.learning_rate", "counts.train"),
+    *("search.sampler.n_startup_trials", "search.constraints.size_mb", "seed"),
 )
 
 
@@ -429,7 +429,7 @@ def _escapes_in_labels(rng: random.Random, folder: Path, model: Path) -> tuple[s
             ("data", "inspect", str(path), "--json"),
             ("data", "split", str(path), "-o", f"{folder}/splits.csv"),
             ("evaluate", str(model), "--data", str(path), "--split", "all"),
-            ("language-model", "--data", str(path), "--export", f"{folder}/lm.npz"),
+            ("language-model", "--data", str(path), "--output", f"{folder}/lm.npz"),
         ]
     )
     return f"{escape!r} in labels", command
@@ -500,10 +500,10 @@ def _entries(rng: random.Random, folder: Path, model: Path) -> tuple[str, Argume
     write_image(folder / "7.png")
     command = rng.choice(
         [
-            ("predict", str(model), f"{folder}/7.png", "--beam", "2", "--lexicon", str(path)),
-            ("language-model", "--model", str(model), "--corpus", str(path), "--export",
+            ("predict", str(model), f"{folder}/7.png", "--beam-size", "2", "--lexicon", str(path)),
+            ("language-model", "--model", str(model), "--corpus", str(path), "--output",
              f"{folder}/lm.npz"),
-            ("language-model", "--corpus", str(path), "--export", f"{folder}/lm.npz"),
+            ("language-model", "--corpus", str(path), "--output", f"{folder}/lm.npz"),
         ]
     )  # fmt: skip
     return f"entries {text[:12]!r} {len(text)}", command

@@ -21,25 +21,18 @@ import pytest
 from ocrsearch.core.errors import StudyError
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.records import REPEATED
+from tests.conftest import TINY_CRNN, draw_text
 
 pytestmark = pytest.mark.slow
 
-SPACE = """
-images: {height: 16}
-model:
-  architecture: crnn
-  encoder: {conv_depth: 3, conv_base: 8, linear_width: 16, hidden_size: 16, dropout: 0.0}
-training:
-  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
-  batch_size: 8
-  augment: {strength: 0.0}
+SPACE = f"""{TINY_CRNN}
   epochs: 27
-  patience: 27
+  decay_patience: 27
 search:
-  pruner: {name: promotion, rungs: [3, 9]}
+  pruner: {{name: asha, rungs: [3, 9]}}
 """
 WHOLE = "OCRSEARCH_CHAOS" in os.environ
-"""A minute and a half; without it a shorter one."""
+"""Whether to run the long test (a minute and a half) instead of the short test."""
 
 SEED = int(os.environ.get("OCRSEARCH_CHAOS_SEED", "1"))
 VICTIMS = ("coordinator", "worker", "fork server")
@@ -49,7 +42,7 @@ DEADLINE_S = 600
 
 
 def children(parent: int) -> list[int]:
-    """Return the process ids of a process's own that have to do with the server of forks."""
+    """Return the process ids of the fork servers and workers below a process."""
     found = subprocess.run(
         ["pgrep", "-P", str(parent), "-f", "forkserver"],
         capture_output=True,
@@ -61,7 +54,7 @@ def children(parent: int) -> list[int]:
 
 @dataclass
 class Search:
-    """A run of the command, begun anew whenever its coordinator is killed."""
+    """A run of the command that restarts when its coordinator is killed."""
 
     place: Path
     process: subprocess.Popen[str] = field(init=False)
@@ -76,7 +69,7 @@ class Search:
 
     def begin(self) -> None:
         start = "from ocrsearch.cli.app import main; main()"
-        arguments = ["run", "--space", "s.yaml", "--data", "captcha:pictures", "--workers", "2"]
+        arguments = ["run", "--space", "s.yaml", "--data", "captcha:images", "--workers", "2"]
         self.process = subprocess.Popen(
             [sys.executable, "-c", start, *arguments, "--trials", str(N_TRIALS), "--json"],
             cwd=self.place,
@@ -94,7 +87,7 @@ class Search:
         return [pid for server in self.servers() for pid in children(server)]
 
     def kill(self, victim: str) -> bool:
-        """Kill the coordinator, a worker or the fork server; return whether there was one."""
+        """Kill the coordinator, a worker or the fork server; return whether it existed."""
         if victim == "coordinator":
             self.process.kill()
             self.process.communicate()
@@ -106,7 +99,7 @@ class Search:
         return bool(found)
 
     def n_epochs(self) -> int:
-        """Return how many epochs are stored; what was stored before must still be the same."""
+        """Return the number of stored epochs; epochs stored before must not have changed."""
         if not (self.place / "studies" / "ocrsearch.db").exists():
             return 0
         for trial in self.trials():
@@ -119,7 +112,7 @@ class Search:
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         try:
             storage = open_storage(self.url)
-        except StudyError:  # its tables are being made
+        except StudyError:  # its tables are not complete yet
             return []
         studies = storage.get_all_studies()
         found = storage.get_all_trials(studies[0]._study_id) if studies else []
@@ -127,7 +120,7 @@ class Search:
         return found
 
     def await_epochs(self, n: int) -> bool:
-        """Wait until so many are stored; return False if the search ends before."""
+        """Wait until n epochs are stored; return False if the search ends before."""
         deadline = time.monotonic() + DEADLINE_S
         while self.process.poll() is None:
             assert time.monotonic() < deadline
@@ -140,17 +133,15 @@ class Search:
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for text in {"".join(rng.choice(list("0123456789"), 3)) for _ in range(40)}:
-        image = np.full((20, 40), 255, np.uint8)
-        cv2.putText(image, text, (2, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.55, 0, 1, cv2.LINE_AA)
-        assert cv2.imwrite(str(tmp_path / "pictures" / f"{text}.png"), image)
+        assert cv2.imwrite(str(tmp_path / "images" / f"{text}.png"), draw_text(text))
     (tmp_path / "s.yaml").write_text(SPACE, encoding="utf-8")
     return tmp_path
 
 
 def leftovers(studies: Path) -> list[str]:
-    """Return what a search that ended by itself would not have left."""
+    """Return the temporary files that a finished search must have removed."""
     names = {str(path.relative_to(studies)) for path in studies.rglob("*")}
     temporary = re.compile(r"(.*/)?(\..*\.tmp|[^/]*\.(tmp|part)|data|last\.pt)")
     return sorted(name for name in names if temporary.fullmatch(name))
@@ -162,7 +153,7 @@ def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) ->
     kills: Counter[str] = Counter()
     try:
         while kills.total() < N_KILLS:
-            # at times while it starts, else when it has got on
+            # sometimes during start-up, otherwise after another epoch
             if rng.random() > 0.2 and not search.await_epochs(search.n_epochs() + 1):
                 break
             time.sleep(rng.uniform(0, 0.1))
@@ -196,7 +187,7 @@ def test_kills_at_random_cost_nothing_but_the_epochs_in_progress(place: Path) ->
 def check_best(place: Path) -> None:
     """The best model of the study loads and reads."""
     start = "from ocrsearch.cli.app import main; main()"
-    for arguments in (["best", "--export", "m.pt"], ["predict", "m.pt", "pictures", "--json"]):
+    for arguments in (["best", "--export", "m.pt"], ["predict", "m.pt", "images", "--json"]):
         done = subprocess.run(
             [sys.executable, "-c", start, *arguments], cwd=place, capture_output=True, check=True
         )

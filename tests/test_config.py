@@ -40,9 +40,9 @@ ENCODERS = st.builds(
 )
 DECODERS = st.builds(
     DecoderConfig,
-    attention=st.sampled_from(["additive", "location", "none"]),
+    attention=st.sampled_from(["additive", "location_aware", "none"]),
     ctc_weight=st.floats(0.0, 1.0),
-    sampling=st.floats(0.0, 0.5),
+    scheduled_sampling=st.floats(0.0, 0.5),
 )
 CONFIGS = st.builds(
     Config,
@@ -72,10 +72,10 @@ CONFIGS = st.builds(
 )
 
 
-def test_a_classifier_joins_nothing() -> None:
-    with pytest.raises(ValidationError, match=r"training\.augment\.join: found 0\.5, must be 0"):
+def test_a_classifier_concatenates_nothing() -> None:
+    with pytest.raises(ValidationError, match=r"training\.augment\.concat: found 0\.5, must be 0"):
         Config.model_validate(
-            {"model": {"architecture": "classifier"}, "training": {"augment": {"join": 0.5}}}
+            {"model": {"architecture": "classifier"}, "training": {"augment": {"concat": 0.5}}}
         )
 
 
@@ -160,8 +160,8 @@ def test_each_value_counts_in_the_identity() -> None:
         ({"images": {"preprocess": {"threshold": 2}}}, "images.preprocess.threshold"),
         ({"images": {"preprocess": {"crop_to_ink": True}}}, "images.preprocess.crop_to_ink"),
         ({"training": {"optimizer": "adamx"}}, "training.optimizer"),
-        ({"training": {"clip_norm": float("nan")}}, "training.clip_norm"),
-        ({"training": {"clip_norm": float("inf")}}, "training.clip_norm"),
+        ({"training": {"clip_grad_norm": float("nan")}}, "training.clip_grad_norm"),
+        ({"training": {"clip_grad_norm": float("inf")}}, "training.clip_grad_norm"),
         ({"training": None}, "training"),
     ],
 )

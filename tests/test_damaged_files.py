@@ -151,7 +151,7 @@ def test_run_refuses_so_many(odd: Place, search: Callable[..., CommandResult]) -
 
 
 def test_run_trains_on_the_rest(odd: Place, search: Callable[..., CommandResult]) -> None:
-    result = search("--max-bad", 1, "--json")
+    result = search("--max-invalid", 1, "--json")
 
     assert (result.code, "Traceback" in result.err) == (0, False)
     content = result.json()
@@ -160,7 +160,7 @@ def test_run_trains_on_the_rest(odd: Place, search: Callable[..., CommandResult]
     lines = Path(content["left_out"]).read_text(encoding="utf-8").splitlines()
     check_reasons(dict(line.split("\t", 1) for line in lines), odd)
 
-    again = search("--max-bad", 1)
+    again = search("--max-invalid", 1)
     assert f"{n_bad} of {N} samples cannot be used and are skipped; reasons: " in again.err
     assert f"{n_bad} samples could not be used: {content['left_out']}" in again.out
 

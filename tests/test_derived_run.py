@@ -28,7 +28,7 @@ def test_a_study_goes_on_in_its_space_when_the_rules_have_changed(
     command: Callable[..., CommandResult],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ("run", "--data", str(number_folder), "--workers", "1", "--json", "--max-epochs")
+    words = ("run", "--data", str(number_folder), "--workers", "1", "--json", "--epoch-budget")
     first = command(*words, "1").json()
     expected = ocrsearch.suggest_space(number_folder)
     assert first["study"] == number_folder.name
@@ -45,7 +45,7 @@ def test_a_study_goes_on_in_its_space_when_the_rules_have_changed(
     second: SearchResult = ocrsearch.search(
         data=number_folder,
         workers=1,
-        max_epochs=2,
+        epoch_budget=2,
         observer=lambda _, line: lines.append(line or ""),
     )
     assert second.study == first["study"]

@@ -15,8 +15,8 @@ from typer.core import TyperGroup
 
 from ocrsearch.cli.app import app
 from ocrsearch.core.untrusted import parse_yaml
-from ocrsearch.data import specs as specs
-from ocrsearch.data.synthesis.digits import make_digits
+from ocrsearch.data.formats import specs
+from ocrsearch.data.synthesis.synthesizer import make_digits
 from ocrsearch.spaces import suggestion
 from ocrsearch.spaces import suggestion as ready
 from ocrsearch.spaces.derived import Derived
@@ -149,7 +149,7 @@ def test_each_command_line_is_right(
 def test_the_python_of_a_file_runs(
     name: str, small: Path, command: Callable[..., CommandResult], capsys: Any
 ) -> None:
-    learned = command("language-model", "--data", "digits", "--export", "lm.npz")
+    learned = command("language-model", "--data", "digits", "--output", "lm.npz")
     assert learned.code == 0
     namespace: dict[str, Any] = {"__name__": "__main__"}
     for block in [b for n, language, b in BLOCKS if language == "python" and n == name]:
@@ -174,7 +174,7 @@ def test_the_commands_of_the_readme_run(
         "ocrsearch studies list",
         "ocrsearch studies export -o trials.csv",
         "ocrsearch report -o study.html",
-        "ocrsearch language-model --model model.pt --data captcha:FOLDER --export lm.npz",
+        "ocrsearch language-model --model model.pt --data captcha:FOLDER --output lm.npz",
         "ocrsearch space suggest FOLDER -o mine.yaml",
         "ocrsearch space check seq2seq",
     ]

@@ -195,8 +195,8 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     (place / "more.yaml").write_text("{kind: digits, counts: {train: 10, val: 0, test: 0}}")
     config.write_text(f"{fixed}{training}\n", encoding="utf-8")
     data = f"captcha:{place / 'pictures'}"
-    arguments = command("train", "--config", str(config), "--data", data, "--export", "m.pt")
-    arguments += ["--add", "synth:more.yaml"]
+    arguments = command("train", "--config", str(config), "--data", data, "--output", "m.pt")
+    arguments += ["--extra-train-data", "synth:more.yaml"]
     with subprocess.Popen(arguments, cwd=place, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         next(line for line in process.stderr if line.startswith("epoch 2/"))
@@ -211,7 +211,10 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     text = SPACE.replace("{choice: [crnn, seq2seq]}", "crnn").replace("EPOCHS", "1")
     start, rest = text.split("  decoder:")
     space.write_text(f"{start}{rest[rest.index('training:') :]}", encoding="utf-8")
-    assert load_bundle(place / "m.pt").data_options().add == f"synth:{place / 'more.yaml'}"
+    assert (
+        load_bundle(place / "m.pt").data_options().extra_train_data
+        == f"synth:{place / 'more.yaml'}"
+    )
     search = ["run", "--space", str(space), "--data", data, "--init", "m.pt"]
     arguments = command(*search, "--trials", "1", "--workers", "1")
     done = subprocess.run(arguments, cwd=place, capture_output=True, text=True, check=True)
@@ -220,7 +223,7 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     ((origin,),) = rows(place, found)
     assert json.loads(origin)["transfer"]["n_fresh"] == 0
     assert rows(place, "SELECT param_value FROM trial_params") == [(0.004,)]  # that of the model
-    again = command(*search, "--trials", "2", "--add", "")
+    again = command(*search, "--trials", "2", "--extra-train-data", "")
     refused = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "began with other data" in refused.stderr

@@ -9,18 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ocrsearch.core.errors import DataError
-from ocrsearch.core.escaping import (
-    plain_cell,
-    printable,
-    quoted,
-    spreadsheet_cell,
-)
+from ocrsearch.core.errors import DataError, printable, quoted
 from ocrsearch.core.files import (
+    plain_cell,
     read_text_file,
     remove_leftovers,
     replacing,
     replacing_folder,
+    spreadsheet_cell,
     write_text_file,
 )
 

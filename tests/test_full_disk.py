@@ -62,7 +62,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     """Search with two workers, everything on that disk."""
     command = [sys.executable, "-c", "from ocrsearch.cli.app import main; main()", "run"]
-    arguments = ["--space", "space.yaml", "--train-share", "0.02", "--trials", str(TRIALS)]
+    arguments = ["--space", "space.yaml", "--train-fraction", "0.02", "--trials", str(TRIALS)]
     arguments += ["--study", "s", "--workers", "2", "--storage", f"sqlite:///{folder}/disk.db"]
     env = {**os.environ, "COLUMNS": "500"}
     return subprocess.run(
@@ -104,9 +104,9 @@ OUTPUTS = {
     "data inspect": ("data", "inspect", "captcha:{data}", "--sheet", "{out}"),
     "data split": ("data", "split", "captcha:{data}", "-o", "{out}"),
     "data preview": ("data", "preview", "captcha:{data}", "-o", "{out}"),
-    "language-model": ("language-model", "--data", "captcha:{data}", "--export", "{out}"),
+    "language-model": ("language-model", "--data", "captcha:{data}", "--output", "{out}"),
     "predict": ("predict", "{model}", "{data}/10.png", "--page", "--draw", "{out}"),
-    "train": ("train", "--config", "{model}", "--data", "captcha:{data}", "--export", "{out}"),
+    "train": ("train", "--config", "{model}", "--data", "captcha:{data}", "--output", "{out}"),
     "data synth": ("data", "synth", "digits", "-o", "{out}.folder", "--n", "20", "--workers", "1"),
 }
 """Commands that write a file or a folder."""

@@ -120,9 +120,9 @@ def test_every_command_refuses_in_one_line(
         ("predict", path, image, "--json"),
         ("evaluate", path, *data, "--html", tmp_path / "page.html"),
         ("inspect", path),
-        ("train", "--config", path, *data, "--export", out),
-        ("train", "--config", model_file, "--init", path, *data, "--export", out),
-        ("language-model", "--model", path, *data, "--export", tmp_path / "lm.npz"),
+        ("train", "--config", path, *data, "--output", out),
+        ("train", "--config", model_file, "--init", path, *data, "--output", out),
+        ("language-model", "--model", path, *data, "--output", tmp_path / "lm.npz"),
         ("run", "--space", space, *data, "--init", path, "--storage", f"sqlite:///{tmp_path}/s.db"),
     ):
         result = command(*arguments)
@@ -185,7 +185,7 @@ def test_a_network_that_computes_no_numbers(
     }
     path = tmp_path / "m.pt"
     save_bundle(type(bundle)(**{**vars(bundle), "weights": changed}), path)
-    arguments = [*("--beam", beam)] if beam else []
+    arguments = [*("--beam-size", beam)] if beam else []
     result = command("predict", path, number_folder / "10.png", "--json", *arguments)
     assert "NaN" not in result.out
     assert "internal error" not in result.err
@@ -240,8 +240,8 @@ def test_a_file_of_splits_that_is_none_is_not_quoted(
     model = model_with(model_file, tmp_path / "m.pt", data, splits=str(splits))
     arguments: dict[str, list[object]] = {
         "evaluate": ["evaluate", model],
-        "language-model": ["language-model", "--model", model, "--export", tmp_path / "lm.npz"],
-        "train": ["train", "--config", model, "--init", model, "--export", tmp_path / "new.pt"],
+        "language-model": ["language-model", "--model", model, "--output", tmp_path / "lm.npz"],
+        "train": ["train", "--config", model, "--init", model, "--output", tmp_path / "new.pt"],
     }
     result = command(*arguments[what], "--data", data)
     assert (result.code, result.err.count("\n")) == (1, 1)
@@ -254,9 +254,11 @@ def test_added_data_that_is_none_is_not_quoted(
 ) -> None:
     (tmp_path / "file.csv").write_text("secret,line\nmore,of it\n")
     data = f"captcha:{number_folder}"
-    model = model_with(model_file, tmp_path / "m.pt", data, add=f"csv:{tmp_path / 'file.csv'}")
+    model = model_with(
+        model_file, tmp_path / "m.pt", data, extra_train_data=f"csv:{tmp_path / 'file.csv'}"
+    )
     out = tmp_path / "new.pt"
-    result = command("train", "--config", model, "--init", model, "--data", data, "--export", out)
+    result = command("train", "--config", model, "--init", model, "--data", data, "--output", out)
     assert (result.code, result.err.count("\n")) == (1, 1)
     assert "secret" not in result.err
 

@@ -34,6 +34,7 @@ from ocrsearch.studies.records import OWNER, REPEATED
 from ocrsearch.studies.results import list_studies, load_study
 from ocrsearch.studies.sharing import hold_study
 from ocrsearch.studies.study import open_study
+from tests.conftest import TINY_CRNN
 
 # a storage that is read has no end but its garbage, and the driver leaves what it cannot connect
 pytestmark = [
@@ -44,19 +45,11 @@ pytestmark = [
 PASSWORD = "gehei:m/1"  # noqa: S105
 ENCODED = "gehei%3Am%2F1"
 
-SPACE = """
-images: {height: 16}
-model:
-  architecture: crnn
-  encoder: {conv_depth: 3, conv_base: 8, linear_width: 16, hidden_size: 16, dropout: 0.0}
-training:
-  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
-  batch_size: 8
-  augment: {strength: 0.0}
+SPACE = f"""{TINY_CRNN}
   epochs: EPOCHS
-  patience: EPOCHS
+  decay_patience: EPOCHS
 search:
-  sampler: {name: random}
+  sampler: {{name: random}}
   pruner: PRUNER
   folds: 1
 """
@@ -356,7 +349,7 @@ def check_trials(trials: list[FrozenTrial], n: int) -> None:
 
 def test_two_searches_share_one_study(new_place: Callable[..., Place]) -> None:
     n = 14
-    place = new_place(9, "{name: promotion, rungs: [3]}")
+    place = new_place(9, "{name: asha, rungs: [3]}")
     both = place.start(n), place.start(n)
     with ended_at_last(*both):
         found = [result(process) for process in both]

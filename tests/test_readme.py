@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from ocrsearch.cli.app import app
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.spaces.settings import (
-    PromotionSettings,
+    AshaSettings,
     PrunerSettings,
     SamplerName,
 )
@@ -56,7 +56,7 @@ def test_the_space_is_one() -> None:
     space, search = blocks("yaml")
     parsed = parse_space(space + search, "README")
     assert len(parsed.parameters) == 5
-    assert isinstance(parsed.settings.pruner, PromotionSettings)
+    assert isinstance(parsed.settings.pruner, AshaSettings)
     assert parsed.settings.constraints.size_mb == 10
 
 

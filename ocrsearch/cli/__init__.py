@@ -13,10 +13,14 @@ class Interrupt(KeyboardInterrupt):
 
 def main() -> None:
     """Run the command line. Ctrl-C ends it with one line, even while it starts."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise Interrupt
+
     before = signal.getsignal(signal.SIGINT)
     try:
         if before is signal.default_int_handler:  # not where Ctrl-C is ignored
-            signal.signal(signal.SIGINT, _interrupt)
+            signal.signal(signal.SIGINT, interrupt)
         from ocrsearch.cli.app import main as run
 
         run()
@@ -27,7 +31,3 @@ def main() -> None:
         sys.exit(130)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-    raise Interrupt

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +21,15 @@ from ocrsearch.cli.options import (
     output_option,
     takes_data_options,
 )
-from ocrsearch.cli.output import echo, make_console, note, print_json, reading_bar, shell
+from ocrsearch.cli.output import (
+    echo,
+    make_console,
+    note,
+    our_command,
+    print_json,
+    reading_bar,
+    shell,
+)
 from ocrsearch.core import DataError, OptionError, n_cores
 from ocrsearch.data import DataArguments
 
@@ -72,16 +79,13 @@ def preview(
         config = random_config(open_space(space), seed)
     config = with_values(config, values or [])
     rng = np.random.default_rng(seed)
-    pictures = load_some(data, n, rng)
-    write_sheet(preview_sheet(pictures, config, rng), output)
+    images = load_some(data, n, rng)
+    write_sheet(preview_sheet(images, config, rng), output)
     chosen = flatten(
         config.model_dump(include={"images": True, "training": {"augment"}}, exclude_defaults=True)
     )
-    echo(f"{len(pictures)} images written to {output}, with {_text(chosen)}")
-
-
-def _text(chosen: Mapping[str, object]) -> str:
-    return ", ".join(f"{path}={value}" for path, value in chosen.items()) or "the defaults"
+    values_of = ", ".join(f"{path}={value}" for path, value in chosen.items()) or "the defaults"
+    echo(f"{len(images)} images written to {output}, with {values_of}")
 
 
 @takes_data_options
@@ -192,8 +196,8 @@ def split(
         return
     for name, part in parts.items():
         echo(f"{name}: {len(part)} samples, {n_groups[name]} groups")
-    if told := rare.describe():
-        echo(told)
+    if line := rare.describe():
+        echo(line)
 
 
 synth_app = typer.Typer(help="Make synthetic labelled images.", no_args_is_help=True)
@@ -244,10 +248,11 @@ Workers = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Recipe, a YAML file. Options given here come first."),
+    typer.Option(metavar="FILE", help="Recipe, a YAML file. Options given here take precedence."),
 ]
 
-PICTURES_WORTH_A_WORKER = 500
+IMAGES_PER_WORKER = 500
+"""Number of images that pay for the start of another process."""
 
 
 @synth_app.command("digits")
@@ -285,7 +290,7 @@ def text(
     corpus: Annotated[str | None, typer.Option(help="UTF-8 text file, an entry a line.")] = None,
     n: Number = None,
     max_entries: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of entries that are joined to a line.")
+        int | None, typer.Option(min=1, help="Maximum number of entries in a line.")
     ] = None,
     min_length: MinLength = None,
     max_length: MaxLength = None,
@@ -300,7 +305,8 @@ def text(
       ocrsearch data synth text -o lines --fonts FOLDER --corpus texts.txt --n 20000
     """
     if config is None and (fonts is None or corpus is None):
-        raise OptionError("data synth text: give --fonts and --corpus, or a --config with them")
+        missing = "--fonts" if fonts is None else "--corpus"
+        raise OptionError(f"{missing}: missing; give --fonts and --corpus, or a --config with them")
     given = {
         "fonts": fonts,
         "corpus": corpus,
@@ -315,13 +321,18 @@ def text(
 def _recipe(
     kind: str, config: Path | None, n: int | None, given: Mapping[str, object]
 ) -> AnyRecipe:
+    """Return the recipe of a file, if any, with the options that are given."""
     from ocrsearch.data.synthesis import Counts, load_recipe, parse_recipe
 
     content: dict[str, object] = {"kind": kind}
     if config is not None:
         content = load_recipe(config).model_dump(mode="json")
         if content["kind"] != kind:
-            raise OptionError(f"{config}: is a recipe of kind {content['kind']}, not {kind}")
+            command = our_command("data", "synth", content["kind"])
+            raise OptionError(
+                f"{config}: is a recipe of kind {content['kind']}, not {kind}; change its kind or "
+                f"use it with: {command}"
+            )
     content |= {name: value for name, value in given.items() if value is not None}
     if n is not None:
         content["counts"] = Counts.of_total(n).model_dump()
@@ -335,6 +346,9 @@ def _recipe(
 
 
 def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -> None:
+    """Draw the images of a recipe, with a bar on a terminal, and show the result."""
+    from rich.progress import Progress
+
     from ocrsearch.data import SPLITS
     from ocrsearch.data.synthesis import open_synthesizer, write_set
 
@@ -343,9 +357,15 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
         note(f"note: {line}")
     counts: dict[str, int] = {split: recipe.counts.of(split) for split in SPLITS}
     n = sum(counts.values())
+    workers = workers or min(n_cores(), 1 + n // IMAGES_PER_WORKER)
     start = time.perf_counter()
-    with _progress(quiet=as_json) as progress:
-        write_set(synthesizer, output, workers or _worth_it(n), progress)
+    console = make_console(stderr=True)
+    with Progress(console=console, disable=as_json or not console.is_terminal) as bar:
+        task = bar.add_task("drawing", total=None)
+        write_set(
+            *(synthesizer, output, workers),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
     seconds = time.perf_counter() - start
     if as_json:
         notes = list(synthesizer.notes)
@@ -354,21 +374,6 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
     parts = ", ".join(f"{split} {count}" for split, count in counts.items())
     echo(f"{n} images ({parts}) in {output}, {n / seconds:.0f} a second")
     echo(f"use them as: {shell('--data', f'csv:{output}/labels.csv')}")
-
-
-def _worth_it(n: int) -> int:
-    """Return the number of workers that pays off for a number of images."""
-    return min(n_cores(), 1 + n // PICTURES_WORTH_A_WORKER)
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.progress import Progress
-
-    console = make_console(stderr=True)
-    with Progress(console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("drawing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 app = typer.Typer(help="Summarise, split, preview and make datasets.", no_args_is_help=True)

@@ -13,8 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ocrsearch.cli.output import Harmless, make_console, note
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.output import Harmless, for_command_line, make_console, note
 from ocrsearch.training import describe_progress
 from ocrsearch.tuning import Status, describe
 
@@ -36,7 +35,7 @@ class PlainDisplay:
         self._shown_s = 0.0
 
     def update(self, status: Status, line: str | None) -> None:
-        """Print the line if there is one, or the progress after a minute without a line."""
+        """Print the line if given, otherwise the progress after a minute of silence."""
         if line is None and status.elapsed_s - self._shown_s >= SILENCE_S and status.running:
             line = under_way(status)
         if line:
@@ -100,15 +99,35 @@ def render(status: Status) -> Group:
         TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[text]}")
     )
     text = f"{status.n_finished} of {limits.trials}, {format_seconds(status.elapsed_s)}"
-    left = status.left_s
-    text += f", about {format_seconds(left)} left" if left is not None else ""
+    if (left := status.left_s) is not None:
+        text += f", about {format_seconds(left)} left"
     bar.add_task("trials", total=limits.trials, completed=status.n_finished, text=text)
+    n_paused = len(status.paused)
     counts = (
-        f"{len(status.running)} running, {status.n_complete} finished, {status.n_pruned} stopped "
-        f"early, {status.n_infeasible} infeasible, {status.n_failed} failed, "
-        f"{status.n_epochs} epochs"
+        f"{len(status.running)} running, {status.n_complete} finished, {n_paused} paused, "
+        f"{status.n_pruned - n_paused} pruned, {status.n_infeasible} infeasible, "
+        f"{status.n_failed} failed, {status.n_epochs} epochs"
     )
-    return Group(bar, Text(counts), _best(status), _running(status))
+    best = Text("best: none yet", style="dim")
+    if status.best_value is not None:
+        best = Text(
+            f"best: trial {status.best_number}, CER {status.best_value:.4f}, "
+            f"exact {status.best_exact:.3f} ({describe(status.best_values)})",
+            style="green",
+        )
+    table = Table(box=None, pad_edge=False)
+    for heading in ("trial", "epoch", "CER", "exact", "loss"):
+        table.add_column(heading, no_wrap=True, min_width=6)
+    table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
+    for number, running in sorted(status.running.items()):
+        last = running.epochs[-1] if running.epochs else None
+        figures = ["-", "-", "-"]
+        if last:
+            figures = [f"{last.cer:.4f}", f"{last.exact:.3f}", f"{last.val_loss:.3f}"]
+        n_folds = max(1, last.n_folds) if last else 1
+        epoch = f"{len(running.epochs)}/{running.config.training.epochs * n_folds}"
+        table.add_row(str(number), epoch, *figures, describe(running.values))
+    return Group(bar, Text(counts), best, table)
 
 
 def under_way(status: Status) -> str:
@@ -128,30 +147,3 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _best(status: Status) -> Text:
-    if status.best_value is None:
-        return Text("best: none yet", style="dim")
-    return Text(
-        f"best: trial {status.best_number}, CER {status.best_value:.4f}, "
-        f"exact {status.best_exact:.3f} ({describe(status.best_values)})",
-        style="green",
-    )
-
-
-def _running(status: Status) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("trial", "epoch", "CER", "exact", "loss"):
-        table.add_column(heading, no_wrap=True, min_width=6)
-    table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
-    for number, running in sorted(status.running.items()):
-        last = running.epochs[-1] if running.epochs else None
-        figures = ["-", "-", "-"]
-        if last:
-            figures = [f"{last.cer:.4f}", f"{last.exact:.3f}", f"{last.val_loss:.3f}"]
-        n_folds = max(1, last.n_folds) if last else 1
-        total = running.config.training.epochs * n_folds
-        epoch = f"{len(running.epochs)}/{total}"
-        table.add_row(str(number), epoch, *figures, describe(running.values))
-    return table

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from ocrsearch.inference import Bundle, Evaluation
     from ocrsearch.models import Layer
 
-
 RATES = {
     "cer": "character error rate",
     "wer": "word error rate",
@@ -37,12 +36,11 @@ RATES = {
     "exact": "exact match",
 }
 
-
 N_CONFUSIONS = 10
-"""Number of the most frequent confusions that are shown on a terminal."""
+"""Number of the most frequent confusions to print."""
 
 MAX_MATRIX_SYMBOLS = 16
-"""A larger matrix does not fit a terminal."""
+"""Maximum size of a confusion matrix that fits a terminal."""
 
 
 EvaluatedSplit = Annotated[
@@ -80,7 +78,7 @@ def evaluate(
 ) -> None:
     """Measure the error rates of a model on labelled images, with 95 % intervals.
 
-    The data is split as in the search that found the model. Options given here come first.
+    The data is split as in the search that found the model. Options given here take precedence.
 
     Examples:
       ocrsearch evaluate model.pt --data captcha:FOLDER
@@ -116,13 +114,15 @@ def evaluate(
         html = {"html": str(page) if page else None}
         print_json({**about, **decoder_content, **_content(evaluation), **html})
         return
-    title = f"{split.value}: {evaluation.metrics.n} images, {predictor.decoder}"
+    n = evaluation.metrics.n
+    title = f"{split.value}: {n} image{'s' * (n != 1)}, {predictor.decoder}"
     _print_errors(evaluation, title, len(bad), errors)
     if page is not None:
         echo(f"page written to {page}")
 
 
 def _content(evaluation: Evaluation) -> dict[str, object]:
+    """Return an evaluation for JSON."""
     content: dict[str, object] = {"n": evaluation.metrics.n}
     for name in RATES:
         low, high = evaluation.intervals[name]
@@ -137,6 +137,7 @@ def _content(evaluation: Evaluation) -> dict[str, object]:
 
 
 def _print_errors(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:
+    """Print the error rates, the confusions and the worst errors."""
     rows = []
     for name, meaning in RATES.items():
         low, high = evaluation.intervals[name]
@@ -144,17 +145,7 @@ def _print_errors(evaluation: Evaluation, title: str, n_bad: int, n_errors: int)
         rows.append((meaning, f"{value:.4f}", f"{low:.4f} to {high:.4f}"))
     show_table(("rate", "value", "95 % interval"), rows, title=title)
     if n_bad:
-        echo(f"{n_bad} samples could not be used and were left out")
-    _print_confusions(evaluation)
-    for i in evaluation.worst()[:n_errors]:
-        prediction = evaluation.predictions[i]
-        echo(
-            f"{evaluation.names[i]}: {evaluation.references[i]!r} read as {prediction.text!r} "
-            f"(confidence {prediction.confidence:.2f})"
-        )
-
-
-def _print_confusions(evaluation: Evaluation) -> None:
+        echo(f"{n_bad} unusable sample{'s' * (n_bad != 1)} skipped")
     matrix = evaluation.matrix
     if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
         counts = [
@@ -163,21 +154,23 @@ def _print_confusions(evaluation: Evaluation) -> None:
         ]
         show_table(("label", *matrix.symbols), counts, title="columns: read as")
     elif evaluation.confusions:
-        most = evaluation.confusions[:N_CONFUSIONS]
-        rows = [
-            (
-                repr(c.expected) if c.expected else "nothing",
-                repr(c.read) if c.read else "nothing",
-                c.n,
-            )
-            for c in most
+        confusions = [
+            (*(repr(text) if text else "nothing" for text in (c.expected, c.read)), c.n)
+            for c in evaluation.confusions[:N_CONFUSIONS]
         ]
-        show_table(("label", "read as", "times"), rows)
+        show_table(("label", "read as", "times"), confusions)
     if matrix:
         echo(matrix.report)
+    for i in evaluation.worst()[:n_errors]:
+        prediction = evaluation.predictions[i]
+        echo(
+            f"{evaluation.names[i]}: {evaluation.references[i]!r} read as {prediction.text!r} "
+            f"(confidence {prediction.confidence:.2f})"
+        )
 
 
 DEFAULT_ASPECT = 4
+"""Width of an image, relative to its height, if no width is given."""
 
 
 class _Figures(TypedDict):
@@ -281,41 +274,8 @@ def _layers(
     }
 
 
-def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> None:
-    from ocrsearch.reports import format_shape
-
-    rows: list[tuple[str, ...] | None] = []
-    for layer in layers:
-        if not layer.training_only:
-            figures = f"{layer.n_parameters:,}", _millions(layer.n_multiply_adds)
-            rows.append((_short(layer), layer.kind, format_shape(layer.output), *figures))
-    total = f"{content['n_parameters']:,}", _millions(content["multiply_adds"])
-    rows += [None, ("recognition", f"{content['size_mb']:.2f} MB in float32", "", *total)]
-    for layer in layers:
-        if layer.training_only:
-            shape = format_shape(layer.output)
-            kind = f"{layer.kind}; training only"
-            rows.append((_short(layer), kind, shape, f"{layer.n_parameters:,}", "-"))
-    show_table(
-        ("layer", "kind", "output", "weights", "multiply-adds"),
-        rows,
-        title=_title(content),
-        optional=("kind", "output"),
-    )
-    echo(_picture(content))
-    if bundle.others:
-        echo(
-            f"the first of {content['n_networks']} networks that read together, "
-            f"{content['n_parameters_in_all']:,} weights"
-        )
-    echo(f"symbols: {' '.join(bundle.charset.symbols)}")
-
-
-def _short(layer: Layer) -> str:
-    return layer.name.removeprefix("encoder.")
-
-
 def _draw(layers: list[Layer], content: _Figures, path: Path) -> None:
+    """Draw the layers to an SVG file."""
     from ocrsearch.core import write_text_file
     from ocrsearch.reports import draw_layers, format_shape
 
@@ -323,24 +283,41 @@ def _draw(layers: list[Layer], content: _Figures, path: Path) -> None:
         f"{content['n_parameters']:,} weights ({content['size_mb']:.2f} MB), "
         f"{content['multiply_adds']:,} multiply-adds, {content['frames']} frames"
     )
-    picture = format_shape((1, content["height"], content["scaled_width"]))
-    title = _title({**content, "model": Path(content["model"]).name})
-    drawing = draw_layers(layers, title, subtitle, picture)
-    write_text_file(path, drawing)
+    image = format_shape((1, content["height"], content["scaled_width"]))
+    name = Path(content["model"]).name
+    title = f"{name}: {content['architecture']}, {content['n_symbols']} characters"
+    write_text_file(path, draw_layers(layers, title, subtitle, image))
 
 
-def _millions(n: int) -> str:
-    return f"{n / 1e6:.2f} M"
+def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> None:
+    from ocrsearch.reports import format_shape
 
-
-def _title(content: _Figures) -> str:
-    return f"{content['model']}: {content['architecture']}, {content['n_symbols']} symbols"
-
-
-def _picture(content: _Figures) -> str:
+    used: list[tuple[str, ...]] = []
+    training_only: list[tuple[str, ...]] = []
+    for layer in layers:
+        name, shape = layer.name.removeprefix("encoder."), format_shape(layer.output)
+        weights = f"{layer.n_parameters:,}"
+        if layer.training_only:
+            training_only.append((name, f"{layer.kind}; training only", shape, weights, "-"))
+        else:
+            used.append((name, layer.kind, shape, weights, f"{layer.n_multiply_adds / 1e6:.2f} M"))
+    total = f"{content['n_parameters']:,}", f"{content['multiply_adds'] / 1e6:.2f} M"
+    recognition = ("recognition", f"{content['size_mb']:.2f} MB in float32", "", *total)
+    show_table(
+        ("layer", "kind", "output", "weights", "multiply-adds"),
+        [*used, None, recognition, *training_only],
+        title=f"{content['model']}: {content['architecture']}, {content['n_symbols']} characters",
+        optional=("kind", "output"),
+    )
     scaled = content["scaled_width"]
     to = f", scaled to a width of {scaled}" if scaled != content["width"] else ""
-    return (
-        f"for a picture of {content['height']} x {content['width']} pixels{to}: "
-        f"{content['frames']} frames; {content['length']} symbols read"
+    echo(
+        f"for an image of {content['height']} x {content['width']} pixels{to}: "
+        f"{content['frames']} frames; {content['length']} characters read"
     )
+    if bundle.others:
+        echo(
+            f"the first of {content['n_networks']} networks in an ensemble, "
+            f"{content['n_parameters_in_all']:,} weights"
+        )
+    echo(f"characters: {' '.join(bundle.charset.symbols)}")

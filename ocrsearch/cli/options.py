@@ -14,18 +14,11 @@ from typing import Annotated, Any, TypedDict
 
 import typer
 
-from ocrsearch.cli.wording import option_of
-from ocrsearch.core import (
-    OcrSearchError,
-    Option,
-    OptionError,
-    declared_options,
-    output_problem,
-)
+from ocrsearch.cli.output import STORAGE_VARIABLE, option_of
+from ocrsearch.core import OcrSearchError, OptionError, declared_options, output_problem
 from ocrsearch.data import DataOptions
+from ocrsearch.data.formats import FORMATS
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
-
-STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 
 DIGITS = "digits"
 """The built-in dataset."""
@@ -89,7 +82,8 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
             return path
         option = f"{max(param.opts, key=len)} {path}"
         if not path.name.lower().endswith(suffix):
-            raise OptionError(f"{option}: must end in {suffix}")
+            found = path.suffix or "no suffix"
+            raise OptionError(f"{option}: must end in {suffix}, found {found}; rename the file")
         if problem := output_problem(path):
             raise OcrSearchError(f"{option}: {problem}")
         return path
@@ -153,8 +147,8 @@ DeviceOption = Annotated[
 SPACE = "Search space: a ready one by name (see 'ocrsearch space list'), or a YAML file."
 
 _SPEC = (
-    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: captcha, "
-    "folders, csv, tsv, jsonl, labels, gt, ppocr, iam, kalapa, mnist, synth."
+    "Labelled images: FORMAT:PATH, a path, or digits for the built-in set. Formats: "
+    f"{', '.join(reversed(FORMATS))}."  # the registry has the most special format first
 )
 Data = Annotated[
     str, typer.Option("--data", metavar="SPEC", help=_SPEC, rich_help_panel=DATA_PANEL)
@@ -173,7 +167,7 @@ DataOrDigits = Annotated[
 Spec = Annotated[str, typer.Argument(metavar="SPEC", help=_SPEC)]
 
 
-FLAGS = {"keep_err": "--keep-err/--leave-err"}
+FLAGS = {"keep_flagged": "--keep-flagged/--leave-flagged"}
 """Options that are a pair of flags."""
 
 VARIABLES = {"storage": STORAGE_VARIABLE}
@@ -181,7 +175,7 @@ VARIABLES = {"storage": STORAGE_VARIABLE}
 
 
 def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, object]:
-    """Return an option of the command line for each declared one, by the name of its argument.
+    """Return a command-line option for each declared option, by the name of its argument.
 
     The library checks limits and fills in defaults: an option that is not given is None.
 
@@ -192,9 +186,10 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
     found: dict[str, object] = {}
     for field, (kind, declared) in declared_options(options).items():
         name = (names or {}).get(field, field)
+        default = f" Default: {declared.shown}." if declared.shown else ""
         info = typer.Option(
             FLAGS.get(name, option_of(name)),
-            help=_with_default(declared),
+            help=f"{declared.help}{default}",
             metavar=declared.metavar,
             show_default=False,
             envvar=VARIABLES.get(field),
@@ -204,12 +199,10 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
     return found
 
 
-def _with_default(declared: Option) -> str:
-    return f"{declared.help} Default: {declared.shown}." if declared.shown else declared.help
-
-
 _TRAINING_DATA_OPTIONS = _typer_options(DataOptions)
-_DATA_OPTIONS = {name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "add"}
+_DATA_OPTIONS = {
+    name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "extra_train_data"
+}
 _SEARCH_OPTIONS = _typer_options(SearchOptions, {v: k for k, v in ARGUMENTS.items()})
 
 
@@ -220,8 +213,8 @@ def _option(help_: str, *, panel: str, metavar: str | None = None) -> Any:
 class DecodingArguments(TypedDict, total=False):
     """The fields of ``DecodingOptions`` that a command was given."""
 
-    views: int
-    beam: int
+    tta: int
+    beam_size: int
     language_model: Path
     lm_weight: float
     length_bonus: float
@@ -231,7 +224,7 @@ class DecodingArguments(TypedDict, total=False):
 
 
 _DECODING_OPTIONS: dict[str, object] = {
-    "views": Annotated[
+    "tta": Annotated[
         int | None,
         _option(
             "Test-time augmentation: run the model on each image at N widths, up to 5, and "
@@ -240,7 +233,7 @@ _DECODING_OPTIONS: dict[str, object] = {
             panel=DECODING_PANEL,
         ),
     ],
-    "beam": Annotated[
+    "beam_size": Annotated[
         int | None,
         _option(
             "Beam search that keeps N texts for each line; 0 decodes greedily. Default: 0.",
@@ -350,14 +343,8 @@ def _with_options(
     plain = [*(p for p in own if p not in dicts), *more]
     if panels:
         plain = [p.replace(kind=kind) for p in plain]
-        plain.sort(key=lambda p: panels.index(_panel(p)))
+        plain.sort(key=lambda p: panels.index(p.annotation.__metadata__[0].rich_help_panel))
     with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*plain, *dicts]
     )
     return with_options
-
-
-def _panel(parameter: inspect.Parameter) -> str:
-    """Return the panel of a parameter that is an option."""
-    (info,) = parameter.annotation.__metadata__
-    return str(info.rich_help_panel)

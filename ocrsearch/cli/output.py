@@ -2,10 +2,15 @@
 
 Results go to standard output, messages and progress to standard error. Terminal escapes are made
 harmless. No other module of the command line writes to either stream; a test checks that.
+
+Messages of the library name arguments as Python has them, between backticks: "give `study` another
+name", "resume it with `study='numbers'`". The command line prints its own options in these places:
+"give --study another name", "resume it with --study numbers".
 """
 
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import logging
@@ -22,9 +27,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from ocrsearch.cli.options import STORAGE_VARIABLE
-from ocrsearch.cli.wording import for_command_line
-from ocrsearch.core import DEFAULT_STORAGE, printable
+from ocrsearch.core import DEFAULT_STORAGE, OcrSearchError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
@@ -32,6 +35,52 @@ if TYPE_CHECKING:
 
 
 PROGRAM = "ocrsearch"
+
+STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
+"""Environment variable with the URL of the study database."""
+
+MARKED = frozenset(
+    (
+        *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
+        *("extra_train_data", "group", "keep_flagged", "max_invalid", "order", "output", "refit"),
+        *("seed", "set", "split", "splits", "study", "timeout"),
+    )
+)
+"""Arguments that messages of the library mark. Other words between backticks are a user's."""
+
+_MARK = re.compile(r"`([a-z_]+)(?:=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.]+))?`")
+
+
+def option_of(argument: str) -> str:
+    """Return the option of an argument: ``--max-invalid`` for ``max_invalid``."""
+    return f"--{argument.replace('_', '-')}"
+
+
+def for_command_line(message: str) -> str:
+    """Return a message with options in place of the marked arguments."""
+
+    def option(mark: re.Match[str]) -> str:
+        argument, value = mark.groups()
+        if argument not in MARKED:
+            return mark[0]
+        if value is None:
+            return option_of(argument)
+        text = ast.literal_eval(value) if value[0] in "'\"" else value
+        return f"{option_of(argument)} {shell(text)}"
+
+    return _MARK.sub(option, message)
+
+
+def error_message(error: OcrSearchError) -> str:
+    """Return the message of an error, beginning with the option that it is about, if any."""
+    problem = for_command_line(error.problem)
+    return f"{option_of(error.option)}: {problem}" if error.option else problem
+
+
+def shell(*words: object) -> str:
+    """Return a command line that works when it is pasted into a shell."""
+    return shlex.join(str(word) for word in words)
+
 
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")
 
@@ -44,21 +93,16 @@ def our_command(*words: object, storage: str | None = None) -> str:
         storage: URL of the study database. It is omitted if the command finds the database
             without it. If it has a password, the environment variable is named instead.
     """
-    line = shell(_program(), *words)
+    program = PROGRAM
+    called, found = Path(sys.argv[0]), shutil.which(PROGRAM)
+    if called.name == PROGRAM and called.is_file() and not (found and called.samefile(found)):
+        program = sys.argv[0]  # the shell finds another program, or none, by the name
+    line = shell(program, *words)
     if storage is None or storage == os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE):
         return line
     if _PASSWORD.search(storage):
         return f"{line} (with {STORAGE_VARIABLE} set to the URL of the database)"
     return f"{line} {shell('--storage', storage)}"
-
-
-def _program() -> str:
-    """Return the path of this program if the shell finds another program by its name."""
-    called = sys.argv[0]
-    found = shutil.which(PROGRAM)
-    if Path(called).name != PROGRAM or not Path(called).is_file():
-        return PROGRAM
-    return PROGRAM if found and Path(found).samefile(called) else called
 
 
 _ACTIVE = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -136,11 +180,6 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def shell(*words: object) -> str:
-    """Return a command line that works when it is pasted into a shell."""
-    return shlex.join(str(word) for word in words)
-
-
 def can_redraw() -> bool:
     """Return whether standard error is a terminal on which a bar can be drawn again in place."""
     return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
@@ -195,7 +234,10 @@ def show_table(
         left_out.append(columns.pop(i))
         texts = [None if row is None else [*row[:i], *row[i + 1 :]] for row in texts]
     widths = _widths(columns, texts)
-    numeric = [_is_numeric(row[i] for row in texts if row) for i in range(len(columns))]
+    numeric = [
+        all(_NUMBER.fullmatch(row[i]) for row in texts if row and row[i])
+        for i in range(len(columns))
+    ]
     rule = "  ".join("-" * n for n in widths)
     lines = [printable(title)] if title else []
     if any(columns):
@@ -212,10 +254,6 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str] | None]) -> lis
 
     cells = [columns, *(row for row in rows if row)]
     return [max(cell_len(row[i]) for row in cells) for i in range(len(columns))]
-
-
-def _is_numeric(cells: Iterable[str]) -> bool:
-    return all(_NUMBER.fullmatch(cell) for cell in cells if cell)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:

@@ -19,17 +19,11 @@ from ocrsearch.cli.options import (
     output_file,
     takes_decoding_options,
 )
-from ocrsearch.cli.output import (
-    can_redraw,
-    echo,
-    error_line,
-    note,
-    print_json,
-)
+from ocrsearch.cli.output import can_redraw, echo, error_line, note, print_json
 from ocrsearch.core import DataError, ImageError, OptionError
 
 if TYPE_CHECKING:
-    from ocrsearch.inference import PageLine, PagePrediction, Prediction, Predictor
+    from ocrsearch.inference import PageLine, Prediction, Predictor
 
 
 class LineResult(TypedDict):
@@ -70,9 +64,6 @@ class FileResult(TypedDict):
 NOTED_SKEW_DEGREES = 6.0
 """Skew from which a note says that a page was levelled."""
 
-Result = tuple[Path, FileResult | str]
-"""A file with its result, or with the reason why it cannot be read."""
-
 
 PAGE_PANEL = "Pages"
 
@@ -80,7 +71,7 @@ PAGE_PANEL = "Pages"
 @takes_decoding_options
 def predict(
     model: ModelFile,
-    pictures: Annotated[
+    images: Annotated[
         list[Path],
         typer.Argument(
             metavar="FILE...", help="Images, TIFF or PDF files, or folders with such files."
@@ -115,25 +106,22 @@ def predict(
       ocrsearch predict model.pt image.png
       ocrsearch predict model.pt FOLDER --json
       ocrsearch predict model.pt scan.pdf --page --draw scan.png
-      ocrsearch predict model.pt FOLDER --beam 10 --lexicon words.txt
+      ocrsearch predict model.pt FOLDER --beam-size 10 --lexicon words.txt
     """
     from ocrsearch.inference import DecodingOptions, load
 
     if draw is not None and not page:
-        raise OptionError(f"--draw {draw}: works with --page only")
+        raise OptionError(f"--draw {draw}: needs --page; add it or remove --draw")
     options = DecodingOptions(**decoding)
-    files, skipped = _files(pictures)
+    files, skipped = _files(images)
     predictor = load(model, device.value, options)
     rows, failures = _read(predictor, files, draw, page=page)
     failures += [failure for row in rows for failure in _unreadable(row)]
     if as_json:
         about = {"decoder": predictor.decoder.about, "skipped": skipped}
         print_json({**about, "files": rows, "failures": failures})
-    else:
-        for row in rows:
-            _print_lines(row)
     for row in rows:
-        _print_notes(row)
+        _print(row, with_lines=not as_json)
     for failure in failures:
         error_line(failure["reason"])
     if failures:
@@ -152,11 +140,15 @@ def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
             files.append(path)
             continue
         found = find_images(path, is_document_file, nested=True)
-        told = found.describe_skipped()
+        others = found.describe_skipped()
         if not found.images:
-            raise DataError(f"{path}: no images in this folder{f' ({told})' if told else ''}")
-        if told:
-            note(f"{path}: {told}")
+            skipped_here = f" ({others})" if others else ""
+            raise DataError(
+                f"{path}: no images in this folder{skipped_here}; give a folder with images, TIFF "
+                "or PDF files"
+            )
+        if others:
+            note(f"{path}: {others}")
         files += found.images
         skipped.update(found.skipped)
     return files, dict(skipped.most_common())
@@ -165,6 +157,7 @@ def _files(paths: list[Path]) -> tuple[list[Path], dict[str, int]]:
 def _read(
     predictor: Predictor, files: list[Path], draw: Path | None, *, page: bool
 ) -> tuple[list[FileResult], list[dict[str, str]]]:
+    """Return the results, and each file that cannot be read with the reason."""
     rows: list[FileResult] = []
     failures: list[dict[str, str]] = []
     with typer.progressbar(
@@ -178,27 +171,27 @@ def _read(
             bar.label = text
             bar.update(0)
 
-        results = _pages(predictor, files, draw, show) if page else _lines(predictor, files)
+        results = _pages(predictor, files, draw, show) if page else predictor.predict_files(files)
         for file, result in results:
             bar.update(1)
             if isinstance(result, str):
                 failures.append({"file": str(file), "reason": result})
-            else:
+            elif isinstance(result, dict):
                 rows.append(result)
+            else:
+                lines = [_line(line, number) for number, line in enumerate(result, 1)]
+                rows.append(_row(file, lines))
     return rows, failures
-
-
-def _lines(predictor: Predictor, files: list[Path]) -> Iterator[Result]:
-    for file, result in predictor.predict_files(files):
-        if isinstance(result, str):
-            yield file, result
-        else:
-            yield file, _row(file, [_line(p, number) for number, p in enumerate(result, 1)])
 
 
 def _pages(
     predictor: Predictor, files: list[Path], draw: Path | None, show: Callable[[str], None]
-) -> Iterator[Result]:
+) -> Iterator[tuple[Path, FileResult | str]]:
+    """Find and read the lines on each page of each file.
+
+    Returns:
+        Each file with its result, or with the reason why it cannot be read.
+    """
     from ocrsearch.data.images import read_pages
     from ocrsearch.inference import PageWriter
 
@@ -214,7 +207,17 @@ def _pages(
                     {**_line(line, number), "box": list(line.box), "row": line.row}
                     for line in read.lines
                 ]
-                pages.append(_page(read, number))
+                result: PageResult = {
+                    "page": number,
+                    "width": read.width,
+                    "height": read.height,
+                    "rotation": read.rotation,
+                    "skew_degrees": read.skew_degrees,
+                    "inverted": read.inverted,
+                    "confidence": read.confidence,
+                    "readable": read.is_readable,
+                }
+                pages.append(result)
                 if writer is not None:
                     writer.write(image, read)
         except ImageError as error:
@@ -224,6 +227,7 @@ def _pages(
 
 
 def _row(file: Path, lines: list[LineResult]) -> FileResult:
+    """Return the result for a file, of the results for its lines."""
     confidences = [line["confidence"] for line in lines]
     return {
         "file": str(file),
@@ -234,25 +238,13 @@ def _row(file: Path, lines: list[LineResult]) -> FileResult:
 
 
 def _line(read: Prediction | PageLine, page: int) -> LineResult:
+    """Return the result for a line."""
     return {
         "page": page,
         "text": read.text,
         "confidence": read.confidence,
         "symbol_confidences": list(read.symbol_confidences),
         "blank": getattr(read, "blank", False),  # a line of a page never is
-    }
-
-
-def _page(read: PagePrediction, number: int) -> PageResult:
-    return {
-        "page": number,
-        "width": read.width,
-        "height": read.height,
-        "rotation": read.rotation,
-        "skew_degrees": read.skew_degrees,
-        "inverted": read.inverted,
-        "confidence": read.confidence,
-        "readable": read.is_readable,
     }
 
 
@@ -270,8 +262,19 @@ def _unreadable(row: FileResult) -> list[dict[str, str]]:
     return [{"file": row["file"], "reason": reason}]
 
 
-def _print_notes(row: FileResult) -> None:
-    """Report on standard error how the pages of a file were turned, levelled or inverted."""
+def _place(row: FileResult, page: PageResult) -> str:
+    return row["file"] if len(row["pages"]) == 1 else f"{row['file']}: page {page['page']}"
+
+
+def _print(row: FileResult, *, with_lines: bool) -> None:
+    """Print the lines of a file, and how its pages were turned, levelled or inverted."""
+    file = " ".join(row["file"].splitlines())
+    several = any(line["page"] > 1 for line in row["lines"])
+    for line in row["lines"] if with_lines else ():
+        number = f"#page={line['page']}" if several else ""
+        echo(f"{file}{number}\t{line['text']}\t{line['confidence']:.3f}")
+        if line["blank"]:
+            note(f"{file}{number}: blank, nothing to read")
     for page in row.get("pages", ()):
         changes = [f"turned by {page['rotation']} degrees clockwise"] * bool(page["rotation"])
         if abs(page["skew_degrees"]) >= NOTED_SKEW_DEGREES:
@@ -279,17 +282,3 @@ def _print_notes(row: FileResult) -> None:
         changes += ["inverted where needed"] * page["inverted"]
         if changes and page["readable"]:
             note(f"note: {_place(row, page)}: {', '.join(changes)}")
-
-
-def _place(row: FileResult, page: PageResult) -> str:
-    return row["file"] if len(row["pages"]) == 1 else f"{row['file']}: page {page['page']}"
-
-
-def _print_lines(row: FileResult) -> None:
-    file = " ".join(row["file"].splitlines())
-    several = any(line["page"] > 1 for line in row["lines"])
-    for line in row["lines"]:
-        page = f"#page={line['page']}" if several else ""
-        echo(f"{file}{page}\t{line['text']}\t{line['confidence']:.3f}")
-        if line["blank"]:
-            note(f"{file}{page}: blank, nothing to read")

@@ -14,20 +14,13 @@ from ocrsearch.cli.options import (
     Json,
     takes_search_options,
 )
-from ocrsearch.cli.output import (
-    echo,
-    note,
-    our_command,
-    print_json,
-)
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.output import echo, for_command_line, note, our_command, print_json
 from ocrsearch.core import OcrSearchError
 from ocrsearch.tuning import SearchArguments
 
 if TYPE_CHECKING:
     from ocrsearch.studies import Separation
     from ocrsearch.tuning import SearchResult
-
 
 ENDINGS = {
     "trials": "all trials are finished",
@@ -65,9 +58,20 @@ def run(
       ocrsearch run --data FOLDER
       ocrsearch run --data labels.csv --timeout 30m --study a
       ocrsearch run --data captcha:FOLDER --space mine.yaml
-      ocrsearch run --data iam:FOLDER --space lines --target 0.05
+      ocrsearch run --data iam:FOLDER --space lines --target-cer 0.05
     """
-    result = _search(space, data, given, quiet=as_json)
+    from ocrsearch.cli.display import search_display
+    from ocrsearch.tuning import search
+
+    notes = [] if data else ["note: no --data given: searching the built-in digits"]
+    with search_display(quiet=as_json) as display:
+
+        def reading(n_read: int, n: int) -> None:
+            while notes:  # printed only once, when the first images are loaded
+                note(notes.pop())
+            display.reading(n_read, n)
+
+        result = search(space, data or DIGITS, observer=display.update, progress=reading, **given)
     if as_json:
         print_json(_content(result))
     else:
@@ -78,25 +82,8 @@ def run(
         raise typer.Exit(1)
 
 
-def _search(
-    space: str | None, data: str | None, given: SearchArguments, *, quiet: bool
-) -> SearchResult:
-    """Run the search and show its progress."""
-    from ocrsearch.cli.display import search_display
-    from ocrsearch.tuning import search
-
-    notes = [] if data else ["note: no --data given: searching the built-in digits"]
-    with search_display(quiet=quiet) as display:
-
-        def reading(n_read: int, n: int) -> None:
-            while notes:  # printed only once, when the first images are loaded
-                note(notes.pop())
-            display.reading(n_read, n)
-
-        return search(space, data or DIGITS, observer=display.update, progress=reading, **given)
-
-
 def _content(result: SearchResult) -> dict[str, object]:
+    """Return the result of a search for JSON."""
     from ocrsearch.studies import separation_content
 
     status = result.status
@@ -105,7 +92,8 @@ def _content(result: SearchResult) -> dict[str, object]:
         "ending": result.ending,
         "n_finished": status.n_finished,
         "n_complete": status.n_complete,
-        "n_pruned": status.n_pruned,
+        "n_paused": len(status.paused),
+        "n_pruned": status.n_pruned - len(status.paused),
         "n_infeasible": status.n_infeasible,
         "n_failed": status.n_failed,
         "n_unfinished": len(status.running),
@@ -118,27 +106,13 @@ def _content(result: SearchResult) -> dict[str, object]:
         "warm_start": result.earlier,
         "folds": result.n_folds,
         "separation": separation_content(_separation(result)),
-        "problem": _problem(result),
+        "problem": None if result.problem is None else for_command_line(result.problem),
         "suggested": result.suggested.to_dict() if result.suggested else None,
     }
 
 
-def _advice(result: SearchResult, data: str) -> str:
-    from ocrsearch.evaluation import reads_nothing
-
-    status = result.status
-    assert status.best_value is not None
-    assert status.best_exact is not None
-    if reads_nothing(status.best_value, status.best_exact):
-        return (
-            "it reads nothing yet: resume the search with a larger --timeout or --trials, or check "
-            f"the data: {our_command('data', 'inspect', data)}"
-        )
-    words = ("best", "--study", result.study, "--export", "model.pt")
-    return f"export it: {our_command(*words, storage=result.storage)}"
-
-
 def _separation(result: SearchResult) -> Separation | None:
+    """Compare the best trial of a search with the next; None if the study cannot be read."""
     from ocrsearch.studies import compare_best, load_study, study_folder
 
     if result.problem is not None:
@@ -150,41 +124,45 @@ def _separation(result: SearchResult) -> Separation | None:
         return None
 
 
-def _rate(result: SearchResult) -> str:
-    if result.n_folds == 1:
-        return "validation CER"
-    if result.status.best_lacks_folds:
-        return f"not finished on all {result.n_folds} folds, CER"
-    return f"CER over {result.n_folds} folds"
-
-
-def _problem(result: SearchResult) -> str | None:
-    return None if result.problem is None else for_command_line(result.problem)
-
-
 def _summary(result: SearchResult, data: str) -> str:
-    status = result.status
+    """Return the result of a search in lines, with advice on what to do next."""
+    from ocrsearch.evaluation import reads_nothing
+
+    status, n_paused = result.status, len(result.status.paused)
     lines = [
         f"study {result.study}: {ENDINGS[result.ending]}; {status.n_finished} of "
-        f"{status.limits.trials} trials ({status.n_complete} finished, {status.n_pruned} pruned, "
-        f"{status.n_infeasible} infeasible, {status.n_failed} failed)"
+        f"{status.limits.trials} trials ({status.n_complete} finished, {n_paused} paused, "
+        f"{status.n_pruned - n_paused} pruned, {status.n_infeasible} infeasible, "
+        f"{status.n_failed} failed)"
     ]
     if result.left_out:
         samples = "1 sample" if result.n_bad == 1 else f"{result.n_bad} samples"
         lines.append(f"{samples} could not be used: {result.left_out}")
     lines += result.earlier
-    if status.running:
-        n = len(status.running)
+    if n := len(status.running):
         saved = "1 unfinished trial is saved" if n == 1 else f"{n} unfinished trials are saved"
         lines.append(f"{saved}; rerun the same command to resume")
-    if (problem := _problem(result)) is not None:
-        lines.append(problem)
-    else:
+    if result.problem is not None:
+        return "\n".join([*lines, for_command_line(result.problem)])
+    assert status.best_value is not None
+    assert status.best_exact is not None
+    rate = "validation CER"
+    if result.n_folds > 1:
+        rate = f"CER over {result.n_folds} folds"
+        if status.best_lacks_folds:
+            rate = f"not finished on all {result.n_folds} folds, CER"
+    lines.append(
+        f"best so far: trial {status.best_number}, {rate} {status.best_value:.4f}, "
+        f"exact match {status.best_exact:.3f}"
+    )
+    if found := _separation(result):
+        lines += map(for_command_line, found.describe())
+    if reads_nothing(status.best_value, status.best_exact):
         lines.append(
-            f"best so far: trial {status.best_number}, {_rate(result)} {status.best_value:.4f}, "
-            f"exact match {status.best_exact:.3f}"
+            "it reads nothing yet: resume the search with a larger --timeout or --trials, or check "
+            f"the data: {our_command('data', 'inspect', data)}"
         )
-        found = _separation(result)
-        lines += map(for_command_line, found.describe() if found else [])
-        lines.append(_advice(result, data))
+    else:
+        words = ("best", "--study", result.study, "--export", "model.pt")
+        lines.append(f"export it: {our_command(*words, storage=result.storage)}")
     return "\n".join(lines)

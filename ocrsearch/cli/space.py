@@ -7,24 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrsearch.cli.options import (
-    SPACE,
-    Json,
-    Spec,
-    output_option,
-    takes_training_data_options,
-)
-from ocrsearch.cli.output import (
-    echo,
-    print_json,
-    shell,
-    show_table,
-)
+from ocrsearch.cli.options import SPACE, Json, Spec, output_option, takes_training_data_options
+from ocrsearch.cli.output import echo, print_json, reading_bar, shell, show_table
 from ocrsearch.core import OptionError
 from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.spaces import Condition, Space
+    from ocrsearch.spaces import Condition
 
 app = typer.Typer(help="Suggest, list, copy and check search spaces; print their JSON schema.")
 
@@ -50,14 +39,13 @@ def suggest(
 ) -> None:
     """Derive a search space from labelled images, as 'run' does without --space.
 
-    Comments in the file say what was detected in the images and what follows from it.
+    Comments in the file describe the images and explain the choices.
 
     Examples:
       ocrsearch space suggest FOLDER
       ocrsearch space suggest labels.csv -o mine.yaml
       ocrsearch space suggest labels.csv --from-nothing -o mine.yaml
     """
-    from ocrsearch.cli.output import reading_bar
     from ocrsearch.core import write_text_file
     from ocrsearch.data import DataOptions, given_options, load_dataset
     from ocrsearch.spaces import derive_space
@@ -66,7 +54,7 @@ def suggest(
     options = DataOptions(**given_options(given))
     with reading_bar() as progress:
         dataset = load_dataset(spec, options, progress)
-    suggested = derive_space(dataset, options.max_bad, starts=not from_nothing)
+    suggested = derive_space(dataset, options.max_invalid, starts=not from_nothing)
     text = suggested.to_yaml(spec)
     if output:
         write_text_file(output, text)
@@ -76,6 +64,24 @@ def suggest(
         echo("\n".join([*suggested.describe(), _written(output)]))
     else:
         echo(text.removesuffix("\n"))
+
+
+def _refuse_existing(output: Path | None, *, force: bool) -> None:
+    """Refuse to replace a file without ``--force``.
+
+    Raises:
+        OptionError: the file exists, and force is false.
+    """
+    if output and output.exists() and not force:
+        raise OptionError(f"{output}: exists already; give --force to replace it", "output")
+
+
+def _written(output: Path) -> str:
+    """Return a line with the option that names a written space."""
+    path = str(output)
+    if output.name == path and output.suffix not in (".yaml", ".yml"):
+        path = f"./{output}"  # or it would be taken for the name of a ready space
+    return f"{output} written; use it as: {shell('--space', path)}"
 
 
 @app.command("list")
@@ -138,10 +144,34 @@ def check(
 
     file = find_space(space)
     checked = load_space(file)
+    parameters, fixed, init = checked.parameters, checked.fixed, checked.init
+    searched = [(p.path, p.distribution.describe(), _when(p.condition)) for p in parameters]
     if as_json:
-        print_json(_content(checked))
-    else:
-        _print(checked, file)
+        content: dict[str, object] = {
+            "name": checked.name,
+            "n_parameters": len(parameters),
+            "parameters": [dict(zip(("name", "values", "when"), p, strict=True)) for p in searched],
+            "fixed": {f.path: f.value for f in fixed},
+            "init": str(init) if init else None,
+        }
+        print_json(content)
+        return
+    rows: list[tuple[object, ...] | None] = [*searched]
+    if fixed:
+        rows += [None, *((f.path, f"{f.value} (fixed)", _when(f.condition)) for f in fixed)]
+    if init:
+        rows.append(("init", init, ""))
+    show_table(("parameter", "values", "when"), rows, title=str(file), optional=("when",))
+    echo(f"{len(parameters)} parameters are searched, {len(fixed)} are fixed")
+
+
+def _when(condition: Condition) -> str:
+    """Return the condition of a parameter in words; empty if it always applies."""
+    parts = [
+        f"{path.rpartition('.')[2]} is {' or '.join(map(str, values))}"
+        for path, values in condition.items()
+    ]
+    return ", ".join(parts)
 
 
 @app.command("schema")
@@ -154,48 +184,3 @@ def schema() -> None:
     from ocrsearch.spaces import space_schema
 
     print_json(space_schema())
-
-
-def _refuse_existing(output: Path | None, *, force: bool) -> None:
-    if output and output.exists() and not force:
-        raise OptionError(f"{output}: exists already; give --force to replace it", "output")
-
-
-def _written(output: Path) -> str:
-    return f"{output} written; use it as: {shell('--space', _as_path(output))}"
-
-
-def _as_path(output: Path) -> str:
-    """Return a path that is not taken for the name of a ready space."""
-    has_folder = output.name != str(output)
-    return str(output) if has_folder or output.suffix in (".yaml", ".yml") else f"./{output}"
-
-
-def _content(space: Space) -> dict[str, object]:
-    return {
-        "name": space.name,
-        "n_parameters": len(space.parameters),
-        "parameters": [
-            {"name": p.path, "values": p.distribution.describe(), "when": _when(p.condition)}
-            for p in space.parameters
-        ],
-        "fixed": {f.path: f.value for f in space.fixed},
-        "init": str(space.init) if space.init else None,
-    }
-
-
-def _print(space: Space, file: Path) -> None:
-    searched = [(p.path, p.distribution.describe(), _when(p.condition)) for p in space.parameters]
-    fixed = [(f.path, f"{f.value} (fixed)", _when(f.condition)) for f in space.fixed]
-    init = [("init", space.init, "")] if space.init else []
-    rows = [*searched, *([None] if fixed else []), *fixed, *init]
-    show_table(("parameter", "values", "when"), rows, title=str(file), optional=("when",))
-    echo(f"{len(space.parameters)} parameters are searched, {len(space.fixed)} are fixed")
-
-
-def _when(condition: Condition) -> str:
-    parts = [
-        f"{path.rpartition('.')[2]} is {' or '.join(map(str, values))}"
-        for path, values in condition.items()
-    ]
-    return ", ".join(parts)

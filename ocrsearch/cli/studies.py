@@ -6,17 +6,13 @@ import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ocrsearch.cli.options import Json, Storage, StudyName, output_option
 from ocrsearch.cli.output import echo, note, print_json, show_table
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, printable, spreadsheet_cell
-
-if TYPE_CHECKING:
-    from ocrsearch.studies import StudySummary
-
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,7 +34,7 @@ def dashboard(
         from optuna_dashboard import run_server
     except ImportError:
         raise OptionError(
-            "the dashboard is not installed; pip install 'ocrsearch[dashboard]'"
+            "the dashboard is not installed; install it with: pip install 'ocrsearch[dashboard]'"
         ) from None
     from ocrsearch.studies import (
         existing_artifacts,
@@ -54,14 +50,15 @@ def dashboard(
     reads_only = is_read_only(storage)
     artifacts = existing_artifacts(folder) if reads_only else open_artifacts(folder)
     if reads_only:
-        note(f"{shown_storage(storage)}: may only be read: it is shown and cannot be changed")
+        note(f"note: {shown_storage(storage)} is read-only; the dashboard cannot change it")
     echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
     try:
         run_server(study_storage, host=host, port=port, artifact_store=artifacts)
     except OSError as error:
         option = f"--host {host}" if isinstance(error, socket.gaierror) else f"--port {port}"
         reason = error.strerror or error
-        raise OptionError(f"{option}: cannot listen on {host}:{port} ({reason})") from None
+        problem = f"cannot listen on {host}:{port} ({reason}); give another --host or --port"
+        raise OptionError(f"{option}: {problem}") from None
     raise KeyboardInterrupt  # the server has taken Ctrl-C for its own
 
 
@@ -99,7 +96,7 @@ def report(
 app = typer.Typer(help="List studies, export their trials, delete them.")
 
 COLUMNS = (
-    *("study", "data", "best CER", "finished", "stopped", "failed"),
+    *("study", "data", "best CER", "finished", "paused", "pruned", "failed"),
     *("unfinished", "last change"),
 )
 
@@ -118,28 +115,26 @@ def list_(storage: Storage = DEFAULT_STORAGE, as_json: Json = False) -> None:
     if as_json:
         print_json({"studies": [asdict(summary) for summary in found]})
         return
+    rows: list[tuple[str | int, ...]] = []
+    for s in found:
+        if s.problem is not None:
+            rows.append((s.name, *["-"] * (len(COLUMNS) - 1)))
+            continue
+        unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'interrupted'}"
+        row = (
+            *(s.name, s.data, "-" if s.best is None else f"{s.best:.4f}"),
+            *(s.n_complete, s.n_paused, s.n_pruned, s.n_failed),
+            *(unfinished if s.n_unfinished else "0", s.last_change[:16]),
+        )
+        rows.append(row)
     show_table(
         COLUMNS,
-        map(_row, found),
-        optional=("failed", "stopped", "finished", "last change", "unfinished", "data"),
+        rows,
+        optional=("failed", "pruned", "paused", "finished", "last change", "unfinished", "data"),
     )
     for summary in found:
         if summary.problem is not None:
             note(summary.problem)
-
-
-def _row(s: StudySummary) -> tuple[str | int, ...]:
-    if s.problem is not None:
-        return (s.name, *["-"] * (len(COLUMNS) - 1))
-    unfinished = f"{s.n_unfinished} {'running' if s.is_running else 'open'}"
-    return (
-        s.name,
-        s.data,
-        "-" if s.best is None else f"{s.best:.4f}",
-        *(s.n_complete, s.n_pruned, s.n_failed),
-        unfinished if s.n_unfinished else "0",
-        s.last_change[:16],
-    )
 
 
 @app.command("export")
@@ -186,13 +181,13 @@ def delete(
       ocrsearch studies delete captcha-numbers
       ocrsearch studies delete captcha-numbers --yes --json
     """
-    from ocrsearch.core import OptionError
     from ocrsearch.workflows import delete_study, study_files
 
     files = study_files(storage, study)
     if not yes:
         if as_json or not sys.stdin.isatty():
-            raise OptionError("--yes: give it to delete a study where nobody can be asked")
+            reason = "--json is given" if as_json else "standard input is not a terminal"
+            raise OptionError(f"delete {study!r}: cannot ask, because {reason}; add --yes")
         size = f"{files.n_bytes / 1e6:.1f} MB"
         question = f"Delete study {study!r}: {files.n_trials} trials, {size} in {files.folder}?"
         if not typer.confirm(printable(question), err=True):

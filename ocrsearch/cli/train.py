@@ -16,29 +16,20 @@ from ocrsearch.cli.options import (
     Json,
     OptionalData,
     SetValues,
-    output_file,
+    output_option,
     takes_data_options,
     takes_training_data_options,
 )
-from ocrsearch.cli.output import echo, print_json
+from ocrsearch.cli.output import echo, print_json, reading_bar
 from ocrsearch.core import OptionError
 from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.data import DataOptions
     from ocrsearch.inference import Bundle
-    from ocrsearch.models.decoding import NgramCounts
-    from ocrsearch.workflows import FusionWeights, LearntModel, TrainResult
-
+    from ocrsearch.workflows import FusionWeights, LearntModel
 
 LanguageModelOutput = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE",
-        callback=output_file(),
-        help="Write the language model to this file, such as lm.npz.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
+    Path, output_option("Write the language model to this file, such as lm.npz.")
 ]
 Corpora = Annotated[
     list[Path] | None,
@@ -48,10 +39,8 @@ TunedModel = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help=(
-            "Split the data as for this model, and tune the decoding weights on the "
-            "validation split."
-        ),
+        help="Split the data as for this model, and tune the decoding weights on the "
+        "validation split.",
     ),
 ]
 Order = Annotated[
@@ -61,7 +50,7 @@ Order = Annotated[
 
 @takes_data_options
 def language_model(
-    export: LanguageModelOutput,
+    output: LanguageModelOutput,
     data: OptionalData = None,
     corpus: Corpora = None,
     model: TunedModel = None,
@@ -70,20 +59,20 @@ def language_model(
     *,
     given: DataArguments,
 ) -> None:
-    """Learn a language model for --beam from training labels and from texts.
+    """Learn a language model for --beam-size from training labels and from texts.
 
     The data is split as in a search with the same options, or in the search that found --model.
     Labels of the validation split are not used. Keep their texts out of --corpus as well.
 
     Examples:
-      ocrsearch language-model --data labels.csv --export lm.npz
-      ocrsearch language-model --corpus texts.txt --export lm.npz
-      ocrsearch language-model --model model.pt --data labels.csv --export lm.npz
+      ocrsearch language-model --data labels.csv -o lm.npz
+      ocrsearch language-model --corpus texts.txt -o lm.npz
+      ocrsearch language-model --model model.pt --data labels.csv -o lm.npz
     """
-    from ocrsearch.data import DataOptions, given_options
+    from ocrsearch.data import DataOptions, given_options, load_split
     from ocrsearch.models.decoding import save_ngrams
     from ocrsearch.training import evaluation_options, warn_of_seen
-    from ocrsearch.workflows import learn_language_model
+    from ocrsearch.workflows import choose_weights, learn_language_model
 
     bundle = None if model is None else _load(model, data)
     if bundle is None or data is None:
@@ -94,54 +83,53 @@ def language_model(
     learnt = learn_language_model(data, corpus or [], order, options)
     ngrams, chosen = learnt.ngrams, None
     if bundle is not None and data is not None:
-        chosen = _choose(bundle, ngrams, data, options)
+        with reading_bar() as progress:
+            validation, _ = load_split(data, "val", options, progress)
+        with reading_bar("choosing weights") as progress:
+            chosen = choose_weights(bundle, ngrams, validation, progress)
         ngrams = replace(ngrams, lm_weight=chosen.lm_weight, length_bonus=chosen.length_bonus)
-    save_ngrams(ngrams, export)
+    save_ngrams(ngrams, output)
     if as_json:
-        about = {"data": data, "corpora": corpus or [], "order": order}
-        print_json({**about, **_learnt_content(learnt, chosen), "export": str(export)})
+        content = {
+            "data": data,
+            "corpora": corpus or [],
+            "order": order,
+            "n_texts": ngrams.n_texts,
+            "n_left_out": learnt.n_left_out,
+            "n_symbols": len(ngrams.charset),
+            "n_contexts": len(ngrams.backoff),
+            "perplexity": learnt.perplexity,
+            "n_val": learnt.n_val,
+            "n_val_left_out": learnt.n_val_left_out,
+            "chosen": asdict(chosen) if chosen else None,
+            "export": output,
+        }
+        print_json(content)
         return
     _print(learnt, chosen)
-    echo(f"language model written to {export}")
-
-
-def _learnt_content(learnt: LearntModel, chosen: FusionWeights | None) -> dict[str, object]:
-    ngrams = learnt.ngrams
-    return {
-        "n_texts": ngrams.n_texts,
-        "n_left_out": learnt.n_left_out,
-        "n_symbols": len(ngrams.charset),
-        "n_contexts": len(ngrams.backoff),
-        "perplexity": learnt.perplexity,
-        "n_val": learnt.n_val,
-        "n_val_left_out": learnt.n_val_left_out,
-        "chosen": asdict(chosen) if chosen else None,
-    }
+    echo(f"language model written to {output}")
 
 
 def _load(model: Path, data: str | None) -> Bundle:
+    """Load the model whose decoding weights are tuned.
+
+    Raises:
+        OptionError: there is no data to tune them on, or the model cannot use a language model.
+    """
     from ocrsearch.inference import load_bundle
 
-    bundle = load_bundle(model)
     if data is None:
-        raise OptionError("--model: needs --data SPEC to choose the weights on its images")
-    if bundle.config.model.reads_one:
         raise OptionError(
-            f"--model {model}: a classifier reads a single character and cannot use a language "
-            "model; choose another model"
+            f"--model {model}: needs images to tune the decoding weights; add --data SPEC"
+        )
+    bundle = load_bundle(model)
+    network = bundle.config.model
+    if network.reads_one:
+        raise OptionError(
+            f"--model {model}: a {network.architecture} reads a single character and cannot use a "
+            "language model; choose another model"
         )
     return bundle
-
-
-def _choose(bundle: Bundle, ngrams: NgramCounts, data: str, options: DataOptions) -> FusionWeights:
-    from ocrsearch.cli.output import reading_bar
-    from ocrsearch.data import load_split
-    from ocrsearch.workflows import choose_weights
-
-    with reading_bar() as progress:
-        validation, _ = load_split(data, "val", options, progress)
-    with reading_bar("choosing weights") as progress:
-        return choose_weights(bundle, ngrams, validation, progress)
 
 
 def _print(learnt: LearntModel, chosen: FusionWeights | None) -> None:
@@ -171,15 +159,7 @@ ConfigFile = Annotated[
         "each key; or a model file.",
     ),
 ]
-ModelOutput = Annotated[
-    Path,
-    typer.Option(
-        metavar="FILE",
-        callback=output_file(),
-        help="Write the model to this file.",
-        rich_help_panel=OUTPUT_PANEL,
-    ),
-]
+ModelOutput = Annotated[Path, output_option("Write the model to this file.")]
 InitialModel = Annotated[
     Path | None,
     typer.Option(
@@ -211,7 +191,7 @@ TensorBoardFolder = Annotated[
 def train(
     config: ConfigFile,
     data: Data,
-    export: ModelOutput,
+    output: ModelOutput,
     init: InitialModel = None,
     epochs: NumberOfEpochs = None,
     values: SetValues = None,
@@ -229,11 +209,11 @@ def train(
     'ocrsearch run'. Set OMP_NUM_THREADS to use more threads for a large network.
 
     Examples:
-      ocrsearch train --config config.yaml --data labels.csv --export model.pt
-      ocrsearch train --config old.pt --init old.pt --data new.csv --export new.pt
-      ocrsearch train --config c.yaml --data digits --epochs 5 --export m.pt
+      ocrsearch train --config config.yaml --data labels.csv -o model.pt
+      ocrsearch train --config old.pt --init old.pt --data new.csv -o new.pt
+      ocrsearch train --config c.yaml --data digits --epochs 5 -o m.pt
     """
-    from ocrsearch.cli.train_display import train_display
+    from ocrsearch.cli.train_display import resumable, train_display
     from ocrsearch.spaces import with_values
     from ocrsearch.workflows import TrainOptions, load_config, train, training_folder
 
@@ -249,43 +229,17 @@ def train(
         data=given,
         split_as=config if config.suffix == ".pt" else None,
     )
-    with train_display(quiet=as_json) as display:
-        try:
-            result = train(settings, data, export, options, display)
-        except KeyboardInterrupt:
-            if as_json:
-                print_json({"ending": "interrupted", "n_epochs": display.n_done, "export": None})
-            else:
-                display.note(_interrupted(display.n_done, training_folder(export)))
-            raise typer.Exit(130) from None
+    folder = training_folder(output)
+    with train_display(quiet=as_json) as display, resumable(display, folder, as_json=as_json):
+        result = train(settings, data, output, options, display)
+    metrics, provenance = result.bundle.metrics, result.bundle.provenance
     if as_json:
-        print_json(_content(result, export))
-    else:
-        echo(_summary(result, export))
-
-
-def _interrupted(n_done: int, folder: Path) -> str:
-    saved = "1 epoch is saved" if n_done == 1 else f"{n_done} epochs are saved"
-    return f"interrupted: {saved} in {folder}; rerun the same command to resume"
-
-
-def _content(result: TrainResult, export: Path) -> dict[str, object]:
-    provenance = result.bundle.provenance
-    return {
-        "ending": "finished",
-        "export": str(export),
-        **result.bundle.metrics,
-        "n_bad": result.n_bad,
-        "init": provenance.init,
-        "transfer": provenance.transfer,
-    }
-
-
-def _summary(result: TrainResult, export: Path) -> str:
-    metrics = result.bundle.metrics
-    size_mb = export.stat().st_size / 1e6
-    return (
+        content = {"ending": "finished", "export": output, **metrics, "n_bad": result.n_bad}
+        print_json({**content, "init": provenance.init, "transfer": provenance.transfer})
+        return
+    size_mb = output.stat().st_size / 1e6
+    echo(
         f"best epoch {metrics['best_epoch']} of {metrics['n_epochs']}: validation CER "
         f"{metrics['cer']:.4f}, exact match {metrics['exact']:.3f}\n"
-        f"model written to {export} ({size_mb:.1f} MB)"
+        f"model written to {output} ({size_mb:.1f} MB)"
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from ocrsearch.cli.display import format_seconds
-from ocrsearch.cli.output import Harmless, make_console, note
-from ocrsearch.cli.wording import for_command_line
+from ocrsearch.cli.output import Harmless, for_command_line, make_console, note, print_json
 from ocrsearch.training import Epochs, best_epoch
 from ocrsearch.workflows import Observer
 
@@ -101,6 +102,30 @@ def train_display(*, quiet: bool) -> Iterator[QuietTrainDisplay]:
         )
         with Progress(*columns, console=console) as progress:
             yield LiveTrainDisplay(progress)
+
+
+@contextmanager
+def resumable(
+    display: QuietTrainDisplay, folder: Path | None = None, *, as_json: bool
+) -> Iterator[None]:
+    """End an interrupted training with exit code 130 and the number of saved epochs.
+
+    Args:
+        display: open display of the training.
+        folder: folder with the checkpoints, to be named; None if the user need not know it.
+        as_json: whether to print JSON.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        n = display.n_done
+        if as_json:
+            print_json({"ending": "interrupted", "n_epochs": n, "export": None})
+        else:
+            saved = "1 epoch is saved" if n == 1 else f"{n} epochs are saved"
+            where = f" in {folder}" if folder else ""
+            display.note(f"interrupted: {saved}{where}; rerun the same command to resume")
+        raise typer.Exit(130) from None
 
 
 def describe_epoch(epochs: Epochs, n_epochs: int, *, validates: bool = True) -> str:

@@ -14,6 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ocrsearch.core.renamed import current_content
+
 FRAME_STRIDE = 4
 """Number of columns of the scaled image per encoder time step."""
 
@@ -115,7 +117,7 @@ class EncoderConfig(TowerConfig):
     hidden_size: Integer = Field(
         128, ge=8, le=1024, description="Hidden size per direction of the RNN."
     )
-    rnn_norm: bool = Field(
+    rnn_batch_norm: bool = Field(
         False, description="Batch norm after each recurrent layer; helps on long lines."
     )
 
@@ -123,15 +125,15 @@ class EncoderConfig(TowerConfig):
 class DecoderConfig(Frozen):
     """Recurrent decoder for the seq2seq architecture."""
 
-    attention: Literal["additive", "location", "none"] = Field(
+    attention: Literal["additive", "location_aware", "none"] = Field(
         "additive",
-        description="Attention: 'location' also sees its previous weights; 'none' is the plain "
-        "encoder-decoder, which passes on only the last encoder state.",
+        description="Attention: 'location_aware' also sees its previous weights; 'none' is the "
+        "plain encoder-decoder, which passes on only the last encoder state.",
     )
     ctc_weight: Number = Field(
         0.1, ge=0.0, le=1.0, description="Weight of the auxiliary CTC loss on the encoder."
     )
-    sampling: Number = Field(
+    scheduled_sampling: Number = Field(
         0.0,
         ge=0.0,
         le=0.5,
@@ -152,6 +154,11 @@ class ArchitectureConfig(Frozen):
     reads_one: ClassVar[bool] = False
     separates_repeats: ClassVar[bool] = False
 
+    @property
+    def has_attention(self) -> bool:
+        """Whether the network attends to time steps, with weights that can be drawn."""
+        return False
+
 
 class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
@@ -168,6 +175,11 @@ class Seq2SeqConfig(ArchitectureConfig):
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()
     decoder: DecoderConfig = DecoderConfig()
+
+    @property
+    def has_attention(self) -> bool:
+        """Whether the decoder attends to time steps, with weights that can be drawn."""
+        return self.decoder.attention != "none"
 
 
 class ClassifierConfig(ArchitectureConfig):
@@ -194,21 +206,21 @@ class AugmentConfig(Frozen):
     """Random augmentation of training images: a strength per kind and a common factor."""
 
     strength: Number = Field(
-        0.5, ge=0.0, le=1.0, description="Common factor on all kinds but join; 0 disables them."
+        0.5, ge=0.0, le=1.0, description="Common factor on all kinds but concat; 0 disables them."
     )
     shear: Number = Field(1.0, ge=0.0, le=1.0, description="Slant.")
     scale: Number = Field(1.0, ge=0.0, le=1.0, description="Size, width and height separately.")
     rotation: Number = Field(1.0, ge=0.0, le=1.0, description="Tilt of the line.")
-    shift: Number = Field(1.0, ge=0.0, le=1.0, description="Position in the image.")
+    translate: Number = Field(1.0, ge=0.0, le=1.0, description="Position in the image.")
     elastic: Number = Field(0.0, ge=0.0, le=1.0, description="Smooth random distortion.")
-    stroke: Number = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
-    blots: Number = Field(0.0, ge=0.0, le=1.0, description="Blobs in ink or paper colour.")
+    stroke_width: Number = Field(1.0, ge=0.0, le=1.0, description="Thinner or thicker strokes.")
+    blobs: Number = Field(0.0, ge=0.0, le=1.0, description="Blobs in ink or paper colour.")
     brightness: Number = Field(
         0.0, ge=0.0, le=1.0, description="Contrast, gamma and a brightness gradient."
     )
     blur: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
     noise: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian pixel noise.")
-    join: Number = Field(
+    concat: Number = Field(
         0.0,
         ge=0.0,
         le=1.0,
@@ -232,21 +244,23 @@ class TrainingConfig(Frozen):
     warmup_steps: Integer = Field(
         50, ge=0, le=10_000_000, description="Batches until the learning rate is reached from 0."
     )
-    decay_share: Number = Field(
+    decay_fraction: Number = Field(
         0.25, ge=0.0, le=1.0, description="Fraction of the epochs used for the final decay."
     )
-    patience: Integer = Field(
+    decay_patience: Integer = Field(
         8,
         ge=1,
         le=10_000,
         description="Epochs without improvement before the final decay starts early.",
     )
-    clip_norm: Number = Field(5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient.")
+    clip_grad_norm: Number = Field(
+        5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient."
+    )
     augment: AugmentConfig = AugmentConfig()
 
     def decay_epochs(self, n_epochs: int) -> int:
         """Return the number of epochs in the final decay of a training of ``n_epochs`` epochs."""
-        return round(n_epochs * self.decay_share)
+        return round(n_epochs * self.decay_fraction)
 
 
 class Config(Frozen):
@@ -256,11 +270,16 @@ class Config(Frozen):
     model: ModelConfig = CrnnConfig()
     training: TrainingConfig = TrainingConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_former_names(cls, values: Any) -> Any:
+        return current_content(values) if isinstance(values, dict) else values
+
     @model_validator(mode="after")
-    def _reject_join_for_classifier(self) -> Self:
-        if self.model.reads_one and self.training.augment.join > 0:
+    def _reject_concat_for_classifier(self) -> Self:
+        if self.model.reads_one and self.training.augment.concat > 0:
             raise ValueError(
-                f"training.augment.join: found {self.training.augment.join:g}, must be 0 for a "
+                f"training.augment.concat: found {self.training.augment.concat:g}, must be 0 for a "
                 f"{self.model.architecture}, which reads a single character"
             )
         return self

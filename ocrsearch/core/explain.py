@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ocrsearch.core.config import ARCHITECTURE_NAMES, Config, Integer, Number
-from ocrsearch.core.declarations import Option, declared_options
-from ocrsearch.core.errors import OptionError
-from ocrsearch.core.escaping import quoted, shortened
+from ocrsearch.core.declarations import declared_options
+from ocrsearch.core.errors import OptionError, quoted, shortened
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -70,6 +69,8 @@ def explain_validation_error(
             f"{location}: found {shown(finding['input'])}, must be a section with {allowed}{more}"
         )
     if finding["type"] == "extra_forbidden":
+        # pydantic adds the tag of the chosen union member to the location; a path that is known
+        # without the tag belongs to another member
         tags = [part for part in finding["loc"] if part not in path.split(".")]
         if path in paths and tags and tags[0] in ARCHITECTURE_NAMES:
             return f"{location}: not a key of architecture {tags[0]!r}; give it a when{more}"
@@ -88,6 +89,59 @@ def explain_validation_error(
     if not path:
         return f"{where}: {allowed_values(finding)}{more}"
     return f"{location}: found {shown(finding['input'])}, {allowed_values(finding)}{more}"
+
+
+def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:
+    """Return the dotted path of an error, without the tags that pydantic adds for unions.
+
+    An unknown key at the end of the path is kept.
+    """
+    parts: list[str] = []
+    for i, part in enumerate(loc):
+        is_key = ends_in_key and i == len(loc) - 1
+        if is_key or isinstance(part, int) or ".".join([*parts, part]) in known:
+            parts.append(str(part))
+    return ".".join(parts)
+
+
+def config_paths(model: type[BaseModel] = Config) -> list[str]:
+    """Return the paths of all configuration keys, such as ``model.encoder.dropout``."""
+    schema = model.model_json_schema()
+    paths: set[str] = set()
+    _collect(schema, schema.get("$defs", {}), "", paths)
+    return sorted(paths)
+
+
+def _collect(node: dict[str, Any], defs: dict[str, Any], prefix: str, paths: set[str]) -> None:
+    """Add the paths of a JSON schema's properties, including those of its unions."""
+    for variant in [node, *node.get("oneOf", []), *node.get("allOf", [])]:
+        resolved = defs[variant["$ref"].rpartition("/")[2]] if "$ref" in variant else variant
+        if resolved is not node and "$ref" in variant:
+            _collect(resolved, defs, prefix, paths)
+            continue
+        for name, child in resolved.get("properties", {}).items():
+            paths.add(f"{prefix}{name}")
+            _collect(child, defs, f"{prefix}{name}.", paths)
+
+
+def suggestion(path: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean ...?`` if a known path is similar to a misspelt path."""
+    close = difflib.get_close_matches(shortened(path), list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def allowed_values(finding: ErrorDetails) -> str:
+    """Return the allowed values for a pydantic error, such as ``must be at least 1``."""
+    if finding["type"] in ALLOWED:
+        return ALLOWED[finding["type"]].format(**finding.get("ctx", {}))
+    return finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
+
+
+def shown(value: Any) -> str:
+    """Return a value in YAML notation for a message, shortened if necessary."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return " ".join(quoted(value).splitlines())  # the repr of a table has several lines
 
 
 def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -114,74 +168,19 @@ def checked_values(options: Any, names: Mapping[str, str] | None = None) -> dict
 
 @cache
 def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
+    """Return a pydantic validator for each field of an options class."""
     if declared := declared_options(options):
-        types = {name: _checked_type(kind, found) for name, (kind, found) in declared.items()}
+        types: dict[str, Any] = {}
+        for name, (kind, option) in declared.items():
+            members = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+            (inner,) = [member for member in members if member is not NoneType]
+            # the limits hold for the value itself, not for None
+            limited: Any = Annotated[_STRICT.get(inner, inner), Field(**option.limits)]
+            checked: Any = limited | None if NoneType in members else limited
+            convert = BeforeValidator(option.convert) if option.convert else None
+            types[name] = Annotated[checked, convert] if convert else checked
     else:
         hints = get_type_hints(options, include_extras=True)
         types = {f.name: hints[f.name] for f in fields(options)}
     config = ConfigDict(arbitrary_types_allowed=True)
     return {name: TypeAdapter(kind, config=config) for name, kind in types.items()}
-
-
-def _checked_type(kind: Any, option: Option) -> Any:
-    """Return the type of an option with its limits and its conversion, for pydantic."""
-    (inner,) = [member for member in _members(kind) if member is not NoneType]
-    limited: Any = Annotated[_STRICT.get(inner, inner), Field(**option.limits)]
-    checked: Any = limited | None if NoneType in _members(kind) else limited
-    return Annotated[checked, BeforeValidator(option.convert)] if option.convert else checked
-
-
-def _members(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
-
-
-def allowed_values(finding: ErrorDetails) -> str:
-    """Return the allowed values for a pydantic error, such as ``must be at least 1``."""
-    if finding["type"] in ALLOWED:
-        return ALLOWED[finding["type"]].format(**finding.get("ctx", {}))
-    return finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
-
-
-def shown(value: Any) -> str:
-    """Return a value in YAML notation for a message, shortened if necessary."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return " ".join(quoted(value).splitlines())  # the repr of a table has several lines
-
-
-def _path(loc: tuple[int | str, ...], known: list[str], *, ends_in_key: bool) -> str:
-    """Return the dotted path of an error, without the tags that pydantic adds for unions.
-
-    An unknown key at the end of the path is kept.
-    """
-    parts: list[str] = []
-    for i, part in enumerate(loc):
-        is_key = ends_in_key and i == len(loc) - 1
-        if is_key or isinstance(part, int) or ".".join([*parts, part]) in known:
-            parts.append(str(part))
-    return ".".join(parts)
-
-
-def suggestion(path: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean ...?`` if a known path is similar to a misspelt path."""
-    close = difflib.get_close_matches(shortened(path), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def config_paths(model: type[BaseModel] = Config) -> list[str]:
-    """Return the paths of all configuration keys, such as ``model.encoder.dropout``."""
-    schema = model.model_json_schema()
-    paths: set[str] = set()
-    _collect(schema, schema.get("$defs", {}), "", paths)
-    return sorted(paths)
-
-
-def _collect(node: dict[str, Any], defs: dict[str, Any], prefix: str, paths: set[str]) -> None:
-    for variant in [node, *node.get("oneOf", []), *node.get("allOf", [])]:
-        resolved = defs[variant["$ref"].rpartition("/")[2]] if "$ref" in variant else variant
-        if resolved is not node and "$ref" in variant:
-            _collect(resolved, defs, prefix, paths)
-            continue
-        for name, child in resolved.get("properties", {}).items():
-            paths.add(f"{prefix}{name}")
-            _collect(child, defs, f"{prefix}{name}.", paths)

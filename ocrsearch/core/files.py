@@ -1,4 +1,4 @@
-"""Safe file access: size limits on input, atomic replacement of output.
+"""Safe file access: size limits on input, atomic replacement of output, harmless table cells.
 
 All text files named by a user or a dataset are read here. Pipes, devices and oversized files are
 rejected before they are opened. All output goes through ``replacing``, so that a full disk or a
@@ -34,6 +34,9 @@ SYSTEM_FOLDERS = ("/proc/", "/sys/")
 """Folders of virtual files, which report size 0 although some are endless or block."""
 
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""Characters that make spreadsheets evaluate a table cell as a formula."""
 
 TEMPORARY = ".tmp"
 _TEMPORARY_NAME = re.compile(r"\..*\.(\d+)\.tmp")
@@ -202,6 +205,16 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def write_text_file(path: Path, text: str) -> None:
+    """Write text as UTF-8 atomically. Lone surrogates become escapes.
+
+    Raises:
+        OSError: The file cannot be written; see ``replacing``.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Provide a temporary folder that replaces the output folder when the body succeeds.
@@ -289,14 +302,19 @@ def _temporary_start(path: Path) -> str:
 
 
 def _named(error: OSError, path: Path) -> OSError:
+    """Return an error that names the output instead of its temporary file."""
     return OSError(error.errno or errno.EIO, error.strerror or str(error), str(path))
 
 
-def write_text_file(path: Path, text: str) -> None:
-    """Write text as UTF-8 atomically. Lone surrogates become escapes.
+def spreadsheet_cell(text: str) -> str:
+    """Return a table cell that spreadsheets do not evaluate as a formula.
 
-    Raises:
-        OSError: The file cannot be written; see ``replacing``.
+    Text that begins like a formula gets a leading apostrophe. ``plain_cell`` removes it.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA_STARTS) else text
+
+
+def plain_cell(cell: str) -> str:
+    """Return the text of a cell written by ``spreadsheet_cell``."""
+    is_marked = cell.startswith("'") and cell.lstrip("'").startswith(FORMULA_STARTS)
+    return cell[1:] if is_marked else cell

@@ -1,8 +1,8 @@
 """The machine and its processes: available cores, memory errors, child processes, version.
 
 Containers see all cores of the host but may be limited by a control group: Docker sets a quota,
-not an affinity. Child processes are started without the caller's main
-script, which ``multiprocessing`` would otherwise run again in each of them.
+not an affinity. Child processes are started without the caller's main script, which
+``multiprocessing`` would otherwise run again in each of them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ MAX_THREADS = 32
 """Maximum number of threads for reading images."""
 
 _ROOT = Path("/")
+
+# control groups of version 2 and 1: where they are mounted, and which files hold the quota
 _MOUNTS_V2 = ("sys/fs/cgroup", "sys/fs/cgroup/unified")
+_FILES_V2 = ("cpu.max",)
 _MOUNTS_V1 = tuple(f"sys/fs/cgroup/{name}" for name in ("cpu", "cpu,cpuacct", "cpuacct,cpu"))
+_FILES_V1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 
 
 def n_cores(root: Path = _ROOT) -> int:
@@ -40,25 +44,13 @@ def n_cores(root: Path = _ROOT) -> int:
         root: Folder that contains ``proc`` and ``sys``.
     """
     n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min([n or 1, *(math.ceil(quota) for quota in _quotas(root))]))
-
-
-def n_reading_threads() -> int:
-    """Return the number of threads for reading images: above the core count, as they do I/O."""
-    return min(MAX_THREADS, n_cores() + 4)
-
-
-def _quotas(root: Path) -> Iterator[float]:
-    """Yield the configured CPU quotas, in cores."""
-    for mounts, files in (
-        (_MOUNTS_V2, ("cpu.max",)),
-        (_MOUNTS_V1, ("cpu.cfs_quota_us", "cpu.cfs_period_us")),
-    ):
-        for group in _groups(root):
-            for mount in mounts:
-                quota = _quota(root / mount / group, files)
-                if quota is not None:
-                    yield quota
+    quotas = [
+        _quota(root / mount / group, files)
+        for mounts, files in ((_MOUNTS_V2, _FILES_V2), (_MOUNTS_V1, _FILES_V1))
+        for group in _groups(root)
+        for mount in mounts
+    ]
+    return max(1, min([n or 1, *(math.ceil(quota) for quota in quotas if quota is not None)]))
 
 
 def _groups(root: Path) -> list[str]:
@@ -87,10 +79,16 @@ def _quota(group: Path, files: tuple[str, ...]) -> float | None:
 
 
 def _text(path: Path) -> str:
+    """Return the text of a system file; empty if it does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def n_reading_threads() -> int:
+    """Return the number of threads for reading images: above the core count, as they do I/O."""
+    return min(MAX_THREADS, n_cores() + 4)
 
 
 _SIGNS = (
@@ -129,14 +127,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def count_memory_kills() -> int:
     """Return the number of processes that the kernel killed for lack of memory, 0 if unknown."""
-    return sum(map(_count, _COUNTERS))
-
-
-def _count(path: str) -> int:
-    try:
-        lines = Path(path).read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
+    lines = [line for path in _COUNTERS for line in _text(Path(path)).splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
 
 

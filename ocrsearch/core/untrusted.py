@@ -26,8 +26,14 @@ from typing import Any
 import yaml
 from yaml.resolver import BaseResolver
 
-from ocrsearch.core.errors import OcrSearchError, OptionError, SpaceError
-from ocrsearch.core.escaping import printable, quoted, shortened
+from ocrsearch.core.errors import (
+    OcrSearchError,
+    OptionError,
+    SpaceError,
+    printable,
+    quoted,
+    shortened,
+)
 from ocrsearch.core.files import MAX_YAML_BYTES, file_problem, read_text_file
 
 MAX_FILE_BYTES = 1_000_000_000

@@ -18,10 +18,19 @@ from torch import Tensor
 
 from ocrsearch.core import AugmentConfig, ImageConfig
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
+from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.images import Line, augment, join_at_random, scaled_lines, side_by_side
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.data.synthesis import Synthesizer, open_synthesizer, parse_recipe
+
+BUCKET_PX = 16
+"""Multiple in pixels to which batches of unequal widths are padded, to limit their shapes."""
+
+MAX_COLUMNS = 16_384
+"""Maximum number of pixel columns in an evaluation batch, to limit memory for long lines."""
+
+BATCHES_A_POOL = 16
+"""Number of batches within which images are sorted by width."""
 
 
 class Epochs(Protocol):
@@ -47,9 +56,15 @@ def training_epochs(dataset: Dataset, config: ImageConfig) -> Epochs:
     synthesizer = _opened(dataset.spec, json.dumps(dataset.fresh, sort_keys=True))
     if not train.n_added:
         return FreshEpochs(synthesizer, charset, config)
-    own = train.first(len(train) - train.n_added)
+    own = train.own()
     fresh = FreshEpochs(synthesizer, charset, config)
     return MixedEpochs(scaled_lines(own, charset, config), fresh)
+
+
+@lru_cache(maxsize=1)
+def _opened(spec: str, recipe: str) -> Synthesizer:
+    """Open a recipe once per process instead of once per training run."""
+    return open_synthesizer(parse_recipe(json.loads(recipe), spec))
 
 
 @dataclass(frozen=True)
@@ -113,22 +128,6 @@ class MixedEpochs:
             own_start, start = own_end, end
 
 
-@lru_cache(maxsize=1)
-def _opened(spec: str, recipe: str) -> Synthesizer:
-    """Open a recipe once per process instead of once per training run."""
-    return open_synthesizer(parse_recipe(json.loads(recipe), spec))
-
-
-BUCKET_PX = 16
-"""Multiple in pixels to which batches of unequal widths are padded, to limit their shapes."""
-
-MAX_COLUMNS = 16_384
-"""Maximum number of pixel columns in an evaluation batch, to limit memory for long lines."""
-
-BATCHES_A_POOL = 16
-"""Number of batches within which images are sorted by width."""
-
-
 @dataclass(frozen=True)
 class Batch:
     """Images and labels as tensors.
@@ -168,10 +167,18 @@ def training_batches(
         config: Augmentation, including the probability of concatenation.
         rng: Source of randomness for order and augmentation.
     """
-    groups = join_at_random(lines, config.join, rng)
+    groups = join_at_random(lines, config.concat, rng)
     widths = np.array([sum(line.image.shape[1] for line in group) for group in groups])
-    for ids in _shuffled_batches(widths, batch_size, rng):
-        batch = [side_by_side(groups[i]) for i in ids]
+    order = rng.permutation(len(groups))
+    # sorting all lines by width would always put the same lines into a batch
+    pool = batch_size * BATCHES_A_POOL
+    batches: list[np.ndarray] = []
+    for start in range(0, len(order), pool):
+        ids = order[start : start + pool]
+        ids = ids[np.argsort(widths[ids], kind="stable")]
+        batches += [ids[i : i + batch_size] for i in range(0, len(ids), batch_size)]
+    for number in rng.permutation(len(batches)):
+        batch = [side_by_side(groups[i]) for i in batches[number]]
         images = [augment(line.image, config, rng) for line in batch]
         yield collate(images, [line.target for line in batch])
 
@@ -221,16 +228,3 @@ def standardize(image: GrayImage) -> np.ndarray:
     """Return an image as float32 with mean 0 and deviation 1. Blank images become 0."""
     mean, deviation = image.mean(dtype=np.float64), image.std(dtype=np.float64)
     return (image.astype(np.float32) - np.float32(mean)) / np.float32(max(deviation, 1.0))
-
-
-def _shuffled_batches(
-    widths: np.ndarray, batch_size: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    order = rng.permutation(len(widths))
-    pool = batch_size * BATCHES_A_POOL
-    batches: list[np.ndarray] = []
-    for start in range(0, len(order), pool):
-        ids = order[start : start + pool]
-        ids = ids[np.argsort(widths[ids], kind="stable")]
-        batches += [ids[i : i + batch_size] for i in range(0, len(ids), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]

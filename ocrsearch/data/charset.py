@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -22,6 +22,19 @@ from ocrsearch.core import DataError, quoted
 MAX_SYMBOLS = 50_000
 
 _HARMLESS_CONTROLS = frozenset("\t\n")
+
+Bidi = Literal["off", "ltr", "rtl", "auto-ltr", "auto-rtl"]
+"""Base direction of lines. With "auto" the first letter of a line decides; the suffix is the
+direction assumed for ambiguous predictions. With "off" labels are not reordered."""
+
+BidiSetting = Literal["auto", "rtl", "ltr", "off"]
+"""User setting, from which the data determines a ``Bidi``."""
+
+RTL_CLASSES = frozenset({"R", "AL", "AN"})
+LETTER_CLASSES = frozenset({"L", "R", "AL"})
+
+_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_LEVEL = re.compile(r"Level\(\s*(\d+)")
 
 
 def is_symbol(value: object) -> bool:
@@ -70,7 +83,7 @@ class Charset:
         """Return the charset stored in a file. Older files do not reorder labels.
 
         Raises:
-            DataError: The symbols are not a list, are too many, or are not single characters.
+            DataError: The characters are not a list, are too many, or are not single characters.
         """
         symbols = content.get("symbols")
         if not isinstance(symbols, list) or not 0 < len(symbols) <= MAX_SYMBOLS:
@@ -129,20 +142,6 @@ class Charset:
         return to_logical("".join(self.symbols[i] for i in ids), self.bidi)
 
 
-Bidi = Literal["off", "ltr", "rtl", "auto-ltr", "auto-rtl"]
-"""Base direction of lines. With "auto" the first letter of a line decides; the suffix is the
-direction assumed for ambiguous predictions. With "off" labels are not reordered."""
-
-BidiSetting = Literal["auto", "rtl", "ltr", "off"]
-"""User setting, from which the data determines a ``Bidi``."""
-
-RTL_CLASSES = frozenset({"R", "AL", "AN"})
-LETTER_CLASSES = frozenset({"L", "R", "AL"})
-
-_CONTROLS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_LEVEL = re.compile(r"Level\(\s*(\d+)")
-
-
 @dataclass(frozen=True)
 class Reordered:
     """Text in another order.
@@ -189,69 +188,33 @@ def to_visual(text: str, bidi: Bidi) -> str:
     """Return a text in visual order, from left to right."""
     if not _is_reordered(text, bidi):
         return text
-    return _reorder(text, _base(text, bidi)).text
-
-
-def to_logical(text: str, bidi: Bidi) -> Reordered:
-    """Return the logical order of a visual text: the inverse of ``to_visual``.
-
-    Several texts may look the same. A text in the direction of ``bidi`` is preferred.
-    """
-    if not _is_reordered(text, bidi):
-        return Reordered(text, range(len(text)))
-    preferred = 0 if bidi.endswith("ltr") else 1
-    found = _invert(text, preferred)
-    if bidi.startswith("auto") and to_visual(found.text, bidi) != text:
-        other = _invert(text, 1 - preferred)
-        if to_visual(other.text, bidi) == text:
-            return other
-    return found
-
-
-def has_controls(text: str) -> bool:
-    """Return whether a text has invisible direction marks."""
-    return _CONTROLS.search(text) is not None
-
-
-def remove_controls(text: str, bidi: Bidi) -> str:
-    """Return a text without direction marks, in an order with the same appearance."""
-    visible = _CONTROLS.sub("", to_visual(text, bidi))
-    return to_logical(visible, bidi).text.strip()
+    base = get_base_level(text) if bidi.startswith("auto") else int(bidi == "rtl")
+    return _reorder(text, base).text
 
 
 def _is_reordered(text: str, bidi: Bidi) -> bool:
     return bidi != "off" and (bidi == "rtl" or has_rtl(text))
 
 
-def _base(text: str, bidi: Bidi) -> int:
-    """Return the level of the base direction, 0 or 1."""
-    return get_base_level(text) if bidi.startswith("auto") else int(bidi == "rtl")
-
-
-def _invert(text: str, base: int) -> Reordered:
-    """Reorder a visual text, treating digits as in their logical context.
-
-    After an Arabic letter digits behave as Arabic digits (rule W2). The context is only known
-    after a first pass.
-    """
-    shown = list(text)
-    last = ""
-    for i in _reorder(text, base).order:
-        kind = unicodedata.bidirectional(text[i])
-        last = kind if kind in LETTER_CLASSES else last
-        if kind == "AL":
-            shown[i] = "א"
-        elif kind == "EN" and last == "AL":
-            shown[i] = "٠"
-    return _reorder(text, base, "".join(shown))
-
-
 def _reorder(text: str, base: int, classes_of: str = "") -> Reordered:
     """Reorder a text by its own levels or those of another text of equal length."""
     levels = _levels(classes_of or text, base)
-    clusters = list(_clusters(text))
-    for level in range(max(levels, default=0), 0, -1):  # rule L2
-        clusters = list(_reversed_runs(clusters, levels, level))
+    clusters: list[list[int]] = []  # ids of each character with its combining marks
+    for i, character in enumerate(text):
+        if clusters and unicodedata.bidirectional(character) == "NSM":
+            clusters[-1].append(i)
+        else:
+            clusters.append([i])
+    for level in range(max(levels, default=0), 0, -1):  # rule L2: reverse runs of this level
+        reordered: list[list[int]] = []
+        run: list[list[int]] = []
+        for cluster in clusters:
+            if levels[cluster[0]] >= level:
+                run.append(cluster)
+            else:
+                reordered += [*reversed(run), cluster]
+                run = []
+        clusters = [*reordered, *reversed(run)]
     order = [i for cluster in clusters for i in cluster]
     seen = [MIRRORED.get(text[i], text[i]) if levels[i] % 2 else text[i] for i in order]
     return Reordered("".join(seen), order)
@@ -273,23 +236,46 @@ def _levels(text: str, base: int) -> list[int]:
     return levels
 
 
-def _clusters(text: str) -> Iterator[range]:
-    """Yield the index range of each character with its combining marks."""
-    start = 0
-    for i in range(1, len(text) + 1):
-        if i == len(text) or unicodedata.bidirectional(text[i]) != "NSM":
-            yield range(start, i)
-            start = i
+def to_logical(text: str, bidi: Bidi) -> Reordered:
+    """Return the logical order of a visual text: the inverse of ``to_visual``.
+
+    Several texts may look the same. A text in the direction of ``bidi`` is preferred.
+    """
+    if not _is_reordered(text, bidi):
+        return Reordered(text, range(len(text)))
+    preferred = 0 if bidi.endswith("ltr") else 1
+    found = _invert(text, preferred)
+    if bidi.startswith("auto") and to_visual(found.text, bidi) != text:
+        other = _invert(text, 1 - preferred)
+        if to_visual(other.text, bidi) == text:
+            return other
+    return found
 
 
-def _reversed_runs(clusters: Sequence[range], levels: Sequence[int], level: int) -> Iterator[range]:
-    """Yield clusters with runs of at least the given level reversed."""
-    run: list[range] = []
-    for cluster in clusters:
-        if levels[cluster[0]] >= level:
-            run.append(cluster)
-            continue
-        yield from reversed(run)
-        run = []
-        yield cluster
-    yield from reversed(run)
+def _invert(text: str, base: int) -> Reordered:
+    """Reorder a visual text, treating digits as in their logical context.
+
+    After an Arabic letter digits behave as Arabic digits (rule W2). The context is only known
+    after a first pass.
+    """
+    shown = list(text)
+    last = ""
+    for i in _reorder(text, base).order:
+        kind = unicodedata.bidirectional(text[i])
+        last = kind if kind in LETTER_CLASSES else last
+        if kind == "AL":
+            shown[i] = "א"
+        elif kind == "EN" and last == "AL":
+            shown[i] = "٠"
+    return _reorder(text, base, "".join(shown))
+
+
+def has_controls(text: str) -> bool:
+    """Return whether a text has invisible direction marks."""
+    return _CONTROLS.search(text) is not None
+
+
+def remove_controls(text: str, bidi: Bidi) -> str:
+    """Return a text without direction marks, in an order with the same appearance."""
+    visible = _CONTROLS.sub("", to_visual(text, bidi))
+    return to_logical(visible, bidi).text.strip()

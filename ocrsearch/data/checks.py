@@ -6,7 +6,7 @@ Leaks are samples of the training split that recur in others and thus flatter an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,11 +15,21 @@ import numpy as np
 from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
 from ocrsearch.data.images import digest_image, is_blank, load_image
-from ocrsearch.data.samples import GrayImage, Sample
+from ocrsearch.data.samples import GrayImage, Sample, is_unicode
+from ocrsearch.data.splits import count_rare
 
 logger = logging.getLogger(__name__)
 
 BLANK = "a blank image, without any contrast"
+
+MAX_RARE_SHARE = 0.1
+"""Fraction of samples with a character of their own above which a warning is logged."""
+
+MANY_RARE = 20
+"""Number of characters found in a single sample from which the same warning is logged."""
+
+MIN_WARNED = 100
+"""Number of samples below which characters are often found in a single sample."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the total."""
@@ -34,14 +44,14 @@ class BadSample:
 
 
 def read_usable(
-    spec: str, samples: Sequence[Sample], max_bad: float, progress: Progress | None, n_all: int
+    spec: str, samples: Sequence[Sample], max_invalid: float, progress: Progress | None, n_all: int
 ) -> tuple[list[tuple[Sample, GrayImage]], list[BadSample]]:
     """Read the images of samples and separate usable from unusable samples.
 
     Args:
         spec: Data specification, for messages.
         samples: Samples to read.
-        max_bad: Maximum fraction of unusable samples, 0 to 1.
+        max_invalid: Maximum fraction of unusable samples, 0 to 1.
         progress: Called with the number of images read and the total.
         n_all: Number of samples in the dataset, if ``samples`` is a part of it.
 
@@ -50,29 +60,23 @@ def read_usable(
     """
     usable: list[tuple[Sample, GrayImage]] = []
     bad: list[BadSample] = []
-    for i, (sample, result) in enumerate(_read_all(samples), start=1):
-        if isinstance(result, str):
-            bad.append(BadSample(sample.name, result))
-        else:
-            usable.append((sample, result))
-        if progress:
-            progress(i, len(samples))
-    if len(bad) > max_bad * n_all:
+    in_memory = all(isinstance(sample.image, np.ndarray) for sample in samples)
+    with ThreadPoolExecutor(n_reading_threads()) as pool:  # Pillow decodes without the GIL
+        results = (map if in_memory else pool.map)(image_or_reason, samples)
+        for i, (sample, result) in enumerate(zip(samples, results, strict=True), start=1):
+            if isinstance(result, str):
+                bad.append(BadSample(sample.name, result))
+            else:
+                usable.append((sample, result))
+            if progress:
+                progress(i, len(samples))
+    if len(bad) > max_invalid * n_all:
         raise DataError(
             f"{spec}: {len(bad)} of {n_all} samples cannot be used, at most "
-            f"{100 * max_bad:g} % may (`max_bad`), see 'ocrsearch data inspect': "
+            f"{100 * max_invalid:g} % may (`max_invalid`), see 'ocrsearch data inspect': "
             f"{first_reasons(bad)}"
         )
     return usable, bad
-
-
-def _read_all(samples: Sequence[Sample]) -> Iterator[tuple[Sample, GrayImage | str]]:
-    if all(isinstance(sample.image, np.ndarray) for sample in samples):
-        yield from ((sample, image_or_reason(sample)) for sample in samples)
-        return
-    # Pillow releases the GIL while decoding
-    with ThreadPoolExecutor(n_reading_threads()) as pool:
-        yield from zip(samples, pool.map(image_or_reason, samples), strict=True)
 
 
 def image_or_reason(sample: Sample) -> GrayImage | str:
@@ -99,26 +103,41 @@ def label_problem(sample: Sample) -> str | None:
     n_lines = len(sample.text.splitlines())
     if n_lines > 1:
         return f"{sample.name}: label of more than one line ({n_lines} lines)"
-    if not _is_unicode(sample.text):
+    if not is_unicode(sample.text):
         return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
     if not sample.text.isprintable() and not all(map(is_symbol, sample.text)):
         return f"{sample.name}: the label has control characters ({sample.text!a})"
     return None
 
 
-def _is_unicode(text: str) -> bool:
-    """Return whether a text can be encoded. Lone surrogates from file names cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def first_reasons(bad: Sequence[BadSample], n: int = 3) -> str:
     """Return the first few reasons in a single line, and the number of others."""
     more = f"; and {len(bad) - n} more" if len(bad) > n else ""
     return "; ".join(b.reason for b in bad[:n]) + more
+
+
+def warn_of_rare(spec: str, samples: Sequence[Sample]) -> None:
+    """Log a warning if rare characters instead of chance determined the splits of many samples."""
+    rare = count_rare(samples)
+    many = rare.n > MAX_RARE_SHARE * rare.n_all or rare.n_symbols >= MANY_RARE
+    if many and rare.n_all >= MIN_WARNED:
+        logger.warning("%s: %s", spec, rare.describe())
+
+
+def with_starved_validation(
+    charset: Charset, usable: Sequence[tuple[Sample, GrayImage]]
+) -> Charset:
+    """Return the charset, with all validation characters if most of the samples need them.
+
+    Without them hardly any validation samples would be left. They are never learned and count
+    as errors.
+    """
+    texts = [sample.text for sample, _ in usable if sample.split == "val"]
+    n_lacking = sum(bool(charset.missing([text])) for text in texts)
+    if 2 * n_lacking <= len(texts):
+        return charset
+    more = {symbol for text in texts for symbol in charset.visual(text)}
+    return Charset(sorted({*charset.symbols, *more}), charset.bidi)
 
 
 def without_unknown(
@@ -169,5 +188,5 @@ def describe_leaks(usable: Sequence[tuple[Sample, GrayImage]]) -> str:
         "with the text of a training sample": n_texts,
         "groups also in the training split": len(groups),
     }
-    found = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+    found = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)
     return f"of {len(others)} validation and test samples, {found}" if found else ""

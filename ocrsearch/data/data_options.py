@@ -1,7 +1,7 @@
-"""How a dataset is read and split: the options that all commands with data share.
+"""Options for reading and splitting a dataset, shared by all commands with data.
 
 A study and its model keep the options, so that a later evaluation splits the data as the search
-did. The module loads nothing heavy: pages of help are made from it.
+did. The module imports nothing heavy, because help pages are made from it.
 """
 
 from collections.abc import Mapping
@@ -9,33 +9,40 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
-from ocrsearch.core import OptionError, documented, option
+from ocrsearch.core import (
+    OptionError,
+    current_options,
+    documented,
+    option,
+    takes_former_fields,
+)
 from ocrsearch.data.charset import BidiSetting
 
-MAX_BAD = 0.01
+MAX_INVALID = 0.01
 """Default for the fraction of invalid samples that are skipped."""
 
 MAX_PATH = 4096
-"""Longest path, in characters."""
+"""Maximum length of a path, in characters."""
 
 PANEL = "Data"
 
 
 def _path_text(value: Any) -> Any:
-    """Convert a ``Path`` to text and refuse text that is no path."""
+    """Convert a ``Path`` to text and reject text that cannot be a path."""
     text = str(value) if isinstance(value, Path) else value
     if isinstance(text, str) and "\0" in text:
         raise ValueError("must not have null characters")
     return text
 
 
+@takes_former_fields
 @documented
 @dataclass(frozen=True)
 class DataOptions:
-    """How to read and split a dataset.
+    """Options for reading and splitting a dataset.
 
     Raises:
-        OptionError: a value is out of its range, or not a regular expression.
+        OptionError: A value is out of range, or not a regular expression.
     """
 
     group: str = option(
@@ -53,12 +60,12 @@ class DataOptions:
         max_length=MAX_PATH,
     )
     split_seed: int = option(0, "Random seed for drawing the splits.", PANEL, ge=0)
-    train_share: float = option(
+    train_fraction: float = option(
         1.0, "Fraction of the training split to use.", PANEL, shown="1", gt=0, le=1
     )
-    keep_err: bool = option(False, "Use samples that the dataset itself marks as wrong.", PANEL)
-    max_bad: float = option(
-        MAX_BAD,
+    keep_flagged: bool = option(False, "Use samples that the dataset itself marks as wrong.", PANEL)
+    max_invalid: float = option(
+        MAX_INVALID,
         "Maximum fraction of invalid samples to skip. Above it the command aborts.",
         PANEL,
         ge=0,
@@ -78,7 +85,7 @@ class DataOptions:
         metavar="ROLE=NAME,...",
         shown="the usual names",
     )
-    add: str = option(
+    extra_train_data: str = option(
         "",
         "More training images: another dataset, or a recipe for synthetic images that are new in "
         "each epoch. They are never used for validation or test.",
@@ -100,53 +107,56 @@ class DataOptions:
             raise OptionError(allowed, "group")
 
     def to_dict(self) -> dict[str, object]:
-        """Return plain values that mean the same in any working folder."""
-        from ocrsearch.data.specs import absolute_path, absolute_spec
+        """Return plain values with absolute paths, valid in any working folder."""
+        from ocrsearch.data.formats import absolute_path, absolute_spec
 
         splits = absolute_path(self.splits) if self.splits else ""
-        add = absolute_spec(self.add) if self.add else ""
-        return {**asdict(self), "splits": splits, "add": add}
+        extra = self.extra_train_data
+        added = absolute_spec(extra) if extra else ""
+        return {**asdict(self), "splits": splits, "extra_train_data": added}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the options that ``to_dict`` returned as values. Missing options have defaults.
+        """Return options from the values of ``to_dict``. Missing options have their defaults.
 
-        Programs that wrote no ``bidi`` reordered nothing.
+        Without ``bidi``, the values are from an old version, which did not reorder labels.
 
         Raises:
-            OptionError: a value that ``to_dict`` cannot have returned.
+            OptionError: A name or value is invalid.
         """
         from ocrsearch.core import quoted
 
+        known = {field.name for field in fields(cls)}
+        values = current_options(values, known)
         for name in values:
-            if name not in {field.name for field in fields(cls)}:
+            if name not in known:
                 raise OptionError(f"no such option: {quoted(name)}", "data")
         return cls(**{"bidi": "off", **values}) if values != {} else cls()
 
 
 class DataArguments(TypedDict, total=False):
-    """The fields of ``DataOptions`` as arguments by name."""
+    """Fields of ``DataOptions`` as keyword arguments."""
 
     group: str
     splits: str | Path
     split_seed: int
-    train_share: float
-    keep_err: bool
-    max_bad: float
+    train_fraction: float
+    keep_flagged: bool
+    max_invalid: float
     bidi: BidiSetting
     columns: str
-    add: str
+    extra_train_data: str
 
 
 def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the options that a user has chosen, by name.
+    """Return the options chosen by a user, by name.
 
     Args:
-        options: all options, of which those that differ from their defaults count as chosen; or
-            only those chosen.
+        options: Options, or chosen values by name. Options with their default value count as
+            not chosen.
 
     Raises:
-        OptionError: an unknown name, or a value of another type.
+        OptionError: A name is unknown, or ``options`` has another type.
     """
     if options is None:
         return {}
@@ -160,7 +170,8 @@ def given_options(options: DataOptions | Mapping[str, Any] | None) -> dict[str, 
         )
     from ocrsearch.core import suggestion
 
+    options = current_options(options, defaults, stacklevel=3)
     for name in options:
         if name not in defaults:
             raise OptionError(f"{name}: no such option{suggestion(str(name), defaults)}", "data")
-    return dict(options)
+    return options

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ocrsearch.core import DataError, SpaceError, printable, replacing_folder, write_text_file
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.checks import BadSample
-from ocrsearch.data.dataset import Dataset, LabelledImages, PackedImages
-from ocrsearch.data.samples import SPLITS, Sample, Split
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.samples import SPLITS, LabelledImages, PackedImages, Sample, Split
 from ocrsearch.data.splits import draw_folds
 
 INDEX = "index.json"
+
+MAX_SAMPLES = 300
+"""Maximum number of training and validation samples for which folds are used by default."""
+
+N_FOLDS = 5
+MIN_FOLDS = 3
+MIN_VALIDATED = 8
+"""Default minimum number of validation images per fold."""
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> None:
@@ -61,32 +67,28 @@ def open_dataset(folder: Path) -> Dataset:
         DataError: The files are damaged.
     """
     try:
-        return _open_dataset(folder, json.loads((folder / INDEX).read_text(encoding="utf-8")))
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        splits: dict[Split, LabelledImages] = {}
+        for split in SPLITS:
+            part = index["splits"][split]
+            pixels = np.load(folder / f"{split}.npy", mmap_mode="r" if part["names"] else None)
+            images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
+            groups = part["groups"]
+            splits[split] = LabelledImages(part["names"], part["texts"], images, groups=groups)
+        splits["train"] = replace(splits["train"], n_added=index["n_added"])
+        return Dataset(
+            index["spec"],
+            splits,
+            Charset.from_content(index),
+            index["fingerprint"],
+            [BadSample(**b) for b in index["bad"]],
+            index["fresh"],
+        )
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(
             f"{folder}: images of the study cannot be read ({type(error).__name__}); "
             "rerun the command"
         ) from None
-
-
-def _open_dataset(folder: Path, index: dict[str, Any]) -> Dataset:
-    splits: dict[Split, LabelledImages] = {}
-    for split in SPLITS:
-        part = index["splits"][split]
-        pixels = np.load(folder / f"{split}.npy", mmap_mode="r" if part["names"] else None)
-        images = PackedImages(pixels, [(h, w) for h, w in part["shapes"]])
-        groups = part["groups"]
-        splits[split] = LabelledImages(part["names"], part["texts"], images, groups=groups)
-    splits["train"] = replace(splits["train"], n_added=index["n_added"])
-    bad = [BadSample(**b) for b in index["bad"]]
-    return Dataset(
-        index["spec"],
-        splits,
-        Charset.from_content(index),
-        index["fingerprint"],
-        bad,
-        index["fresh"],
-    )
 
 
 def write_left_out(dataset: Dataset, path: Path) -> Path | None:
@@ -108,15 +110,6 @@ def left_out_line(dataset: Dataset, path: Path) -> str:
     return f"{counts} cannot be used and are skipped; reasons: {path}"
 
 
-MAX_SAMPLES = 300
-"""Maximum number of training and validation samples for which folds are used by default."""
-
-N_FOLDS = 5
-MIN_FOLDS = 3
-MIN_VALIDATED = 8
-"""Default minimum number of validation images per fold."""
-
-
 def count_folds(dataset: Dataset, wanted: int | None) -> int:
     """Return the number of folds for validation, 1 for the dataset's own splits.
 
@@ -127,22 +120,41 @@ def count_folds(dataset: Dataset, wanted: int | None) -> int:
     Raises:
         SpaceError: The dataset cannot be divided into the requested number of folds.
     """
+
+    def smallest(n_folds: int) -> int:
+        sizes = Counter(_folds(dataset, n_folds))
+        return min(sizes[fold] for fold in range(1, n_folds + 1))
+
     if wanted == 1:
         return 1
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    n = len(train.own()) + len(val)
     if wanted is not None:
-        if dataset.fresh is not None and not dataset.splits["train"].n_added:
+        if dataset.fresh is not None and not train.n_added:
             raise SpaceError("search.folds: new images in each epoch have no folds; set it to 1")
-        if not _smallest(dataset, wanted):
-            n = _n_own(dataset)
+        if not smallest(wanted):
             raise SpaceError(
                 f"search.folds: found {wanted}, but {n} training and validation samples are too "
                 "few (groups and rare characters stay together); use fewer folds"
             )
         return wanted
-    if _n_own(dataset) > MAX_SAMPLES or dataset.fresh is not None:
+    if n > MAX_SAMPLES or dataset.fresh is not None:
         return 1
     numbers = range(N_FOLDS, MIN_FOLDS - 1, -1)
-    return next((k for k in numbers if _smallest(dataset, k) >= MIN_VALIDATED), 1)
+    return next((k for k in numbers if smallest(k) >= MIN_VALIDATED), 1)
+
+
+def _folds(dataset: Dataset, n_folds: int) -> list[int]:
+    """Return the fold of each training sample, except additional ones, and validation sample."""
+    train, val = dataset.splits["train"], dataset.splits["val"]
+    samples = [
+        Sample(name, Path(name), text, group=group)  # folds depend on labels and groups only
+        for part in (train.own(), val)
+        for name, text, group in zip(
+            part.names, part.texts, part.groups or [None] * len(part), strict=True
+        )
+    ]
+    return draw_folds(samples, n_folds)
 
 
 def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
@@ -155,67 +167,19 @@ def fold_dataset(dataset: Dataset, n_folds: int, fold: int) -> Dataset:
     """
     if n_folds == 1:
         return dataset
-    own, folds = _own(dataset), _folds(dataset, n_folds)
+    own = dataset.splits["train"].own().joined(dataset.splits["val"])
+    folds = _folds(dataset, n_folds)
     validated = [i for i, number in enumerate(folds) if number == fold]
     trained = [i for i, number in enumerate(folds) if number != fold]
-    train = _with_added(_take(own, trained), dataset.splits["train"])
-    return replace(dataset, splits={**dataset.splits, "train": train, "val": _take(own, validated)})
+    added = dataset.splits["train"].added()
+    train = replace(own.take(trained).joined(added), n_added=len(added))
+    return replace(dataset, splits={**dataset.splits, "train": train, "val": own.take(validated)})
 
 
 def without_validation(dataset: Dataset) -> Dataset:
     """Return a dataset whose validation samples are moved to the training split."""
-    train = _with_added(_own(dataset), dataset.splits["train"])
+    own = dataset.splits["train"].own().joined(dataset.splits["val"])
+    added = dataset.splits["train"].added()
+    train = replace(own.joined(added), n_added=len(added))
     nothing = LabelledImages([], [], PackedImages.pack([]))
     return replace(dataset, splits={**dataset.splits, "train": train, "val": nothing})
-
-
-def _smallest(dataset: Dataset, n_folds: int) -> int:
-    """Return the size of the smallest fold."""
-    sizes = Counter(_folds(dataset, n_folds))
-    return min(sizes[fold] for fold in range(1, n_folds + 1))
-
-
-def _folds(dataset: Dataset, n_folds: int) -> list[int]:
-    """Return the fold of each sample of ``_own``."""
-    train, val = dataset.splits["train"], dataset.splits["val"]
-    samples = [*_samples(train)[: len(train) - train.n_added], *_samples(val)]
-    return draw_folds(samples, n_folds)
-
-
-def _samples(part: LabelledImages) -> list[Sample]:
-    """Return the samples of a split without images."""
-    named = zip(part.names, part.texts, part.groups or [None] * len(part), strict=True)
-    return [Sample(name, Path(name), text, group=group) for name, text, group in named]
-
-
-def _n_own(dataset: Dataset) -> int:
-    train, val = dataset.splits["train"], dataset.splits["val"]
-    return len(train) - train.n_added + len(val)
-
-
-def _own(dataset: Dataset) -> LabelledImages:
-    """Return the validation samples and the training samples without those that were added."""
-    train, val = dataset.splits["train"], dataset.splits["val"]
-    return _joined(train.first(len(train) - train.n_added), val)
-
-
-def _with_added(own: LabelledImages, train: LabelledImages) -> LabelledImages:
-    added = _take(train, range(len(train) - train.n_added, len(train)))
-    return replace(_joined(own, added), n_added=train.n_added)
-
-
-def _joined(a: LabelledImages, b: LabelledImages) -> LabelledImages:
-    groups: Sequence[str | None] = ()
-    if a.groups or b.groups:
-        groups = [*(a.groups or [None] * len(a)), *(b.groups or [None] * len(b))]
-    images = PackedImages.pack([*a.images, *b.images])
-    return LabelledImages([*a.names, *b.names], [*a.texts, *b.texts], images, groups=groups)
-
-
-def _take(part: LabelledImages, ids: Sequence[int]) -> LabelledImages:
-    return LabelledImages(
-        [part.names[i] for i in ids],
-        [part.texts[i] for i in ids],
-        PackedImages.pack([part.images[i] for i in ids]),
-        groups=[part.groups[i] for i in ids] if part.groups else (),
-    )

@@ -40,22 +40,45 @@ PAPER = 225
 MAX_TEXT = 300
 """Maximum number of label characters to draw, above the width of any cell."""
 
+N_AUGMENTED = 4
+"""Number of augmented versions per image."""
 
-def contact_sheet(pictures: Sequence[tuple[GrayImage, str]]) -> GrayImage:
+PREVIEW_GAP_PX = 6
+
+MIN_LABEL_PX = 100
+"""Minimum room for a label above a narrow image."""
+
+MAX_NAME = 40
+"""Maximum number of label characters in a file name."""
+
+_NOT_IN_NAMES = re.compile(r"[^\w-]+")
+
+
+def contact_sheet(labelled: Sequence[tuple[GrayImage, str]]) -> GrayImage:
     """Draw images in rows with their labels.
 
     Args:
-        pictures: At least one (H, W) uint8 image of any size with its label.
+        labelled: At least one (H, W) uint8 image of any size with its label.
 
     Returns:
         (rows, SHEET_WIDTH_PX) uint8. Images are IMAGE_HEIGHT_PX high, or lower if they would
         be too wide. Labels that are too long end in "…".
     """
+    room = SHEET_WIDTH_PX - 2 * GAP_PX
+    row_height = IMAGE_HEIGHT_PX + TEXT_HEIGHT_PX
     rows: list[GrayImage] = []
     x = SHEET_WIDTH_PX
-    for cell in (_cell(image, text) for image, text in pictures):
+    for image, text in labelled:
+        height, width = image.shape
+        scale = min(IMAGE_HEIGHT_PX / height, room / width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        label = draw_label(text, room)
+        cell = np.full((row_height, max(size[0], label.shape[1])), PAPER, np.uint8)
+        cell[: size[1], : size[0]] = cv2.resize(image, size, interpolation=method)
+        cell[IMAGE_HEIGHT_PX:, : label.shape[1]] = label
         if x + cell.shape[1] + GAP_PX > SHEET_WIDTH_PX:
-            rows.append(np.full((cell.shape[0] + GAP_PX, SHEET_WIDTH_PX), PAPER, np.uint8))
+            rows.append(np.full((row_height + GAP_PX, SHEET_WIDTH_PX), PAPER, np.uint8))
             x = GAP_PX
         rows[-1][GAP_PX:, x : x + cell.shape[1]] = cell
         x += cell.shape[1] + GAP_PX
@@ -65,9 +88,16 @@ def contact_sheet(pictures: Sequence[tuple[GrayImage, str]]) -> GrayImage:
 def draw_label(text: str, room: int) -> GrayImage:
     """Return (TEXT_HEIGHT_PX, W) uint8 with a label on one line, W up to ``room`` pixels."""
     font = cv2.FontFace("uni")
-    text = _fitting(text, font, room)
-    strip = np.full((TEXT_HEIGHT_PX, min(room, _text_width(text, font))), PAPER, np.uint8)
-    cv2.putText(strip, text, (0, BASELINE_PX), (0,), font, TEXT_SIZE_PX)
+    kept = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[:MAX_TEXT])
+    shown = kept if len(text) <= MAX_TEXT else f"{kept}…"
+    while True:
+        x, _, text_width, _ = cv2.getTextSize((0, 0), shown, (0, 0), font, TEXT_SIZE_PX)
+        if x + text_width < room:
+            break
+        kept = kept[: len(kept) * 9 // 10]
+        shown = f"{kept}…"
+    strip = np.full((TEXT_HEIGHT_PX, x + text_width + 1), PAPER, np.uint8)
+    cv2.putText(strip, shown, (0, BASELINE_PX), (0,), font, TEXT_SIZE_PX)
     return strip
 
 
@@ -78,50 +108,13 @@ def write_sheet(sheet: GrayImage, path: Path) -> None:
         temporary.write_bytes(content)
 
 
-def _cell(image: GrayImage, text: str) -> GrayImage:
-    room = SHEET_WIDTH_PX - 2 * GAP_PX
-    height, width = image.shape
-    scale = min(IMAGE_HEIGHT_PX / height, room / width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    label = draw_label(text, room)
-    cell_width = max(size[0], label.shape[1])
-    cell = np.full((IMAGE_HEIGHT_PX + TEXT_HEIGHT_PX, cell_width), PAPER, np.uint8)
-    cell[: size[1], : size[0]] = cv2.resize(image, size, interpolation=method)
-    cell[IMAGE_HEIGHT_PX:, : label.shape[1]] = label
-    return cell
-
-
-def _fitting(text: str, font: cv2.FontFace, room: int) -> str:
-    """Return a label that fits on a line, with "?" for characters that cannot be drawn."""
-    kept = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text[:MAX_TEXT])
-    shown = kept if len(text) <= MAX_TEXT else f"{kept}…"
-    while _text_width(shown, font) > room:
-        kept = kept[: len(kept) * 9 // 10]
-        shown = f"{kept}…"
-    return shown
-
-
-def _text_width(text: str, font: cv2.FontFace) -> int:
-    x, _, width, _ = cv2.getTextSize((0, 0), text, (0, 0), font, TEXT_SIZE_PX)
-    return x + width + 1
-
-
-N_AUGMENTED = 4
-"""Number of augmented versions per image."""
-
-PREVIEW_GAP_PX = 6
-MIN_LABEL_PX = 100
-"""Minimum room for a label above a narrow image."""
-
-
 def preview_sheet(
-    pictures: Sequence[tuple[GrayImage, str]], config: Config, rng: np.random.Generator
+    labelled: Sequence[tuple[GrayImage, str]], config: Config, rng: np.random.Generator
 ) -> GrayImage:
     """Draw each image as read, as prepared for the network, and augmented.
 
     Args:
-        pictures: At least one (H, W) uint8 image as read, with its label.
+        labelled: At least one (H, W) uint8 image as read, with its label.
         config: Preparation and augmentation.
         rng: Source of randomness for augmentation.
 
@@ -129,15 +122,15 @@ def preview_sheet(
         (H, W) uint8 with a block per image, in rows.
     """
     lines = [
-        Line(prepare_image(image, config.images), tuple(map(ord, text))) for image, text in pictures
+        Line(prepare_image(image, config.images), tuple(map(ord, text))) for image, text in labelled
     ]
     as_read = ImageConfig(height=config.images.height)
     columns = [
         [_labelled(scale_image(shrink_line(image), as_read), text), line.image]
-        for (image, text), line in zip(pictures, lines, strict=True)
+        for (image, text), line in zip(labelled, lines, strict=True)
     ]
     for _ in range(N_AUGMENTED):
-        groups = join_at_random(lines, config.training.augment.join, rng)
+        groups = join_at_random(lines, config.training.augment.concat, rng)
         for column, group in zip(columns, groups, strict=True):
             line = side_by_side(group)
             image = augment(line.image, config.training.augment, rng)
@@ -163,31 +156,24 @@ def _stacked(images: Sequence[GrayImage], gap: int = PREVIEW_GAP_PX) -> GrayImag
 
 def _in_rows(blocks: Sequence[GrayImage]) -> GrayImage:
     """Arrange images in rows of at most SHEET_WIDTH_PX."""
+    gap = 3 * PREVIEW_GAP_PX
     rows: list[list[GrayImage]] = [[]]
     for block in blocks:
-        used = sum(b.shape[1] + 3 * PREVIEW_GAP_PX for b in rows[-1])
+        used = sum(b.shape[1] + gap for b in rows[-1])
         if rows[-1] and used + block.shape[1] > SHEET_WIDTH_PX:
             rows.append([])
         rows[-1].append(block)
-    sheet = _stacked([_side_by_side(row) for row in rows], gap=2 * PREVIEW_GAP_PX)
+    strips = []
+    for row in rows:
+        height = max(block.shape[0] for block in row)
+        sizes = [((0, height - block.shape[0]), (0, gap)) for block in row]
+        padded = [
+            np.pad(block, size, constant_values=PAPER)
+            for block, size in zip(row, sizes, strict=True)
+        ]
+        strips.append(np.concatenate(padded, axis=1))
+    sheet = _stacked(strips, gap=2 * PREVIEW_GAP_PX)
     return np.pad(sheet, PREVIEW_GAP_PX, constant_values=PAPER)
-
-
-def _side_by_side(blocks: Sequence[GrayImage]) -> GrayImage:
-    height = max(block.shape[0] for block in blocks)
-    padded = [
-        np.pad(
-            block, ((0, height - block.shape[0]), (0, 3 * PREVIEW_GAP_PX)), constant_values=PAPER
-        )
-        for block in blocks
-    ]
-    return np.concatenate(padded, axis=1)
-
-
-MAX_NAME = 40
-"""Maximum number of label characters in a file name."""
-
-_NOT_IN_NAMES = re.compile(r"[^\w-]+")
 
 
 def save_images(
@@ -220,12 +206,12 @@ def save_images(
         for sample in samples:
             if n is not None and len(rows) == n:
                 break
-            picture = image_or_reason(sample)
-            if isinstance(picture, str):
-                bad.append(BadSample(sample.name, picture))
+            image = image_or_reason(sample)
+            if isinstance(image, str):
+                bad.append(BadSample(sample.name, image))
                 continue
             name = _file_name(sample.text, taken)
-            (temporary / name).write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+            (temporary / name).write_bytes(cv2.imencode(".png", image)[1].tobytes())
             rows.append((name, sample.text, sample.split or ""))
         if not rows:
             why = f": {first_reasons(bad)}" if bad else ""

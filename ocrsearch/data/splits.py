@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,6 +33,8 @@ TEST_SHARE = 0.1
 MIN_GROUPS = 3
 """Minimum number of groups to hold any out."""
 
+COLUMNS = ("name", "split", "group")
+
 GroupKey = tuple[bool, str]
 
 
@@ -47,6 +49,11 @@ class _Group:
 def group_key(sample: Sample) -> GroupKey:
     """Return the key of samples that stay together: their group, or else their name."""
     return sample.group is not None, sample.name if sample.group is None else sample.group
+
+
+def by_split(samples: Sequence[Sample]) -> dict[Split, list[Sample]]:
+    """Return the samples of each split in order."""
+    return {split: [s for s in samples if s.split == split] for split in SPLITS}
 
 
 def group_by_pattern(samples: Sequence[Sample], pattern: str) -> list[Sample]:
@@ -102,6 +109,96 @@ def assign_splits(
     return list(samples)
 
 
+def _draw(
+    samples: Sequence[Sample],
+    seed: int,
+    val_share: float,
+    test_share: float,
+    *,
+    keep_symbols: bool,
+) -> list[Sample]:
+    groups = _groups(samples)
+    order = [int(i) for i in np.random.default_rng(seed).permutation(len(groups))]
+    n_having = Counter(symbol for group in groups for symbol in group.symbols)
+    held_out: dict[int, Split] = {}
+    plan: list[tuple[Split, float, int]] = [("test", test_share, 2), ("val", val_share, 1)]
+    for split, share, n_after in plan:  # n_after: minimum number of groups for later splits
+        if not share or len(groups) < MIN_GROUPS:
+            continue
+        n_wanted = max(1, round(len(samples) * share))
+        n_most = len(order) - n_after
+        taken = _take(groups, order, n_wanted, n_most, n_having)
+        if not keep_symbols and 2 * sum(len(groups[i].ids) for i in taken) < n_wanted:
+            taken |= _take_more(groups, order, n_wanted, n_most, taken)
+            n_having = Counter(
+                symbol for i in order if i not in taken for symbol in groups[i].symbols
+            )
+        order = [i for i in order if i not in taken]
+        held_out.update((i, split) for g in taken for i in groups[g].ids)
+    return [replace(s, split=held_out.get(i, "train")) for i, s in enumerate(samples)]
+
+
+def _take(
+    groups: Sequence[_Group],
+    order: Sequence[int],
+    n_wanted: int,
+    n_most: int,
+    n_having: Counter[str],
+) -> set[int]:
+    """Take at least one group, in order, to approximate a number of samples.
+
+    Args:
+        groups: All groups.
+        order: Ids of the remaining groups.
+        n_wanted: Number of samples to take.
+        n_most: Maximum number of groups.
+        n_having: Number of remaining groups per character. It stays at least 1.
+    """
+
+    def others_have(i: int) -> bool:
+        return all(n_having[symbol] > 1 for symbol in groups[i].symbols)
+
+    taken: set[int] = set()
+    n = 0
+    for i in order:
+        size = len(groups[i].ids)
+        if size <= 2 * (n_wanted - n) and len(taken) < n_most and others_have(i):
+            taken.add(i)
+            n += size
+            n_having.subtract(groups[i].symbols)
+    if not taken:  # every group is far larger than requested
+        free = filter(others_have, order)
+        taken.update(sorted(free, key=lambda i: len(groups[i].ids))[:1])
+        n_having.subtract(symbol for i in taken for symbol in groups[i].symbols)
+    return taken
+
+
+def _take_more(
+    groups: Sequence[_Group], order: Sequence[int], n_wanted: int, n_most: int, taken: set[int]
+) -> set[int]:
+    """Take further groups like ``_take``, ignoring characters that only they have."""
+    more: set[int] = set()
+    n = sum(len(groups[i].ids) for i in taken)
+    for i in order:
+        size = len(groups[i].ids)
+        fits = size <= 2 * (n_wanted - n) and len(taken) + len(more) < n_most
+        if fits and i not in taken:
+            more.add(i)
+            n += size
+    if not taken and not more:
+        more.update(sorted(order, key=lambda i: len(groups[i].ids))[:1])
+    return more
+
+
+def _groups(samples: Sequence[Sample]) -> list[_Group]:
+    groups: dict[GroupKey, _Group] = {}
+    for i, sample in enumerate(samples):
+        group = groups.setdefault(group_key(sample), _Group([], set()))
+        group.ids.append(i)
+        group.symbols.update(sample.text)
+    return list(groups.values())
+
+
 def cover_symbols(
     samples: Sequence[Sample], given: Sequence[Sample], usable: Callable[[Sample], bool]
 ) -> list[Sample]:
@@ -121,6 +218,7 @@ def cover_symbols(
     ]
     wanted = set().union(*(s.text for s in drawn))
     known: set[str] = set()
+    # reading an image to see whether it is usable is slow, so only those that may matter are read
     for s in samples:
         if s.split == "train" and not known.issuperset(wanted.intersection(s.text)) and usable(s):
             known.update(s.text)
@@ -208,40 +306,6 @@ def count_rare(samples: Sequence[Sample]) -> RareSymbols:
     return RareSymbols(len(rare), n_train, len(samples), len(single))
 
 
-def by_split(samples: Sequence[Sample]) -> dict[Split, list[Sample]]:
-    """Return the samples of each split in order."""
-    return {split: [s for s in samples if s.split == split] for split in SPLITS}
-
-
-def _draw(
-    samples: Sequence[Sample],
-    seed: int,
-    val_share: float,
-    test_share: float,
-    *,
-    keep_symbols: bool,
-) -> list[Sample]:
-    groups = _groups(samples)
-    order = [int(i) for i in np.random.default_rng(seed).permutation(len(groups))]
-    n_having = Counter(symbol for group in groups for symbol in group.symbols)
-    held_out: dict[int, Split] = {}
-    plan: list[tuple[Split, float, int]] = [("test", test_share, 2), ("val", val_share, 1)]
-    for split, share, n_after in plan:  # n_after: minimum number of groups for later splits
-        if not share or len(groups) < MIN_GROUPS:
-            continue
-        n_wanted = max(1, round(len(samples) * share))
-        n_most = len(order) - n_after
-        taken = _take(groups, order, n_wanted, n_most, n_having)
-        if not keep_symbols and 2 * _size(groups, taken) < n_wanted:
-            taken |= _take_more(groups, order, n_wanted, n_most, taken)
-            n_having = Counter(
-                symbol for i in order if i not in taken for symbol in groups[i].symbols
-            )
-        order = [i for i in order if i not in taken]
-        held_out.update((i, split) for g in taken for i in groups[g].ids)
-    return [replace(s, split=held_out.get(i, "train")) for i, s in enumerate(samples)]
-
-
 def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
     """Return the fold of each sample from 1, or 0 if it is always in the training split.
 
@@ -251,7 +315,8 @@ def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
     """
     groups = _groups(samples)
     fold_of = _fold_groups(groups, n_folds, cover=True)
-    if 2 * _size(groups, (i for i, fold in enumerate(fold_of) if not fold)) > len(samples):
+    n_never = sum(len(group.ids) for group, fold in zip(groups, fold_of, strict=True) if not fold)
+    if 2 * n_never > len(samples):
         fold_of = _fold_groups(groups, n_folds, cover=False)
     folds = {i: fold for group, fold in zip(groups, fold_of, strict=True) for i in group.ids}
     return [folds[i] for i in range(len(samples))]
@@ -275,75 +340,6 @@ def _fold_groups(groups: Sequence[_Group], n_folds: int, *, cover: bool) -> list
     return fold_of
 
 
-def _groups(samples: Sequence[Sample]) -> list[_Group]:
-    groups: dict[GroupKey, _Group] = {}
-    for i, sample in enumerate(samples):
-        group = groups.setdefault(group_key(sample), _Group([], set()))
-        group.ids.append(i)
-        group.symbols.update(sample.text)
-    return list(groups.values())
-
-
-def _take(
-    groups: Sequence[_Group],
-    order: Sequence[int],
-    n_wanted: int,
-    n_most: int,
-    n_having: Counter[str],
-) -> set[int]:
-    """Take at least one group, in order, to approximate a number of samples.
-
-    Args:
-        groups: All groups.
-        order: Ids of the remaining groups.
-        n_wanted: Number of samples to take.
-        n_most: Maximum number of groups.
-        n_having: Number of remaining groups per character. It stays at least 1.
-    """
-
-    def others_have(i: int) -> bool:
-        return all(n_having[symbol] > 1 for symbol in groups[i].symbols)
-
-    taken: set[int] = set()
-    n = 0
-    for i in order:
-        size = len(groups[i].ids)
-        if size <= 2 * (n_wanted - n) and len(taken) < n_most and others_have(i):
-            taken.add(i)
-            n += size
-            n_having.subtract(groups[i].symbols)
-    if not taken:  # every group is far larger than requested
-        free = filter(others_have, order)
-        taken.update(sorted(free, key=lambda i: len(groups[i].ids))[:1])
-        n_having.subtract(symbol for i in taken for symbol in groups[i].symbols)
-    return taken
-
-
-def _take_more(
-    groups: Sequence[_Group], order: Sequence[int], n_wanted: int, n_most: int, taken: set[int]
-) -> set[int]:
-    """Take further groups like ``_take``, ignoring characters that only they have."""
-    more: set[int] = set()
-    n = _size(groups, taken)
-    for i in order:
-        size = len(groups[i].ids)
-        fits = size <= 2 * (n_wanted - n) and len(taken) + len(more) < n_most
-        if fits and i not in taken:
-            more.add(i)
-            n += size
-    if not taken and not more:
-        more.update(sorted(order, key=lambda i: len(groups[i].ids))[:1])
-    return more
-
-
-def _size(groups: Sequence[_Group], numbers: Iterable[int]) -> int:
-    """Return the number of samples in groups."""
-    return sum(len(groups[i].ids) for i in numbers)
-
-
-COLUMNS = ("name", "split", "group")
-
-
 def write_splits(samples: Sequence[Sample], path: Path) -> None:
     """Write the splits and groups of samples atomically.
 
@@ -353,11 +349,19 @@ def write_splits(samples: Sequence[Sample], path: Path) -> None:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
-    table.writerows((_cell(s.name), s.split or "", _cell(s.group or "")) for s in samples)
+    table.writerows(
+        (spreadsheet_cell(_key(s.name)), s.split or "", spreadsheet_cell(_key(s.group or "")))
+        for s in samples
+    )
     try:
         write_text_file(path, text.getvalue())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _key(name: str) -> str:
+    """Return a name or group in writable form, as it may contain lone surrogates."""
+    return name.encode(errors="backslashreplace").decode().replace("\r", "\\r")
 
 
 def apply_splits(samples: Sequence[Sample], path: Path) -> list[Sample]:
@@ -396,12 +400,3 @@ def is_splits_file(path: Path) -> bool:
         return bool(read_rows(path, ("name", "split")))
     except DataError:
         return False
-
-
-def _key(name: str) -> str:
-    """Return a name or group in writable form, as it may contain lone surrogates."""
-    return name.encode(errors="backslashreplace").decode().replace("\r", "\\r")
-
-
-def _cell(name: str) -> str:
-    return spreadsheet_cell(_key(name))

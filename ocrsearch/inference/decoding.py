@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ocrsearch.core import Integer, Number, OptionError, checked_values
+from ocrsearch.core import Integer, Number, OptionError, checked_values, takes_former_fields
 from ocrsearch.data import Charset, has_rtl
 from ocrsearch.data.formats import read_texts
 from ocrsearch.inference.bundle import Bundle
@@ -40,13 +40,14 @@ Finite = Annotated[Number, Field(allow_inf_nan=False)]
 Weight = Annotated[Finite, Field(ge=0)]
 
 
+@takes_former_fields
 @dataclass(frozen=True)
 class DecodingOptions:
     """Options for decoding. A weight of None means the default.
 
     Attributes:
-        beam: number of hypotheses to keep for each line, up to MAX_BEAM. 0 means greedy decoding,
-            for which only ``views`` can be set.
+        beam_size: number of hypotheses to keep for each line, up to MAX_BEAM. 0 means greedy
+            decoding, for which only ``tta`` can be set.
         language_model: file written by ``ocrsearch language-model``, or n-gram counts.
         lm_weight: weight for the log probability of the language model, 0 or more. The default is
             the weight stored with the language model, or LM_WEIGHT.
@@ -58,29 +59,29 @@ class DecodingOptions:
             LEXICON_WEIGHT. 1000 forbids such words.
         ctc_weight: weight for the log probability of the CTC head of a seq2seq model, 0 or more;
             default CTC_WEIGHT, or 0 if the model was trained without a CTC head.
-        views: number of widths for test-time augmentation, 1 to 5. If the texts differ, all
+        tta: number of widths for test-time augmentation, 1 to 5. If the texts differ, all
             widths and networks vote.
 
     Raises:
         OptionError: a value is out of range, or an option needs another option.
     """
 
-    beam: Annotated[Integer, Field(ge=0, le=MAX_BEAM)] = 0
+    beam_size: Annotated[Integer, Field(ge=0, le=MAX_BEAM)] = 0
     language_model: str | Path | NgramCounts | None = None
     lm_weight: Weight | None = None
     length_bonus: Finite | None = None
     lexicon: str | Path | None = None
     lexicon_weight: Weight | None = None
     ctc_weight: Weight | None = None
-    views: Annotated[Integer, Field(ge=1, le=len(WIDTHS))] = 1
+    tta: Annotated[Integer, Field(ge=1, le=len(WIDTHS))] = 1
 
     def __post_init__(self) -> None:
         for name, value in checked_values(self).items():
             object.__setattr__(self, name, value)
         of_beam = [f.name for f in fields(self) if f.default is None]
         given = [name for name in of_beam if getattr(self, name) is not None]
-        if given and not self.beam:
-            raise OptionError("needs beam search; set `beam`, for example to 10", given[0])
+        if given and not self.beam_size:
+            raise OptionError("needs beam search; set `beam_size`, for example to 10", given[0])
         for weight, needs in (("lm_weight", "language_model"), ("lexicon_weight", "lexicon")):
             if weight in given and needs not in given:
                 raise OptionError(f"needs a {needs.replace('_', ' ')}", weight)
@@ -123,16 +124,18 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         LanguageModelError: the language model is missing or damaged.
         DataError: the lexicon is missing or empty.
     """
-    members, widths = bundle.members, WIDTHS[: options.views]
-    views = {"views": options.views} if options.views > 1 else {}
-    if options.beam == 0:
+    members, widths = bundle.members, WIDTHS[: options.tta]
+    views = {"views": options.tta} if options.tta > 1 else {}
+    if options.beam_size == 0:
         return Decoder((None,) * len(members), widths, {"name": "greedy", **views})
     names = [member.config.model.architecture for member in members]
     for name in names:
         if not ARCHITECTURES[name].has_beam_search:
-            problem = f"a {name} reads a single character and has no beam search; remove `beam`"
-            raise OptionError(problem, "beam")
-    about: dict[str, Any] = {"name": "beam", "beam": options.beam, **views}
+            problem = (
+                f"a {name} reads a single character and has no beam search; remove `beam_size`"
+            )
+            raise OptionError(problem, "beam_size")
+    about: dict[str, Any] = {"name": "beam", "beam": options.beam_size, **views}
     weighted: list[tuple[Automaton, float]] = []
     if options.language_model is not None:
         ngrams, label = _read_ngrams(options.language_model, bundle.charset)
@@ -163,7 +166,7 @@ def _search(
     makes_shorter = is_crnn and options.language_model is not None
     bonus = _or_default(options.length_bonus, LENGTH_BONUS if makes_shorter else 0.0)
     ctc_weight = _or_default(options.ctc_weight, CTC_WEIGHT) if _has_ctc_head(member) else 0.0
-    return BeamSearch(options.beam, Fusion(weighted, bonus), ctc_weight)
+    return BeamSearch(options.beam_size, Fusion(weighted, bonus), ctc_weight)
 
 
 def _read_ngrams(

@@ -258,7 +258,7 @@ def load(
     if not isinstance(path, str | os.PathLike):
         raise OptionError(f"must be the path of a model file, got {shown(path)}", "model")
     if decoding is not None and not isinstance(decoding, DecodingOptions):
-        problem = f"must be ocrsearch.DecodingOptions(beam=10, ...), got {shown(decoding)}"
+        problem = f"must be ocrsearch.DecodingOptions(beam_size=10, ...), got {shown(decoding)}"
         raise OptionError(problem, "decoding")
     return Predictor(load_bundle(Path(path)), device, decoding)
 

@@ -149,6 +149,6 @@ class LastState(nn.Module):
 
 ATTENTIONS: dict[str, type[AdditiveAttention]] = {
     "additive": AdditiveAttention,
-    "location": LocationAttention,
+    "location_aware": LocationAttention,
 }
 """The kinds of attention; a decoder without attention has ``LastState``."""

@@ -165,7 +165,7 @@ class BiRnn(nn.Module):
             nn.ModuleList(cell(size, config.hidden_size, batch_first=True) for size in sizes)
             for _ in range(2)
         )
-        normed = sizes if config.rnn_norm else []
+        normed = sizes if config.rnn_batch_norm else []
         self.norms = nn.ModuleList(FrameNorm(2 * config.hidden_size) for _ in normed)
         self.dropout = Dropout(config.dropout)
         self.compute_dtype: torch.dtype | None = None

@@ -205,13 +205,13 @@ def _rnn(config: EncoderConfig, n_frames: int) -> Layer:
         "encoder.rnn",
         f"{config.rnn_cell.upper()}{layers}, both directions",
         (n_frames, 2 * hidden),
-        sum(2 * n_parameters + 4 * hidden * config.rnn_norm for n_parameters, _ in cells),
+        sum(2 * n_parameters + 4 * hidden * config.rnn_batch_norm for n_parameters, _ in cells),
         sum(2 * n_frames * n_multiply_adds for _, n_multiply_adds in cells),
         2
         * n_frames
         * config.rnn_layers
         * hidden
-        * (N_GATES[config.rnn_cell] + 3 + config.rnn_norm),
+        * (N_GATES[config.rnn_cell] + 3 + config.rnn_batch_norm),
     )
 
 
@@ -262,12 +262,12 @@ def _classifier(config: ClassifierConfig, work: Work) -> list[Layer]:
 def _attention(kind: str, hidden: int, n_frames: int, n_steps: int) -> list[Layer]:
     if kind == "none":
         return []
-    n_past, n_filters = (2, LOCATION_FILTERS) if kind == "location" else (0, 0)
+    n_past, n_filters = (2, LOCATION_FILTERS) if kind == "location_aware" else (0, 0)
     n_location = n_filters * (n_past * LOCATION_WIDTH + hidden)  # filters and their projection
     n_frame_ops = hidden + 2 * hidden + n_location  # score, context, location
     attention = Layer(
         "attention",
-        "location-aware attention" if kind == "location" else "additive attention",
+        "location-aware attention" if kind == "location_aware" else "additive attention",
         (n_steps, 2 * hidden),
         hidden * hidden + 2 * hidden + n_location,
         n_steps * (hidden * hidden + n_frames * n_frame_ops),

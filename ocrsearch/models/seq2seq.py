@@ -65,7 +65,7 @@ class Seq2Seq(Recogniser[Encoded]):
         super().__init__(config, height, n_symbols)
         hidden_size = config.encoder.hidden_size
         self.ctc_weight = config.decoder.ctc_weight
-        self.sampling = config.decoder.sampling
+        self.sampling = config.decoder.scheduled_sampling
         self.encoder = Encoder(config.encoder, height)
         size = self.encoder.feature_size
         self.eos_id, self.bos_id, self.blank_id = n_symbols, n_symbols + 1, n_symbols

@@ -7,7 +7,6 @@ scheme.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -49,21 +48,32 @@ text { font: 14px system-ui, sans-serif; fill: #1b1f24 }
 """
 
 
-def draw_layers(layers: Sequence[Layer], title: str, subtitle: str, picture: str) -> str:
+def draw_layers(layers: Sequence[Layer], title: str, subtitle: str, image: str) -> str:
     """Draw the layers of a network as an SVG document.
 
     Args:
         layers: layers in order of computation.
         title: title in large letters.
         subtitle: line below the title.
-        picture: shape of the input image.
+        image: shape of the input image.
     """
     used = [layer for layer in layers if not layer.training_only]
     others = [layer for layer in layers if layer.training_only]
-    parts = [_end_box(0, "image", picture)]
-    parts += [_layer_box(i, layer, "box") for i, layer in enumerate(used, start=1)]
-    parts += [_arrow(i) for i in range(len(used))]
-    parts += [_layer_box(i, layer, "training") for i, layer in enumerate(others, len(used) + 1)]
+    parts = _box(0, "end", (29, "image", "name"), (29, image, "right"))
+    for i, layer in enumerate([*used, *others], start=1):
+        use = "training only" if layer.training_only else f"{layer.n_multiply_adds:,} multiply-adds"
+        parts += _box(
+            *(i, "training" if layer.training_only else "box"),
+            (20, layer.name, "name"),
+            (38, layer.kind, "small"),
+            (20, format_shape(layer.output), "right"),
+            (38, f"{layer.n_parameters:,} weights, {use}", "small right"),
+        )
+    for i in range(len(used)):  # an arrow from each box to the next
+        bottom, x = _top(i) + BOX_HEIGHT, WIDTH // 2
+        parts.append(
+            f'<line class="arrow" x1="{x}" y1="{bottom + 2}" x2="{x}" y2="{bottom + GAP - 2}"/>'
+        )
     height = _top(len(layers) + 1) - GAP + MARGIN
     title = printable(title)  # XML has no control characters
     return "\n".join(
@@ -88,47 +98,18 @@ def format_shape(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _layer_box(i: int, layer: Layer, style: str) -> str:
+def _box(i: int, style: str, *texts: tuple[int, str, str]) -> list[str]:
+    """Return the i-th box with its texts, each with its baseline below the top and its style."""
     top = _top(i)
-    note = "training only" if layer.training_only else f"{layer.n_multiply_adds:,} multiply-adds"
-    return "\n".join(
-        [
-            _rectangle(top, style),
-            _text(MARGIN + 12, top + 20, layer.name, "name"),
-            _text(MARGIN + 12, top + 38, layer.kind, "small"),
-            _text(WIDTH - MARGIN - 12, top + 20, format_shape(layer.output), "right"),
-            _text(
-                *(WIDTH - MARGIN - 12, top + 38),
-                f"{layer.n_parameters:,} weights, {note}",
-                "small right",
-            ),
-        ]
-    )
-
-
-def _end_box(i: int, name: str, shape: str) -> str:
-    top = _top(i)
-    return "\n".join(
-        [
-            _rectangle(top, "end"),
-            _text(MARGIN + 12, top + 29, name, "name"),
-            _text(WIDTH - MARGIN - 12, top + 29, shape, "right"),
-        ]
-    )
-
-
-def _rectangle(top: int, style: str) -> str:
-    return (
+    rectangle = (
         f'<rect class="{style}" x="{MARGIN}" y="{top}" width="{WIDTH - 2 * MARGIN}" '
         f'height="{BOX_HEIGHT}" rx="6"/>'
     )
-
-
-def _arrow(i: int) -> str:
-    """Return the arrow from the i-th box to the next."""
-    bottom = _top(i) + BOX_HEIGHT
-    x = WIDTH // 2
-    return f'<line class="arrow" x1="{x}" y1="{bottom + 2}" x2="{x}" y2="{bottom + GAP - 2}"/>'
+    left, right = MARGIN + 12, WIDTH - MARGIN - 12
+    return [
+        rectangle,
+        *(_text(right if "right" in s else left, top + y, text, s) for y, text, s in texts),
+    ]
 
 
 def _text(x: int, y: int, text: str, style: str) -> str:
@@ -136,6 +117,7 @@ def _text(x: int, y: int, text: str, style: str) -> str:
 
 
 def _top(i: int) -> int:
+    """Return the upper edge of the i-th box."""
     return TITLE_HEIGHT + i * (BOX_HEIGHT + GAP)
 
 
@@ -168,12 +150,6 @@ class AttentionMap:
     weights: np.ndarray
 
 
-def has_attention(bundle: Bundle) -> bool:
-    """Return whether the model has an attention map to draw."""
-    model = bundle.config.model
-    return model.architecture == "seq2seq" and model.decoder.attention != "none"
-
-
 @torch.inference_mode()
 def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> list[AttentionMap]:
     """Compute an attention map for each line, on the CPU.
@@ -188,8 +164,8 @@ def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> li
     network = bundle.build_network()
     assert isinstance(network, Seq2Seq)
     maps = []
-    for picture, text in lines:
-        image = prepare_image(picture, bundle.config.images)
+    for line, text in lines:
+        image = prepare_image(line, bundle.config.images)
         batch = collate([image], [()])
         encoded = network.encoder(batch.images, batch.widths)
         weights = network.attention_weights(encoded, bundle.charset.encode(text))
@@ -205,32 +181,26 @@ def draw_attention(drawn: AttentionMap) -> str:
     top = zoom * height + GAP_PX
     size = (MARGIN_PX + zoom * width, top + n_rows * ROW_PX)
     labels = [
-        f"<text x='{MARGIN_PX - 8}' y='{top + i * ROW_PX + 12}'>{_label(symbol)}</text>"
-        for i, symbol in enumerate(drawn.symbols[:n_rows])
+        f"<text x='{MARGIN_PX - 8}' y='{top + i * ROW_PX + 12}'>"
+        f"{'space' if character == ' ' else escape(character)}</text>"
+        for i, character in enumerate(drawn.symbols[:n_rows])
     ]
+    weights = drawn.weights[:n_rows]
+    heat = np.empty((*weights.shape, 4), np.uint8)  # BGRA; the highest weight is opaque
+    heat[..., :3] = COLOR
+    heat[..., 3] = np.rint(255 * weights / weights.max())
     heat_size = (zoom * n_frames * FRAME_STRIDE, n_rows * ROW_PX)
     return (
         f"<svg width='{size[0]}' height='{size[1]}' viewBox='0 0 {size[0]} {size[1]}' role='img' "
         "aria-label='attention'>"
         f"{_image(drawn.image, 0, (zoom * width, zoom * height))}"
-        f"{_image(_heat(drawn.weights[:n_rows]), top, heat_size)}{''.join(labels)}</svg>"
+        f"{_image(heat, top, heat_size)}{''.join(labels)}</svg>"
     )
 
 
-def _heat(weights: np.ndarray) -> np.ndarray:
-    """Return weights as pixels, (L, T, 4) uint8 BGRA; the highest weight is opaque."""
-    pixels = np.empty((*weights.shape, 4), np.uint8)
-    pixels[..., :3] = COLOR
-    pixels[..., 3] = np.rint(255 * weights / weights.max())
-    return pixels
-
-
 def _image(pixels: np.ndarray, top: int, size: tuple[int, int]) -> str:
+    """Return an image in a drawing, (H, W) or (H, W, 4: BGRA) uint8, stretched to a size."""
     return (
         f"<image x='{MARGIN_PX}' y='{top}' width='{size[0]}' height='{size[1]}' "
         f"preserveAspectRatio='none' href='{png_url(pixels)}'/>"
     )
-
-
-def _label(symbol: str) -> str:
-    return "space" if symbol == " " else html.escape(symbol)

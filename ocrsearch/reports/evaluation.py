@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.data import GrayImage, LabelledImages
+from ocrsearch.data import LabelledImages
 from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
 from ocrsearch.inference import Bundle, Evaluation
-from ocrsearch.reports.drawings import attention_maps, draw_attention, has_attention
+from ocrsearch.reports.drawings import attention_maps, draw_attention
 from ocrsearch.reports.html import figure_part, page, png_url
 from ocrsearch.training import Epochs
 
@@ -69,7 +69,13 @@ def matrix_figure(matrix: ConfusionMatrix) -> go.Figure:
 def confusions_figure(confusions: Sequence[Confusion]) -> go.Figure:
     """Draw the most frequent confusions as bars, coloured by kind."""
     shown = confusions[:MAX_CONFUSIONS]
-    names = [f"{_symbol(c.expected)} \u2192 {_symbol(c.read)}" for c in shown]
+    names = [
+        " \u2192 ".join(
+            "space" if text == " " else html.escape(text) or NOTHING
+            for text in (c.expected, c.read)
+        )
+        for c in shown
+    ]
     figure = go.Figure()
     for kind, color in (("substitution", ORANGE), ("deletion", BLUE), ("insertion", GRAY)):
         figure.add_bar(
@@ -93,10 +99,6 @@ def confusions_figure(confusions: Sequence[Confusion]) -> go.Figure:
         legend=ABOVE,
         height=160 + 24 * len(shown),
     )
-
-
-def _symbol(symbol: str) -> str:
-    return "space" if symbol == " " else html.escape(symbol) or NOTHING
 
 
 def calibration_figure(readings: Sequence[Reading]) -> go.Figure:
@@ -181,9 +183,9 @@ MAX_MATRIX_SYMBOLS = 40
 
 TILES = {
     "exact": "exact match",
-    "cer": "character errors",
-    "wer": "word errors",
-    "ser": "texts with an error",
+    "cer": "character error rate",
+    "wer": "word error rate",
+    "ser": "sequence error rate",
 }
 
 STYLE = """
@@ -248,17 +250,92 @@ def evaluation_page(
         data: labelled images.
         evaluation: evaluation of these images, in the same order.
     """
+    predictions = zip(evaluation.predictions, evaluation.references, strict=True)
+    readings = [(p.confidence, p.text == reference) for p, reference in predictions]
+    epochs, curves = bundle.provenance.epochs, ""
+    if epochs:
+        heading = "Learning curves" + (" of the first network" if bundle.others else "")
+        curves = _figures(heading, [error_curve(epochs), loss_curves(epochs)])
     parts = [
-        _heading(subject, evaluation),
-        _tiles(evaluation),
+        _summary(subject, evaluation),
         _confusions(evaluation),
         _worst(data, evaluation),
         _attention(bundle, data, evaluation) if subject.n_views == 1 else "",
-        _confidence(evaluation),
-        _training(bundle),
+        _figures("Confidence", [calibration_figure(readings), confidence_figure(readings)]),
+        curves,
         _provenance(subject, bundle),
     ]
     return page(f"{subject.model}: evaluation", parts, STYLE)
+
+
+def _summary(subject: Subject, evaluation: Evaluation) -> str:
+    """Return the heading, and a tile for each error rate with its interval."""
+    part = "all" if subject.split == "all" else f"the {subject.split} split"
+    skipped = f", {subject.n_bad} skipped as unusable" if subject.n_bad else ""
+    n_images = evaluation.metrics.n
+    images = f"{n_images} image{'s' * (n_images != 1)}{skipped}"
+    line = f"{part} of {subject.data}: {images}, {subject.decoder}"
+    head = f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>"
+    if subject.unknown_symbols:
+        unknown = html.escape(" ".join(subject.unknown_symbols))
+        note = f"Characters outside the model's charset count as errors: {unknown}"
+        head += f"<p class='note'>{note}</p>"
+    tiles = []
+    for name, meaning in TILES.items():
+        low, high = (100 * rate for rate in evaluation.intervals[name])
+        tiles.append(
+            f"<div class='tile'><span class='soft'>{meaning}</span>"
+            f"<b>{100 * getattr(evaluation.metrics, name):.2f} %</b>"
+            f"<span class='soft'>95 % interval {low:.2f} to {high:.2f}</span></div>"
+        )
+    return f"{head}<div class='tiles'>{''.join(tiles)}</div>"
+
+
+def _confusions(evaluation: Evaluation) -> str:
+    """Return the confusion matrix or the most frequent confusions, and a report by character."""
+    matrix, parts = evaluation.matrix, []
+    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
+        parts.append(figure_part(matrix_figure(matrix)))
+    elif evaluation.confusions:
+        parts.append(figure_part(confusions_figure(evaluation.confusions)))
+    if matrix:
+        columns = ("precision", "recall", "f1-score", "support")
+        rows = [["", *columns]]
+        for name, values in matrix.report_values.items():
+            if isinstance(values, dict):
+                figures = [f"{values[c]:.4f}" for c in columns[:3]]
+                rows.append([name, *figures, f"{values['support']:.0f}"])
+        parts.append(f"<div class='wide'>{_table(rows)}</div>")
+    return f"<h2>Confusions</h2><div class='figures'>{''.join(parts)}</div>" if parts else ""
+
+
+def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
+    """Return the worst errors, each with its image, label and prediction."""
+    worst = evaluation.worst()
+    if not worst:
+        return "<h2>Errors</h2><p>All images were recognised correctly.</p>"
+    cards = [
+        f"<div class='error'><img alt='{html.escape(evaluation.references[i])}' "
+        f"src='{png_url(data.images[i])}'>{_texts(evaluation, i)}</div>"
+        for i in worst[:MAX_ERRORS]
+    ]
+    n = f"{len(worst)} image{'s' * (len(worst) != 1)} with errors"
+    shown = f"{n}; the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
+    kind = "errors single" if evaluation.matrix else "errors"
+    return f"<h2>Errors</h2><p class='soft'>{shown}</p><div class='{kind}'>{''.join(cards)}</div>"
+
+
+def _texts(evaluation: Evaluation, i: int) -> str:
+    """Return the label and the prediction of an image, with their differences marked."""
+    prediction = evaluation.predictions[i]
+    label, read = marked(evaluation.references[i], prediction.text)
+    read = read or f"<span class='soft'>{NOTHING}</span>"
+    return (
+        f"<dl><dt>label</dt><dd class='label' dir='auto'>{label}</dd>"
+        f"<dt>read</dt><dd class='read' dir='auto'>{read}</dd></dl>"
+        f"<p class='soft'>confidence {prediction.confidence:.2f}, "
+        f"{html.escape(evaluation.names[i])}</p>"
+    )
 
 
 def marked(reference: str, hypothesis: str) -> tuple[str, str]:
@@ -276,83 +353,9 @@ def marked(reference: str, hypothesis: str) -> tuple[str, str]:
     return "".join(texts[0]), "".join(texts[1])
 
 
-def _heading(subject: Subject, evaluation: Evaluation) -> str:
-    part = "all" if subject.split == "all" else f"the {subject.split} split"
-    skipped = f", {subject.n_bad} skipped as unusable" if subject.n_bad else ""
-    n_images = evaluation.metrics.n
-    images = f"{n_images} image{'s' * (n_images != 1)}{skipped}"
-    line = f"{part} of {subject.data}: {images}, {subject.decoder}"
-    unknown = " ".join(subject.unknown_symbols)
-    note = f"Characters outside the model's charset count as errors: {html.escape(unknown)}"
-    return f"<h1>{html.escape(subject.model)}</h1><p class='soft'>{html.escape(line)}</p>" + (
-        f"<p class='note'>{note}</p>" if unknown else ""
-    )
-
-
-def _tiles(evaluation: Evaluation) -> str:
-    tiles = []
-    for name, meaning in TILES.items():
-        low, high = (100 * rate for rate in evaluation.intervals[name])
-        tiles.append(
-            f"<div class='tile'><span class='soft'>{meaning}</span>"
-            f"<b>{100 * getattr(evaluation.metrics, name):.2f} %</b>"
-            f"<span class='soft'>95 % interval {low:.2f} to {high:.2f}</span></div>"
-        )
-    return f"<div class='tiles'>{''.join(tiles)}</div>"
-
-
-def _confusions(evaluation: Evaluation) -> str:
-    matrix = evaluation.matrix
-    parts = []
-    if matrix and len(matrix.symbols) <= MAX_MATRIX_SYMBOLS:
-        parts.append(figure_part(matrix_figure(matrix)))
-    elif evaluation.confusions:
-        parts.append(figure_part(confusions_figure(evaluation.confusions)))
-    if matrix:
-        parts.append(_report(matrix))
-    return f"<h2>Confusions</h2><div class='figures'>{''.join(parts)}</div>" if parts else ""
-
-
-def _report(matrix: ConfusionMatrix) -> str:
-    columns = ("precision", "recall", "f1-score", "support")
-    rows = [["", *columns]]
-    for name, values in matrix.report_values.items():
-        if isinstance(values, dict):
-            figures = [f"{values[c]:.4f}" for c in columns[:3]]
-            rows.append([name, *figures, f"{values['support']:.0f}"])
-    return f"<div class='wide'>{_table(rows)}</div>"
-
-
-def _worst(data: LabelledImages, evaluation: Evaluation) -> str:
-    worst = evaluation.worst()
-    if not worst:
-        return "<h2>Errors</h2><p>All images were recognised correctly.</p>"
-    cards = [_error(data.images[i], evaluation, i) for i in worst[:MAX_ERRORS]]
-    n = f"{len(worst)} image{'s' * (len(worst) != 1)} with errors"
-    shown = f"{n}; the worst {MAX_ERRORS}" if len(worst) > MAX_ERRORS else f"{n}, the worst first"
-    kind = "errors single" if evaluation.matrix else "errors"
-    return f"<h2>Errors</h2><p class='soft'>{shown}</p><div class='{kind}'>{''.join(cards)}</div>"
-
-
-def _error(image: GrayImage, evaluation: Evaluation, i: int) -> str:
-    picture = f"<img alt='{html.escape(evaluation.references[i])}' src='{png_url(image)}'>"
-    return f"<div class='error'>{picture}{_texts(evaluation, i)}</div>"
-
-
-def _texts(evaluation: Evaluation, i: int) -> str:
-    prediction = evaluation.predictions[i]
-    label, read = marked(evaluation.references[i], prediction.text)
-    read = read or f"<span class='soft'>{NOTHING}</span>"
-    return (
-        f"<dl><dt>label</dt><dd class='label' dir='auto'>{label}</dd>"
-        f"<dt>read</dt><dd class='read' dir='auto'>{read}</dd></dl>"
-        f"<p class='soft'>confidence {prediction.confidence:.2f}, "
-        f"{html.escape(evaluation.names[i])}</p>"
-    )
-
-
 def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
-    if not has_attention(bundle) or bundle.others:  # no single network wrote it
+    """Return attention maps for the worst errors and some correct lines."""
+    if not bundle.config.model.has_attention or bundle.others:  # an ensemble has no common map
         return ""
     wrong = evaluation.worst()
     right = [i for i in range(len(data)) if i not in set(wrong)]
@@ -366,20 +369,13 @@ def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> 
     return f"<h2>Attention</h2><p class='soft'>{note}</p><div class='maps'>{''.join(cards)}</div>"
 
 
-def _confidence(evaluation: Evaluation) -> str:
-    pairs = zip(evaluation.predictions, evaluation.references, strict=True)
-    readings = [(p.confidence, p.text == reference) for p, reference in pairs]
-    figures = [calibration_figure(readings), confidence_figure(readings)]
-    return _figures("Confidence", figures)
-
-
-def _training(bundle: Bundle) -> str:
-    epochs = bundle.provenance.epochs
-    heading = "Learning curves" + (" of the first network" if bundle.others else "")
-    return _figures(heading, [error_curve(epochs), loss_curves(epochs)]) if epochs else ""
+def _figures(heading: str, figures: Iterable[go.Figure]) -> str:
+    drawn = "".join(figure_part(figure) for figure in figures)
+    return f"<h2>{heading}</h2><div class='figures'>{drawn}</div>"
 
 
 def _provenance(subject: Subject, bundle: Bundle) -> str:
+    """Return a table of the origin of the model: its data, training and validation metrics."""
     facts: dict[str, object] = {"model file": subject.model, "evaluated on": subject.data}
     architecture = bundle.config.model.architecture
     n_members = len(bundle.members)
@@ -401,11 +397,6 @@ def _plain(value: object) -> str:
     if isinstance(value, list):
         return "; ".join(map(_plain, value))
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _figures(heading: str, figures: Iterable[go.Figure]) -> str:
-    drawn = "".join(figure_part(figure) for figure in figures)
-    return f"<h2>{heading}</h2><div class='figures'>{drawn}</div>"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

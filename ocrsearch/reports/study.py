@@ -16,15 +16,10 @@ from typing import Literal
 
 import optuna
 import plotly.graph_objects as go
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from ocrsearch.reports.html import (
-    TEMPLATE,
-    figure_part,
-    page,
-    save_page,
-)
-from ocrsearch.studies import learning_curves, trial_epochs
+from ocrsearch.reports.html import TEMPLATE, figure_part, page, save_page
+from ocrsearch.studies import is_paused, learning_curves, trial_epochs
 from ocrsearch.training import Epochs, best_epoch
 
 MIN_TRIALS_FOR_IMPORTANCE = 4
@@ -54,7 +49,7 @@ def trial_points(study: optuna.Study) -> list[TrialPoint]:
             attrs = trial.user_attrs
             architecture = str(attrs.get("architecture", "?"))
             size = attrs.get("size_mb")
-            state = trial.state.name.lower()
+            state = "paused" if is_paused(trial) else trial.state.name.lower()
             epochs = trial_epochs(trial)
             cer = best_epoch(epochs).cer if epochs else min(values)
             points.append(TrialPoint(trial.number, state, cer, architecture, size))
@@ -64,7 +59,8 @@ def trial_points(study: optuna.Study) -> list[TrialPoint]:
 def optimization_history(points: Sequence[TrialPoint]) -> go.Figure:
     """Draw the CER of each trial, and the best CER so far."""
     figure = go.Figure()
-    for state, group in _by_state(points):
+    for state in sorted({p.state for p in points}):
+        group = [p for p in points if p.state == state]
         figure.add_scatter(
             x=[p.number for p in group],
             y=[p.cer for p in group],
@@ -145,18 +141,17 @@ def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
     return _titled(figure, "Error against model size", "size in MB (fp32)", "validation CER")
 
 
-def _cer(trial: FrozenTrial) -> float:
-    return float(trial.values[0])
-
-
 def parameter_importances(study: optuna.Study) -> go.Figure | None:
     """Draw parameter importances by PED-ANOVA; None if there are too few finished trials."""
-    if _n_complete(study) < MIN_TRIALS_FOR_IMPORTANCE:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < MIN_TRIALS_FOR_IMPORTANCE:
         return None
     try:
         with warnings.catch_warnings():  # Optuna warns that the method is experimental
             warnings.simplefilter("ignore")
-            importances = optuna.importance.get_param_importances(study, target=_cer)
+            importances = optuna.importance.get_param_importances(
+                study, target=lambda trial: trial.values[0]
+            )
     except (ValueError, RuntimeError):  # all values equal, or no parameter in all trials
         return None
     if not importances:
@@ -175,9 +170,9 @@ def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
     if not shared:
         return None
     drawn = optuna.create_study(directions=study.directions)
-    drawn.add_trials(sorted(complete, key=_cer)[:DRAWN_LINES])
+    drawn.add_trials(sorted(complete, key=lambda trial: trial.values[0])[:DRAWN_LINES])
     figure = optuna.visualization.plot_parallel_coordinate(
-        drawn, params=sorted(shared), target=_cer, target_name="CER"
+        drawn, params=sorted(shared), target=lambda trial: trial.values[0], target_name="CER"
     )
     figure.layout.xaxis.ticktext = ["CER", *map(_short, sorted(shared))]  # Optuna truncates them
     title = "Parallel coordinates"
@@ -209,18 +204,9 @@ def write_page(study: optuna.Study, path: Path) -> int:
     return len(figures)
 
 
-def _by_state(points: Sequence[TrialPoint]) -> list[tuple[str, list[TrialPoint]]]:
-    states = sorted({p.state for p in points})
-    return [(state, [p for p in points if p.state == state]) for state in states]
-
-
 def _titled(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
     return figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, template=TEMPLATE)
 
 
 def _short(path: str) -> str:
     return path.rpartition(".")[2]
-
-
-def _n_complete(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))

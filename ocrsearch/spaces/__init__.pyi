@@ -12,13 +12,13 @@ from .feasibility import unfit_in_space as unfit_in_space
 from .reading import load_space as load_space
 from .reading import parse_space as parse_space
 from .reading import rebuild_space as rebuild_space
+from .settings import AshaSettings as AshaSettings
 from .settings import ConstraintSettings as ConstraintSettings
 from .settings import HalvingSettings as HalvingSettings
 from .settings import HyperbandSettings as HyperbandSettings
 from .settings import MedianSettings as MedianSettings
 from .settings import NoPruner as NoPruner
 from .settings import PercentileSettings as PercentileSettings
-from .settings import PromotionSettings as PromotionSettings
 from .settings import PrunerSettings as PrunerSettings
 from .settings import SamplerName as SamplerName
 from .space import Condition as Condition

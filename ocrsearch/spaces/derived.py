@@ -67,7 +67,7 @@ NETWORKS: dict[Kind, Leaves] = {
         "model.encoder.rnn_cell": "lstm",
         "model.encoder.rnn_layers": ({"int": [1, 2]}, 2, 1),
         "model.encoder.hidden_size": ({"choice": [160, 192, 256]}, 192, 256),
-        "model.encoder.rnn_norm": True,
+        "model.encoder.rnn_batch_norm": True,
     },
 }
 
@@ -80,7 +80,7 @@ LARGE_CHARSET: Leaves = {
 DECODER: Leaves = {
     "model.architecture": ({"choice": ["crnn", "seq2seq"]}, "seq2seq", "crnn"),
     "model.decoder.when": {"model.architecture": "seq2seq"},
-    "model.decoder.attention": ({"choice": ["additive", "location"]}, "additive", None),
+    "model.decoder.attention": ({"choice": ["additive", "location_aware"]}, "additive", None),
     "model.decoder.ctc_weight": ({"float": [0.0, 0.2], "step": 0.1}, 0.0, None),
 }
 """Additions if labels do not fit the frames of their images. None stands for no value."""
@@ -97,7 +97,7 @@ START_NETWORK: Leaves = {
     "model.encoder.rnn_cell": "lstm",
     "model.encoder.rnn_layers": 2,
     "model.encoder.hidden_size": 192,
-    "model.encoder.rnn_norm": True,
+    "model.encoder.rnn_batch_norm": True,
 }
 """Network of the model that comes with the program; its weights fit no other network."""
 
@@ -251,7 +251,7 @@ def derive(
     epochs = leaves["training.epochs"]
     first_rung_steps = FIRST_RUNG_STEPS[kind] // (START_SOONER if starts else 1)
     rungs = _rungs(epochs, traits.n_images / (2 * batch), first_rung_steps)
-    search: dict[str, object] = {"pruner": {"name": "promotion", "rungs": rungs}}
+    search: dict[str, object] = {"pruner": {"name": "asha", "rungs": rungs}}
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
     tuples = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, tuple)}
@@ -405,8 +405,8 @@ def _training(t: Traits, kind: Kind, batch: int) -> tuple[Leaves, list[str]]:
         "training.learning_rate": LEARNING_RATES[kind],
         "training.batch_size": _choice([batch, 2 * batch], batch, batch),
         "training.epochs": epochs,
-        "training.decay_share": 0.6,
-        "training.patience": max(8, epochs // 3),
+        "training.decay_fraction": 0.6,
+        "training.decay_patience": max(8, epochs // 3),
     }
     steps = math.ceil(t.n_images / batch)
     return leaves, [f"{t.n_images:,} images: {epochs} epochs of at most {steps} batches"]
@@ -440,7 +440,7 @@ def _augmentation(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
     if few:
         why.append("few images: more dropout and distortion")
     if t.digits_only and t.length_min < t.length_max:
-        leaves[f"{path}.join"] = _choice([0.0, 0.5], 0.5, 0.5)
+        leaves[f"{path}.concat"] = _choice([0.0, 0.5], 0.5, 0.5)
         why.append("digit strings of varying length: concatenation of two images is searched")
     return leaves, why
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ocrsearch.core import FRAME_STRIDE, Config, InfeasibleError, PreprocessConfig
-from ocrsearch.data import MAX_BAD, BadSample, LabelledImages, PackedImages
+from ocrsearch.data import MAX_INVALID, BadSample, LabelledImages, PackedImages
 from ocrsearch.data.images import (
     MAX_WIDTH_PX,
     STACKED,
@@ -59,7 +59,10 @@ class Finding:
 
 
 def examine(
-    config: Config, train: LabelledImages, limits: ConstraintSettings, max_bad: float = MAX_BAD
+    config: Config,
+    train: LabelledImages,
+    limits: ConstraintSettings,
+    max_invalid: float = MAX_INVALID,
 ) -> list[Finding]:
     """Compare a configuration with the labels and with the limits of a space.
 
@@ -67,13 +70,13 @@ def examine(
         config: configuration to check.
         train: training split.
         limits: limits of the space.
-        max_bad: largest fraction of labels that need not fit.
+        max_invalid: largest fraction of labels that need not fit.
 
     Returns:
         A finding for the frames and one for each limit, met or not.
     """
     try:
-        check_feasible(config, train, max_bad)
+        check_feasible(config, train, max_invalid)
         findings = [Finding(FRAMES, 0.0, "")]
     except InfeasibleError as error:
         findings = [Finding(FRAMES, 1.0, str(error))]
@@ -100,7 +103,7 @@ def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
     widths = sorted(scaled_widths(config, train.images)) or [FRAME_STRIDE]
     n_symbols = len(set().union(*train.texts)) if train.texts else 1
     lengths = sorted(len(text) for text in train.texts) or [1]
-    n_joined = 2 if config.training.augment.join > 0 else 1
+    n_joined = 2 if config.training.augment.concat > 0 else 1
     layers, widest = (
         list_layers(config, n_symbols, -(-width // FRAME_STRIDE) * FRAME_STRIDE, length)
         for width, length in (
@@ -127,14 +130,14 @@ def scaled_widths(config: Config, images: PackedImages) -> list[int]:
 
 
 def check_feasible(
-    config: Config, train: LabelledImages, max_bad: float = MAX_BAD
+    config: Config, train: LabelledImages, max_invalid: float = MAX_INVALID
 ) -> list[BadSample]:
     """Refuse a configuration that cannot learn its training split.
 
     Args:
         config: configuration to check.
         train: training split.
-        max_bad: largest fraction of labels that need not fit. A single label is always allowed
+        max_invalid: largest fraction of labels that need not fit. A single label is always allowed
             not to fit, unless the fraction is 0.
 
     Returns:
@@ -145,7 +148,7 @@ def check_feasible(
     """
     check_size(config, len(set().union(*train.texts)))
     unfit = find_unfit(config, train)
-    allowed = max(1.0, max_bad * len(train)) if max_bad else 0.0
+    allowed = max(1.0, max_invalid * len(train)) if max_invalid else 0.0
     if not unfit or len(unfit) <= min(allowed, len(train) - 1):
         return unfit
 
@@ -198,13 +201,13 @@ MAX_COMPARED = 64
 """Largest number of configurations that are compared."""
 
 
-def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[BadSample]:
+def unfit_in_space(space: Space, train: LabelledImages, max_invalid: float) -> list[BadSample]:
     """Return the training samples that do not fit any configuration of a space.
 
     Args:
         space: search space.
         train: training split.
-        max_bad: largest fraction of labels that need not fit, see ``check_feasible``.
+        max_invalid: largest fraction of labels that need not fit, see ``check_feasible``.
 
     Raises:
         InfeasibleError: too many labels do not fit, whatever the configuration.
@@ -231,7 +234,7 @@ def unfit_in_space(space: Space, train: LabelledImages, max_bad: float) -> list[
             return []
     assert roomiest is not None, "every space has a configuration"
     try:
-        return check_feasible(roomiest, train, max_bad)
+        return check_feasible(roomiest, train, max_invalid)
     except InfeasibleError as error:
         raise InfeasibleError(
             f"no configuration of this space can read these labels: {error}"

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from ocrsearch.core import (
     SpaceError,
     config_paths,
+    current_content,
     explain_validation_error,
     flatten,
     parse_yaml,
@@ -94,7 +95,10 @@ def _plain(value: Any, place: str) -> Any:
 
 
 def _build(given: Mapping[str, object], name: str, where: str, folder: Path) -> Space:
-    content = dict(given)
+    try:
+        content = current_content(given)
+    except ValueError as error:
+        raise SpaceError(f"{where}: {error}") from None
     init, path = content.pop("init", None), None
     if not isinstance(init, str | None):
         raise SpaceError(f"{where}: init: found {shown(init)}, must be the path of a model file")

@@ -22,7 +22,7 @@ class SamplerSettings(Frozen):
     """Sampler, which suggests configurations."""
 
     name: SamplerName = Field("tpe", description="Sampler of Optuna.")
-    startup_trials: Integer = Field(
+    n_startup_trials: Integer = Field(
         10,
         ge=1,
         le=MAX_COUNT,
@@ -30,13 +30,13 @@ class SamplerSettings(Frozen):
     )
 
 
-class PromotionSettings(Frozen):
+class AshaSettings(Frozen):
     """Asynchronous successive halving (ASHA): pause at rungs of epochs, resume the best third.
 
     When the time of a search runs short, the best paused trials are resumed before new ones begin.
     """
 
-    name: Literal["promotion"] = "promotion"
+    name: Literal["asha"] = "asha"
     rungs: tuple[Annotated[Integer, Field(le=MAX_COUNT)], ...] = Field(
         (),
         description="Epochs in rising order; by default 1/3 of the epochs, 1/9 and so on.",
@@ -54,10 +54,10 @@ class MedianSettings(Frozen):
     """Prune trials that are worse than the median of the others at the same epoch."""
 
     name: Literal["median"] = "median"
-    startup_trials: Integer = Field(
+    n_startup_trials: Integer = Field(
         5, ge=0, le=MAX_COUNT, description="Number of first trials that are never pruned."
     )
-    warmup_epochs: Integer = Field(
+    n_warmup_epochs: Integer = Field(
         5, ge=0, le=MAX_COUNT, description="Number of first epochs in which no trial is pruned."
     )
 
@@ -67,10 +67,10 @@ class PercentileSettings(Frozen):
 
     name: Literal["percentile"] = "percentile"
     keep_percent: Number = Field(25.0, ge=0.0, le=100.0, description="Percentage of trials kept.")
-    startup_trials: Integer = Field(
+    n_startup_trials: Integer = Field(
         5, ge=0, le=MAX_COUNT, description="Number of first trials that are never pruned."
     )
-    warmup_epochs: Integer = Field(
+    n_warmup_epochs: Integer = Field(
         5, ge=0, le=MAX_COUNT, description="Number of first epochs in which no trial is pruned."
     )
 
@@ -83,9 +83,11 @@ class HalvingSettings(Frozen):
         5,
         ge=1,
         le=MAX_COUNT,
-        description="First rung in epochs; the next is reduction times as high.",
+        description="First rung in epochs; the next is reduction_factor times as high.",
     )
-    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="1 of this many trials is kept.")
+    reduction_factor: Integer = Field(
+        3, ge=2, le=MAX_COUNT, description="1 of this many trials is kept."
+    )
 
 
 class HyperbandSettings(Frozen):
@@ -95,7 +97,9 @@ class HyperbandSettings(Frozen):
     min_epochs: Integer = Field(
         5, ge=1, le=MAX_COUNT, description="First rung of the first bracket, in epochs."
     )
-    reduction: Integer = Field(3, ge=2, le=MAX_COUNT, description="1 of this many trials is kept.")
+    reduction_factor: Integer = Field(
+        3, ge=2, le=MAX_COUNT, description="1 of this many trials is kept."
+    )
 
 
 class NoPruner(Frozen):
@@ -105,7 +109,7 @@ class NoPruner(Frozen):
 
 
 PrunerSettings = Annotated[
-    PromotionSettings
+    AshaSettings
     | MedianSettings
     | PercentileSettings
     | HalvingSettings
@@ -147,7 +151,7 @@ MAX_FOLDS = 20
 
 ObjectiveName = Literal["cer", "latency_ms", "size_mb", "parameters", "multiply_adds"]
 
-DEFAULT_PRUNER = "promotion"
+DEFAULT_PRUNER = "asha"
 
 
 class SearchSettings(Frozen):
@@ -159,7 +163,7 @@ class SearchSettings(Frozen):
         "result is a Pareto front instead of one best trial.",
     )
     sampler: SamplerSettings = SamplerSettings()
-    pruner: PrunerSettings = PromotionSettings()
+    pruner: PrunerSettings = AshaSettings()
     constraints: ConstraintSettings = ConstraintSettings()
     folds: Annotated[Integer, Field(ge=1, le=MAX_FOLDS)] | Literal["auto"] = Field(
         "auto",
@@ -185,16 +189,15 @@ class SearchSettings(Frozen):
         names = list(self.objective)
         if names[:1] != ["cer"] or len(set(names)) < len(names):
             raise ValueError(f"objective: found {names}, must be cer and then others, each once")
-        if len(names) > 1 and self.pruner.name not in ("promotion", "none"):
+        if len(names) > 1 and self.pruner.name not in ("asha", "none"):
             raise ValueError(
-                f"pruner: found {self.pruner.name}, must be promotion or none with several "
-                "objectives"
+                f"pruner: found {self.pruner.name}, must be asha or none with several objectives"
             )
         if len(names) > 1 and self.sampler.name == "cmaes":
             raise ValueError("sampler: found cmaes, which supports one objective only; use tpe")
         if self.folds not in ("auto", 1) and not self.can_fold:
             raise ValueError(
-                f"folds: found {self.folds}, must be 1 or auto unless the pruner is promotion and "
+                f"folds: found {self.folds}, must be 1 or auto unless the pruner is asha and "
                 "the objective is cer"
             )
         return self
@@ -202,7 +205,7 @@ class SearchSettings(Frozen):
     @property
     def can_fold(self) -> bool:
         """Whether trials can be trained on several folds: the pruner has to pause them between."""
-        return isinstance(self.pruner, PromotionSettings) and len(self.objective) == 1
+        return isinstance(self.pruner, AshaSettings) and len(self.objective) == 1
 
     @property
     def n_folds(self) -> int | None:

@@ -20,6 +20,8 @@ from ocrsearch.core import (
     Config,
     OptionError,
     TrainingConfig,
+    current_path,
+    current_value,
     explain_validation_error,
     parse_value,
     quoted,
@@ -206,12 +208,13 @@ def with_values(config: Config, assignments: Sequence[str], option: str = "`set`
         where = f"{option} {shortened(assignment)}"
         if not equals:
             raise OptionError(f"{where}: write it as training.augment.elastic=1")
+        path = current_path(path.strip())
         try:
-            value = parse_value(text)
+            value = current_value(path, parse_value(text))
         except (yaml.YAMLError, ValueError):  # ValueError: an impossible number
             raise OptionError(f"{where}: not a value") from None
         try:
-            put_value(content, path.strip(), value)
+            put_value(content, path, value)
         except ValueError as error:
             section = quoted(str(error))
             raise OptionError(f"{where}: {section} is a value and has no keys") from None

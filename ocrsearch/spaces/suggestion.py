@@ -189,8 +189,8 @@ def suggest_space(
         data: path of a dataset, text such as "captcha:FOLDER", or "digits".
         from_nothing: whether to search networks with random weights instead of a
             network with pretrained weights.
-        **arguments: how to read and split the data: group, splits, split_seed, train_share,
-            keep_err, max_bad, bidi, columns, add. See ``DataOptions``.
+        **arguments: how to read and split the data: group, splits, split_seed, train_fraction,
+            keep_flagged, max_invalid, bidi, columns, extra_train_data. See ``DataOptions``.
 
     Returns:
         Space as a dict in the shape of a YAML file, for ``search``.
@@ -200,15 +200,15 @@ def suggest_space(
     """
     options = DataOptions(**given_options(arguments))
     dataset = load_dataset(data_spec(data), options)
-    return derive_space(dataset, options.max_bad, starts=not from_nothing).content
+    return derive_space(dataset, options.max_invalid, starts=not from_nothing).content
 
 
-def derive_space(dataset: Dataset, max_bad: float, *, starts: bool = True) -> SuggestedSpace:
+def derive_space(dataset: Dataset, max_invalid: float, *, starts: bool = True) -> SuggestedSpace:
     """Derive a space from a dataset. Its first configuration can read the labels.
 
     Args:
         dataset: dataset, whose training split is measured.
-        max_bad: largest fraction of labels that need not fit, see ``check_feasible``.
+        max_invalid: largest fraction of labels that need not fit, see ``check_feasible``.
         starts: whether pretrained weights are allowed.
 
     Raises:
@@ -224,9 +224,9 @@ def derive_space(dataset: Dataset, max_bad: float, *, starts: bool = True) -> Su
         suggested = SuggestedSpace(space, derived.content, traits, derived.reasons)
         first = space.resolve(flatten(space.settings.try_first[0]))
         with suppress(InfeasibleError):
-            check_feasible(first, train, max_bad)
+            check_feasible(first, train, max_invalid)
             return suggested
-    unfit_in_space(space, train, max_bad)
+    unfit_in_space(space, train, max_invalid)
     return suggested
 
 

@@ -32,6 +32,7 @@ from .ownership import LostError as LostError
 from .ownership import check_folder as check_folder
 from .ownership import claim_folder as claim_folder
 from .ownership import refuse_unknown_trials as refuse_unknown_trials
+from .ownership import study_lock as study_lock
 from .ownership import write_identity as write_identity
 from .records import EARLIER as EARLIER
 from .records import EPOCHS as EPOCHS
@@ -66,7 +67,6 @@ from .results import next_with_weights as next_with_weights
 from .results import pareto_set as pareto_set
 from .results import trials_frame as trials_frame
 from .results import why_nothing_trained as why_nothing_trained
-from .sampler import USE_CONSTRAINTS as USE_CONSTRAINTS
 from .separation import Separation as Separation
 from .separation import compare_best as compare_best
 from .separation import separation_content as separation_content
@@ -74,14 +74,15 @@ from .sharing import Sharing as Sharing
 from .sharing import hold_study as hold_study
 from .sharing import is_searched as is_searched
 from .storage import database_reason as database_reason
+from .study import USE_CONSTRAINTS as USE_CONSTRAINTS
 from .study import ConfigurationStudy as ConfigurationStudy
 from .study import EarlierTrial as EarlierTrial
 from .study import check_ours as check_ours
 from .study import damaged_trials as damaged_trials
 from .study import exists as exists
 from .study import finished_trials as finished_trials
+from .study import is_paused as is_paused
 from .study import open_study as open_study
 from .study import rank as rank
 from .study import rank_of as rank_of
-from .study import study_lock as study_lock
 from .study import unfinished_trials as unfinished_trials

@@ -10,15 +10,15 @@ import importlib.util
 import logging
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+import shlex
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
 import optuna
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError
-from sqlalchemy import Connection, create_engine, func, inspect, select
+from sqlalchemy import create_engine, func, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -28,7 +28,6 @@ from ocrsearch.studies.facts import check_stored_name
 from ocrsearch.studies.ownership import read_identity
 from ocrsearch.studies.sqlite_files import (
     TIMEOUT_S,
-    Connector,
     GuardedConnection,
     connect,
     may_write,
@@ -36,7 +35,7 @@ from ocrsearch.studies.sqlite_files import (
     refuse_unusual,
     refuse_unwritable,
 )
-from ocrsearch.studies.storage import DATABASE_ERRORS, StudyStorage, database_reason, schema_problem
+from ocrsearch.studies.storage import DATABASE_ERRORS, StudyStorage, database_reason
 
 EXAMPLE = "postgresql://user:password@host/database"
 DRIVER = "pg8000"
@@ -49,60 +48,6 @@ DATABASE_NAME = re.compile(r"\w[\w. -]*")
 def is_postgresql(storage: optuna.storages.RDBStorage) -> bool:
     """Return whether a study database is on a PostgreSQL server."""
     return bool(storage.engine.dialect.name == "postgresql")
-
-
-def database_folder(url: URL) -> Path:
-    """Return the folder for the studies of a database on a server.
-
-    Raises:
-        OptionError: the URL has no database name, or the name is not valid for a folder.
-    """
-    shown = url.render_as_string(hide_password=True)
-    if not url.database or not DATABASE_NAME.fullmatch(url.database):
-        raise OptionError(f"{shown} names no database; write it as {EXAMPLE}", "storage")
-    if url.query:
-        problem = f"{shown} takes no options after '?'; write it as {EXAMPLE}"
-        raise OptionError(problem, "storage")
-    return Path("studies") / url.database
-
-
-def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
-    """Open a study database on a server. The database must exist.
-
-    Args:
-        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
-        create: whether to create missing tables.
-
-    Raises:
-        OptionError: the URL is invalid, or the driver is not installed.
-        StudyError: the server, user or database does not exist, or it is not a study database.
-    """
-    database_folder(url)
-    if importlib.util.find_spec(DRIVER) is None:
-        raise OptionError(
-            "the driver for PostgreSQL is not installed; pip install 'ocrsearch[postgresql]'",
-            "storage",
-        )
-    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # we report errors
-    shown = url.render_as_string(hide_password=True)
-    ours = url.set(drivername=f"postgresql+{DRIVER}")
-    try:
-        with _tables_locked(ours) as connection:
-            if not create and not inspect(connection).has_table("version_info"):
-                raise StudyError(f"{shown}: not a study database; create one with 'ocrsearch run'")
-            text = ours.render_as_string(hide_password=False)
-            return StudyStorage(text, engine_kwargs={"pool_pre_ping": True})
-    except (SQLAlchemyError, RuntimeError) as error:
-        reason = schema_problem(error, shown) or database_reason(error)
-        raise StudyError(f"{shown}: cannot open the study database: {reason}") from None
-
-
-@contextmanager
-def _tables_locked(url: URL) -> Iterator[Connection]:
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(select(func.pg_advisory_lock(*TABLES_LOCK)))
-        yield connection
 
 
 def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -132,23 +77,65 @@ def open_storage(url: str, *, create: bool = False) -> optuna.storages.RDBStorag
         raise StudyError(f"{file}: cannot open the study database: {reason}") from None
 
 
+def open_postgresql(url: URL, *, create: bool) -> optuna.storages.RDBStorage:
+    """Open a study database on a server. The database must exist.
+
+    Args:
+        url: ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``.
+        create: whether to create missing tables.
+
+    Raises:
+        OptionError: the URL is invalid, or the driver is not installed.
+        StudyError: the server, user or database does not exist, or it is not a study database.
+    """
+    database_folder(url)
+    if importlib.util.find_spec(DRIVER) is None:
+        raise OptionError(
+            "the driver for PostgreSQL is not installed; pip install 'ocrsearch[postgresql]'",
+            "storage",
+        )
+    logging.getLogger("sqlalchemy.pool").addHandler(logging.NullHandler())  # we report errors
+    shown = url.render_as_string(hide_password=True)
+    ours = url.set(drivername=f"postgresql+{DRIVER}")
+    try:
+        engine = create_engine(ours, poolclass=NullPool)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(select(func.pg_advisory_lock(*TABLES_LOCK)))
+            if not create and not inspect(connection).has_table("version_info"):
+                raise StudyError(f"{shown}: not a study database; create one with 'ocrsearch run'")
+            text = ours.render_as_string(hide_password=False)
+            return StudyStorage(text, engine_kwargs={"pool_pre_ping": True})
+    except (SQLAlchemyError, RuntimeError) as error:
+        reason = schema_problem(error, shown) or database_reason(error)
+        raise StudyError(f"{shown}: cannot open the study database: {reason}") from None
+
+
 def _open_to_write(file: Path, url: str) -> StudyStorage:
+    """Open a SQLite file for a search; create the file and its folder if they are missing."""
     refuse_unwritable(file)
     if problem := output_problem(file):
         raise StudyError(f"{file}: {problem}")
     if file.exists():
         refuse_unusual(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    _let_readers_in(file)
+    # with a write-ahead log, readers and writers do not block each other
+    with connect(file) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
     files_folder(file).mkdir(parents=True, exist_ok=True)
     return _open_in_turn(file, url)
 
 
 def _open_to_read(file: Path, url: str) -> StudyStorage:
+    """Open an existing SQLite file, which may be read-only for this process."""
     reads_only = not may_write(file)
     opened = read_only_connector(file) if reads_only else partial(connect, file)
     refuse_unusual(file, opened)
-    if not _holds_studies(opened):
+    # StudyStorage would create Optuna's tables in the file of another program
+    with closing(opened()) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
+        has_studies = found.fetchone() is not None
+    if not has_studies:
         raise StudyError(f"{file}: not a study database; create one with 'ocrsearch run'")
     if not reads_only:
         return _open_in_turn(file, url)
@@ -161,6 +148,28 @@ def _open_in_turn(file: Path, url: str) -> StudyStorage:
     options = {"connect_args": {"timeout": TIMEOUT_S, "factory": GuardedConnection}}
     with FileLock(folder / ".lock") if os.access(folder, os.W_OK) else nullcontext():
         return StudyStorage(url, engine_kwargs=options)
+
+
+def schema_problem(error: BaseException, url: str) -> str | None:
+    """Return advice for tables of another version of Optuna; None for any other error.
+
+    Args:
+        error: exception raised by Optuna.
+        url: URL of the database, without its password.
+    """
+    said = str(error)
+    if not isinstance(error, RuntimeError) or "table schema" not in said:
+        return None
+    if "storage upgrade" in said:
+        command = shlex.join(["optuna", "storage", "upgrade", "--storage", url])
+        return (
+            "the tables were created by an older version of Optuna; make a copy of the database, "
+            f"then convert it with {command}"
+        )
+    return (
+        "the tables were created by a newer version of Optuna; install it with "
+        "pip install -U optuna"
+    )
 
 
 def write_log_back(storage: optuna.storages.RDBStorage) -> None:
@@ -260,6 +269,21 @@ def study_folder(storage_url: str, study_name: str, *, is_new: bool = False) -> 
     return earlier if owner is None or owner.database == file.name else folder
 
 
+def database_folder(url: URL) -> Path:
+    """Return the folder for the studies of a database on a server.
+
+    Raises:
+        OptionError: the URL has no database name, or the name is not valid for a folder.
+    """
+    shown = url.render_as_string(hide_password=True)
+    if not url.database or not DATABASE_NAME.fullmatch(url.database):
+        raise OptionError(f"{shown} names no database; write it as {EXAMPLE}", "storage")
+    if url.query:
+        problem = f"{shown} takes no options after '?'; write it as {EXAMPLE}"
+        raise OptionError(problem, "storage")
+    return Path("studies") / url.database
+
+
 def files_folder(file: Path) -> Path:
     """Return the parent folder of the study folders of a SQLite file; it is unique to the file."""
     return file.with_suffix("") if file.suffix == ".db" else file.with_name(f"{file.name}.d")
@@ -268,20 +292,3 @@ def files_folder(file: Path) -> Path:
 def database_name(url: str) -> str:
     """Return the name of a database: its file name, or its name on the server."""
     return Path(str(parse_storage(url).database)).name
-
-
-def _let_readers_in(file: Path) -> None:
-    """Switch a SQLite file to write-ahead logging, so that readers and writers do not block."""
-    with connect(file) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-
-
-def _holds_studies(opened: Connector) -> bool:
-    """Return whether Optuna's tables exist; opening the file as a storage would create them."""
-    connection = opened()
-    try:
-        found = connection.execute("SELECT name FROM sqlite_master WHERE name = 'version_info'")
-        return found.fetchone() is not None
-    finally:
-        connection.close()

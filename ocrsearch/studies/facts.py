@@ -13,13 +13,13 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import optuna
 from optuna.study import StudyDirection
 
-from ocrsearch.core import OptionError, StudyError
+from ocrsearch.core import OptionError, StudyError, current_options
 from ocrsearch.data import DataOptions
 from ocrsearch.spaces import Space, load_space, ready_spaces, rebuild_space
 from ocrsearch.studies.records import StoredFacts, facts_problem, shown
@@ -167,10 +167,12 @@ class StudyFacts:
         """
         stored = StoredFacts.model_validate(values)
         place = values.get("data_place", "")
+        options = {option.name for option in fields(DataOptions)}
         known = {name: getattr(stored, name) for name in StoredFacts.model_fields}
         return cls(
             **{
                 **known,
+                "data_options": current_options(stored.data_options, options),
                 "id": stored.id or "",
                 "objective": tuple(stored.objective),
                 "data_place": place if isinstance(place, str) else "",

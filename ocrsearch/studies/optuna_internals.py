@@ -7,15 +7,22 @@ trial. If a new version of Optuna changes these parts, adapt this module.
 
 from __future__ import annotations
 
-from collections.abc import Container
+import json
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
+from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    distribution_to_json,
+)
 from optuna.storages._rdb import models
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import ColumnElement, or_
+from sqlalchemy import ColumnElement, delete, insert, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "RowStorage",
     "ShownStudy",
     "backend_of",
+    "batched_writes",
     "id_of_study",
     "id_of_trial",
     "is_choice",
@@ -94,8 +102,90 @@ class ShownStudy(optuna.Study):
         return [t for t in trials if states is None or t.state in states]
 
 
+@contextmanager
+def batched_writes(study: optuna.Study) -> Iterator[None]:
+    """Write the parameters and attributes of trials in one transaction, at the end of the body.
+
+    Optuna opens a transaction and reads the trial for each of them, which takes most of the time
+    between two trials. A storage that is not ours, such as the storage in memory, writes at once.
+    """
+    backend = backend_of(study)
+    with backend.batch() if isinstance(backend, RowStorage) else nullcontext():
+        yield
+
+
+Written = tuple[Any, int, str]
+"""Place of a value that waits to be written: its table, the id of the trial and the key."""
+
+
 class RowStorage(optuna.storages.RDBStorage):
-    """Optuna's storage with a custom method to read trials."""
+    """Optuna's storage with a custom method to read trials, and with batches of writes."""
+
+    _pending: dict[Written, dict[str, Any]] | None = None
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Collect parameters and attributes of trials, and write them at the end of the body.
+
+        Reading, and a change of a trial's state, write first. Batches can be nested; the outermost
+        batch writes.
+        """
+        if self._pending is not None:
+            yield
+            return
+        self._pending = {}
+        try:
+            yield
+        finally:
+            try:
+                self.flush()
+            finally:
+                self._pending = None
+
+    def flush(self) -> None:
+        """Write the values that wait.
+
+        Raises:
+            UpdateFinishedTrialError: a trial has finished in the meantime.
+        """
+        if not self._pending:
+            return
+        waiting, self._pending = self._pending, {}
+        trial, ids = models.TrialModel, {trial_id for _, trial_id, _ in waiting}
+        with self.engine.begin() as connection:
+            states = select(trial.trial_id, trial.state).where(trial.trial_id.in_(ids))
+            for trial_id, state in connection.execute(states).all():
+                self.check_trial_is_updatable(trial_id, state)
+            for table in dict.fromkeys(table for table, _, _ in waiting):
+                key_column = _key_column(table)
+                rows = [row for (of, _, _), row in waiting.items() if of is table]
+                for trial_id in ids:
+                    keys = [key for of, n, key in waiting if of is table and n == trial_id]
+                    old = (table.trial_id == trial_id) & key_column.in_(keys)
+                    connection.execute(delete(table).where(old))
+                connection.execute(insert(table), rows)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a user attribute of a trial."""
+        if not self._waits(models.TrialUserAttributeModel, trial_id, key, value):
+            super().set_trial_user_attr(trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Set a system attribute of a trial."""
+        if not self._waits(models.TrialSystemAttributeModel, trial_id, key, value):
+            super().set_trial_system_attr(trial_id, key, value)
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        """Set the state of a trial, and its values if there are any."""
+        self.flush()
+        return super().set_trial_state_values(trial_id, state, values)
+
+    def _waits(self, table: Any, trial_id: int, key: str, value: Any) -> bool:
+        if self._pending is None:
+            return False
+        row = {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        self._pending[table, trial_id, key] = row
+        return True
 
     def select_trials(self, study_id: int, chosen: ColumnElement[bool]) -> list[FrozenTrial]:
         """Return the trials of a study that meet a condition on their table.
@@ -132,5 +222,20 @@ class RowStorage(optuna.storages.RDBStorage):
     ) -> None:
         # Optuna would look for a distribution in the rows of other trials, which may be damaged;
         # the space of a study never changes
-        previous = previous_distribution or distribution
-        super()._set_trial_param(trial_id, param_name, param_value_internal, distribution, previous)
+        if self._pending is None:
+            previous = previous_distribution or distribution
+            super()._set_trial_param(
+                trial_id, param_name, param_value_internal, distribution, previous
+            )
+            return
+        self._pending[models.TrialParamModel, trial_id, param_name] = {
+            "trial_id": trial_id,
+            "param_name": param_name,
+            "param_value": param_value_internal,
+            "distribution_json": distribution_to_json(distribution),
+        }
+
+
+def _key_column(table: Any) -> InstrumentedAttribute[str]:
+    """Return the column with the name of a parameter or attribute."""
+    return table.param_name if table is models.TrialParamModel else table.key

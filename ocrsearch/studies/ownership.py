@@ -5,23 +5,27 @@ may be deleted and created again under the same name, a folder may be copied, an
 share a folder. So every reader compares the ids, and files of other studies are never overwritten
 or deleted.
 
-A running search also checks once a second that its database, lock and folder still exist, because
-writing to a deleted file raises no error.
+A lock in the folder marks a SQLite study that is being searched. A running search also checks once
+a second that its database, lock and folder still exist, because writing to a deleted file raises no
+error.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ocrsearch.core import StudyError, read_text_file, write_text_file
+from ocrsearch.studies.sqlite_files import refuse_unwritable
 from ocrsearch.training import trial_folder
 
 IDENTITY = "study.json"
@@ -123,14 +127,11 @@ def refuse_unknown_trials(folder: Path, name: str, n_known: int) -> None:
             f"{folder}: holds weights of another study with this name ({first}) that is not in the "
             "database; move the folder away, or give `study` another name"
         )
+    n_trials = "1 trial" if n_known == 1 else f"{n_known} trials"
     raise StudyError(
-        f"{folder}: newer than the database, which has {_n_trials(n_known)} of study {name!r} "
-        f"but not {first}; restore the newer database, or move {first} and later trials away"
+        f"{folder}: newer than the database, which has {n_trials} of study {name!r} but not "
+        f"{first}; restore the newer database, or move {first} and later trials away"
     )
-
-
-def _n_trials(n: int) -> str:
-    return "1 trial" if n == 1 else f"{n} trials"
 
 
 def trial_numbers(folder: Path) -> list[int]:
@@ -141,8 +142,67 @@ def trial_numbers(folder: Path) -> list[int]:
     return [int(m[1]) for m, path in found if m and path.is_dir() and any(path.iterdir())]
 
 
-LOOK_SECONDS = 1.0
 LOCK = "lock"
+"""Lock file in the folder of a study; the coordinator of a SQLite study holds it."""
+
+LOCK_SECONDS = 1.0
+"""Seconds to wait for the lock, because listing studies holds it briefly."""
+
+
+@contextmanager
+def study_lock(folder: Path, name: str) -> Iterator[None]:
+    """Lock a study for one coordinator; the system releases the lock when the process ends.
+
+    Raises:
+        StudyError: another process holds the lock.
+    """
+    refuse_unwritable(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise StudyError(
+            f"{folder}: cannot be created, because a file has the same name as a folder; "
+            "rename the file or the study database"
+        ) from None
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        raise StudyError(
+            f"study {name!r}: another 'ocrsearch run' is searching it; "
+            "wait for it to end, or give `study` another name"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a coordinator is searching the study now."""
+    file = folder / LOCK
+    if not os.access(file, os.R_OK):
+        return False
+    if not os.access(file, os.W_OK):  # the file of another user
+        import fcntl  # exists on all systems with such permissions
+
+        with file.open("rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # needs no write permission
+            except OSError as error:
+                return isinstance(error, BlockingIOError)
+        return False
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+LOOK_SECONDS = 1.0
+"""Minimum seconds between two checks of the files of a running search."""
 
 Mark = tuple[int, int] | None
 """Device and inode of a file; None if it does not exist."""
@@ -169,14 +229,15 @@ class HeldFiles:
     is_there: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        self._marks = {path: _mark_if_known(path) for path in self._paths()}
+        paths = [self.folder]
+        if self.database is not None:
+            logs = [self.database.with_name(self.database.name + end) for end in ("-wal", "-shm")]
+            paths = [self.database, *logs, self.folder, self.folder / LOCK]
+        self._marks: dict[Path, Mark] = {}
+        for path in paths:
+            with suppress(OSError):  # a file that cannot be marked now is not checked later
+                self._marks[path] = mark(path)
         self._looked = time.monotonic()
-
-    def _paths(self) -> list[Path]:
-        if self.database is None:
-            return [self.folder]
-        logs = [self.database.with_name(self.database.name + end) for end in ("-wal", "-shm")]
-        return [self.database, *logs, self.folder, self.folder / LOCK]
 
     def look(self, *, now: bool = False) -> None:
         """Check that the files still exist, at most once a second.
@@ -203,22 +264,8 @@ class HeldFiles:
                 f"weights are still in {self.folder}; give `study` a new name to start again"
             )
 
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        """Replace an error by ``LostError`` if a lost file is the cause.
-
-        Raises:
-            LostError: a file was deleted or replaced.
-        """
-        try:
-            yield
-        except LostError:
-            raise
-        except Exception:  # a deleted file can cause many errors
-            self.look(now=True)
-            raise
-
     def _loss(self, path: Path) -> str:
+        """Return the message about a lost file: what is lost with it, and what to do."""
         was = f"{path} was deleted or replaced during the search"
         if path == self.folder:
             return (
@@ -235,6 +282,21 @@ class HeldFiles:
             "restore the database, or give `study` a new name to start again"
         )
 
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Replace an error by ``LostError`` if a lost file is the cause.
+
+        Raises:
+            LostError: a file was deleted or replaced.
+        """
+        try:
+            yield
+        except LostError:
+            raise
+        except Exception:  # a deleted file can cause many errors
+            self.look(now=True)
+            raise
+
 
 def mark(path: Path) -> Mark:
     """Return the device and inode of a path.
@@ -247,10 +309,3 @@ def mark(path: Path) -> Mark:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
-
-
-def _mark_if_known(path: Path) -> Mark:
-    try:
-        return mark(path)
-    except OSError:
-        return None

@@ -13,9 +13,18 @@ from typing import Annotated, Final, Literal, NotRequired, Unpack, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    with_config,
+)
 from typing_extensions import TypedDict
 
+from ocrsearch.core import current_content
 from ocrsearch.training import Epochs, plain_epochs, read_epochs
 
 MAX_EPOCHS = 10_000
@@ -190,6 +199,16 @@ class StoredFacts(BaseModel):
     objective: Annotated[list[str], Field(min_length=1, max_length=10)] = ["cer"]
     folds: Annotated[int, Field(ge=1, le=MAX_FOLDS)] = 1
     constraints: dict[str, Positive] = {}
+
+    @field_validator("space")
+    @classmethod
+    def _space_by_current_names(cls, space: dict[str, object]) -> dict[str, object]:
+        return current_content(space)
+
+    @field_validator("search")
+    @classmethod
+    def _search_by_current_names(cls, search: dict[str, object] | None) -> dict[str, object] | None:
+        return None if search is None else current_content(search, "search")
 
 
 _ATTRIBUTES = TypeAdapter(TrialAttributes)

@@ -20,7 +20,6 @@ from ocrsearch.core import OcrSearchError, StudyError
 from ocrsearch.spaces import FRAMES, Values
 from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
-from ocrsearch.studies.optuna_internals import FrozenStudy
 from ocrsearch.studies.ownership import check_folder
 from ocrsearch.studies.records import (
     EPOCHS,
@@ -32,7 +31,7 @@ from ocrsearch.studies.records import (
     trial_epochs,
 )
 from ocrsearch.studies.sharing import is_searched
-from ocrsearch.studies.study import ConfigurationStudy, rank
+from ocrsearch.studies.study import ConfigurationStudy, is_paused, rank
 from ocrsearch.training import (
     BEST,
     Epochs,
@@ -70,31 +69,15 @@ class TrialMetrics(TypedDict, total=False):
     transfer: dict[str, object] | None
 
 
-METRICS = (
-    "architecture",
-    "exact",
-    "wer",
-    "val_loss",
-    "n_parameters",
-    "size_mb",
-    "multiply_adds",
-    "latency_ms",
-    "seconds",
-    "n_epochs",
-    "best_epoch",
-    "seed",
-    "device",
-    "precision",
-    "data_fingerprint",
-    "versions",
-    "transfer",
-)
+METRICS = tuple(name for name in TrialMetrics.__annotations__ if name != "cer")
+"""Metrics in the order of the columns of a table, where the CER comes first."""
+
 STATES = {
     TrialState.COMPLETE: "finished",
-    TrialState.PRUNED: "stopped",
+    TrialState.PRUNED: "pruned",
     TrialState.RUNNING: "unfinished",
 }
-"""Display names of the states in which a trial can have weights."""
+"""Display names of the states in which a trial can have weights; see also ``is_paused``."""
 
 MAX_NAMED = 10
 """Maximum number of trials listed in a message."""
@@ -116,7 +99,8 @@ class StudySummary:
         space: name of its space.
         data: specification of its data.
         n_complete: number of finished trials.
-        n_pruned: number of pruned and paused trials.
+        n_paused: number of paused trials, which may be resumed.
+        n_pruned: number of pruned trials, which will not be resumed.
         n_failed: number of failed trials.
         n_unfinished: number of trials in training.
         best: lowest validation CER of the finished trials.
@@ -130,6 +114,7 @@ class StudySummary:
     space: str = "?"
     data: str = "?"
     n_complete: int = 0
+    n_paused: int = 0
     n_pruned: int = 0
     n_failed: int = 0
     n_unfinished: int = 0
@@ -146,7 +131,7 @@ class BestTrial:
     Attributes:
         study: name of the study.
         trial: number of the trial.
-        state: "finished", "stopped" (pruned or paused) or "unfinished" (in training).
+        state: "finished", "paused", "pruned" or "unfinished" (in training).
         value: lowest validation CER of all epochs.
         params: paths and values of the searched parameters.
         metrics: metrics, and the machine and versions used for the training.
@@ -219,6 +204,42 @@ def list_studies(storage_url: str) -> list[StudySummary]:
     )
 
 
+def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[StudySummary]:
+    """Return a summary of each study; for a study of another program only the problem."""
+    summaries = []
+    for found in storage.get_all_studies():
+        name = found.study_name
+        try:
+            facts = checked_facts(name, found.directions, found.user_attrs)
+            folder = study_folder(storage_url, name)
+        except OcrSearchError as error:
+            summaries.append(StudySummary(name, problem=str(error)))
+            continue
+        trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
+        trials = [t for t in trials if REPEATED not in t.user_attrs]
+        states = [
+            "failed" if FAILURE in t.user_attrs else "paused" if is_paused(t) else t.state
+            for t in trials
+        ]
+        times = [t.datetime_complete or t.datetime_start for t in trials]
+        values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
+        summary = StudySummary(
+            name=name,
+            space=facts.space_name,
+            data=facts.data_spec,
+            n_complete=states.count(TrialState.COMPLETE),
+            n_paused=states.count("paused"),
+            n_pruned=states.count(TrialState.PRUNED),
+            n_failed=states.count(TrialState.FAIL) + states.count("failed"),
+            n_unfinished=states.count(TrialState.RUNNING),
+            best=min(values, default=None),
+            is_running=is_searched(storage, folder, name),
+            last_change=max((t.isoformat(" ", "milliseconds") for t in times if t), default=""),
+        )
+        summaries.append(summary)
+    return summaries
+
+
 def best_trial(
     storage_url: str,
     name: str | None = None,
@@ -285,7 +306,27 @@ def best_trials(
                 f"most {limit:g} ({found}); raise the limit, or search with constraints in the "
                 "space"
             )
-    return [_best_trial(trial, study, folder) for trial in sorted(trained, key=rank)[:n]]
+    return [
+        BestTrial(
+            study.study_name,
+            trial.number,
+            "paused" if is_paused(trial) else STATES[trial.state],
+            rank(trial).cer,
+            trial.params,
+            trial_metrics(trial),
+            trial_epochs(trial),
+            trial_folder(folder, trial.number) / BEST,
+        )
+        for trial in sorted(trained, key=rank)[:n]
+    ]
+
+
+def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
+    """Return whether a trial has weights to export."""
+    if trial.state not in STATES or not trial.user_attrs.get(EPOCHS):
+        return False
+    finished = trial.state == TrialState.COMPLETE  # missing weights are reported on export
+    return finished or (trial_folder(folder, trial.number) / BEST).exists()
 
 
 class ParetoTrial(TypedDict):
@@ -304,21 +345,6 @@ def pareto_set(study: optuna.Study) -> list[ParetoTrial]:
     return [{"trial": t.number, "values": t.values, "params": t.params} for t in trials]
 
 
-def _best_trial(best: FrozenTrial, study: optuna.Study, folder: Path) -> BestTrial:
-    cer = rank(best).cer
-    metrics = trial_metrics(best)
-    return BestTrial(
-        study.study_name,
-        best.number,
-        STATES[best.state],
-        cer,
-        best.params,
-        metrics,
-        trial_epochs(best),
-        trial_folder(folder, best.number) / BEST,
-    )
-
-
 def trial_metrics(trial: FrozenTrial) -> TrialMetrics:
     """Return the known metrics of a trial."""
     attrs = trial.user_attrs
@@ -333,76 +359,34 @@ def trial_metrics(trial: FrozenTrial) -> TrialMetrics:
 def trials_frame(study: optuna.Study) -> pd.DataFrame:
     """Return a table with the state, value, metrics and parameters of each trial."""
     trials = [t for t in study.get_trials(deepcopy=False) if REPEATED not in t.user_attrs]
+    rows = []
+    for trial in trials:
+        attrs, metrics = trial.user_attrs, trial_metrics(trial)
+        if trial.state == TrialState.COMPLETE:
+            cer = trial.values[0]
+        elif attrs.get(EPOCHS):
+            cer = rank(trial).cer
+        else:
+            cer = min(trial.intermediate_values.values(), default=None)
+        state = "paused" if is_paused(trial) else trial.state.name.lower()
+        row = {
+            "trial": trial.number,
+            "state": "infeasible" if INFEASIBLE in attrs else state,
+            "cer": cer,
+            **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
+            "failure": attrs.get(FAILURE) or attrs.get(INFEASIBLE),
+            "started": trial.datetime_start,
+            "ended": trial.datetime_complete,
+        }
+        rows.append(row | trial.params)
     searched = sorted(set().union(*(trial.params for trial in trials)))
-    return pd.DataFrame([_row(trial) for trial in trials], columns=[*COLUMNS, *searched])
+    return pd.DataFrame(rows, columns=[*COLUMNS, *searched])
 
 
 def learning_curves(study: optuna.Study) -> dict[int, Epochs]:
     """Return the epoch records of each trial, by trial number."""
     trials = study.get_trials(deepcopy=False)
     return {t.number: trial_epochs(t) for t in trials if EPOCHS in t.user_attrs}
-
-
-def _row(trial: FrozenTrial) -> dict[str, object]:
-    attrs, metrics = trial.user_attrs, trial_metrics(trial)
-    started, ended = trial.datetime_start, trial.datetime_complete
-    return {
-        "trial": trial.number,
-        "state": "infeasible" if INFEASIBLE in attrs else trial.state.name.lower(),
-        "cer": trial.values[0] if trial.state == TrialState.COMPLETE else _lowest(trial),
-        **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
-        "failure": attrs.get(FAILURE) or attrs.get(INFEASIBLE),
-        "started": started,
-        "ended": ended,
-        **trial.params,
-    }
-
-
-def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
-    """Return whether a trial has weights to export."""
-    if trial.state not in STATES or not trial.user_attrs.get(EPOCHS):
-        return False
-    finished = trial.state == TrialState.COMPLETE  # missing weights are reported on export
-    return finished or (trial_folder(folder, trial.number) / BEST).exists()
-
-
-def _lowest(trial: FrozenTrial) -> float | None:
-    if trial.user_attrs.get(EPOCHS):
-        return rank(trial).cer
-    return min(trial.intermediate_values.values(), default=None)
-
-
-def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[StudySummary]:
-    return [_summary(found, storage, storage_url) for found in storage.get_all_studies()]
-
-
-def _summary(
-    found: FrozenStudy, storage: optuna.storages.RDBStorage, storage_url: str
-) -> StudySummary:
-    """Return the summary of a study; for a study of another program only the problem."""
-    name = found.study_name
-    try:
-        facts = checked_facts(name, found.directions, found.user_attrs)
-        folder = study_folder(storage_url, name)
-    except OcrSearchError as error:
-        return StudySummary(name, problem=str(error))
-    trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
-    trials = [t for t in trials if REPEATED not in t.user_attrs]
-    states = ["failed" if FAILURE in t.user_attrs else t.state for t in trials]
-    times = [t.datetime_complete or t.datetime_start for t in trials]
-    values = [t.values[0] for t in trials if t.state == TrialState.COMPLETE]
-    return StudySummary(
-        name=name,
-        space=facts.space_name,
-        data=facts.data_spec,
-        n_complete=states.count(TrialState.COMPLETE),
-        n_pruned=states.count(TrialState.PRUNED),
-        n_failed=states.count(TrialState.FAIL) + states.count("failed"),
-        n_unfinished=states.count(TrialState.RUNNING),
-        best=min(values, default=None),
-        is_running=is_searched(storage, folder, name),
-        last_change=max((t.isoformat(" ", "milliseconds") for t in times if t), default=""),
-    )
 
 
 def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
@@ -418,29 +402,27 @@ def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
         return "no trial has started; raise `timeout` and search again"
     if any(t.user_attrs.get(EPOCHS) for t in known if t not in failed):
         return "the weights of all trained configurations are missing; search again"
-    if len(infeasible) == len(known):
-        return _all_infeasible(infeasible)
-    if len(failed) == len(known):
-        return f"{_all(len(failed))} failed, {_most_common_failure(failed)}"
-    if infeasible or failed:
-        parts = []
-        if infeasible:
-            parts.append(f"{len(infeasible)} cannot be trained ({_nearest(infeasible)})")
-        if failed:
-            parts.append(f"{len(failed)} failed, {_most_common_failure(failed)}")
-        return f"of {len(known)} configurations {'; '.join(parts)}"
-    return "no trial finished an epoch before the search ended; raise `timeout`"
-
-
-def _all_infeasible(trials: Sequence[FrozenTrial]) -> str:
-    reasons = [t for t in trials if not _is_of_data(t)]
-    if not reasons:
-        reason = _most_common([t.user_attrs[INFEASIBLE] for t in trials])
-        return f"no configuration of this space can read these labels: {reason}"
-    return (
-        f"{_all(len(trials), 'exceeds', 'exceed')} a limit of the space ({_nearest(reasons)}); "
-        "raise the limit and give the study a new name"
-    )
+    if not (infeasible or failed):
+        return "no trial finished an epoch before the search ended; raise `timeout`"
+    n = len(known)
+    subject = "the only configuration" if n == 1 else f"all {n} configurations"
+    if len(infeasible) == n:
+        over_limit = [t for t in infeasible if not _is_of_data(t)]
+        if not over_limit:
+            reason = _most_common(infeasible, INFEASIBLE)
+            return f"no configuration of this space can read these labels: {reason}"
+        return (
+            f"{subject} {'exceeds' if n == 1 else 'exceed'} a limit of the space "
+            f"(nearest: {_nearest(over_limit)}); raise the limit and give the study a new name"
+        )
+    if len(failed) == n:
+        return f"{subject} failed, most often: {_most_common(failed, FAILURE)}"
+    parts = []
+    if infeasible:
+        parts.append(f"{len(infeasible)} cannot be trained (nearest: {_nearest(infeasible)})")
+    if failed:
+        parts.append(f"{len(failed)} failed, most often: {_most_common(failed, FAILURE)}")
+    return f"of {n} configurations {'; '.join(parts)}"
 
 
 def _is_of_data(trial: FrozenTrial) -> bool:
@@ -452,19 +434,12 @@ def _is_of_data(trial: FrozenTrial) -> bool:
     return list(excess) == [FRAMES]
 
 
-def _nearest(trials: Sequence[FrozenTrial]) -> str:
-    nearest = min(trials, key=lambda t: max(t.user_attrs.get(EXCESS, {"": 0.0}).values()))
-    return f"nearest: {nearest.user_attrs[INFEASIBLE]}"
+def _nearest(infeasible: Sequence[FrozenTrial]) -> str:
+    """Return the reasons of the trial with the smallest excess over a limit."""
+    nearest = min(infeasible, key=lambda t: max(t.user_attrs.get(EXCESS, {"": 0.0}).values()))
+    return str(nearest.user_attrs[INFEASIBLE])
 
 
-def _most_common_failure(trials: Sequence[FrozenTrial]) -> str:
-    return f"most often: {_most_common([t.user_attrs[FAILURE] for t in trials])}"
-
-
-def _most_common(reasons: Sequence[str]) -> str:
-    return Counter(reasons).most_common(1)[0][0]
-
-
-def _all(n: int, one: str = "", several: str = "") -> str:
-    words = ("the only configuration", one) if n == 1 else (f"all {n} configurations", several)
-    return " ".join(words).strip()
+def _most_common(trials: Sequence[FrozenTrial], attribute: str) -> str:
+    """Return the most frequent value of a user attribute that all these trials have."""
+    return str(Counter(t.user_attrs[attribute] for t in trials).most_common(1)[0][0])

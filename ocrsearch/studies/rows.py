@@ -23,21 +23,21 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 from sqlalchemy import types as sql_types
 from sqlalchemy.sql.expression import type_coerce
 
-from ocrsearch.core import StudyError
+from ocrsearch.core import StudyError, current_path, current_value, current_values
 from ocrsearch.studies.optuna_internals import is_choice, models, time_columns
 from ocrsearch.studies.records import shown
 
 MAX_TEXT = 8_000_000
 """Maximum length of a value, in characters; longer values are not read."""
 
-
 MAX_TOTAL_TEXT = 500_000_000
 """Maximum number of characters to read from a table."""
-
 
 MAX_ROWS = 2_000_000
 """Maximum number of rows to read from a table."""
 
+QUEUED = "fixed_params"
+"""System attribute of Optuna with the values of a queued trial."""
 
 MAX_NUMBER = 10**7
 """Maximum trial number."""
@@ -102,14 +102,13 @@ def read_study_attributes(
 ) -> dict[str, object]:
     """Return the attributes of a study; None for a value that is not JSON."""
     query = select(as_stored(table.key), _text(table.value_json)).where(table.study_id == study_id)
-    return {str(key): _json_or_none(text) for key, text in read_rows(connection, query)}
-
-
-def _json_or_none(text: object) -> Any:
-    try:
-        return _from_json(text)
-    except (ValueError, RecursionError):
-        return None
+    attributes: dict[str, object] = {}
+    for key, text in read_rows(connection, query):
+        try:
+            attributes[str(key)] = _from_json(text)
+        except (ValueError, RecursionError):
+            attributes[str(key)] = None
+    return attributes
 
 
 def _from_json(text: object) -> Any:
@@ -134,7 +133,9 @@ def read_trials(
     def by_trial(key: Any, *columns: Any) -> dict[int, list[Any]]:
         """Return the rows of a table by trial, sorted by a key."""
         table = key.class_
-        query = select(table.trial_id, *columns).join(trial, trial.trial_id == table.trial_id)
+        query = select(table.trial_id, *map(as_stored, columns)).join(
+            trial, trial.trial_id == table.trial_id
+        )
         rows: dict[int, list[Any]] = defaultdict(list)
         for row in read_rows(connection, query.where(chosen).order_by(key)):
             rows[row[0]].append(row[1:])
@@ -144,24 +145,16 @@ def read_trials(
     query = select(trial.trial_id, *map(as_stored, columns)).where(chosen).order_by(trial.trial_id)
     found = read_rows(connection, query)
     parts = {
-        "values": by_trial(value.objective, as_stored(value.value), as_stored(value.value_type)),
+        "values": by_trial(value.objective, value.value, value.value_type),
         "intermediate values": by_trial(
-            step.step,
-            *(
-                as_stored(step.step),
-                as_stored(step.intermediate_value),
-                as_stored(step.intermediate_value_type),
-            ),
+            step.step, step.step, step.intermediate_value, step.intermediate_value_type
         ),
         "user attribute": by_trial(user.trial_user_attribute_id, user.key, _text(user.value_json)),
         "system attribute": by_trial(
             system.trial_system_attribute_id, system.key, _text(system.value_json)
         ),
         "parameter": by_trial(
-            param.param_id,
-            param.param_name,
-            as_stored(param.param_value),
-            _text(param.distribution_json),
+            param.param_id, param.param_name, param.param_value, _text(param.distribution_json)
         ),
     }
     return _checked(found, parts)
@@ -170,6 +163,7 @@ def read_trials(
 def _checked(
     found: list[Any], parts: dict[str, dict[int, list[Any]]]
 ) -> tuple[list[FrozenTrial], dict[int, DamagedTrial]]:
+    """Return the trials built from these rows, and the damaged trials by id."""
     trials: list[FrozenTrial] = []
     damaged: dict[int, DamagedTrial] = {}
     numbers: set[int] = set()
@@ -177,7 +171,7 @@ def _checked(
         trial_id, number = row[0], row[1]
         try:
             made = _trial(row, {name: rows[trial_id] for name, rows in parts.items()})
-            if number in numbers:
+            if number in numbers:  # both would use the same folder
                 raise _DamagedError(f"number: another trial has {number} too")
         except _DamagedError as error:
             there = isinstance(number, int) and 0 <= number <= MAX_NUMBER
@@ -200,22 +194,25 @@ def _trial(row: Any, parts: dict[str, list[Any]]) -> FrozenTrial:
     """
     trial_id, number, state, start, end = row
     params = {
-        _name(name): _part(name, _parameter, stored, text)
+        _name(name): _part(name, _parameter, name, stored, text)
         for name, stored, text in parts["parameter"]
     }
+    system_attrs = {_name(k): _part(k, _from_json, text) for k, text in parts["system attribute"]}
+    if isinstance(queued := system_attrs.get(QUEUED), dict):
+        system_attrs[QUEUED] = _by_current_names(queued)
+    values = {name: external for name, (external, _) in params.items()}
+    distributions = {current_path(name): found for name, (_, found) in params.items()}
     return FrozenTrial(
         number=_part("number", _number, number),
-        state=_part("state", _state, state),
+        state=_part("state", lambda stored: TrialState[str(stored)], state),
         value=None,
         values=[_part("value", _value, *pair) for pair in parts["values"]] or None,
         datetime_start=_part("start time", _local, start),
         datetime_complete=_part("end time", _local, end),
-        params={name: external for name, (external, _) in params.items()},
-        distributions={name: distribution for name, (_, distribution) in params.items()},
+        params=_by_current_names(values),
+        distributions=distributions,
         user_attrs={_name(k): _part(k, _from_json, text) for k, text in parts["user attribute"]},
-        system_attrs={
-            _name(k): _part(k, _from_json, text) for k, text in parts["system attribute"]
-        },
+        system_attrs=system_attrs,
         intermediate_values={
             _part("step", _number, s): _part(f"value of step {s}", _value, v, kind)
             for s, v, kind in parts["intermediate values"]
@@ -235,6 +232,7 @@ def _part(name: object, read: Any, *stored: Any) -> Any:
 
 
 def _name(name: object) -> str:
+    """Return the name of an attribute or a parameter."""
     if not isinstance(name, str):
         raise _DamagedError(f"name: found {shown(name)}, must be a text")
     return name
@@ -244,10 +242,6 @@ def _number(stored: object) -> int:
     if not isinstance(stored, int) or not 0 <= stored <= MAX_NUMBER:
         raise ValueError(f"must be from 0 to {MAX_NUMBER}")
     return stored
-
-
-def _state(stored: object) -> TrialState:
-    return TrialState[str(stored)]
 
 
 def _value(stored: object, kind: object) -> float:
@@ -260,18 +254,34 @@ def _value(stored: object, kind: object) -> float:
     return float(stored)
 
 
-def _parameter(stored: object, text: object) -> tuple[Any, BaseDistribution]:
+def _by_current_names(values: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with the names and values of this version.
+
+    Raises:
+        _DamagedError: a parameter has its former and its current name.
+    """
+    try:
+        return current_values(values)
+    except ValueError as error:
+        raise _DamagedError(str(error)) from None
+
+
+def _parameter(name: str, stored: object, text: object) -> tuple[Any, BaseDistribution]:
+    """Return the value of a parameter in its own type, and its distribution."""
     if not isinstance(text, str) or not isinstance(stored, int | float):
         raise ValueError("not a number with a distribution")
-    distribution = _distribution(text)
+    distribution = _distribution(current_path(name), text)
     if isinstance(distribution, CategoricalDistribution) and not is_choice(distribution, stored):
         raise ValueError("not among the choices")
     return distribution.to_external_repr(stored), distribution
 
 
 @lru_cache(maxsize=4096)
-def _distribution(text: str) -> BaseDistribution:
-    return json_to_distribution(text)
+def _distribution(path: str, text: str) -> BaseDistribution:
+    found = json_to_distribution(text)
+    if isinstance(found, CategoricalDistribution):
+        return CategoricalDistribution(current_value(path, found.choices))
+    return found
 
 
 def _local(stored: object) -> datetime | None:

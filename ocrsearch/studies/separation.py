@@ -17,7 +17,7 @@ import optuna
 
 from ocrsearch.core import StudyError
 from ocrsearch.evaluation import EditCounts, read_counts
-from ocrsearch.studies.results import BestTrial, best_trials
+from ocrsearch.studies.results import best_trials
 from ocrsearch.training import VALIDATED
 
 ALPHA = 0.05
@@ -67,10 +67,8 @@ class Separation:
         """Return lines for people; empty if all others are significantly worse."""
         if not self.alike:
             return []
-        lines = [
-            f"trial {self.best} is not significantly better than {_trials(self.alike)} on "
-            f"{self.n} images"
-        ]
+        others = f"trial{'s' * (len(self.alike) > 1)} {', '.join(map(str, self.alike))}"
+        lines = [f"trial {self.best} is not significantly better than {others} on {self.n} images"]
         if self.n_more is not None and self.n_more > PRACTICALLY_EQUAL * self.n:
             lines[0] += f"; trial {self.other} is practically equal"
         elif self.n_more is not None:
@@ -105,14 +103,17 @@ def compare_best(
         trials = best_trials(study, folder, limits or {}, None)
     except StudyError:
         return None
-    alike = [t for t in trials if t.n_folds == trials[0].n_folds][: MAX_COMPARED + 1]
-    known = [(trial.trial, counts) for trial in alike if (counts := _counts(trial))]
-    if not known or known[0][0] != trials[0].trial:
-        return None
-    found = separation(dict(known))
+    best = trials[0]
+    alike = [t for t in trials if t.n_folds == best.n_folds][: MAX_COMPARED + 1]
+    known: dict[int, EditCounts] = {}
+    for trial in alike:
+        folds = [read_counts(path.with_name(VALIDATED)) for path in trial.all_weights]
+        tables = [counts.table() for counts in folds if counts is not None]
+        if len(tables) == len(folds):  # older versions did not write the counts
+            known[trial.trial] = EditCounts.from_table(np.concatenate(tables))
+    found = separation(known) if best.trial in known else None
     if found is None:
         return None
-    best = trials[0]
     return replace(found, has_folds=best.epochs[-1].n_folds > 0, lacks_folds=best.lacks_folds)
 
 
@@ -173,15 +174,3 @@ def separation_content(found: Separation | None) -> dict[str, object] | None:
         return None
     names = ("n", "best", "compared", "alike", "n_more")
     return {name: getattr(found, name) for name in names}
-
-
-def _counts(trial: BestTrial) -> EditCounts | None:
-    """Return the edits of a trial in the images of its folds; None if they are unknown."""
-    found = [read_counts(path.with_name(VALIDATED)) for path in trial.all_weights]
-    tables = [counts.table() for counts in found if counts is not None]
-    return EditCounts.from_table(np.concatenate(tables)) if len(tables) == len(found) else None
-
-
-def _trials(numbers: list[int]) -> str:
-    shown = ", ".join(map(str, numbers))
-    return f"trial {shown}" if len(numbers) == 1 else f"trials {shown}"

@@ -22,14 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ocrsearch.core import StudyError
 from ocrsearch.studies.database import is_postgresql
-from ocrsearch.studies.ownership import HeldFiles
+from ocrsearch.studies.ownership import HeldFiles, is_locked, study_lock
 from ocrsearch.studies.records import EPOCHS, OWNER, REPEATED, write_attributes
 from ocrsearch.studies.storage import database_reason
-from ocrsearch.studies.study import (
-    is_locked,
-    study_lock,
-    unfinished_trials,
-)
+from ocrsearch.studies.study import unfinished_trials
 from ocrsearch.training import remove_folder
 
 FOLDER = "coordinator-"

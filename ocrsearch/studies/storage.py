@@ -8,7 +8,6 @@ trials are skipped.
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -173,6 +172,7 @@ class StudyStorage(RowStorage):
             StudyError: a table is missing, or the database reports another error.
         """
         try:
+            self.flush()
             with self.engine.connect() as connection:
                 yield connection
         except (*DATABASE_ERRORS, OverflowError) as error:
@@ -193,25 +193,3 @@ def database_reason(error: BaseException) -> str:
     if OVER_TIME in said:
         return f"a query takes over {TIME_LIMIT_S:g} s; ocrsearch did not create this database"
     return " ".join(str(said).split()) or type(cause).__name__
-
-
-def schema_problem(error: BaseException, url: str) -> str | None:
-    """Return advice for tables of another version of Optuna; None for any other error.
-
-    Args:
-        error: exception raised by Optuna.
-        url: URL of the database, without its password.
-    """
-    said = str(error)
-    if not isinstance(error, RuntimeError) or "table schema" not in said:
-        return None
-    if "storage upgrade" in said:
-        command = shlex.join(["optuna", "storage", "upgrade", "--storage", url])
-        return (
-            "the tables were created by an older version of Optuna; make a copy of the database, "
-            f"then convert it with {command}"
-        )
-    return (
-        "the tables were created by a newer version of Optuna; install it with "
-        "pip install -U optuna"
-    )

@@ -1,8 +1,7 @@
 """A study: the entry in Optuna's database, and the folder with weights and checkpoints.
 
 If a coordinator ends during a trial, the trial stays RUNNING in the database, and the next
-coordinator resumes it under the same number. A lock marks a study with a coordinator. On PostgreSQL
-there may be several coordinators, see ``sharing``.
+coordinator resumes it under the same number. ``sharing`` decides which coordinator that is.
 """
 
 from __future__ import annotations
@@ -10,20 +9,26 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from pathlib import Path
 
 import optuna
-from filelock import FileLock, Timeout
+from optuna import pruners, samplers
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import StudyError, flatten
-from ocrsearch.spaces import Space, Values
+from ocrsearch.spaces import (
+    HalvingSettings,
+    HyperbandSettings,
+    MedianSettings,
+    PercentileSettings,
+    SamplerName,
+    Space,
+    Values,
+)
 from ocrsearch.studies.artifacts import Rank
 from ocrsearch.studies.facts import (
     FACTS,
@@ -39,7 +44,6 @@ from ocrsearch.studies.optuna_internals import (
     id_of_trial,
     stored_trials,
 )
-from ocrsearch.studies.ownership import LOCK
 from ocrsearch.studies.records import (
     EARLIER,
     EPOCHS,
@@ -50,8 +54,6 @@ from ocrsearch.studies.records import (
     trial_problem,
 )
 from ocrsearch.studies.rows import DamagedTrial
-from ocrsearch.studies.sampler import build_pruner, build_sampler
-from ocrsearch.studies.sqlite_files import refuse_unwritable
 from ocrsearch.studies.storage import StudyStorage
 from ocrsearch.training import Epochs, best_epoch, lacks_folds
 
@@ -59,14 +61,13 @@ logger = logging.getLogger(__name__)
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 SEEDS_APART = 100_003
-FOLLOWING = ("data_spec", "data_place", "data_options", "search")
+"""Distance between the sampler seeds of coordinators; more than the trials of a study."""
+
+UPDATED_FACTS = ("data_spec", "data_place", "data_options", "search")
 """Facts that each run updates, if the space and the data are the same."""
 
 MAX_REPORTED = 5
 """Maximum number of ignored trials that are reported one by one."""
-
-LOCK_SECONDS = 1.0
-"""Seconds to wait for the lock, because listing studies holds it briefly."""
 
 
 @dataclass(frozen=True)
@@ -97,42 +98,37 @@ class ConfigurationStudy(ShownStudy):
         pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         super().__init__(name, storage, pruner=pruner)
-        self._sound: set[int] = set()
-        self._set_aside: dict[int, str] = {}
+        self._valid_ids: set[int] = set()  # ended trials, which need no second check
+        self._ignored: dict[int, str] = {}  # problem of each ignored trial, by id
 
     def shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Return the valid trials; paused trials are shown as PRUNED."""
-        return [as_configuration(trial) for trial in self._understood(trials)]
-
-    def _understood(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Return the valid trials; report each invalid trial once."""
         found = {i: f"trial {d.number}: {d.reason}" for i, d in damaged_trials(self).items()}
         for trial in trials:
             trial_id = id_of_trial(trial)
-            if trial_id in self._sound:
+            if trial_id in self._valid_ids:
                 continue
             problem = trial_problem(trial, len(self.directions))
             if problem is not None:
                 found[trial_id] = f"trial {trial.number}: {problem}"
             elif trial.state.is_finished():  # Optuna does not read it again
-                self._sound.add(trial_id)
-        self._report([found[i] for i in found.keys() - self._set_aside.keys()])
-        self._set_aside |= found
-        return [t for t in trials if id_of_trial(t) not in found]
-
-    def _report(self, problems: list[str]) -> None:
-        for problem in sorted(problems)[:MAX_REPORTED]:
+                self._valid_ids.add(trial_id)
+        # each invalid trial is reported once
+        problems = sorted(found[i] for i in found.keys() - self._ignored.keys())
+        for problem in problems[:MAX_REPORTED]:
             logger.warning("study %r: %s; the trial is ignored", self.study_name, problem)
         if len(problems) > MAX_REPORTED:
             n_more = len(problems) - MAX_REPORTED
             logger.warning("study %r: %d more trials are ignored", self.study_name, n_more)
+        self._ignored |= found
+        return [as_configuration(t) for t in trials if id_of_trial(t) not in found]
 
-    def fail_set_aside(self) -> None:
+    def fail_ignored(self) -> None:
         """Set the ignored trials to FAIL, so that no program waits for them."""
         self.get_trials(deepcopy=False)
         backend = backend_of(self)
-        if isinstance(backend, StudyStorage) and self._set_aside:
-            backend.fail_trials(list(self._set_aside))
+        if isinstance(backend, StudyStorage) and self._ignored:
+            backend.fail_trials(list(self._ignored))
 
 
 def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
@@ -141,69 +137,18 @@ def damaged_trials(study: optuna.Study) -> dict[int, DamagedTrial]:
     return backend.damaged_of(id_of_study(study)) if isinstance(backend, StudyStorage) else {}
 
 
+def is_paused(trial: FrozenTrial) -> bool:
+    """Return whether a trial is paused: it may be resumed, while a pruned trial may not."""
+    return trial.user_attrs.get(PAUSED) is not None
+
+
 def as_configuration(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial; if it is paused, a copy in state PRUNED."""
-    if trial.state != TrialState.RUNNING or trial.user_attrs.get(PAUSED) is None:
+    """Return a trial; if it is paused, a copy in state PRUNED, which ``is_paused`` tells apart."""
+    if trial.state != TrialState.RUNNING or not is_paused(trial):
         return trial
-    stopped = copy(trial)
-    stopped.state = TrialState.PRUNED
-    return stopped
-
-
-@contextmanager
-def study_lock(folder: Path, name: str) -> Iterator[None]:
-    """Lock a study for one coordinator; the system releases the lock when the process ends.
-
-    Raises:
-        StudyError: another process holds the lock.
-    """
-    refuse_unwritable(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise StudyError(
-            f"{folder}: cannot be created, because a file has the same name as a folder; "
-            "rename the file or the study database"
-        ) from None
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=LOCK_SECONDS)
-    except Timeout:
-        raise StudyError(
-            f"study {name!r}: another 'ocrsearch run' is searching it; "
-            "wait for it to end, or give `study` another name"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def is_locked(folder: Path) -> bool:
-    """Return whether a coordinator is searching the study now."""
-    file = folder / LOCK
-    if not os.access(file, os.R_OK):
-        return False
-    if not os.access(file, os.W_OK):
-        return _is_locked_by_another_user(file)
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
-
-
-def _is_locked_by_another_user(file: Path) -> bool:
-    import fcntl  # exists on all systems with such permissions
-
-    with file.open("rb") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)  # needs no write permission
-        except OSError as error:
-            return isinstance(error, BlockingIOError)
-    return False
+    paused = copy(trial)
+    paused.state = TrialState.PRUNED
+    return paused
 
 
 def open_study(
@@ -231,15 +176,19 @@ def open_study(
     if exists(storage, name):
         known = ConfigurationStudy(name, storage)
         check_ours(known)
-        _check_objectives(known, len(directions))
+        if len(known.directions) != len(directions):
+            raise StudyError(
+                f"study {name!r}: began with {len(known.directions)} objectives, the space has "
+                f"{len(directions)} now; give `study` a new name"
+            )
     optuna.create_study(
         storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study_facts(study) if FACTS in study.user_attrs else None
     seed = stored.seed if stored else facts.seed
-    study.fail_set_aside()
-    # the number of trials is added, or the sampler would repeat its suggestions
+    study.fail_ignored()
+    # with the seed of the first run, the sampler of a resumed study would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
     study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
@@ -251,7 +200,7 @@ def open_study(
     else:
         _check_same(name, stored, facts)
         known, now = study.user_attrs[FACTS], facts.to_dict()
-        changed = {key: now[key] for key in FOLLOWING}
+        changed = {key: now[key] for key in UPDATED_FACTS}
         if not stored.id:
             changed |= {"id": facts.id, "version": facts.version}
         if any(known.get(key) != value for key, value in changed.items()):
@@ -280,12 +229,86 @@ def check_ours(study: ConfigurationStudy) -> None:
         )
 
 
-def _check_objectives(study: ConfigurationStudy, n_objectives: int) -> None:
-    if len(study.directions) != n_objectives:
+def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
+    """Check that a study is resumed with the same data, pretrained weights and space.
+
+    Raises:
+        StudyError: the data, the weights or the space has changed.
+    """
+    advice = "rerun with the original settings, or give `study` a new name"
+    if stored.data_fingerprint != now.data_fingerprint:
+        before = {"extra_train_data": "", **stored.data_options}  # older studies lack it
+        after = {"extra_train_data": "", **now.data_options}
+        differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
+        options = f" and {', '.join(differ)}" if differ else ""
         raise StudyError(
-            f"study {study.study_name!r}: began with {len(study.directions)} objectives, the space "
-            f"has {n_objectives} now; give `study` a new name"
+            f"study {name!r}: began with other data ({stored.data_spec}{options}, fingerprint "
+            f"{stored.data_fingerprint}; now {now.data_spec}, {now.data_fingerprint}); {advice}"
         )
+    if stored.init != now.init:
+        raise StudyError(
+            f"study {name!r}: began with other pretrained weights (init, hash {stored.init}; now "
+            f"{now.init}); {advice}"
+        )
+    space = json.loads(json.dumps(now.space))  # in the form in which the database returns it
+    if stored.space != space:
+        before, after = flatten(stored.space), flatten(space)
+        differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+        raise StudyError(
+            f"study {name!r}: began with another space that differs in {', '.join(differ[:3])}; "
+            f"{advice}"
+        )
+
+
+USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
+"""Samplers that support constraints. For other samplers, infeasible trials count as pruned."""
+
+
+def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:
+    """Build the sampler of a space."""
+    n_startup = space.settings.sampler.n_startup_trials
+    with warnings.catch_warnings():  # TPE's 'group' and some samplers are experimental
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        match space.settings.sampler.name:
+            case "tpe":
+                # parameters with a condition are absent in some trials: model them in groups
+                is_conditional = any(p.condition for p in space.parameters)
+                return samplers.TPESampler(
+                    n_startup_trials=n_startup, group=is_conditional, seed=seed
+                )
+            case "gp":
+                return samplers.GPSampler(
+                    seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
+                )
+            case "cmaes":
+                return samplers.CmaEsSampler(
+                    seed=seed, n_startup_trials=n_startup, warn_independent_sampling=False
+                )
+            case "random":
+                return samplers.RandomSampler(seed=seed)
+            case "qmc":
+                return samplers.QMCSampler(
+                    seed=seed, scramble=True, warn_independent_sampling=False
+                )
+            case "nsgaii":
+                return samplers.NSGAIISampler(seed=seed, population_size=20)
+
+
+def build_pruner(space: Space) -> pruners.BasePruner:
+    """Build the pruner of a space; with promotion, ocrsearch itself prunes trials, not Optuna."""
+    match space.settings.pruner:
+        case MedianSettings(n_startup_trials=startup, n_warmup_epochs=warmup):
+            return pruners.MedianPruner(n_startup_trials=startup, n_warmup_steps=warmup)
+        case PercentileSettings(
+            keep_percent=percent, n_startup_trials=startup, n_warmup_epochs=warmup
+        ):
+            return pruners.PercentilePruner(percent, startup, warmup)
+        case HalvingSettings(min_epochs=first, reduction_factor=reduction):
+            return pruners.SuccessiveHalvingPruner(first, reduction)
+        case HyperbandSettings(min_epochs=first, reduction_factor=reduction):
+            return pruners.HyperbandPruner(first, max(first, space.max_epochs), reduction)
+        case _:
+            return pruners.NopPruner()
 
 
 def finished_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -320,29 +343,3 @@ def rank_of(epochs: Epochs, number: int) -> Rank:
         return Rank(lacks_folds=False, cer=math.inf, val_loss=math.inf, number=number)
     best = best_epoch(epochs)
     return Rank(lacks_folds(epochs), best.cer, best.val_loss, number)
-
-
-def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
-    advice = "rerun with the original settings, or give `study` a new name"
-    if stored.data_fingerprint != now.data_fingerprint:
-        before = {"add": "", **stored.data_options}  # older studies lack it
-        after = {"add": "", **now.data_options}
-        differ = [f"{k} {v!r}" for k, v in before.items() if v != after.get(k)]
-        options = f" and {', '.join(differ)}" if differ else ""
-        raise StudyError(
-            f"study {name!r}: began with other data ({stored.data_spec}{options}, fingerprint "
-            f"{stored.data_fingerprint}; now {now.data_spec}, {now.data_fingerprint}); {advice}"
-        )
-    if stored.init != now.init:
-        raise StudyError(
-            f"study {name!r}: began with other pretrained weights (init, hash {stored.init}; now "
-            f"{now.init}); {advice}"
-        )
-    space = json.loads(json.dumps(now.space))  # in the form in which the database returns it
-    if stored.space != space:
-        before, after = flatten(stored.space), flatten(space)
-        differ = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
-        raise StudyError(
-            f"study {name!r}: began with another space that differs in {', '.join(differ[:3])}; "
-            f"{advice}"
-        )

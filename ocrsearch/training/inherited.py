@@ -91,7 +91,7 @@ def evaluation_options(
             "%s was trained on other data; its %s not used for %s",
             *(name, " and ".join(f"`{key}`" for key in dropped) + f" {_is(dropped)}", data),
         )
-    foreign = {"group": "", "splits": "", "add": "", "columns": ""}
+    foreign = {"group": "", "splits": "", "extra_train_data": "", "columns": ""}
     return replace(own, **{**foreign, **given})
 
 
@@ -120,8 +120,8 @@ def _options_for(data: str, path: Path, given: Mapping[str, Any]) -> DataOptions
         return None
     _check_splits(str(path), own, given)
     warn_of_seen(str(path), provenance, data)
-    if own.add and "add" not in given:
-        _check_added(str(path), own.add)
+    if own.extra_train_data and "extra_train_data" not in given:
+        _check_added(str(path), own.extra_train_data)
     return own
 
 
@@ -153,7 +153,8 @@ def _check_added(name: str, spec: str) -> None:
         read_samples(spec)
     except DataError:
         raise BundleError(
-            f"{name}: its `add` {spec} cannot be read; give `add` another dataset"
+            f"{name}: its `extra_train_data` {spec} cannot be read; give `extra_train_data` "
+            "another dataset"
         ) from None
 
 
@@ -161,7 +162,9 @@ def _was_moved(data: str, options: DataOptions, fingerprint: object) -> bool:
     """Whether data in another place is that of a model; read only if its splits would differ."""
     usual = DataOptions()
     same_splits = all(getattr(options, name) == getattr(usual, name) for name in SPLIT_OPTIONS)
-    if same_splits or options.add:  # what a model adds may be any folder: it is not read here
+    if (
+        same_splits or options.extra_train_data
+    ):  # what a model adds may be any folder: it is not read here
         return False
     try:
         return load_dataset(data, options).fingerprint == fingerprint

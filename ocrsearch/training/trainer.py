@@ -43,7 +43,7 @@ class Schedule:
 
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Schedule:
-        """The decay fills the last ``decay_share`` of the epochs."""
+        """The decay fills the last ``decay_fraction`` of the epochs."""
         decay_epochs = config.decay_epochs(config.epochs)
         return cls(config.epochs - decay_epochs, decay_epochs)
 
@@ -337,7 +337,9 @@ class Trainer:
             self._perhaps_end_flat_start(output, batch)
         loss = self.network.loss(output, batch, step, flat=not self.progress.aligned)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.training.clip_norm)
+        torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), self.config.training.clip_grad_norm
+        )
         self.optimizer.step()
         return loss.detach()
 
@@ -352,7 +354,7 @@ class Trainer:
         return reading.loss, compute_metrics(self.val_texts, self.read_texts)
 
     def _perhaps_decay_now(self) -> None:
-        """Begin the final decay early if no epoch was better for ``patience`` epochs.
+        """Begin the final decay early if no epoch was better for ``decay_patience`` epochs.
 
         An epoch is better if its CER is lower, or if its CER is equal and its loss lower. There
         is deliberately no rule for a CER of 0: the loss still falls, and so does the error on
@@ -361,5 +363,5 @@ class Trainer:
         epoch, best_epoch = self.progress.epoch, self.progress.best_epoch
         if epoch >= self.schedule.decay_start:
             return
-        if epoch - best_epoch >= self.config.training.patience:
+        if epoch - best_epoch >= self.config.training.decay_patience:
             self.schedule = replace(self.schedule, decay_start=epoch)

@@ -102,10 +102,10 @@ def search(
         observer: function called with the status after every change.
         progress: function called with the number of images read and the total number.
         **arguments: options by name, which replace those in ``options``: trials, study, storage,
-            workers, timeout ("30m" or seconds), target, max_epochs, patience, max_disk,
-            warm_start, init, seed, device, engine, address, gpus_per_worker; and how to read and
-            split the data: group, splits, split_seed, train_share, keep_err, max_bad, bidi,
-            columns, add. See ``SearchOptions`` and ``DataOptions``.
+            workers, timeout ("30m" or seconds), target_cer, epoch_budget, stall_trials,
+            max_disk_mb, warm_start, init, seed, device, engine, address, gpus_per_worker; and how
+            to read and split the data: group, splits, split_seed, train_fraction, keep_flagged,
+            max_invalid, bidi, columns, extra_train_data. See ``SearchOptions`` and ``DataOptions``.
 
     Raises:
         OcrSearchError: the space, the data, the study or an option is invalid.
@@ -130,7 +130,7 @@ def search(
         if given is None and chosen is not None:
             lines = ["the study is resumed in the space that it began with"]
         if chosen is None:
-            suggested = derive_space(dataset, data_options.max_bad, starts=init is None)
+            suggested = derive_space(dataset, data_options.max_invalid, starts=init is None)
             chosen, lines = suggested.space, suggested.describe()
         chosen = replace(chosen, init=init or chosen.init)
         begun = begin_study(chosen, dataset, options, data_options, place)
@@ -173,10 +173,10 @@ def _runner(
     limits = Limits(
         trials=options.trials,
         timeout_s=options.timeout_s,
-        target=options.target,
-        epochs=options.epochs,
-        patience=options.patience,
-        disk_bytes=int(options.disk_mb * 1e6) if options.disk_mb is not None else None,
+        target_cer=options.target_cer,
+        epoch_budget=options.epoch_budget,
+        stall_trials=options.stall_trials,
+        disk_bytes=int(options.max_disk_mb * 1e6) if options.max_disk_mb is not None else None,
     )
     artifacts = open_artifacts(place.folder.parent)
     opened = OpenedStudy(begun.study, place.folder, place.sharing, artifacts)

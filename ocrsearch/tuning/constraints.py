@@ -28,7 +28,7 @@ class Constraints:
 
     def __init__(self, study: optuna.Study, space: Space, train: LabelledImages) -> None:
         self._study, self._train = study, train
-        self._max_bad = study_facts(study).options().max_bad
+        self._max_invalid = study_facts(study).options().max_invalid
         self._limits = space.settings.constraints
         self._sampler_knows = space.settings.sampler.name in USE_CONSTRAINTS
         self._latencies: dict[str, float] = {}
@@ -39,7 +39,7 @@ class Constraints:
         learned = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
         if learned is not None and (limits.memory_mb is None or learned < limits.memory_mb):
             limits = limits.model_copy(update={"memory_mb": learned})
-        findings = examine(config, self._train, limits, self._max_bad)
+        findings = examine(config, self._train, limits, self._max_invalid)
         for finding in findings:
             self._tell(trial, finding.name, finding.excess)
         broken = [finding for finding in findings if finding.excess > 0.0]

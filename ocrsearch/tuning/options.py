@@ -1,8 +1,8 @@
 """The options of a search, checked; a mistake is reported in one line.
 
 Each option can be given in two ways: as a field of ``SearchOptions``, or as an argument of
-``search``. A few arguments have other names than their fields, see ``ARGUMENTS``. The command line
-builds its options from the same declarations; this module loads nothing heavy for that.
+``search``. The argument ``timeout`` is the field ``timeout_s``. The command line builds its options
+from the same declarations; this module loads nothing heavy for that.
 """
 
 import re
@@ -12,15 +12,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from ocrsearch.core import DEFAULT_STORAGE, OptionError, documented, option
+from ocrsearch.core import (
+    DEFAULT_STORAGE,
+    OptionError,
+    current_options,
+    documented,
+    option,
+    takes_former_fields,
+)
 from ocrsearch.data import DataArguments, DataOptions, given_options
 from ocrsearch.training import LATIN, start_path
 
 MAX_SEED = 2**31 - 1
 """Largest seed that all random generators take."""
 
-ARGUMENTS = {"timeout": "timeout_s", "max_epochs": "epochs", "max_disk": "disk_mb"}
-"""Arguments of ``search`` whose fields in ``SearchOptions`` have other names."""
+ARGUMENTS = {"timeout": "timeout_s"}
+"""Arguments of ``search`` whose fields in ``SearchOptions`` have another name."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
 
@@ -66,6 +73,7 @@ SEARCH, ENDING, STUDY, MACHINE = "Search", "When to stop", "Study", "Machine"
 """Panels of the options."""
 
 
+@takes_former_fields
 @documented
 @dataclass(frozen=True)
 class SearchOptions:
@@ -114,7 +122,7 @@ class SearchOptions:
         gt=0,
         le=MAX_TIMEOUT_S,
     )
-    target: float | None = option(
+    target_cer: float | None = option(
         None,
         "Stop when a trial reaches this validation CER, such as 0.01.",
         ENDING,
@@ -122,21 +130,21 @@ class SearchOptions:
         ge=0,
         le=1,
     )
-    epochs: int | None = option(
+    epoch_budget: int | None = option(
         None,
         "Stop after this number of epochs, summed over all trials.",
         ENDING,
         ge=1,
         le=MAX_COUNT,
     )
-    patience: int | None = option(
+    stall_trials: int | None = option(
         None,
         "Stop when this number of trials in a row brings no lower validation CER.",
         ENDING,
         ge=1,
         le=MAX_COUNT,
     )
-    disk_mb: float | None = option(
+    max_disk_mb: float | None = option(
         None,
         "Maximum size of all weights and checkpoints of the study, in megabytes.",
         STUDY,
@@ -193,10 +201,10 @@ class SearchArguments(DataArguments, total=False):
     storage: str | Path
     workers: int | str | None
     timeout: float | str | timedelta | None
-    target: float | None
-    max_epochs: int | None
-    patience: int | None
-    max_disk: float | None
+    target_cer: float | None
+    epoch_budget: int | None
+    stall_trials: int | None
+    max_disk_mb: float | None
     warm_start: str | None
     init: str | Path | None
     seed: int | None
@@ -225,6 +233,7 @@ def search_options(options: SearchOptions | None, arguments: Mapping[str, Any]) 
     of_data = {field.name for field in fields(DataOptions)}
     changes: dict[str, Any] = {}
     given = given_options(options.data)
+    arguments = current_options(arguments, of_search | of_data, stacklevel=3)
     for name, value in arguments.items():
         field = ARGUMENTS.get(name, name)
         if field in of_search:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
 
-from ocrsearch.core import StudyError, flatten, remove_leftovers, replacing
+from ocrsearch.core import StudyError, current_content, flatten, remove_leftovers, replacing
 from ocrsearch.data import (
     Charset,
     DataOptions,
@@ -194,7 +194,7 @@ def begin_study(
         start = read_start_weights(init)
         space, start_line = prepare_start(space, start, dataset.charset)
         digest = start.digest
-    unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_bad)
+    unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_invalid)
     dataset = replace(dataset, bad=[*dataset.bad, *unfit])
     facts = _facts(space, dataset, data_options, options.seed or 0, digest)
 
@@ -258,13 +258,15 @@ def _alike(place: StudyPlace, facts: StudyFacts) -> list[str]:
     """
     wanted = facts.to_dict()
     for other in place.storage.get_all_studies():
-        known = other.user_attrs.get(FACTS)
-        if (
-            other.study_name != place.name
-            and isinstance(known, dict)
-            and all(known.get(key) == wanted[key] for key in ("data_fingerprint", "space"))
-        ):
-            name = other.study_name
+        known, name = other.user_attrs.get(FACTS), other.study_name
+        if name == place.name or not isinstance(known, dict):
+            continue
+        if known.get("data_fingerprint") != wanted["data_fingerprint"]:
+            continue
+        space = known.get("space")
+        with suppress(ValueError):  # a damaged space has no current names
+            space = current_content(space) if isinstance(space, dict) else None
+        if space == wanted["space"]:
             return [
                 f"study {name!r} has the same images and the same space; resume it with "
                 f"`study={name!r}`"

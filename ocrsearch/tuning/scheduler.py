@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from ocrsearch.spaces import PromotionSettings
+from ocrsearch.spaces import AshaSettings
 from ocrsearch.training import Epochs, n_finished_folds, n_of_first_fold
 
 if TYPE_CHECKING:
@@ -300,11 +300,14 @@ class Scheduler:
         """Return why the search ends now, None if it continues."""
         limits = status.limits
         best = None if status.best_lacks_folds else status.best_value
-        if limits.target is not None and best is not None and best <= limits.target:
+        if limits.target_cer is not None and best is not None and best <= limits.target_cer:
             return "target"
-        if limits.epochs is not None and status.n_epochs_before + status.n_epochs >= limits.epochs:
+        if (
+            limits.epoch_budget is not None
+            and status.n_epochs_before + status.n_epochs >= limits.epoch_budget
+        ):
             return "epochs"
-        if limits.patience is not None and status.n_without_gain >= limits.patience:
+        if limits.stall_trials is not None and status.n_without_gain >= limits.stall_trials:
             return "patience"
         if status.n_flawless >= MAX_FLAWLESS:
             return "flawless"
@@ -403,7 +406,7 @@ def build_scheduler(space: Space, n_folds: int = 1) -> Scheduler:
         n_folds: number of folds of the study.
     """
     settings, promotion = space.settings.pruner, None
-    if isinstance(settings, PromotionSettings):
+    if isinstance(settings, AshaSettings):
         rungs = settings.rungs or default_rungs(space.max_epochs)
         promotion = Promotion(rungs, n_folds, space.max_epochs)
     return Scheduler(space.max_epochs, n_folds, promotion)

@@ -39,19 +39,19 @@ class Limits:
     Attributes:
         trials: total number of finished trials in the study.
         timeout_s: seconds from the start of this run.
-        target: validation CER, as a fraction.
-        epochs: total number of epochs, over all trials.
-        patience: number of trials in a row that do not lower the validation CER; infeasible trials
-            do not count.
+        target_cer: validation CER, as a fraction.
+        epoch_budget: total number of epochs, over all trials.
+        stall_trials: number of trials in a row that do not lower the validation CER; infeasible
+            trials do not count.
         disk_bytes: size limit for weights and checkpoints. Beyond it the files of the worst trials
             are deleted; the search does not end.
     """
 
     trials: int
     timeout_s: float | None = None
-    target: float | None = None
-    epochs: int | None = None
-    patience: int | None = None
+    target_cer: float | None = None
+    epoch_budget: int | None = None
+    stall_trials: int | None = None
     disk_bytes: int | None = None
 
 

@@ -65,6 +65,9 @@ from ocrsearch.workflows.trial_models import (
 N_CONFIRMED = 3
 """Number of configurations to train again."""
 
+SEEDS_APART = 1_000_003
+"""Distance between fresh seeds. Trials use the seed of the study plus their number."""
+
 POLL_SECONDS = 1.0
 RESULT = "result.json"
 TEST = "test.json"
@@ -164,7 +167,6 @@ def confirm(
     Raises:
         OcrSearchError: the study does not exist, the data has changed, or a training failed.
     """
-    observer = observer or _silent
     study = load_study(storage_url, name)
     name, facts = study.study_name, study_facts(study)
     folder = study_folder(storage_url, name)
@@ -178,9 +180,18 @@ def confirm(
             save_dataset(dataset, own / "data")
             _train(runs, WorkerSetup(own / "data", "auto"), observer)
             remove_folder(own / "data")
-        confirmed = sorted((_confirmed(best, runs) for best in found), key=lambda c: c.mean)
-        chosen = min((run for run in runs if run.best.trial == confirmed[0].trial), key=_cer)
-        bundle = _bundle(chosen, facts)
+        finished = [(run, result) for run in runs if (result := _result(run))]
+        assert len(finished) == len(runs), "all runs are trained"
+        confirmed = []
+        for best in found:
+            cers = tuple(result.cer for run, result in finished if run.best.trial == best.trial)
+            confirmed.append(Confirmed(best.trial, best.value, cers))
+        confirmed.sort(key=lambda configuration: configuration.mean)
+        chosen, result = min(
+            (pair for pair in finished if pair[0].best.trial == confirmed[0].trial),
+            key=lambda pair: (pair[1].cer, pair[1].val_loss),
+        )
+        bundle = _bundle(chosen, result, facts)
         test = _test_once(bundle, dataset.splits["test"], chosen.job.folder / TEST)
     return Confirmation(name, confirmed, bundle, test)
 
@@ -191,7 +202,7 @@ def _runs(best: BestTrial, n_seeds: int, facts: StudyFacts, place: Path) -> list
     start = place.parent / START if facts.init else None
     runs = []
     for i in range(n_seeds):
-        seed = (facts.seed + 1_000_003 * (i + 1) + best.trial) % 2**31
+        seed = (facts.seed + SEEDS_APART * (i + 1) + best.trial) % 2**31
         folder = place / f"trial-{best.trial:05d}-seed-{i}"
         precision = best.metrics.get("precision", "fp32")
         number = 1000 * best.trial + i
@@ -205,7 +216,8 @@ def _runs(best: BestTrial, n_seeds: int, facts: StudyFacts, place: Path) -> list
     return runs
 
 
-def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
+def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer | None) -> None:
+    """Train the unfinished runs in worker processes, as many at a time as there are cores."""
     waiting = [run for run in runs if not _result(run)]
     running: dict[int, _Run] = {}
     engine = LocalEngine(min(n_cores(), len(waiting)), setup)
@@ -226,17 +238,19 @@ def _train(runs: list[_Run], setup: WorkerSetup, observer: Observer) -> None:
         engine.close()
 
 
-def _save(run: _Run, event: TrialDone, observer: Observer) -> None:
+def _save(run: _Run, event: TrialDone, observer: Observer | None) -> None:
+    """Write the result of a finished training and report it."""
     result = training_result(event.epochs, event.n_parameters)
     content = {**asdict(result), "epochs": plain_epochs(event.epochs)}
     file = run.job.folder / RESULT
     write_text_file(file, json.dumps({**content, "latency_ms": event.latency_ms}))
     remove_checkpoints(run.job.folder)
-    observer(
-        f"trial {run.best.trial}, seed {run.job.seed}: CER {result.cer:.4f} "
-        f"({run.best.value:.4f} in the study), exact match {result.exact:.3f}, "
-        f"{result.seconds:.0f} s"
-    )
+    if observer:
+        observer(
+            f"trial {run.best.trial}, seed {run.job.seed}: CER {result.cer:.4f} "
+            f"({run.best.value:.4f} in the study), exact match {result.exact:.3f}, "
+            f"{result.seconds:.0f} s"
+        )
 
 
 def _result(run: _Run) -> _Result | None:
@@ -247,12 +261,6 @@ def _result(run: _Run) -> _Result | None:
         return None
 
 
-def _finished_result(run: _Run) -> _Result:
-    result = _result(run)
-    assert result is not None, "all runs are trained"
-    return result
-
-
 def _read_json(file: Path) -> object:
     """Return the value in a file; None if the file is missing or damaged."""
     try:
@@ -261,18 +269,8 @@ def _read_json(file: Path) -> object:
         return None
 
 
-def _cer(run: _Run) -> tuple[float, float]:
-    result = _finished_result(run)
-    return result.cer, result.val_loss
-
-
-def _confirmed(best: BestTrial, runs: list[_Run]) -> Confirmed:
-    cers = [_cer(run)[0] for run in runs if run.best.trial == best.trial]
-    return Confirmed(best.trial, best.value, tuple(cers))
-
-
-def _bundle(run: _Run, facts: StudyFacts) -> Bundle:
-    result = _finished_result(run)
+def _bundle(run: _Run, result: _Result, facts: StudyFacts) -> Bundle:
+    """Return the model of a finished training, with its own metrics and epochs."""
     own = result.model_dump(exclude={"epochs"}, exclude_none=True)
     metrics = run.best.metrics | cast("TrialMetrics", {**own, "seed": run.job.seed})
     trained = BestTrial(
@@ -302,7 +300,3 @@ def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, fl
         rates[f"{name}_low"], rates[f"{name}_high"] = low, high
     write_text_file(file, json.dumps(rates))
     return rates
-
-
-def _silent(line: str) -> None:
-    """Ignore a line."""

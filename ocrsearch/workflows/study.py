@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
 
-from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, shown
+from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, shown, takes_former_names
 from ocrsearch.studies import (
     ARTIFACTS,
     FACTS,
@@ -44,106 +44,28 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-ARTIFACT_KEY = re.compile(r"artifacts:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-"""Trial system attribute with the id of an artifact; other values could be paths."""
+def load_study(name: str | None = None, storage: str | Path = DEFAULT_STORAGE) -> Study:
+    """Open an existing study.
 
-
-@dataclass(frozen=True)
-class StudyFiles:
-    """Contents of a study to delete.
-
-    Attributes:
-        study: name of the study.
-        n_trials: number of trials.
-        folder: folder with the weights; it may be missing.
-        artifacts: artifact files.
-        n_bytes: total size of all files in bytes.
-    """
-
-    study: str
-    n_trials: int
-    folder: Path
-    artifacts: tuple[Path, ...]
-    n_bytes: int
-
-
-def study_files(storage_url: str, name: str) -> StudyFiles:
-    """List the files and trials that ``delete_study`` would delete.
+    Args:
+        name: name of the study; None for the study that changed last.
+        storage: URL of the study database, or path of a SQLite file.
 
     Raises:
-        StudyError: the study does not exist, belongs to another program or is being searched, or
-            its folder belongs to another study.
+        StudyError: the database or the study does not exist.
+        OptionError: the storage is not a database, or an argument has the wrong type.
     """
-    storage = open_storage(storage_url)
-    if not exists(storage, name):
-        there = ", ".join(optuna.get_all_study_names(storage)) or "none"
-        raise StudyError(f"study {name!r}: not in {shown_storage(storage_url)}; found {there}")
-    study = ConfigurationStudy(name, storage)
-    attributes = study.user_attrs
-    if reason := foreign_reason(study.directions, has_facts=FACTS in attributes):
-        raise ForeignStudyError(
-            f"study {name!r}: not a study of ocrsearch ({reason}); delete it with the program that "
-            "created it"
+    if name is not None and not isinstance(name, str):
+        raise OptionError(f"must be the name of a study or None, got {shown(name)}", "study")
+    if not isinstance(storage, str | Path):
+        raise OptionError(
+            f"must be the URL of a study database, such as {DEFAULT_STORAGE}, or the path of a "
+            f"SQLite file, got {shown(storage)}",
+            "storage",
         )
-    folder = study_folder(storage_url, name)
-    facts = attributes[FACTS]
-    check_folder(folder, name, facts.get("id") if isinstance(facts, dict) else None)
-    _refuse_odd(folder, name)
-    if is_searched(storage, folder, name):
-        raise StudyError(f"study {name!r}: a search is running; wait for it to end, or stop it")
-    trials = stored_trials(study)
-    keys = [ARTIFACT_KEY.fullmatch(key) for trial in trials for key in trial.system_attrs]
-    names = [match[1] for match in keys if match]
-    found = (folder.parent / ARTIFACTS / artifact for artifact in names)
-    artifacts = tuple(path for path in found if path.is_file())
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    n_bytes = sum(path.stat().st_size for path in (*files, *artifacts))
-    return StudyFiles(name, len(trials), folder, artifacts, n_bytes)
-
-
-def delete_study(storage_url: str, name: str) -> StudyFiles:
-    """Delete a study with its weights and artifacts.
-
-    The database rows are deleted last, so an interrupted deletion can be repeated.
-
-    Returns:
-        The deleted trials and files.
-
-    Raises:
-        StudyError: see ``study_files``; or a file cannot be deleted.
-    """
-    files = study_files(storage_url, name)
-    refuse_read_only(storage_url)
-    storage = open_storage(storage_url)
-    with _held(storage, files.folder, name):
-        try:
-            for path in files.artifacts:
-                path.unlink(missing_ok=True)
-            if files.folder.exists():
-                shutil.rmtree(files.folder)
-        except OSError as error:
-            where = error.filename or files.folder
-            raise StudyError(f"{where}: cannot be deleted ({error.strerror or error})") from None
-        storage.delete_study(storage.get_study_id_from_name(name))
-    return files
-
-
-@contextmanager
-def _held(storage: optuna.storages.RDBStorage, folder: Path, name: str) -> Iterator[None]:
-    """Prevent a search from starting meanwhile, except on PostgreSQL.
-
-    There a search that starts meanwhile ends with an error message.
-    """
-    if is_postgresql(storage):
-        yield
-        return
-    with study_lock(folder, name):
-        yield
-
-
-def _refuse_odd(folder: Path, name: str) -> None:
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or not name:
-        raise StudyError(f"{folder}: not a regular folder of the study; delete it yourself")
+    url = storage_url(storage)
+    study = read_study(url, name)
+    return Study(study.study_name, url, study)
 
 
 class Study:
@@ -191,19 +113,20 @@ class Study:
         folder = study_folder(self.storage, self.name)
         return best_trials(self.optuna_study, folder, limits or {}, 1)[0]
 
+    @takes_former_names
     def export(
         self,
         path: str | Path,
         limits: Mapping[str, float] | None = None,
         *,
-        half: bool = False,
+        fp16_weights: bool = False,
     ) -> BestTrial:
         """Write the model of the best trial to a file, without further training.
 
         Args:
             path: model file to write.
             limits: see ``best_trial``.
-            half: whether to store weights in 16 bits.
+            fp16_weights: whether to store weights in 16 bits.
 
         Returns:
             The exported trial.
@@ -218,7 +141,7 @@ class Study:
         file = _output(path)
         best = self.best_trial(limits)
         bundle = bundle_trial(best, study_facts(self.optuna_study))
-        save_bundle(halve(bundle) if half else bundle, file)
+        save_bundle(halve(bundle) if fp16_weights else bundle, file)
         return best
 
     def write_report(self, path: str | Path) -> None:
@@ -237,30 +160,94 @@ class Study:
 
 
 def _output(path: str | Path) -> Path:
+    """Return the path of a file to write, and check the type of the argument."""
     if not isinstance(path, str | Path) or not str(path):
         raise OptionError(f"must be the path of a file to write, got {shown(path)}", "path")
     return Path(path)
 
 
-def load_study(name: str | None = None, storage: str | Path = DEFAULT_STORAGE) -> Study:
-    """Open an existing study.
+ARTIFACT_KEY = re.compile(r"artifacts:([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""Trial system attribute with the id of an artifact; other values could be paths."""
 
-    Args:
-        name: name of the study; None for the study that changed last.
-        storage: URL of the study database, or path of a SQLite file.
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """Contents of a study to delete.
+
+    Attributes:
+        study: name of the study.
+        n_trials: number of trials.
+        folder: folder with the weights; it may be missing.
+        artifacts: artifact files.
+        n_bytes: total size of all files in bytes.
+    """
+
+    study: str
+    n_trials: int
+    folder: Path
+    artifacts: tuple[Path, ...]
+    n_bytes: int
+
+
+def study_files(storage_url: str, name: str) -> StudyFiles:
+    """List the files and trials that ``delete_study`` would delete.
 
     Raises:
-        StudyError: the database or the study does not exist.
-        OptionError: the storage is not a database, or an argument has the wrong type.
+        StudyError: the study does not exist, belongs to another program or is being searched, or
+            its folder belongs to another study.
     """
-    if name is not None and not isinstance(name, str):
-        raise OptionError(f"must be the name of a study or None, got {shown(name)}", "study")
-    if not isinstance(storage, str | Path):
-        raise OptionError(
-            f"must be the URL of a study database, such as {DEFAULT_STORAGE}, or the path of a "
-            f"SQLite file, got {shown(storage)}",
-            "storage",
+    storage = open_storage(storage_url)
+    if not exists(storage, name):
+        there = ", ".join(optuna.get_all_study_names(storage)) or "none"
+        raise StudyError(f"study {name!r}: not in {shown_storage(storage_url)}; found {there}")
+    study = ConfigurationStudy(name, storage)
+    attributes = study.user_attrs
+    if reason := foreign_reason(study.directions, has_facts=FACTS in attributes):
+        raise ForeignStudyError(
+            f"study {name!r}: not a study of ocrsearch ({reason}); delete it with the program that "
+            "created it"
         )
-    url = storage_url(storage)
-    study = read_study(url, name)
-    return Study(study.study_name, url, study)
+    folder = study_folder(storage_url, name)
+    facts = attributes[FACTS]
+    check_folder(folder, name, facts.get("id") if isinstance(facts, dict) else None)
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()) or not name:
+        raise StudyError(f"{folder}: not a regular folder of the study; delete it yourself")
+    if is_searched(storage, folder, name):
+        raise StudyError(f"study {name!r}: a search is running; wait for it to end, or stop it")
+    trials = stored_trials(study)
+    keys = [ARTIFACT_KEY.fullmatch(key) for trial in trials for key in trial.system_attrs]
+    names = [match[1] for match in keys if match]
+    found = (folder.parent / ARTIFACTS / artifact for artifact in names)
+    artifacts = tuple(path for path in found if path.is_file())
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    n_bytes = sum(path.stat().st_size for path in (*files, *artifacts))
+    return StudyFiles(name, len(trials), folder, artifacts, n_bytes)
+
+
+def delete_study(storage_url: str, name: str) -> StudyFiles:
+    """Delete a study with its weights and artifacts.
+
+    The database rows are deleted last, so an interrupted deletion can be repeated.
+
+    Returns:
+        The deleted trials and files.
+
+    Raises:
+        StudyError: see ``study_files``; or a file cannot be deleted.
+    """
+    files = study_files(storage_url, name)
+    refuse_read_only(storage_url)
+    storage = open_storage(storage_url)
+    # a search must not start meanwhile; on PostgreSQL, such a search ends with an error message
+    lock = nullcontext() if is_postgresql(storage) else study_lock(files.folder, name)
+    with lock:
+        try:
+            for path in files.artifacts:
+                path.unlink(missing_ok=True)
+            if files.folder.exists():
+                shutil.rmtree(files.folder)
+        except OSError as error:
+            where = error.filename or files.folder
+            raise StudyError(f"{where}: cannot be deleted ({error.strerror or error})") from None
+        storage.delete_study(storage.get_study_id_from_name(name))
+    return files

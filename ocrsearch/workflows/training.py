@@ -41,7 +41,6 @@ from ocrsearch.training import (
     Epochs,
     Precision,
     Provenance,
-    StartWeights,
     Trainer,
     TrainerOptions,
     check_something_kept,
@@ -58,54 +57,6 @@ from ocrsearch.training import (
     training_threads,
 )
 from ocrsearch.tuning import MAX_SEED, DeviceName
-
-SCALARS = {
-    "loss/train": "train_loss",
-    "loss/val": "val_loss",
-    "val/cer": "cer",
-    "val/exact": "exact",
-    "learning_rate": "learning_rate",
-}
-
-
-class TensorBoardLog:
-    """TensorBoard log of the epochs. A resumed training replaces the log of the earlier run."""
-
-    def __init__(self, folder: Path) -> None:
-        """Open a log in a folder and create the folder if needed.
-
-        Raises:
-            OptionError: TensorBoard is not installed, or the folder cannot be created.
-        """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise OptionError(
-                "TensorBoard is not installed; pip install 'ocrsearch[tensorboard]'", "tensorboard"
-            ) from None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OptionError(f"{folder}: {error.strerror or error}", "tensorboard") from None
-        # a writer purges the log in the folder, so it is opened only before the first epoch
-        self._open: Callable[[], SummaryWriter] = partial(SummaryWriter, str(folder), purge_step=1)
-        self._writer: SummaryWriter | None = None
-        self._n_written = 0
-
-    def write(self, epochs: Epochs) -> None:
-        """Write the records of new epochs."""
-        self._writer = self._writer or self._open()
-        for record in epochs[self._n_written :]:
-            for tag, name in SCALARS.items():
-                self._writer.add_scalar(tag, getattr(record, name), record.epoch)
-        self._n_written = len(epochs)
-        self._writer.flush()
-
-    def close(self) -> None:
-        """Close the log."""
-        if self._writer:
-            self._writer.close()
-
 
 RECORD = "training.json"
 """File with the facts of the training and, after it has finished, the result."""
@@ -165,9 +116,9 @@ class Observer:
         """Called after each epoch, with all records so far and the total number of epochs."""
 
 
-def training_folder(export: Path) -> Path:
+def training_folder(output: Path) -> Path:
     """Return the training folder of a model, with its checkpoints."""
-    return export.with_name(f"{export.name}.training")
+    return output.with_name(f"{output.name}.training")
 
 
 def load_config(path: Path) -> tuple[Config, Path | None]:
@@ -194,7 +145,7 @@ def load_config(path: Path) -> tuple[Config, Path | None]:
 def train(
     config: Config,
     data: str,
-    export: Path,
+    output: Path,
     options: TrainOptions | None = None,
     observer: Observer | None = None,
 ) -> TrainResult:
@@ -203,7 +154,7 @@ def train(
     Args:
         config: configuration to train.
         data: specification of the dataset; see ``read_samples``.
-        export: model file to write.
+        output: model file to write.
         options: options of the training.
         observer: callbacks for the progress.
 
@@ -212,16 +163,18 @@ def train(
             diverged, or the folder holds another unfinished training.
     """
     options, observer = options or TrainOptions(), observer or Observer()
-    _check_export(export)
+    if output.is_dir():  # noticed before the training instead of after it
+        problem = f"{output}: is a folder; give the name of a file, such as model.pt"
+        raise TrainingError(problem, "output")
     data_options = inherited_options(data, options.data, options.init, options.split_as)
     device = select_device(options.device)
     start = read_start_weights(options.init) if options.init else None
     log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
-    folder = training_folder(export)
+    folder = training_folder(output)
     with _lock(folder):
         remove_leftovers(folder)
         dataset = load_dataset(data, data_options, observer.reading)
-        unfit = check_feasible(config, dataset.splits["train"], data_options.max_bad)
+        unfit = check_feasible(config, dataset.splits["train"], data_options.max_invalid)
         dataset = replace(dataset, bad=[*dataset.bad, *unfit])
         init = start.digest if start else None
         facts = _Facts(config=config, data=dataset.fingerprint, seed=options.seed, init=init)
@@ -231,24 +184,23 @@ def train(
         if record.result:
             observer.note(f"{folder}: training already finished; remove the folder to train again")
         else:
+            cv2.setNumThreads(0)  # line images are too small for several threads
             with training_threads():
                 settings = TrainerOptions(record.precision, start)
-                trainer = _trainer(config, dataset, options.seed, device, settings)
-                observer.note(_introduction(trainer, start, folder))
+                trainer = Trainer(config, dataset, options.seed, device, settings)
+                where = f"on {trainer.device.type}; checkpoints in {folder}"
+                introduction = f"{trainer.n_parameters:,} weights {where}"
+                if start and trainer.transfer:
+                    check_something_kept(trainer.transfer, start, config)
+                    introduction += f"\nstarts from {start.name}: {trainer.transfer.describe()}"
+                observer.note(introduction)
                 result = _run(trainer, folder, log, observer)
                 record = record.model_copy(update={"result": result})
-            _write_record(record, folder)
+            record.write(folder)
         bundle = _bundle(folder, record, dataset, data_options)
-        save_bundle(bundle, export)
+        save_bundle(bundle, output)
         (folder / LAST).unlink(missing_ok=True)
     return TrainResult(bundle, len(dataset.bad))
-
-
-def _check_export(export: Path) -> None:
-    """Check before the training that the model can be written after it."""
-    if export.is_dir():
-        problem = f"{export}: is a folder; give the name of a file, such as model.pt"
-        raise TrainingError(problem, "export")
 
 
 @contextmanager
@@ -264,7 +216,7 @@ def _lock(folder: Path) -> Iterator[None]:
     except Timeout:
         raise TrainingError(
             f"{folder}: another 'ocrsearch train' is using this folder; wait for it to end, "
-            "or give `export` another name"
+            "or give `output` another name"
         ) from None
     try:
         yield
@@ -303,7 +255,10 @@ class _Result(BaseModel):
 
 
 class _Record(BaseModel):
-    """Contents of the record file: facts, machine and, after the training, the result."""
+    """Contents of the record file: facts, machine and, after the training, the result.
+
+    In the file the values of the result are on the same level as the facts.
+    """
 
     facts: _Facts
     precision: Precision
@@ -311,24 +266,33 @@ class _Record(BaseModel):
     result: _Result | None = None
 
     @classmethod
-    def from_plain(cls, values: dict[str, object]) -> _Record:
-        """Build a record from the values of a file.
+    def read(cls, folder: Path) -> _Record | None:
+        """Return the record of a training; None if the folder has none.
 
         Raises:
-            ValueError: a value is missing or has the wrong type.
+            TrainingError: the file is damaged.
         """
-        result = values if "epochs" in values else None
-        return cls.model_validate({**values, "result": result})
+        file = folder / RECORD
+        try:
+            values = json.loads(file.read_text(encoding="utf-8"))
+            result = values if "epochs" in values else None
+            return cls.model_validate({**values, "result": result})
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # values of any type may be anywhere
+            problem = f"damaged ({type(error).__name__}); remove {folder} to train again"
+            raise TrainingError(f"{file}: {problem}") from None
 
-    def to_plain(self) -> dict[str, object]:
-        """Return the values for the file, with the result on the same level as the facts."""
+    def write(self, folder: Path) -> None:
+        """Write the record to the folder of the training."""
         result = self.result
-        return {
+        content = {
             "facts": self.facts.model_dump(mode="json"),
             "precision": self.precision,
             "versions": self.versions,
             **({**dict(result), "epochs": plain_epochs(result.epochs)} if result else {}),
         }
+        write_text_file(folder / RECORD, json.dumps(content, indent=1))
 
 
 def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
@@ -337,7 +301,7 @@ def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
     Raises:
         TrainingError: the folder holds an unfinished training with other facts.
     """
-    record = _read_record(folder)
+    record = _Record.read(folder)
     if record and record.facts == facts:
         return record
     if record and not record.result and (folder / LAST).exists():
@@ -347,52 +311,14 @@ def _open_record(folder: Path, facts: _Facts, device: torch.device) -> _Record:
         changes = ", ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in differ[:3])
         raise TrainingError(
             f"{folder}: holds an unfinished training with other settings ({changes}); rerun with "
-            "the original settings, remove the folder, or give `export` another name"
+            "the original settings, remove the folder, or give `output` another name"
         )
     for name in (LAST, BEST):
         (folder / name).unlink(missing_ok=True)
     precision, versions = faster_precision(device), installed_versions(device)
     record = _Record(facts=facts, precision=precision, versions=versions)
-    _write_record(record, folder)
+    record.write(folder)
     return record
-
-
-def _read_record(folder: Path) -> _Record | None:
-    try:
-        values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        return _Record.from_plain(values)
-    except FileNotFoundError:
-        return None
-    except Exception as error:  # values of any type may be anywhere
-        raise TrainingError(
-            f"{folder / RECORD}: damaged ({type(error).__name__}); remove {folder} to train again"
-        ) from None
-
-
-def _write_record(record: _Record, folder: Path) -> None:
-    write_text_file(folder / RECORD, json.dumps(record.to_plain(), indent=1))
-
-
-def _trainer(
-    config: Config,
-    dataset: Dataset,
-    seed: int,
-    device: torch.device,
-    options: TrainerOptions,
-) -> Trainer:
-    cv2.setNumThreads(0)  # line images are too small for several threads
-    trainer = Trainer(config, dataset, seed, device, options)
-    start = options.start
-    if start and trainer.transfer:
-        check_something_kept(trainer.transfer, start, config)
-    return trainer
-
-
-def _introduction(trainer: Trainer, start: StartWeights | None, folder: Path) -> str:
-    lines = [f"{trainer.n_parameters:,} weights on {trainer.device.type}; checkpoints in {folder}"]
-    if start and trainer.transfer:
-        lines.append(f"starts from {start.name}: {trainer.transfer.describe()}")
-    return "\n".join(lines)
 
 
 def _run(trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: Observer) -> _Result:
@@ -416,7 +342,57 @@ def _run(trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: O
     return _Result(epochs=epochs, n_parameters=trainer.n_parameters, transfer=transfer)
 
 
+SCALARS = {
+    "loss/train": "train_loss",
+    "loss/val": "val_loss",
+    "val/cer": "cer",
+    "val/exact": "exact",
+    "learning_rate": "learning_rate",
+}
+"""TensorBoard tags and the fields of an epoch record that they show."""
+
+
+class TensorBoardLog:
+    """TensorBoard log of the epochs. A resumed training replaces the log of the earlier run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a log in a folder and create the folder if needed.
+
+        Raises:
+            OptionError: TensorBoard is not installed, or the folder cannot be created.
+        """
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise OptionError(
+                "TensorBoard is not installed; pip install 'ocrsearch[tensorboard]'", "tensorboard"
+            ) from None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OptionError(f"{folder}: {error.strerror or error}", "tensorboard") from None
+        # a writer purges the log in the folder, so it is opened only before the first epoch
+        self._open: Callable[[], SummaryWriter] = partial(SummaryWriter, str(folder), purge_step=1)
+        self._writer: SummaryWriter | None = None
+        self._n_written = 0
+
+    def write(self, epochs: Epochs) -> None:
+        """Write the records of new epochs."""
+        self._writer = self._writer or self._open()
+        for record in epochs[self._n_written :]:
+            for tag, name in SCALARS.items():
+                self._writer.add_scalar(tag, getattr(record, name), record.epoch)
+        self._n_written = len(epochs)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._writer:
+            self._writer.close()
+
+
 def _bundle(folder: Path, record: _Record, dataset: Dataset, data_options: DataOptions) -> Bundle:
+    """Return the model of the best epoch of a finished training."""
     facts, result = record.facts, record.result
     assert result is not None, "the training is finished"
     best = read_recogniser(folder / BEST)

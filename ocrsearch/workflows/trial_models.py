@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import cv2
 
@@ -128,19 +127,23 @@ class DataPlace:
     Attributes:
         spec: specification of the dataset.
         splits: path of the split file.
-        add: specification of the added images.
+        extra_train_data: specification of the added images.
     """
 
     spec: str | None = None
     splits: str | None = None
-    add: str | None = None
+    extra_train_data: str | None = None
 
     def options(self, facts: StudyFacts) -> DataOptions:
         """Return the data options of a study with the new paths."""
         options = facts.options()
         if self.splits is not None:
             options = replace(options, splits=self.splits)
-        return options if self.add is None else replace(options, add=self.add)
+        return (
+            options
+            if self.extra_train_data is None
+            else replace(options, extra_train_data=self.extra_train_data)
+        )
 
     def specs(self, facts: StudyFacts) -> list[str]:
         """Return the specifications to try: the user's, or those stored in the study."""
@@ -180,6 +183,7 @@ def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) ->
 
 
 def _load(name: str, facts: StudyFacts, spec: str, place: DataPlace) -> Dataset:
+    """Load a dataset, and check that the study was made with it."""
     dataset = load_dataset(spec, place.options(facts))
     if dataset.fingerprint != facts.data_fingerprint:
         raise StudyError(
@@ -339,6 +343,7 @@ def choose_members(found: list[BestTrial], limits: Mapping[str, float], n: int) 
 
 
 def _found_instead(members: list[BestTrial]) -> str:
+    """Describe fewer than two members, for the message that an ensemble is impossible."""
     if not members:
         return "found none"
     best = members[0]
@@ -349,6 +354,7 @@ def _found_instead(members: list[BestTrial]) -> str:
 
 
 def _sums(members: list[BestTrial]) -> dict[str, float]:
+    """Return the metrics that add up in an ensemble, such as the size, if all members have them."""
     metrics = [member.numbers for member in members]
     known = [key for key in ADDED if all(key in numbers for numbers in metrics)]
     return {key: sum(numbers[key] for numbers in metrics) for key in known}
@@ -376,7 +382,15 @@ def bundle_trial(
         value = metrics.get(LIMITS.get(name, name), 0.0)
         n = min(n, int(limit // value)) if name != "memory_mb" and value else n
     files = best.all_weights[: max(1, n)]
-    first, *others = (_bundle_fold(best, facts, i, file) for i, file in enumerate(files, start=1))
+    provenance = provenance_of(best, facts)
+    bundles = []
+    for fold, file in enumerate(files, start=1):
+        trained = read_trial_weights(replace(best, weights=file), facts)
+        epochs = [record for record in best.epochs if record.fold == fold]
+        about = provenance.model_copy(update={"epochs": epochs})
+        bundle = Bundle(trained.config, trained.charset, trained.weights, best.numbers, about)
+        bundles.append(bundle)
+    first, *others = bundles
     added = {key: len(files) * value for key, value in metrics.items() if key in ADDED}
     return replace(first, metrics=metrics | added, others=tuple(others))
 
@@ -402,11 +416,3 @@ def provenance_of(best: BestTrial, facts: StudyFacts) -> Provenance:
         return provenance
     of = f"cross-validation on {best.n_folds} of {n_folds} folds"
     return provenance.model_copy(update={"splits_seen": ["train", "val"], "metrics_of": of})
-
-
-def _bundle_fold(best: BestTrial, facts: StudyFacts, fold: int, file: Path) -> Bundle:
-    trained = read_trial_weights(replace(best, weights=file), facts)
-    metrics = best.numbers
-    epochs = [record for record in best.epochs if record.fold == fold]
-    provenance = provenance_of(best, facts).model_copy(update={"epochs": epochs})
-    return Bundle(trained.config, trained.charset, trained.weights, metrics, provenance)

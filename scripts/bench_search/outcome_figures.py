@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
-from outcomes import Axis, Outcome, of
+from outcomes import Axis, Outcome, by_task, of
 from plotly.colors import hex_to_rgb, qualitative
 from plotly.subplots import make_subplots
 
@@ -27,7 +27,12 @@ KINDS: dict[str, tuple[int, str, str]] = {
 def write_page(outcomes: Sequence[Outcome], text: str, path: Path) -> None:
     """Write one page with all figures and the comparison as text."""
     axes: tuple[Axis, ...] = ("epochs", "seconds")
-    figures = [error_figure(outcomes, kind, axis) for axis in axes for kind in KINDS]
+    figures = [
+        error_figure(searches, kind, axis)
+        for searches in by_task(outcomes).values()
+        for axis in axes
+        for kind in KINDS
+    ]
     title = "Searches by simulation"
     parts = [f"<h1>{title}</h1>", *map(figure_part, figures)]
     save_page(page(title, [*parts, f"<pre class='wide'>{html.escape(text)}</pre>"]), path)
@@ -46,10 +51,10 @@ def error_figure(outcomes: Sequence[Outcome], kind: str, axis: Axis) -> go.Figur
             if group:
                 traces = _band(group, column, axis, _colour(i), show=panel == 1)
                 figure.add_traces(traces, rows=1, cols=panel)
-    figure.update_xaxes(title=f"{axis} in all", type="log")
+    figure.update_xaxes(title=axis, type="log")
     figure.update_yaxes(type=scale)
     return figure.update_layout(
-        title=f"Best {kind} so far against {axis}: median and quartiles",
+        title=f"{outcomes[0].task}: best {kind} so far against {axis}, median and quartiles",
         yaxis_title=y_title,
         height=480,
         legend={"orientation": "h", "y": -0.2},
@@ -57,9 +62,9 @@ def error_figure(outcomes: Sequence[Outcome], kind: str, axis: Axis) -> go.Figur
 
 
 def quartiles(group: Sequence[Outcome], column: int, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """Return budgets, and (3, budgets) quartiles of what the searches had found by then.
+    """Return budgets, and (3, budgets) quartiles of the best errors found by then.
 
-    A curve goes from where all have begun to where half of them have ended.
+    A curve begins when all searches have begun, and ends when half of them have ended.
     """
     first = max(o.axis(axis)[0] for o in group)
     last = float(np.median([o.axis(axis)[-1] for o in group]))

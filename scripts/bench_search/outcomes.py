@@ -1,4 +1,4 @@
-"""What simulated searches came to: their table, and how the methods compare.
+"""Results of simulated searches: their table, and the comparison of the methods.
 
 Errors are ordered as the coordinator orders configurations: by CER, then by validation loss.
 """
@@ -15,15 +15,15 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import binomtest
 
-COLUMNS = ("method", "workers", "seed", "epochs", "seconds", "cer", "val_loss")
+COLUMNS = ("task", "method", "workers", "seed", "epochs", "seconds", "cer", "val_loss")
 
-RIVALS = ("median", "patient median", "halving")
-"""Promotion is to be at no budget worse than the best of these."""
+RIVALS = ("promotion", "median", "halving", "constant")
+"""A new method should be worse than the best of these at no budget."""
 
 BUDGET_STEP = 50
 SIGNIFICANT = 0.05
 CER_SCALE = 1e6
-"""One symbol more in the CER weighs more than any loss."""
+"""One more wrong character in the CER weighs more than any loss."""
 
 Axis = Literal["epochs", "seconds"]
 
@@ -33,12 +33,14 @@ class Outcome:
     """A search: a row for each improvement, and one for its end.
 
     Attributes:
-        method: its name.
-        workers: that trained at the same time.
-        seed: of the search.
-        rows: (moments, 4): epochs in all, seconds, CER and loss of the best so far.
+        task: name of the recorded table.
+        method: name of the method.
+        workers: number of trials that trained at the same time.
+        seed: random seed of the search.
+        rows: (moments, 4): number of epochs, seconds, CER and loss of the best so far.
     """
 
+    task: str
     method: str
     workers: int
     seed: int
@@ -58,7 +60,7 @@ class Outcome:
         return np.searchsorted(self.axis(axis), budgets, side="right") - 1
 
     def reached(self, order: float, axis: Axis = "epochs") -> float:
-        """Return at which epochs or seconds an error is reached, infinity if it never is."""
+        """Return the epochs or seconds after which an error is reached, infinity if never."""
         hits = np.flatnonzero(self.order <= order)
         return float(self.axis(axis)[hits[0]]) if len(hits) else math.inf
 
@@ -71,43 +73,58 @@ def save_outcomes(outcomes: Iterable[Outcome], path: Path) -> None:
         writer.writerow(COLUMNS)
         for o in outcomes:
             writer.writerows(
-                (o.method, o.workers, o.seed, int(epochs), f"{seconds:.1f}", cer, loss)
+                (o.task, o.method, o.workers, o.seed, int(epochs), f"{seconds:.1f}", cer, loss)
                 for epochs, seconds, cer, loss in o.rows.tolist()
             )
 
 
 def load_outcomes(path: Path) -> list[Outcome]:
     """Read a table that ``save_outcomes`` wrote."""
-    groups: dict[tuple[str, int, int], list[list[float]]] = {}
+    groups: dict[tuple[str, str, int, int], list[list[float]]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            key = (row["method"], int(row["workers"]), int(row["seed"]))
-            groups.setdefault(key, []).append([float(row[name]) for name in COLUMNS[3:]])
+            key = (row["task"], row["method"], int(row["workers"]), int(row["seed"]))
+            groups.setdefault(key, []).append([float(row[name]) for name in COLUMNS[4:]])
     return [Outcome(*key, np.array(rows)) for key, rows in groups.items()]
 
 
 def of(outcomes: Sequence[Outcome], method: str, workers: int) -> list[Outcome]:
-    """Return the searches of a method with so many workers, by seed."""
+    """Return the searches of a method with a number of workers, by seed."""
     chosen = [o for o in outcomes if (o.method, o.workers) == (method, workers)]
     return sorted(chosen, key=lambda o: o.seed)
 
 
-def compare(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return for each number of workers and each method what it needs and reaches.
+def by_task(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Return the searches of each task."""
+    return {
+        name: [o for o in outcomes if o.task == name]
+        for name in dict.fromkeys(o.task for o in outcomes)
+    }
 
-    The error to reach is the median of what random search ends with.
+
+def compare(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return the figures of each task, number of workers and method.
+
+    The error to reach is the median of the last errors of random search.
     """
-    found: dict[str, Any] = {}
-    for workers in sorted({o.workers for o in outcomes}):
-        methods = list(dict.fromkeys(o.method for o in outcomes if o.workers == workers))
-        groups = {name: of(outcomes, name, workers) for name in methods}
-        full = groups.get("random", [])
-        target = float(np.median([o.order[-1] for o in full])) if full else math.nan
-        found[str(workers)] = {
-            name: _needs(group, full, target) | against_rivals(group, groups, name)
-            for name, group in groups.items()
+    return {
+        task: {
+            str(workers): _compare_methods([o for o in searches if o.workers == workers])
+            for workers in sorted({o.workers for o in searches})
         }
-    return found
+        for task, searches in by_task(outcomes).items()
+    }
+
+
+def _compare_methods(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    methods = dict.fromkeys(o.method for o in outcomes)
+    groups = {name: [o for o in outcomes if o.method == name] for name in methods}
+    full = groups.get("random", [])
+    target = float(np.median([o.order[-1] for o in full])) if full else math.nan
+    return {
+        name: _needs(group, full, target) | against_rivals(group, groups, name)
+        for name, group in groups.items()
+    }
 
 
 def _needs(group: Sequence[Outcome], full: Sequence[Outcome], target: float) -> dict[str, Any]:
@@ -124,9 +141,6 @@ def _needs(group: Sequence[Outcome], full: Sequence[Outcome], target: float) -> 
         figures[f"all_{axis}"] = _median(o.axis(axis)[-1] for o in group)
         figures[f"{axis}_to_random"] = _number(needed)
         figures[f"{axis}_to_random_share"] = _number(needed / in_full)
-        figures[f"{axis}_to_cer_0"] = _number(
-            _median(o.reached(CER_SCALE / 1e5, axis) for o in group)
-        )
     return figures
 
 
@@ -137,7 +151,7 @@ def against_rivals(
 
     Returns:
         The budgets at which its median error is worse or better, and those at which a sign test
-        over the seeds says so.
+        over the seeds finds this significant.
     """
     rivals = [g for rival, g in groups.items() if rival in RIVALS and rival != name]
     found: dict[str, list[int]] = {
@@ -186,17 +200,21 @@ def ranges(budgets: Sequence[int]) -> str:
 def describe(figures: dict[str, Any]) -> str:
     """Return the comparison as text."""
     lines = []
-    for workers, methods in figures.items():
-        lines.append(f"\n{workers} workers: median over {_searches(methods)} searches each")
-        lines.append(
-            f"{'method':<20}{'epochs':>8}{'seconds':>9}{'CER':>8}{'loss':>10}"
-            f"{'to random':>11}{'share':>7}{'reach':>7}{'to CER 0':>10}"
-        )
-        lines += [_line(name, f) for name, f in methods.items()]
-        for name, f in methods.items():
-            words = ("worse", "surely_worse", "better", "surely_better")
-            judged = "; ".join(f"{w.replace('_', ' ')} {ranges(f[w])}" for w in words)
-            lines.append(f"  {name} against the best of {', '.join(RIVALS)}: {judged}")
+    for task, by_workers in figures.items():
+        for workers, methods in by_workers.items():
+            noun = "worker" if workers == "1" else "workers"
+            lines.append(
+                f"\n{task}, {workers} {noun}: median of {_searches(methods)} searches each"
+            )
+            lines.append(
+                f"{'method':<20}{'epochs':>8}{'seconds':>9}{'CER':>8}{'loss':>10}"
+                f"{'to random':>11}{'share':>7}{'seconds':>9}{'reach':>7}"
+            )
+            lines += [_line(name, f) for name, f in methods.items()]
+            for name, f in methods.items():
+                words = ("worse", "surely_worse", "better", "surely_better")
+                judged = "; ".join(f"{w.replace('_', ' ')} {ranges(f[w])}" for w in words)
+                lines.append(f"  {name} against the best of {', '.join(RIVALS)}: {judged}")
     return "\n".join(lines)
 
 
@@ -211,8 +229,8 @@ def _line(name: str, f: dict[str, Any]) -> str:
     return (
         f"{name:<20}{f['all_epochs']:>8.0f}{f['all_seconds']:>9.0f}{f['final_cer']:>8.4f}"
         f"{f['final_loss']:>10.6f}{said(f['epochs_to_random'], '.0f'):>11}"
-        f"{said(f['epochs_to_random_share'], '.2f'):>7}{f['reach_random']:>7}"
-        f"{said(f['epochs_to_cer_0'], '.0f'):>10}"
+        f"{said(f['epochs_to_random_share'], '.2f'):>7}"
+        f"{said(f['seconds_to_random_share'], '.2f'):>9}{f['reach_random']:>7}"
     )
 
 

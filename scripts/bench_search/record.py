@@ -1,10 +1,15 @@
-"""Record the whole learning curves of random configurations of a space, for ``simulate.py``.
+"""Record complete learning curves of random configurations, for ``simulate.py``.
 
-Every configuration is trained to its end in one thread. Seconds are of processor time, so that
-other work on the machine does not count. The same command again goes on with what is missing.
+Every configuration is trained to its end in one thread. Seconds are seconds of processor time, so
+that other work on the machine does not count. The number of edits in each validation image is kept
+for every epoch, because searches compare configurations image by image. Run the same command again
+to resume: only missing configurations are trained.
+
+    python scripts/bench_search/record.py plates_us FOLDER
 """
 
 import csv
+import gzip
 import json
 import multiprocessing
 import time
@@ -13,52 +18,53 @@ from typing import Annotated
 
 import optuna
 import typer
+from recordings import COLUMNS, DIGITS, Values, load_tasks
 
-from ocrsearch.core import Config
+from ocrsearch.core import Config, DivergedError
 from ocrsearch.data import DataOptions, load_dataset, open_dataset, save_dataset
-from ocrsearch.spaces import Values, load_space
-
-COLUMNS = ("configuration", "epoch", "cer", "val_loss", "exact", "seconds", "values")
+from ocrsearch.spaces import Space
 
 
 def main(
-    space: Annotated[Path, typer.Option(help="Search space.")],
-    data: Annotated[str, typer.Option(help="Labelled pictures.")],
-    output: Annotated[Path, typer.Option(help="Table to write or go on with, CSV.")],
-    configurations: Annotated[int, typer.Option(help="How many to train.")] = 110,
-    seed: Annotated[int, typer.Option(help="Of the configurations and their training.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes of one thread.")] = 2,
+    task_name: Annotated[str, typer.Argument(metavar="TASK", help="Name in recordings.yaml.")],
+    data: Annotated[str, typer.Argument(help="Labelled images.")],
+    configurations: Annotated[int, typer.Option(help="Number of configurations.")] = 60,
+    seed: Annotated[int, typer.Option(help="Random seed of configurations and training.")] = 0,
+    workers: Annotated[int, typer.Option(help="Number of processes, each with one thread.")] = 2,
 ) -> None:
     """Train random configurations in full and write a row for each epoch."""
+    task = load_tasks()[task_name]
+    space, output = task.space, task.table
     folder = output.with_suffix(".data")
-    save_dataset(load_dataset(data, DataOptions()), folder)
-    drawn = draw(space, configurations, seed)
+    save_dataset(load_dataset(data, DataOptions(train_fraction=task.fraction)), folder)
     known = recorded(output)
     jobs = [
-        (number, values, load_space(space).resolve(values), seed + number, folder)
-        for number, values in enumerate(drawn)
+        (number, values, space.resolve(values), seed + number, folder)
+        for number, values in enumerate(draw(space, configurations, seed))
         if number not in known
     ]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for done, rows in enumerate(pool.imap_unordered(train, jobs), start=1):
+            if not rows:  # diverged in the first epoch
+                continue
             append(output, rows)
-            _, n_epochs, cer = rows[-1][:3]
-            typer.echo(f"{len(known) + done}/{configurations}: {n_epochs} epochs, CER {cer:.4f}")
+            seconds = sum(row[5] for row in rows)
+            best = min(row[2] for row in rows)
+            typer.echo(f"{len(known) + done}/{configurations}: {seconds:.0f} s, CER {best:.4f}")
 
 
-def draw(space_path: Path, n: int, seed: int) -> list[Values]:
+def draw(space: Space, n: int, seed: int) -> list[Values]:
     """Return random points of a space, the same for the same seed."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space = load_space(space_path)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     return [space.suggest(study.ask()) for _ in range(n)]
 
 
 def recorded(output: Path) -> set[int]:
-    """Return the numbers of the configurations that a table holds."""
+    """Return the numbers of the configurations in a table."""
     if not output.exists():
         return set()
-    with output.open(encoding="utf-8", newline="") as file:
+    with gzip.open(output, "rt", encoding="utf-8", newline="") as file:
         return {int(row["configuration"]) for row in csv.DictReader(file)}
 
 
@@ -66,6 +72,7 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     """Train one configuration to the end of its schedule; return its rows of the table."""
     import cv2
     import torch
+    from rapidfuzz.distance import Levenshtein
 
     from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
@@ -76,22 +83,28 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     trainer = Trainer(
         config, open_dataset(folder), seed, device, TrainerOptions(faster_precision(device))
     )
-    rows = []
+    rows: list[tuple] = []
     while not trainer.finished:
         start = time.process_time()
-        report = trainer.run_epoch()
-        seconds = round(time.process_time() - start, 3)
-        metrics = report.metrics
-        loss, text = round(report.val_loss, 5), json.dumps(values) if not rows else ""
-        cer, exact = round(metrics.cer, 5), round(metrics.exact, 5)
-        rows.append((number, report.epoch, cer, loss, exact, seconds, text))
+        try:
+            report = trainer.run_epoch()
+        except DivergedError as error:
+            typer.echo(f"configuration {number}: {error}", err=True)
+            break
+        seconds = round(time.process_time() - start, 2)
+        pairs = zip(trainer.val_texts, trainer.read_texts, strict=True)
+        edits = "".join(DIGITS[min(35, Levenshtein.distance(*pair))] for pair in pairs)
+        cer, exact = round(report.metrics.cer, 5), round(report.metrics.exact, 5)
+        loss, text = round(report.val_loss, 5), "" if rows else json.dumps(values)
+        rows.append((number, report.epoch, cer, loss, exact, seconds, edits, text))
     return rows
 
 
 def append(output: Path, rows: list[tuple]) -> None:
-    """Add the rows of a configuration, whole."""
+    """Add the rows of a configuration as one gzip member, so that a table is never cut in half."""
     is_new = not output.exists()
-    with output.open("a", encoding="utf-8", newline="") as file:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(output, "at", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         if is_new:
             writer.writerow(COLUMNS)

@@ -1,6 +1,6 @@
-"""Whole searches on simulated curves: the real coordinator and samplers, workers that only wait.
+"""Complete searches on simulated curves: the real coordinator and samplers, simulated workers.
 
-Time is counted, not waited for: the event that is due first comes next.
+Time is counted, not spent: the next event is always the earliest event.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 import optuna
-from curve_model import Curve, CurveModel
+from curve_model import CurveModel
+from recordings import Curve
 
 from ocrsearch.core import Config, flatten
 from ocrsearch.data import LabelledImages, PackedImages
 from ocrsearch.spaces import (
+    AshaSettings,
     HalvingSettings,
     MedianSettings,
     NoPruner,
-    PromotionSettings,
     PrunerSettings,
     SamplerName,
     Space,
@@ -37,13 +38,13 @@ from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, Tri
 
 @dataclass(frozen=True)
 class Method:
-    """A way to search.
+    """A search method.
 
     Attributes:
-        sampler: its name.
-        pruner: in place of the one that the space has.
-        stop_epoch: all stop there, and the best is trained to its end.
-        reduction: one in so many is promoted; the rungs follow from it.
+        sampler: name of the sampler.
+        pruner: pruner, in place of the pruner of the space.
+        stop_epoch: epoch at which all trials are pruned; the best one is then trained in full.
+        reduction: reciprocal of the fraction that is promoted; the default rungs follow from it.
     """
 
     sampler: SamplerName = "tpe"
@@ -52,7 +53,7 @@ class Method:
     reduction: int = scheduler.REDUCTION
 
     def space(self, space: Space) -> Space:
-        """Return a space with this method; nothing is tried first."""
+        """Return a space with this method and without configurations to try first."""
         changed: dict[str, Any] = {"try_first": ()}
         changed["sampler"] = space.settings.sampler.model_copy(update={"name": self.sampler})
         changed["pruner"] = self.pruner
@@ -63,10 +64,10 @@ METHODS = {
     "random": Method("random"),
     "tpe": Method(),
     "median": Method(pruner=MedianSettings()),
-    "patient median": Method(pruner=MedianSettings(startup_trials=4, warmup_epochs=9)),
+    "patient median": Method(pruner=MedianSettings(n_startup_trials=4, n_warmup_epochs=9)),
     "halving": Method(pruner=HalvingSettings()),
-    "promotion": Method(pruner=PromotionSettings()),
-    "promotion of halves": Method(pruner=PromotionSettings(), reduction=2),
+    "promotion": Method(pruner=AshaSettings()),
+    "promotion of halves": Method(pruner=AshaSettings(), reduction=2),
     "constant": Method(stop_epoch=15),
 }
 """All but ``random`` sample with TPE."""
@@ -74,13 +75,13 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Moment:
-    """What a search had found when an epoch was finished.
+    """Best result of a search after an epoch.
 
     Attributes:
-        epochs: trained in all.
-        seconds: simulated.
-        cer: of the best configuration so far: by CER, then by loss.
-        val_loss: of the same one.
+        epochs: number of epochs of all trials together.
+        seconds: simulated time in seconds.
+        cer: CER of the best configuration so far, by CER and then by loss.
+        val_loss: validation loss of that configuration.
     """
 
     epochs: int
@@ -90,7 +91,7 @@ class Moment:
 
 
 class SimulatedEngine:
-    """Workers that take a curve's seconds for each of its epochs."""
+    """Workers that need a curve's seconds for each of its epochs."""
 
     machine = Machine("cpu", "fp32", {})
 
@@ -107,15 +108,15 @@ class SimulatedEngine:
 
     @property
     def n_idle(self) -> int:
-        """Workers without a configuration."""
+        """Number of workers without a configuration."""
         return self._n_workers - len(self._training)
 
     def n_trained(self, number: int) -> int:
-        """Return the epochs that a configuration was trained so far."""
+        """Return the number of epochs of a configuration so far."""
         return len(self._records[number])
 
     def submit(self, job: Job) -> None:
-        """Begin a configuration, or go on where it was stopped."""
+        """Begin a configuration, or resume it where it was paused."""
         assert self.n_idle > 0, "no worker is idle"
         self._training.add(job.number)
         if job.number in self._curves:  # as a worker does that finds a checkpoint
@@ -133,7 +134,7 @@ class SimulatedEngine:
             self._push(0.0, TrialDone(number, self._records[number], 1))
 
     def poll(self, timeout_s: float) -> list[Event]:  # noqa: ARG002
-        """Return the event that is due first; its time is now."""
+        """Return the earliest event and set the time to it."""
         assert self._due, "the coordinator waits for workers that do nothing"
         self.seconds, _, event = heapq.heappop(self._due)
         assert isinstance(event, EpochDone | TrialDone)
@@ -143,7 +144,7 @@ class SimulatedEngine:
         return [event]
 
     def finish(self, number: int) -> None:
-        """Train what a stopped configuration was not, with nobody to stop it."""
+        """Train a pruned configuration to its end."""
         while self.n_trained(number) < len(self._curves[number]):
             self._train(number)
             self.poll(0.0)
@@ -161,7 +162,7 @@ class SimulatedEngine:
 
     def _note(self, event: EpochDone | TrialDone) -> None:
         if len(event.epochs) == self.n_trained(event.number):
-            return  # it was told before
+            return  # the coordinator knows it already
         self._records[event.number] = event.epochs
         last = event.epochs[-1]
         self._best = min(self._best, (last.cer, last.val_loss))
@@ -180,13 +181,13 @@ def _record(curve: Curve, i: int) -> EpochRecord:
 
 
 class StopAt(optuna.pruners.BasePruner):
-    """Stops every configuration at one epoch."""
+    """Prunes every configuration at the same epoch."""
 
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch
 
     def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:  # noqa: ARG002
-        """Whether a configuration has come to that epoch."""
+        """Return whether a configuration has reached that epoch."""
         return trial.last_step is not None and trial.last_step >= self._epoch
 
 
@@ -196,10 +197,10 @@ class Search:
 
     Attributes:
         method: name in ``METHODS``.
-        n_workers: that train at the same time.
-        seed: of the sampler, and the world whose curves it meets.
-        configurations: after which it ends.
-        max_epochs: of all configurations together, after which it ends; None for no limit.
+        n_workers: number of trials that train at the same time.
+        seed: random seed of the sampler and of the simulated curves.
+        configurations: largest number of trials.
+        max_epochs: largest number of epochs of all trials together; None for no limit.
     """
 
     method: str
@@ -210,7 +211,7 @@ class Search:
 
 
 def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngine:
-    """Run a search to its end; its engine knows what happened."""
+    """Run a search to its end and return its engine, which recorded the moments."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     method = METHODS[search.method]
     searched = method.space(space)
@@ -219,7 +220,7 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
     if method.stop_epoch is not None:
         study.pruner = StopAt(method.stop_epoch)
         if max_epochs is not None:
-            max_epochs -= space.max_epochs - method.stop_epoch  # kept for the best one
+            max_epochs -= space.max_epochs - method.stop_epoch  # reserved for the best trial
     paths = {p.path for p in space.parameters}
 
     def curve_of(config: Config) -> Curve:
@@ -244,9 +245,9 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
 
 @contextmanager
 def promoting_one_in(reduction: int) -> Iterator[None]:
-    """Change the share that promotion lets go on, which no space can set.
+    """Change the fraction that is promoted, which no space can set, and disable an ending.
 
-    The search also goes on when no trial can be better: many recorded curves end without an error.
+    The search also continues when no trial can be better: many curves end without an error.
     """
     before = scheduler.REDUCTION, scheduler.MAX_FLAWLESS
     scheduler.REDUCTION, scheduler.MAX_FLAWLESS = reduction, sys.maxsize
@@ -262,8 +263,8 @@ def _study(space: Space, seed: int) -> ConfigurationStudy:
 
 
 def _no_data() -> LabelledImages:
-    picture = np.zeros((32, 96), np.uint8)
-    return LabelledImages(["0"], ["ab"], PackedImages.pack([picture]))
+    image = np.zeros((32, 96), np.uint8)
+    return LabelledImages(["0"], ["ab"], PackedImages.pack([image]))
 
 
 def _best_number(study: optuna.Study) -> int:

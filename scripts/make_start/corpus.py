@@ -1,8 +1,9 @@
-"""Write the lines of text that the start model is to read, made of texts and word lists.
+"""Write the lines of text for training the pretrained model.
 
-Prose in English and German (a part with the long s), random words of seven languages, and codes,
-amounts, dates and items of receipts. Texts are Debian's packages fortunes and fortunes-de, word
-lists its packages wamerican, wngerman, wfrench, witalian, wspanish, wportuguese and wdutch.
+The lines are prose in English and German (partly with the long s), random words of seven languages,
+and codes, amounts, dates and items of receipts. The prose is from Debian's packages fortunes and
+fortunes-de. The word lists are from its packages wamerican, wngerman, wfrench, witalian, wspanish,
+wportuguese and wdutch.
 """
 
 import random
@@ -17,7 +18,7 @@ import typer
 LATIN_CHARACTERS = frozenset(
     [*map(chr, range(0x20, 0x7F)), *map(chr, range(0xC0, 0x100)), *"ŒœſŸ€£§°„“”‚‘’«»–—…·½¼"]
 ) - {"×", "÷"}
-"""Printable ASCII, letters with marks of western European languages, and their signs."""
+"""Printable ASCII, accented letters of western European languages, and their signs."""
 
 WORDS = {
     "french": 9000,
@@ -28,12 +29,12 @@ WORDS = {
     "dutch": 2000,
     "ngerman": 2000,
 }
-"""Lines of random words for each list."""
+"""Number of lines of random words, by word list."""
 
 N_ENGLISH, N_GERMAN, N_LONG_S, N_CODES, N_CAPITALS = 22_000, 8_000, 6_000, 14_000, 4_000
 
 FRENCH = "le la les de des et à en du que mon ma qui je par un une l' dans pour a sa son"
-"""Frequent words, which a list of words has once."""
+"""Frequent words, because a word list has each word once."""
 
 PUNCTUATION = ((",", 0.08), (".", 0.04), (";", 0.01), (":", 0.01), ("-", 0.01))
 
@@ -47,7 +48,7 @@ rng = random.Random(0)  # noqa: S311
 
 def main(
     out: Annotated[Path, typer.Argument(help="File to write.")],
-    root: Annotated[Path, typer.Option(help="Where the packages are unpacked.")] = Path("/"),
+    root: Annotated[Path, typer.Option(help="Folder with the unpacked packages.")] = Path("/"),
 ) -> None:
     """Write the corpus."""
     fortunes, lists = root / "usr/share/games/fortunes", root / "usr/share/dict"
@@ -67,7 +68,7 @@ def main(
 
 
 def usable(line: str) -> bool:
-    """Whether the model is to know all characters of a line."""
+    """Whether all characters of a line are in the charset of the model."""
     return bool(line) and LATIN_CHARACTERS.issuperset(line)
 
 
@@ -83,7 +84,7 @@ def prose(folder: Path) -> list[str]:
 
 
 def cut(paragraphs: Iterable[str], n: int) -> Iterator[str]:
-    """Cut paragraphs into at most so many lines of some 12 to 70 characters."""
+    """Cut paragraphs into at most n lines of about 12 to 70 characters."""
     for paragraph in paragraphs:
         words = paragraph.split()
         while words:
@@ -98,12 +99,12 @@ def cut(paragraphs: Iterable[str], n: int) -> Iterator[str]:
 
 
 def with_long_s(line: str) -> str:
-    """Write each s that does not end a word as old prints do."""
+    """Replace each s inside a word by the long s, as in old prints."""
     return re.sub(r"s(?=[a-zäöüßſ])", "ſ", line)
 
 
 def random_words(path: Path, n: int) -> Iterator[str]:
-    """Yield lines of words of a list, with capitals, numbers and punctuation among them."""
+    """Yield lines of random words from a list, with some capitals, numbers and punctuation."""
     words = [word for word in path.read_text(encoding="utf-8").split() if usable(word)]
     for _ in range(n):
         line, longest = "", rng.randint(5, 60)
@@ -121,7 +122,7 @@ def random_words(path: Path, n: int) -> Iterator[str]:
 
 
 def drawn(characters: str, low: int, high: int | None = None) -> str:
-    """Return random characters."""
+    """Return ``low`` to ``high`` random characters."""
     return "".join(rng.choices(characters, k=rng.randint(low, high or low)))
 
 

@@ -1,8 +1,8 @@
-"""Fetch the fonts from which the start model's lines are drawn, as a folder of TrueType files.
+"""Fetch the fonts for the lines of the pretrained model, as a folder of TrueType files.
 
-Needs npm, and the packages fonttools and brotli. The fonts of fonts.txt come from @fontsource; each
-has two files, for Latin and for extended Latin, which are merged. With ``--more`` those of other
-folders are added, as Debian's fonts-blankenburg, fonts-gamaliel, fonts-gotico-antiqua and
+Needs npm, and the packages fonttools and brotli. The fonts in fonts.txt are from @fontsource. Each
+font has two files, for Latin and for extended Latin, which are merged. ``--more`` adds fonts from
+other folders, such as Debian's fonts-blankenburg, fonts-gamaliel, fonts-gotico-antiqua and
 fonts-junicode, which have the long s.
 """
 
@@ -36,14 +36,16 @@ MORE = (
     "JunicodeTwoBeta-Regular.otf",
     "JunicodeTwoBeta-Italic.otf",
 )
-"""Files that are taken from other folders."""
+"""Files to copy from other folders."""
 
 
 def main(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    more: Annotated[list[Path] | None, typer.Option(help="Folder with more fonts.")] = None,
+    more: Annotated[
+        list[Path] | None, typer.Option(help="Folder with more fonts; may be repeated.")
+    ] = None,
 ) -> None:
-    """Write a font file for each name of the list."""
+    """Write a font file for each name in the list."""
     logging.getLogger("fontTools").setLevel(logging.ERROR)
     out.mkdir(parents=True, exist_ok=True)
     names = [line for line in LIST.read_text(encoding="utf-8").splitlines() if line[:1] != "#"]
@@ -57,7 +59,7 @@ def main(
 
 
 def fetch(name: str, path: Path) -> None:
-    """Fetch the package of a font and write its regular style."""
+    """Download the package of a font and write its regular style."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["npm", "pack", "--silent", f"@fontsource/{name}"]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)  # noqa: S603
@@ -69,7 +71,7 @@ def fetch(name: str, path: Path) -> None:
                 if member.name.endswith(("-latin-400-normal.woff2", "-latin-ext-400-normal.woff2"))
             ]
         files = []
-        for i, part in enumerate(parts[::-1]):  # "latin" sorts behind "latin-ext"
+        for i, part in enumerate(parts[::-1]):  # "latin" sorts after "latin-ext"
             font = TTFont(BytesIO(part))
             font.flavor = None
             files.append(str(Path(folder) / f"{i}.ttf"))

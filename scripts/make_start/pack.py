@@ -1,10 +1,10 @@
-"""Write a trained start model as it comes with the program: in 16 bits, without a word of where.
+"""Write the pretrained model file of the program: 16-bit weights, without local paths.
 
-All steps, beside ``config.yaml`` and ``recipe.yaml``:
+All steps, in the folder of ``config.yaml`` and ``recipe.yaml``:
 
     python fonts.py fonts --more /usr/share/fonts
     python corpus.py corpus.txt
-    ocrsearch train --config config.yaml --data synth:recipe.yaml --seed 1 --export start.pt
+    ocrsearch train --config config.yaml --data synth:recipe.yaml --seed 1 --output start.pt
     python pack.py start.pt latin.pt
 """
 
@@ -22,7 +22,7 @@ def main(
     model: Annotated[Path, typer.Argument(help="Trained model.")],
     out: Annotated[Path, typer.Argument(help="File to write.")],
 ) -> None:
-    """Keep weights, configuration, characters and metrics, and little of the provenance."""
+    """Keep the weights, configuration, characters, metrics, seed and versions."""
     bundle = load_bundle(model)
     known = bundle.provenance
     provenance = Provenance(

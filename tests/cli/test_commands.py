@@ -226,10 +226,10 @@ def test_evaluate_leaves_out_what_cannot_be_read(
     shutil.copy(number_folder / "12.png", tmp_path)
     (tmp_path / "13.png").write_text("no picture")
     arguments = ("evaluate", model_file, "--data", tmp_path, "--split", "all")
-    assert "(--max-bad)" in command(*arguments).err
-    content = command(*arguments, "--max-bad", "0.5", "--json").json()
+    assert "(--max-invalid)" in command(*arguments).err
+    content = command(*arguments, "--max-invalid", "0.5", "--json").json()
     assert (content["n"], content["n_bad"]) == (1, 1)
-    assert "1 samples could not be used" in command(*arguments, "--max-bad", "0.5").out
+    assert "1 unusable sample skipped" in command(*arguments, "--max-invalid", "0.5").out
 
 
 # --- predict ----------------------------------------------------------------------------------
@@ -410,7 +410,7 @@ def test_studies_list(command: Command, study_db: StudyDb) -> None:
     assert (result.code, result.err) == (0, "")
     (row,) = [line for line in result.out.splitlines() if "tiny-numbers" in line]
     assert row.split()[:4] == ["tiny-numbers", "captcha:numbers", "0.1000", "4"]
-    assert "1 open" in row
+    assert "1 interrupted" in row
 
 
 def test_studies_list_as_json(command: Command, study_db: StudyDb) -> None:

@@ -148,5 +148,6 @@ def test_without_the_dashboard_installed(
     result = command("dashboard", "--storage", study_db.url)
     assert result.code == 2
     assert result.err == (
-        "ocrsearch: the dashboard is not installed; pip install 'ocrsearch[dashboard]'\n"
+        "ocrsearch: the dashboard is not installed; install it with: "
+        "pip install 'ocrsearch[dashboard]'\n"
     )

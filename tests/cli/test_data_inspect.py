@@ -63,7 +63,7 @@ def test_report_on_a_terminal(folder: Path, command: Command) -> None:
     assert (result.code, result.err) == (0, "")
     for part in (
         "41 samples can be used, 1 cannot",
-        "10 symbols: ",
+        "10 characters: ",
         "pixel formats: L 100 %",
         "10.png '10', 77.png '77'",
         "not a supported image",
@@ -73,11 +73,11 @@ def test_report_on_a_terminal(folder: Path, command: Command) -> None:
         assert part in result.out
 
 
-@pytest.mark.parametrize(("max_bad", "refused"), [("0", True), ("0.03", False), ("1", False)])
-def test_max_bad_is_reported_and_refuses_nothing(
-    folder: Path, max_bad: str, refused: bool, command: Command
+@pytest.mark.parametrize(("max_invalid", "refused"), [("0", True), ("0.03", False), ("1", False)])
+def test_max_invalid_is_reported_and_refuses_nothing(
+    folder: Path, max_invalid: str, refused: bool, command: Command
 ) -> None:
-    result = command("data", "inspect", folder, "--max-bad", max_bad, "--json")
+    result = command("data", "inspect", folder, "--max-invalid", max_invalid, "--json")
 
     assert (result.code, result.json()["refused"]) == (0, refused)
 
@@ -151,8 +151,8 @@ def test_json_and_sheet_together(folder: Path, tmp_path: Path, command: Command)
     [
         (["numbers", "--sheet", "sheet.jpg"], 2, "--sheet sheet.jpg: must end in .png"),
         (["missing"], 1, "missing: no such file, folder or built-in set"),
-        (["broken", "--sheet", "sheet.png"], 1, "--sheet sheet.png: no picture can be used"),
-        (["numbers", "--max-bad", "2"], 2, "max-bad"),
+        (["broken", "--sheet", "sheet.png"], 1, "--sheet sheet.png: no image can be used"),
+        (["numbers", "--max-invalid", "2"], 2, "max-invalid"),
         (["numbers", "--sheet-size", "0"], 2, "sheet-size"),
     ],
 )

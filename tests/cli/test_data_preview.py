@@ -33,7 +33,7 @@ def test_a_sheet_is_written(command: Command, number_folder: Path, tmp_path: Pat
 
 def test_space_and_values_are_shown(command: Command, number_folder: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.yaml"
-    space.write_text("images: {height: {choice: [40]}}\ntraining: {augment: {join: 0.5}}\n")
+    space.write_text("images: {height: {choice: [40]}}\ntraining: {augment: {concat: 0.5}}\n")
 
     result = command(
         *("data", "preview", number_folder, "-o", tmp_path / "preview.png", "--space", space),
@@ -45,7 +45,7 @@ def test_space_and_values_are_shown(command: Command, number_folder: Path, tmp_p
         "images.height=40",
         "images.preprocess.crop=True",
         "training.augment.elastic=1.0",
-        "training.augment.join=0.5",
+        "training.augment.concat=0.5",
     ):
         assert shown in result.out
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from ocrsearch.core.errors import DataError, OptionError
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.images.reading import read_image
 from ocrsearch.data.samples import Sample
 from ocrsearch.data.sheets import save_images
-from ocrsearch.data.specs import read_samples
-from ocrsearch.data.synthesis.digits import make_digits
+from ocrsearch.data.synthesis.synthesizer import make_digits
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import torch
 
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_split
-from ocrsearch.data.formats.registry import FORMATS
+from ocrsearch.data.formats.specs import FORMATS
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -61,7 +61,7 @@ def test_what_a_share_leaves_out_has_no_split(
 ) -> None:
     file = tmp_path / "splits.csv"
     content = command(
-        "data", "split", number_folder, "--train-share", "0.5", "-o", file, "--json"
+        "data", "split", number_folder, "--train-fraction", "0.5", "-o", file, "--json"
     ).json()
     assert content["n"] == {"train": 16, "val": 4, "test": 4}
     assert content["n_left_out"] == sum(row["split"] == "" for row in rows(file)) == 16
@@ -76,9 +76,9 @@ def test_what_a_share_leaves_out_has_no_split(
         (["--group", "^1"], 1, "--group: '^1' finds nothing in 30 of 40 names, first '20.png'"),
         (["--group", "png"], 1, "no samples in the val split (of 40 in 1 groups)"),
         (["--splits", "missing.csv"], 1, "missing.csv: no such file"),
-        (["--train-share", "0"], 2, "--train-share: must be more than 0, got 0.0"),
+        (["--train-fraction", "0"], 2, "--train-fraction: must be more than 0, got 0.0"),
         (["--split-seed", "-2"], 2, "--split-seed: must be at least 0, got -2"),
-        (["--max-bad", "3"], 2, "--max-bad: must be at most 1, got 3.0"),
+        (["--max-invalid", "3"], 2, "--max-invalid: must be at most 1, got 3.0"),
     ],
 )
 def test_wrong_options_are_one_line(
@@ -124,7 +124,7 @@ def test_evaluate_splits_as_the_search_did(
     assert "splits.csv: no such file" in result.err
 
 
-@pytest.mark.parametrize("options", [{"group": "("}, {"colour": 1}, {"max_bad": "x"}, 0])
+@pytest.mark.parametrize("options", [{"group": "("}, {"colour": 1}, {"max_invalid": "x"}, 0])
 def test_model_with_options_of_another_kind_is_damaged(
     command: Command, model_file: Path, number_folder: Path, tmp_path: Path, options: Any
 ) -> None:

@@ -53,10 +53,10 @@ def test_the_defaults_are_allowed_and_documented(options: Any) -> None:
     ("options", "problem"),
     [
         ({"splits": "a\0b"}, "splits: must not have null characters"),
-        ({"add": "x" * 5000}, "add: "),
+        ({"extra_train_data": "x" * 5000}, "extra_train_data: "),
         ({"bidi": "up"}, "bidi: must be 'auto', 'rtl', 'ltr' or 'off', got 'up'"),
-        ({"train_share": True}, "train_share: must be a number, not true or false, got true"),
-        ({"keep_err": None}, "keep_err: must be true or false, got null"),
+        ({"train_fraction": True}, "train_fraction: must be a number, not true or false, got true"),
+        ({"keep_flagged": None}, "keep_flagged: must be true or false, got null"),
     ],
 )
 def test_declared_limits_are_checked(options: dict[str, Any], problem: str) -> None:

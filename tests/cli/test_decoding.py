@@ -25,7 +25,7 @@ Command = Callable[..., "CommandResult"]
 @pytest.fixture
 def language_model(command: Command, number_folder: Path, tmp_path: Path) -> Path:
     path = tmp_path / "lm.npz"
-    result = command("language-model", "--data", number_folder, "--order", 3, "--export", path)
+    result = command("language-model", "--data", number_folder, "--order", 3, "--output", path)
     assert (result.code, result.err) == (0, "")
     return path
 
@@ -34,7 +34,7 @@ def test_a_language_model_of_the_training_labels(
     command: Command, number_folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "new" / "lm.npz"
-    arguments = ("language-model", "--data", number_folder, "--export", path)
+    arguments = ("language-model", "--data", number_folder, "--output", path)
     result = command(*arguments, "--json")
     assert (result.code, result.err) == (0, "")
     content = result.json()
@@ -50,7 +50,7 @@ def test_a_language_model_of_the_training_labels(
 def test_texts_of_a_corpus(command: Command, number_folder: Path, tmp_path: Path) -> None:
     corpus, path = tmp_path / "corpus.txt", tmp_path / "lm.npz"
     corpus.write_text("123\n456\n\n7x\n")
-    arguments = ("language-model", "--corpus", corpus, "--export", path, "--json")
+    arguments = ("language-model", "--corpus", corpus, "--output", path, "--json")
     content = command(*arguments).json()
     assert (content["n_texts"], content["n_left_out"], content["n_symbols"]) == (3, 0, 8)
     assert content["perplexity"] is None
@@ -61,14 +61,14 @@ def test_texts_of_a_corpus(command: Command, number_folder: Path, tmp_path: Path
 def test_empty_labels_are_no_texts(command: Command, tmp_path: Path) -> None:
     rows = [f"{i}.png,{'' if i % 2 else i},train" for i in range(8)]
     (tmp_path / "labels.csv").write_text("\n".join(["image,text,split", *rows]))
-    arguments = ("language-model", "--data", tmp_path, "--export", tmp_path / "lm.npz", "--json")
+    arguments = ("language-model", "--data", tmp_path, "--output", tmp_path / "lm.npz", "--json")
     assert command(*arguments).json()["n_texts"] == 4
 
 
 def test_data_is_split_as_for_a_model(
     command: Command, number_folder: Path, tmp_path: Path, model_file: Path
 ) -> None:
-    arguments = ("language-model", "--data", number_folder, "--export", tmp_path / "lm.npz")
+    arguments = ("language-model", "--data", number_folder, "--output", tmp_path / "lm.npz")
     plain = command(*arguments, "--json").json()
     assert plain.pop("chosen") is None
     own = command(*arguments, "--model", model_file, "--json").json()
@@ -85,12 +85,12 @@ def test_weights_are_chosen_with_a_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = tmp_path / "lm.npz"
-    arguments = ("language-model", "--data", number_folder, "--export", path, "--model", model_file)
+    arguments = ("language-model", "--data", number_folder, "--output", path, "--model", model_file)
     chosen = command(*arguments, "--json").json()["chosen"]
     ngrams = load_ngrams(path)
     assert (ngrams.lm_weight, ngrams.length_bonus) == (chosen["lm_weight"], chosen["length_bonus"])
     read = ("evaluate", model_file, "--data", number_folder, "--split", "val", "--json")
-    beam = (*read, "--beam", 10, "--language-model", path)
+    beam = (*read, "--beam-size", 10, "--language-model", path)
     assert command(*beam).json()["cer"] == chosen["cer"]
     assert command(*read).json()["cer"] == chosen["greedy_cer"]
 
@@ -113,7 +113,7 @@ def test_a_choice_that_fails_leaves_the_old_file(
     shutil.copytree(number_folder, data)
     for picture in data.iterdir():
         picture.write_bytes(b"")
-    arguments = ("language-model", "--data", data, "--export", language_model)
+    arguments = ("language-model", "--data", data, "--output", language_model)
     result = command(*arguments, "--model", model_file)
     assert result.code == 1
     assert "samples cannot be used" in result.err
@@ -126,7 +126,7 @@ def test_a_choice_that_fails_leaves_the_old_file(
         ((), 2, "no texts to learn from; give --data, --corpus or both"),
         (("--corpus", "none.txt"), 1, "corpus:none.txt: no such file"),
         (("--corpus", "a.txt", "--order", 9), 2, "--order: must be at most 8, got 9"),
-        (("--corpus", "a.txt", "--export", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),
+        (("--corpus", "a.txt", "--output", "a.txt/lm.npz"), 1, "a.txt is a file, not a folder"),
     ],
 )
 def test_a_language_model_that_cannot_be_made(
@@ -139,7 +139,7 @@ def test_a_language_model_that_cannot_be_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.txt").write_text("ab\n")
-    result = command("language-model", "--export", "lm.npz", *arguments)
+    result = command("language-model", "--output", "lm.npz", *arguments)
     assert result.code == code
     assert result.err.splitlines()[-1].startswith("ocrsearch: ")
     assert said in result.err.splitlines()[-1]
@@ -148,7 +148,7 @@ def test_a_language_model_that_cannot_be_made(
 @pytest.mark.parametrize(
     ("architecture", "with_data", "said"),
     [
-        ("crnn", False, "--model: needs --data SPEC to choose the weights on its images"),
+        ("crnn", False, "model.pt: needs images to tune the decoding weights; add --data SPEC"),
         ("classifier", True, "a classifier reads a single character and cannot"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_model_that_weights_cannot_be_chosen_for(
     corpus.write_text("12\n")
     data = ("--data", number_folder) if with_data else ()
     export = tmp_path / "lm.npz"
-    arguments = ("language-model", "--model", model, "--corpus", corpus, "--export", export)
+    arguments = ("language-model", "--model", model, "--corpus", corpus, "--output", export)
     result = command(*arguments, *data)
     assert (result.code, len(result.err.splitlines())) == (2, 1)
     assert said in result.err
@@ -178,7 +178,7 @@ def test_predict_by_beam_search(
 ) -> None:
     lexicon = tmp_path / "words.txt"
     lexicon.write_text("12\n34\n")
-    options = ("--beam", 4, "--language-model", language_model, "--lexicon", lexicon)
+    options = ("--beam-size", 4, "--language-model", language_model, "--lexicon", lexicon)
     result = command("predict", model_file, number_folder / "42.png", *options, "--json")
     assert (result.code, result.err) == (0, "")
     content = result.json()
@@ -202,7 +202,7 @@ def test_evaluate_by_beam_search(
     command: Command, model_file: Path, number_folder: Path, language_model: Path
 ) -> None:
     arguments = ("evaluate", model_file, "--data", number_folder, "--json")
-    options = ("--beam", 4, "--language-model", language_model, "--lm-weight", 0.25)
+    options = ("--beam-size", 4, "--language-model", language_model, "--lm-weight", 0.25)
     result = command(*arguments, *options)
     assert (result.code, result.err) == (0, "")
     decoder = result.json()["decoder"]
@@ -216,11 +216,15 @@ def test_evaluate_by_beam_search(
     ("options", "code", "said"),
     [
         (("--language-model", "lm.npz"), 2, "--language-model: needs beam search"),
-        (("--beam", 5, "--language-model", "none.npz"), 1, "none.npz: no such language model"),
-        (("--beam", 5, "--language-model", "a.txt"), 1, "a.txt: not a language model"),
-        (("--beam", 5, "--lexicon", "none.txt"), 1, "lexicon:none.txt: no such file"),
-        (("--beam", -5), 2, "--beam: must be at least 0, got -5"),
-        (("--beam", 5, "--ctc-weight", 1), 2, "--ctc-weight: needs a seq2seq model, found a crnn"),
+        (("--beam-size", 5, "--language-model", "none.npz"), 1, "none.npz: no such language model"),
+        (("--beam-size", 5, "--language-model", "a.txt"), 1, "a.txt: not a language model"),
+        (("--beam-size", 5, "--lexicon", "none.txt"), 1, "lexicon:none.txt: no such file"),
+        (("--beam-size", -5), 2, "--beam-size: must be at least 0, got -5"),
+        (
+            ("--beam-size", 5, "--ctc-weight", 1),
+            2,
+            "--ctc-weight: needs a seq2seq model, found a crnn",
+        ),
     ],
 )
 def test_decoding_that_cannot_be(

@@ -48,7 +48,7 @@ def test_a_search_that_begins() -> None:
     assert "0 of 100, 0:00" in text
     assert "left" not in text
     assert "best: none yet" in text
-    assert "0 running, 0 finished, 0 stopped early, 0 infeasible, 0 failed, 0 epochs" in text
+    assert "0 running, 0 finished, 0 paused, 0 pruned, 0 infeasible, 0 failed, 0 epochs" in text
 
 
 def test_a_search_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +64,7 @@ def test_a_search_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
         best_value=0.03125,
         best_exact=0.875,
         best_values={"model.encoder.rnn_cell": "gru", "training.learning_rate": 0.00234567},
+        paused={3: 4, 8: 9, 9: 10},
     )
     monkeypatch.setattr(Status, "elapsed_s", 140.0)
     status.running = {
@@ -72,7 +73,7 @@ def test_a_search_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     text = shown(status)
     assert "14 of 40, 2:20, about 4:20 left" in text  # 26 more at 10 s each
-    assert "2 running, 7 finished, 4 stopped early, 1 infeasible, 2 failed, 93 epochs" in text
+    assert "2 running, 7 finished, 3 paused, 1 pruned, 1 infeasible, 2 failed, 93 epochs" in text
     assert "best: trial 5, CER 0.0312, exact 0.875 (rnn_cell gru, learning_rate 0.00235)" in text
     lines = [line.split() for line in text.splitlines()]
     assert ["16", "2/20", "0.4000", "0.600", "0.800"] in lines

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ocrsearch.cli
-from ocrsearch.cli.endings import _refuse_empty
-from ocrsearch.core.errors import OptionError
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -52,9 +50,9 @@ def test_version(command: Command) -> None:
         (["dashboard", "--port", "99999"], "--port: must be at most 65535, got 99999"),
         (["data", "preview", "digits", "--n", "0"], "--n: must be at least 1, got 0"),
         (["best", "--confirm", "x"], "--confirm: must be an integer, got x"),
-        (["best", "--max-latency", "nan"], "--max-latency: must be at least 0, got nan"),
+        (["best", "--max-latency-ms", "nan"], "--max-latency-ms: must be at least 0, got nan"),
         (["run", "--space", "s", "--trials", "1e3"], "--trials: must be an integer, got 1e3"),
-        (["run", "--space", "s", "--target", "low"], "--target: must be a number, got low"),
+        (["run", "--space", "s", "--target-cer", "low"], "--target-cer: must be a number, got low"),
         (["run", "--space", "s", "--device", "tpu"], "--device: 'tpu' is not one of 'auto', 'cpu'"),
         (["run", "--space", "s", "--engine", "x"], "--engine: 'x' is not one of 'local', 'ray'"),
         (["evaluate", "m", "--errors", "-1"], "--errors: must be at least 0, got -1"),
@@ -65,7 +63,7 @@ def test_version(command: Command) -> None:
         (["best", "--study", ""], "--study: must not be empty"),
         (["best", "--study="], "--study: must not be empty"),
         (["run", "--space", "s", "--data", ""], "--data: must not be empty"),
-        (["train", "--export", "", "--data", "digits"], "--export: must not be empty"),
+        (["train", "--output", "", "--data", "digits"], "--output: must not be empty"),
         (["studies", "export", "-o", ""], "-o: must not be empty"),
         (["evaluate", ""], "an argument: must not be empty"),
     ],
@@ -150,7 +148,10 @@ def test_an_output_that_is_full_is_named() -> None:
     assert done.stderr == "ocrsearch: standard output: No space left on device\n"
 
 
-def test_a_value_may_end_in_an_equals_sign() -> None:
-    _refuse_empty(["data", "split", "x", "--group=^(w.*)="])
-    with pytest.raises(OptionError, match="--storage: must not be empty"):
-        _refuse_empty(["run", "--storage="])
+def test_a_value_may_end_in_an_equals_sign(command: Command, study_db: StudyDb) -> None:
+    result = command("best", "--storage", study_db.url, "--study=a=")
+    assert result.code == 1
+    assert result.err.startswith("ocrsearch: study 'a=': not in ")
+    result = command("run", "--storage=")
+    assert result.code == 2
+    assert result.err == "ocrsearch: --storage: must not be empty; leave it out or give a value\n"

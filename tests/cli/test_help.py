@@ -131,9 +131,8 @@ def complete(command: Command, monkeypatch: pytest.MonkeyPatch, line: str) -> li
 def test_words_are_completed(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete(command, monkeypatch, "ocrsearch ev") == ["evaluate"]
     assert complete(command, monkeypatch, "ocrsearch run --max-") == [
-        "--max-epochs",
-        "--max-bad",
-        "--max-disk",
+        "--max-invalid",
+        "--max-disk-mb",
     ]
     assert complete(command, monkeypatch, "ocrsearch run --device c") == ["cpu", "cuda"]
 

@@ -74,7 +74,7 @@ def test_a_longer_text_is_more_work_for_a_decoder(
 def test_the_kind_of_attention_is_named(
     command: Command, make_bundle: Callable[..., Bundle], tmp_path: Path
 ) -> None:
-    bundle = make_bundle("seq2seq", "location")
+    bundle = make_bundle("seq2seq", "location_aware")
     save_bundle(bundle, tmp_path / "m.pt")
     assert "location-aware attention" in command("inspect", tmp_path / "m.pt").out
     content = command("inspect", tmp_path / "m.pt", "--json").json()
@@ -94,7 +94,7 @@ def test_for_people(command: Command, model_file: Path) -> None:
     (total,) = [line for line in lines if "recognition" in line]
     assert f"{content['n_parameters']:,}" in total
     assert f"{content['multiply_adds'] / 1e6:.2f} M" in total
-    assert "for a picture of 16 x 64 pixels: 16 frames" in result.out
+    assert "for an image of 16 x 64 pixels: 16 frames" in result.out
 
 
 def test_a_drawing(command: Command, model_file: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_drawing(command: Command, model_file: Path, tmp_path: Path) -> None:
     assert f"drawing written to {path}" in result.out
     root = ElementTree.fromstring(path.read_text())  # noqa: S314
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "model.pt: crnn, 10 symbols" in texts
+    assert "model.pt: crnn, 10 characters" in texts
     assert "1 x 16 x 64" in texts
 
 

@@ -20,11 +20,11 @@ Command = Callable[..., "CommandResult"]
 OUTPUTS = {
     "best": ("best --export", ".pt"),
     "best confirmed": ("best --confirm 3 --export", ".pt"),
-    "train": ("train --config c.yaml --data digits --export", ".pt"),
+    "train": ("train --config c.yaml --data digits --output", ".pt"),
     "evaluate": ("evaluate m.pt --data digits --html", ".html"),
     "predict": ("predict m.pt a.png --page --draw", ".png"),
     "inspect": ("inspect m.pt --svg", ".svg"),
-    "language-model": ("language-model --data digits --export", ".npz"),
+    "language-model": ("language-model --data digits --output", ".npz"),
     "data inspect": ("data inspect digits --sheet", ".png"),
     "data preview": ("data preview digits --output", ".png"),
     "data split": ("data split digits --output", ".csv"),
@@ -67,7 +67,7 @@ def test_pictures_must_be_png(command: Command, places: Path, name: str) -> None
     result = command(*words, "picture.jpg")
     assert (result.code, result.err) == (
         2,
-        f"ocrsearch: {words[-1]} picture.jpg: must end in .png\n",
+        f"ocrsearch: {words[-1]} picture.jpg: must end in .png, found .jpg; rename the file\n",
     )
 
 
@@ -86,14 +86,15 @@ def test_output_problems(places: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train", "--config", "c", "--data", "digits", "--export", "m.pt", "--epochs", "0"],
+        (["train", "--config", "c", "--data", "digits", "--output", "m.pt", "--epochs", "0"],
          "--epochs: must be at least 1, got 0"),
-        (["train", "--config", "c", "--data", "digits", "--export", "m.pt", "--epochs", "1" * 31],
+        (["train", "--config", "c", "--data", "digits", "--output", "m.pt", "--epochs", "1" * 31],
          f"--epochs: must be at most 10000, got {'1' * 31}"),
-        (["predict", "m.pt", "a.png", "--draw", "a.png"], "--draw a.png: works with --page only"),
-        (["best", "--force"], "--force: needs --export FILE"),
+        (["predict", "m.pt", "a.png", "--draw", "a.png"],
+         "--draw a.png: needs --page; add it or remove --draw"),
+        (["best", "--force"], "--force: needs --export FILE; add it or remove --force"),
         (["best", "--confirm", "1000"], "--confirm: must be at most 100, got 1000"),
-        (["language-model", "--data", "digits", "--export", "l.npz", "--order", "0"],
+        (["language-model", "--data", "digits", "--output", "l.npz", "--order", "0"],
          "--order: must be at least 1, got 0"),
         (["data", "synth", "digits", "-o", "new", "--n", "0"], "--n: must be at least 1, got 0"),
         (["data", "synth", "digits", "-o", "new", "--min-length", "0"],
@@ -132,7 +133,7 @@ def reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("reads_nothing")
-@pytest.mark.parametrize("more", [[], ["--half"], ["--confirm", "3"], ["--json"]])
+@pytest.mark.parametrize("more", [[], ["--fp16-weights"], ["--confirm", "3"], ["--json"]])
 def test_a_network_that_reads_nothing_is_not_exported(
     command: Command, study_db: StudyDb, tmp_path: Path, more: list[str]
 ) -> None:

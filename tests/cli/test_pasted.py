@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.cli import run
-from ocrsearch.cli.options import STORAGE_VARIABLE
-from ocrsearch.cli.output import our_command
+from ocrsearch.cli.output import STORAGE_VARIABLE, our_command
 from ocrsearch.core import DEFAULT_STORAGE
 from ocrsearch.tuning.api import SearchResult
 from ocrsearch.tuning.status import Limits, Status

@@ -125,9 +125,9 @@ def test_a_suggestion_from_nothing_searches_networks(command: Command, number_fo
 
 
 def test_a_suggestion_follows_the_data_options(command: Command, number_folder: Path) -> None:
-    result = command("space", "suggest", str(number_folder), "--train-share", "0.5", "--json")
+    result = command("space", "suggest", str(number_folder), "--train-fraction", "0.5", "--json")
     assert result.json()["detected"]["n_images"] == 16
-    half = ocrsearch.suggest_space(number_folder, train_share=0.5)
+    half = ocrsearch.suggest_space(number_folder, train_fraction=0.5)
     assert half == result.json()["space"]
     with pytest.raises(OptionError, match="no such option"):
         ocrsearch.suggest_space(number_folder, trials=3)  # type: ignore[call-arg]

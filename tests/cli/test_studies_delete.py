@@ -14,9 +14,9 @@ from ocrsearch.studies.database import study_folder
 from ocrsearch.studies.ownership import (
     IDENTITY,
     Identity,
+    study_lock,
     write_identity,
 )
-from ocrsearch.studies.study import study_lock
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -91,7 +91,7 @@ def test_lost_weights_name_the_next_best(command: Command, url: str, tmp_path: P
     assert result.code == 1
     assert "the weights of trial 2 are missing" in result.err
     assert "next best trial with weights is 3 (CER 0.2500): ocrsearch best" in result.err
-    assert f"--trial 3 --storage {url} --export '{export}'" in result.err
+    assert f"--trial 3 --export '{export}' --storage {url}" in result.err
 
 
 def test_weights_of_another_configuration_are_refused(

@@ -35,7 +35,7 @@ def arguments(tmp_path: Path, number_folder: Path) -> list[Any]:
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG)
     export = tmp_path / "out" / "model.pt"
-    return ["train", "--config", path, "--data", number_folder, "--export", export]
+    return ["train", "--config", path, "--data", number_folder, "--output", export]
 
 
 def test_plain_lines(command: Command, arguments: list[Any]) -> None:
@@ -93,15 +93,15 @@ def test_a_model_is_trained_further(command: Command, arguments: list[Any]) -> N
 def test_a_model_trained_further_keeps_its_splits(
     command: Command, arguments: list[Any], tmp_path: Path
 ) -> None:
-    assert command(*arguments, "--split-seed", 5, "--train-share", 0.9).code == 0
+    assert command(*arguments, "--split-seed", 5, "--train-fraction", 0.9).code == 0
     first, again = arguments[-1], tmp_path / "again.pt"
     data = arguments[arguments.index("--data") + 1]
-    further = ["train", "--config", first, "--data", data, "--init", first, "--export", again]
+    further = ["train", "--config", first, "--data", data, "--init", first, "--output", again]
 
-    assert command(*further, "--train-share", 1).code == 0
+    assert command(*further, "--train-fraction", 1).code == 0
 
     options = load_bundle(again).data_options()
-    assert (options.split_seed, options.train_share) == (5, 1)
+    assert (options.split_seed, options.train_fraction) == (5, 1)
 
 
 def test_the_configuration_may_name_the_model(
@@ -154,7 +154,7 @@ def test_logs_for_tensorboard(command: Command, arguments: list[Any], tmp_path: 
         ("--data", "captcha:nowhere", "nowhere"),
         ("--init", "none.pt", "none.pt: no such model file"),
         ("--seed", "-1", "--seed: must be at least 0, got -1"),
-        ("--max-bad", "2", "--max-bad"),
+        ("--max-invalid", "2", "--max-invalid"),
     ],
 )
 def test_what_is_wrong_is_one_line(

@@ -11,10 +11,9 @@ import typer.main
 from typer.core import TyperGroup
 
 import ocrsearch
-from ocrsearch.cli.app import app
+from ocrsearch.cli.app import app, warnings_shown
 from ocrsearch.cli.display import PlainDisplay
-from ocrsearch.cli.endings import warnings_shown
-from ocrsearch.cli.wording import MARKED, error_message, for_command_line, option_of
+from ocrsearch.cli.output import MARKED, error_message, for_command_line, option_of
 from ocrsearch.core import DataError, OcrSearchError, OptionError, StudyError
 from ocrsearch.data import DataOptions
 from ocrsearch.data.checks import read_usable
@@ -67,13 +66,13 @@ def test_no_module_of_the_library_speaks_of_options() -> None:
 @pytest.mark.parametrize(
     ("line", "options"),
     [
-        ('f"{spec}: raise --max-bad"', ["--max-bad"]),
+        ('f"{spec}: raise --max-invalid"', ["--max-invalid"]),
         ("# see --study", ["--study"]),
         ('"--splits FILE"', ["--splits"]),
         ("color: var(--ink); --line: #fff;", []),
         ("start one with 'ray start --head'", []),
         ("a dash -- between words", []),
-        ("raise `max_bad`", []),
+        ("raise `max_invalid`", []),
     ],
 )
 def test_the_check_itself_finds_options(line: str, options: list[str]) -> None:
@@ -94,12 +93,12 @@ def test_each_marked_argument_is_an_option() -> None:
     ("message", "said"),
     [
         ("give `study` another name", "give --study another name"),
-        ("raise `max_bad` or set `keep_err`", "raise --max-bad or set --keep-err"),
+        ("raise `max_invalid` or set `keep_flagged`", "raise --max-invalid or set --keep-flagged"),
         ("resume it with `study='a'`", "resume it with --study a"),
         ("resume it with `study='my study'`", "resume it with --study 'my study'"),
         ('resume it with `study="it\'s"`', "resume it with --study 'it'\"'\"'s'"),
         ("the best together (`ensemble=3`)", "the best together (--ensemble 3)"),
-        ("study 'max_bad' is of max_bad", "study 'max_bad' is of max_bad"),
+        ("study 'max_invalid' is of max_invalid", "study 'max_invalid' is of max_invalid"),
         ("the folder `rm`", "the folder `rm`"),
         ("a lonely ` and `study", "a lonely ` and `study"),
         ("", ""),
@@ -114,9 +113,9 @@ def test_marked_arguments_become_options(message: str, said: str) -> None:
     ("error", "from_python", "on_the_command_line"),
     [
         (
-            OptionError("must be at least 1, got 0", "max_epochs"),
-            "max_epochs: must be at least 1, got 0",
-            "--max-epochs: must be at least 1, got 0",
+            OptionError("must be at least 1, got 0", "epoch_budget"),
+            "epoch_budget: must be at least 1, got 0",
+            "--epoch-budget: must be at least 1, got 0",
         ),
         (
             StudyError("study 'a': taken; give `study` another name"),
@@ -124,9 +123,9 @@ def test_marked_arguments_become_options(message: str, said: str) -> None:
             "study 'a': taken; give --study another name",
         ),
         (
-            DataError("as `splits` says, and neither `group`", "add"),
-            "add: as `splits` says, and neither `group`",
-            "--add: as --splits says, and neither --group",
+            DataError("as `splits` says, and neither `group`", "extra_train_data"),
+            "extra_train_data: as `splits` says, and neither `group`",
+            "--extra-train-data: as --splits says, and neither --group",
         ),
         (OptionError("two of them"), "two of them", "two of them"),
     ],
@@ -139,11 +138,11 @@ def test_an_error_has_two_forms(
 
 
 def wrong_search() -> None:
-    search_options(None, {"max_epochs": 0})
+    search_options(None, {"epoch_budget": 0})
 
 
 def wrong_data() -> None:
-    DataOptions(max_bad=2)
+    DataOptions(max_invalid=2)
 
 
 def wrong_columns() -> None:
@@ -151,7 +150,7 @@ def wrong_columns() -> None:
 
 
 def wrong_decoding() -> None:
-    DecodingOptions(lm_weight=0.5, beam=5)
+    DecodingOptions(lm_weight=0.5, beam_size=5)
 
 
 def unusable() -> None:
@@ -161,11 +160,15 @@ def unusable() -> None:
 @pytest.mark.parametrize(
     ("call", "from_python", "on_the_command_line"),
     [
-        (wrong_search, "max_epochs: must be at least 1", "--max-epochs: must be at least 1"),
-        (wrong_data, "max_bad: must be at most 1, got 2", "--max-bad: must be at most 1, got 2"),
+        (wrong_search, "epoch_budget: must be at least 1", "--epoch-budget: must be at least 1"),
+        (
+            wrong_data,
+            "max_invalid: must be at most 1, got 2",
+            "--max-invalid: must be at most 1, got 2",
+        ),
         (wrong_columns, "columns: picture=a: found", "--columns: picture=a: found"),
         (wrong_decoding, "lm_weight: needs a language model", "--lm-weight: needs a language"),
-        (unusable, "at most 50 % may (`max_bad`)", "at most 50 % may (--max-bad)"),
+        (unusable, "at most 50 % may (`max_invalid`)", "at most 50 % may (--max-invalid)"),
     ],
 )
 def test_real_errors_have_two_forms(

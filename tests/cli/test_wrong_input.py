@@ -13,12 +13,13 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from ocrsearch.tuning.engines.events import WorkerRefused
+from tests.hostile_models import RunsCode
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -254,9 +255,9 @@ def test_a_space_file_that_cannot_be_read(command: Command, tmp_path: Path, name
         ("--workers", "many"),
         ("--timeout", "abc"),
         ("--timeout", "0"),
-        ("--max-bad", "2"),
-        ("--max-bad", "-0.1"),
-        ("--max-bad", "nan"),
+        ("--max-invalid", "2"),
+        ("--max-invalid", "-0.1"),
+        ("--max-invalid", "nan"),
         ("--seed", "-1"),
         ("--seed", str(2**32)),
         ("--init", "missing.pt"),
@@ -284,7 +285,7 @@ def test_study_names_that_cannot_be_a_folder(search: Command, data: Path, name: 
         ["--trial", "5"],
         ["--trials", "many"],
         ["--device", "tpu"],
-        ["--target", "low"],
+        ["--target-cer", "low"],
         ["data"],
     ],
 )
@@ -387,16 +388,6 @@ def test_a_port_that_is_taken(command: Command, study_db: StudyDb) -> None:
 # --- models and pictures ----------------------------------------------------------------------
 
 
-class TouchesFile:
-    """Unpickling this makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self._path,)
-
-
 def huge_png() -> bytes:
     """Return a PNG of a few bytes that says it has 50,000 x 50,000 pixels."""
 
@@ -430,9 +421,9 @@ def test_a_model_that_would_run_code(
 ) -> None:
     path, trace = tmp_path / "model.pt", tmp_path / "trace"
     if kind == "pickle":
-        path.write_bytes(pickle.dumps(TouchesFile(trace)))
+        path.write_bytes(pickle.dumps(RunsCode(trace)))
     else:
-        torch.save({"format": "ocrsearch model", "config": TouchesFile(trace)}, path)
+        torch.save({"format": "ocrsearch model", "config": RunsCode(trace)}, path)
     assert "not an ocrsearch model" in complaint(command("predict", path, number_folder))
     assert not trace.exists()
 
@@ -493,7 +484,7 @@ def test_cuda_where_there_is_none(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--max-bad", "2"), ("--max-bad", "-1"), ("--max-bad", "nan"), ("--errors", "-1")],
+    [("--max-invalid", "2"), ("--max-invalid", "-1"), ("--max-invalid", "nan"), ("--errors", "-1")],
 )
 def test_values_that_evaluate_cannot_mean(
     command: Command, model_file: Path, number_folder: Path, option: str, value: str

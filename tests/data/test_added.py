@@ -19,10 +19,10 @@ from ocrsearch.data.dataset import (
     load_dataset,
     load_split,
 )
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.images.lines import Line, scaled_lines
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import Sample
-from ocrsearch.data.specs import read_samples
 
 IMAGES = ImageConfig(height=20)
 N_OWN = 30
@@ -52,7 +52,7 @@ def noise(folder: Path, texts: list[str], seed: int) -> Path:
 
 
 def load(spec: str, add: str = "", **values: float) -> Dataset:
-    return load_dataset(spec, DataOptions(add=add, train_share=0.95, **values))
+    return load_dataset(spec, DataOptions(extra_train_data=add, train_fraction=0.95, **values))
 
 
 def keys(lines: list[Line]) -> list[tuple[bytes, tuple[int, ...]]]:
@@ -74,7 +74,10 @@ def test_another_set_is_for_training_alone(own: str, tmp_path: Path) -> None:
     assert (both.fresh, train.n_added) == (None, 2)
     for split in ("val", "test"):
         assert both.splits[split].names == alone.splits[split].names
-        assert load_split(own, split, DataOptions(add=more))[0].names == both.splits[split].names
+        assert (
+            load_split(own, split, DataOptions(extra_train_data=more))[0].names
+            == both.splits[split].names
+        )
     assert list(both.charset.symbols) == [*alone.charset.symbols, "a", "b", "c"]
     assert both.fingerprint != alone.fingerprint
     assert len(training_epochs(both, IMAGES)) == n + 2
@@ -85,7 +88,7 @@ def test_what_is_held_out_is_not_added(own: str, tmp_path: Path) -> None:
     more = noise(tmp_path / "more", ["ab"], seed=1)
     shutil.copy(Path(own) / held_out, more / "x9.png")
 
-    both = load(own, str(more), max_bad=0)
+    both = load(own, str(more), max_invalid=0)
 
     assert both.splits["train"].names[-1] == "added/ab.png"
     (left_out,) = both.bad
@@ -150,14 +153,14 @@ def test_what_is_marked_as_wrong_is_not_added(own: str, monkeypatch: pytest.Monk
         "ocrsearch.data.dataset.read_samples",
         lambda spec, *columns: samples if spec == "more" else read_samples(spec, *columns),
     )
-    names = [load(own, "more", keep_err=keep).splits["train"].names[N_OWN:] for keep in (0, 1)]
+    names = [load(own, "more", keep_flagged=keep).splits["train"].names[N_OWN:] for keep in (0, 1)]
     assert names == [["added/1", "added/2"], ["added/0", "added/1", "added/2"]]
 
 
 def test_a_good_one_that_has_the_name_of_a_bad_one_is_added(own: str, tmp_path: Path) -> None:
     more = noise(tmp_path / "more", ["ab", "bc"], seed=1)
     (more / "labels.csv").write_text("image,text\nab.png,ab\nab.png,\nbc.png,bc\n")
-    both = load(own, f"csv:{more / 'labels.csv'}", max_bad=0.5)
+    both = load(own, f"csv:{more / 'labels.csv'}", max_invalid=0.5)
     assert both.splits["train"].names[N_OWN:] == ["added/ab.png", "added/bc.png"]
     assert [b.name for b in both.bad] == ["added/ab.png"]
 
@@ -178,7 +181,7 @@ def test_made_of_the_data_itself_it_holds_out_the_same(
     recipe = tmp_path / "recipe.yaml"
     source = "source: single/labels.csv"
     recipe.write_text(f"{{kind: digits, {source}, seed: {seed}, fresh: {fresh}}}")
-    options = DataOptions(add=f"synth:{recipe}")
+    options = DataOptions(extra_train_data=f"synth:{recipe}")
     if refused:
         with pytest.raises(DataError, match=r"made of the images of csv:.*write seed: 0 into"):
             load_dataset(f"csv:{single / 'labels.csv'}", options)
@@ -190,9 +193,14 @@ def test_the_built_in_strings_hold_out_the_same(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("{kind: digits, counts: {train: 10}}")
     with pytest.raises(DataError, match=r"made of the images of digits.*write seed: 20240101"):
-        load_dataset("digits", DataOptions(add=f"synth:{path}"))
+        load_dataset("digits", DataOptions(extra_train_data=f"synth:{path}"))
     path.write_text("{kind: digits, seed: 20240101, counts: {train: 10}}")
-    assert load_dataset("digits", DataOptions(add=f"synth:{path}")).splits["train"].n_added == 10
+    assert (
+        load_dataset("digits", DataOptions(extra_train_data=f"synth:{path}"))
+        .splits["train"]
+        .n_added
+        == 10
+    )
 
 
 def test_nothing_is_added_to_a_recipe(
@@ -200,7 +208,7 @@ def test_nothing_is_added_to_a_recipe(
 ) -> None:
     alone = load_dataset(recipe)
     caplog.clear()
-    both = load_dataset(recipe, DataOptions(add=own))
+    both = load_dataset(recipe, DataOptions(extra_train_data=own))
     assert (both.fingerprint, both.splits["train"].n_added) == (alone.fingerprint, 0)
     assert f"{recipe} draws new images in each epoch; {own} is not added" in caplog.text
 
@@ -220,8 +228,12 @@ def test_what_cannot_be_added_is_said(own: str, tmp_path: Path) -> None:
         load(own, str(tmp_path / "nowhere"))
     more = noise(tmp_path / "more", ["ab"], seed=1)
     (more / "labels.csv").write_text("image,text,split\nab.png,ab,val\n")
-    with pytest.raises(DataError, match=r"`add` csv:.*: of 0 samples none is left to train on"):
+    with pytest.raises(
+        DataError, match=r"`extra_train_data` csv:.*: of 0 samples none is left to train on"
+    ):
         load(own, f"csv:{more / 'labels.csv'}")
     (more / "ab.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"`add` .*more: 1 of 1 samples cannot be used"):
+    with pytest.raises(
+        DataError, match=r"`extra_train_data` .*more: 1 of 1 samples cannot be used"
+    ):
         load(own, f"captcha:{more}")

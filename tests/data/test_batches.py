@@ -37,7 +37,7 @@ def epoch(
     lines: Sequence[Line], batch_size: int, seed: int, strength: float = 0.0, join: float = 0.0
 ) -> list[Batch]:
     """Return one epoch from a seed."""
-    config = AugmentConfig(strength=strength, join=join)
+    config = AugmentConfig(strength=strength, concat=join)
     return list(training_batches(lines, batch_size, config, np.random.default_rng(seed)))
 
 

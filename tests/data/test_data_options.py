@@ -15,12 +15,12 @@ from ocrsearch.data.data_options import DataOptions
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"max_bad": -0.1}, "max_bad: must be at least 0, got -0.1"),
-        ({"max_bad": 1.1}, "max_bad: must be at most 1, got 1.1"),
-        ({"max_bad": float("nan")}, "max_bad: must be at least 0, got nan"),
-        ({"train_share": 0.0}, "train_share: must be more than 0, got 0.0"),
-        ({"train_share": 1.5}, "train_share: must be at most 1, got 1.5"),
-        ({"train_share": float("nan")}, "train_share: must be more than 0, got nan"),
+        ({"max_invalid": -0.1}, "max_invalid: must be at least 0, got -0.1"),
+        ({"max_invalid": 1.1}, "max_invalid: must be at most 1, got 1.1"),
+        ({"max_invalid": float("nan")}, "max_invalid: must be at least 0, got nan"),
+        ({"train_fraction": 0.0}, "train_fraction: must be more than 0, got 0.0"),
+        ({"train_fraction": 1.5}, "train_fraction: must be at most 1, got 1.5"),
+        ({"train_fraction": float("nan")}, "train_fraction: must be more than 0, got nan"),
         ({"split_seed": -1}, "split_seed: must be at least 0, got -1"),
         ({"group": "("}, "group: must be a regular expression, got '('"),
     ],
@@ -37,9 +37,11 @@ def test_values_out_of_range_are_refused(values: dict[str, Any], said: str) -> N
     "options",
     [
         DataOptions(),
-        DataOptions(group=r"^\d+", split_seed=7, train_share=0.1, keep_err=True, max_bad=1.0),
-        DataOptions(add="synth:/more.yaml"),
-        DataOptions(add="digits"),
+        DataOptions(
+            group=r"^\d+", split_seed=7, train_fraction=0.1, keep_flagged=True, max_invalid=1.0
+        ),
+        DataOptions(extra_train_data="synth:/more.yaml"),
+        DataOptions(extra_train_data="digits"),
     ],
 )
 def test_options_are_the_same_after_json(options: DataOptions) -> None:
@@ -56,4 +58,7 @@ def test_stored_file_is_found_from_another_folder(
     monkeypatch.chdir(tmp_path)
 
     assert DataOptions(splits="splits.csv").to_dict()["splits"] == str(tmp_path / "splits.csv")
-    assert DataOptions(add="csv:more.csv").to_dict()["add"] == f"csv:{tmp_path / 'more.csv'}"
+    assert (
+        DataOptions(extra_train_data="csv:more.csv").to_dict()["extra_train_data"]
+        == f"csv:{tmp_path / 'more.csv'}"
+    )

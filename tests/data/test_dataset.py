@@ -13,14 +13,10 @@ from PIL import Image
 from ocrsearch.core.errors import DataError
 from ocrsearch.data.checks import BadSample
 from ocrsearch.data.data_options import DataOptions
-from ocrsearch.data.dataset import (
-    PackedImages,
-    load_dataset,
-    load_split,
-)
+from ocrsearch.data.dataset import load_dataset, load_split
 from ocrsearch.data.images.reading import MAX_STORED_HEIGHT_PX
 from ocrsearch.data.prepared import open_dataset, save_dataset
-from ocrsearch.data.samples import SPLITS
+from ocrsearch.data.samples import SPLITS, PackedImages
 
 N = 30
 
@@ -68,7 +64,7 @@ def test_pictures_keep_their_labels(captcha_folder: Path) -> None:
 
 def test_saved_dataset_is_opened_as_it_was(captcha_folder: Path, tmp_path: Path) -> None:
     (captcha_folder / "000.png").write_bytes(b"")
-    dataset = load_dataset(str(captcha_folder), DataOptions(max_bad=0.1))
+    dataset = load_dataset(str(captcha_folder), DataOptions(max_invalid=0.1))
     save_dataset(dataset, tmp_path / "cache" / "below")
 
     opened = open_dataset(tmp_path / "cache" / "below")
@@ -123,7 +119,7 @@ def test_few_bad_samples_are_left_out(captcha_folder: Path) -> None:
     (captcha_folder / "000.png").write_bytes(b"no picture")
     (captcha_folder / " .png").write_bytes((captcha_folder / "011.png").read_bytes())
 
-    dataset = load_dataset(str(captcha_folder), DataOptions(max_bad=2 / 31))
+    dataset = load_dataset(str(captcha_folder), DataOptions(max_invalid=2 / 31))
 
     assert sum(len(part) for part in dataset.splits.values()) == N - 1
     assert {b.name for b in dataset.bad} == {"000.png", " .png"}
@@ -136,7 +132,7 @@ def test_too_many_bad_samples_are_refused_with_the_first_reasons(captcha_folder:
     for path in damaged:
         path.write_bytes(b"no picture")
     with pytest.raises(DataError) as caught:
-        load_dataset(str(captcha_folder), DataOptions(max_bad=4 / N))
+        load_dataset(str(captcha_folder), DataOptions(max_invalid=4 / N))
 
     message = str(caught.value)
     assert "\n" not in message
@@ -228,7 +224,7 @@ def spec_with_a_lost_symbol(tmp_path: Path) -> str:
 def test_symbol_of_a_damaged_training_sample_is_learned_from_another(
     spec_with_a_lost_symbol: str,
 ) -> None:
-    options = DataOptions(max_bad=0.1)
+    options = DataOptions(max_invalid=0.1)
 
     dataset = load_dataset(spec_with_a_lost_symbol, options)
 
@@ -242,7 +238,7 @@ def test_symbol_of_a_damaged_training_sample_is_learned_from_another(
 def test_share_of_training(captcha_folder: Path) -> None:
     whole = load_dataset(str(captcha_folder)).splits
 
-    part = load_dataset(str(captcha_folder), DataOptions(train_share=0.5)).splits
+    part = load_dataset(str(captcha_folder), DataOptions(train_fraction=0.5)).splits
 
     assert 12 <= len(part["train"]) < len(whole["train"])
     assert set(part["train"].names) < set(whole["train"].names)
@@ -327,7 +323,7 @@ def test_one_split_is_read_alone(tmp_path: Path) -> None:
 
 
 def test_split_of_data_that_was_trained_on_is_not_refused(captcha_folder: Path) -> None:
-    options = DataOptions(max_bad=1 / N)
+    options = DataOptions(max_invalid=1 / N)
     name = load_dataset(str(captcha_folder), options).splits["test"].names[0]
     (captcha_folder / name).write_bytes(b"")
     whole = load_dataset(str(captcha_folder), options)
@@ -342,7 +338,7 @@ def test_split_without_a_usable_sample_is_refused(tmp_path: Path) -> None:
     spec = write_labels(tmp_path, {"train": ["ab", "ba"], "val": ["a"]})
     (tmp_path / "val0.png").write_bytes(b"")
     with pytest.raises(DataError, match="none of 1 can be used"):
-        load_split(spec, "val", DataOptions(max_bad=1))
+        load_split(spec, "val", DataOptions(max_invalid=1))
 
 
 def test_all_splits_together(captcha_folder: Path) -> None:

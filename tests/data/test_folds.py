@@ -14,11 +14,7 @@ from hypothesis import strategies as st
 
 from ocrsearch.core.errors import SpaceError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
+from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.prepared import (
     count_folds,
     fold_dataset,
@@ -26,7 +22,7 @@ from ocrsearch.data.prepared import (
     save_dataset,
     without_validation,
 )
-from ocrsearch.data.samples import Sample
+from ocrsearch.data.samples import LabelledImages, PackedImages, Sample
 from ocrsearch.data.splits import draw_folds
 
 

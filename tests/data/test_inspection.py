@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.inspection import (
+from ocrsearch.data.formats.specs import read_samples
+from ocrsearch.data.measurements import (
     HEIGHTS,
     Inspection,
     Measured,
@@ -24,7 +25,6 @@ from ocrsearch.data.samples import (
     Sample,
     Split,
 )
-from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import assign_splits
 
 

@@ -46,7 +46,7 @@ def test_picture_is_shown_as_read_prepared_and_augmented() -> None:
 
 def test_sheet_is_that_of_its_seed() -> None:
     pictures = [(picture(), "12"), (picture(20, 60, 1), "3")]
-    config = config_of(strength=1.0, join=0.5)
+    config = config_of(strength=1.0, concat=0.5)
 
     np.testing.assert_array_equal(sheet_of(pictures, config), sheet_of(pictures, config))
     other = sheet_of(pictures, config, seed=1)
@@ -56,7 +56,7 @@ def test_sheet_is_that_of_its_seed() -> None:
 def test_joined_lines_are_shown_with_their_label() -> None:
     pictures = [(picture(), "12"), (picture(32, 60, 1), "3")]
 
-    joined = sheet_of(pictures, config_of(strength=0.0, join=1.0))
+    joined = sheet_of(pictures, config_of(strength=0.0, concat=1.0))
     alone = sheet_of(pictures, config_of(strength=0.0))
 
     assert joined.shape[0] > alone.shape[0]  # a caption above each
@@ -74,7 +74,7 @@ def test_label_is_drawn() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (128, 4000)])
 @pytest.mark.parametrize("text", ["", "x" * 500, "a\nb\t\x00", "\U0001f600"])
 def test_any_picture_and_label(shape: tuple[int, int], text: str) -> None:
-    config = config_of(strength=1.0, elastic=1.0, join=1.0)
+    config = config_of(strength=1.0, elastic=1.0, concat=1.0)
 
     sheet = sheet_of([(picture(*shape), text), (picture(), "12")], config)
 

@@ -13,13 +13,9 @@ import pytest
 from ocrsearch.core.errors import DataError, OptionError
 from ocrsearch.data.charset import Bidi, Charset
 from ocrsearch.data.data_options import DataOptions
-from ocrsearch.data.dataset import (
-    LabelledImages,
-    PackedImages,
-    load_dataset,
-)
+from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.prepared import open_dataset, save_dataset
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.inference.bundle import Bundle, load_bundle, save_bundle
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.predictor import Predictor
@@ -170,7 +166,7 @@ def test_a_language_model_counts_in_the_order_of_reading(
 
     assert load_ngrams(tmp_path / "lm.npz").charset == ngrams.charset
     assert ngrams.charset.encode("אב") == [1, 0]
-    options = DecodingOptions(beam=2, language_model=tmp_path / "lm.npz")
+    options = DecodingOptions(beam_size=2, language_model=tmp_path / "lm.npz")
     build_decoder(options, reading(make_bundle(), "auto-rtl"))
     build_decoder(options, make_bundle())  # it knows none of the letters
     with pytest.raises(OptionError, match=r"counted with `bidi` auto, the model .* `bidi` off"):

@@ -9,8 +9,8 @@ import pytest
 
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import split_samples
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.samples import Sample
-from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import by_split, group_key
 
 ROOT = Path(__file__).parents[2]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.traits import (
+from ocrsearch.data.measurements import (
     N_SAMPLED,
     Traits,
     measure_traits,
 )
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 
 
 def bars(height: int = 40, width: int = 120, left: int = 20, right: int = 100) -> GrayImage:

@@ -26,6 +26,7 @@ from ocrsearch.training.model_file import FORMAT, VERSION
 from ocrsearch.training.provenance import Provenance
 from ocrsearch.training.records import plain_epochs
 from ocrsearch.workflows.trial_models import bundle_trial
+from tests.hostile_models import RunsCode
 
 if TYPE_CHECKING:
     from tests.conftest import StudyDb
@@ -33,16 +34,6 @@ if TYPE_CHECKING:
 EPOCH = {"epoch": 1, "cer": 0.5, "train_loss": 1.0, "val_loss": 1.0}
 
 MakeBundle = Callable[..., Bundle]
-
-
-class TouchesFile:
-    """Unpickling this makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self._path,)
 
 
 def refusal(path: Path) -> str:
@@ -70,7 +61,7 @@ def content(model_file: Path) -> dict[str, Any]:
     [
         ("crnn", "additive"),
         ("seq2seq", "additive"),
-        ("seq2seq", "location"),
+        ("seq2seq", "location_aware"),
         ("seq2seq", "none"),
         ("classifier", ""),
     ],
@@ -378,7 +369,7 @@ def test_weights_of_a_wrong_shape(tmp_path: Path, content: dict[str, Any]) -> No
 @pytest.mark.parametrize("kind", ["pickle", "torch", "old torch"])
 def test_code_in_a_file_is_not_run(tmp_path: Path, kind: str, place: str) -> None:
     path, trace = tmp_path / "model.pt", tmp_path / "trace"
-    code = TouchesFile(trace)
+    code = RunsCode(trace)
     evil = code if place == "whole" else {"format": FORMAT, "version": VERSION, "config": code}
     if kind == "pickle":
         path.write_bytes(pickle.dumps(evil))

@@ -45,21 +45,21 @@ def language_model(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"views": 0}, "views: must be at least 1, got 0"),
-        ({"views": 6}, "views: must be at most 5, got 6"),
-        ({"beam": -1}, "beam: must be at least 0, got -1"),
-        ({"beam": 1001}, "beam: must be at most 1000, got 1001"),
+        ({"tta": 0}, "tta: must be at least 1, got 0"),
+        ({"tta": 6}, "tta: must be at most 5, got 6"),
+        ({"beam_size": -1}, "beam_size: must be at least 0, got -1"),
+        ({"beam_size": 1001}, "beam_size: must be at most 1000, got 1001"),
         ({"language_model": "lm.npz"}, "language_model: needs beam search"),
         ({"ctc_weight": 0.3}, "ctc_weight: needs beam search"),
-        ({"beam": 5, "lm_weight": 0.3}, "lm_weight: needs a language model"),
-        ({"beam": 5, "lexicon_weight": 1.0}, "lexicon_weight: needs a lexicon"),
-        ({"beam": 5, "ctc_weight": -0.1}, "ctc_weight: must be at least 0, got -0.1"),
+        ({"beam_size": 5, "lm_weight": 0.3}, "lm_weight: needs a language model"),
+        ({"beam_size": 5, "lexicon_weight": 1.0}, "lexicon_weight: needs a lexicon"),
+        ({"beam_size": 5, "ctc_weight": -0.1}, "ctc_weight: must be at least 0, got -0.1"),
         (
-            {"beam": 5, "language_model": "a", "lm_weight": float("nan")},
+            {"beam_size": 5, "language_model": "a", "lm_weight": float("nan")},
             "lm_weight: must be a finite number, got nan",
         ),
         (
-            {"beam": 5, "length_bonus": float("inf")},
+            {"beam_size": 5, "length_bonus": float("inf")},
             "length_bonus: must be a finite number, got inf",
         ),
     ],
@@ -71,14 +71,18 @@ def test_options_that_cannot_be_meant(values: dict[str, Any], said: str) -> None
 
 
 def test_a_bonus_may_be_negative() -> None:
-    assert DecodingOptions(beam=1, length_bonus=-0.5).length_bonus == -0.5
+    assert DecodingOptions(beam_size=1, length_bonus=-0.5).length_bonus == -0.5
 
 
 @pytest.mark.parametrize(
     ("architecture", "options", "said"),
     [
-        ("classifier", DecodingOptions(beam=5), "a classifier reads a single character"),
-        ("crnn", DecodingOptions(beam=5, ctc_weight=0.3), "needs a seq2seq model, found a crnn"),
+        ("classifier", DecodingOptions(beam_size=5), "a classifier reads a single character"),
+        (
+            "crnn",
+            DecodingOptions(beam_size=5, ctc_weight=0.3),
+            "needs a seq2seq model, found a crnn",
+        ),
     ],
 )
 def test_options_that_do_not_go_with_the_model(
@@ -94,16 +98,16 @@ def test_a_ctc_head_that_was_not_trained_is_not_used(make_bundle: MakeBundle) ->
     content["model"]["decoder"]["ctc_weight"] = 0.0
     bundle = replace(made, config=Config.model_validate(content))
     with pytest.raises(OptionError, match="trained without a CTC head"):
-        build_decoder(DecodingOptions(beam=5, ctc_weight=0.3), bundle)
-    assert build_decoder(DecodingOptions(beam=5), bundle).about["ctc_weight"] == 0.0
-    assert build_decoder(DecodingOptions(beam=5), made).about["ctc_weight"] == 0.3
+        build_decoder(DecodingOptions(beam_size=5, ctc_weight=0.3), bundle)
+    assert build_decoder(DecodingOptions(beam_size=5), bundle).about["ctc_weight"] == 0.0
+    assert build_decoder(DecodingOptions(beam_size=5), made).about["ctc_weight"] == 0.3
 
 
 def test_files_that_are_not_there(make_bundle: MakeBundle, tmp_path: Path) -> None:
     with pytest.raises(LanguageModelError, match="no such language model"):
-        build_decoder(DecodingOptions(beam=5, language_model=tmp_path / "a"), make_bundle())
+        build_decoder(DecodingOptions(beam_size=5, language_model=tmp_path / "a"), make_bundle())
     with pytest.raises(DataError, match="no such file"):
-        build_decoder(DecodingOptions(beam=5, lexicon=tmp_path / "a"), make_bundle())
+        build_decoder(DecodingOptions(beam_size=5, lexicon=tmp_path / "a"), make_bundle())
 
 
 def test_symbols_that_the_model_lacks_are_only_told(
@@ -112,7 +116,7 @@ def test_symbols_that_the_model_lacks_are_only_told(
     path, lexicon = tmp_path / "lm.npz", tmp_path / "words.txt"
     save_ngrams(count_ngrams(["1x", "2y"], Charset("12xy"), 3)[0], path)
     lexicon.write_text("a b\nc")
-    options = DecodingOptions(beam=3, language_model=path, lexicon=lexicon)
+    options = DecodingOptions(beam_size=3, language_model=path, lexicon=lexicon)
     with caplog.at_level(logging.WARNING):
         predictor = Predictor(make_bundle(), "cpu", options)
     assert "the charset of the model lacks characters of the language model: x y" in caplog.text
@@ -152,11 +156,13 @@ def test_a_language_model_has_its_say(
     make_bundle: MakeBundle, language_model: Path, architecture: str
 ) -> None:
     bundle, pictures = make_bundle(architecture), [draw_text(t) for t in ("12", "345", "6")]
-    strong = DecodingOptions(beam=20, language_model=language_model, lm_weight=50.0)
+    strong = DecodingOptions(beam_size=20, language_model=language_model, lm_weight=50.0)
     read = Predictor(bundle, "cpu", strong).predict_many(pictures)
     assert all(set(prediction.text) <= {"7"} for prediction in read)
-    none = DecodingOptions(beam=20, language_model=language_model, lm_weight=0.0, length_bonus=0.0)
-    expected = Predictor(bundle, "cpu", DecodingOptions(beam=20)).predict_many(pictures)
+    none = DecodingOptions(
+        beam_size=20, language_model=language_model, lm_weight=0.0, length_bonus=0.0
+    )
+    expected = Predictor(bundle, "cpu", DecodingOptions(beam_size=20)).predict_many(pictures)
     assert Predictor(bundle, "cpu", none).predict_many(pictures) == expected
 
 
@@ -164,7 +170,7 @@ def test_a_language_model_has_its_say(
 def test_many_pictures_are_read_as_each_alone(
     make_bundle: MakeBundle, language_model: Path, architecture: str
 ) -> None:
-    options = DecodingOptions(beam=4, language_model=language_model, lm_weight=0.1)
+    options = DecodingOptions(beam_size=4, language_model=language_model, lm_weight=0.1)
     predictor = Predictor(make_bundle(architecture), "cpu", options)
     pictures = [draw_text(text) for text in ("1", "2345", "67", "890123")]
     for together, picture in zip(predictor.predict_many(pictures), pictures, strict=True):
@@ -178,21 +184,21 @@ def test_each_network_of_several_decodes_in_its_own_way(
     make_bundle: MakeBundle, language_model: Path
 ) -> None:
     bundle = replace(make_bundle(), others=(make_bundle("seq2seq"), make_bundle()))
-    decoder = build_decoder(DecodingOptions(beam=5, language_model=language_model), bundle)
+    decoder = build_decoder(DecodingOptions(beam_size=5, language_model=language_model), bundle)
     searches = [search for search in decoder.searches if search is not None]
     assert [search.ctc_weight for search in searches] == [0.0, 0.3, 0.0]
     assert [search.fusion.length_bonus for search in searches] == [1.0, 0.0, 1.0]
     assert decoder.about["length_bonus"] == [1.0, 0.0, 1.0]
     assert decoder.about["ctc_weight"] == 0.3
-    given = build_decoder(DecodingOptions(beam=5, ctc_weight=0.7, length_bonus=0.2), bundle)
+    given = build_decoder(DecodingOptions(beam_size=5, ctc_weight=0.7, length_bonus=0.2), bundle)
     assert (given.about["ctc_weight"], given.about["length_bonus"]) == (0.7, 0.2)
 
 
 def test_views_are_said(make_bundle: MakeBundle) -> None:
-    decoder = build_decoder(DecodingOptions(views=3), make_bundle())
+    decoder = build_decoder(DecodingOptions(tta=3), make_bundle())
     assert decoder.widths == (1.0, 0.94, 1.06)
     assert (str(decoder), decoder.about["views"]) == ("greedy decoding, 3 views", 3)
-    decoder = build_decoder(DecodingOptions(beam=4, views=2), make_bundle())
+    decoder = build_decoder(DecodingOptions(beam_size=4, tta=2), make_bundle())
     assert (str(decoder), decoder.about["views"]) == ("beam of 4, 2 views", 2)
 
 

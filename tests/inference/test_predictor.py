@@ -20,8 +20,7 @@ from ocrsearch.core.errors import (
     ImageError,
     OptionError,
 )
-from ocrsearch.data.dataset import LabelledImages, PackedImages
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.inference import predictor as predictor_module
 from ocrsearch.inference.bundle import Bundle
 from ocrsearch.inference.predictor import (
@@ -146,7 +145,12 @@ def test_a_file_that_cannot_be_read(reader: Predictor, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("architecture", "attention"),
-    [("crnn", "additive"), ("seq2seq", "additive"), ("seq2seq", "location"), ("seq2seq", "none")],
+    [
+        ("crnn", "additive"),
+        ("seq2seq", "additive"),
+        ("seq2seq", "location_aware"),
+        ("seq2seq", "none"),
+    ],
 )
 def test_a_picture_reads_the_same_beside_others(
     make_bundle: Callable[..., Bundle], architecture: str, attention: str

@@ -208,7 +208,7 @@ def test_views_are_pictures_of_another_width(three: list[Bundle]) -> None:
     assert [len(e) for e in found] != [len(e) for e in texts_of(reader, pictures)]
     same = texts_of(reader, wider)
     assert sum(a == b for a, b in zip(found, same, strict=True)) >= 6  # twice interpolated
-    views = DecodingOptions(views=3)
+    views = DecodingOptions(tta=3)
     readers = [reader, reader.at_width(0.94), reader.at_width(1.06)]
     expected = [h.ids for h in read_together(readers, pictures)]
     read = Predictor(three[0], "cpu", views).predict_many(pictures)
@@ -251,12 +251,12 @@ def test_an_ensemble_is_a_model_like_any_other(
     assert [Predictor(bundle, "cpu").predict(p).text for p in pictures] == [r.text for r in read]
     lm = tmp_path / "lm.npz"
     save_ngrams(count_ngrams(["77"] * 50, Charset("0123456789"), 4)[0], lm)
-    options = DecodingOptions(beam=4, language_model=lm, lm_weight=20.0)
+    options = DecodingOptions(beam_size=4, language_model=lm, lm_weight=20.0)
     texts = [p.text for p in Predictor(bundle, "cpu", options).predict_many(pictures)]
     assert texts != [r.text for r in read]
     mixed = replace(three[0], others=(make_bundle("classifier"),))
     with pytest.raises(OptionError, match="a classifier reads a single character"):
-        Predictor(mixed, "cpu", DecodingOptions(beam=4))
+        Predictor(mixed, "cpu", DecodingOptions(beam_size=4))
     assert len(Predictor(mixed, "cpu").predict_many(pictures)) == 6
 
 

@@ -55,8 +55,8 @@ TRAINING = TrainingConfig(
     batch_size=8,
     epochs=MOST_EPOCHS,
     warmup_steps=10,
-    decay_share=0.0,
-    patience=MOST_EPOCHS,
+    decay_fraction=0.0,
+    decay_patience=MOST_EPOCHS,
     augment=AugmentConfig(strength=0.0),
 )
 
@@ -83,7 +83,7 @@ def _cases() -> dict[str, Config]:
         cases[f"crnn-{name}"] = _config(CrnnConfig(encoder=encoder))
         cases[f"seq2seq-additive-{name}"] = _config(Seq2SeqConfig(encoder=encoder))
         if (cell == "lstm") == (n_layers == 1):
-            located = DecoderConfig(attention="location", sampling=0.3)
+            located = DecoderConfig(attention="location_aware", scheduled_sampling=0.3)
             model = Seq2SeqConfig(encoder=encoder, decoder=located)
             cases[f"seq2seq-location-{name}"] = _config(model)
         cases[f"seq2seq-none-{name}"] = _config(Seq2SeqConfig(encoder=encoder, decoder=plain))

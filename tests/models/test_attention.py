@@ -23,16 +23,16 @@ from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.seq2seq import Seq2Seq
 from tests.rounding import double_precision
 
-Attention = Literal["additive", "location", "none"]
+Attention = Literal["additive", "location_aware", "none"]
 
 HEIGHT, N_SYMBOLS, HIDDEN = 16, 4, 8
 WIDTHS = (32, 8, 20)
 LABELS = ((3, 0, 2), (1, 1, 0), (2, 3, 3))
 
-every_attention = pytest.mark.parametrize("attention", ["additive", "location"])
+every_attention = pytest.mark.parametrize("attention", ["additive", "location_aware"])
 
 
-def network(attention: Attention = "location") -> Seq2Seq:
+def network(attention: Attention = "location_aware") -> Seq2Seq:
     """A network with large random weights, so that each step differs from the last."""
     encoder = EncoderConfig(
         conv_depth=2, conv_base=8, linear_width=8, hidden_size=HIDDEN, dropout=0.0
@@ -98,7 +98,7 @@ def test_weights_are_the_same_alone_and_among_others(attention: Attention) -> No
 
 @torch.no_grad()
 def test_location_is_the_last_step_and_the_sum_of_all() -> None:
-    model = network("location")
+    model = network("location_aware")
     pasts = steps_of(model, encode(model), torch.tensor(LABELS))
     for i, past in enumerate(pasts):
         torch.testing.assert_close(past[:, 1], sum(p[:, 0] for p in pasts[: i + 1]))
@@ -164,7 +164,7 @@ def own_readings(model: Seq2Seq, encoded: Encoded, n_steps: int) -> Tensor:
     return torch.stack(rows, 1)
 
 
-@pytest.mark.parametrize("attention", ["additive", "location", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware", "none"])
 @torch.no_grad()
 def test_with_all_of_its_own_readings_the_labels_have_no_effect(attention: Attention) -> None:
     model = network(attention)

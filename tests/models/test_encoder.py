@@ -152,7 +152,9 @@ def test_frame_norm_of_equal_lengths_is_plain_batch_norm() -> None:
 @pytest.mark.parametrize("n_layers", [1, 2])
 @pytest.mark.parametrize("normed", [False, True])
 def test_rnn_reads_no_padding(cell: Literal["lstm", "gru"], n_layers: int, normed: bool) -> None:
-    config = SMALL.model_copy(update={"rnn_cell": cell, "rnn_layers": n_layers, "rnn_norm": normed})
+    config = SMALL.model_copy(
+        update={"rnn_cell": cell, "rnn_layers": n_layers, "rnn_batch_norm": normed}
+    )
     rnn = BiRnn(config).double().eval()
     frames, lengths = torch.randn(3, 6, 8).double(), torch.tensor([2, 6, 1])
     with double_precision():
@@ -188,7 +190,7 @@ def test_rnn_is_pytorchs_over_packed_sequences(cell: Literal["lstm", "gru"], n_l
 
 
 def test_each_layer_of_a_normed_rnn_gives_features_of_mean_0_and_deviation_1() -> None:
-    config = SMALL.model_copy(update={"rnn_layers": 2, "rnn_norm": True})
+    config = SMALL.model_copy(update={"rnn_layers": 2, "rnn_batch_norm": True})
     rnn = BiRnn(config)
     given = []
     for norm in rnn.norms:

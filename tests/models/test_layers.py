@@ -45,11 +45,11 @@ CASES = {
     "gru": config_of(encoder={"rnn_cell": "gru", "hidden_size": 24}),
     "deep": config_of(height=40, encoder={"conv_depth": 6, "conv_growth": 1.3, "rnn_layers": 3}),
     "spread": config_of(height=40, encoder={"conv_depth": 6, "conv_pooling": "spread"}),
-    "normed": config_of(encoder={"rnn_layers": 2, "rnn_norm": True}),
+    "normed": config_of(encoder={"rnn_layers": 2, "rnn_batch_norm": True}),
     "seq2seq": config_of("seq2seq"),
     "seq2seq gru": config_of("seq2seq", encoder={"rnn_cell": "gru", "rnn_layers": 2}),
     "classifier": config_of("classifier", height=24, encoder={"conv_depth": 3}),
-    "location": config_of("seq2seq", decoder={"attention": "location"}),
+    "location_aware": config_of("seq2seq", decoder={"attention": "location_aware"}),
     "no attention": config_of("seq2seq", decoder={"attention": "none"}),
 }
 every_case = pytest.mark.parametrize("config", CASES.values(), ids=CASES.keys())

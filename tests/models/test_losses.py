@@ -32,7 +32,7 @@ from ocrsearch.models.losses import ctc_loss, flat_start_loss, suppress_blank
 from ocrsearch.models.recogniser import Recogniser
 from ocrsearch.models.seq2seq import SAMPLING_STEPS, Seq2Seq, Seq2SeqOutput
 
-Attention = Literal["additive", "location", "none"]
+Attention = Literal["additive", "location_aware", "none"]
 
 HEIGHT = 16
 N_SYMBOLS = 4
@@ -174,7 +174,7 @@ LABELS = ([3, 0, 0], [1], [2, 3])
 WIDTHS = (32, 8, 20)
 
 
-@pytest.mark.parametrize("attention", ["additive", "location", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware", "none"])
 def test_seq2seq_loss_in_evaluation_is_cross_entropy(
     attention: Attention,
 ) -> None:

@@ -141,7 +141,7 @@ CONFIG = TrialConfig(
     training=TrainingConfig(
         batch_size=4,
         epochs=60,
-        patience=60,
+        decay_patience=60,
         learning_rate=0.005,
         augment=AugmentConfig(strength=0.0),
     ),

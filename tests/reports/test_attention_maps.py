@@ -21,7 +21,6 @@ from ocrsearch.reports.drawings import (
     AttentionMap,
     attention_maps,
     draw_attention,
-    has_attention,
 )
 from tests.conftest import draw_text
 
@@ -37,7 +36,7 @@ def images_of(svg: str) -> list[np.ndarray]:
     return [cv2.imdecode(np.frombuffer(base64.b64decode(e), np.uint8), -1) for e in encoded]
 
 
-@pytest.mark.parametrize("attention", ["additive", "location"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware"])
 @pytest.mark.parametrize("text", ["", "7", "120"])
 def test_a_row_for_each_symbol_and_the_end(
     make_bundle: MakeBundle, attention: str, text: str
@@ -62,13 +61,13 @@ def test_symbols_that_the_model_does_not_know(make_bundle: MakeBundle) -> None:
         (("classifier",), False),
         (("seq2seq", "none"), False),
         (("seq2seq", "additive"), True),
-        (("seq2seq", "location"), True),
+        (("seq2seq", "location_aware"), True),
     ],
 )
 def test_which_models_have_maps(
     make_bundle: MakeBundle, kind: tuple[str, ...], expected: bool
 ) -> None:
-    assert has_attention(make_bundle(*kind)) == expected
+    assert make_bundle(*kind).config.model.has_attention == expected
 
 
 def test_the_drawing_holds_the_picture_and_the_weights() -> None:

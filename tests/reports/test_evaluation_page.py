@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.evaluation.metrics import (
     bootstrap_intervals,
     build_confusion_matrix,
@@ -218,7 +218,7 @@ def test_every_text_is_escaped(make_bundle: MakeBundle) -> None:
             assert not re.findall(r"alt='[^']*'[^ ]", page)
 
 
-@pytest.mark.parametrize("attention", ["additive", "location"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware"])
 def test_attention_of_errors_and_of_what_was_read_right(
     make_bundle: MakeBundle, attention: str
 ) -> None:

@@ -114,6 +114,16 @@ def test_trial_points_take_the_lowest_cer() -> None:
     assert [p.cer for p in trial_points(study)] == [0.2]
 
 
+def test_a_paused_trial_is_a_point_of_its_own_state() -> None:
+    study = optuna.create_study()
+    for attrs in ({"paused": 1}, {"paused": None}):
+        trial = create_trial(
+            state=TrialState.PRUNED, intermediate_values={1: 0.9}, user_attrs=attrs
+        )
+        study.add_trial(trial)
+    assert [p.state for p in trial_points(study)] == ["paused", "pruned"]
+
+
 def test_trials_that_reached_no_cer_are_no_points() -> None:
     study = optuna.create_study()
     assert trial_points(study) == []

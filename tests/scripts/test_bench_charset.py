@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.conftest import load_script
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "bench_charset.py"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def bench() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_charset", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("bench_charset")
 
 
 def test_each_part_is_measured(

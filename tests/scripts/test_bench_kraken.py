@@ -36,15 +36,15 @@ def run(folder: Path, data: Path, code: int = 0) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_time_of_epochs_gives_pictures_a_second(number_folder: Path, tmp_path: Path) -> None:
+def test_the_time_of_epochs_gives_images_per_second(number_folder: Path, tmp_path: Path) -> None:
     done = run(tmp_path, number_folder)
     assert done.returncode == 0, done.stderr
-    n_pictures, network = (tmp_path / "note").read_text().split(" ", 1)
+    n_images, network = (tmp_path / "note").read_text().split(" ", 1)
     assert network.startswith("[16,32,0,1 Cr3,3,24 Mp2,2 ")
     assert network.endswith(" S1(1x0)1,3 Lbx128]")
     rate = int(done.stdout.split()[1])
-    assert 0.3 < rate * 0.5 / int(n_pictures) < 3  # half a second an epoch, on a busy machine
-    assert f"{n_pictures} pictures, bf16-mixed" in done.stdout
+    assert 0.3 < rate * 0.5 / int(n_images) < 3  # half a second an epoch, on a busy machine
+    assert f"{n_images} images, bf16-mixed" in done.stdout
 
 
 def test_what_kraken_says_when_it_fails(number_folder: Path, tmp_path: Path) -> None:

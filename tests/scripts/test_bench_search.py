@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
 
-from ocrsearch.spaces.reading import load_space
-from ocrsearch.spaces.space import Space
+from ocrsearch.spaces import Space
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "bench_search"
 sys.path.insert(0, str(FOLDER))  # as for a script that is run from there
 
+import recordings  # noqa: E402
 import simulate  # noqa: E402
-from curve_model import CurveModel, Recorded, cross_validate, moved, read_table  # noqa: E402
+from curve_model import CurveModel, cross_validate, scaled  # noqa: E402
 from outcomes import Outcome, against_rivals, compare, load_outcomes, ranges, save_outcomes  # noqa: E402
+from recordings import COLUMNS, Recorded, Task, load_tasks, read_table  # noqa: E402
 from simulated_search import METHODS, Search, SimulatedEngine, run_search  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 SPACE = """
+images: {height: 32}
 model:
   architecture: crnn
   encoder: {rnn_cell: {choice: [lstm, gru]}, hidden_size: {int: [32, 128]}}
 training:
   learning_rate: {float: [1.0e-4, 1.0e-2], log: true}
-  epochs: 18
 search:
-  pruner: {name: median, startup_trials: 3, warmup_epochs: 2}
+  pruner: {name: median, n_startup_trials: 3, n_warmup_epochs: 2}
 """
 N_RECORDED = 30
 N_CONFIGURATIONS = 12
@@ -46,40 +49,45 @@ def record(number: int, rate: float, generator: np.random.Generator) -> list[lis
     rows: list[list[object]] = []
     for epoch in range(1, 19 - number % 3):  # some end early
         learnt = max(0.0, epoch - jump)
-        floor = 0.001 * 10.0**distance
+        floor = 0.05 * 10.0**distance
         loss = (3.2 * math.exp(-learnt) + floor) * (1.0 + 0.1 * generator.random())
-        cer = round(min(1.0, loss / 3.2), 2)
-        rows.append([number, epoch, cer, loss, 1 - cer, 2.0 + 0.1 * generator.random(), ""])
+        edits = [int(i < 200 * min(1.0, loss / 3.2)) for i in range(200)]
+        text, cer = "".join(map(str, edits)), sum(edits) / 200
+        rows.append([number, epoch, cer, loss, 1 - cer, 2.0 + 0.1 * generator.random(), text, ""])
     return rows
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a space and a table of its curves."""
+def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
+    """Yield a task whose space and table are in a folder of their own."""
     path = tmp_path_factory.mktemp("bench")
     (path / "space.yaml").write_text(SPACE, encoding="utf-8")
-    space = load_space(path / "space.yaml")
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    generator = np.random.default_rng(0)
-    with (path / "curves.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["configuration", "epoch", "cer", "val_loss", "exact", "seconds", "values"])
-        for number in range(N_RECORDED):
-            values = space.suggest(study.ask())
-            rows = record(number, float(values["training.learning_rate"]), generator)
-            rows[0][-1] = json.dumps(values)
-            writer.writerows(rows)
-    return path
+    (path / "recordings.yaml").write_text("small: {epochs: 18}", encoding="utf-8")
+    (path / "tables").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recordings, "FOLDER", path)
+        task = load_tasks()["small"]
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        generator = np.random.default_rng(0)
+        with gzip.open(task.table, "wt", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            for number in range(N_RECORDED):
+                values = task.space.suggest(study.ask())
+                rows = record(number, float(values["training.learning_rate"]), generator)
+                rows[0][-1] = json.dumps(values)
+                writer.writerows(rows)
+        yield task
 
 
 @pytest.fixture(scope="module")
-def space(folder: Path) -> Space:
-    return load_space(folder / "space.yaml")
+def space(task: Task) -> Space:
+    return task.space
 
 
 @pytest.fixture(scope="module")
-def recorded(folder: Path) -> list[Recorded]:
-    return read_table(folder / "curves.csv")
+def recorded(task: Task) -> list[Recorded]:
+    return read_table(task.table)
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +108,8 @@ def test_a_configuration_has_one_curve_in_each_world(
     values = recorded[0].values
     first, again = model.curve(values, 1), model.curve(dict(reversed(values.items())), 1)
     assert first.val_loss.tolist() == again.val_loss.tolist()
-    losses = {model.curve(values, world).final_loss for world in range(20)}
-    assert len(losses) > 1  # of its neighbours
+    errors = {model.curve(values, world).final_cer for world in range(20)}
+    assert len(errors) > 1  # curves of similar configurations
 
 
 def test_curves_are_like_those_of_recorded_ones(
@@ -113,25 +121,29 @@ def test_curves_are_like_those_of_recorded_ones(
         assert len(curve) in lengths
         assert ((curve.cer >= 0) & (curve.cer <= 1)).all()
         assert 1.0 < curve.seconds.mean() < 4.0
-    drawn = [model.curve(r.values, 0).final_loss for r in recorded]
-    true = [r.curve.final_loss for r in recorded]
+    drawn = [model.curve(r.values, 0).val_loss.min() for r in recorded]
+    true = [r.curve.val_loss.min() for r in recorded]
     assert np.corrcoef(np.log(drawn), np.log(true))[0, 1] > 0.5
 
 
-def test_configurations_left_out_are_foretold(space: Space, recorded: list[Recorded]) -> None:
+def test_configurations_left_out_are_predicted(space: Space, recorded: list[Recorded]) -> None:
     figures = cross_validate(space, recorded, n_draws=5)
-    assert figures["spearman_log_loss"] > 0.7
-    assert figures["mae_log_loss"] < figures["mae_log_loss_of_the_median"]
-    assert figures["crps_log_loss"] < figures["crps_log_loss_of_the_table"]
+    assert figures["spearman_cer"] > 0.7
+    assert figures["mae_log_cer"] < figures["mae_log_cer_of_the_median"]
+    assert figures["crps_log_cer"] < figures["crps_log_cer_of_the_table"]
 
 
-def test_a_curve_is_moved_below_the_plateau_only(recorded: list[Recorded]) -> None:
-    curve = max((r.curve for r in recorded), key=lambda c: c.depth)
-    deeper = moved(curve, 0.5, 7.0)
-    assert deeper.depth == pytest.approx(curve.depth + 0.5)
-    assert deeper.val_loss[0] == pytest.approx(curve.val_loss[0], rel=0.1)
-    assert deeper.seconds.mean() == pytest.approx(7.0)
-    assert ((deeper.cer <= curve.cer + 1e-9) | (curve.cer < 0.5)).all()
+def test_only_epochs_that_read_are_scaled(recorded: list[Recorded]) -> None:
+    curve = min((r.curve for r in recorded), key=lambda c: c.final_cer)
+    better = scaled(curve, 0.5, 7.0, np.random.default_rng(0))
+    reads = curve.cer < 0.5
+    assert reads.any()
+    assert not reads.all()
+    assert (better.cer[~reads] == curve.cer[~reads]).all()
+    assert (better.cer[reads] <= curve.cer[reads]).all()
+    assert better.cer == pytest.approx(better.edits.mean(1))
+    assert better.edits[reads].sum() < curve.edits[reads].sum()
+    assert better.seconds.mean() == pytest.approx(7.0)
 
 
 def simulated(method: str, n_workers: int, space: Space, model: CurveModel) -> SimulatedEngine:
@@ -193,7 +205,7 @@ def test_a_limit_of_epochs_ends_a_search(space: Space, model: CurveModel) -> Non
 
 
 def outcome(method: str, seed: int, *rows: tuple[float, float, float, float]) -> Outcome:
-    return Outcome(method, 1, seed, np.array(rows))
+    return Outcome("small", method, 1, seed, np.array(rows))
 
 
 def test_an_error_is_reached_where_cer_and_then_loss_are_as_low() -> None:
@@ -213,7 +225,7 @@ def test_methods_are_compared_at_each_budget() -> None:
         "surely_worse": [150, 200],
     }  # fmt: skip
     full = [outcome("random", i, (10, 1, 0.5, 0.5), (400, 9, 0.0, 0.1)) for i in range(8)]
-    figures = compare([*quick, *deep, *full])["1"]
+    figures = compare([*quick, *deep, *full])["small"]["1"]
     assert figures["median"]["epochs_to_random"] == 120
     assert figures["median"]["epochs_to_random_share"] == pytest.approx(0.3)
     assert figures["promotion"]["epochs_to_random"] is None
@@ -228,25 +240,25 @@ def test_outcomes_are_saved_whole(tmp_path: Path) -> None:
     saved = [outcome("a", 0, (1, 2.0, 0.5, 1.0), (4, 9.0, 0.0, 0.3)), outcome("b", 1, (1, 1, 1, 1))]
     save_outcomes(saved, tmp_path / "searches.csv")
     loaded = load_outcomes(tmp_path / "searches.csv")
-    assert [(o.method, o.workers, o.seed, o.rows.tolist()) for o in loaded] == [
-        (o.method, o.workers, o.seed, o.rows.tolist()) for o in saved
+    assert [(o.task, o.method, o.workers, o.seed, o.rows.tolist()) for o in loaded] == [
+        (o.task, o.method, o.workers, o.seed, o.rows.tolist()) for o in saved
     ]
 
 
+@pytest.mark.usefixtures("task")
 def test_the_script_writes_table_comparison_and_page(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("curve_model.N_FOLDS", 2)
     monkeypatch.setattr("simulate.ROUGHNESS_WORLDS", range(1))
-    output = folder / "results"
     simulate.main(
-        table=folder / "curves.csv", space=folder / "space.yaml", output=output, seeds=1,
-        workers="1", methods="random,median,promotion", configurations=6, processes=1,
+        tmp_path, tasks="small", seeds=1, workers="1", methods="random,median,promotion",
+        configurations=6, processes=1,
     )  # fmt: skip
     printed = capsys.readouterr().out
-    assert "1 workers: median over 1 searches each" in printed
-    assert json.loads((output / "model.json").read_text())["configurations"] == N_RECORDED
-    assert set(json.loads((output / "comparison.json").read_text())["1"]) == {
-        "random", "median", "promotion"
-    }  # fmt: skip
-    assert "Searches by simulation" in (output / "searches.html").read_text(encoding="utf-8")
+    assert "small, 1 worker: median of 1 searches each" in printed
+    model = json.loads((tmp_path / "model.json").read_text())
+    assert model["small"]["configurations"] == N_RECORDED
+    compared = json.loads((tmp_path / "comparison.json").read_text())["small"]["1"]
+    assert set(compared) == {"random", "median", "promotion"}
+    assert "Searches by simulation" in (tmp_path / "searches.html").read_text(encoding="utf-8")

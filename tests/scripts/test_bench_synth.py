@@ -22,5 +22,5 @@ def test_both_kinds_are_measured() -> None:
     digits, *_, load = done.stdout.splitlines()
     assert digits.startswith("digits, mean length ")
     assert "\ntext, mean length " in done.stdout
-    assert done.stdout.count(" a second by the clock\n") == 2
+    assert done.stdout.count(" per second of real time\n") == 2
     assert load.startswith("load average")

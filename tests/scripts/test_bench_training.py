@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ocrsearch.models.architecture import build_network
+from tests.conftest import load_script
 
 pytestmark = pytest.mark.slow
 
@@ -23,18 +23,14 @@ def test_the_loops_and_their_parts_are_measured(number_folder: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("32 pictures, 1 processes, ")
+    assert lines[0].startswith("32 images, 1 processes, ")
     names = [line.split(" " * 2)[0] for line in lines[1:4]]
     assert names == ["ocrsearch", "with validation", "bare loop"]
     assert done.stdout.count(" of its limit") == 3
 
 
 def test_the_bare_loop_has_the_same_layers() -> None:
-    spec = importlib.util.spec_from_file_location("bench_training", SCRIPT)
-    assert spec
-    assert spec.loader
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+    bench = load_script("bench_training")
     own = build_network(bench.CONFIG, 10, seed=0)
 
     def weights(network: object) -> list[int]:

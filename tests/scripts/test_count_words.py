@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import typer
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "count_words.py"
+from tests.conftest import load_script
 
 SAMPLE = '''"""Seeds of one run: what is trained.
 
@@ -43,13 +41,7 @@ def draw(seed: int, size: int) -> None:
 
 @pytest.fixture(scope="module")
 def counter() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("count_words", SCRIPT)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["count_words"] = module  # dataclasses look it up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("count_words")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from ocrsearch.core.config import (
     TrainingConfig,
 )
 from ocrsearch.core.errors import InfeasibleError
-from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.images.lines import preprocessed_shape
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.spaces import feasibility
 from ocrsearch.spaces.feasibility import check_feasible, network_figures
 
@@ -121,7 +121,7 @@ def test_margin_does_not_crop_every_picture_again(monkeypatch: pytest.MonkeyPatc
 
 def test_joined_pictures_take_the_memory_of_those_twice_as_wide() -> None:
     def memory_mb(join: float, width: int, text: str) -> float:
-        training = TrainingConfig(augment=AugmentConfig(join=join))
+        training = TrainingConfig(augment=AugmentConfig(concat=join))
         config = Config(images=ImageConfig(height=16), model=CrnnConfig(), training=training)
         return network_figures(config, split_of([text] * 4, width))["memory_mb"]
 
@@ -130,7 +130,7 @@ def test_joined_pictures_take_the_memory_of_those_twice_as_wide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_long", "n", "max_bad", "feasible"),
+    ("n_long", "n", "max_invalid", "feasible"),
     [
         (1, 32, 0.01, True),  # one of few
         (2, 32, 0.01, False),
@@ -141,15 +141,15 @@ def test_joined_pictures_take_the_memory_of_those_twice_as_wide() -> None:
     ],
 )
 def test_the_share_of_labels_that_need_not_fit(
-    n_long: int, n: int, max_bad: float, feasible: bool
+    n_long: int, n: int, max_invalid: float, feasible: bool
 ) -> None:
     config = Config(images=ImageConfig(height=16), model=CrnnConfig())
     train = split_of(["ab"] * (n - n_long) + ["abcdefgh"] * n_long, width=16)
     if not feasible:
         with pytest.raises(InfeasibleError, match=f"{n_long} of {n} labels"):
-            check_feasible(config, train, max_bad)
+            check_feasible(config, train, max_invalid)
         return
-    unfit = check_feasible(config, train, max_bad)
+    unfit = check_feasible(config, train, max_invalid)
     assert [bad.name for bad in unfit] == [str(i) for i in range(n - n_long, n)]
     assert unfit[0].reason == "'abcdefgh' needs 8 frames, its image gives 4"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ocrsearch.core.errors import InfeasibleError
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.spaces.feasibility import unfit_in_space
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.spaces.space import Space

@@ -13,13 +13,9 @@ import pytest
 from ocrsearch.core.config import Config, flatten
 from ocrsearch.core.errors import InfeasibleError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
-from ocrsearch.data.samples import GrayImage
-from ocrsearch.data.traits import Traits, measure_traits
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.measurements import Traits, measure_traits
+from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.spaces.derived import derive
 from ocrsearch.spaces.feasibility import check_feasible
 from ocrsearch.spaces.reading import parse_space, space_from_dict
@@ -147,10 +143,10 @@ def test_the_first_configurations_can_be_trained(
         ("stacked", "init", None),
         ("characters", "init", None),
         ("characters", "model.architecture", "classifier"),
-        ("lines", "model.encoder.rnn_norm", True),
+        ("lines", "model.encoder.rnn_batch_norm", True),
         ("stacked", "model.architecture", {"choice": ["crnn", "seq2seq"]}),
-        ("digits", "training.augment.join", {"choice": [0.0, 0.5]}),
-        ("codes", "training.augment.join", None),
+        ("digits", "training.augment.concat", {"choice": [0.0, 0.5]}),
+        ("codes", "training.augment.concat", None),
         ("light", "images.preprocess.normalize_polarity", True),
         ("mixed", "images.preprocess.normalize_polarity", True),
         ("codes", "images.preprocess", None),

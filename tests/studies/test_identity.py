@@ -18,6 +18,7 @@ from ocrsearch.studies.ownership import (
     read_identity,
     write_identity,
 )
+from tests.conftest import folder_contents
 
 ID, OTHER = "a" * 32, "b" * 32
 MINE = Identity(id=ID, study="s", database="one.db")
@@ -33,11 +34,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "s"
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
-
-
 def test_a_claimed_folder_says_whose_it_is(folder: Path) -> None:
     claim_folder(folder, MINE, 4)
     assert read_identity(folder) == MINE
@@ -48,12 +44,12 @@ def test_a_claimed_folder_says_whose_it_is(folder: Path) -> None:
 @pytest.mark.parametrize("study_id", [OTHER, None])
 def test_the_folder_of_another_study_is_refused(folder: Path, study_id: str | None) -> None:
     write_identity(folder, MINE)
-    before = contents(folder)
+    before = folder_contents(folder)
     with pytest.raises(StudyError, match=r"belongs to another study \('s' of one.db, id aaaaaaaa"):
         check_folder(folder, "s", study_id)
     with pytest.raises(StudyError, match="belongs to another study"):
         claim_folder(folder, MINE.model_copy(update={"id": OTHER}), 4)
-    assert contents(folder) == before
+    assert folder_contents(folder) == before
 
 
 @pytest.mark.parametrize(
@@ -65,10 +61,10 @@ def test_the_folder_of_another_study_is_refused(folder: Path, study_id: str | No
     ],
 )
 def test_weights_that_the_database_does_not_know(folder: Path, n_known: int, message: str) -> None:
-    before = contents(folder)
+    before = folder_contents(folder)
     with pytest.raises(StudyError, match=message):
         claim_folder(folder, MINE, n_known)
-    assert contents(folder) == before
+    assert folder_contents(folder) == before
 
 
 def test_a_copied_folder_is_refused(folder: Path, tmp_path: Path) -> None:

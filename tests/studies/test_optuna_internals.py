@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ocrsearch.studies.optuna_internals import (
     RowStorage,
     ShownStudy,
     backend_of,
+    batched_writes,
     id_of_study,
     id_of_trial,
     is_choice,
@@ -151,3 +153,68 @@ def test_no_other_module_uses_private_parts() -> None:
     for path in package.rglob("*.py"):
         if path.name != "optuna_internals.py":
             assert not PRIVATE.findall(path.read_text(encoding="utf-8")), path
+
+
+def _filled(study: optuna.Study) -> FrozenTrial:
+    """Return a new trial of the study with parameters and attributes, written one by one."""
+    trial = study.ask()
+    trial.suggest_categorical("cell", ("lstm", "gru"))
+    trial.suggest_float("rate", 1e-4, 1e-2, log=True)
+    trial.set_user_attr("cer", 0.5)
+    trial.set_user_attr("cer", {"now": [0.25]})
+    trial.set_user_attr("name", "Å😀")
+    return stored_trial(study, trial)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_batch_of_writes_has_the_result_of_single_writes(url: str, *, plain: bool) -> None:
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    own = optuna.load_study(study_name="s", storage=StudyStorage(url), sampler=sampler)
+    own.ask()  # takes the queued trial
+    sampler.reseed_rng()
+    with batched_writes(own):
+        batched = _filled(own)
+    storage = optuna.storages.RDBStorage(url) if plain else StudyStorage(url)
+    read = optuna.load_study(study_name="s", storage=storage).trials[-1]
+    assert read.params == batched.params
+    assert set(read.params) == {"cell", "rate"}
+    assert read.distributions == batched.distributions
+    assert read.user_attrs == {"cer": {"now": [0.25]}, "name": "Å😀"}
+
+
+def test_a_batch_is_written_in_one_transaction_at_its_end(url: str) -> None:
+    storage, other = StudyStorage(url), optuna.storages.RDBStorage(url)
+    study = optuna.load_study(study_name="s", storage=storage)
+    trial = study.ask()
+    with batched_writes(study):
+        trial.set_user_attr("one", 1)
+        with batched_writes(study):
+            trial.set_user_attr("two", 2)
+        assert other.get_trial(id_of_trial(trial)).user_attrs == {}
+    assert other.get_trial(id_of_trial(trial)).user_attrs == {"one": 1, "two": 2}
+    with suppress(KeyboardInterrupt), batched_writes(study):
+        trial.set_user_attr("three", 3)
+        raise KeyboardInterrupt
+    assert "three" in other.get_trial(id_of_trial(trial)).user_attrs
+
+
+def test_a_batch_is_written_before_a_trial_is_read_or_ends(url: str) -> None:
+    study = optuna.load_study(study_name="s", storage=StudyStorage(url))
+    trial = study.ask()
+    with batched_writes(study):
+        trial.set_user_attr("one", 1)
+        assert stored_trial(study, trial).user_attrs == {"one": 1}
+        trial.set_user_attr("two", 2)
+        study.tell(trial, 0.5)
+        trial.set_user_attr("three", 3)
+        with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+            stored_trials(study)
+    assert stored_trials(study)[trial.number].user_attrs == {"one": 1, "two": 2}
+
+
+def test_a_storage_in_memory_writes_at_once() -> None:
+    study = optuna.create_study()
+    trial = study.ask()
+    with batched_writes(study):
+        trial.set_user_attr("one", 1)
+        assert stored_trial(study, trial).user_attrs == {"one": 1}

@@ -18,6 +18,7 @@ from ocrsearch.core.errors import OptionError, StudyError
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage, study_folder
 from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.ownership import study_lock
 from ocrsearch.studies.results import (
     best_trial,
     learning_curves,
@@ -25,7 +26,7 @@ from ocrsearch.studies.results import (
     load_study,
     trials_frame,
 )
-from ocrsearch.studies.study import open_study, study_lock
+from ocrsearch.studies.study import open_study
 from ocrsearch.training.records import trial_folder
 
 if TYPE_CHECKING:
@@ -159,8 +160,8 @@ def test_nothing_is_finished(new_study: NewStudy, url: str, state: TrialState | 
 @pytest.mark.parametrize(
     ("state", "attrs", "word"),
     [
-        (TrialState.PRUNED, {}, "stopped"),
-        (TrialState.RUNNING, {"paused": 1}, "stopped"),
+        (TrialState.PRUNED, {}, "pruned"),
+        (TrialState.RUNNING, {"paused": 1}, "paused"),
         (TrialState.RUNNING, {}, "unfinished"),
         (TrialState.RUNNING, {"exact": 0.1}, "unfinished"),  # stored at a rung that it has left
     ],
@@ -179,12 +180,14 @@ def test_what_is_not_finished_can_be_best_if_its_weights_are_kept(
     assert best.metrics["exact"] == pytest.approx(0.8)
 
 
-def test_a_paused_trial_is_listed_as_stopped(new_study: NewStudy, url: str) -> None:
+def test_paused_and_pruned_trials_are_told_apart(new_study: NewStudy, url: str) -> None:
     study = new_study("p")
     study.add_trial(unfinished(TrialState.RUNNING, epochs=curve(0.2), paused=1))
+    study.add_trial(unfinished(TrialState.PRUNED, epochs=curve(0.3), paused=None))
+    study.add_trial(unfinished(TrialState.PRUNED, epochs=curve(0.3)))
     (summary,) = list_studies(url)
-    assert (summary.n_pruned, summary.n_unfinished) == (1, 0)
-    assert trials_frame(load_study(url, "p"))["state"].tolist() == ["pruned"]
+    assert (summary.n_paused, summary.n_pruned, summary.n_unfinished) == (1, 2, 0)
+    assert trials_frame(load_study(url, "p"))["state"].tolist() == ["paused", "pruned", "pruned"]
 
 
 # --- which study ------------------------------------------------------------------------------

@@ -19,10 +19,9 @@ from filelock import FileLock
 from ocrsearch.core.errors import StudyError
 from ocrsearch.studies import sqlite_files as read_only
 from ocrsearch.studies.database import open_storage
-from ocrsearch.studies.ownership import LOCK
+from ocrsearch.studies.ownership import LOCK, is_locked
 from ocrsearch.studies.results import best_trial
 from ocrsearch.studies.sqlite_files import read_only_connector, refuse_unwritable
-from ocrsearch.studies.study import is_locked
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
@@ -248,7 +247,7 @@ def test_the_dashboard_shows_and_says_so(
     monkeypatch.setattr("ocrsearch.studies.database.may_write", lambda file: False)
     result = command("dashboard", "--storage", f"sqlite:///{copy}")
     assert result.code == 130  # as after Ctrl-C
-    assert f"{copy}: may only be read: it is shown and cannot be changed" in result.err
+    assert f"note: {copy} is read-only; the dashboard cannot change it" in result.err
     ((storage, options),) = served
     assert [s.study_name for s in storage.get_all_studies()] == ["tiny-numbers"]
     assert options["artifact_store"] is None

@@ -26,7 +26,7 @@ images: {height: {choice: [16, 32]}}
 model: {architecture: crnn}
 search:
   sampler: {name: random}
-  pruner: {name: promotion, rungs: [1, 3]}
+  pruner: {name: asha, rungs: [1, 3]}
   constraints: {size_mb: 3}
   try_first: [{images: {height: 32}}]
 """

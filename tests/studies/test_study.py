@@ -40,7 +40,7 @@ def test_two_searches_that_begin_together_make_one_database(tmp_path: Path) -> N
 def test_a_study_follows_images_that_were_moved(tmp_path: Path) -> None:
     storage = open_storage(f"sqlite:///{tmp_path / 's.db'}", create=True)
     space = parse_space("model: {architecture: crnn}\n", "space")
-    options = {"splits": "", "add": "", "max_bad": 0.01}
+    options = {"splits": "", "extra_train_data": "", "max_invalid": 0.01}
 
     def facts(spec: str, fingerprint: str = "0a1b", **changed: Any) -> StudyFacts:
         place = f"captcha:/data/{spec}"

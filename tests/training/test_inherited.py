@@ -23,7 +23,7 @@ from ocrsearch.workflows.training import TrainOptions, train
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
 
-OWN = {"split_seed": 5, "train_share": 0.9}
+OWN = {"split_seed": 5, "train_fraction": 0.9}
 """Data options of the model, others than by default."""
 
 
@@ -95,7 +95,7 @@ def test_training_images_never_land_in_validation(
     if way == "options":
         arguments = {"options": SearchOptions(init=model)}
     elif way == "data options":  # a field with its default counts as not given
-        arguments = {"options": SearchOptions(init=model, data=DataOptions(max_bad=0.5))}
+        arguments = {"options": SearchOptions(init=model, data=DataOptions(max_invalid=0.5))}
     elif way == "space":
         space, arguments = {**space, "init": str(model)}, {}
     found, options = loads(ocrsearch.search, space, data, **arguments)
@@ -110,15 +110,15 @@ def test_the_command_line_and_train_split_alike(
 ) -> None:
     data = f"captcha:{number_folder}"
     seen: list[DataOptions] = []
-    from_python = loads(ocrsearch.search, "quick", data, init=model, train_share=0.5)
+    from_python = loads(ocrsearch.search, "quick", data, init=model, train_fraction=0.5)
     config: Any = None
-    options = TrainOptions(init=model, data={"train_share": 0.5})
+    options = TrainOptions(init=model, data={"train_fraction": 0.5})
     seen.append(loads(train, config, data, Path("model.pt"), options)[1])
-    assert seen == [from_python[1]] == [DataOptions(split_seed=5, train_share=0.5)]
-    arguments = ("--init", model, "--train-share", 0.5, "--data", data)
+    assert seen == [from_python[1]] == [DataOptions(split_seed=5, train_fraction=0.5)]
+    arguments = ("--init", model, "--train-fraction", 0.5, "--data", data)
     result = command("run", "--space", "quick", *arguments)
     assert "split_seed=5" in result.err
-    assert "train_share=0.5" in result.err
+    assert "train_fraction=0.5" in result.err
 
 
 def test_other_data_has_options_of_its_own(
@@ -133,7 +133,7 @@ def test_splits_that_are_asked_for_are_warned_of(
     model: Path, number_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = f"captcha:{number_folder}"
-    assert inherited_options(data, {"max_bad": 0.5}, model).split_seed == 5
+    assert inherited_options(data, {"max_invalid": 0.5}, model).split_seed == 5
     assert caplog.text == ""
     assert inherited_options(data, {"split_seed": 0}, model).split_seed == 0
     assert "images that the model was trained on can be in the validation" in caplog.text
@@ -182,5 +182,5 @@ def test_options_given_hold_for_other_data(given: dict[str, str]) -> None:
     options = evaluation_options(
         "model.pt", Provenance.from_plain({"data": "x", "data_options": own}), "y", given
     )
-    expected = {"group": "", "splits": "", "add": "", "columns": "", **given}
+    expected = {"group": "", "splits": "", "extra_train_data": "", "columns": "", **given}
     assert {key: getattr(options, key) for key in expected} == expected

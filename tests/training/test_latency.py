@@ -31,7 +31,7 @@ def test_a_network_with_many_more_multiply_adds_takes_longer() -> None:
 
 def test_location_aware_attention_takes_its_time() -> None:
     config = config_of("seq2seq").model_dump()
-    config["model"]["decoder"]["attention"] = "location"
+    config["model"]["decoder"]["attention"] = "location_aware"
     assert 0.0 < measure_latency(Config.model_validate(config), 10, 61, 5, CPU) < 1000.0
 
 

@@ -80,15 +80,15 @@ def test_rate_never_falls_below_the_final_share() -> None:
 
 @pytest.mark.parametrize("epochs", [20, 100, 10_000])
 def test_rate_does_not_depend_on_the_number_of_epochs_before_the_decay(epochs: int) -> None:
-    short = Schedule.from_config(TrainingConfig(epochs=10, decay_share=0.3))
-    long = Schedule.from_config(TrainingConfig(epochs=epochs, decay_share=0.3))
+    short = Schedule.from_config(TrainingConfig(epochs=10, decay_fraction=0.3))
+    long = Schedule.from_config(TrainingConfig(epochs=epochs, decay_fraction=0.3))
     for step in range(7 * STEPS + 1):
         assert short.rate(BASE, step, STEPS, 20) == long.rate(BASE, step, STEPS, 20)
     assert short.rate(BASE, 8 * STEPS, STEPS, 20) < long.rate(BASE, 8 * STEPS, STEPS, 20)
 
 
 @pytest.mark.parametrize(
-    ("epochs", "decay_share", "expected"),
+    ("epochs", "decay_fraction", "expected"),
     [
         (20, 0.25, Schedule(15, 5)),
         (10, 0.0, Schedule(10, 0)),
@@ -99,9 +99,9 @@ def test_rate_does_not_depend_on_the_number_of_epochs_before_the_decay(epochs: i
     ],
 )
 def test_decay_fills_its_share_of_the_epochs(
-    epochs: int, decay_share: float, expected: Schedule
+    epochs: int, decay_fraction: float, expected: Schedule
 ) -> None:
-    schedule = Schedule.from_config(TrainingConfig(epochs=epochs, decay_share=decay_share))
+    schedule = Schedule.from_config(TrainingConfig(epochs=epochs, decay_fraction=decay_fraction))
     assert schedule == expected
     assert schedule.end == epochs
 

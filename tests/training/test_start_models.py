@@ -97,12 +97,12 @@ def test_a_search_starts_from_it_and_goes_on_with_it(
     lines: list[str] = []
     options = {"data": number_folder, "study": "s", "workers": 1}
     ocrsearch.search(
-        space, max_epochs=1, observer=lambda _, line: lines.append(line or ""), **options
+        space, epoch_budget=1, observer=lambda _, line: lines.append(line or ""), **options
     )
     assert any(line.startswith("starts from latin: 100% of the weights kept") for line in lines)
     facts = study_facts(ocrsearch.load_study("s").optuna_study)
     assert facts.space["init"] == "latin"
-    ocrsearch.search(max_epochs=2, **options)  # in the space that it began with
+    ocrsearch.search(epoch_budget=2, **options)  # in the space that it began with
     assert len(ocrsearch.load_study("s").trials_dataframe()) >= 1
 
 

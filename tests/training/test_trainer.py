@@ -50,10 +50,12 @@ MODELS: dict[str, ModelConfig] = {
     "crnn": CrnnConfig(encoder=ENCODER),
     "seq2seq": Seq2SeqConfig(encoder=ENCODER.model_copy(update={"rnn_cell": "gru"})),
 }
-SAMPLING = Seq2SeqConfig(encoder=ENCODER, decoder=DecoderConfig(attention="location", sampling=0.5))
+SAMPLING = Seq2SeqConfig(
+    encoder=ENCODER, decoder=DecoderConfig(attention="location_aware", scheduled_sampling=0.5)
+)
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 
-EVERYTHING = AugmentConfig(strength=1.0, elastic=1.0, blots=1.0, brightness=1.0, join=0.5)
+EVERYTHING = AugmentConfig(strength=1.0, elastic=1.0, blobs=1.0, brightness=1.0, concat=0.5)
 
 
 def config_of(model: ModelConfig = MODELS["crnn"], **training: Any) -> Config:
@@ -115,7 +117,7 @@ def test_stopped_and_continued_equals_uninterrupted(
     sixteen_lines: Dataset,
     tmp_path: Path,
 ) -> None:
-    config = config_of(model, optimizer=optimizer, epochs=4, decay_share=0.5)
+    config = config_of(model, optimizer=optimizer, epochs=4, decay_fraction=0.5)
     uninterrupted = Trainer(config, sixteen_lines, 0, CPU)
     expected = run(uninterrupted, 3)
     stopped = Trainer(config, sixteen_lines, 0, CPU)
@@ -147,7 +149,7 @@ def test_own_readings_are_continued_as_if_uninterrupted(
     assert first + run(continued, 2) == expected
     assert are_equal(weights(continued), weights(uninterrupted))
 
-    decoder = SAMPLING.decoder.model_copy(update={"sampling": 0.0})
+    decoder = SAMPLING.decoder.model_copy(update={"scheduled_sampling": 0.0})
     model = SAMPLING.model_copy(update={"decoder": decoder})
     assert run(Trainer(config_of(model), sixteen_lines, 0, CPU), 3) != expected
 
@@ -301,7 +303,7 @@ def test_conv_dropout_and_strong_augmentation_wait_until_the_network_reads(
 @pytest.mark.parametrize(
     ("validations", "expected"),
     [
-        # twelve epochs, of which the last three decay; patience is 2
+        # twelve epochs, of which the last three decay; decay_patience is 2
         ([(0.9 - 0.05 * epoch, 1.0) for epoch in range(12)], Schedule(9, 3)),  # always better
         ([(0.5, 2.0 - 0.1 * epoch) for epoch in range(12)], Schedule(9, 3)),  # better by loss
         ([(0.5, 1.0)], Schedule(3, 3)),  # the first is the best
@@ -319,7 +321,7 @@ def test_decay_is_brought_forward_when_nothing_is_gained(
     scores: list[tuple[float, float]],
 ) -> None:
     scores += validations
-    config = config_of(epochs=12, patience=2, warmup_steps=0, batch_size=8)
+    config = config_of(epochs=12, decay_patience=2, warmup_steps=0, batch_size=8)
     trainer = Trainer(config, sixteen_lines, 0, CPU)
     assert not trainer.finished
     reports: list[EpochReport] = []
@@ -337,7 +339,7 @@ def test_decay_that_was_brought_forward_is_restored(
     sixteen_lines: Dataset, scores: list[tuple[float, float]], tmp_path: Path
 ) -> None:
     scores += [(0.5, 1.0)]
-    config = config_of(epochs=12, patience=1)
+    config = config_of(epochs=12, decay_patience=1)
     trainer = Trainer(config, sixteen_lines, 0, CPU)
     run(trainer, 2)
     save_tensors(trainer.state(), tmp_path / "last.pt")
@@ -399,7 +401,7 @@ def test_without_decay_the_end_of_patience_ends_the_training(
     sixteen_lines: Dataset, scores: list[tuple[float, float]]
 ) -> None:
     scores += [(0.5, 1.0)]
-    config = config_of(epochs=12, decay_share=0.0, patience=1)
+    config = config_of(epochs=12, decay_fraction=0.0, decay_patience=1)
     trainer = Trainer(config, sixteen_lines, 0, CPU)
     run(trainer, 1)
     assert not trainer.finished
@@ -429,7 +431,7 @@ def test_without_validation_the_last_epoch_counts_and_the_schedule_is_followed(
     sixteen_lines: Dataset, scores: list[tuple[float, float]]
 ) -> None:
     scores += [(0.1, 1.0), *[(0.2, 2.0)] * 11]  # nothing is gained after the first
-    config = config_of(epochs=12, patience=1, decay_share=0.5)
+    config = config_of(epochs=12, decay_patience=1, decay_fraction=0.5)
     trainer = Trainer(config, without_validation(sixteen_lines), 3, CPU)
     reports = []
     while not trainer.finished:

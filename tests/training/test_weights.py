@@ -20,11 +20,8 @@ from ocrsearch.core.config import (
 )
 from ocrsearch.core.errors import BundleError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import (
-    Dataset,
-    LabelledImages,
-    PackedImages,
-)
+from ocrsearch.data.dataset import Dataset
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.inference.bundle import halve, save_bundle
 from ocrsearch.models.architecture import (
     ARCHITECTURES,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.spaces.reading import load_space
 from ocrsearch.tuning.preparation import CONTEXT_MB, trials_at_once
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocrsearch.cli.wording import error_message
+from ocrsearch.cli.output import error_message
 from ocrsearch.core.errors import (
     DataError,
     OcrSearchError,
@@ -76,13 +76,13 @@ ARGUMENTS_OF = {field: argument for argument, field in ARGUMENTS.items()}
         ({"timeout": timedelta(minutes=3)}, "timeout_s", 180.0),
         ({"timeout_s": 90}, "timeout_s", 90.0),
         ({"timeout": None}, "timeout_s", None),
-        ({"max_epochs": 3}, "epochs", 3),
-        ({"max_disk": np.float32(2)}, "disk_mb", 2.0),
+        ({"epoch_budget": 3}, "epoch_budget", 3),
+        ({"max_disk_mb": np.float32(2)}, "max_disk_mb", 2.0),
         ({"workers": "auto"}, "workers", None),
         ({"workers": "2"}, "workers", 2),
         ({"workers": None}, "workers", None),
         ({"storage": Path("a/b.db")}, "storage", "sqlite:///a/b.db"),
-        ({"max_bad": 0.5, "group": "^x"}, "data", {"max_bad": 0.5, "group": "^x"}),
+        ({"max_invalid": 0.5, "group": "^x"}, "data", {"max_invalid": 0.5, "group": "^x"}),
     ],
 )
 def test_values_are_converted(arguments: dict[str, Any], field: str, value: object) -> None:
@@ -109,11 +109,11 @@ def test_values_are_converted(arguments: dict[str, Any], field: str, value: obje
         ({"timeout": 0}, "timeout: must be more than 0, got 0"),
         ({"timeout": float("nan")}, "timeout: must be "),
         ({"timeout": float("inf")}, "timeout: must be at most 315360000, got inf"),
-        ({"target": -0.1}, "target: must be at least 0, got -0.1"),
-        ({"max_epochs": 0}, "max_epochs: must be at least 1, got 0"),
-        ({"epochs": 0}, "max_epochs: must be at least 1, got 0"),
-        ({"patience": 0}, "patience: must be at least 1, got 0"),
-        ({"max_disk": 0}, "max_disk: must be more than 0, got 0"),
+        ({"target_cer": -0.1}, "target_cer: must be at least 0, got -0.1"),
+        ({"timeout_s": 0}, "timeout: must be more than 0, got 0"),
+        ({"epoch_budget": 0}, "epoch_budget: must be at least 1, got 0"),
+        ({"stall_trials": 0}, "stall_trials: must be at least 1, got 0"),
+        ({"max_disk_mb": 0}, "max_disk_mb: must be more than 0, got 0"),
         ({"init": 3}, "init: must be the path of a file, got 3"),
         ({"init": "missing.pt"}, "init: missing.pt: no such model file"),
         ({"seed": -1}, "seed: must be at least 0, got -1"),
@@ -122,8 +122,8 @@ def test_values_are_converted(arguments: dict[str, Any], field: str, value: obje
         ({"engine": "dask"}, "engine: must be 'local' or 'ray', got 'dask'"),
         ({"trails": 3}, "trails: no such option; did you mean 'trials'?"),
         ({"group": "("}, "group: must be a regular expression, got '('"),
-        ({"max_bad": 2}, "max_bad: must be at most 1, got 2"),
-        ({"keep_err": "perhaps"}, "keep_err: must be true or false, got 'perhaps'"),
+        ({"max_invalid": 2}, "max_invalid: must be at most 1, got 2"),
+        ({"keep_flagged": "perhaps"}, "keep_flagged: must be true or false, got 'perhaps'"),
         ({"split_seed": "a"}, "split_seed: must be an integer, got 'a'"),
     ],
 )
@@ -147,17 +147,17 @@ def test_data_options_of_another_type(data: Any) -> None:
 
 
 def test_arguments_come_before_options() -> None:
-    data = DataOptions(max_bad=0.5, split_seed=3)
+    data = DataOptions(max_invalid=0.5, split_seed=3)
     given = SearchOptions(trials=3, seed=1, data=data)
     options = search_options(given, {"trials": 5, "split_seed": 0})
     assert (options.trials, options.seed) == (5, 1)
-    assert options.data == {"max_bad": 0.5, "split_seed": 0}
+    assert options.data == {"max_invalid": 0.5, "split_seed": 0}
 
 
 def test_an_option_has_its_name_on_the_command_line() -> None:
-    error = OptionError("must be at least 1, got 0", "max_epochs")
-    assert str(error) == "max_epochs: must be at least 1, got 0"
-    assert error_message(error) == "--max-epochs: must be at least 1, got 0"
+    error = OptionError("must be at least 1, got 0", "epoch_budget")
+    assert str(error) == "epoch_budget: must be at least 1, got 0"
+    assert error_message(error) == "--epoch-budget: must be at least 1, got 0"
     assert error_message(OptionError("two of them")) == "two of them"
 
 

@@ -13,7 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from ocrsearch.core.errors import StudyError
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.models.architecture import build_network
 from ocrsearch.spaces.feasibility import network_figures
 from ocrsearch.spaces.reading import parse_space
@@ -64,7 +64,7 @@ training:
   learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
   epochs: 4
 search:
-  pruner: {name: median, startup_trials: 2, warmup_epochs: 1}
+  pruner: {name: median, n_startup_trials: 2, n_warmup_epochs: 1}
 """
 
 
@@ -263,7 +263,7 @@ def test_stops_trials_that_fall_behind_and_frees_their_disk(setting: Setting) ->
 
 
 PROMOTION = SPACE.replace("epochs: 4", "epochs: 9").replace(
-    "{name: median, startup_trials: 2, warmup_epochs: 1}", "{name: promotion, rungs: [1, 3]}"
+    "{name: median, n_startup_trials: 2, n_warmup_epochs: 1}", "{name: asha, rungs: [1, 3]}"
 )
 
 
@@ -367,15 +367,15 @@ def test_time_that_is_up_leaves_paused_trials_for_later(promoting: Setting) -> N
 
 
 def test_a_stopped_one_counts_as_best_until_a_finished_one_is_better(promoting: Setting) -> None:
-    _, status = promoting.run(by_number(CERS), trials=3, epochs=3)
+    _, status = promoting.run(by_number(CERS), trials=3, epoch_budget=3)
     assert (status.n_complete, status.best_number, status.best_value) == (0, 1, 0.1)
 
 
 def test_what_is_in_training_at_the_end_may_be_the_best(setting: Setting) -> None:
-    ending, status = setting.run(falling, trials=2, epochs=6)
+    ending, status = setting.run(falling, trials=2, epoch_budget=6)
     assert ending == "epochs"
     assert (list(status.running), status.best_number, status.best_value) == ([1], 0, 0.1)
-    ending, status = setting.run(lambda _: [0.9, 0.5, 0.05, 0.01], trials=2, epochs=7)
+    ending, status = setting.run(lambda _: [0.9, 0.5, 0.05, 0.01], trials=2, epoch_budget=7)
     assert ending == "epochs"
     assert (list(status.running), status.best_number, status.best_value) == ([1], 1, 0.05)
 
@@ -418,7 +418,7 @@ def test_a_training_that_would_not_end_in_time_is_told_to(
     tmp_path: Path, timeout_s: float, expected: tuple[int, int] | None
 ) -> None:
     """Its last 60 percent are the decay: of 15 epochs that the time has room for, the last nine."""
-    training = "training: {epochs: 20, decay_share: 0.6, learning_rate: {float: [0.001, 0.01]}}"
+    training = "training: {epochs: 20, decay_fraction: 0.6, learning_rate: {float: [0.001, 0.01]}}"
     setting = Setting(tmp_path, parse_space(training, "space"))
     told = told_to_end(setting, timeout_s, n_epochs=12)
     assert told[:1] == ([expected] if expected else [])
@@ -439,15 +439,15 @@ def test_with_the_plateau_everywhere_the_loss_decides(promoting: Setting) -> Non
 @pytest.mark.parametrize(
     "pruner",
     [
-        "{name: percentile, startup_trials: 1, warmup_epochs: 0}",
+        "{name: percentile, n_startup_trials: 1, n_warmup_epochs: 0}",
         "{name: successive_halving, min_epochs: 1}",
         "{name: hyperband, min_epochs: 1}",
         "{name: none}",
-        "{name: median, startup_trials: 1, warmup_epochs: 0}",
+        "{name: median, n_startup_trials: 1, n_warmup_epochs: 0}",
     ],
 )
 def test_every_pruner_of_optuna_can_be_named(tmp_path: Path, pruner: str) -> None:
-    text = SPACE.replace("{name: median, startup_trials: 2, warmup_epochs: 1}", pruner)
+    text = SPACE.replace("{name: median, n_startup_trials: 2, n_warmup_epochs: 1}", pruner)
     setting = Setting(tmp_path, space=parse_space(text, "space"))
     _, status = setting.run(lambda job: [0.5 + 0.02 * job.number] * 4, trials=12)
     stops = "none" not in pruner and "hyperband" not in pruner  # its brackets are drawn
@@ -457,7 +457,7 @@ def test_every_pruner_of_optuna_can_be_named(tmp_path: Path, pruner: str) -> Non
 
 @pytest.mark.parametrize("name", ["tpe", "gp", "cmaes", "random", "qmc", "nsgaii"])
 def test_every_sampler_suggests_points_of_the_space(tmp_path: Path, name: str) -> None:
-    text = PROMOTION + f"  sampler: {{name: {name}, startup_trials: 3}}\n"
+    text = PROMOTION + f"  sampler: {{name: {name}, n_startup_trials: 3}}\n"
     setting = Setting(tmp_path, space=parse_space(text, "space"))
     _, status = setting.run(lambda job: [0.5 / (job.number + 1)] * 9, trials=8)
     assert status.n_finished == 8
@@ -475,7 +475,7 @@ def test_keeps_the_weights_of_the_best_and_no_checkpoint_of_any(setting: Setting
 
 
 def test_ends_at_the_target(setting: Setting) -> None:
-    ending, status = setting.run(falling, trials=50, target=0.1)
+    ending, status = setting.run(falling, trials=50, target_cer=0.1)
     assert (ending, status.n_complete) == ("target", 1)
 
 
@@ -576,7 +576,7 @@ FEW = """
 model: {architecture: crnn}
 images: {height: {choice: [16, 32, 48]}}
 training: {batch_size: {choice: [8, 16]}, epochs: 4}
-search: {pruner: {name: none}, sampler: {startup_trials: 2}}
+search: {pruner: {name: none}, sampler: {n_startup_trials: 2}}
 """
 
 
@@ -742,11 +742,13 @@ def test_other_data_or_another_space_is_refused(setting: Setting) -> None:
 
 def test_refusal_of_other_data_names_the_options_it_began_with(setting: Setting) -> None:
     storage = open_storage(f"sqlite:///{setting.folder}/test.db", create=True)
-    began = {"group": "^a", "train_share": 0.5, "split_seed": 0}
-    now = {"group": "", "train_share": 1.0, "split_seed": 0}
+    began = {"group": "^a", "train_fraction": 0.5, "split_seed": 0}
+    now = {"group": "", "train_fraction": 1.0, "split_seed": 0}
     space = setting.space
     open_study(storage, "g", space, StudyFacts("space", space.content, "d", "f", {}, began, 7))
-    with pytest.raises(StudyError, match=r"\(d and group '\^a', train_share 0\.5, fingerprint f;"):
+    with pytest.raises(
+        StudyError, match=r"\(d and group '\^a', train_fraction 0\.5, fingerprint f;"
+    ):
         open_study(storage, "g", space, StudyFacts("space", space.content, "d", "o", {}, now, 7))
 
 
@@ -827,9 +829,9 @@ def test_a_network_that_is_too_slow_is_infeasible_and_the_sampler_is_told(tmp_pa
 
 
 def test_ends_when_the_epochs_are_used_up(setting: Setting) -> None:
-    ending, status = setting.run(falling, trials=100, epochs=10)
+    ending, status = setting.run(falling, trials=100, epoch_budget=10)
     assert (ending, status.n_epochs) == ("epochs", 10)
-    ending, status = setting.run(falling, trials=100, epochs=10)
+    ending, status = setting.run(falling, trials=100, epoch_budget=10)
     assert (ending, status.n_epochs) == ("epochs", 0)
 
 
@@ -838,11 +840,11 @@ def test_ends_when_so_many_in_a_row_bring_no_gain(setting: Setting, patience: in
     def better_until_the_fourth(job: Job) -> list[float]:
         return [0.9, 0.5 - 0.1 * min(job.number, 3)]
 
-    ending, status = setting.run(better_until_the_fourth, trials=50, patience=patience)
+    ending, status = setting.run(better_until_the_fourth, trials=50, stall_trials=patience)
     assert (ending, status.n_finished) == ("patience", 4 + patience)
-    ending, status = setting.run(better_until_the_fourth, trials=50, patience=patience)
+    ending, status = setting.run(better_until_the_fourth, trials=50, stall_trials=patience)
     assert (ending, status.n_finished) == ("patience", 4 + patience)
-    ending, status = setting.run(better_until_the_fourth, trials=50, patience=patience + 1)
+    ending, status = setting.run(better_until_the_fourth, trials=50, stall_trials=patience + 1)
     assert status.n_finished == 4 + patience + 1
 
 
@@ -857,7 +859,7 @@ def test_a_limit_on_disk_deletes_the_worst_weights_and_keeps_the_best(setting: S
     assert status.best_number == 5
 
 
-OBJECTIVES = SPACE.replace("  pruner: {name: median, startup_trials: 2, warmup_epochs: 1}", "")
+OBJECTIVES = SPACE.replace("  pruner: {name: median, n_startup_trials: 2, n_warmup_epochs: 1}", "")
 
 
 def test_several_objectives_give_a_set_that_nothing_beats(tmp_path: Path) -> None:
@@ -876,7 +878,7 @@ def test_several_objectives_give_a_set_that_nothing_beats(tmp_path: Path) -> Non
 
 
 def test_several_objectives_with_promotion_train_no_epoch_twice(tmp_path: Path) -> None:
-    text = OBJECTIVES + "  objective: [cer, size_mb]\n  pruner: {name: promotion, rungs: [1]}\n"
+    text = OBJECTIVES + "  objective: [cer, size_mb]\n  pruner: {name: asha, rungs: [1]}\n"
     setting = Setting(tmp_path, space=parse_space(text, "space"))
     _, status = setting.run(falling, trials=6)
     assert status.n_finished == 6
@@ -942,23 +944,23 @@ def test_only_the_best_of_the_first_fold_see_the_others(folding: Setting) -> Non
 
 
 def test_the_first_fold_does_not_reach_a_target(folding: Setting) -> None:
-    ending, status = folding.run(on_folds([0.0] * 9, [0.3] * 9), trials=9, target=0.1)
+    ending, status = folding.run(on_folds([0.0] * 9, [0.3] * 9), trials=9, target_cer=0.1)
     assert ending == "trials"
     assert status.best_value == pytest.approx(0.2)
     folding.n_folds = 3
-    again = folding.coordinator(ScriptedEngine(falling), Limits(9, target=0.25))
+    again = folding.coordinator(ScriptedEngine(falling), Limits(9, target_cer=0.25))
     assert again.run() == "target"
 
 
 def test_without_any_that_saw_all_folds_the_first_one_counts(folding: Setting) -> None:
-    _, status = folding.run(on_folds(CERS, [0.4] * 9), trials=9, epochs=5)
+    _, status = folding.run(on_folds(CERS, [0.4] * 9), trials=9, epoch_budget=5)
     assert status.best_lacks_folds
     assert status.best_value == 0.1
 
 
 def test_folds_are_resumed_where_they_were(folding: Setting) -> None:
     before = ScriptedEngine(on_folds(CERS, [0.4] * 9))
-    assert folding.coordinator(before, Limits(9, epochs=18)).run() == "epochs"
+    assert folding.coordinator(before, Limits(9, epoch_budget=18)).run() == "epochs"
     assert max(n_epochs_of(folding)) in range(4, 9)  # in the midst of the other folds
     after = ScriptedEngine(on_folds(CERS, [0.4] * 9))
     after._n_played |= before._n_played

@@ -66,7 +66,7 @@ def test_best_confirms_and_exports(
 ) -> None:
     path = tmp_path / "model.pt"
     arguments = ["best", "--storage", searched_url, "--confirm", 1, "--export", path]
-    result = command(*arguments, "--half", "--json").json()
+    result = command(*arguments, "--fp16-weights", "--json").json()
     done = confirm(searched_url, "s", 1)
     assert result["trial"] == done.configurations[0].trial
     assert result["test"] == done.test

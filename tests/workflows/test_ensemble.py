@@ -38,7 +38,7 @@ def test_the_best_read_together(searched_url: str) -> None:
     study = load_study(searched_url, "s")
     best = best_trials(study, study_folder(searched_url, "s"), {}, 3)
     assert [m.trial for m in done.members] == [t.trial for t in best]
-    validation = load_dataset("digits", DataOptions(train_share=0.02)).splits["val"]
+    validation = load_dataset("digits", DataOptions(train_fraction=0.02)).splits["val"]
     first = Predictor(done.bundle.members[0]).bundle
     alone = Predictor(replace(first, others=())).evaluate(validation)
     assert alone.metrics == done.alone
@@ -115,7 +115,7 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     evaluated = command("evaluate", path, "--data", "digits", "--split", "val", "--json").json()
     assert evaluated["cer"] == pytest.approx(ensemble["metrics"]["cer"])
     half = tmp_path / "half.pt"
-    assert command(*arguments[:-1], half, "--half").code == 0
+    assert command(*arguments[:-1], half, "--fp16-weights").code == 0
     assert half.stat().st_size < 0.8 * path.stat().st_size
     halved = command("evaluate", half, "--data", "digits", "--split", "val", "--json").json()
     assert halved["cer"] == pytest.approx(evaluated["cer"], abs=0.01)
@@ -136,8 +136,8 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     ("arguments", "code", "said"),
     [
         (["--ensemble", 2, "--confirm", 1], 2, "--confirm and --ensemble: cannot be combined"),
-        (["--half"], 2, "--half: needs --export FILE"),
-        (["--ensemble", 2, "--max-size", 0.0001], 1, "has size_mb of at most 0.0001"),
+        (["--fp16-weights"], 2, "--fp16-weights: needs --export FILE"),
+        (["--ensemble", 2, "--max-size-mb", 0.0001], 1, "has size_mb of at most 0.0001"),
     ],
 )
 def test_what_cannot_be_joined(

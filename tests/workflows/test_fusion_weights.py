@@ -11,7 +11,7 @@ import pytest
 
 from ocrsearch.core.errors import OptionError
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages, PackedImages
+from ocrsearch.data.samples import LabelledImages, PackedImages
 from ocrsearch.inference.decoding import (
     LM_WEIGHT,
     DecodingOptions,
@@ -71,7 +71,7 @@ def test_the_best_are_chosen(
     bonus: float | None,
 ) -> None:
     def errors(options: DecodingOptions) -> int:
-        if options.beam == 0:
+        if options.beam_size == 0:
             return 9
         return 2 + 4 * (options.lm_weight != weight) + 2 * (options.length_bonus != bonus)
 

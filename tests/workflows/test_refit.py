@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Command = Callable[..., "CommandResult"]
 
-FOLDED_SPACE = SEARCHED_SPACE.replace("name: none", "name: promotion")
+FOLDED_SPACE = SEARCHED_SPACE.replace("name: none", "name: asha")
 
 
 @pytest.fixture(scope="session")

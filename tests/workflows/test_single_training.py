@@ -316,9 +316,9 @@ def test_what_cannot_be_used_is_listed(number_folder: Path, export: Path, tmp_pa
     for path in number_folder.iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "99.png").write_text("no picture")
-    with pytest.raises(OcrSearchError, match="`max_bad`"):
+    with pytest.raises(OcrSearchError, match="`max_invalid`"):
         trained(folder, export)
-    result, _ = trained(folder, export, data=DataOptions(max_bad=0.1))
+    result, _ = trained(folder, export, data=DataOptions(max_invalid=0.1))
     assert result.n_bad == 1
     assert "99.png" in (training_folder(export) / LEFT_OUT).read_text()
 

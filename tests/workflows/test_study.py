@@ -40,7 +40,7 @@ def test_the_best_model_is_exported(study_db: StudyDb, tmp_path: Path) -> None:
     assert (best.trial, best.value) == (2, 0.1)
     whole, half = tmp_path / "new" / "model.pt", str(tmp_path / "half.pt")
     assert study.export(whole) == best
-    assert study.export(half, half=True) == best
+    assert study.export(half, fp16_weights=True) == best
     assert Path(half).stat().st_size < whole.stat().st_size
     assert ocrsearch.load(whole).bundle.provenance.study == study.name
     with pytest.raises(StudyError, match="has n_parameters of at most 1 "):

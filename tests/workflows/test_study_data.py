@@ -15,7 +15,7 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.specs import absolute_spec
+from ocrsearch.data.formats.specs import absolute_spec
 from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.workflows.trial_models import DataPlace, load_study_data
 
@@ -103,14 +103,14 @@ def test_splits_and_added_images_that_were_moved(place: Path) -> None:
     splits = [f"{t}.pgm,{'val' if t < '20' else 'train'}" for t in FORTY]
     (place / "splits.csv").write_text("\n".join(["name,split", *splits]), encoding="utf-8")
     write_images(place / "more", ["11", "12"], grey=9)
-    facts = facts_of("captcha:c1", splits="splits.csv", add="captcha:more")
+    facts = facts_of("captcha:c1", splits="splits.csv", extra_train_data="captcha:more")
     (place / "splits.csv").rename(place / "s.csv")
     (place / "more").rename(place / "m")
     with pytest.raises(OcrSearchError, match=r"splits\.csv"):
         found(facts)
     with pytest.raises(OcrSearchError, match="more: no such folder"):
         found(facts, DataPlace(splits="s.csv"))
-    assert found(facts, DataPlace(splits="s.csv", add="captcha:m"))
+    assert found(facts, DataPlace(splits="s.csv", extra_train_data="captcha:m"))
 
 
 @pytest.mark.parametrize("option", ["--confirm", "--ensemble"])
@@ -128,7 +128,7 @@ def test_best_takes_the_place(
 
     monkeypatch.setattr("ocrsearch.workflows.confirm", stop)
     monkeypatch.setattr("ocrsearch.workflows.make_ensemble", stop)
-    moved = ["--data", "captcha:a b", "--splits", "s.csv", "--add", "gt:m"]
+    moved = ["--data", "captcha:a b", "--splits", "s.csv", "--extra-train-data", "gt:m"]
     result = command("best", "--storage", study_db.url, option, 2, *moved)
     assert (result.code, "far enough" in result.err) == (1, True)
     assert places == [DataPlace("captcha:a b", "s.csv", "gt:m")]

@@ -1,6 +1,7 @@
 """Label formats: read a folder or a file as a list of samples.
 
-``registry.py`` lists them. A format consists of a reader and a detector.
+``specs.py`` lists them and reads data specifications. A format consists of a reader and a
+detector.
 """
 
 import lazy_loader

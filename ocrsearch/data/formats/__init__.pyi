@@ -5,7 +5,12 @@ from .files import numbered_lines as numbered_lines
 from .files import parse_columns as parse_columns
 from .files import read_split as read_split
 from .files import read_texts as read_texts
-from .registry import FORMATS as FORMATS
-from .registry import LabelFormat as LabelFormat
-from .registry import all_formats as all_formats
+from .specs import DATA_PLACE as DATA_PLACE
+from .specs import FORMATS as FORMATS
+from .specs import absolute_path as absolute_path
+from .specs import absolute_spec as absolute_spec
+from .specs import data_name as data_name
+from .specs import data_spec as data_spec
+from .specs import read_samples as read_samples
+from .specs import same_data as same_data
 from .tables import read_rows as read_rows

@@ -2,7 +2,7 @@
 
 Reads label files, JSON and word lists within limits, finds the columns of a table, resolves image
 paths within the dataset folder and lists the images of a folder. File names are treated as UTF-8
-whatever the locale: with ``LANG=C`` Python would lose the letters of labels in file names.
+in any locale: with ``LANG=C`` Python would lose the letters of labels in file names.
 """
 
 from __future__ import annotations
@@ -24,6 +24,36 @@ from ocrsearch.data.samples import SPLITS, Split, is_split, normalize_label
 MAX_LINES = 1_000_000
 MAX_LINE = 1_000_000
 """Maximum length of a line, in characters."""
+
+SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
+"""Alternative names of splits."""
+
+USUAL_NAMES: dict[str, tuple[str, ...]] = {
+    "image": (
+        *("image", "image_path", "img_path", "file_path", "filepath", "path", "file_name"),
+        *("filename", "file", "image_name", "image_file", "img", "picture"),
+    ),
+    "text": (
+        *("text", "label", "transcription", "transcript", "ground_truth", "groundtruth", "gt"),
+        *("gt_text", "words", "word", "labels", "target"),
+    ),
+    "split": ("split",),
+    "group": ("group",),
+}
+"""Recognised column names per role, ignoring case. The first name found is used."""
+
+Columns = Mapping[str, str]
+"""Column names chosen by the user, by role."""
+
+NO_COLUMNS: Columns = MappingProxyType({})
+
+MAX_NAMED = 5
+"""Maximum number of file name extensions listed in a message."""
+
+HEIC = frozenset({".heic", ".heif"})
+
+MAX_CORPUS_BYTES = 10_000_000
+"""Maximum size of a text file, in bytes. Counting its n-grams takes many times its size."""
 
 
 def read_text(path: Path, format_name: str, max_bytes: int = MAX_TEXT_BYTES) -> str:
@@ -150,10 +180,6 @@ def is_inside(path: Path, folder: Path) -> bool:
     return real_path(path).is_relative_to(real_path(folder))
 
 
-SPLIT_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev": "val"}
-"""Alternative names of splits."""
-
-
 def read_split(value: str | None, where: str) -> Split | None:
     """Return the split named by a field, ignoring case, or None for an empty field.
 
@@ -167,26 +193,6 @@ def read_split(value: str | None, where: str) -> Split | None:
     if name:
         raise DataError(f"{where}: split is {quoted(value)}, must be one of {SPLITS}")
     return None
-
-
-USUAL_NAMES: dict[str, tuple[str, ...]] = {
-    "image": (
-        *("image", "image_path", "img_path", "file_path", "filepath", "path", "file_name"),
-        *("filename", "file", "image_name", "image_file", "img", "picture"),
-    ),
-    "text": (
-        *("text", "label", "transcription", "transcript", "ground_truth", "groundtruth", "gt"),
-        *("gt_text", "words", "word", "labels", "target"),
-    ),
-    "split": ("split",),
-    "group": ("group",),
-}
-"""Recognised column names per role, ignoring case. The first name found is used."""
-
-Columns = Mapping[str, str]
-"""Column names chosen by the user, by role."""
-
-NO_COLUMNS: Columns = MappingProxyType({})
 
 
 def parse_columns(text: str) -> Columns:
@@ -226,24 +232,18 @@ def find_columns(found: Sequence[str], chosen: Columns) -> dict[str, str]:
 
 def name_as_text(name: str) -> str:
     """Return the UTF-8 text of a file name as decoded by Python."""
-    return name if _is_utf8() else os.fsencode(name).decode("utf-8", "surrogateescape")
+    return (
+        name
+        if sys.getfilesystemencoding() == "utf-8"
+        else os.fsencode(name).decode("utf-8", "surrogateescape")
+    )
 
 
 def name_of_text(text: str) -> str:
     """Return the file name for a text from a label file: the inverse of ``name_as_text``."""
-    if _is_utf8():
+    if sys.getfilesystemencoding() == "utf-8":
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
-
-
-def _is_utf8() -> bool:
-    return sys.getfilesystemencoding() == "utf-8"
-
-
-MAX_NAMED = 5
-"""Maximum number of file name extensions listed in a message."""
-
-HEIC = frozenset({".heic", ".heif"})
 
 
 @dataclass(frozen=True)
@@ -275,26 +275,19 @@ def find_images(
         is_wanted: Function that returns whether a file is an image.
         nested: Whether to search subfolders too.
     """
-    paths = sorted(folder.rglob("*") if nested else folder.iterdir())
-    files = [path for path in paths if not _is_hidden(path, folder) and not path.is_dir()]
-    images = [path for path in files if is_wanted(path)]
-    others = set(files).difference(images)
-    skipped = Counter(
-        path.suffix.lower() or "without an extension" for path in files if path in others
-    )
+    images: list[Path] = []
+    skipped: Counter[str] = Counter()
+    for path in sorted(folder.rglob("*") if nested else folder.iterdir()):
+        *folders, name = path.relative_to(folder).parts
+        # an image such as ``.75.png`` is not hidden: its label is .75
+        is_hidden = name.startswith("._") or (name[0] == "." and not Path(name[1:]).suffix)
+        if is_hidden or any(part[0] == "." for part in folders) or path.is_dir():
+            continue
+        if is_wanted(path):
+            images.append(path)
+        else:
+            skipped[path.suffix.lower() or "without an extension"] += 1
     return ImageFiles(images, dict(skipped.most_common()))
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Return whether a file is hidden. Images such as ``.75.png`` are not: the label is .75."""
-    *folders, name = path.relative_to(folder).parts
-    if any(part.startswith(".") for part in folders) or name.startswith("._"):
-        return True
-    return name.startswith(".") and not Path(name[1:]).suffix
-
-
-MAX_BYTES = 10_000_000
-"""Maximum size of a text file, in bytes. Counting its n-grams takes many times its size."""
 
 
 def read_texts(path: Path, kind: str) -> list[str]:
@@ -309,7 +302,7 @@ def read_texts(path: Path, kind: str) -> list[str]:
     Raises:
         DataError: See ``read_lines``. Also raised if there are no entries.
     """
-    lines = (normalize_label(line) for _, line in numbered_lines(path, kind, MAX_BYTES))
+    lines = (normalize_label(line) for _, line in numbered_lines(path, kind, MAX_CORPUS_BYTES))
     texts = [" ".join(line.split()) for line in lines if line]
     if not texts:
         raise DataError(f"{kind}:{path}: empty; write one entry per line")

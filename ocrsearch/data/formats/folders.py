@@ -101,18 +101,18 @@ def read_folders(path: Path) -> list[Sample]:
 
 def _label_folders(path: Path) -> list[tuple[Path, Split | None]]:
     """Return the label folders. Each has its split if all folders above are split folders."""
-    folders = _folders_in(path)
+
+    def folders_in(path: Path) -> list[Path]:
+        return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    folders = folders_in(path)
     if not all(folder.name.lower() in SPLIT_FOLDERS for folder in folders):
         return [(folder, None) for folder in folders]
     return [
         (below, SPLIT_FOLDERS[folder.name.lower()])
         for folder in folders
-        for below in _folders_in(folder)
+        for below in folders_in(folder)
     ]
-
-
-def _folders_in(path: Path) -> list[Path]:
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 ENDING = ".gt.txt"
@@ -124,9 +124,6 @@ VARIANTS = ("", ".bin", ".nrm")
 
 OTHER_SUFFIXES = frozenset({".txt", ".xml", ".json", ".box"})
 """Extensions of other annotations that may be stored beside an image."""
-
-Files = Mapping[Path, Sequence[Path]]
-"""Files by path without extension."""
 
 
 def recognise_gt(path: Path) -> bool:
@@ -145,43 +142,45 @@ def read_gt(path: Path) -> list[Sample]:
     texts = sorted(p for p in path.rglob(f"?*{ENDING}") if not p.name.startswith("."))
     if not texts:
         raise DataError(f"gt:{path}: no images with a {ENDING} beside them in this folder")
-    files: dict[Path, list[Path]] = defaultdict(list)
+    files: dict[Path, list[Path]] = defaultdict(list)  # by path without extension
     for file in sorted(path.rglob("*")):
         if not file.name.startswith(".") and file.suffix.lower() not in OTHER_SUFFIXES:
             files[file.with_suffix("")].append(file)
-    known = {name for text in texts for name in _stems(text)}
-    others = [stem for stem in files.keys() - known if any(map(_has_image_suffix, files[stem]))]
-    if others:
-        noun = "image" if len(others) == 1 else "images"
-        logger.warning("gt:%s: %d %s without %s skipped", path, len(others), noun, ENDING)
-    return [_sample(path, text, files) for text in texts]
+    known = {stem for text in texts for stem in _stems(text)}
+    others = files.keys() - known
+    n = sum(any(file.suffix.lower() in IMAGE_SUFFIXES for file in files[s]) for s in others)
+    if n:
+        noun = "image" if n == 1 else "images"
+        logger.warning("gt:%s: %d %s without %s skipped", path, n, noun, ENDING)
+    samples = []
+    for text in texts:
+        check_inside(text, path, "gt")
+        image = _find_image(text, files)
+        label = read_text_file(
+            text, f"gt:{text}", DataError, max_bytes=MAX_LABEL_BYTES, errors="surrogateescape"
+        )
+        label = re.sub(r"\s*\n\s*", "\n", normalize_label(label))
+        samples.append(Sample(name_as_text(image.relative_to(path).as_posix()), image, label))
+    return samples
 
 
-def _sample(folder: Path, text: Path, files: Files) -> Sample:
-    """Pair a text with its image. A missing image is reported when it is read."""
-    found = [file for stem in _stems(text) for file in _best_first(files.get(stem, ()))]
-    image = found[0] if found else text.with_name(f"{text.name.removesuffix(ENDING)}.png")
-    check_inside(text, folder, "gt")
-    label = read_text_file(
-        text, f"gt:{text}", DataError, max_bytes=MAX_LABEL_BYTES, errors="surrogateescape"
-    )
-    label = re.sub(r"\s*\n\s*", "\n", normalize_label(label))
-    return Sample(name_as_text(image.relative_to(folder).as_posix()), image, label)
+def _find_image(text: Path, files: Mapping[Path, Sequence[Path]]) -> Path:
+    """Return the image of a text. A missing image is reported when it is read.
+
+    Args:
+        text: Path of the label file.
+        files: Files of the dataset by path without extension.
+    """
+    for stem in _stems(text):
+        found = files.get(stem, ())
+        if usual := [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]:
+            return usual[-1]
+        if found:
+            return min(found, key=lambda file: not is_image_file(file))
+    return text.with_name(f"{text.name.removesuffix(ENDING)}.png")
 
 
 def _stems(text: Path) -> list[Path]:
     """Return the possible paths of a text's image, without extension."""
     base = text.name.removesuffix(ENDING)
     return [text.with_name(base + variant) for variant in VARIANTS]
-
-
-def _best_first(files: Sequence[Path]) -> list[Path]:
-    """Sort files by preference: image extensions, other readable images, other files."""
-    usual = [file for file in files if _has_image_suffix(file)]
-    if usual or len(files) < 2:
-        return [*reversed(usual), *files]
-    return sorted(files, key=lambda file: not is_image_file(file))
-
-
-def _has_image_suffix(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES

@@ -1,31 +1,26 @@
-"""Layouts of published datasets and tools, and recipes for synthetic datasets.
+"""Layouts of published datasets and tools.
 
 ``iam:FOLDER``: IAM words or lines, with the official splits or those of Aachen (OpenSLR 56).
 ``kalapa:FOLDER``: ``images/WRITER/N.jpg`` and ``annotations/WRITER.txt``, grouped by writer.
 ``mnist:FOLDER``: IDX files, plain or ``.gz``; ``mnist:FILE.csv``: label and 784 pixels per row.
-``ppocr:FILE``: image path, tab and text per line, as in PaddleOCR. ``synth:FILE``: a recipe whose
-images are rendered on reading.
+``ppocr:FILE``: image path, tab and text per line, as in PaddleOCR.
 """
 
 from __future__ import annotations
 
 import gzip
-import logging
 import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ocrsearch.core import DataError, file_problem, first_line, open_input, real_path
+from ocrsearch.core import DataError, file_problem, first_line, open_input
 from ocrsearch.data.formats.files import (
     check_inside,
     image_path,
@@ -202,7 +197,9 @@ def recognise_mnist(path: Path) -> bool:
     """Return whether a path without a prefix is a folder of IDX files or an MNIST table."""
     if path.is_dir():
         return any(_find(path, part, "images", 3) for part in PARTS)
-    return path.suffix.lower() == ".csv" and _has_columns(first_line(path, MAX_LINE_BYTES))
+    return path.suffix.lower() == ".csv" and (
+        first_line(path, MAX_LINE_BYTES).count(b",") == N_COLUMNS - 1
+    )
 
 
 def read_mnist(path: Path) -> list[Sample]:
@@ -233,6 +230,29 @@ def read_mnist(path: Path) -> list[Sample]:
     return samples
 
 
+def _read_table(path: Path) -> Bytes:
+    """Read the rows of a table, with or without a header, as (N, 785) uint8."""
+    if problem := file_problem(path, MAX_TABLE_BYTES):
+        raise DataError(f"mnist:{path}: {problem}")
+    line = first_line(path, MAX_LINE_BYTES)
+    if line.count(b",") != N_COLUMNS - 1:
+        raise DataError(
+            f"mnist:{path}: {line.count(b',') + 1} columns in the first line, must be "
+            f"{N_COLUMNS}: the label and {N_COLUMNS - 1} pixels"
+        )
+    n_header = 0 if line.split(b",", 1)[0].strip().isdigit() else 1
+    try:
+        with warnings.catch_warnings(action="ignore"):  # numpy warns about an empty table
+            table: Bytes = np.loadtxt(
+                path, np.uint8, delimiter=",", skiprows=n_header, ndmin=2, comments=None
+            )
+    except ValueError as error:
+        raise DataError(f"mnist:{path}: labels and pixels must be 0 to 255 ({error})") from None
+    if not len(table):
+        raise DataError(f"mnist:{path}: no rows below the header")
+    return table
+
+
 def _samples(
     path: Path, prefix: str, images: Bytes, labels: Bytes, split: Split | None
 ) -> list[Sample]:
@@ -259,9 +279,17 @@ def _read_idx(folder: Path, part: str, kind: str, n_dims: int) -> Bytes:
     if file is None:
         raise DataError(f"mnist:{folder}: no {part}-{kind}-idx{n_dims}-ubyte beside the others")
     try:
-        with _opened(file) as stream:
+        with ExitStack() as opened:
+            packed = opened.enter_context(open_input(file, f"mnist:{file}", DataError, MAX_BYTES))
+            is_packed = file.suffix == ".gz"
+            stream = opened.enter_context(gzip.open(packed)) if is_packed else packed
             header = stream.read(4 + 4 * n_dims)
-            shape = _shape(file, header, n_dims)
+            if len(header) < 4 + 4 * n_dims or header[:4] != bytes((0, 0, 8, n_dims)):
+                raise DataError(f"mnist:{file}: not an IDX file of bytes in {n_dims} dimensions")
+            shape: tuple[int, ...] = struct.unpack_from(f">{n_dims}I", header, 4)
+            if shape[0] == 0 or (n_dims == 3 and shape[1:] != (SIDE_PX, SIDE_PX)):
+                sides = f"{SIDE_PX} x {SIDE_PX}"
+                raise DataError(f"mnist:{file}: shape {shape}, images must be {sides}")
             n_bytes = int(np.prod(shape, dtype=object))
             if n_bytes > MAX_BYTES:
                 raise DataError(f"mnist:{file}: shape {shape}, at most {MAX_BYTES:,} bytes")
@@ -275,52 +303,6 @@ def _read_idx(folder: Path, part: str, kind: str, n_dims: int) -> Bytes:
             "copy the file again"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
-    with open_input(file, f"mnist:{file}", DataError, MAX_BYTES) as packed:
-        if file.suffix != ".gz":
-            yield packed
-            return
-        with gzip.open(packed) as unpacked:
-            yield cast(BinaryIO, unpacked)
-
-
-def _shape(file: Path, header: bytes, n_dims: int) -> tuple[int, ...]:
-    if len(header) < 4 + 4 * n_dims or header[:4] != bytes((0, 0, 8, n_dims)):
-        raise DataError(f"mnist:{file}: not an IDX file of bytes in {n_dims} dimensions")
-    shape: tuple[int, ...] = struct.unpack_from(f">{n_dims}I", header, 4)
-    if shape[0] == 0 or (n_dims == 3 and shape[1:] != (SIDE_PX, SIDE_PX)):
-        raise DataError(f"mnist:{file}: shape {shape}, images must be {SIDE_PX} x {SIDE_PX}")
-    return shape
-
-
-def _has_columns(line: bytes) -> bool:
-    return line.count(b",") == N_COLUMNS - 1
-
-
-def _read_table(path: Path) -> Bytes:
-    """Read the rows of a table, with or without a header, as (N, 785) uint8."""
-    if problem := file_problem(path, MAX_TABLE_BYTES):
-        raise DataError(f"mnist:{path}: {problem}")
-    line = first_line(path, MAX_LINE_BYTES)
-    if not _has_columns(line):
-        raise DataError(
-            f"mnist:{path}: {line.count(b',') + 1} columns in the first line, must be "
-            f"{N_COLUMNS}: the label and {N_COLUMNS - 1} pixels"
-        )
-    n_header = 0 if line.split(b",", 1)[0].strip().isdigit() else 1
-    try:
-        with warnings.catch_warnings(action="ignore"):  # numpy warns about an empty table
-            table: Bytes = np.loadtxt(
-                path, np.uint8, delimiter=",", skiprows=n_header, ndmin=2, comments=None
-            )
-    except ValueError as error:
-        raise DataError(f"mnist:{path}: labels and pixels must be 0 to 255 ({error})") from None
-    if not len(table):
-        raise DataError(f"mnist:{path}: no rows below the header")
-    return table
 
 
 def recognise_ppocr(path: Path) -> bool:
@@ -341,40 +323,3 @@ def read_ppocr(path: Path) -> list[Sample]:
     if not samples:
         raise DataError(f"ppocr:{path}: empty; each line must be an image path, a tab and text")
     return samples
-
-
-logger = logging.getLogger(__name__)
-
-_being_read: ContextVar[frozenset[Path]] = ContextVar("recipes being read", default=frozenset())
-"""Recipes being read, to detect cycles: the source of a recipe may be another recipe."""
-
-
-def recognise_synth(path: Path) -> bool:
-    """Return whether a path without a prefix is a YAML file."""
-    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
-
-
-def read_synth(path: Path) -> list[Sample]:
-    """Return the samples of a recipe; see ``data/synthesis``.
-
-    Missing glyphs and skipped parts of a corpus are logged as warnings.
-
-    Raises:
-        DataError: The file is not a recipe, or a source cannot be used.
-    """
-    # imported here because the source of digits in a recipe may have any label format
-    from ocrsearch.data.synthesis import load_recipe, open_synthesizer
-
-    outer = _being_read.get()
-    if real_path(path) in outer:
-        raise DataError(
-            f"synth:{path}: its source leads back to this recipe; name a dataset of digits"
-        )
-    token = _being_read.set(outer | {real_path(path)})
-    try:
-        synthesizer = open_synthesizer(load_recipe(path))
-    finally:
-        _being_read.reset(token)
-    for note in synthesizer.notes:
-        logger.warning("%s: %s", path, note)
-    return synthesizer.samples()

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ocrsearch.core import MAX_JSON_BYTES, DataError, quoted
 from ocrsearch.data.formats.files import (
@@ -27,10 +27,11 @@ from ocrsearch.data.formats.files import (
     read_split,
     read_text,
 )
-from ocrsearch.data.samples import SPLITS, Sample, Split, normalize_label
+from ocrsearch.data.samples import SPLITS, Sample, normalize_label
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-USUAL_DELIMITER = {"csv": ",", "tsv": "\t"}
+DELIMITERS = {"csv": (",", ";", "\t"), "tsv": ("\t", ",", ";")}
+"""Possible delimiters by format, the usual one first."""
 NO_HEADER = ["image", "text"]
 
 NumberedRows = list[tuple[int, dict[str, str | None]]]
@@ -54,28 +55,6 @@ def read_csv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
 def read_tsv(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
     """Read the samples of a table, preferring tabs as the delimiter; see ``_read``."""
     return _read(path, "tsv", columns)
-
-
-def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
-    """Read a table with a header. Blank lines are skipped and the delimiter is detected.
-
-    Args:
-        path: Path of the table.
-        needed: Names of the required columns.
-
-    Returns:
-        Line number of each row (the last line if it has several) and its fields by column.
-
-    Raises:
-        DataError: The file is missing, not UTF-8 or not a table, or has no rows or lacks a
-            required column.
-    """
-    lines = list(read_lines(path, "csv"))
-    delimiter = next((d for d in _order("csv") if set(needed) <= set(_first_row(lines, d))), ",")
-    missing = [name for name in needed if name not in _first_row(lines, delimiter)]
-    if missing:
-        raise DataError(_no_columns(path, "csv", missing, _first_row(lines, delimiter), needed))
-    return _rows(path, "csv", lines, delimiter, None)
 
 
 def _read(path: Path, format_name: str, chosen: Columns) -> list[Sample]:
@@ -110,20 +89,15 @@ def _delimiter(
     path: Path, format_name: str, lines: Sequence[str], chosen: Columns
 ) -> tuple[str, list[str] | None]:
     """Return the delimiter, and a header if the table is two columns without a header."""
-    for delimiter in _order(format_name):
+    for delimiter in DELIMITERS[format_name]:
         if {"image", "text"} <= find_columns(_first_row(lines, delimiter), chosen).keys():
             return delimiter, None
-    for delimiter in () if chosen else _order(format_name):
-        fields = _first_row(lines, delimiter)
-        if len(fields) == len(NO_HEADER) and _is_file(path.parent, fields[0]):
-            return delimiter, NO_HEADER
-    return _order(format_name)[0], None
-
-
-def _order(format_name: str) -> list[str]:
-    """Return the possible delimiters, beginning with the usual delimiter of the format."""
-    first = USUAL_DELIMITER[format_name]
-    return [first, *(delimiter for delimiter in SEPARATORS if delimiter != first)]
+    for delimiter in () if chosen else DELIMITERS[format_name]:
+        name, *others = _first_row(lines, delimiter) or [""]
+        with suppress(OSError):  # name too long
+            if name.strip() and len(others) == 1 and (path.parent / name).is_file():
+                return delimiter, NO_HEADER
+    return DELIMITERS[format_name][0], None
 
 
 def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
@@ -131,13 +105,6 @@ def _first_row(lines: Sequence[str], delimiter: str) -> list[str]:
         return next(csv.reader((f"{line}\n" for line in lines), delimiter=delimiter), [])
     except csv.Error:
         return []
-
-
-def _is_file(folder: Path, name: str) -> bool:
-    try:
-        return bool(name.strip()) and (folder / name).is_file()
-    except OSError:  # name too long
-        return False
 
 
 def _rows(
@@ -168,12 +135,36 @@ def _no_columns(
     found: Sequence[str],
     needed: Sequence[str],
 ) -> str:
-    example = USUAL_DELIMITER[format_name].join(needed)
+    example = DELIMITERS[format_name][0].join(needed)
     advice = "; or choose columns: `columns='image=NAME,text=NAME'`" if "image" in needed else ""
     return (
         f"{format_name}:{path}: column {' and '.join(missing)} missing; found {quoted(found)}, "
         f"needs {example!r} in the first row{advice}"
     )
+
+
+def read_rows(path: Path, needed: tuple[str, ...]) -> NumberedRows:
+    """Read a table with a header. Blank lines are skipped and the delimiter is detected.
+
+    Args:
+        path: Path of the table.
+        needed: Names of the required columns.
+
+    Returns:
+        Line number of each row (the last line if it has several) and its fields by column.
+
+    Raises:
+        DataError: The file is missing, not UTF-8 or not a table, or has no rows or lacks a
+            required column.
+    """
+    lines = list(read_lines(path, "csv"))
+    delimiter = next(
+        (d for d in DELIMITERS["csv"] if set(needed) <= set(_first_row(lines, d))), ","
+    )
+    missing = [name for name in needed if name not in _first_row(lines, delimiter)]
+    if missing:
+        raise DataError(_no_columns(path, "csv", missing, _first_row(lines, delimiter), needed))
+    return _rows(path, "csv", lines, delimiter, None)
 
 
 def recognise_json_lines(path: Path) -> bool:
@@ -187,31 +178,23 @@ def read_json_lines(path: Path, columns: Columns = NO_COLUMNS) -> list[Sample]:
     Raises:
         DataError: The file is missing, not UTF-8 or empty, or a line is not a valid object.
     """
-    samples = [
-        _sample_of_line(path, where, line, columns) for where, line in numbered_lines(path, "jsonl")
-    ]
+    samples = []
+    for where, line in numbered_lines(path, "jsonl"):
+        here = f"jsonl:{path}: {where}"
+        entry = parse_json(line, here)
+        if not isinstance(entry, dict):
+            raise DataError(f"{here}: must be an object with image and text")
+        keys = {role: columns.get(role, role) for role in USUAL_NAMES}
+        keys |= find_columns(list(entry), columns)
+        name = _string(entry, keys["image"], here) or ""
+        label = normalize_label(_string(entry, keys["text"], here) or "")
+        image = image_path(path, name, where)
+        split = read_split(_string(entry, keys["split"], here, needed="split" in columns), here)
+        group = _string(entry, keys["group"], here, needed="group" in columns) or None
+        samples.append(Sample(name, image, label, split, group))
     if not samples:
         raise DataError(f"jsonl:{path}: empty; each line must be an object with image and text")
     return samples
-
-
-def _sample_of_line(path: Path, where: str, line: str, chosen: Columns) -> Sample:
-    here = f"jsonl:{path}: {where}"
-    entry = parse_json(line, here)
-    if not isinstance(entry, dict):
-        raise DataError(f"{here}: must be an object with image and text")
-    keys = {role: chosen.get(role, role) for role in USUAL_NAMES} | find_columns(
-        list(entry), chosen
-    )
-    name = _string(entry, keys["image"], here) or ""
-    label = _string(entry, keys["text"], here) or ""
-    return Sample(
-        name,
-        image_path(path, name, where),
-        normalize_label(label),
-        read_split(_string(entry, keys["split"], here, needed="split" in chosen), here),
-        _string(entry, keys["group"], here, needed="group" in chosen) or None,
-    )
 
 
 def _string(entry: Mapping[str, object], key: str, here: str, *, needed: bool = True) -> str | None:
@@ -242,31 +225,19 @@ def read_labels(path: Path) -> list[Sample]:
             )
     if not lists.keys() & set(SPLITS):
         raise DataError(f"labels:{path}: must be an object with at least one list of {SPLITS}")
-    samples = [
-        _sample_of_entry(path, split, i, entry)
-        for split in SPLITS
-        for i, entry in enumerate(_entries(path, split, lists.get(split, [])))
-    ]
+    samples = []
+    for split in SPLITS:
+        entries = lists.get(split, [])
+        if not isinstance(entries, list):
+            found = type(entries).__name__
+            raise DataError(f"labels:{path}: {split}: must be a list, found {found}")
+        for i, entry in enumerate(entries):
+            here = f"labels:{path}: {split}[{i}]"
+            if not isinstance(entry, dict):
+                raise DataError(f"{here}: must be an object with filename and label")
+            name = _string(entry, "filename", here) or ""
+            label = normalize_label(_string(entry, "label", here) or "")
+            samples.append(Sample(name, image_path(path, name, f"{split}[{i}]"), label, split))
     if not samples:
         raise DataError(f"labels:{path}: all lists are empty: {quoted(sorted(lists))}")
     return samples
-
-
-def _entries(path: Path, split: Split, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise DataError(f"labels:{path}: {split}: must be a list, found {type(value).__name__}")
-    return value
-
-
-def _sample_of_entry(path: Path, split: Split, i: int, entry: Any) -> Sample:
-    where = f"{split}[{i}]"
-    if not isinstance(entry, dict):
-        raise DataError(f"labels:{path}: {where}: must be an object with filename and label")
-    for key in ("filename", "label"):
-        if not isinstance(entry.get(key), str):
-            raise DataError(
-                f"labels:{path}: {where}: {key!r} must be a string, found {quoted(entry.get(key))}"
-            )
-    name = entry["filename"]
-    image = image_path(path, name, where)
-    return Sample(name, image, normalize_label(entry["label"]), split)

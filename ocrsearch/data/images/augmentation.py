@@ -24,7 +24,7 @@ MAX_OVERFLOW = 0.15
 """Maximum overflow at either end of an enlarged line, as a fraction of the height. Long lines
 would otherwise lose whole characters, so they shrink normally but hardly grow."""
 
-MAX_SHIFT = 0.08
+MAX_TRANSLATION = 0.08
 """Maximum translation, as a fraction of the height."""
 
 MAX_ELASTIC = 0.06
@@ -41,7 +41,7 @@ MAX_GRADIENT = 60.0
 
 MAX_LOG_GAMMA = 0.5
 MAX_CONTRAST = 0.3
-MAX_BLOT_RADIUS = 0.15
+MAX_BLOB_RADIUS = 0.15
 """Maximum radius of a blob, as a fraction of the height."""
 
 NORMAL_QUANTILES = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)])
@@ -73,15 +73,25 @@ def augment(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -
 
 def _warp(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> GrayImage:
     """Shear, scale, rotate, translate and distort with a single interpolation."""
-    strengths = (config.shear, config.rotation, *[config.scale] * 2, *[config.shift] * 2)
+    strengths = (config.shear, config.rotation, *[config.scale] * 2, *[config.translate] * 2)
     elastic = config.strength * config.elastic
     if not any(strengths) and elastic <= 0.0:
         return image
-    most = config.strength
-    drawn = rng.uniform(-most, most, 6).tolist()
-    changes = [strength * value for strength, value in zip(strengths, drawn, strict=True)]
-    matrix = _affine_matrix(image.shape, *changes)
     height, width = image.shape
+    drawn = rng.uniform(-config.strength, config.strength, 6).tolist()
+    shear, angle, grow_x, grow_y, shift_x, shift_y = (
+        strength * value for strength, value in zip(strengths, drawn, strict=True)
+    )
+    radians = math.radians(angle * MAX_ROTATION_DEGREES * min(1.0, 8 * height / width))
+    cos, sin, slant = math.cos(radians), math.sin(radians), shear * MAX_SHEAR
+    scale_x = 1 + min(grow_x * MAX_SCALE, 2 * MAX_OVERFLOW * height / width)
+    scale_y = 1 + grow_y * MAX_SCALE
+    a, b = cos * scale_x, (cos * slant - sin) * scale_y  # rotation @ shear @ scale
+    c, d = sin * scale_x, (sin * slant + cos) * scale_y
+    middle_x, middle_y = width / 2, height / 2  # the centre is moved, all else turns about it
+    x = middle_x + shift_x * MAX_TRANSLATION * height - a * middle_x - b * middle_y
+    y = middle_y + shift_y * MAX_TRANSLATION * height - c * middle_x - d * middle_y
+    matrix = np.array([[a, b, x], [c, d, y]])
     border = cv2.BORDER_REPLICATE
     if elastic <= 0.0:
         warped = cv2.warpAffine(image, matrix, (width, height), borderMode=border)
@@ -89,29 +99,6 @@ def _warp(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> 
         from_x, from_y = _elastic_sources(image.shape, matrix, elastic, rng)
         warped = cv2.remap(image, from_x, from_y, cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(warped, dtype=np.uint8)
-
-
-def _affine_matrix(
-    shape: tuple[int, ...],
-    shear: float,
-    angle: float,
-    grow_x: float,
-    grow_y: float,
-    shift_x: float,
-    shift_y: float,
-) -> np.ndarray:
-    """Return the (2, 3) matrix of an affine transform whose parameters range from -1 to 1."""
-    height, width = shape
-    radians = math.radians(angle * MAX_ROTATION_DEGREES * min(1.0, 8 * height / width))
-    cos, sin, slant = math.cos(radians), math.sin(radians), shear * MAX_SHEAR
-    scale_x = 1 + min(grow_x * MAX_SCALE, 2 * MAX_OVERFLOW * height / width)
-    scale_y = 1 + grow_y * MAX_SCALE
-    a, b = cos * scale_x, (cos * slant - sin) * scale_y  # rotation @ shear @ scale
-    c, d = sin * scale_x, (sin * slant + cos) * scale_y
-    middle_x, middle_y = width / 2, height / 2
-    x = middle_x + shift_x * MAX_SHIFT * height - a * middle_x - b * middle_y
-    y = middle_y + shift_y * MAX_SHIFT * height - c * middle_x - d * middle_y
-    return np.array([[a, b, x], [c, d, y]])
 
 
 def _elastic_sources(
@@ -147,18 +134,18 @@ def _stroke_width(image: GrayImage, strength: float, rng: np.random.Generator) -
     return np.asarray(change(image, np.ones(shape, np.uint8)), dtype=np.uint8)
 
 
-def _blots(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+def _blobs(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
     """Draw one to three filled ellipses in the colour of the ink or the paper."""
     if rng.random() >= 0.5 * strength:
         return image
     height, width = image.shape
-    blotted = image.copy()
+    spotted = image.copy()
     for _ in range(rng.integers(1, 4)):
         centre = (int(rng.integers(width)), int(rng.integers(height)))
-        axes = 1 + strength * MAX_BLOT_RADIUS * height * rng.random(2)
+        axes = 1 + strength * MAX_BLOB_RADIUS * height * rng.random(2)
         gray = int(image.min() if rng.random() < 0.5 else image.max())
-        cv2.ellipse(blotted, centre, (int(axes[0]), int(axes[1])), 0, 0, 360, gray, cv2.FILLED)
-    return blotted
+        cv2.ellipse(spotted, centre, (int(axes[0]), int(axes[1])), 0, 0, 360, gray, cv2.FILLED)
+    return spotted
 
 
 def _brightness(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
@@ -189,8 +176,8 @@ def _noise(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayI
 
 
 CHANGES: dict[str, Change] = {
-    "stroke": _stroke_width,
-    "blots": _blots,
+    "stroke_width": _stroke_width,
+    "blobs": _blobs,
     "brightness": _brightness,
     "blur": _blur,
     "noise": _noise,

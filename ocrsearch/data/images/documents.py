@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -45,9 +45,24 @@ TIFF_PIXELS_PER_BYTE = 1000
 PDF_PIXELS_PER_BYTE = 10_000
 """Additional pixels allowed per byte of the file. Pages of text need more bytes than this."""
 
+PDF_MARK = b"%PDF-"
+"""Bytes near the start of every PDF."""
+
 _STRIP_OFFSETS, _TILE_OFFSETS = 273, 324
 _NEW_SUBFILE_TYPE, _REDUCED = 254, 1
 """TIFF tag for the type of a frame, and its flag for a reduced copy of another frame."""
+
+PDF_DPI = 200
+
+MAX_PAGE_SECONDS = 10
+"""Maximum processor time for opening the file and for each page."""
+
+MAX_MEMORY_BYTES = 1_200_000_000
+"""Maximum memory for rendering, in addition to the libraries."""
+
+MAX_HEADER_BYTES = 10_000
+
+_RENDERER = Path(__file__).with_name("pdf_renderer.py")
 
 
 def read_pages(path: Path) -> Iterator[GrayImage]:
@@ -63,18 +78,9 @@ def read_pages(path: Path) -> Iterator[GrayImage]:
         ImageError: The file is missing, damaged, encrypted or has too many pages, or a page is
             too large.
     """
-    if _is_pdf(path):
+    if PDF_MARK in read_start(path, 1024):
         return _limited(path, pdf_pages(path, MAX_PAGES), PDF_PIXELS_PER_BYTE)
     return _limited(path, _image_pages(path), TIFF_PIXELS_PER_BYTE)
-
-
-def is_document_file(path: Path) -> bool:
-    """Return whether a file is a PDF or a supported image, by extension or content."""
-    return path.suffix.lower() == ".pdf" or is_image_file(path) or _is_pdf(path)
-
-
-def _is_pdf(path: Path) -> bool:
-    return b"%PDF-" in read_start(path, 1024)
 
 
 def _limited(path: Path, pages: Iterator[GrayImage], pixels_per_byte: int) -> Iterator[GrayImage]:
@@ -110,7 +116,9 @@ def _image_pages(path: Path) -> Iterator[GrayImage]:
                     "save the pages as separate files"
                 )
             with decoding(path, image):
-                page = None if number and _is_reduced(image) else to_gray(image)
+                tags: Any = getattr(image, "tag_v2", {})
+                is_thumbnail = number > 0 and tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED
+                page = None if is_thumbnail else to_gray(image)
             if page is not None:
                 yield page
 
@@ -135,22 +143,11 @@ def _place(image: Image.Image) -> int:
     return -1
 
 
-def _is_reduced(image: Image.Image) -> bool:
-    tags: Any = getattr(image, "tag_v2", {})
-    return bool(tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED)
-
-
-PDF_DPI = 200
-
-MAX_PAGE_SECONDS = 10
-"""Maximum processor time for opening the file and for each page."""
-
-MAX_MEMORY_BYTES = 1_200_000_000
-"""Maximum memory for rendering, in addition to the libraries."""
-
-MAX_HEADER_BYTES = 10_000
-
-_RENDERER = Path(__file__).with_name("pdf_renderer.py")
+def is_document_file(path: Path) -> bool:
+    """Return whether a file is a PDF or a supported image, by extension or content."""
+    return (
+        path.suffix.lower() == ".pdf" or is_image_file(path) or PDF_MARK in read_start(path, 1024)
+    )
 
 
 def pdf_pages(path: Path, max_pages: int) -> Iterator[GrayImage]:
@@ -186,10 +183,15 @@ def pdf_pages(path: Path, max_pages: int) -> Iterator[GrayImage]:
 
 
 def _received(path: Path, process: subprocess.Popen[bytes], max_pages: int) -> Iterator[GrayImage]:
+    """Yield the pages from the output of the renderer; see ``pdf_renderer.py``."""
     assert process.stdout is not None
-    number = 0
-    while "end" not in (header := _header(process.stdout)):
-        number += 1
+    for number in itertools.count(1):
+        line = process.stdout.readline(MAX_HEADER_BYTES)
+        header: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
+        if "end" in header and number == 1:
+            raise ImageError(f"{path}: a PDF without pages")
+        if "end" in header:
+            return
         if "refused" in header:
             raise ImageError(f"{path}: {header['refused']}")
         if "width" not in header:
@@ -207,14 +209,6 @@ def _received(path: Path, process: subprocess.Popen[bytes], max_pages: int) -> I
         if len(pixels) < header["stride"] * height:
             raise ImageError(f"{path}: page {number}: {_ending(process.wait())}")
         yield np.frombuffer(pixels, np.uint8).reshape(height, -1)[:, :width].copy()
-    if number == 0:
-        raise ImageError(f"{path}: a PDF without pages")
-
-
-def _header(output: IO[bytes]) -> dict[str, Any]:
-    line = output.readline(MAX_HEADER_BYTES)
-    header: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else {}
-    return header
 
 
 def _ending(code: int) -> str:

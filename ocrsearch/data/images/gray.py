@@ -31,6 +31,20 @@ MOST = (1, 99)
 MAX_SAMPLED = 200_000
 """Number of pixels sampled to estimate percentiles and the main colour direction."""
 
+SATURATED_SHARE = 0.005
+"""Fraction of the pixels that may saturate at either end when contrast is stretched."""
+
+MIN_RANGE = 8
+"""Minimum range of grey levels between these ends. Images with a smaller range are blank."""
+
+SAUVOLA_K = 0.2
+
+SAUVOLA_R = 128.0
+"""Sauvola's constants: distance of ink below the local mean, and the maximum deviation."""
+
+MIN_RULE_SHARE = 0.6
+"""Minimum fraction of the image width covered by a ruling line."""
+
 
 def gray_of(image: Image.Image) -> GrayImage:
     """Convert an image to grey.
@@ -57,18 +71,25 @@ def gray_of(image: Image.Image) -> GrayImage:
     return _clearer(_brightness_or_colour(white.convert("RGB")), 255 - _brightness(black))
 
 
-def is_blank(image: GrayImage) -> bool:
-    """Return whether an image has no contrast."""
-    return bool(np.ptp(image) < MIN_CONTRAST)
-
-
-def _clearer(on_white: GrayImage, on_black: GrayImage) -> GrayImage:
-    """Return the image with clearly more contrast, by default the first. Both have dark ink."""
-    return on_black if np.ptp(on_black) > 2 * int(np.ptp(on_white)) else on_white
-
-
-def _brightness(image: Image.Image) -> GrayImage:
-    return np.asarray(image.convert("L"), dtype=np.uint8).copy()
+def _gray_of_numbers(image: Image.Image) -> GrayImage:
+    """Convert 16-bit or 32-bit integers or floats, with an optional transparent value."""
+    values = np.array(image, dtype=np.float64)
+    key = image.info.get("transparency")
+    shown = np.ones(values.shape, bool) if not isinstance(key, int) else values != key
+    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    # white is guessed from the highest value: 1.0, 8 bits, 10 or 12 bits in 16, 16 bits or itself
+    top = float(values.max(initial=0.0, where=shown))
+    white = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
+    if 0.0 < top <= 1.0:
+        white = 1.0
+    elif 255.0 < top < 8192.0:
+        white = 2.0 ** int(top).bit_length() - 1
+    values *= 255.0 / white
+    gray = np.clip(values, 0, 255, out=values).astype(np.uint8)
+    if shown.all() or not shown.any():
+        return gray
+    on_white = np.where(shown, gray, np.uint8(255))
+    return _clearer(on_white, np.where(shown, 255 - gray, np.uint8(255)))
 
 
 def _brightness_or_colour(image: Image.Image) -> GrayImage:
@@ -104,42 +125,18 @@ def _contrast(values: np.ndarray) -> float:
     return float(high - low)
 
 
-def _gray_of_numbers(image: Image.Image) -> GrayImage:
-    """Convert 16-bit or 32-bit integers or floats, with an optional transparent value."""
-    values = np.array(image, dtype=np.float64)
-    key = image.info.get("transparency")
-    shown = np.ones(values.shape, bool) if not isinstance(key, int) else values != key
-    gray = _scale_to_8_bits(values, shown)
-    if shown.all() or not shown.any():
-        return gray
-    on_white = np.where(shown, gray, np.uint8(255))
-    return _clearer(on_white, np.where(shown, 255 - gray, np.uint8(255)))
+def _brightness(image: Image.Image) -> GrayImage:
+    return np.asarray(image.convert("L"), dtype=np.uint8).copy()
 
 
-def _scale_to_8_bits(values: np.ndarray, shown: np.ndarray) -> GrayImage:
-    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0.0, where=shown))
-    full = 255.0 if top <= 255.0 else 65535.0 if top <= 65535.0 else top
-    if 0.0 < top <= 1.0:
-        full = 1.0
-    elif 255.0 < top < 8192.0:  # 10 or 12 bits in 16
-        full = 2.0 ** int(top).bit_length() - 1
-    values *= 255.0 / full
-    return np.clip(values, 0, 255, out=values).astype(np.uint8)
+def _clearer(on_white: GrayImage, on_black: GrayImage) -> GrayImage:
+    """Return the image with clearly more contrast, by default the first. Both have dark ink."""
+    return on_black if np.ptp(on_black) > 2 * int(np.ptp(on_white)) else on_white
 
 
-SATURATED_SHARE = 0.005
-"""Fraction of the pixels that may saturate at either end when contrast is stretched."""
-
-MIN_RANGE = 8
-"""Minimum range of grey levels between these ends. Images with a smaller range are blank."""
-
-SAUVOLA_K = 0.2
-SAUVOLA_R = 128.0
-"""Sauvola's constants: distance of ink below the local mean, and the maximum deviation."""
-
-MIN_RULE_SHARE = 0.6
-"""Minimum fraction of the image width covered by a ruling line."""
+def is_blank(image: GrayImage) -> bool:
+    """Return whether an image has no contrast."""
+    return bool(np.ptp(image) < MIN_CONTRAST)
 
 
 def gray_ends(image: GrayImage) -> tuple[int, int, int]:
@@ -205,7 +202,7 @@ def remove_ruling(image: GrayImage) -> GrayImage:
     if not thickness:
         return image
     strokes = _open(ink, (2 * thickness + 2, 1))
-    fringed = _thicken(rules)  # scanned lines have soft edges
+    fringed = cv2.dilate(rules, np.ones((3, 1), np.uint8))  # scanned lines have soft edges
     paper = cv2.morphologyEx(image, cv2.MORPH_CLOSE, np.ones((2 * thickness + 5, 1), np.uint8))
     return np.where((fringed > 0) & (strokes == 0), paper, image)
 
@@ -224,7 +221,8 @@ def _find_rules(ink: GrayImage) -> tuple[GrayImage, int]:
     """
     height, width = ink.shape
     length = max(12, 2 * height // 3) | 1
-    pieces = _open(_thicken(ink), (1, length))
+    thick = np.asarray(cv2.dilate(ink, np.ones((3, 1), np.uint8)), dtype=np.uint8)
+    pieces = _open(thick, (1, length))
     joined = cv2.dilate(pieces, np.ones((1, length), np.uint8))
     n, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     rules, thickest = np.zeros_like(ink), 0
@@ -255,11 +253,6 @@ def _fit_rule(line: GrayImage) -> tuple[int, np.ndarray]:
     fitted = np.polyval(np.polyfit(columns, middles, 1), np.arange(width))
     off = np.abs(middles - fitted[columns])
     return (thickness if np.quantile(off, 0.9) <= 1 + thickness / 2 else 0), fitted
-
-
-def _thicken(mask: GrayImage) -> GrayImage:
-    """Dilate a mask by a pixel above and below."""
-    return np.asarray(cv2.dilate(mask, np.ones((3, 1), np.uint8)), dtype=np.uint8)
 
 
 def _open(mask: GrayImage, shape: tuple[int, int]) -> GrayImage:

@@ -17,7 +17,6 @@ import numpy as np
 
 from ocrsearch.core import FRAME_STRIDE, ImageConfig, PreprocessConfig
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages
 from ocrsearch.data.images.gray import (
     ink_box,
     ink_is_light,
@@ -26,7 +25,7 @@ from ocrsearch.data.images.gray import (
     stretch_contrast,
 )
 from ocrsearch.data.images.reading import MAX_WIDTH_PX, scale_image, scaled_width, shrink_line
-from ocrsearch.data.samples import GrayImage
+from ocrsearch.data.samples import GrayImage, LabelledImages
 
 CROP_MARGIN = 0.125
 """Paper kept around the ink, as a fraction of the ink height."""
@@ -35,6 +34,12 @@ MIN_CROP_HEIGHT = 1 / 3
 """Minimum height of a crop, as a fraction of the image height."""
 
 CLAHE_CLIP_LIMIT = 3.0
+
+STACKED = (
+    "most of these images are higher than wide, so their characters may be stacked vertically, "
+    "which is not supported; rotate the images or cut them into single characters"
+)
+"""Hint shown if labels need more time steps than images that are not wide."""
 
 
 def prepare_image(image: GrayImage, config: ImageConfig) -> GrayImage:
@@ -74,19 +79,6 @@ def preprocess(image: GrayImage, config: PreprocessConfig) -> GrayImage:
         image = threshold_ink(image, config.threshold)
     image = add_margin(image, margin_px(image.shape[0], config))
     return 255 - image if is_light and not config.normalize_polarity else image
-
-
-def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
-    """Return the steps that determine the shape, except the margin, which only adds width."""
-    if not config.crop:
-        return PreprocessConfig()
-    return PreprocessConfig(crop=True, remove_ruling=config.remove_ruling)
-
-
-def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
-    """Return the shape after ``preprocess``. Only cropping has to inspect the pixels."""
-    height, width = preprocess(image, geometry_of(config)).shape
-    return height, width + 2 * margin_px(height, config)
 
 
 def crop_to_ink(image: GrayImage) -> GrayImage:
@@ -135,6 +127,19 @@ CONTRASTS: dict[str, Callable[[GrayImage], GrayImage]] = {
 }
 
 
+def geometry_of(config: PreprocessConfig) -> PreprocessConfig:
+    """Return the steps that determine the shape, except the margin, which only adds width."""
+    if not config.crop:
+        return PreprocessConfig()
+    return PreprocessConfig(crop=True, remove_ruling=config.remove_ruling)
+
+
+def preprocessed_shape(image: GrayImage, config: PreprocessConfig) -> tuple[int, int]:
+    """Return the shape after ``preprocess``. Only cropping has to inspect the pixels."""
+    height, width = preprocess(image, geometry_of(config)).shape
+    return height, width + 2 * margin_px(height, config)
+
+
 @dataclass(frozen=True)
 class Line:
     """Prepared image with the ids of its label, which are empty if it has no label."""
@@ -162,7 +167,10 @@ def join_at_random(
     groups: list[tuple[Line, ...]] = []
     for i, line in enumerate(lines):
         other = lines[(i + int(offsets[i])) % len(lines)]
-        groups.append((line, other) if joins[i] and _fits(line, other) else (line,))
+        width: int = line.image.shape[1] + other.image.shape[1]
+        n_frames = frames_needed(line.target + other.target)  # CTC may need a blank at the seam
+        fits = width <= MAX_WIDTH_PX and n_frames <= width // FRAME_STRIDE
+        groups.append((line, other) if joins[i] and fits else (line,))
     return groups
 
 
@@ -172,20 +180,6 @@ def side_by_side(group: Sequence[Line]) -> Line:
         return group[0]
     target = tuple(itertools.chain.from_iterable(line.target for line in group))
     return Line(np.hstack([line.image for line in group]), target)
-
-
-def _fits(line: Line, other: Line) -> bool:
-    """Return whether two lines are short enough to concatenate, also for CTC at the seam."""
-    width: int = line.image.shape[1] + other.image.shape[1]
-    n_frames = frames_needed(line.target + other.target)
-    return width <= MAX_WIDTH_PX and n_frames <= width // FRAME_STRIDE
-
-
-STACKED = (
-    "most of these images are higher than wide, so their characters may be stacked vertically, "
-    "which is not supported; rotate the images or cut them into single characters"
-)
-"""Hint shown if labels need more time steps than images that are not wide."""
 
 
 def frames_needed(label: Sequence[object]) -> int:

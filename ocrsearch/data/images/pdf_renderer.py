@@ -49,6 +49,18 @@ def main() -> None:
         _send({"end": True})
 
 
+def _limit_memory(max_bytes: int) -> None:
+    if resource is None:
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        _lower(resource.RLIMIT_AS, used + max_bytes)
+    except OSError:  # /proc exists only on Linux
+        return
+
+
 def _write_pages(path: str, scale: float, max_pixels: int, max_seconds: int) -> None:
     _limit_time(max_seconds)
     document = pdfium.PdfDocument(path)
@@ -62,41 +74,23 @@ def _write_pages(path: str, scale: float, max_pixels: int, max_seconds: int) -> 
         if not 0 < width * height <= max_pixels:
             _send(size)
             return
-        if problem := _image_problem(page):
-            _send({"refused": f"page {number + 1}: {problem}"})
-            return
+        for found in page.get_objects(filter=(FPDF_PAGEOBJ_IMAGE,), max_depth=MAX_DEPTH):
+            columns, rows = found.get_px_size()
+            if columns * rows > MAX_IMAGE_PIXELS:  # the library would silently skip it
+                limit = f"at most {MAX_IMAGE_PIXELS // 1_000_000} megapixels; shrink it"
+                problem = f"an image of {columns} x {rows} pixels, {limit}"
+                _send({"refused": f"page {number + 1}: {problem}"})
+                return
         bitmap = page.render(scale=scale, grayscale=True)
         _send({**size, "stride": bitmap.stride}, bytes(bitmap.buffer))
         bitmap.close()
         page.close()
 
 
-def _image_problem(page: pdfium.PdfPage) -> str | None:
-    """Return the problem with a page's images: the library silently skips large ones."""
-    for found in page.get_objects(filter=(FPDF_PAGEOBJ_IMAGE,), max_depth=MAX_DEPTH):
-        width, height = found.get_px_size()
-        if width * height > MAX_IMAGE_PIXELS:
-            limit = MAX_IMAGE_PIXELS // 1_000_000
-            return f"an image of {width} x {height} pixels, at most {limit} megapixels; shrink it"
-    return None
-
-
 def _send(header: Mapping[str, object], pixels: bytes = b"") -> None:
     sys.stdout.buffer.write(json.dumps(header).encode() + b"\n")
     sys.stdout.buffer.write(pixels)
     sys.stdout.buffer.flush()
-
-
-def _limit_memory(max_bytes: int) -> None:
-    if resource is None:
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
-            used = int(file.read().split()[0]) * resource.getpagesize()
-        _lower(resource.RLIMIT_AS, used + max_bytes)
-    except OSError:  # /proc exists only on Linux
-        return
 
 
 def _limit_time(max_seconds: int) -> None:

@@ -158,9 +158,20 @@ def opened_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image
     """
     with ExitStack() as held:
         with image_errors(name or source):
-            # given a path, Pillow maps plain TIFF files and swaps the sides of rotated ones
-            file = held.enter_context(_binary(source))
-            image = held.enter_context(Image.open(file, formats=_formats(source)))
+            Image.init()
+            formats = [*FILE_FORMATS]
+            file: BinaryIO
+            if isinstance(source, BytesIO):
+                file = source
+            else:
+                if named := NAMED_FORMATS.get(source.suffix.lower()):
+                    formats.append(named)
+                check_file(source)
+                # given a path, Pillow maps plain TIFF files and swaps the sides of rotated ones
+                file = source.open("rb")
+            held.enter_context(file)
+            available = [f for f in formats if f in Image.OPEN]  # Pillow may lack some
+            image = held.enter_context(Image.open(file, formats=available))
             if isinstance(image, IcoImagePlugin.IcoImageFile):  # the header may be wrong
                 check_size(name or source, image.ico.getimage(image.size).size)
         yield image
@@ -201,25 +212,19 @@ def image_errors(path: ImageName) -> Iterator[None]:
             raise ImageError(f"{path}: not enough memory to read it") from None
         unreachable = isinstance(error, OSError) and error.errno is not None
         problem = "cannot be opened" if unreachable else "damaged image"
-        raise ImageError(f"{path}: {problem} ({_one_line(error)})") from None
+        reason = error.strerror if isinstance(error, OSError) else ""
+        reason = reason or " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{path}: {problem} ({reason})") from None
 
 
-def is_image_file(path: Path) -> bool:
-    """Return whether a file has the extension or the first bytes of a supported image."""
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return True
+def to_gray(image: Image.Image) -> GrayImage:
+    """Convert an open image of any mode to (H, W) uint8, upright; see ``gray.py``."""
+    image.load()  # Pillow rotates TIFF files here and drops their orientation
     try:
-        with opened_image(path):
-            return True
-    except ImageError:
-        return False
-
-
-def _formats(source: Path | BytesIO) -> list[str]:
-    Image.init()
-    named = NAMED_FORMATS.get(source.suffix.lower()) if isinstance(source, Path) else None
-    formats = [*FILE_FORMATS, named] if named else FILE_FORMATS
-    return [name for name in formats if name in Image.OPEN]  # Pillow may lack some
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # broken EXIF in an intact image
+        turn = None
+    return gray_of(image if turn is None else image.transpose(turn))
 
 
 def _unreadable_reason(path: ImageName) -> str:
@@ -233,16 +238,43 @@ def _unreadable_reason(path: ImageName) -> str:
     return f"not a supported image (allowed: {', '.join(FILE_FORMATS)})"
 
 
-def _binary(source: Path | BytesIO) -> BinaryIO:
-    if isinstance(source, BytesIO):
-        return source
-    check_file(source)
-    return source.open("rb")
+def check_file(path: Path) -> None:
+    """Raise ImageError unless a path is a regular file of acceptable size."""
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{path}: a folder, not an image")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path}: not a file (a pipe, socket or device)")
+    if status.st_size == 0:
+        raise ImageError(f"{path}: an empty file")
+    if status.st_size > MAX_FILE_BYTES:
+        size, limit = status.st_size // 1_000_000, MAX_FILE_BYTES // 1_000_000
+        raise ImageError(f"{path}: file too large: {size} MB, at most {limit} MB; scale it down")
 
 
-def to_gray(image: Image.Image) -> GrayImage:
-    """Convert an open image of any mode to (H, W) uint8; see ``gray.py``."""
-    return gray_of(_upright(image))
+def check_size(path: ImageName, size: tuple[int, int]) -> None:
+    """Raise ImageError for an image without pixels or with too many pixels."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(_too_large(path, f"{width} x {height} pixels, "))
+    if min(size) < 1:
+        raise ImageError(f"{path}: an empty image ({width} x {height} pixels)")
+
+
+def _too_large(path: ImageName, found: str) -> str:
+    limit = MAX_PIXELS // 1_000_000
+    return f"{path}: image too large: {found}at most {limit} megapixels; scale it down"
+
+
+def is_image_file(path: Path) -> bool:
+    """Return whether a file has the extension or the first bytes of a supported image."""
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    try:
+        with opened_image(path):
+            return True
+    except ImageError:
+        return False
 
 
 def digest_image(image: GrayImage) -> bytes:
@@ -287,46 +319,3 @@ def shrink_line(image: GrayImage) -> GrayImage:
         return image
     size = (max(1, round(width * MAX_STORED_HEIGHT_PX / height)), MAX_STORED_HEIGHT_PX)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()  # Pillow rotates TIFF files here and drops their orientation
-    try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken EXIF in an intact image
-        return image
-    return image if turn is None else image.transpose(turn)
-
-
-def check_file(path: Path) -> None:
-    """Raise ImageError unless a path is a regular file of acceptable size."""
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path}: a folder, not an image")
-    if not stat.S_ISREG(status.st_mode):
-        raise ImageError(f"{path}: not a file (a pipe, socket or device)")
-    if status.st_size == 0:
-        raise ImageError(f"{path}: an empty file")
-    if status.st_size > MAX_FILE_BYTES:
-        size, limit = status.st_size // 1_000_000, MAX_FILE_BYTES // 1_000_000
-        raise ImageError(f"{path}: file too large: {size} MB, at most {limit} MB; scale it down")
-
-
-def check_size(path: ImageName, size: tuple[int, int]) -> None:
-    """Raise ImageError for an image without pixels or with too many pixels."""
-    width, height = size
-    if width * height > MAX_PIXELS:
-        raise ImageError(_too_large(path, f"{width} x {height} pixels, "))
-    if min(size) < 1:
-        raise ImageError(f"{path}: an empty image ({width} x {height} pixels)")
-
-
-def _too_large(path: ImageName, found: str) -> str:
-    limit = MAX_PIXELS // 1_000_000
-    return f"{path}: image too large: {found}at most {limit} megapixels; scale it down"
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return " ".join(str(error).split()) or type(error).__name__

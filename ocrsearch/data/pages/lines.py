@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ocrsearch.data.pages.rules import Mask, typical_height
+from ocrsearch.data.pages.ink import Mask, typical_height
 
 MAX_GAP = 1.5
 """Maximum gap between components of a line, in heights of the taller component."""
@@ -70,24 +70,21 @@ def group_ink(ink: Mask) -> tuple[Parts, list[np.ndarray]]:
     if cut is not None:
         parts = _find_parts(cut)
         groups = _group(parts)
-    pieces = [piece for ids in groups for piece in _pieces(parts, ids)]
-    return parts, [ids for ids in _joined(parts, pieces) if _is_text(parts, ids)]
-
-
-def bounds(boxes: np.ndarray) -> np.ndarray:
-    """Return the bounding box of (N, 4) boxes, N at least 1."""
-    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-
-
-def count_words(boxes: np.ndarray) -> int:
-    """Return the number of words in a line, from the gaps between its (N, 4) components."""
-    order = np.argsort(boxes[:, 0], kind="stable")
-    reach = np.maximum.accumulate(boxes[order, 2])
-    gaps = np.maximum(0, boxes[order, 0][1:] - reach[:-1])
-    if len(gaps) == 0:
-        return 1
-    height = float(np.median(boxes[:, 3] - boxes[:, 1]))
-    return 1 + int((gaps > max(MIN_SPACE * height, 2 * float(np.median(gaps)))).sum())
+    pieces: list[np.ndarray] = []
+    for ids in groups:
+        middles = parts.boxes[ids][:, [1, 3]].mean(1)
+        between = np.searchsorted(_seams(parts, ids), middles)
+        pieces += [ids[between == n] for n in np.unique(between)]
+    # join the pieces of a line whose words are far apart relative to their height
+    boxes = np.array([bounds(parts.boxes[ids]) for ids in pieces]).reshape(-1, 4)
+    lines = []
+    for group in _connected(len(boxes), _links(boxes, parts.text_height, MAX_WORD_GAP)):
+        ids = np.concatenate([pieces[i] for i in group])
+        left, top, right, bottom = bounds(parts.boxes[ids])
+        least = 0.35 if right - left < 3 * parts.text_height else 0.3
+        if bottom - top >= least * parts.text_height:  # lower: specks or the remains of a rule
+            lines.append(ids)
+    return parts, lines
 
 
 def _find_parts(ink: Mask) -> Parts:
@@ -150,49 +147,6 @@ def _nearest_host(
     return int(np.argmin(np.where(fits, dx + dy, np.inf))) if fits.any() else None
 
 
-def _joined(parts: Parts, pieces: list[np.ndarray]) -> list[np.ndarray]:
-    """Join the parts of a line whose words are far apart relative to their height."""
-    boxes = np.array([bounds(parts.boxes[ids]) for ids in pieces]).reshape(-1, 4)
-    lines = _connected(len(boxes), _links(boxes, parts.text_height, MAX_WORD_GAP))
-    return [np.concatenate([pieces[i] for i in line]) for line in lines]
-
-
-def _is_text(parts: Parts, ids: np.ndarray) -> bool:
-    """Return whether a group is more than specks or the remains of a rule."""
-    left, top, right, bottom = bounds(parts.boxes[ids])
-    least = 0.35 if right - left < 3 * parts.text_height else 0.3
-    return bool(bottom - top >= least * parts.text_height)
-
-
-def _links(boxes: np.ndarray, text_height: float, max_gap: float) -> np.ndarray:
-    """Return the (P, 2) pairs of boxes that are neighbours in a line."""
-    left, top, right, bottom = boxes.T
-    heights = bottom - top
-    pairs = [np.empty((0, 2), np.int64)]
-    for start in range(0, len(boxes), 256):  # in chunks to limit memory
-        some = slice(start, start + 256)
-        overlap = np.minimum(bottom[some, None], bottom) - np.maximum(top[some, None], top)
-        gap = np.maximum(left[some, None], left) - np.minimum(right[some, None], right)
-        low = np.minimum(heights[some, None], heights)
-        high = np.maximum(heights[some, None], heights)
-        similar = (high <= MAX_HEIGHT_RATIO * low) | (low >= 0.5 * text_height)
-        linked = (overlap >= 0.5 * low) & similar & (gap <= max_gap * high)
-        pairs.append(np.argwhere(linked) + np.array([start, 0]))
-    return np.concatenate(pairs)
-
-
-def _connected(n: int, pairs: np.ndarray) -> list[np.ndarray]:
-    """Return the connected components of a graph with n nodes and symmetric edges."""
-    root = np.arange(n)
-    while True:
-        lower = root.copy()
-        np.minimum.at(lower, pairs[:, 0], root[pairs[:, 1]])
-        lower = lower[lower]
-        if np.array_equal(lower, root):
-            return [np.flatnonzero(root == r) for r in np.unique(root)]
-        root = lower
-
-
 def _cut_at_seams(ink: Mask, parts: Parts, groups: list[np.ndarray]) -> Mask | None:
     """Return the ink with components cut where they cross a seam, or None if none does."""
     cut = None
@@ -205,13 +159,6 @@ def _cut_at_seams(ink: Mask, parts: Parts, groups: list[np.ndarray]) -> Mask | N
                 cut = ink.copy() if cut is None else cut
                 cut[y, left:right][parts.labels[y, left:right] == i + 1] = 0
     return cut
-
-
-def _pieces(parts: Parts, ids: np.ndarray) -> list[np.ndarray]:
-    """Split a group at its seams by the centres of its components."""
-    middles = parts.boxes[ids][:, [1, 3]].mean(1)
-    lines = np.searchsorted(_seams(parts, ids), middles)
-    return [ids[lines == line] for line in np.unique(lines)]
 
 
 def _seams(parts: Parts, ids: np.ndarray) -> list[int]:
@@ -252,3 +199,48 @@ def _peaks(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the running maximum of a profile and the row where it occurs."""
     largest = np.maximum.accumulate(profile)
     return largest, np.maximum.accumulate(np.where(profile == largest, np.arange(len(profile)), 0))
+
+
+def _links(boxes: np.ndarray, text_height: float, max_gap: float) -> np.ndarray:
+    """Return the (P, 2) pairs of boxes that are neighbours in a line."""
+    left, top, right, bottom = boxes.T
+    heights = bottom - top
+    pairs = [np.empty((0, 2), np.int64)]
+    for start in range(0, len(boxes), 256):  # in chunks to limit memory
+        some = slice(start, start + 256)
+        overlap = np.minimum(bottom[some, None], bottom) - np.maximum(top[some, None], top)
+        gap = np.maximum(left[some, None], left) - np.minimum(right[some, None], right)
+        low = np.minimum(heights[some, None], heights)
+        high = np.maximum(heights[some, None], heights)
+        similar = (high <= MAX_HEIGHT_RATIO * low) | (low >= 0.5 * text_height)
+        linked = (overlap >= 0.5 * low) & similar & (gap <= max_gap * high)
+        pairs.append(np.argwhere(linked) + np.array([start, 0]))
+    return np.concatenate(pairs)
+
+
+def _connected(n: int, pairs: np.ndarray) -> list[np.ndarray]:
+    """Return the connected components of a graph with n nodes and symmetric edges."""
+    root = np.arange(n)
+    while True:
+        lower = root.copy()
+        np.minimum.at(lower, pairs[:, 0], root[pairs[:, 1]])
+        lower = lower[lower]
+        if np.array_equal(lower, root):
+            return [np.flatnonzero(root == r) for r in np.unique(root)]
+        root = lower
+
+
+def bounds(boxes: np.ndarray) -> np.ndarray:
+    """Return the bounding box of (N, 4) boxes, N at least 1."""
+    return np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+
+
+def count_words(boxes: np.ndarray) -> int:
+    """Return the number of words in a line, from the gaps between its (N, 4) components."""
+    order = np.argsort(boxes[:, 0], kind="stable")
+    reach = np.maximum.accumulate(boxes[order, 2])
+    gaps = np.maximum(0, boxes[order, 0][1:] - reach[:-1])
+    if len(gaps) == 0:
+        return 1
+    height = float(np.median(boxes[:, 3] - boxes[:, 1]))
+    return 1 + int((gaps > max(MIN_SPACE * height, 2 * float(np.median(gaps)))).sum())

@@ -17,15 +17,16 @@ import numpy as np
 from ocrsearch.core import DataError
 from ocrsearch.data.samples import GrayImage, Sample, Split
 from ocrsearch.data.splits import assign_splits, by_split
-from ocrsearch.data.synthesis.paper import Ink
-from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, Paper
-from ocrsearch.data.synthesis.synthesizer import Synthesizer
+from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe, Ink, Paper
 
 MIN_CONTRAST = 24
 """Minimum difference in grey levels between paper and ink. Images with less are blank."""
 
 MIN_HEIGHT_PX, MAX_HEIGHT_PX = 20, 64
 """Height limits of stored glyphs, chosen so that rendering needs little scaling."""
+
+MIN_STEP = 0.2
+"""Minimum step from the left edge of a glyph to the next, as a fraction of a usual height."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Glyphs:
 
 
 def cut_glyphs(images: Iterable[GrayImage], texts: Iterable[str]) -> Glyphs:
-    """Cut characters out of images of either polarity. Blank images are skipped.
+    """Cut characters out of images of either polarity, and skip blank images.
 
     Raises:
         DataError: A label is not a single character.
@@ -57,10 +58,17 @@ def cut_glyphs(images: Iterable[GrayImage], texts: Iterable[str]) -> Glyphs:
                 "composed of single characters; correct or remove it"
             )
         crop = _cut(image)
-        if crop is not None:
-            ink.append(_to_working_height(crop))
-            heights.append(crop.shape[0] / image.shape[0])
-            symbols.append(text)
+        if crop is None:
+            continue
+        heights.append(crop.shape[0] / image.shape[0])
+        symbols.append(text)
+        working_height = min(max(crop.shape[0], MIN_HEIGHT_PX), MAX_HEIGHT_PX)
+        if working_height != crop.shape[0]:
+            factor = working_height / crop.shape[0]
+            size = (max(1, round(crop.shape[1] * factor)), working_height)
+            method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+            crop = np.asarray(cv2.resize(crop, size, interpolation=method), dtype=np.uint8)
+        ink.append(crop)
     relative = np.array(heights)
     by_symbol = {
         symbol: np.flatnonzero(np.array(symbols) == symbol) for symbol in sorted(set(symbols))
@@ -79,20 +87,6 @@ def _cut(image: GrayImage) -> GrayImage | None:
     rows, columns = np.flatnonzero(ink.max(1) > 64), np.flatnonzero(ink.max(0) > 64)
     crop = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return np.asarray(crop, dtype=np.uint8)
-
-
-def _to_working_height(crop: GrayImage) -> GrayImage:
-    height, width = crop.shape
-    if MIN_HEIGHT_PX <= height <= MAX_HEIGHT_PX:
-        return crop
-    factor = (MIN_HEIGHT_PX if height < MIN_HEIGHT_PX else MAX_HEIGHT_PX) / height
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(crop, size, interpolation=method), dtype=np.uint8)
-
-
-MIN_STEP = 0.2
-"""Minimum step from the left edge of a glyph to the next, as a fraction of a usual height."""
 
 
 class DigitArtist:
@@ -215,12 +209,6 @@ RECIPE = DigitsRecipe(
     ),
 )
 """Recipe of the built-in dataset: small and clean, to be learned within minutes."""
-
-
-def make_digits() -> list[Sample]:
-    """Return the built-in dataset with its splits. It is always the same."""
-    artist = DigitArtist(RECIPE, sklearn_glyphs(RECIPE.seed))
-    return Synthesizer(RECIPE, artist).samples()
 
 
 def sklearn_glyphs(seed: int) -> dict[Split, Glyphs]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, ValidationError
 
 from ocrsearch.core import (
@@ -32,6 +33,9 @@ from ocrsearch.data.samples import SPLITS, Split
 
 SKLEARN_DIGITS = "digits"
 """Source without a path: scikit-learn's handwritten digits."""
+
+Ink = NDArray[np.float32]
+"""(H, W) float32 from 0 (no ink) to 1, as rendered before it is put on paper."""
 
 Range = tuple[float, float]
 """Lowest and highest value. A value in between is drawn per image."""
@@ -216,6 +220,11 @@ def parse_recipe(content: Mapping[str, Any], where: str) -> AnyRecipe:
             f"must be at most max_length, {recipe.max_length}"
         )
     return recipe
+
+
+def is_recipe_file(path: Path) -> bool:
+    """Return whether a path without a prefix is a YAML file."""
+    return path.suffix.lower() in (".yaml", ".yml") and path.is_file()
 
 
 def load_recipe(path: Path) -> AnyRecipe:

@@ -24,8 +24,7 @@ from ocrsearch.data.charset import has_rtl, to_visual
 from ocrsearch.data.formats import numbered_lines
 from ocrsearch.data.samples import GrayImage, Sample, Split, normalize_label
 from ocrsearch.data.splits import assign_splits, by_split
-from ocrsearch.data.synthesis.paper import Ink
-from ocrsearch.data.synthesis.recipe import TextRecipe
+from ocrsearch.data.synthesis.recipe import Ink, TextRecipe
 
 CASES: dict[str, Callable[[str], str]] = {
     "kept": str,
@@ -33,6 +32,25 @@ CASES: dict[str, Callable[[str], str]] = {
     "title": lambda text: " ".join(word[:1].upper() + word[1:] for word in text.split(" ")),
     "upper": str.upper,
 }
+
+FONT_SUFFIXES = frozenset({".ttf", ".otf"})
+
+MAX_FONT_BYTES = 64_000_000
+"""Maximum size of a font file, in bytes."""
+
+FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
+"""First bytes of plain fonts. Compressed fonts, which can unpack without limit, differ."""
+
+MAX_TRIES = 200
+
+MAX_DRAWN_PX = 32_000
+"""Maximum width of a line that OpenCV can bend, in pixels."""
+
+PEN_BLUR = 0.018
+"""Deviation of the blur before ink is thresholded, as a fraction of the height."""
+
+PEN_SLOPE = 2.2
+"""Slope of the threshold on the blurred rendering. Higher values give harder edges."""
 
 
 def read_entries(path: Path) -> list[str]:
@@ -84,15 +102,6 @@ def covering(texts: Sequence[str]) -> list[str]:
             known.update(text)
             chosen.append(text)
     return chosen
-
-
-FONT_SUFFIXES = frozenset({".ttf", ".otf"})
-
-MAX_FONT_BYTES = 64_000_000
-"""Maximum size of a font file, in bytes."""
-
-FONT_MARKS = (b"\0\1\0\0", b"OTTO", b"true")
-"""First bytes of plain fonts. Compressed fonts, which can unpack without limit, differ."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,8 @@ def draw_word(path: Path, height: int, word: str) -> Word:
     Raises:
         DataError: The word has joined letters, which Pillow needs libraqm and FriBiDi for.
     """
-    if has_rtl(word) and not _lays_out():
+    # with both libraries Pillow itself joins and reorders letters
+    if has_rtl(word) and not (features.check("raqm") and features.check("fribidi")):
         if any(unicodedata.bidirectional(c) == "AL" for c in word):
             raise DataError(
                 f"{word!r}: Pillow cannot render Arabic script; install FriBiDi (libfribidi0)"
@@ -173,27 +183,10 @@ def draw_word(path: Path, height: int, word: str) -> Word:
     return Word(np.asarray(image), left, top, font.getlength(word))
 
 
-def _lays_out() -> bool:
-    """Return whether Pillow itself joins and reorders letters."""
-    return bool(features.check("raqm") and features.check("fribidi"))
-
-
 @lru_cache(maxsize=512)
 def _opened(path: Path, height: int) -> ImageFont.FreeTypeFont:
     ascent, descent = ImageFont.truetype(path, 100).getmetrics()
     return ImageFont.truetype(path, max(4, round(100 * height / (ascent + descent))))
-
-
-MAX_TRIES = 200
-
-MAX_DRAWN_PX = 32_000
-"""Maximum width of a line that OpenCV can bend, in pixels."""
-
-PEN_BLUR = 0.018
-"""Deviation of the blur before ink is thresholded, as a fraction of the height."""
-
-PEN_SLOPE = 2.2
-"""Slope of the threshold on the blurred rendering. Higher values give harder edges."""
 
 
 class TextLine(NamedTuple):
@@ -214,11 +207,23 @@ class TextArtist:
         """
         self.recipe = recipe
         self.notes: list[str] = []
-        fonts = self._fonts_for_joining(read_fonts(Path(recipe.fonts)))
+        joiners = recipe.joiners if recipe.max_entries > 1 else ()
+        fonts = [f for f in read_fonts(Path(recipe.fonts)) if all(map(f.has, joiners))]
+        if not fonts:
+            raise DataError(
+                f"{recipe.fonts}: no font has the joiners {recipe.joiners}; "
+                "use other joiners or fonts"
+            )
         entries = read_entries(Path(recipe.corpus))
-        self._say_what_fonts_lack(fonts, entries)
-        variants = {entry: self._usable(entry, fonts) for entry in entries}
-        variants = {entry: texts for entry, texts in variants.items() if texts}
+        cased = {entry: in_cases(entry, recipe.cases) for entry in entries}
+        self._note_missing_characters(fonts, [text for texts in cased.values() for text in texts])
+        # several short entries may make a line
+        shortest = recipe.min_length if recipe.max_entries == 1 else 1
+        variants: dict[str, list[str]] = {}
+        for entry, texts in cased.items():
+            fitting = [t for t in texts if shortest <= len(t) <= recipe.max_length]
+            if usable := [t for t in fitting if any(font.has(t) for font in fonts)]:
+                variants[entry] = usable
         if len(variants) < len(entries):
             self.notes.append(
                 f"{len(entries) - len(variants)} of {len(entries)} entries of the corpus are "
@@ -227,16 +232,46 @@ class TextArtist:
         self.texts = part_entries(variants, recipe.seed)
         self.covering = covering(self.texts["train"])
         known = set("".join(self.covering))
-        joiners = recipe.joiners if recipe.max_entries > 1 else ()
         self.other_joiners = [j for j in joiners if not known.issuperset(j)]
         self.lines = {
             split: {font: [t for t in texts if font.has(t)] for font in fonts}
             for split, texts in self.texts.items()
         }
         self._check_counts()
-        self.taken: dict[Split, set[str]] = {"test": set(), "val": set(), "train": set()}
-        self.taken["val"] = self._made("test")
-        self.taken["train"] = self.taken["val"] | self._made("val")
+        # concatenated lines can coincide: a split avoids the lines of the splits drawn before it
+        lines: set[str] = set()
+        self.taken: dict[Split, set[str]] = {}
+        splits: tuple[Split, ...] = ("test", "val", "train")
+        for split in splits:
+            self.taken[split] = set(lines)
+            n = recipe.counts.of(split) if split != "train" else 0
+            lines.update(self.choose(split, i, recipe.rng_of(split, i))[0] for i in range(n))
+
+    def _note_missing_characters(self, fonts: list[Font], texts: list[str]) -> None:
+        characters = set().union(*texts)
+        for font in fonts:
+            lacking = sorted(characters - font.symbols)
+            if lacking:
+                n = sum(not font.has(text) for text in texts)
+                self.notes.append(
+                    f"{font.path.name} lacks {' '.join(lacking)} and is not used for the "
+                    f"{n} of {len(texts)} texts of the corpus with these characters"
+                )
+
+    def _check_counts(self) -> None:
+        recipe = self.recipe
+        for split, texts in self.texts.items():
+            if recipe.counts.of(split) and not texts:
+                raise DataError(
+                    f"{recipe.corpus}: no entry is left for the {split} split "
+                    f"(train {len(self.texts['train'])}); use a larger corpus or wider limits"
+                )
+        n_first = len(self.covering) + len(self.other_joiners)
+        if recipe.counts.train < n_first:
+            raise DataError(
+                f"{recipe.corpus}: {recipe.counts.train} lines of train cannot show all its "
+                f"characters, must be at least {n_first}; raise counts.train"
+            )
 
     def choose(self, split: Split, index: int, rng: np.random.Generator) -> tuple[str, TextLine]:
         """Choose a line. The first training lines together contain all characters.
@@ -268,17 +303,29 @@ class TextArtist:
             "a smaller min_length or a larger max_entries"
         )
 
+    def _joined(self, text: str, others: list[str], rng: np.random.Generator) -> str:
+        recipe = self.recipe
+        for _ in range(rng.integers(recipe.max_entries)):
+            joiner = recipe.joiners[rng.integers(len(recipe.joiners))]
+            longer = text + joiner + others[rng.integers(len(others))]
+            if len(longer) > recipe.max_length:
+                break
+            text = longer
+        return text
+
     def draw(self, split: Split, line: TextLine, rng: np.random.Generator) -> Ink:  # noqa: ARG002
         """Render a line.
 
         Returns:
             (recipe.height, W) float32 ink from 0 to 1.
         """
-        parts = (
-            [line.text] if has_rtl(line.text) else line.text.split(" ")
-        )  # reordering moves words
+        # the words of right-to-left text change places, so it is rendered as a whole
+        parts = [line.text] if has_rtl(line.text) else line.text.split(" ")
         words = [draw_word(line.font.path, self.recipe.height, part) for part in parts]
-        return self._inked(_trimmed(self._bend(self._written(words, rng), rng)), rng)
+        drawn = self._bend(self._written(words, rng), rng)
+        columns = np.flatnonzero(drawn.max(0))
+        drawn = drawn[:, columns[0] : columns[-1] + 1] if len(columns) else drawn[:, :1]
+        return self._inked(drawn, rng)
 
     def _written(self, words: list[Word], rng: np.random.Generator) -> GrayImage:
         """Arrange words on a canvas twice their height."""
@@ -335,67 +382,6 @@ class TextArtist:
         brightness = np.interp(at, np.linspace(0, 1, len(flow)), flow).astype(np.float32)
         return np.asarray(np.clip(ink, 0, 1) * brightness, dtype=np.float32)
 
-    def _joined(self, text: str, others: list[str], rng: np.random.Generator) -> str:
-        recipe = self.recipe
-        for _ in range(rng.integers(recipe.max_entries)):
-            joiner = recipe.joiners[rng.integers(len(recipe.joiners))]
-            longer = text + joiner + others[rng.integers(len(others))]
-            if len(longer) > recipe.max_length:
-                break
-            text = longer
-        return text
-
-    def _usable(self, entry: str, fonts: list[Font]) -> list[str]:
-        shortest = self.recipe.min_length if self.recipe.max_entries == 1 else 1
-        return [
-            text
-            for text in in_cases(entry, self.recipe.cases)
-            if shortest <= len(text) <= self.recipe.max_length
-            and any(font.has(text) for font in fonts)
-        ]
-
-    def _fonts_for_joining(self, fonts: list[Font]) -> list[Font]:
-        if self.recipe.max_entries == 1:
-            return fonts
-        usable = [font for font in fonts if all(map(font.has, self.recipe.joiners))]
-        if not usable:
-            raise DataError(
-                f"{self.recipe.fonts}: no font has the joiners {self.recipe.joiners}; "
-                "use other joiners or fonts"
-            )
-        return usable
-
-    def _say_what_fonts_lack(self, fonts: list[Font], entries: list[str]) -> None:
-        texts = [text for entry in entries for text in in_cases(entry, self.recipe.cases)]
-        symbols = set().union(*texts)
-        for font in fonts:
-            lacking = sorted(symbols - font.symbols)
-            if lacking:
-                n = sum(not font.has(text) for text in texts)
-                self.notes.append(
-                    f"{font.path.name} lacks {' '.join(lacking)} and is not used for the "
-                    f"{n} of {len(texts)} texts of the corpus with these characters"
-                )
-
-    def _check_counts(self) -> None:
-        recipe = self.recipe
-        for split, texts in self.texts.items():
-            if recipe.counts.of(split) and not texts:
-                raise DataError(
-                    f"{recipe.corpus}: no entry is left for the {split} split "
-                    f"(train {len(self.texts['train'])}); use a larger corpus or wider limits"
-                )
-        n_first = len(self.covering) + len(self.other_joiners)
-        if recipe.counts.train < n_first:
-            raise DataError(
-                f"{recipe.corpus}: {recipe.counts.train} lines of train cannot show all its "
-                f"characters, must be at least {n_first}; raise counts.train"
-            )
-
-    def _made(self, split: Split) -> set[str]:
-        rngs = (self.recipe.rng_of(split, i) for i in range(self.recipe.counts.of(split)))
-        return {self.choose(split, i, rng)[0] for i, rng in enumerate(rngs)}
-
 
 def _swing(
     x: np.ndarray,
@@ -408,9 +394,3 @@ def _swing(
     period, phase = rng.uniform(*periods) * height, rng.uniform(0, 2 * math.pi)
     swing: np.ndarray = np.float32(amplitude) * np.sin(x * np.float32(2 * math.pi / period) + phase)
     return swing.astype(np.float32)
-
-
-def _trimmed(drawn: GrayImage) -> GrayImage:
-    """Crop a line to the columns with ink."""
-    columns = np.flatnonzero(drawn.max(0))
-    return drawn[:, columns[0] : columns[-1] + 1] if len(columns) else drawn[:, :1]

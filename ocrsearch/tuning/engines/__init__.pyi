@@ -7,5 +7,7 @@ from .events import TrialDone as TrialDone
 from .events import TrialFailed as TrialFailed
 from .events import WorkerRefused as WorkerRefused
 from .local import LocalEngine as LocalEngine
+from .mps import SharedGpu as SharedGpu
+from .mps import shared_gpu as shared_gpu
 from .ray import RayEngine as RayEngine
 from .worker import WorkerSetup as WorkerSetup

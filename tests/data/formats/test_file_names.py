@@ -13,7 +13,7 @@ from ocrsearch.data.formats.files import name_as_text, name_of_text
 
 READ = """
 import sys
-from ocrsearch.data.specs import read_samples
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.images.reading import load_image
 for sample in read_samples(sys.argv[1]):
     print(ascii((sample.name, sample.text)), load_image(sample.image).shape)

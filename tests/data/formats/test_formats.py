@@ -23,8 +23,8 @@ from ocrsearch.core.errors import (
 )
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import list_samples, load_split
-from ocrsearch.data.formats import registry
-from ocrsearch.data.formats.registry import FORMATS
+from ocrsearch.data.formats import specs
+from ocrsearch.data.formats.specs import FORMATS, data_name, read_samples
 from ocrsearch.data.images.reading import read_image
 from ocrsearch.data.samples import (
     SPLITS,
@@ -32,7 +32,6 @@ from ocrsearch.data.samples import (
     Split,
     normalize_label,
 )
-from ocrsearch.data.specs import data_name, read_samples
 from tests.hostile_texts import write_image
 
 LABELS = ("a1", "Zürich", "e\u0301te\u0301", " 7 b ", "漢字")
@@ -693,7 +692,7 @@ def test_gt_text_that_is_not_unicode_is_a_bad_sample(tmp_path: Path) -> None:
         (tmp_path / f"{name}.gt.txt").write_text("x")
     (tmp_path / "c.gt.txt").write_bytes(b"\xff")
 
-    part, bad = load_split(f"gt:{tmp_path}", None, DataOptions(max_bad=0.5))
+    part, bad = load_split(f"gt:{tmp_path}", None, DataOptions(max_invalid=0.5))
 
     assert (part.texts, [b.name for b in bad]) == (["x", "x"], ["c.png"])
     assert "not valid Unicode" in bad[0].reason
@@ -737,12 +736,14 @@ def test_iam_words_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("keep_err", "texts"), [(False, ["A", "B B|C"]), (True, ["A", "MOVE", "B B|C"])]
+    ("keep_flagged", "texts"), [(False, ["A", "B B|C"]), (True, ["A", "MOVE", "B B|C"])]
 )
-def test_iam_words_cut_badly_are_left_out(keep_err: bool, texts: list[str], tmp_path: Path) -> None:
+def test_iam_words_cut_badly_are_left_out(
+    keep_flagged: bool, texts: list[str], tmp_path: Path
+) -> None:
     write_iam_words(tmp_path)
 
-    samples = list_samples(str(tmp_path), DataOptions(keep_err=keep_err))
+    samples = list_samples(str(tmp_path), DataOptions(keep_flagged=keep_flagged))
 
     assert [s.text for s in samples] == texts
 
@@ -751,7 +752,7 @@ def test_data_of_doubtful_samples_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     (tmp_path / "words.txt").write_text("a01-000u-00-00 err 154 408 768 27 51 AT A\n")
     with pytest.raises(
-        DataError, match=r"all 1 samples are marked as wrong; use them with `keep_err`"
+        DataError, match=r"all 1 samples are marked as wrong; use them with `keep_flagged`"
     ):
         list_samples(str(tmp_path), DataOptions())
 
@@ -822,7 +823,7 @@ def test_format_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     group = "ocrsearch.formats"
     points = [EntryPoint("xml", "xml_lines", group), EntryPoint("csv", "nowhere", "other")]
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [p for p in points if p.group == group]
+        specs, "entry_points", lambda group: [p for p in points if p.group == group]
     )
     (tmp_path / "page.xml").touch()
 
@@ -832,7 +833,7 @@ def test_format_of_another_package(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_format_of_another_package_that_cannot_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("xml", "no_such_module", "ocrsearch.formats")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(specs, "entry_points", lambda group: [point])
     with pytest.raises(DataError, match=r"label format 'xml' \(no_such_module\): cannot be loaded"):
         read_samples("xml:page.xml")
 

@@ -12,9 +12,8 @@ import pytest
 
 from ocrsearch.core.errors import DataError, ImageError
 from ocrsearch.data.formats.files import read_texts
-from ocrsearch.data.formats.registry import FORMATS
+from ocrsearch.data.formats.specs import FORMATS, read_samples
 from ocrsearch.data.images.documents import read_pages
-from ocrsearch.data.specs import read_samples
 from ocrsearch.data.splits import apply_splits
 from ocrsearch.data.synthesis.text import read_entries, read_fonts
 from ocrsearch.models.decoding.automata import split_words

@@ -14,10 +14,9 @@ from PIL import Image
 
 from ocrsearch.core.errors import DataError, ImageError
 from ocrsearch.data.formats.files import ImageFiles, find_images
-from ocrsearch.data.formats.registry import FORMATS
+from ocrsearch.data.formats.specs import FORMATS, read_samples
 from ocrsearch.data.images.documents import is_document_file
 from ocrsearch.data.images.reading import is_image_file, read_image
-from ocrsearch.data.specs import read_samples
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult

@@ -12,7 +12,7 @@ from ocrsearch.core.config import AugmentConfig
 from ocrsearch.data.images.augmentation import CHANGES, augment
 from ocrsearch.data.samples import GrayImage
 
-GEOMETRY = ("shear", "scale", "rotation", "shift", "elastic")
+GEOMETRY = ("shear", "scale", "rotation", "translate", "elastic")
 KINDS = (*GEOMETRY, *CHANGES)
 OFF: dict[str, float] = dict.fromkeys(KINDS, 0.0)
 EVERYTHING = AugmentConfig(strength=1.0, **dict.fromkeys(KINDS, 1.0))
@@ -47,7 +47,7 @@ def draws(image: GrayImage, config: AugmentConfig, n: int = 40, seed: int = 0) -
 
 
 def test_every_strength_belongs_to_a_kind() -> None:
-    assert set(KINDS) == AugmentConfig.model_fields.keys() - {"strength", "join"}
+    assert set(KINDS) == AugmentConfig.model_fields.keys() - {"strength", "concat"}
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (2, 2), (32, 100), (32, 4096)])
@@ -160,12 +160,14 @@ def test_elastic_bends_a_line_and_the_affine_kinds_do_not() -> None:
         return float(np.abs(middles - np.polyval(np.polyfit(x, middles, 1), x)).max())
 
     elastic = [bend(c) for c in draws(image, only("elastic"))]
-    affine = [bend(c) for c in draws(image, AugmentConfig(strength=1, stroke=0, blur=0, noise=0))]
+    affine = [
+        bend(c) for c in draws(image, AugmentConfig(strength=1, stroke_width=0, blur=0, noise=0))
+    ]
     assert 1.0 < max(elastic) < 0.15 * 32
     assert max(affine) < 1.0
 
 
-@pytest.mark.parametrize("kind", [*GEOMETRY, "stroke", "blots", "blur"])
+@pytest.mark.parametrize("kind", [*GEOMETRY, "stroke_width", "blobs", "blur"])
 def test_blank_picture_stays_blank(kind: str) -> None:
     image = np.full((32, 60), 128, np.uint8)
 
@@ -188,8 +190,8 @@ def test_noise_does_not_wrap_round(value: int) -> None:
     assert np.abs(changed.astype(int) - value).max() < 50
 
 
-def test_blots_are_as_dark_as_ink_or_as_light_as_paper() -> None:
-    changed = draws(writing(), only("blots"), n=60)
+def test_blobs_are_as_dark_as_ink_or_as_light_as_paper() -> None:
+    changed = draws(writing(), only("blobs"), n=60)
 
     assert {int(v) for c in changed for v in np.unique(c)} == {60, 90, 200}
     assert any((c == 60).sum() > (writing() == 60).sum() for c in changed)

@@ -13,7 +13,6 @@ from ocrsearch.core.config import (
     PreprocessConfig,
 )
 from ocrsearch.data.charset import Charset
-from ocrsearch.data.dataset import LabelledImages, PackedImages
 from ocrsearch.data.images.lines import (
     Line,
     frames_needed,
@@ -22,6 +21,7 @@ from ocrsearch.data.images.lines import (
     side_by_side,
 )
 from ocrsearch.data.images.reading import MAX_WIDTH_PX
+from ocrsearch.data.samples import LabelledImages, PackedImages
 
 HEIGHT = 16
 LABELS = st.lists(st.integers(0, 2), max_size=8)

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrsearch.data.pages.ink import estimate_skew, upright_page
-from ocrsearch.data.pages.rules import Mask, find_rules, typical_height
+from ocrsearch.data.pages.ink import Mask, estimate_skew, find_rules, typical_height, upright_page
 from ocrsearch.data.samples import GrayImage
 
 PAPER, INK = 235, 40

@@ -13,7 +13,7 @@ from ocrsearch.core.errors import DataError
 from ocrsearch.data.samples import SPLITS, Split
 from ocrsearch.data.synthesis.digits import DigitArtist, Glyphs, cut_glyphs
 from ocrsearch.data.synthesis.recipe import Counts, DigitsRecipe
-from ocrsearch.data.synthesis.sources import open_synthesizer, read_glyphs
+from ocrsearch.data.synthesis.synthesizer import open_synthesizer, read_glyphs
 
 STILL: dict[str, Any] = {
     "margin": (0.25, 0.25),

@@ -17,8 +17,8 @@ from ocrsearch.data.synthesis.recipe import (
     TextRecipe,
     load_recipe,
 )
-from ocrsearch.data.synthesis.sources import open_synthesizer, write_set
-from ocrsearch.data.synthesis.synthesizer import Synthesizer
+from ocrsearch.data.synthesis.synthesizer import Synthesizer, open_synthesizer, write_set
+from tests.conftest import folder_contents
 
 COUNTS = Counts(train=110, val=5, test=7)
 
@@ -26,11 +26,6 @@ COUNTS = Counts(train=110, val=5, test=7)
 @pytest.fixture
 def synthesizer(single_digits: Path) -> Synthesizer:
     return open_synthesizer(DigitsRecipe(source=f"csv:{single_digits}", counts=COUNTS, seed=5))
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_files_are_read_as_they_were_drawn(synthesizer: Synthesizer, tmp_path: Path) -> None:
@@ -54,7 +49,7 @@ def test_the_number_of_processes_changes_nothing(synthesizer: Synthesizer, tmp_p
     write_set(synthesizer, tmp_path / "one", 1)
     write_set(synthesizer, tmp_path / "two", 2, lambda done, n: told.append((done, n)))
 
-    assert content(tmp_path / "one") == content(tmp_path / "two")
+    assert folder_contents(tmp_path / "one") == folder_contents(tmp_path / "two")
     assert told == [(50, 122), (100, 122), (110, 122), (115, 122), (122, 122)]
 
 
@@ -66,7 +61,7 @@ def test_the_recipe_beside_the_files_makes_them_again(
     again = open_synthesizer(load_recipe(tmp_path / "set" / "recipe.yaml"))
     write_set(again, tmp_path / "again", 1)
 
-    assert content(tmp_path / "again") == content(tmp_path / "set")
+    assert folder_contents(tmp_path / "again") == folder_contents(tmp_path / "set")
 
 
 def test_many_pictures_are_in_several_folders(tmp_path: Path) -> None:
@@ -81,7 +76,7 @@ def test_many_pictures_are_in_several_folders(tmp_path: Path) -> None:
 
     write_set(Synthesizer(recipe, Blank()), tmp_path / "set", 1)
 
-    names = sorted(content(tmp_path / "set"))
+    names = sorted(folder_contents(tmp_path / "set"))
     folders = {str(Path(name).parent) for name in names if name.endswith(".png")}
     assert folders == {"train/000", "train/001", "train/002", "val/000"}
     assert len(names) == 2004
@@ -110,7 +105,7 @@ def test_an_empty_folder_is_filled(synthesizer: Synthesizer, tmp_path: Path) -> 
 
     write_set(synthesizer, tmp_path / "deep" / "set", 1)
 
-    assert len(content(tmp_path / "deep" / "set")) == 124
+    assert len(folder_contents(tmp_path / "deep" / "set")) == 124
     assert len(list((tmp_path / "deep").iterdir())) == 1
 
 

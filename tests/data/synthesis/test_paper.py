@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ocrsearch.data.synthesis.paper import to_paper
 from ocrsearch.data.synthesis.recipe import Paper
+from ocrsearch.data.synthesis.synthesizer import to_paper
 
 NOTHING: dict[str, Any] = {
     "backgrounds": ("plain",),

@@ -31,11 +31,11 @@ from ocrsearch.models.seq2seq import Seq2Seq
 from tests.models.decoding_references import ctc_probabilities, log_of
 from tests.rounding import double_precision
 
-Attention = Literal["additive", "location", "none"]
+Attention = Literal["additive", "location_aware", "none"]
 Cell = Literal["lstm", "gru"]
 
 HEIGHT = 16
-SEEDS = {"additive": 5, "location": 15, "none": 5}
+SEEDS = {"additive": 5, "location_aware": 15, "none": 5}
 """With which networks read each picture differently."""
 N_SYMBOLS = 3
 BLANK = N_SYMBOLS
@@ -188,7 +188,7 @@ def greedy_reference(model: Seq2Seq, image: Tensor, width: int) -> Hypothesis:
         ids = torch.tensor([best])
 
 
-@pytest.mark.parametrize("attention", ["additive", "location", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware", "none"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @torch.no_grad()
 def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
@@ -211,7 +211,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
     assert n_ended > 0
 
 
-@pytest.mark.parametrize("attention", ["additive", "location", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware", "none"])
 @torch.no_grad()
 def test_greedy_is_never_longer_than_the_frames(attention: Attention) -> None:
     model = network(attention, "lstm", eos_bias=-1e4)  # it never says that it is at the end
@@ -275,7 +275,7 @@ def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
 @pytest.mark.parametrize("text", [(), (0,), (2, 2), (1, 0, 2)])
 @torch.no_grad()
 def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
-    model = network("location", "lstm")
+    model = network("location_aware", "lstm")
     widths = [8, 40]
     images = random_pictures(widths)
     other = (0, 1, 2, 0, 1)  # beside it in the batch

@@ -75,7 +75,7 @@ def text_score(model: Seq2Seq, encoded: Encoded, text: Text) -> float:
 @pytest.mark.parametrize("kinds", ["", "ml"])
 @pytest.mark.parametrize("ctc_weight", [0.0, 0.6])
 @pytest.mark.parametrize("bonus", [0.0, 1.0])
-@pytest.mark.parametrize("attention", ["additive", "location", "none"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware", "none"])
 @torch.no_grad()
 def test_a_wide_beam_finds_the_best_of_all_texts(
     kinds: str, ctc_weight: float, bonus: float, attention: str
@@ -133,7 +133,7 @@ def test_only_texts_within_the_margin_are_prolonged(
     assert max(most) == (1 if margin == 0.0 else 4)
 
 
-@pytest.mark.parametrize("attention", ["additive", "location"])
+@pytest.mark.parametrize("attention", ["additive", "location_aware"])
 @torch.no_grad()
 def test_a_beam_of_one_is_greedy(attention: str) -> None:
     model = network(attention)

@@ -1,4 +1,4 @@
-"""A search on a cluster of two nodes, of which one is lost in the middle and another comes."""
+"""A search on a cluster of two nodes: a node is lost during the search and another is added."""
 
 from __future__ import annotations
 
@@ -25,21 +25,15 @@ from ocrsearch.tuning.engines.ray import (
 )
 from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.tuning.status import Status
+from tests.conftest import TINY_CRNN
 
 pytestmark = pytest.mark.slow
 
-SPACE = """
-images: {height: 16}
-model:
-  architecture: crnn
-  encoder: {conv_depth: 3, conv_base: 8, linear_width: 16, hidden_size: 16, dropout: 0.0}
-training:
-  learning_rate: {float: [1.0e-3, 1.0e-2], log: true}
-  batch_size: 8
-  augment: {strength: 0.0}
+ROOT = Path(__file__).parents[3]
+SPACE = f"""{TINY_CRNN}
   epochs: 8
 search:
-  pruner: {name: none}
+  pruner: {{name: none}}
 """
 N_TRIALS = 6
 ONE_CPU = {"num_cpus": 1, "node_ip_address": LOOPBACK}
@@ -52,7 +46,7 @@ QUICK_TO_NOTICE = {
 
 @contextmanager
 def two_nodes() -> Iterator[Any]:
-    """Two nodes of one CPU each on the loopback address, in processes of their own."""
+    """Start two nodes with one CPU each on the loopback address, in separate processes."""
     os.environ.update({**ENVIRONMENT, **LOOPBACK_ONLY})
     from ray.cluster_utils import Cluster
 
@@ -67,7 +61,7 @@ def two_nodes() -> Iterator[Any]:
 
 @dataclass
 class Watcher:
-    """Takes a node away when both train, and adds one when its trial has come back."""
+    """Removes a node when both nodes train, and adds a node when the trial is queued again."""
 
     cluster: Any
     lines: list[str] = field(default_factory=list)
@@ -87,10 +81,11 @@ class Watcher:
 
 
 def test_a_node_that_is_lost_costs_no_configuration(tmp_path: Path, number_folder: Path) -> None:
-    """In a process of its own: where Ray ran before, it was seen to wait for this cluster."""
+    """Use a separate process: after an earlier use of Ray, it may wait for this cluster."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install 'ocrsearch[ray]'")
     done = subprocess.run(
-        [sys.executable, __file__, tmp_path, number_folder],
+        [sys.executable, "-m", "tests.tuning.engines.test_ray_cluster", tmp_path, number_folder],
+        cwd=ROOT,
         stderr=subprocess.STDOUT,
         stdout=subprocess.PIPE,
         text=True,
@@ -123,7 +118,7 @@ def lose_a_node(cluster: Any, tmp_path: Path, number_folder: Path) -> None:
     storage.engine.dispose()
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * N_TRIALS
     assert len({str(trial.params) for trial in trials}) == N_TRIALS
-    for trial in trials:  # each epoch was told once, also of the one that went on
+    for trial in trials:  # each epoch is reported once, also for the resumed trial
         assert sorted(trial.intermediate_values) == list(range(1, 9))
     assert found.status.n_epochs == 8 * N_TRIALS
 

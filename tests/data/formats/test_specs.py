@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ocrsearch.core.errors import DataError
-from ocrsearch.data.specs import (
+from ocrsearch.data.formats.specs import (
     data_name,
     data_spec,
     read_samples,

@@ -12,9 +12,9 @@ from PIL import ImageFont
 from ocrsearch.core.errors import DataError, OptionError
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset, load_split
+from ocrsearch.data.formats.specs import read_samples
 from ocrsearch.data.prepared import open_dataset, save_dataset
 from ocrsearch.data.samples import SPLITS
-from ocrsearch.data.specs import read_samples
 
 RECIPE = "{kind: digits, counts: {train: 40, val: 6, test: 5}, seed: 2, fresh: FRESH}"
 
@@ -83,8 +83,8 @@ def test_fresh_epochs_are_another_data_set(tmp_path: Path) -> None:
 
 def test_fresh_epochs_have_no_share(tmp_path: Path) -> None:
     spec = f"synth:{write(tmp_path, fresh=True)}"
-    with pytest.raises(OptionError, match=r"^train_share: .* draws new images"):
-        load_dataset(spec, DataOptions(train_share=0.5))
+    with pytest.raises(OptionError, match=r"^train_fraction: .* draws new images"):
+        load_dataset(spec, DataOptions(train_fraction=0.5))
 
 
 def test_other_data_has_no_recipe() -> None:

@@ -1,0 +1,61 @@
+"""The number of workers on a GPU, with simulated throughput."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ocrsearch.tuning.workers import WorkerCount
+
+
+def settled(
+    most: int, throughput: Callable[[int], float], sizes: tuple[float, ...] = (1.0,)
+) -> int:
+    """Return the number of workers on a GPU whose throughput depends on their number."""
+    count = WorkerCount(most)
+    for epoch in range(40):
+        for worker in range(count.n):
+            work = sizes[worker % len(sizes)]
+            rate = throughput(count.n) / count.n
+            count.record(worker, work, work / rate)
+        if count.is_settled:
+            break
+        assert epoch < 39, "it does not settle"
+    return count.n
+
+
+@pytest.mark.parametrize(
+    ("throughput", "n"),
+    [
+        (lambda n: float(n), 16),  # each worker has its own share of the GPU
+        (lambda n: float(min(n, 8)), 16),  # 16 are tried, and 8 would have been enough
+        (lambda n: float(min(n, 4)), 8),
+        (lambda n: 1.0, 4),  # workers take turns
+        (lambda n: 1.0 + 0.3 * n, 16),
+    ],
+)
+def test_the_number_doubles_while_the_throughput_rises(
+    throughput: Callable[[int], float], n: int
+) -> None:
+    assert settled(16, throughput) == n
+
+
+def test_networks_of_different_size_count_by_their_work() -> None:
+    assert settled(16, lambda n: float(min(n, 4)), sizes=(1.0, 40.0, 0.1)) == 8
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_the_memory_limits_the_number(most: int) -> None:
+    assert settled(most, lambda n: float(n)) == most
+
+
+def test_the_epoch_in_progress_during_a_change_is_not_measured() -> None:
+    count = WorkerCount(8)
+    for number in (0, 1):
+        count.record(number, 1.0, 1000.0)  # began before all workers ran
+    changed = [count.record(number, 1.0, 1.0) for _ in range(2) for number in (0, 1)]
+    assert changed == [False, False, False, True]
+    assert count.n == 4
+    assert count.record(0, 1.0, 1.0) is False
+    assert count.n == 4
