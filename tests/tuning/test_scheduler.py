@@ -290,7 +290,7 @@ def test_a_training_short_of_time_decays_over_the_same_fraction_as_one_of_that_l
 ) -> None:
     scheduler, epoch_s = Scheduler(100), 1000.0
     decay_start = Schedule.from_config(
-        TrainingConfig(epochs=n_epochs, decay_share=share)
+        TrainingConfig(epochs=n_epochs, decay_fraction=share)
     ).decay_start
 
     def n_left(n_done: int) -> int | None:
@@ -298,7 +298,9 @@ def test_a_training_short_of_time_decays_over_the_same_fraction_as_one_of_that_l
         seconds_left = (n_epochs - n_done + 0.5) * epoch_s / TIME_SHARE
         status = Status(Limits(9, timeout_s=seconds_left))
         epochs = [e.model_copy(update={"seconds": epoch_s}) for e in curve(n_done, 0.5)]
-        return scheduler.epochs_left(status, epochs, TrainingConfig(epochs=100, decay_share=share))
+        return scheduler.epochs_left(
+            status, epochs, TrainingConfig(epochs=100, decay_fraction=share)
+        )
 
     for n_done in range(1, n_epochs):
         shortened = n_epochs - n_done if n_done >= decay_start else None
