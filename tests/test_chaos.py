@@ -20,7 +20,7 @@ import pytest
 
 from ocrsearch.core.errors import StudyError
 from ocrsearch.studies.database import open_storage
-from ocrsearch.studies.study import REPEATED
+from ocrsearch.studies.records import REPEATED
 from tests.conftest import TINY_CRNN, draw_text
 
 pytestmark = pytest.mark.slow

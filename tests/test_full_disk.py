@@ -15,7 +15,8 @@ import pytest
 from optuna.trial import TrialState
 
 from ocrsearch.studies.database import open_storage
-from ocrsearch.studies.study import REPEATED, ConfigurationStudy
+from ocrsearch.studies.records import REPEATED
+from ocrsearch.studies.study import ConfigurationStudy
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb

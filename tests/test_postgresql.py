@@ -30,9 +30,10 @@ from ocrsearch.core.errors import OptionError, StudyError
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage, study_folder
 from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.records import OWNER, REPEATED
 from ocrsearch.studies.results import list_studies, load_study
-from ocrsearch.studies.sharing import OWNER, hold_study
-from ocrsearch.studies.study import REPEATED, open_study
+from ocrsearch.studies.sharing import hold_study
+from ocrsearch.studies.study import open_study
 from tests.conftest import TINY_CRNN
 
 # a storage that is read has no end but its garbage, and the driver leaves what it cannot connect

@@ -272,6 +272,10 @@ class TrainingConfig(Frozen):
     )
     augment: AugmentConfig = AugmentConfig()
 
+    def decay_epochs(self, n_epochs: int) -> int:
+        """Return the number of epochs in the final decay of a training of ``n_epochs`` epochs."""
+        return round(n_epochs * self.decay_fraction)
+
 
 class Config(Frozen):
     """Complete, validated configuration of a trial: one point of a search space."""

@@ -1,5 +1,3 @@
-from .configuration import random_config as random_config
-from .configuration import with_values as with_values
 from .derived import derive as derive
 from .distributions import Scalar as Scalar
 from .distributions import space_schema as space_schema
@@ -26,6 +24,8 @@ from .settings import SamplerName as SamplerName
 from .space import Condition as Condition
 from .space import Space as Space
 from .space import Values as Values
+from .space import random_config as random_config
+from .space import with_values as with_values
 from .suggestion import SuggestedSpace as SuggestedSpace
 from .suggestion import derive_space as derive_space
 from .suggestion import describe_space as describe_space

@@ -9,11 +9,12 @@ small and learns to read early; the second is larger. ``data/traits.py`` measure
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocrsearch.data import Traits
+from ocrsearch.spaces.space import put_value
 from ocrsearch.training import LATIN
 
 Kind = Literal["characters", "short", "words", "lines"]
@@ -229,12 +230,17 @@ def derive(
     """
     kind = kind_of(traits)
     decoder = decoder or (kind != "characters" and traits.stacked)
-    starts = starts and not decoder and _starts(traits, kind)
+    # the model was trained on Latin letters, but its weights help for other scripts too
+    few = traits.n_symbols < N_SYMBOLS_LARGE and traits.n_images <= START_IMAGES
+    starts = starts and few and kind != "characters" and not decoder
+    batch = next((batch for most, batch in BATCHES if traits.n_images <= most), MAX_BATCH)
+    if kind == "characters":
+        batch = min(MAX_BATCH, 2 * batch)
     parts = [
         ("images", _scaling(traits, kind, min_scale, starts=starts)),
         ("images", _preprocessing(traits, kind)),
         ("model", _network(traits, kind, decoder=decoder, starts=starts)),
-        ("training", _training(traits, kind)),
+        ("training", _training(traits, kind, batch)),
         ("training", _augmentation(traits, kind)),
     ]
     leaves: Leaves = {}
@@ -244,13 +250,18 @@ def derive(
         reasons.setdefault(section, []).extend(why)
     epochs = leaves["training.epochs"]
     first_rung_steps = FIRST_RUNG_STEPS[kind] // (START_SOONER if starts else 1)
-    rungs = _rungs(epochs, traits.n_images / (2 * _batch(traits.n_images, kind)), first_rung_steps)
+    rungs = _rungs(epochs, traits.n_images / (2 * batch), first_rung_steps)
     search: dict[str, object] = {"pruner": {"name": "asha", "rungs": rungs}}
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
-    search["try_first"] = list(_first(leaves))
+    tuples = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, tuple)}
+    search["try_first"] = [
+        _nested({path: leaf[i] for path, leaf in tuples.items() if leaf[i] is not None})
+        for i in (1, 2)
+    ]
     start = {"init": LATIN} if starts else {}
-    return Derived({**start, **_nested(_distributions(leaves)), "search": search}, reasons)
+    space = _nested(leaves | {path: leaf[0] for path, leaf in tuples.items()})
+    return Derived({**start, **space, "search": search}, reasons)
 
 
 def kind_of(traits: Traits) -> Kind:
@@ -261,15 +272,6 @@ def kind_of(traits: Traits) -> Kind:
         return "lines"
     many = traits.n_symbols >= WORD_SYMBOLS
     return "words" if many or traits.length_median >= WORD_LENGTH else "short"
-
-
-def _starts(t: Traits, kind: Kind) -> bool:
-    """Return whether pretrained weights are better than random ones.
-
-    The model was trained on Latin letters, but it also helps for other scripts.
-    """
-    few = t.n_symbols < N_SYMBOLS_LARGE and t.n_images <= START_IMAGES
-    return few and kind != "characters"
 
 
 def _describe(t: Traits) -> list[str]:
@@ -378,24 +380,26 @@ def _network(t: Traits, kind: Kind, *, decoder: bool, starts: bool) -> tuple[Lea
         why = [
             f"up to {START_IMAGES:,} images: trials start from model {LATIN!r}, with its network"
         ]
-    leaves["model.encoder.dropout"] = _dropout(t, kind)
+    dropout: tuple[Any, ...] = ({"float": [0.0, 0.5], "step": 0.1}, 0.1, 0.3)
+    if t.n_images <= FEW_IMAGES:
+        dropout = ({"float": [0.1, 0.5], "step": 0.1}, 0.2, 0.4)
+    elif t.n_images >= MANY_IMAGES or kind == "lines":
+        dropout = ({"float": [0.1, 0.4], "step": 0.1}, 0.2, 0.2)
+    leaves["model.encoder.dropout"] = dropout
     if decoder:
         leaves |= DECODER
         why.append("labels hardly fit the frames of their images: seq2seq is searched too")
     return leaves, why
 
 
-def _dropout(t: Traits, kind: Kind) -> tuple[Any, ...]:
-    if t.n_images <= FEW_IMAGES:
-        return {"float": [0.1, 0.5], "step": 0.1}, 0.2, 0.4
-    if t.n_images >= MANY_IMAGES or kind == "lines":
-        return {"float": [0.1, 0.4], "step": 0.1}, 0.2, 0.2
-    return {"float": [0.0, 0.5], "step": 0.1}, 0.1, 0.3
-
-
-def _training(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
-    batch = _batch(t.n_images, kind)
-    epochs = _epochs(t, kind, batch)
+def _training(t: Traits, kind: Kind, batch: int) -> tuple[Leaves, list[str]]:
+    hard = kind == "short" and (
+        t.uneven >= UNEVEN or t.noise >= NOISY or t.n_symbols > N_SYMBOLS_HARD
+    )
+    growth = math.pow(t.n_images / 1000, 0.25)
+    wanted = STEPS[kind] * growth * (HARD_STEPS if hard else 1.0)
+    fewest = max(2, min(MIN_EPOCHS, MAX_SAMPLES // t.n_images))
+    epochs = min(MAX_EPOCHS, max(fewest, round(wanted * batch / t.n_images)))
     leaves = {
         "training.optimizer": ({"choice": ["adamw", "nadam"]}, "adamw", "adamw"),
         "training.learning_rate": LEARNING_RATES[kind],
@@ -406,21 +410,6 @@ def _training(t: Traits, kind: Kind) -> tuple[Leaves, list[str]]:
     }
     steps = math.ceil(t.n_images / batch)
     return leaves, [f"{t.n_images:,} images: {epochs} epochs of at most {steps} batches"]
-
-
-def _batch(n_images: int, kind: Kind) -> int:
-    smallest = next((batch for most, batch in BATCHES if n_images <= most), MAX_BATCH)
-    return min(MAX_BATCH, 2 * smallest) if kind == "characters" else smallest
-
-
-def _epochs(t: Traits, kind: Kind, batch: int) -> int:
-    hard = kind == "short" and (
-        t.uneven >= UNEVEN or t.noise >= NOISY or t.n_symbols > N_SYMBOLS_HARD
-    )
-    growth = math.pow(t.n_images / 1000, 0.25)
-    steps = STEPS[kind] * growth * (HARD_STEPS if hard else 1.0)
-    fewest = max(2, min(MIN_EPOCHS, MAX_SAMPLES // t.n_images))
-    return min(MAX_EPOCHS, max(fewest, round(steps * batch / t.n_images)))
 
 
 def _rungs(epochs: int, steps_per_epoch: float, first_steps: int) -> list[int]:
@@ -460,23 +449,8 @@ def _choice(values: Sequence[Any], first: Any, second: Any) -> Any:
     return ({"choice": list(values)}, first, second) if len(values) > 1 else values[0]
 
 
-def _distributions(leaves: Leaves) -> Leaves:
-    return {path: leaf[0] if isinstance(leaf, tuple) else leaf for path, leaf in leaves.items()}
-
-
-def _first(leaves: Leaves) -> Iterator[dict[str, object]]:
-    """Yield the two configurations to try first."""
-    for column in (1, 2):
-        searched = {path: leaf[column] for path, leaf in leaves.items() if isinstance(leaf, tuple)}
-        yield _nested({path: value for path, value in searched.items() if value is not None})
-
-
 def _nested(flat: Leaves) -> dict[str, object]:
     nested: dict[str, Any] = {}
     for path, value in flat.items():
-        *sections, key = path.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = value
+        put_value(nested, path, value)
     return nested

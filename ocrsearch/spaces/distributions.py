@@ -181,14 +181,11 @@ class FloatRange(Range):
 
     def suggest(self, trial: Suggester, name: str) -> Scalar:
         """Return a value that an Optuna trial suggests for the parameter ``name``."""
-        return trial.suggest_float(name, *self._on_grid(), step=self.step, log=self.log)
-
-    def _on_grid(self) -> tuple[float, float]:
         low, high = self.float_
-        if self.step is None:
-            return low, high
-        n_steps = int((high - low) / self.step + 1e-9)
-        return low, round(low + n_steps * self.step, 12)
+        if self.step is not None:  # Optuna wants an upper bound on the grid
+            n_steps = int((high - low) / self.step + 1e-9)
+            high = round(low + n_steps * self.step, 12)
+        return trial.suggest_float(name, low, high, step=self.step, log=self.log)
 
     def examples(self) -> Sequence[Scalar]:
         """Return the bounds and a value between them, which reveal every invalid value."""
@@ -280,26 +277,27 @@ def space_schema() -> dict[str, Any]:
 
 def _section(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a section: one object with the keys of all architectures."""
-    properties: dict[str, Any] = {"when": WHEN}
-    for variant in _variants(node, definitions):
-        for name, child in variant.get("properties", {}).items():
-            properties[name] = _child(name, child, properties.get(name), definitions)
-    return {"type": "object", "properties": properties, "additionalProperties": False}
-
-
-def _child(
-    name: str, child: dict[str, Any], earlier: dict[str, Any] | None, definitions: dict[str, Any]
-) -> dict[str, Any]:
-    if any("properties" in v for v in _variants(child, definitions)):
-        section = _section(child, definitions)
-        known = earlier["properties"] if earlier else {}
-        return {**section, "properties": {**known, **section["properties"]}}
-    if "const" in child:  # the names of the architectures, one from each class
-        known = earlier["anyOf"][0]["enum"] if earlier else []
-        child = {"enum": [*known, child["const"]], "description": f"Which {name}."}
     kinds = [{"$ref": f"#/$defs/{k.__name__}"} for k in (Choice, IntRange, FloatRange)]
-    fixed = {key: value for key, value in child.items() if key not in ("default", "title")}
-    return {"description": child.get("description", ""), "anyOf": [fixed, *kinds]}
+    properties: dict[str, Any] = {"when": WHEN}
+    keys = (
+        key
+        for variant in _variants(node, definitions)
+        for key in variant.get("properties", {}).items()
+    )
+    for name, child in keys:
+        earlier = properties.get(name)  # of another architecture
+        if any("properties" in v for v in _variants(child, definitions)):
+            section = _section(child, definitions)
+            known = earlier["properties"] if earlier else {}
+            properties[name] = {**section, "properties": {**known, **section["properties"]}}
+            continue
+        if "const" in child:  # the names of the architectures, one from each class
+            names = earlier["anyOf"][0]["enum"] if earlier else []
+            child = {"enum": [*names, child["const"]], "description": f"Which {name}."}
+        fixed = {key: value for key, value in child.items() if key not in ("default", "title")}
+        description = child.get("description", "")
+        properties[name] = {"description": description, "anyOf": [fixed, *kinds]}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _variants(node: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:

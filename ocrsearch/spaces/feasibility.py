@@ -8,7 +8,6 @@ one configuration of a space can read the labels.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -150,9 +149,26 @@ def check_feasible(
     check_size(config, len(set().union(*train.texts)))
     unfit = find_unfit(config, train)
     allowed = max(1.0, max_invalid * len(train)) if max_invalid else 0.0
-    if unfit and len(unfit) > min(allowed, len(train) - 1):
-        raise InfeasibleError(_too_many(config, train, unfit))
-    return unfit
+    if not unfit or len(unfit) <= min(allowed, len(train) - 1):
+        return unfit
+
+    examples = "; ".join(f"{bad.name}: {bad.reason}" for bad in unfit[:N_NAMED])
+    if len(unfit) > N_NAMED:
+        examples += f"; and {len(unfit) - N_NAMED} more"
+    counts = f"{len(unfit)} of {len(train)} labels"
+    if config.model.reads_one:
+        raise InfeasibleError(
+            f"{counts} have more than one character, and a {config.model.architecture} reads one "
+            f"({examples}); search crnn or seq2seq"
+        )
+    images = config.images
+    advice = "allow a larger images.height or images.width_scale, or more unfit samples"
+    if characters_may_be_stacked(train.images.shapes, train.texts):
+        advice = STACKED
+    raise InfeasibleError(
+        f"{counts} need more frames than their images give at height {images.height} and "
+        f"width_scale {images.width_scale:g} ({examples}); {advice}"
+    )
 
 
 def find_unfit(config: Config, train: LabelledImages) -> list[BadSample]:
@@ -171,25 +187,6 @@ def find_unfit(config: Config, train: LabelledImages) -> list[BadSample]:
         for name, text, width in zip(train.names, train.texts, widths, strict=True)
         if need(text) > (n_frames := width // FRAME_STRIDE)
     ]
-
-
-def _too_many(config: Config, train: LabelledImages, unfit: list[BadSample]) -> str:
-    first = "; ".join(f"{bad.name}: {bad.reason}" for bad in unfit[:N_NAMED])
-    more = f"; and {len(unfit) - N_NAMED} more" if len(unfit) > N_NAMED else ""
-    counts = f"{len(unfit)} of {len(train)} labels"
-    if config.model.reads_one:
-        return (
-            f"{counts} have more than one character, and a {config.model.architecture} reads one "
-            f"({first}{more}); search crnn or seq2seq"
-        )
-    images = config.images
-    advice = "allow a larger images.height or images.width_scale, or more unfit samples"
-    if characters_may_be_stacked(train.images.shapes, train.texts):
-        advice = STACKED
-    return (
-        f"{counts} need more frames than their images give at height {images.height} and "
-        f"width_scale {images.width_scale:g} ({first}{more}); {advice}"
-    )
 
 
 @lru_cache(maxsize=8)
@@ -215,8 +212,21 @@ def unfit_in_space(space: Space, train: LabelledImages, max_invalid: float) -> l
     Raises:
         InfeasibleError: too many labels do not fit, whatever the configuration.
     """
+    # the bounds of the parameters that affect the number of frames, the largest values first
+    decide = [
+        p
+        for p in space.parameters
+        if p.path.startswith("images.") or p.path == "model.architecture"
+    ]
+    ends = [
+        sorted(p.distribution.examples(), key=lambda v: v if isinstance(v, int | float) else 0)
+        for p in decide
+    ]
+    points = itertools.product(*(reversed(e) for e in ends))
     roomiest, fewest = None, len(train) + 1
-    for config in _extremes(space):
+    for point in itertools.islice(points, MAX_COMPARED):
+        wanted = dict(zip((p.path for p in decide), point, strict=True))
+        config = space.resolve(space.complete(wanted))
         n_unfit = len(find_unfit(config, train))
         if n_unfit < fewest:
             roomiest, fewest = config, n_unfit
@@ -229,20 +239,3 @@ def unfit_in_space(space: Space, train: LabelledImages, max_invalid: float) -> l
         raise InfeasibleError(
             f"no configuration of this space can read these labels: {error}"
         ) from None
-
-
-def _extremes(space: Space) -> Iterator[Config]:
-    """Yield configurations at the bounds of all parameters that affect frames, largest first."""
-    decide = [
-        p
-        for p in space.parameters
-        if p.path.startswith("images.") or p.path == "model.architecture"
-    ]
-    ends = [
-        sorted(p.distribution.examples(), key=lambda v: v if isinstance(v, int | float) else 0)
-        for p in decide
-    ]
-    values = itertools.product(*(reversed(e) for e in ends))
-    for point in itertools.islice(values, MAX_COMPARED):
-        wanted = dict(zip((p.path for p in decide), point, strict=True))
-        yield space.resolve(space.complete(wanted))

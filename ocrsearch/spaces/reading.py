@@ -7,6 +7,7 @@ image is read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from ocrsearch.core import (
 from ocrsearch.spaces.distributions import (
     Choice,
     FloatRange,
-    Scalar,
     equal_values,
     is_distribution,
     parse_distribution,
@@ -99,7 +99,16 @@ def _build(given: Mapping[str, object], name: str, where: str, folder: Path) -> 
         content = current_content(given)
     except ValueError as error:
         raise SpaceError(f"{where}: {error}") from None
-    init = _init(content.pop("init", None), where, folder)
+    init, path = content.pop("init", None), None
+    if not isinstance(init, str | None):
+        raise SpaceError(f"{where}: init: found {shown(init)}, must be the path of a model file")
+    if init is not None:
+        path = start_model(init) or folder / init
+        if not path.is_file():
+            raise SpaceError(
+                f"{where}: init: {shortened(str(path))}: no such model file; its path is relative "
+                f"to the folder of the space, and {LATIN!r} comes with the program"
+            )
     try:
         search = content.pop("search", None)
         settings = SearchSettings.model_validate({} if search is None else search)
@@ -109,29 +118,15 @@ def _build(given: Mapping[str, object], name: str, where: str, folder: Path) -> 
     leaves = list(_leaves(content, "", {}, where))
     _check_conditions(leaves, where)
     leaves = _with_whole_conditions(leaves, where)
-    settings = _with_numbers(settings, leaves)
     parameters = [leaf for leaf in leaves if isinstance(leaf, Parameter)]
     fixed = tuple(leaf for leaf in leaves if isinstance(leaf, FixedValue))
-    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, init)
+    ranges = {p.path for p in parameters if isinstance(p.distribution, FloatRange)}
+    first = tuple(_with_numbers(nested, ranges, "") for nested in settings.try_first)
+    settings = settings.model_copy(update={"try_first": first})
+    space = Space(name, tuple(_ordered(parameters, where)), fixed, settings, content, path)
     _check_values(space, where)
     _check_first(space, where)
     return space
-
-
-def _init(value: Any, where: str, folder: Path) -> Path | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise SpaceError(f"{where}: init: found {shown(value)}, must be the path of a model file")
-    if (built_in := start_model(value)) is not None:
-        return built_in
-    if not (folder / value).is_file():
-        path = shortened(str(folder / value))
-        raise SpaceError(
-            f"{where}: init: {path}: no such model file; its path is relative to the folder of "
-            f"the space, and {LATIN!r} comes with the program"
-        )
-    return folder / value
 
 
 def _leaves(
@@ -193,7 +188,15 @@ def _check_conditions(leaves: Sequence[Parameter | FixedValue], where: str) -> N
             if path not in by_path:
                 hint = suggestion(path, by_path)
                 raise SpaceError(f"{place}: no parameter {quoted(path)} in this space{hint}")
-            _check_fulfillable(by_path[path], allowed, place)
+            target = by_path[path]
+            if isinstance(target, FixedValue):
+                possible, found = target.value in allowed, f"is fixed at {quoted(target.value)}"
+            else:
+                possible = all(target.distribution.contains(value) for value in allowed)
+                found = f"can be {shortened(target.distribution.describe())}"
+            if not possible or not allowed:
+                wanted = shortened(" or ".join(map(quoted, allowed)) or "nothing")
+                raise SpaceError(f"{place}: {shortened(path)} {found}, so it can never be {wanted}")
 
 
 def _with_whole_conditions(
@@ -212,19 +215,6 @@ def _with_whole_conditions(
             seen |= more.keys()
         whole.append(replace(leaf, condition=condition))
     return whole
-
-
-def _check_fulfillable(
-    target: Parameter | FixedValue, allowed: tuple[Scalar, ...], place: str
-) -> None:
-    if isinstance(target, FixedValue):
-        possible, found = target.value in allowed, f"is fixed at {quoted(target.value)}"
-    else:
-        possible = all(target.distribution.contains(value) for value in allowed)
-        found = f"can be {shortened(target.distribution.describe())}"
-    if not possible or not allowed:
-        wanted = shortened(" or ".join(map(quoted, allowed)) or "nothing")
-        raise SpaceError(f"{place}: {shortened(target.path)} {found}, so it can never be {wanted}")
 
 
 def _ordered(parameters: Sequence[Parameter], where: str) -> Iterator[Parameter]:
@@ -258,35 +248,17 @@ def _check_values(space: Space, where: str) -> None:
             seen[key] = value
 
 
-def _with_numbers(
-    settings: SearchSettings, leaves: Sequence[Parameter | FixedValue]
-) -> SearchSettings:
-    """Convert numbers that YAML reads as text, such as 2e-3, in ``try_first``."""
-    ranges = {
-        leaf.path
-        for leaf in leaves
-        if isinstance(leaf, Parameter) and isinstance(leaf.distribution, FloatRange)
-    }
-    try_first = tuple(_numbers(first, ranges, "") for first in settings.try_first)
-    return settings.model_copy(update={"try_first": try_first})
-
-
-def _numbers(nested: Mapping[str, object], ranges: set[str], prefix: str) -> dict[str, object]:
-    return {
-        key: _numbers(value, ranges, f"{prefix}{key}.")
-        if isinstance(value, dict)
-        else _number(value)
-        if f"{prefix}{key}" in ranges
-        else value
-        for key, value in nested.items()
-    }
-
-
-def _number(value: Any) -> Any:
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _with_numbers(nested: Mapping[str, object], ranges: set[str], prefix: str) -> dict[str, object]:
+    """Convert numbers that YAML reads as text, such as 2e-3, at the paths of float ranges."""
+    found: dict[str, object] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            value = _with_numbers(value, ranges, f"{prefix}{key}.")
+        elif isinstance(value, str) and f"{prefix}{key}" in ranges:
+            with suppress(ValueError):  # not a number: ``_check_first`` refuses it
+                value = float(value)
+        found[key] = value
+    return found
 
 
 def _check_first(space: Space, where: str) -> None:

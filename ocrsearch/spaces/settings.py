@@ -185,7 +185,7 @@ class SearchSettings(Frozen):
         return values
 
     @model_validator(mode="after")
-    def _objectives_go_together(self) -> SearchSettings:
+    def _parts_go_together(self) -> SearchSettings:
         names = list(self.objective)
         if names[:1] != ["cer"] or len(set(names)) < len(names):
             raise ValueError(f"objective: found {names}, must be cer and then others, each once")
@@ -195,11 +195,7 @@ class SearchSettings(Frozen):
             )
         if len(names) > 1 and self.sampler.name == "cmaes":
             raise ValueError("sampler: found cmaes, which supports one objective only; use tpe")
-        return self
-
-    @model_validator(mode="after")
-    def _folds_need_asha(self) -> SearchSettings:
-        if self.folds not in ("auto", 1) and not self._can_fold:
+        if self.folds not in ("auto", 1) and not self.can_fold:
             raise ValueError(
                 f"folds: found {self.folds}, must be 1 or auto unless the pruner is asha and "
                 "the objective is cer"
@@ -207,13 +203,14 @@ class SearchSettings(Frozen):
         return self
 
     @property
-    def _can_fold(self) -> bool:
+    def can_fold(self) -> bool:
+        """Whether trials can be trained on several folds: the pruner has to pause them between."""
         return isinstance(self.pruner, AshaSettings) and len(self.objective) == 1
 
     @property
     def n_folds(self) -> int | None:
         """Number of folds; None if it depends on the data."""
-        if not self._can_fold:
+        if not self.can_fold:
             return 1
         return None if self.folds == "auto" else self.folds
 

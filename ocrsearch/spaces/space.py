@@ -3,6 +3,7 @@
 A leaf of a space file is a fixed value, ``{choice: [...]}``, ``{int: [low, high]}`` or
 ``{float: [low, high]}`` with ``step`` or ``log: true``. Any part may have a condition ``when:``
 with the required value of another parameter. ``init`` names a model that initialises every trial.
+A single configuration needs no study: ``random_config`` draws one, ``with_values`` changes one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ocrsearch.core import Config, TrainingConfig, shown
+import yaml
+from pydantic import ValidationError
+
+from ocrsearch.core import (
+    Config,
+    OptionError,
+    TrainingConfig,
+    current_path,
+    current_value,
+    explain_validation_error,
+    parse_value,
+    quoted,
+    shortened,
+    shown,
+)
 from ocrsearch.spaces.distributions import Distribution, Scalar
 from ocrsearch.spaces.settings import SearchSettings
 
@@ -93,9 +108,9 @@ class Space:
         nested: dict[str, Any] = {}
         for fixed in self.fixed:
             if self._holds(fixed.condition, values):
-                _put(nested, fixed.path, fixed.value)
+                put_value(nested, fixed.path, fixed.value)
         for path, value in values.items():
-            _put(nested, path, value)
+            put_value(nested, path, value)
         return Config.model_validate(nested)
 
     @property
@@ -148,8 +163,62 @@ class Space:
         return all(path in known and known[path] in allowed for path, allowed in condition.items())
 
 
-def _put(nested: dict[str, Any], path: str, value: Any) -> None:
+def put_value(nested: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value into nested dicts, at a path such as ``training.learning_rate``.
+
+    Raises:
+        ValueError: a part of the path is a value; the error has the name of this part.
+    """
     *sections, key = path.split(".")
     for section in sections:
         nested = nested.setdefault(section, {})
+        if not isinstance(nested, dict):
+            raise ValueError(section)
     nested[key] = value
+
+
+def random_config(space: Space, seed: int) -> Config:
+    """Return a random configuration of a space.
+
+    Args:
+        space: search space; it may have no searched parameters.
+        seed: seed of the random sampler.
+    """
+    import optuna  # takes half a second, and reading a space does not need it
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    return space.resolve(space.suggest(study.ask()))
+
+
+def with_values(config: Config, assignments: Sequence[str], option: str = "`set`") -> Config:
+    """Return a configuration with some values changed.
+
+    Args:
+        config: configuration to change; it is not modified.
+        assignments: texts ``path=value``, such as ``training.augment.elastic=1``.
+        option: argument that gave them, for error messages.
+
+    Raises:
+        OptionError: an assignment is malformed, or names an unknown key or an invalid value.
+    """
+    content = config.model_dump()
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        where = f"{option} {shortened(assignment)}"
+        if not equals:
+            raise OptionError(f"{where}: write it as training.augment.elastic=1")
+        path = current_path(path.strip())
+        try:
+            value = current_value(path, parse_value(text))
+        except (yaml.YAMLError, ValueError):  # ValueError: an impossible number
+            raise OptionError(f"{where}: not a value") from None
+        try:
+            put_value(content, path, value)
+        except ValueError as error:
+            section = quoted(str(error))
+            raise OptionError(f"{where}: {section} is a value and has no keys") from None
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        raise OptionError(explain_validation_error(option, error)) from None

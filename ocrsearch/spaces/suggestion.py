@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,6 @@ from ocrsearch.data import (
     DataArguments,
     DataOptions,
     Dataset,
-    LabelledImages,
     Traits,
     data_spec,
     given_options,
@@ -216,29 +216,18 @@ def derive_space(dataset: Dataset, max_invalid: float, *, starts: bool = True) -
     """
     train = dataset.splits["train"]
     traits = measure_traits(train)
-    for derived in _wider_and_wider(traits, starts=starts):
+    # more and more frames per label, and at last a seq2seq, which needs fewer frames
+    attempts = [*((scale, False) for scale in (0.0, *SCALES)), (SCALES[-1], True)]
+    for scale, decoder in attempts:
+        derived = derive(traits, scale, decoder=decoder, starts=starts)
         space = space_from_dict(derived.content, DERIVED)
         suggested = SuggestedSpace(space, derived.content, traits, derived.reasons)
-        if _fits(space, train, max_invalid):
+        first = space.resolve(flatten(space.settings.try_first[0]))
+        with suppress(InfeasibleError):
+            check_feasible(first, train, max_invalid)
             return suggested
     unfit_in_space(space, train, max_invalid)
     return suggested
-
-
-def _wider_and_wider(traits: Traits, *, starts: bool) -> Iterator[Derived]:
-    """Yield spaces with more and more frames per label, and last one with seq2seq."""
-    yield derive(traits, starts=starts)
-    yield from (derive(traits, scale, starts=starts) for scale in SCALES)
-    yield derive(traits, SCALES[-1], decoder=True)
-
-
-def _fits(space: Space, train: LabelledImages, max_invalid: float) -> bool:
-    first = space.resolve(flatten(space.settings.try_first[0]))
-    try:
-        check_feasible(first, train, max_invalid)
-    except InfeasibleError:
-        return False
-    return True
 
 
 def _comments(lines: Iterable[str], indent: int) -> list[str]:
@@ -255,28 +244,25 @@ def _comments(lines: Iterable[str], indent: int) -> list[str]:
 def _block(section: dict[str, object], indent: int) -> list[str]:
     """Return the lines of a section, one per leaf; mappings in braces are not split."""
     lines: list[str] = []
+    start = " " * indent
     for key, value in section.items():
-        start = " " * indent
         if key == "try_first" and isinstance(value, list):
-            lines += [f"{start}{key}:", *(line for first in value for line in _item(first, indent))]
-        elif isinstance(value, dict) and not _is_leaf(value):
+            lines.append(f"{start}{key}:")
+            for first in value:  # each configuration is an item of a list
+                marks = ["- ", *["  "] * (len(first) - 1)]
+                lines += [
+                    f"{start}  {mark}{name}: {_flow(part, indent + 6)}"
+                    for mark, (name, part) in zip(marks, first.items(), strict=True)
+                ]
+        elif (
+            isinstance(value, dict)
+            and any(isinstance(part, dict) for part in value.values())
+            and not is_distribution(value)
+        ):
             lines += [f"{start}{key}:", *_block(value, indent + 2)]
         else:
             lines.append(f"{start}{key}: {_flow(value, indent + 2)}")
     return lines
-
-
-def _item(first: dict[str, object], indent: int) -> list[str]:
-    """Return the lines of a configuration to try first, as an item of a list."""
-    starts = [" " * (indent + 2) + "- ", *[" " * (indent + 4)] * (len(first) - 1)]
-    return [
-        f"{start}{key}: {_flow(value, indent + 6)}"
-        for start, (key, value) in zip(starts, first.items(), strict=True)
-    ]
-
-
-def _is_leaf(value: dict[str, object]) -> bool:
-    return is_distribution(value) or not any(isinstance(part, dict) for part in value.values())
 
 
 def _flow(value: Any, indent: int) -> str:

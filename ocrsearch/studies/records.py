@@ -1,14 +1,15 @@
-"""Types of the attributes of studies and trials; ``rows.py`` checks the stored form first.
+"""Attributes of studies and trials: their names and types.
 
 A database may contain rows from Optuna's dashboard or a script, or damaged rows. A trial or study
-is ignored if its values do not have these types.
+is ignored if its values do not have these types; ``rows.py`` checks the stored form first.
+``write_attributes`` writes only attributes that are declared here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Annotated, NotRequired
+from typing import Annotated, Final, Literal, NotRequired, Unpack, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -19,11 +20,12 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     field_validator,
+    with_config,
 )
 from typing_extensions import TypedDict
 
 from ocrsearch.core import current_content
-from ocrsearch.training import Epochs, read_epochs
+from ocrsearch.training import Epochs, plain_epochs, read_epochs
 
 MAX_EPOCHS = 10_000
 MAX_FOLDS = 20
@@ -38,20 +40,20 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 
 
+@with_config(STRICT)
 class _Pooled(TypedDict):
     """Metrics pooled over the finished folds."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     cer: Positive
     wer: Positive
     exact: Finite
     val_loss: Finite
 
 
+@with_config(STRICT)
 class _Epoch(TypedDict):
     """Record of an epoch, as created by ``session.epoch_record``."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     epoch: Annotated[int, Field(ge=1, le=MAX_EPOCHS)]
     cer: Positive
     wer: Positive
@@ -66,10 +68,10 @@ class _Epoch(TypedDict):
     pooled: NotRequired[_Pooled]
 
 
-class _Origin(TypedDict, total=False):
-    """Seed, device and versions behind a result."""
+@with_config(STRICT)
+class TrainingOrigin(TypedDict, total=False):
+    """Seed, device and versions behind a result; ``ended`` is in seconds since 1970."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     seed: Count
     config: Text
     device: Text
@@ -80,19 +82,53 @@ class _Origin(TypedDict, total=False):
     ended: Positive
 
 
-class _Earlier(TypedDict):
-    """The trial of another study from which this trial was copied."""
+@with_config(STRICT)
+class WarmStartOrigin(TypedDict):
+    """The trial of another study that a trial was copied from: study, number, CER as a fraction."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     study: Text
     trial: Count
     cer: Positive
 
 
-class _Attributes(TypedDict, total=False):
-    """User attributes of a trial; other programs may add more."""
+EPOCHS: Final = "epochs"
+"""Records of all epochs."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
+ORIGIN: Final = "origin"
+"""Seed, device and versions behind the result."""
+
+PAUSED: Final = "paused"
+"""Number of epochs of a paused trial; None after it is resumed."""
+
+REPEATED: Final = "repeated"
+"""Whether the trial was skipped because its configuration was tried before."""
+
+HALVED: Final = "halved_batch"
+"""Whether the batch size was halved because the whole batch needed too much memory."""
+
+INFEASIBLE: Final = "infeasible"
+"""Reasons why the trial is infeasible."""
+
+EXCESS: Final = "excess"
+"""Excess over each limit of an infeasible trial, as a fraction of the limit."""
+
+FAILURE: Final = "failure"
+"""Reason for the failure of the trial."""
+
+EARLIER: Final = "warm_start"
+"""The warm-start trial that the trial was copied from."""
+
+OWNER: Final = "coordinator"
+"""Slot of the last coordinator that trained the trial."""
+
+
+@with_config(STRICT)
+class TrialAttributes(TypedDict, total=False):
+    """User attributes of a trial; other programs may add more.
+
+    Older versions wrote the entries of ``origin`` and the metrics of the best epoch one by one.
+    """
+
     epochs: Annotated[list[_Epoch], Field(max_length=MAX_EPOCHS)]
     cer: Positive
     wer: Positive
@@ -113,7 +149,7 @@ class _Attributes(TypedDict, total=False):
     config: Text
     versions: dict[str, Text]
     transfer: dict[str, object] | None
-    origin: _Origin
+    origin: TrainingOrigin
     paused: Annotated[int, Field(ge=1, le=MAX_EPOCHS)] | None
     repeated: bool
     halved_batch: bool
@@ -121,14 +157,26 @@ class _Attributes(TypedDict, total=False):
     excess: Annotated[dict[str, Finite], Field(min_length=1)]
     failure: Text
     traceback: Text
-    warm_start: _Earlier
+    warm_start: WarmStartOrigin
     coordinator: Count
 
 
+ObjectiveMetric = Literal["cer", "latency_ms", "size_mb", "n_parameters", "multiply_adds"]
+
+METRIC_OF: Mapping[str, ObjectiveMetric] = {
+    "cer": "cer",
+    "latency_ms": "latency_ms",
+    "size_mb": "size_mb",
+    "parameters": "n_parameters",
+    "multiply_adds": "multiply_adds",
+}
+"""User attribute of a trial for each objective."""
+
+
+@with_config(STRICT)
 class _SystemAttributes(TypedDict, total=False):
     """System attributes with which Optuna stores a queued configuration."""
 
-    __pydantic_config__ = STRICT  # type: ignore[misc]
     fixed_params: dict[str, object]
 
 
@@ -163,7 +211,7 @@ class StoredFacts(BaseModel):
         return None if search is None else current_content(search, "search")
 
 
-_ATTRIBUTES = TypeAdapter(_Attributes)
+_ATTRIBUTES = TypeAdapter(TrialAttributes)
 _SYSTEM_ATTRIBUTES = TypeAdapter(_SystemAttributes)
 
 
@@ -180,14 +228,14 @@ def trial_problem(trial: FrozenTrial, n_objectives: int) -> str | None:
         _SYSTEM_ATTRIBUTES.validate_python(trial.system_attrs)
     except ValidationError as error:
         return explain(error)
-    epochs = attrs.get("epochs", [])
+    epochs = attrs.get(EPOCHS, [])
     if [record["epoch"] for record in epochs] != list(range(1, len(epochs) + 1)):
         return "epochs: must be numbered from 1"
     if state == TrialState.COMPLETE and not epochs:
         return "it is finished without epochs: another program ran it"
     if state == TrialState.COMPLETE and not _are_numbers(trial.values, n_objectives):
         return f"values: found {shown(trial.values)}, must be {n_objectives} finite"
-    if attrs.get("paused") is not None and not epochs:
+    if attrs.get(PAUSED) is not None and not epochs:
         return "it is paused without epochs"
     return _problem_of_numbers(trial)
 
@@ -214,9 +262,25 @@ def _are_constraints(values: object) -> bool:
     )
 
 
+def attributes_of(trial: FrozenTrial | optuna.Trial) -> TrialAttributes:
+    """Return the user attributes of a trial without a ``trial_problem``."""
+    return cast("TrialAttributes", trial.user_attrs)
+
+
+def write_attributes(trial: optuna.Trial, **attributes: Unpack[TrialAttributes]) -> None:
+    """Write user attributes of a trial, each in a transaction of its own."""
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+
+
 def trial_epochs(trial: FrozenTrial | optuna.Trial) -> Epochs:
     """Return the epoch records of a trial without a ``trial_problem``."""
-    return read_epochs(trial.user_attrs.get("epochs", []))
+    return read_epochs(trial.user_attrs.get(EPOCHS, []))
+
+
+def write_epochs(trial: optuna.Trial, epochs: Epochs) -> None:
+    """Write the epoch records of a trial, in place of the earlier ones."""
+    trial.set_user_attr(EPOCHS, plain_epochs(epochs))
 
 
 def facts_problem(facts: object, n_objectives: int, check: Callable[..., object]) -> str | None:

@@ -21,9 +21,17 @@ from ocrsearch.spaces import FRAMES, Values
 from ocrsearch.studies.database import open_storage, shown_storage, study_folder
 from ocrsearch.studies.facts import checked_facts, study_facts
 from ocrsearch.studies.ownership import check_folder
-from ocrsearch.studies.records import trial_epochs
+from ocrsearch.studies.records import (
+    EPOCHS,
+    EXCESS,
+    FAILURE,
+    INFEASIBLE,
+    ORIGIN,
+    REPEATED,
+    trial_epochs,
+)
 from ocrsearch.studies.sharing import is_searched
-from ocrsearch.studies.study import ORIGIN, REPEATED, ConfigurationStudy, is_paused, rank
+from ocrsearch.studies.study import ConfigurationStudy, is_paused, rank
 from ocrsearch.training import (
     BEST,
     Epochs,
@@ -210,7 +218,7 @@ def _summaries(storage: optuna.storages.RDBStorage, storage_url: str) -> list[St
         trials = ConfigurationStudy(name, storage).get_trials(deepcopy=False)
         trials = [t for t in trials if REPEATED not in t.user_attrs]
         states = [
-            "failed" if "failure" in t.user_attrs else "paused" if is_paused(t) else t.state
+            "failed" if FAILURE in t.user_attrs else "paused" if is_paused(t) else t.state
             for t in trials
         ]
         times = [t.datetime_complete or t.datetime_start for t in trials]
@@ -315,7 +323,7 @@ def best_trials(
 
 def _is_trained(trial: FrozenTrial, folder: Path) -> bool:
     """Return whether a trial has weights to export."""
-    if trial.state not in STATES or not trial.user_attrs.get("epochs"):
+    if trial.state not in STATES or not trial.user_attrs.get(EPOCHS):
         return False
     finished = trial.state == TrialState.COMPLETE  # missing weights are reported on export
     return finished or (trial_folder(folder, trial.number) / BEST).exists()
@@ -356,17 +364,17 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
         attrs, metrics = trial.user_attrs, trial_metrics(trial)
         if trial.state == TrialState.COMPLETE:
             cer = trial.values[0]
-        elif attrs.get("epochs"):
+        elif attrs.get(EPOCHS):
             cer = rank(trial).cer
         else:
             cer = min(trial.intermediate_values.values(), default=None)
         state = "paused" if is_paused(trial) else trial.state.name.lower()
         row = {
             "trial": trial.number,
-            "state": "infeasible" if "infeasible" in attrs else state,
+            "state": "infeasible" if INFEASIBLE in attrs else state,
             "cer": cer,
             **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
-            "failure": attrs.get("failure") or attrs.get("infeasible"),
+            "failure": attrs.get(FAILURE) or attrs.get(INFEASIBLE),
             "started": trial.datetime_start,
             "ended": trial.datetime_complete,
         }
@@ -378,17 +386,7 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
 def learning_curves(study: optuna.Study) -> dict[int, Epochs]:
     """Return the epoch records of each trial, by trial number."""
     trials = study.get_trials(deepcopy=False)
-    return {t.number: trial_epochs(t) for t in trials if "epochs" in t.user_attrs}
-
-
-INFEASIBLE = "infeasible"
-"""Trial user attribute: reasons why the trial is infeasible."""
-
-EXCESS = "excess"
-"""Trial user attribute: excess over each limit of an infeasible trial, relative to the limit."""
-
-FAILURE = "failure"
-"""Trial user attribute: reason for the failure of the trial."""
+    return {t.number: trial_epochs(t) for t in trials if EPOCHS in t.user_attrs}
 
 
 def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
@@ -402,7 +400,7 @@ def why_nothing_trained(trials: Sequence[FrozenTrial]) -> str:
     failed = [t for t in known if FAILURE in t.user_attrs]
     if not known:
         return "no trial has started; raise `timeout` and search again"
-    if any(t.user_attrs.get("epochs") for t in known if t not in failed):
+    if any(t.user_attrs.get(EPOCHS) for t in known if t not in failed):
         return "the weights of all trained configurations are missing; search again"
     if not (infeasible or failed):
         return "no trial finished an epoch before the search ended; raise `timeout`"

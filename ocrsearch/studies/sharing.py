@@ -23,15 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from ocrsearch.core import StudyError
 from ocrsearch.studies.database import is_postgresql
 from ocrsearch.studies.ownership import HeldFiles, is_locked, study_lock
+from ocrsearch.studies.records import EPOCHS, OWNER, REPEATED, write_attributes
 from ocrsearch.studies.storage import database_reason
-from ocrsearch.studies.study import REPEATED, unfinished_trials
+from ocrsearch.studies.study import unfinished_trials
 from ocrsearch.training import remove_folder
 
 FOLDER = "coordinator-"
 """Prefix of the name of a coordinator's folder, before its slot."""
-
-OWNER = "coordinator"
-"""Trial user attribute: slot of the last coordinator that trained the trial."""
 
 LOOK_SECONDS = 1.0
 """Interval in seconds at which a coordinator reads the changes of the others."""
@@ -161,7 +159,7 @@ class SharedStudy(Sharing):
             self._call("pg_advisory_unlock", self._key, TURN)
 
     def claim(self, trial: optuna.Trial) -> None:
-        trial.set_user_attr(OWNER, self.slot)
+        write_attributes(trial, coordinator=self.slot)
         self._claimed.add(trial.number)
 
     def is_mine(self, trial: FrozenTrial) -> bool:
@@ -171,7 +169,7 @@ class SharedStudy(Sharing):
     def is_news(self, trial: FrozenTrial) -> bool:
         if self.is_mine(trial):
             return False
-        n_epochs = len(trial.user_attrs.get("epochs", ()))
+        n_epochs = len(trial.user_attrs.get(EPOCHS, ()))
         before, self._n_seen[trial.number] = self._n_seen.get(trial.number), n_epochs
         return n_epochs != before
 

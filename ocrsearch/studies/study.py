@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TypedDict
 
 import optuna
 from optuna import pruners, samplers
@@ -45,7 +44,15 @@ from ocrsearch.studies.optuna_internals import (
     id_of_trial,
     stored_trials,
 )
-from ocrsearch.studies.records import trial_epochs, trial_problem
+from ocrsearch.studies.records import (
+    EARLIER,
+    EPOCHS,
+    PAUSED,
+    REPEATED,
+    WarmStartOrigin,
+    trial_epochs,
+    trial_problem,
+)
 from ocrsearch.studies.rows import DamagedTrial
 from ocrsearch.studies.storage import StudyStorage
 from ocrsearch.training import Epochs, best_epoch, lacks_folds
@@ -62,26 +69,6 @@ UPDATED_FACTS = ("data_spec", "data_place", "data_options", "search")
 MAX_REPORTED = 5
 """Maximum number of ignored trials that are reported one by one."""
 
-ORIGIN = "origin"
-"""Trial user attribute: seed, device and versions behind the result."""
-
-PAUSED = "paused"
-"""Trial user attribute: number of epochs of a paused trial; None after it is resumed."""
-
-REPEATED = "repeated"
-"""Trial user attribute of a trial that was skipped because its configuration was tried before."""
-
-EARLIER = "warm_start"
-"""Trial user attribute: the warm-start trial it was copied from."""
-
-
-class Origin(TypedDict):
-    """The warm-start trial that a trial was copied from: study, number, and CER as a fraction."""
-
-    study: str
-    trial: int
-    cer: float
-
 
 @dataclass(frozen=True)
 class EarlierTrial:
@@ -93,7 +80,7 @@ class EarlierTrial:
     """
 
     values: Values
-    origin: Origin
+    origin: WarmStartOrigin
 
 
 class ConfigurationStudy(ShownStudy):
@@ -338,7 +325,7 @@ def unfinished_trials(
     return [
         (
             optuna.Trial(study, id_of_trial(t)),
-            len(t.user_attrs.get("epochs", ())) if several else len(t.intermediate_values),
+            len(t.user_attrs.get(EPOCHS, ())) if several else len(t.intermediate_values),
         )
         for t in frozen
         if wanted is None or wanted(t)

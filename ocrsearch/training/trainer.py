@@ -51,7 +51,7 @@ class Schedule:
     @classmethod
     def from_config(cls, config: TrainingConfig) -> Schedule:
         """The decay fills the last ``decay_fraction`` of the epochs."""
-        decay_epochs = round(config.epochs * config.decay_fraction)
+        decay_epochs = config.decay_epochs(config.epochs)
         return cls(config.epochs - decay_epochs, decay_epochs)
 
     @property

@@ -1,12 +1,11 @@
 """Entry point of the search: one call from a space and a dataset to the result of a study.
 
-``search`` checks the options, holds the study, starts the workers and reads the data. Then it
-begins or resumes the study and runs it until a limit is reached.
+``search`` checks the options, holds the study, starts the workers and reads the data. Then
+``preparation`` begins or resumes the study, and the ``Runner`` runs it until a limit is reached.
 """
 
 from __future__ import annotations
 
-import shutil
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,70 +18,28 @@ from typing import Any, Unpack
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
 
-from ocrsearch.core import (
-    OptionError,
-    StudyError,
-    current_content,
-    n_cores,
-    remove_leftovers,
-    replacing,
-    shown,
-)
-from ocrsearch.data import (
-    DataOptions,
-    Dataset,
-    Progress,
-    absolute_spec,
-    count_folds,
-    data_name,
-    data_spec,
-    left_out_line,
-    load_dataset,
-    save_dataset,
-    write_left_out,
-)
-from ocrsearch.spaces import Space, SuggestedSpace, derive_space, open_space, unfit_in_space
+from ocrsearch.core import OptionError, StudyError, n_cores, shown
+from ocrsearch.data import Progress, data_name, data_spec, load_dataset
+from ocrsearch.spaces import Space, SuggestedSpace, derive_space, open_space
 from ocrsearch.studies import (
-    FACTS,
-    ConfigurationStudy,
-    HeldFiles,
     LostError,
-    Sharing,
-    StudyFacts,
     check_study_name,
-    database_name,
     database_reason,
     default_study_name,
-    exists,
-    hold_study,
-    id_of_study,
-    is_postgresql,
     open_artifacts,
-    open_storage,
-    open_study,
     shown_storage,
-    stored_space,
     study_facts,
-    study_folder,
     why_nothing_trained,
-    write_identity,
-    write_log_back,
 )
-from ocrsearch.training import (
-    LEFT_OUT,
-    START,
-    inherited_options,
-    name_of_start,
-    remove_folder,
-    start_model,
-)
+from ocrsearch.training import inherited_options, remove_folder
 from ocrsearch.tuning.engines import LocalEngine, RayEngine, WorkerRefused, WorkerSetup
 from ocrsearch.tuning.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.tuning.preparation import (
-    claim_study_folder,
-    earlier_trials,
+    BegunStudy,
+    StudyPlace,
+    begin_study,
+    hold_place,
     how_they_did,
-    refuse_foreign_folder,
     trials_at_once,
 )
 from ocrsearch.tuning.runner import Runner
@@ -94,9 +51,6 @@ from ocrsearch.tuning.status import (
     Status,
 )
 from ocrsearch.tuning.store import OpenedStudy, TrialStore
-
-LONG_AGO_S = 3600.0
-"""Age in seconds from which a temporary file counts as abandoned by all machines."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +111,9 @@ def search(
         OcrSearchError: the space, the data, the study or an option is invalid.
     """
     options = search_options(options, arguments)
-    _check_functions(observer=observer, progress=progress)
+    for argument, function in (("observer", observer), ("progress", progress)):
+        if function is not None and not callable(function):
+            raise OptionError(f"must be a function, got {shown(function)}", argument)
     given = None if space is None else open_space(space)
     init = options.init or (given.init if given else None)
     data = data_spec(data)
@@ -165,19 +121,22 @@ def search(
     name = default_name(given, data) if options.study is None else check_study_name(options.study)
     with ExitStack() as stack:
         stack.enter_context(_storage_errors(options.storage))
-        place = stack.enter_context(_held_study(options.storage, name))
+        place = stack.enter_context(hold_place(options.storage, name))
         engine = stack.enter_context(_engine(options, place.own_folder))
         dataset = load_dataset(data, data_options, progress)
-        suggested = None
-        chosen = given or _stored(place)
+        # the space is given, or the study has one, or it follows from the data
+        suggested, lines = None, []
+        chosen = given or place.stored_space()
+        if given is None and chosen is not None:
+            lines = ["the study is resumed in the space that it began with"]
         if chosen is None:
             suggested = derive_space(dataset, data_options.max_invalid, starts=init is None)
-            chosen = suggested.space
+            chosen, lines = suggested.space, suggested.describe()
         chosen = replace(chosen, init=init or chosen.init)
-        begun = _begin(chosen, dataset, options, data_options, place)
-        stack.enter_context(_watched_files(place, begun.study))
-        runner = _runner(begun, options, place, engine, observer or _silent)
-        for line in _space_lines(given, suggested) + begun.notes:
+        begun = begin_study(chosen, dataset, options, data_options, place)
+        stack.enter_context(place.watched(begun.study))
+        runner = _runner(begun, options, place, engine, observer or (lambda *_: None))
+        for line in lines + begun.notes:
             runner.observer(runner.status, line)
         if runner.status.n_finished < options.trials:
             _await_workers(engine, options, begun)
@@ -186,103 +145,9 @@ def search(
         return replace(_result(options, begun, runner.status, ending), suggested=suggested)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Place of a study: its database, name and folder, shared with other coordinators."""
-
-    storage: optuna.storages.RDBStorage
-    name: str
-    folder: Path
-    sharing: Sharing
-
-    @property
-    def own_folder(self) -> Path:
-        """Folder of the files that only the workers of this coordinator read."""
-        return self.sharing.folder(self.folder)
-
-
-@contextmanager
-def _held_study(url: str, name: str) -> Iterator[_Place]:
-    """Open a database and hold a study in it, which may be new."""
-    storage = open_storage(url, create=True)
-    folder = study_folder(url, name, is_new=not exists(storage, name))
-    refuse_foreign_folder(storage, name, folder)  # before the lock is written to the folder
-    with hold_study(storage, folder, name) as sharing:
-        try:
-            refuse_foreign_folder(storage, name, folder)  # nobody else can change it now
-            remove_leftovers(folder, LONG_AGO_S if sharing.several else 0.0)
-            yield _Place(storage, name, folder, sharing)
-        finally:
-            write_log_back(storage)
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A study that is ready to be searched.
-
-    Attributes:
-        study: opened study.
-        space: space, with the architecture of the model to initialise from, if there is one.
-        dataset: dataset, without the samples that no configuration can read.
-        left_out: list of the skipped samples; None if there are none.
-        notes: lines to report.
-    """
-
-    study: optuna.Study
-    space: Space
-    dataset: Dataset
-    left_out: Path | None
-    notes: list[str]
-
-
-def _begin(
-    space: Space,
-    dataset: Dataset,
-    options: SearchOptions,
-    data_options: DataOptions,
-    place: _Place,
-) -> _Begun:
-    """Open the study, claim its folder and write the files that the workers read."""
-    init = space.init
-    space, digest, start_line = _start_from(space, dataset)
-    unfit = unfit_in_space(space, dataset.splits["train"], data_options.max_invalid)
-    dataset = replace(dataset, bad=[*dataset.bad, *unfit])
-    facts = _facts(space, dataset, data_options, options.seed or 0, digest)
-    is_new = not exists(place.storage, place.name)
-    notes = _notes(place.storage, facts, options) if is_new else []
-    study = _study(place, space, facts, options.warm_start)
-    with place.sharing.turn():
-        identity = claim_study_folder(study, place.folder, database_name(options.storage))
-    own = place.own_folder
-    left_out = _prepare_folder(dataset, place.folder, own, init)
-    write_identity(own / "data", identity)
-    notes += _seed_note(study, options.seed)
-    notes += _folds_note(study, dataset, space)
-    notes += [left_out_line(dataset, left_out)] if left_out else []
-    notes += [start_line] if start_line else []
-    return _Begun(study, space, dataset, left_out, notes)
-
-
-def _stored(place: _Place) -> Space | None:
-    """Return the space of an existing study, with its pretrained weights; None for a new study."""
-    if not exists(place.storage, place.name):
-        return None
-    study = ConfigurationStudy(place.name, place.storage)
-    space = stored_space(study)
-    start = place.own_folder / START
-    if space is None or space.init or study_facts(study).init is None:
-        return space
-    return replace(space, init=start) if start.is_file() else space
-
-
-def _space_lines(given: Space | None, suggested: SuggestedSpace | None) -> list[str]:
-    """Return lines to report about a space that was not given."""
-    if suggested is not None:
-        return suggested.describe()
-    return [] if given else ["the study is resumed in the space that it began with"]
-
-
-def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Ending) -> SearchResult:
+def _result(
+    options: SearchOptions, begun: BegunStudy, status: Status, ending: Ending
+) -> SearchResult:
     study, n_bad = begun.study, len(begun.dataset.bad)
     is_trained = status.best_value is not None
     problem = None if is_trained else why_nothing_trained(study.get_trials(deepcopy=False))
@@ -293,45 +158,15 @@ def _result(options: SearchOptions, begun: _Begun, status: Status, ending: Endin
     )
 
 
-def _check_functions(**functions: object) -> None:
-    for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise OptionError(f"must be a function, got {shown(function)}", name)
-
-
-def _study(place: _Place, space: Space, facts: StudyFacts, warm_start: str | None) -> optuna.Study:
-    """Open the study. A new one gets the best trials of the warm-start study, if there is one."""
-    earlier = earlier_trials(place.storage, warm_start, space) if warm_start else []
-    with place.sharing.turn():
-        return open_study(place.storage, place.name, space, facts, earlier, place.sharing.slot)
-
-
 def default_name(space: Space | None, data: str) -> str:
     """Return the default name of a study, from the names of the space, if given, and the data."""
     return default_study_name(*([space.name] if space else []), data_name(data))
 
 
-@contextmanager
-def _watched_files(place: _Place, study: optuna.Study) -> Iterator[None]:
-    """Let the search end with a clear error if its database or folder is moved or removed."""
-    storage, name = place.storage, study.study_name
-    file = None if is_postgresql(storage) else Path(str(storage.engine.url.database))
-
-    def is_there() -> bool:
-        try:
-            return storage.get_study_id_from_name(name) == id_of_study(study)
-        except KeyError:
-            return False
-
-    place.sharing.held = HeldFiles(name, place.folder, file, is_there)
-    with place.sharing.held.explained():
-        yield
-
-
 def _runner(
-    begun: _Begun,
+    begun: BegunStudy,
     options: SearchOptions,
-    place: _Place,
+    place: StudyPlace,
     engine: LocalEngine | RayEngine,
     observer: Observer,
 ) -> Runner:
@@ -349,62 +184,6 @@ def _runner(
     return Runner(store, build_scheduler(begun.space, store.n_folds), engine, observer)
 
 
-def _notes(
-    storage: optuna.storages.RDBStorage, facts: StudyFacts, options: SearchOptions
-) -> list[str]:
-    """Return a line if another study has the same images and space and no name was given.
-
-    The default name changes when the folder of the data is renamed. The search would then start
-    over.
-    """
-    if options.study is not None:
-        return []
-    known = [(s.study_name, s.user_attrs.get(FACTS)) for s in storage.get_all_studies()]
-    wanted = facts.to_dict()
-    alike = [
-        name
-        for name, other in known
-        if isinstance(other, dict)
-        and other.get("data_fingerprint") == wanted["data_fingerprint"]
-        and _current_space(other) == wanted["space"]
-    ]
-    return [
-        f"study {name!r} has the same images and the same space; resume it with `study={name!r}`"
-        for name in alike[:1]
-    ]
-
-
-def _current_space(facts: dict[str, Any]) -> object:
-    """Return the space of stored facts by its current names; None if it is damaged."""
-    space = facts.get("space")
-    try:
-        return current_content(space) if isinstance(space, dict) else None
-    except ValueError:
-        return None
-
-
-def _seed_note(study: optuna.Study, seed: int | None) -> list[str]:
-    began = study_facts(study).seed
-    if seed is None or seed == began:
-        return []
-    return [f"`seed` {seed} has no effect: the study began with seed {began} and keeps it"]
-
-
-def _folds_note(study: optuna.Study, dataset: Dataset, space: Space) -> list[str]:
-    n_folds, wanted = study_facts(study).folds, space.settings.n_folds
-    notes = []
-    if n_folds > 1:
-        train, val = dataset.splits["train"], dataset.splits["val"]
-        n = len(train) - train.n_added + len(val)
-        notes.append(
-            f"{n_folds} folds of {n} training and validation images: configurations that are among "
-            "the best on the first fold are trained on the others too"
-        )
-    if wanted not in (None, n_folds):
-        notes.append(f"search.folds has no effect: the study began with {n_folds} and keeps it")
-    return notes
-
-
 @contextmanager
 def _storage_errors(url: str) -> Iterator[None]:
     """Convert errors of the database, such as a full disk, to a one-line error."""
@@ -413,64 +192,6 @@ def _storage_errors(url: str) -> Iterator[None]:
     except (optuna.exceptions.StorageInternalError, SQLAlchemyError) as error:
         reason = database_reason(error.__cause__ or error)
         raise StudyError(f"{shown_storage(url)}: cannot write the study: {reason}") from None
-
-
-def _silent(status: Status, line: str | None) -> None:
-    """Ignore the status."""
-
-
-def _start_from(space: Space, dataset: Dataset) -> tuple[Space, str | None, str | None]:
-    """Read the model to initialise from, if the space has one.
-
-    Returns:
-        Space, hash of the weights and a line about the kept weights; see ``prepare_start``.
-    """
-    if space.init is None:
-        return space, None, None
-    from ocrsearch.training import read_start_weights
-    from ocrsearch.tuning.preparation import prepare_start
-
-    start = read_start_weights(space.init)
-    prepared, line = prepare_start(space, start, dataset.charset)
-    return prepared, start.digest, line
-
-
-def _facts(
-    space: Space, dataset: Dataset, data_options: DataOptions, seed: int, init: str | None
-) -> StudyFacts:
-    return StudyFacts(
-        space_name=space.name,
-        space=_portable(space),
-        search=space.settings.model_dump(mode="json"),
-        data_spec=dataset.spec,
-        data_place=absolute_spec(dataset.spec),
-        data_fingerprint=dataset.fingerprint,
-        n_samples={split: len(part) for split, part in dataset.splits.items()},
-        data_options=data_options.to_dict(),
-        seed=seed,
-        init=init,
-        objective=space.settings.objective,
-        folds=count_folds(dataset, space.settings.n_folds),
-        constraints=space.settings.constraints.model_dump(exclude_none=True),
-    )
-
-
-def _portable(space: Space) -> dict[str, object]:
-    """Return the content of a space for the study, with the name instead of the path of ``init``.
-
-    Only the models that come with the program have such a name.
-    """
-    name = name_of_start(space.init) if space.init else ""
-    return {**space.content, "init": name} if start_model(name) else space.content
-
-
-def _prepare_folder(dataset: Dataset, folder: Path, own: Path, init: Path | None) -> Path | None:
-    """Write the files for the workers; return the list of skipped samples, None if none."""
-    save_dataset(dataset, own / "data")
-    if init and init.resolve() != (own / START).resolve():
-        with replacing(own / START) as temporary:
-            shutil.copyfile(init, temporary)
-    return write_left_out(dataset, folder / LEFT_OUT)
 
 
 @contextmanager
@@ -495,7 +216,9 @@ def _engine(options: SearchOptions, folder: Path) -> Iterator[LocalEngine | RayE
             remove_folder(data)
 
 
-def _await_workers(engine: LocalEngine | RayEngine, options: SearchOptions, begun: _Begun) -> None:
+def _await_workers(
+    engine: LocalEngine | RayEngine, options: SearchOptions, begun: BegunStudy
+) -> None:
     """Wait for the first worker; on a GPU stop the workers that do not fit in its memory."""
     while engine.machine is None:
         for event in engine.poll(1.0):

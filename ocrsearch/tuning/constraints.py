@@ -11,7 +11,6 @@ import optuna
 from ocrsearch.core import Config
 from ocrsearch.data import LabelledImages
 from ocrsearch.spaces import (
-    ConstraintSettings,
     Finding,
     Space,
     examine,
@@ -36,7 +35,11 @@ class Constraints:
 
     def broken(self, trial: optuna.Trial, config: Config) -> list[Finding]:
         """Return the limits that a configuration exceeds, without building its network."""
-        findings = examine(config, self._train, self._known_limits(), self._max_invalid)
+        limits = self._limits
+        learned = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
+        if learned is not None and (limits.memory_mb is None or learned < limits.memory_mb):
+            limits = limits.model_copy(update={"memory_mb": learned})
+        findings = examine(config, self._train, limits, self._max_invalid)
         for finding in findings:
             self._tell(trial, finding.name, finding.excess)
         broken = [finding for finding in findings if finding.excess > 0.0]
@@ -68,14 +71,6 @@ class Constraints:
         known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT)) or estimate
         self._study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
         self._tell(trial, "memory_mb", 1.0)
-
-    def _known_limits(self) -> ConstraintSettings:
-        """Return the limits of the space, with the learned memory limit of the study if lower."""
-        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
-        allowed = self._limits.memory_mb
-        if known is None or (allowed is not None and allowed <= known):
-            return self._limits
-        return self._limits.model_copy(update={"memory_mb": known})
 
     def _tell(self, trial: optuna.Trial, name: str, value: float) -> None:
         if self._sampler_knows and name not in trial.constraints:  # other samplers would warn

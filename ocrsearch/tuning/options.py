@@ -21,6 +21,7 @@ from ocrsearch.core import (
     takes_former_fields,
 )
 from ocrsearch.data import DataArguments, DataOptions, given_options
+from ocrsearch.training import LATIN, start_path
 
 MAX_SEED = 2**31 - 1
 """Largest seed that all random generators take."""
@@ -60,12 +61,6 @@ def _workers(value: Any) -> Any:
     if isinstance(value, str) and not value.strip().isdecimal() and value != "auto":
         raise OptionError(f"must be a number of 1 or more, or auto, got {value!r}", "workers")
     return None if value == "auto" else value
-
-
-def _start_path(value: Any) -> Any:
-    from ocrsearch.training import start_path
-
-    return start_path(value)
 
 
 MAX_COUNT = 1_000_000_000
@@ -170,7 +165,7 @@ class SearchOptions:
         "before.",
         SEARCH,
         metavar="MODEL",
-        convert=_start_path,
+        convert=start_path,
     )
     seed: int | None = option(
         None,
@@ -251,13 +246,6 @@ def search_options(options: SearchOptions | None, arguments: Mapping[str, Any]) 
     options = replace(options, **changes, data=given)
     shown = {field: argument for argument, field in ARGUMENTS.items()}
     options = replace(options, **checked_values(options, shown))
-    _check_together(options)
-    return options
-
-
-def _check_together(options: SearchOptions) -> None:
-    from ocrsearch.training import LATIN
-
     if options.init is not None and not options.init.is_file():
         raise OptionError(
             f"{options.init}: no such model file; {LATIN!r} comes with the program",
@@ -269,7 +257,8 @@ def _check_together(options: SearchOptions) -> None:
                 "'cuda' with engine 'ray' needs a share of a GPU for each worker as well",
                 "gpus_per_worker",
             )
-        return
-    for name, given in (("address", options.address), ("gpus_per_worker", options.gpus_per_worker)):
-        if given:
-            raise OptionError("works with engine 'ray' only", name)
+    elif options.address:
+        raise OptionError("works with engine 'ray' only", "address")
+    elif options.gpus_per_worker:
+        raise OptionError("works with engine 'ray' only", "gpus_per_worker")
+    return options

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-import optuna
-
 from ocrsearch.core import StudyError
 from ocrsearch.spaces import Finding
-from ocrsearch.training import Epochs, best_epoch, n_finished_folds
+from ocrsearch.studies import HALVED
+from ocrsearch.training import best_epoch, n_finished_folds
 from ocrsearch.tuning.engines import (
     Answer,
     EpochDone,
@@ -29,8 +28,8 @@ from ocrsearch.tuning.engines import (
     WorkerRefused,
 )
 from ocrsearch.tuning.scheduler import MAX_REPEATS, Scheduler
-from ocrsearch.tuning.status import Ending, Observer, Running, describe
-from ocrsearch.tuning.store import HALVED, Refusal, TrialStore
+from ocrsearch.tuning.status import Ending, Observer, Refusal, Running, describe
+from ocrsearch.tuning.store import TrialStore
 
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25
@@ -90,15 +89,18 @@ class Runner:
         """
         self.observer(self.status, None)
         while (ending := self._ending()) is None:
-            self._fill()
+            self.fill_workers()
             for event in self.engine.poll(POLL_SECONDS):
-                self._handle(event)
+                self.handle(event)
             self._sharing.look_at_files()
             if self._sharing.is_time_to_look():
                 self._look()
             self.observer(self.status, None)
         self._sharing.look_at_files(now=True)
-        self._sum_up_infeasible()
+        for reasons, n in self._n_infeasible_for.items():
+            if n > 1:
+                trials = "1 more trial" if n == 2 else f"{n - 1} more trials"
+                self._report(f"{trials} infeasible: {reasons}")
         self.store.note_unfinished()
         if ending in ("trials", "target", "exhausted", "patience", "flawless", "infeasible"):
             with self._turn():
@@ -122,19 +124,23 @@ class Runner:
                 self._look()
             yield
 
-    def _fill(self) -> None:
-        """Give every idle worker a trial."""
+    def fill_workers(self) -> None:
+        """Give every idle worker a trial that meets the constraints."""
         while self.engine.n_idle and self._ending() is None:
-            running = self._next()
+            running = self.next_trial()
             if running is None:
                 return
-            if self._is_feasible(running):
-                machine = self.engine.machine
-                assert machine is not None, "a worker is idle, so it has reported its machine"
-                self.status.running[running.trial.number] = running
-                self.engine.submit(self.store.job(running, machine))
+            if not running.n_reported:  # it was not checked before
+                broken = self.store.constraints.broken(running.trial, running.config)
+                if broken:
+                    self._note_infeasible(running, broken)
+                    continue
+            machine = self.engine.machine
+            assert machine is not None, "a worker is idle, so it has reported its machine"
+            self.status.running[running.trial.number] = running
+            self.engine.submit(self.store.job(running, machine))
 
-    def _next(self) -> Running | None:
+    def next_trial(self) -> Running | None:
         """Return the next trial to train, None if there is none for now.
 
         Interrupted trials come first, then paused ones that may be resumed, then new ones.
@@ -150,28 +156,19 @@ class Runner:
             return None
         with self._turn():
             for trial, n_reported in self.store.left_behind():
-                if running := self._take_over(trial, n_reported):
+                if running := self._accepted(self.store.take_over(trial, n_reported)):
+                    self._report(
+                        f"trial {trial.number} is resumed from epoch {n_reported}: its coordinator "
+                        "is gone"
+                    )
                     return running
             for number in scheduler.candidates(status):
-                if running := self._resume(number):
+                assert scheduler.promotion is not None, "without it there are no candidates"
+                scheduler.promotion.promote(number)
+                if running := self._accepted(self.store.resume(number)):
+                    self._report(f"trial {number} is resumed from epoch {len(running.epochs)}")
                     return running
             return self._suggest()
-
-    def _take_over(self, trial: optuna.Trial, n_reported: int) -> Running | None:
-        running = self._accepted(self.store.take_over(trial, n_reported))
-        if running is not None:
-            self._report(
-                f"trial {trial.number} is resumed from epoch {n_reported}: its coordinator is gone"
-            )
-        return running
-
-    def _resume(self, number: int) -> Running | None:
-        assert self.scheduler.promotion is not None
-        self.scheduler.promotion.promote(number)
-        running = self._accepted(self.store.resume(number))
-        if running is not None:
-            self._report(f"trial {number} is resumed from epoch {len(running.epochs)}")
-        return running
 
     def _suggest(self) -> Running | None:
         """Return a configuration that was not tried, None if the sampler suggests no other."""
@@ -192,15 +189,6 @@ class Runner:
         self._report(f"trial {taken.number} infeasible: {taken.reasons}")
         return None
 
-    def _is_feasible(self, running: Running) -> bool:
-        """Check a trial before its first epoch; an infeasible one is reported."""
-        if running.n_reported:
-            return True
-        broken = self.store.constraints.broken(running.trial, running.config)
-        if broken:
-            self._note_infeasible(running, broken)
-        return not broken
-
     def _note_infeasible(self, running: Running, broken: list[Finding]) -> None:
         """Write that a trial is infeasible, and report it unless the same reasons were reported."""
         reasons = self.store.note_infeasible(running, broken)
@@ -209,33 +197,30 @@ class Runner:
         line = f"trial {running.trial.number} infeasible: {reasons}"
         self.observer(self.status, line if is_new else None)
 
-    def _sum_up_infeasible(self) -> None:
-        for reasons, n in self._n_infeasible_for.items():
-            if n > 1:
-                trials = "1 more trial" if n == 2 else f"{n - 1} more trials"
-                self._report(f"{trials} infeasible: {reasons}")
-
     def _report(self, line: str) -> None:
         self.observer(self.status, line)
 
-    def _handle(self, event: Event) -> None:
-        if isinstance(event, EpochDone):
-            self._on_epoch(event)
-        elif isinstance(event, TrialDone):
-            self._on_done(event)
-        elif isinstance(event, TrialFailed):
-            self._on_failed(event)
-        elif isinstance(event, WorkerRefused):
+    def handle(self, event: Event) -> None:
+        """Write an event of a worker to the study, decide by it and answer the worker.
+
+        Raises:
+            StudyError: the worker cannot train anything, or too many trials failed in a row.
+        """
+        if isinstance(event, WorkerRefused):
             raise StudyError(event.reason)
+        if isinstance(event, TrialFailed):
+            self._on_failed(event)
+        elif isinstance(event, EpochDone | TrialDone):
+            running = self.status.running[event.number]
+            self.store.note_epochs(running, event.epochs)
+            architecture = running.config.model.architecture
+            self.scheduler.record(event.number, architecture, event.epochs)
+            if isinstance(event, EpochDone):
+                self._on_epoch(running, event)
+            else:
+                self._on_done(running, event)
 
-    def _note_epochs(self, running: Running, epochs: Epochs) -> None:
-        self.store.note_epochs(running, epochs)
-        architecture = running.config.model.architecture
-        self.scheduler.record(running.trial.number, architecture, epochs)
-
-    def _on_epoch(self, event: EpochDone) -> None:
-        running = self.status.running[event.number]
-        self._note_epochs(running, event.epochs)
+    def _on_epoch(self, running: Running, event: EpochDone) -> None:
         n_left = self.scheduler.epochs_left(self.status, event.epochs, running.config.training)
         if n_left is not None and not running.ends_early:
             running.ends_early = True
@@ -248,9 +233,7 @@ class Runner:
             running.pruned = self.store.should_prune(running)
         self.engine.answer(event.number, Answer(not running.pruned, n_left))
 
-    def _on_done(self, event: TrialDone) -> None:
-        running = self.status.running[event.number]
-        self._note_epochs(running, event.epochs)
+    def _on_done(self, running: Running, event: TrialDone) -> None:
         del self.status.running[event.number]
         result = self.store.note_result(running, event, self.engine.machine)
         if not running.pruned:
@@ -263,11 +246,9 @@ class Runner:
             if self.scheduler.promotion:
                 self.store.give_up(self.scheduler.hopeless(self.status))
             self.store.free_disk()
-        self._report_end(running)
-
-    def _report_end(self, running: Running) -> None:
         self._failures_in_a_row = 0
         self.status.n_finished_now += 1
+
         best, epochs = best_epoch(running.epochs), running.epochs
         pruned = "paused" if self.scheduler.promotion else "pruned"
         word = pruned if running.pruned else "finished"
@@ -293,30 +274,22 @@ class Runner:
                 f"trial {event.number} is tried again at batch size {batch_size}: {event.reason}"
             )
         elif event.kind == "latency":
-            self._on_too_slow(running, event)
+            assert event.latency_ms is not None, "the worker measured it"
+            constraints = self.store.constraints
+            found = constraints.note_latency(running.trial, running.config, event.latency_ms)
+            assert found is not None, "it is over the limit"
+            self._note_infeasible(running, [found])
         elif self.scheduler.may_retry(event.kind, running.attempts):
             running.attempts += 1
             self._queue.insert(0, running)
             self._report(f"trial {event.number} failed and is tried again: {event.reason}")
         else:
-            self._give_up_failed(running, event)
-
-    def _on_too_slow(self, running: Running, event: TrialFailed) -> None:
-        assert event.latency_ms is not None, "the worker measured it"
-        constraints = self.store.constraints
-        found = constraints.note_latency(running.trial, running.config, event.latency_ms)
-        assert found is not None, "it is over the limit"
-        self._note_infeasible(running, [found])
-
-    def _give_up_failed(self, running: Running, event: TrialFailed) -> None:
-        """Write that a trial failed; end the search if too many failed in a row."""
-        if event.kind == "memory":
-            self.store.constraints.learn_memory(running.trial, running.config)
-        self.store.note_failed(running, event)
-        self.status.n_finished_now += 1
-        self._report(f"trial {event.number} failed: {event.reason}")
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
-            raise StudyError(
-                f"{self._failures_in_a_row} trials in a row failed, the last with: {event.reason}"
-            )
+            if event.kind == "memory":
+                self.store.constraints.learn_memory(running.trial, running.config)
+            self.store.note_failed(running, event)
+            self.status.n_finished_now += 1
+            self._report(f"trial {event.number} failed: {event.reason}")
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:
+                n, last = self._failures_in_a_row, event.reason
+                raise StudyError(f"{n} trials in a row failed, the last with: {last}")

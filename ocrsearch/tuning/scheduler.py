@@ -116,7 +116,8 @@ class Promotion:
         best = self._best(i)
         if last and not best:
             best = {min(self._places[i].values(), key=lambda place: place.order).number}
-        if number in self._left[i] or (number in best and not self._is_fold_end(i)):
+        is_fold_end = self._has_folds and i == len(self.rungs) - 1
+        if number in self._left[i] or (number in best and not is_fold_end):
             self._left[i].add(number)
             return True
         return False
@@ -124,9 +125,6 @@ class Promotion:
     def waits_for_folds(self, number: int) -> bool:
         """Return whether a paused trial has finished the first fold."""
         return self._has_folds and number in self._places[-1]
-
-    def _is_fold_end(self, i: int) -> bool:
-        return self._has_folds and i == len(self.rungs) - 1
 
     def _reached(self, epochs: Epochs) -> list[tuple[int, int]]:
         """Return index and epochs of each rung that a trial has reached.
@@ -214,18 +212,16 @@ class Promotion:
 
     def _best(self, rung: int, n_to_come: int = 0) -> set[int]:
         """Return the best fraction of a rung, rounded down: the first trial there has to wait."""
+        groups: dict[str, list[_Place]] = {}
+        for place in self._places[rung].values():
+            # architectures learn at different speeds, which matters at the first rung only
+            groups.setdefault(place.group if rung == 0 else "", []).append(place)
         best: set[int] = set()
-        for places in self._groups(rung):
+        for places in groups.values():
             n_best = (len(places) + n_to_come) // REDUCTION
             ranked = sorted(places, key=lambda place: place.order)
             best.update(place.number for place in ranked[:n_best])
         return best
-
-    def _groups(self, rung: int) -> list[list[_Place]]:
-        groups: dict[str, list[_Place]] = {}
-        for place in self._places[rung].values():
-            groups.setdefault(place.group if rung == 0 else "", []).append(place)
-        return list(groups.values())
 
 
 MAX_ATTEMPTS = {"crash": 2, "died": 5, "killed": 5}
@@ -323,7 +319,11 @@ class Scheduler:
             return "trials"
         if self.is_exhausted and status.is_idle and not self.candidates(status):
             return "exhausted"
-        if _nothing_is_feasible(status):
+        if (  # this run tried many configurations, and none was ever trained
+            status.n_infeasible_now >= MAX_INFEASIBLE_IN_A_ROW
+            and status.n_infeasible == status.n_finished
+            and status.is_idle
+        ):
             return "infeasible"
         if limits.timeout_s is not None and status.elapsed_s >= limits.timeout_s:
             return "timeout"
@@ -343,11 +343,17 @@ class Scheduler:
         has_room = self.room(status) > 0
         if not found and not has_room and status.is_idle:
             return promotion.finalist(paused)
-        if status.limits.timeout_s is None:
+        timeout_s = status.limits.timeout_s
+        if timeout_s is None:
             return found
 
         def has_time(number: int, n_more: int) -> bool:
-            return self._has_time(status, number, n_more)
+            """Return whether a trial can be trained in full after ``n_more`` of its epochs."""
+            pace = self._paces[number]
+            seconds = pace.epoch_s * (self._max_epochs * self._n_folds - pace.n_epochs)
+            if self._n_folds == 1:  # a schedule is shortened if necessary, but not that of a fold
+                seconds = min(seconds, RESERVED_SHARE * timeout_s)
+            return status.elapsed_s + seconds + pace.epoch_s * n_more < timeout_s
 
         found = [n for n in found if not promotion.waits_for_folds(n) or has_time(n, 0)]
         return (promotion.last_chances(paused, has_time) if has_room else []) or found
@@ -387,22 +393,9 @@ class Scheduler:
         seconds = mean(record.seconds for record in epochs[-N_TIMED:])
         n_left = max(1, int(TIME_SHARE * (limit - status.elapsed_s) / max(seconds, 1e-3)))
         n_all = n_done + n_left
-        if n_all >= training.epochs or n_done < round((1 - training.decay_fraction) * n_all):
+        if n_all >= training.epochs or n_done < n_all - training.decay_epochs(n_all):
             return None
         return n_left
-
-    def _has_time(self, status: Status, number: int, n_more: int) -> bool:
-        """Return whether a paused trial can be trained in full after some more epochs.
-
-        Its remaining training takes at most a fraction of the time limit, since its schedule is
-        shortened if necessary.
-        """
-        assert status.limits.timeout_s is not None
-        pace = self._paces[number]
-        seconds = pace.epoch_s * (self._max_epochs * self._n_folds - pace.n_epochs)
-        if self._n_folds == 1:  # schedules of folds are never shortened
-            seconds = min(seconds, RESERVED_SHARE * status.limits.timeout_s)
-        return status.elapsed_s + seconds + pace.epoch_s * n_more < status.limits.timeout_s
 
 
 def build_scheduler(space: Space, n_folds: int = 1) -> Scheduler:
@@ -417,12 +410,3 @@ def build_scheduler(space: Space, n_folds: int = 1) -> Scheduler:
         rungs = settings.rungs or default_rungs(space.max_epochs)
         promotion = Promotion(rungs, n_folds, space.max_epochs)
     return Scheduler(space.max_epochs, n_folds, promotion)
-
-
-def _nothing_is_feasible(status: Status) -> bool:
-    """Return whether this run tried many configurations and none was ever trained."""
-    return (
-        status.n_infeasible_now >= MAX_INFEASIBLE_IN_A_ROW
-        and status.n_infeasible == status.n_finished
-        and status.is_idle
-    )

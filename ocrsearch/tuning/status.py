@@ -9,13 +9,14 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import optuna
 
     from ocrsearch.core import Config
     from ocrsearch.spaces import Values
+    from ocrsearch.studies import Rank
     from ocrsearch.training import Epochs
 
 Ending = Literal[
@@ -81,6 +82,25 @@ class Running:
     ended: float = 0.0
 
 
+class Refusal(NamedTuple):
+    """A trial whose stored values are no configuration of the space."""
+
+    number: int
+    reasons: str
+
+
+class Progress(NamedTuple):
+    """Epochs of a trial that an earlier run or another coordinator trained."""
+
+    number: int
+    architecture: str
+    epochs: Epochs
+
+
+Reached = tuple[bool, float]
+"""Result of a trial, lower is better: whether it lacks folds, and its lowest CER."""
+
+
 @dataclass
 class Status:
     """State of the search.
@@ -106,6 +126,8 @@ class Status:
         best_exact: exact match of the best trial, as a fraction.
         best_lacks_folds: whether the best trial was not trained on all folds yet.
         best_values: searched values of the best trial.
+        best_rank: rank of the best trial.
+        ends: time of the last end and result of each trained trial, by number.
     """
 
     limits: Limits
@@ -128,6 +150,8 @@ class Status:
     best_exact: float | None = None
     best_lacks_folds: bool = False
     best_values: Values = field(default_factory=dict)
+    best_rank: Rank | None = None
+    ends: dict[int, tuple[float, Reached]] = field(default_factory=dict)
 
     @property
     def n_finished(self) -> int:
@@ -138,6 +162,10 @@ class Status:
     def is_idle(self) -> bool:
         """Whether no trial is in training, here or elsewhere."""
         return not self.running and not self.elsewhere
+
+    def may_go_on(self, number: int) -> bool:
+        """Return whether a trial is in training, here or elsewhere, or may be resumed."""
+        return any(number in trials for trials in (self.paused, self.running, self.elsewhere))
 
     @property
     def elapsed_s(self) -> float:
@@ -155,6 +183,29 @@ class Status:
             estimates.append(max(0.0, self.limits.timeout_s - self.elapsed_s))
         return min(estimates, default=None)
 
+    def note_best(self, rank: Rank, exact: float, values: Values) -> None:
+        """Note a trial whose weights can be exported, if it is better than the best so far.
+
+        Args:
+            rank: rank of the trial.
+            exact: exact match of its best epoch, as a fraction.
+            values: its searched values.
+        """
+        if self.best_rank is None or rank < self.best_rank:
+            self.best_rank, self.best_lacks_folds = rank, rank.lacks_folds
+            self.best_value, self.best_number = rank.cer, rank.number
+            self.best_exact, self.best_values = exact, values
+
+    def note_end(self, rank: Rank, ended: float) -> None:
+        """Note when a trial ended or was paused; it counts once, with its last end.
+
+        Args:
+            rank: rank of the trial.
+            ended: time of its end, in seconds since the epoch of the system clock.
+        """
+        self.ends[rank.number] = (ended, (rank.lacks_folds, rank.cer))
+        self.n_without_gain = n_without_gain(self.ends)
+
 
 Observer = Callable[[Status, str | None], None]
 """Callback for every change. Its arguments are the status and a line to show, or None."""
@@ -167,10 +218,6 @@ def describe(values: Values) -> str:
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{path.rpartition('.')[2]} {text}")
     return ", ".join(parts)
-
-
-Reached = tuple[bool, float]
-"""Result of a trial, lower is better: whether it lacks folds, and its lowest CER."""
 
 
 def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:

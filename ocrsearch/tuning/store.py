@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore
@@ -21,17 +21,18 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ocrsearch.core import Config, remove_leftovers
 from ocrsearch.data import LabelledImages
-from ocrsearch.spaces import Finding, Space, Values, network_figures
+from ocrsearch.spaces import Finding, Space, network_figures
 from ocrsearch.studies import (
-    EXCESS,
     FAILURE,
+    HALVED,
     INFEASIBLE,
-    ORIGIN,
+    METRIC_OF,
     PAUSED,
-    REPEATED,
     KeptWeights,
-    Rank,
     Sharing,
+    TrainingOrigin,
+    TrialAttributes,
+    attributes_of,
     backend_of,
     finished_trials,
     id_of_trial,
@@ -45,13 +46,14 @@ from ocrsearch.studies import (
     text_by_text,
     trial_epochs,
     unfinished_trials,
+    write_attributes,
+    write_epochs,
 )
 from ocrsearch.training import (
     BEST,
     START,
     Epochs,
     best_epoch,
-    plain_epochs,
     remove_checkpoints,
     remove_folder,
     training_result,
@@ -59,39 +61,13 @@ from ocrsearch.training import (
 )
 from ocrsearch.tuning.constraints import Constraints
 from ocrsearch.tuning.engines import Job, Machine, TrialDone, TrialFailed
-from ocrsearch.tuning.status import Limits, Reached, Running, Status, n_without_gain
+from ocrsearch.tuning.status import Limits, Progress, Refusal, Running, Status
 
 NOT_ITS_FAULT = ("crash", "died")
 """Failures that say nothing about the configuration.
 
 A worker that is killed repeatedly before it finishes an epoch needs too much memory.
 """
-
-HALVED = "halved_batch"
-"""Trial user attribute: trained at half its batch size, since the whole needed too much memory."""
-
-ObjectiveMetric = Literal["cer", "latency_ms", "size_mb", "n_parameters", "multiply_adds"]
-
-METRIC_OF: Mapping[str, ObjectiveMetric] = {
-    "cer": "cer",
-    "latency_ms": "latency_ms",
-    "size_mb": "size_mb",
-    "parameters": "n_parameters",
-    "multiply_adds": "multiply_adds",
-}
-"""User attribute of a trial for each objective."""
-
-
-class TrialFigures(TypedDict):
-    """Figures of a trial that ended or is paused, as its user attributes."""
-
-    cer: float
-    exact: float
-    n_parameters: int
-    size_mb: float
-    architecture: str
-    multiply_adds: float
-    latency_ms: NotRequired[float]
 
 
 def with_half_batch(config: Config) -> Config:
@@ -125,21 +101,6 @@ class OpenedStudy:
     folder: Path
     sharing: Sharing = field(default_factory=Sharing)
     artifacts: FileSystemArtifactStore | None = None
-
-
-class Progress(NamedTuple):
-    """Epochs of a trial that an earlier run or another coordinator trained."""
-
-    number: int
-    architecture: str
-    epochs: Epochs
-
-
-class Refusal(NamedTuple):
-    """A trial whose stored values are no configuration of the space."""
-
-    number: int
-    reasons: str
 
 
 class TrialStore:
@@ -177,8 +138,6 @@ class TrialStore:
         self._start = self.sharing.folder(self._folder).resolve() / START
         self._tried: set[tuple[tuple[str, Any], ...]] = set()
         self._weights = KeptWeights(self._folder)
-        self._best_key: Rank | None = None
-        self._ends: dict[int, tuple[float, Reached]] = {}
 
     def look(self) -> list[Progress]:
         """Read the trials of earlier runs and of other coordinators.
@@ -187,26 +146,17 @@ class TrialStore:
             Epochs that are new since the last call, of trials that may be compared.
         """
         trials = self._study.get_trials(deepcopy=False)
+        status = self.status
         n_epochs = sum(len(trial_epochs(t)) for t in trials)
-        self.status.n_epochs_before = n_epochs - self.status.n_epochs
+        status.n_epochs_before = n_epochs - status.n_epochs
         self._tried |= {tried_key(trial.params) for trial in trials}
-        news = self._count_finished(finished_trials(trials))
-        training = [t for t in trials if t.state == TrialState.RUNNING]
-        others = [t for t in training if not self.sharing.is_mine(t)]
-        self.status.elsewhere = {trial.number for trial in others}
-        for trial in others:
-            if epochs := trial_epochs(trial):
-                config = self._config(trial.params)
-                architecture = config.model.architecture if config else ""
-                news.append(Progress(trial.number, architecture, epochs))
-        return news
 
-    def _count_finished(self, ended: Sequence[FrozenTrial]) -> list[Progress]:
-        status, news = self.status, []
-        status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
-        status.n_flawless = 0
+        ended = finished_trials(trials)
         waiting = [t for t in ended if t.user_attrs.get(PAUSED) is not None]
         status.paused = {trial.number: id_of_trial(trial) for trial in waiting}
+        status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
+        status.n_flawless = 0
+        news: list[Progress] = []
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 status.n_complete += 1
@@ -219,24 +169,39 @@ class TrialStore:
                 status.n_pruned += 1
             if self.sharing.is_news(trial):
                 self._remember(trial)
-                attrs = trial.user_attrs
-                if "epochs" in attrs and "architecture" in attrs:
-                    news.append(Progress(trial.number, attrs["architecture"], trial_epochs(trial)))
+                attributes = attributes_of(trial)
+                if "epochs" in attributes and "architecture" in attributes:
+                    architecture = attributes["architecture"]
+                    news.append(Progress(trial.number, architecture, trial_epochs(trial)))
+
+        training = [t for t in trials if t.state == TrialState.RUNNING]
+        others = [t for t in training if not self.sharing.is_mine(t)]
+        status.elsewhere = {trial.number for trial in others}
+        for trial in others:
+            if epochs := trial_epochs(trial):
+                config = self._config(trial.params)
+                architecture = config.model.architecture if config else ""
+                news.append(Progress(trial.number, architecture, epochs))
         return news
 
     def _remember(self, trial: FrozenTrial) -> None:
         """Note the end and the weights of a trial that this coordinator did not train."""
-        attrs, folder = trial.user_attrs, trial_folder(self._folder, trial.number)
+        attributes, folder = attributes_of(trial), trial_folder(self._folder, trial.number)
         if trial.number not in self.status.paused:
             # its coordinator may have died after it wrote the state and before it tidied up
             remove_checkpoints(folder)
-        if attrs.get("epochs") and trial.state != TrialState.FAIL and FAILURE not in attrs:
-            self._note_end(trial.number, _ended(trial), rank(trial))
-        kept = "cer" in attrs and (folder / BEST).exists()
+        failed = trial.state == TrialState.FAIL or FAILURE in attributes
+        if attributes.get("epochs") and not failed:
+            # older versions wrote no time, but Optuna has one for finished trials
+            end = trial.datetime_complete
+            unknown = end.timestamp() if end else math.inf
+            ended = attributes.get("origin", {}).get("ended", unknown)
+            self.status.note_end(rank(trial), ended)
+        kept = "cer" in attributes and (folder / BEST).exists()
         if kept:
             self._weights.note(rank(trial))
         if kept or trial.state == TrialState.COMPLETE:
-            self._note_best(rank(trial), attrs.get("exact", 0.0), trial.params)
+            self.status.note_best(rank(trial), attributes.get("exact", 0.0), trial.params)
 
     def unfinished(self) -> list[Running | Refusal]:
         """Take up the trials that an earlier coordinator left in training.
@@ -254,7 +219,8 @@ class TrialStore:
             if isinstance(taken, Running):
                 key = tried_key(taken.values)
                 if key in tried and not taken.epochs:
-                    self._note_repeated(trial)
+                    write_attributes(trial, repeated=True)
+                    self._study.tell(trial, state=TrialState.PRUNED)
                     continue
                 tried.add(key)
             found.append(taken)
@@ -275,7 +241,7 @@ class TrialStore:
         trial = optuna.Trial(self._study, self.status.paused.pop(number))
         taken = self._take_up(trial, len(trial_epochs(trial)))
         if isinstance(taken, Running):
-            trial.set_user_attr(PAUSED, None)
+            write_attributes(trial, paused=None)
             self.status.n_pruned -= 1
         return taken
 
@@ -290,7 +256,8 @@ class TrialStore:
         if isinstance(taken, Running):
             key = tried_key(taken.values)
             if key in self._tried:
-                self._note_repeated(trial)
+                write_attributes(trial, repeated=True)
+                self._study.tell(trial, state=TrialState.PRUNED)
                 return None
             self._tried.add(key)
         return taken
@@ -319,10 +286,6 @@ class TrialStore:
         if HALVED in trial.user_attrs:
             config = with_half_batch(config)
         return Running(trial, values, config, known, n_reported)
-
-    def _note_repeated(self, trial: optuna.Trial) -> None:
-        trial.set_user_attr(REPEATED, value=True)
-        self._study.tell(trial, state=TrialState.PRUNED)
 
     def job(self, running: Running, machine: Machine) -> Job:
         """Return the job of a trial that is about to be trained, and prepare its folder.
@@ -365,13 +328,13 @@ class TrialStore:
             self.status.n_epochs += 1
             running.attempts = 1  # it made progress: the last failure was not its fault
         if len(epochs) != len(trial_epochs(running.trial)):
-            running.trial.set_user_attr("epochs", plain_epochs(epochs))
+            write_epochs(running.trial, epochs)
         running.epochs = epochs
         running.n_reported = max(running.n_reported, len(epochs))
 
     def note_result(
         self, running: Running, event: TrialDone, machine: Machine | None
-    ) -> TrialFigures:
+    ) -> TrialAttributes:
         """Write the figures of a training that ended or is paused, and their origin.
 
         Args:
@@ -380,101 +343,99 @@ class TrialStore:
             machine: hardware of the workers, None if unknown.
 
         Returns:
-            The figures.
+            Figures that are shown of a trial; the others follow from its epochs.
         """
-        result = self._result(running, event)
-        for name, value in result.items():
-            running.trial.set_user_attr(name, value)
-        running.ended = time.time()
-        # one attribute, since each costs a transaction
-        origin = {
-            "seed": self._seed + event.number,
-            "ended": running.ended,
-            "config": running.config.identity(self._init),
-            "device": machine.device if machine else "",
-            "precision": self._precision(machine) if machine else "",
-            "data_fingerprint": self._data_fingerprint,
-            "versions": machine.versions if machine else {},
-            **({"transfer": event.transfer} if event.transfer else {}),
-        }
-        running.trial.set_user_attr(ORIGIN, origin)
-        if event.latency_ms is not None:
-            self.constraints.note_latency(running.trial, running.config, event.latency_ms)
-        return result
-
-    def _result(self, running: Running, event: TrialDone) -> TrialFigures:
-        """Return the figures that are shown of a trial; the others follow from its epochs."""
-        result = training_result(event.epochs, event.n_parameters)
-        multiply_adds = network_figures(running.config, self._train)["multiply_adds"]
-        figures: TrialFigures = {
+        config, result = running.config, training_result(event.epochs, event.n_parameters)
+        figures: TrialAttributes = {
             "cer": result.cer,
             "exact": result.exact,
             "n_parameters": result.n_parameters,
             "size_mb": result.size_mb,
-            "architecture": running.config.model.architecture,
-            "multiply_adds": multiply_adds,
+            "architecture": config.model.architecture,
+            "multiply_adds": network_figures(config, self._train)["multiply_adds"],
         }
         if event.latency_ms is not None:
             figures["latency_ms"] = event.latency_ms
+            self.constraints.note_latency(running.trial, config, event.latency_ms)
+        running.ended = time.time()
+        # a single attribute, since each costs a transaction
+        origin: TrainingOrigin = {
+            "seed": self._seed + event.number,
+            "ended": running.ended,
+            "config": config.identity(self._init),
+            "device": machine.device if machine else "",
+            "precision": self._precision(machine) if machine else "",
+            "data_fingerprint": self._data_fingerprint,
+            "versions": machine.versions if machine else {},
+        }
+        if event.transfer:
+            origin["transfer"] = event.transfer
+        write_attributes(running.trial, **figures)
+        write_attributes(running.trial, origin=origin)
         return figures
 
     def note_paused(self, running: Running) -> None:
         """Pause a trial, with its checkpoint and its best weights."""
-        running.trial.set_user_attr(PAUSED, len(running.epochs))
+        write_attributes(running.trial, paused=len(running.epochs))
         self.status.paused[running.trial.number] = id_of_trial(running.trial)
         self.status.n_pruned += 1
-        self._note_running_end(running)
-        self._keep_weights(running)
+        self._note_end(running, keeps_weights=True)
 
     def note_pruned(self, running: Running) -> None:
         """Write that Optuna's pruner stopped a trial."""
         self._store(running.trial, running.config, running.epochs)
         self._study.tell(running.trial, state=TrialState.PRUNED)
         self.status.n_pruned += 1
-        self._note_running_end(running)
+        self._note_end(running, keeps_weights=False)
         remove_folder(trial_folder(self._folder, running.trial.number))
 
-    def note_complete(self, running: Running, result: TrialFigures) -> None:
+    def note_complete(self, running: Running, figures: TrialAttributes) -> None:
         """Write the objective values of a trial that was trained in full.
 
         Args:
             running: trial that was trained.
-            result: figures that ``note_result`` returned.
+            figures: figures that ``note_result`` returned.
         """
-        values = [result[METRIC_OF[name]] for name in self.space.settings.objective]
+        values = [figures[METRIC_OF[name]] for name in self.space.settings.objective]
         self._store(running.trial, running.config, running.epochs)
         self._study.tell(running.trial, values)
         self.status.n_complete += 1
         self.status.n_flawless += values == [0.0]
-        self._note_running_end(running)
         remove_checkpoints(trial_folder(self._folder, running.trial.number))
-        self._keep_weights(running)
+        self._note_end(running, keeps_weights=True)
+
+    def _note_end(self, running: Running, *, keeps_weights: bool) -> None:
+        """Note the end or the pause of a trial, and delete the weights of the worst trials."""
+        standing = rank_of(running.epochs, running.trial.number)
+        self.status.note_end(standing, running.ended)
+        if keeps_weights:
+            self._weights.keep(standing, self.status.may_go_on)
+            self.status.note_best(standing, best_epoch(running.epochs).exact, running.values)
 
     def note_infeasible(self, running: Running, broken: Sequence[Finding]) -> str:
         """Write that a trial breaks constraints, and return the reasons in one line."""
         reasons = "; ".join(finding.reason for finding in broken)
-        running.trial.set_user_attr(EXCESS, {finding.name: finding.excess for finding in broken})
+        write_attributes(running.trial, excess={f.name: f.excess for f in broken})
         self.status.n_infeasible_now += 1
         self._note_refused(running.trial, reasons)
         return reasons
 
     def _note_refused(self, trial: optuna.Trial, reasons: str) -> None:
-        trial.set_user_attr(INFEASIBLE, reasons)
+        write_attributes(trial, infeasible=reasons)
         self._study.tell(trial, state=TrialState.PRUNED)
         self.status.n_infeasible += 1
 
     def note_failed(self, running: Running, event: TrialFailed) -> None:
         """Write that a trial failed and is not trained again."""
-        self._ends.pop(running.trial.number, None)
-        running.trial.set_user_attr(FAILURE, event.reason)
-        running.trial.set_user_attr("traceback", event.traceback)
+        self.status.ends.pop(running.trial.number, None)
+        write_attributes(running.trial, failure=event.reason, traceback=event.traceback)
         self._study.tell(running.trial, state=failure_state(event.kind))
         remove_folder(trial_folder(self._folder, running.trial.number))
         self.status.n_failed += 1
 
     def note_half_batch(self, running: Running) -> None:
         """Halve the batch size of a trial for which there was too little memory."""
-        running.trial.set_user_attr(HALVED, value=True)
+        write_attributes(running.trial, halved_batch=True)
         running.config = with_half_batch(running.config)
 
     def note_unfinished(self) -> None:
@@ -485,31 +446,13 @@ class TrialStore:
         """
         for running in self.status.running.values():
             if running.epochs:
-                self._note_best(*_standing(running))
+                exact = best_epoch(running.epochs).exact
+                standing = rank_of(running.epochs, running.trial.number)
+                self.status.note_best(standing, exact, running.values)
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             epochs = trial_epochs(trial)
             if epochs and (trial_folder(self._folder, trial.number) / BEST).exists():
-                self._note_best(rank(trial), best_epoch(epochs).exact, trial.params)
-
-    def _keep_weights(self, running: Running) -> None:
-        key, exact, values = _standing(running)
-        self._weights.keep(key, self._may_go_on)
-        self._note_best(key, exact, values)
-
-    def _note_best(self, key: Rank, exact: float, values: Values) -> None:
-        if self._best_key is None or key < self._best_key:
-            self._best_key = key
-            self.status.best_value, self.status.best_number = key.cer, key.number
-            self.status.best_lacks_folds = key.lacks_folds
-            self.status.best_exact, self.status.best_values = exact, values
-
-    def _note_running_end(self, running: Running) -> None:
-        self._note_end(running.trial.number, running.ended, _standing(running)[0])
-
-    def _note_end(self, number: int, ended: float, rank: Rank) -> None:
-        """Note when a trial ended or was paused; it counts once, with its last end."""
-        self._ends[number] = (ended, (rank.lacks_folds, rank.cer))
-        self.status.n_without_gain = n_without_gain(self._ends)
+                self.status.note_best(rank(trial), best_epoch(epochs).exact, trial.params)
 
     def free_disk(self) -> None:
         """Delete files until the limit of the disk is met; within a turn.
@@ -518,7 +461,7 @@ class TrialStore:
         """
         limit = self.status.limits.disk_bytes
         while limit is not None and self._weights.n_bytes() > limit:
-            if not self._weights.spare_worst(self._may_go_on):
+            if not self._weights.spare_worst(self.status.may_go_on):
                 worst = self._weights.worst_of(self.status.paused)
                 if worst is None:
                     return
@@ -531,10 +474,10 @@ class TrialStore:
             config = self._config(trial.params)
             if config is not None:
                 self._store(trial, config, trial_epochs(trial))
-            trial.set_user_attr(PAUSED, None)
+            write_attributes(trial, paused=None)
             self._study.tell(trial, state=TrialState.PRUNED)
             remove_checkpoints(trial_folder(self._folder, number))
-        self._weights.drop(self._may_go_on)
+        self._weights.drop(self.status.may_go_on)
 
     def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
         if self._artifacts is not None:
@@ -547,27 +490,6 @@ class TrialStore:
             return self.space.resolve(values)
         except ValueError:  # includes validation errors of pydantic
             return None
-
-    def _may_go_on(self, number: int) -> bool:
-        status = self.status
-        return any(number in s for s in (status.paused, status.running, status.elsewhere))
-
-
-def _standing(running: Running) -> tuple[Rank, float, Values]:
-    """Return rank and exact match of a trial's best epoch, and its values."""
-    rank = rank_of(running.epochs, running.trial.number)
-    return rank, best_epoch(running.epochs).exact, running.values
-
-
-def _ended(trial: FrozenTrial) -> float:
-    """Return when a trial ended or was paused, in seconds since the epoch of the clock.
-
-    Trials of older versions have a time only if they are finished.
-    """
-    ended = trial.user_attrs.get(ORIGIN, {}).get("ended")
-    if ended is not None:
-        return float(ended)
-    return trial.datetime_complete.timestamp() if trial.datetime_complete else math.inf
 
 
 def tried_key(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

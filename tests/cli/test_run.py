@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import cv2
 import numpy as np
 import pytest
 
 from ocrsearch import tuning
-from ocrsearch.tuning.status import Limits, Status
+from ocrsearch.cli.run import ENDINGS
+from ocrsearch.tuning.status import Ending, Limits, Status
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult
@@ -33,6 +34,10 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "space.yaml"
     path.write_text(SPACE, encoding="utf-8")
     return path
+
+
+def test_every_ending_of_a_search_has_its_words() -> None:
+    assert set(ENDINGS) == set(get_args(Ending))
 
 
 def write_images(folder: Path, shape: tuple[int, int], texts: list[str]) -> None:

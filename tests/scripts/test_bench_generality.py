@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
-from ocrsearch.studies.study import PAUSED, open_study
+from ocrsearch.studies.records import PAUSED
+from ocrsearch.studies.study import open_study
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))  # as for a script run from there
 

@@ -6,8 +6,8 @@ import pytest
 
 from ocrsearch.core.config import Config
 from ocrsearch.core.errors import OptionError
-from ocrsearch.spaces.configuration import random_config, with_values
 from ocrsearch.spaces.reading import parse_space
+from ocrsearch.spaces.space import random_config, with_values
 
 SPACE = """
 images: {height: {choice: [16, 24, 32, 40, 48]}, preprocess: {crop: {choice: [true, false]}}}

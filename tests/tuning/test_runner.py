@@ -21,6 +21,19 @@ from ocrsearch.spaces.space import Space
 from ocrsearch.studies.artifacts import N_KEPT, Rank, open_artifacts
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
+from ocrsearch.studies.records import (
+    EARLIER,
+    EPOCHS,
+    EXCESS,
+    FAILURE,
+    HALVED,
+    INFEASIBLE,
+    ORIGIN,
+    OWNER,
+    PAUSED,
+    REPEATED,
+    TrialAttributes,
+)
 from ocrsearch.studies.results import trial_metrics, why_nothing_trained
 from ocrsearch.studies.study import open_study
 from ocrsearch.training.records import EpochRecord, Epochs, Pooled, trial_folder
@@ -330,9 +343,9 @@ def test_paused_trials_are_promoted_by_the_next_coordinator(promoting: Setting) 
     engine = ScriptedEngine(by_number(CERS))
     first = promoting.coordinator(engine, Limits(9))
     while first.status.n_finished < 3:  # as it is killed: nothing is tidied up
-        first._fill()
+        first.fill_workers()
         for event in engine.poll(0):
-            first._handle(event)
+            first.handle(event)
     assert promoting.states() == [TrialState.PRUNED] * 3
     raw = promoting.study()._storage.get_all_trials(promoting.study()._study_id)
     assert [t.state for t in raw] == [TrialState.RUNNING] * 3
@@ -474,8 +487,8 @@ def test_ends_when_the_time_is_up_and_leaves_the_rest_to_be_continued(setting: S
 def test_continues_what_was_running_under_the_same_number(setting: Setting) -> None:
     engine = ScriptedEngine(falling, n_workers=2)
     first = setting.coordinator(engine, Limits(4))
-    first._fill()
-    first._handle(engine.poll(0)[0])  # one epoch of trial 0 reported, then it dies
+    first.fill_workers()
+    first.handle(engine.poll(0)[0])  # one epoch of trial 0 reported, then it dies
     before = [t.params for t in setting.study().get_trials()]
     assert setting.states() == [TrialState.RUNNING] * 2
 
@@ -669,6 +682,18 @@ def test_a_limit_is_kept_to_the_last_weight(tmp_path: Path) -> None:
         assert status.n_infeasible == n_infeasible
 
 
+def test_every_attribute_of_a_trial_is_declared(setting: Setting) -> None:
+    def mixed(job: Job) -> list[float] | Event:
+        failed = TrialFailed(job.number, "diverged", "the loss became nan", "")
+        return failed if job.number == 1 else falling(job)
+
+    setting.run(mixed, trials=6)
+    named = {EARLIER, EPOCHS, EXCESS, FAILURE, HALVED, INFEASIBLE, ORIGIN, PAUSED, REPEATED, OWNER}
+    written = {name for trial in setting.study().get_trials() for name in trial.user_attrs}
+    assert {EPOCHS, FAILURE, ORIGIN, "cer", "traceback"} <= written
+    assert named | written <= TrialAttributes.__annotations__.keys()
+
+
 def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
     setting.run(falling, trials=1)
     engine = ScriptedEngine(falling, machine=Machine("cpu", "bf16", {}))
@@ -679,7 +704,7 @@ def test_precision_is_measured_once_for_all_trials(setting: Setting) -> None:
 
 def test_progress_renews_the_attempts(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    trial = coordinator._next()
+    trial = coordinator.next_trial()
     assert trial is not None
     trial.attempts = 2
     coordinator.store.note_epochs(trial, [epoch(1, 0.5)])
@@ -688,9 +713,9 @@ def test_progress_renews_the_attempts(setting: Setting) -> None:
 
 def test_ties_go_to_the_lower_loss(setting: Setting) -> None:
     coordinator = setting.coordinator(ScriptedEngine(falling), Limits(1))
-    coordinator.store._note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
-    coordinator.store._note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
-    coordinator.store._note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
+    coordinator.status.note_best(Rank(False, 0.0, 0.3, 5), 1.0, {})
+    coordinator.status.note_best(Rank(False, 0.0, 0.2, 6), 1.0, {})
+    coordinator.status.note_best(Rank(False, 0.0, 0.4, 7), 1.0, {})
     assert coordinator.status.best_number == 6
 
 
@@ -755,9 +780,9 @@ def test_an_interrupted_trial_keeps_its_half_batch(setting: Setting) -> None:
 
     engine = ScriptedEngine(never_fits)
     first = setting.coordinator(engine, Limits(1))
-    first._fill()
+    first.fill_workers()
     for event in engine.poll(0):
-        first._handle(event)
+        first.handle(event)
     again = setting.coordinator(ScriptedEngine(falling), Limits(1))
     assert again._queue[0].config.training.batch_size == 8
 

@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocrsearch.core import TrainingConfig
 from ocrsearch.training.records import EpochRecord, Epochs, Pooled
+from ocrsearch.training.trainer import Schedule
 from ocrsearch.tuning.scheduler import (
     MAX_FLAWLESS,
     MAX_INFEASIBLE_IN_A_ROW,
+    TIME_SHARE,
     Promotion,
     Scheduler,
     default_rungs,
@@ -277,6 +280,31 @@ def test_a_used_up_space_ends_the_search_when_nothing_trains_any_more() -> None:
 
 def test_trials_elsewhere_take_room() -> None:
     assert Scheduler(30).room(Status(Limits(5), n_complete=2, elsewhere={2, 3})) == 1
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "share"), [(6, 0.25), (10, 0.25), (10, 0.0), (9, 0.5), (7, 1)]
+)
+def test_a_training_short_of_time_decays_over_the_same_fraction_as_one_of_that_length(
+    n_epochs: int, share: float
+) -> None:
+    scheduler, epoch_s = Scheduler(100), 1000.0
+    decay_start = Schedule.from_config(
+        TrainingConfig(epochs=n_epochs, decay_fraction=share)
+    ).decay_start
+
+    def n_left(n_done: int) -> int | None:
+        """Return the limit for a training with time for ``n_epochs`` in all."""
+        seconds_left = (n_epochs - n_done + 0.5) * epoch_s / TIME_SHARE
+        status = Status(Limits(9, timeout_s=seconds_left))
+        epochs = [e.model_copy(update={"seconds": epoch_s}) for e in curve(n_done, 0.5)]
+        return scheduler.epochs_left(
+            status, epochs, TrainingConfig(epochs=100, decay_fraction=share)
+        )
+
+    for n_done in range(1, n_epochs):
+        shortened = n_epochs - n_done if n_done >= decay_start else None
+        assert n_left(n_done) == shortened
 
 
 def timed(n: int, cer: float) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ from ocrsearch.spaces.reading import parse_space
 from ocrsearch.spaces.space import Space
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
-from ocrsearch.studies.study import EARLIER, open_study
+from ocrsearch.studies.records import EARLIER
+from ocrsearch.studies.study import open_study
 from ocrsearch.tuning.preparation import (
     N_EARLIER,
     earlier_trials,

@@ -118,16 +118,24 @@ class LocalEngine:
     def poll(self, timeout_s: float) -> list[Event]:
         """Wait for events, at most ``timeout_s`` seconds, and return them."""
         while len(self._workers) < self._n_workers:
-            self._workers.append(self._spawn())
+            self._workers.append(self.spawn())
         by_channel = {w.channel: w for w in self._workers}
         ready = connection.wait(list(by_channel), timeout_s)
-        events = []
+        events: list[Event] = []
         for channel in ready:
             worker = by_channel[channel]  # type: ignore[index]
             try:
-                events.append(self._received(worker, worker.channel.recv()))
+                event: Event = worker.channel.recv()
             except (EOFError, OSError):  # ended, perhaps in the middle of a message
                 events += self._replace(worker)
+                continue
+            if isinstance(event, WorkerReady):
+                worker.ready = True
+                self._stillborn = 0.0
+                self.machine = self.machine or event.machine
+            elif not isinstance(event, EpochDone):
+                worker.job = None
+            events.append(event)
         return events
 
     def close(self) -> None:
@@ -140,16 +148,8 @@ class LocalEngine:
             self._stop(worker)
         self._workers = []
 
-    def _received(self, worker: _Worker, event: Event) -> Event:
-        if isinstance(event, WorkerReady):
-            worker.ready = True
-            self._stillborn = 0.0
-            self.machine = self.machine or event.machine
-        elif not isinstance(event, EpochDone):
-            worker.job = None
-        return event
-
     def _replace(self, worker: _Worker) -> list[Event]:
+        """Remove a worker that ended; ``poll`` starts another. Return its last event, if any."""
         worker.process.join(STOP_SECONDS)
         code = worker.process.exitcode
         self._stop(worker)
@@ -161,18 +161,14 @@ class LocalEngine:
             return [WorkerRefused(f"workers ended before they were ready ({_ending(code)})")]
         if worker.job is None:
             return []
-        kind, reason = self._failure(code)
-        return [TrialFailed(worker.job.number, kind, reason, "")]
-
-    def _failure(self, code: int | None) -> tuple[str, str]:
-        """Return the kind of failure for the exit code of a worker, and the reason."""
+        kind = "killed" if code == -signal.SIGKILL else "died"
+        reason = f"its worker process died ({_ending(code)})"
         n_before, self._n_memory_kills = self._n_memory_kills, count_memory_kills()
         if code == -signal.SIGKILL and self._n_memory_kills > n_before:
-            return "memory", "the system killed its worker process for lack of memory"
-        kind = "killed" if code == -signal.SIGKILL else "died"
-        return kind, f"its worker process died ({_ending(code)})"
+            kind, reason = "memory", "the system killed its worker process for lack of memory"
+        return [TrialFailed(worker.job.number, kind, reason, "")]
 
-    def _spawn(self) -> _Worker:
+    def spawn(self) -> _Worker:
         """Start a worker; try again if the fork server is killed while it starts.
 
         Raises:

@@ -186,10 +186,24 @@ class RayEngine:
         if not owed:
             time.sleep(timeout_s)
             return []
-        if self._ray.wait(list(owed), num_returns=1, timeout=timeout_s)[0]:
-            come, _ = self._ray.wait(list(owed), num_returns=len(owed), timeout=0)
-            return [event for ref in come for event in self._received(owed[ref])]
-        return []
+        self._ray.wait(list(owed), num_returns=1, timeout=timeout_s)
+        come, _ = self._ray.wait(list(owed), num_returns=len(owed), timeout=0)
+        events: list[Event] = []
+        for worker in (owed[reference] for reference in come):
+            try:
+                event: Event = self._ray.get(worker.pending)
+            except self._ray.exceptions.RayError as error:
+                events += self._replace(worker, error)
+                continue
+            worker.pending = None
+            if isinstance(event, WorkerReady):
+                worker.ready = True
+                self._n_stillborn = 0
+                self.machine = self.machine or event.machine
+            elif not isinstance(event, EpochDone):
+                worker.job = None
+            events.append(event)
+        return events
 
     def close(self) -> None:
         """Terminate all workers; their checkpoints stay."""
@@ -200,21 +214,8 @@ class RayEngine:
         if self._is_ours:
             self._ray.shutdown()
 
-    def _received(self, worker: _Worker) -> list[Event]:
-        try:
-            event: Event = self._ray.get(worker.pending)
-        except self._ray.exceptions.RayError as error:
-            return self._replace(worker, error)
-        worker.pending = None
-        if isinstance(event, WorkerReady):
-            worker.ready = True
-            self._n_stillborn = 0
-            self.machine = self.machine or event.machine
-        elif not isinstance(event, EpochDone):
-            worker.job = None
-        return [event]
-
     def _replace(self, worker: _Worker, error: Exception) -> list[Event]:
+        """Replace a worker that was lost, and return its last event, if any."""
         self._kill(worker)  # it may be alive but unreachable
         self._workers.remove(worker)
         self._follow_cluster()
@@ -233,9 +234,10 @@ class RayEngine:
         self._counted = time.monotonic()
         nodes = [node for node in self._ray.nodes() if node["Alive"]]
         self._nodes = frozenset(node["NodeID"] for node in nodes)
-        n_wanted = self._n_workers or sum(_room(n["Resources"], self._gpus) for n in nodes)
+        n_wanted = self._n_workers or sum(room_on_node(n["Resources"], self._gpus) for n in nodes)
         for _ in range(n_wanted - len(self._workers)):
-            self._spawn()
+            actor = self._actor_class.remote(self.setup)
+            self._workers.append(_Worker(actor, actor.event.remote(), self._nodes))
         waiting = [w for w in self._workers if not w.ready]
         for worker in waiting[: max(0, len(self._workers) - n_wanted)]:
             self._kill(worker)
@@ -248,16 +250,12 @@ class RayEngine:
                 *(len(nodes), n_wanted),
             )
 
-    def _spawn(self) -> None:
-        actor = self._actor_class.remote(self.setup)
-        self._workers.append(_Worker(actor, actor.event.remote(), self._nodes))
-
     def _kill(self, worker: _Worker) -> None:
         with suppress(self._ray.exceptions.RayError, ValueError):  # it is dead already
             self._ray.kill(worker.actor)
 
 
-def _room(resources: dict[str, float], gpus_per_worker: float) -> int:
+def room_on_node(resources: dict[str, float], gpus_per_worker: float) -> int:
     """Return the number of workers that fit on a node."""
     n_by_cpu = int(resources.get("CPU", 0))
     if gpus_per_worker == 0:

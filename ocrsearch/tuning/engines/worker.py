@@ -31,7 +31,6 @@ from ocrsearch.training import BEST, LAST, WORST, fold_folder, lacks_folds
 from ocrsearch.tuning.engines.events import (
     Answer,
     EpochDone,
-    Event,
     Job,
     Machine,
     TrialDone,
@@ -71,8 +70,16 @@ class Channel(Protocol):
 
 def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
     """Entry point of a worker process: serve the coordinator until its end."""
+
+    def end_with_parent() -> None:
+        """Exit at once when the coordinator dies; the next coordinator resumes the trial."""
+        parent = parent_process()
+        if parent is not None:
+            connection.wait([parent.sentinel])
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles Ctrl-C
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):  # the coordinator is gone
         serve(channel, setup, lambda: open_dataset(setup.data_folder))
 
@@ -85,20 +92,28 @@ def serve(channel: Channel, setup: WorkerSetup, open_data: Callable[[], Dataset]
         setup: settings of the worker.
         open_data: function that opens the dataset, called at the first job.
     """
+
+    def report(event: EpochDone) -> Answer:
+        channel.send(event)
+        return Answer(*channel.recv())
+
+    start = None
     try:
         device, machine = _start(setup)
         channel.send(WorkerReady(machine))
         job: Job = channel.recv()
         check_folder(setup.data_folder, "of this search", job.study_id)
         dataset = open_data()
-        start = _start_weights(job.start)
+        if job.start is not None:
+            from ocrsearch.training import read_start_weights
+
+            start = read_start_weights(job.start)
     except Exception as error:
         reason = str(error) if isinstance(error, OcrSearchError) else _one_line(error)
         channel.send(WorkerRefused(reason))
         return
     while True:
-        result = train_job(job, dataset, device, lambda event: _ask(channel, event), start)
-        channel.send(result)
+        channel.send(train_job(job, dataset, device, report, start))
         job = channel.recv()
 
 
@@ -123,8 +138,10 @@ def train_job(
         disk, are returned as ``WorkerRefused``.
     """
     try:
-        latency_ms = _latency(job, dataset, device)
-        if reason := _too_slow(job, latency_ms):
+        latency_ms, limit = _latency(job, dataset, device), job.max_latency_ms
+        is_new = not (job.folder / LAST).exists()
+        if limit is not None and latency_ms > limit and is_new:
+            reason = over_limit("latency_ms", latency_ms, limit)
             return TrialFailed(job.number, "latency", reason, "", latency_ms)
         return replace(_train(job, dataset, device, report, start), latency_ms=latency_ms)
     except CheckpointError as error:
@@ -188,22 +205,6 @@ def _latency(job: Job, dataset: Dataset, device: torch.device) -> float:
     return measure_latency(job.config, len(dataset.charset), width, length, device)
 
 
-def _too_slow(job: Job, latency_ms: float) -> str | None:
-    """Return why a new trial is too slow, None if it is not or has been trained before."""
-    limit = job.max_latency_ms
-    if limit is None or latency_ms <= limit or (job.folder / LAST).exists():
-        return None
-    return over_limit("latency_ms", latency_ms, limit)
-
-
-def _start_weights(path: Path | None) -> StartWeights | None:
-    if path is None:
-        return None
-    from ocrsearch.training import read_start_weights
-
-    return read_start_weights(path)
-
-
 def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     import cv2
     import torch
@@ -221,19 +222,6 @@ def _start(setup: WorkerSetup) -> tuple[torch.device, Machine]:
     free_mb = free_memory_mb(device)  # before this process uses it
     precision = faster_precision(device)
     return device, Machine(device.type, precision, installed_versions(device), free_mb)
-
-
-def _ask(channel: Channel, event: Event) -> Answer:
-    channel.send(event)
-    return Answer(*channel.recv())
-
-
-def _end_with_parent() -> None:
-    """Exit at once when the coordinator dies; the next one resumes the trial."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
 
 
 def _one_line(error: BaseException) -> str:

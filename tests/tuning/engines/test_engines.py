@@ -231,7 +231,7 @@ def test_a_fork_server_that_is_killed_while_it_loads_is_started_again(tmp_path: 
     try:
         os.kill(fork_server(), signal.SIGKILL)
         os.waitid(os.P_PID, fork_server(), os.WEXITED | os.WNOWAIT)
-        engine._workers.append(engine._spawn())  # a new one, which loads
+        engine._workers.append(engine.spawn())  # a new one, which loads
         os.kill(fork_server(), signal.SIGKILL)
         event = Started(engine, lambda: None).next_event()
         assert isinstance(event, WorkerReady)

@@ -21,7 +21,7 @@ from ocrsearch.tuning.engines.ray import (
     ENVIRONMENT,
     LOOPBACK,
     LOOPBACK_ONLY,
-    _room,
+    room_on_node,
 )
 from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.tuning.status import Status
@@ -140,7 +140,7 @@ def lose_a_node(cluster: Any, tmp_path: Path, number_folder: Path) -> None:
 def test_a_node_has_room_for_so_many_workers(
     resources: dict[str, float], gpus: float, n: int
 ) -> None:
-    assert _room(resources, gpus) == n
+    assert room_on_node(resources, gpus) == n
 
 
 @pytest.mark.parametrize(
