@@ -22,6 +22,7 @@ from .facts import foreign_reason as foreign_reason
 from .facts import stored_space as stored_space
 from .facts import study_facts as study_facts
 from .optuna_internals import backend_of as backend_of
+from .optuna_internals import batched_writes as batched_writes
 from .optuna_internals import id_of_study as id_of_study
 from .optuna_internals import id_of_trial as id_of_trial
 from .optuna_internals import stored_trial as stored_trial

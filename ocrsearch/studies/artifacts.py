@@ -26,6 +26,10 @@ CURVES = {"train_loss": "#4c72b0", "val_loss": "#dd8452", "cer": "#c44e52"}
 WIDTH, HEIGHT, MARGIN = 640, 320, 40
 
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""PyYAML's safe dumper in C, where it is installed: ten times as fast."""
+
+
 def open_artifacts(studies_folder: Path) -> FileSystemArtifactStore:
     """Open the artifact store of a database, next to its study folders; create it if needed."""
     folder = studies_folder / ARTIFACTS
@@ -59,7 +63,9 @@ def store_artifacts(
     place.mkdir(parents=True, exist_ok=True)
     try:
         texts = {
-            "configuration.yaml": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
+            "configuration.yaml": yaml.dump(
+                config.model_dump(mode="json"), Dumper=DUMPER, sort_keys=False
+            ),
             "curves.svg": draw_curves(epochs),
             "log.txt": log_text(epochs),
         }

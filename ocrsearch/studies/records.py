@@ -25,6 +25,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from ocrsearch.core import current_content
+from ocrsearch.studies.optuna_internals import batched_writes
 from ocrsearch.training import Epochs, plain_epochs, read_epochs
 
 MAX_EPOCHS = 10_000
@@ -268,9 +269,10 @@ def attributes_of(trial: FrozenTrial | optuna.Trial) -> TrialAttributes:
 
 
 def write_attributes(trial: optuna.Trial, **attributes: Unpack[TrialAttributes]) -> None:
-    """Write user attributes of a trial, each in a transaction of its own."""
-    for name, value in attributes.items():
-        trial.set_user_attr(name, value)
+    """Write user attributes of a trial in one transaction."""
+    with batched_writes(trial.study):
+        for name, value in attributes.items():
+            trial.set_user_attr(name, value)
 
 
 def trial_epochs(trial: FrozenTrial | optuna.Trial) -> Epochs:

@@ -32,7 +32,14 @@ from ocrsearch.studies import (
     why_nothing_trained,
 )
 from ocrsearch.training import inherited_options, remove_folder
-from ocrsearch.tuning.engines import LocalEngine, RayEngine, WorkerRefused, WorkerSetup
+from ocrsearch.tuning.engines import (
+    LocalEngine,
+    RayEngine,
+    SharedGpu,
+    WorkerRefused,
+    WorkerSetup,
+    shared_gpu,
+)
 from ocrsearch.tuning.options import SearchArguments, SearchOptions, search_options
 from ocrsearch.tuning.preparation import (
     BegunStudy,
@@ -51,6 +58,7 @@ from ocrsearch.tuning.status import (
     Status,
 )
 from ocrsearch.tuning.store import OpenedStudy, TrialStore
+from ocrsearch.tuning.workers import WorkerCount
 
 
 @dataclass(frozen=True)
@@ -103,9 +111,10 @@ def search(
         progress: function called with the number of images read and the total number.
         **arguments: options by name, which replace those in ``options``: trials, study, storage,
             workers, timeout ("30m" or seconds), target_cer, epoch_budget, stall_trials,
-            max_disk_mb, warm_start, init, seed, device, engine, address, gpus_per_worker; and how
-            to read and split the data: group, splits, split_seed, train_fraction, keep_flagged,
-            max_invalid, bidi, columns, extra_train_data. See ``SearchOptions`` and ``DataOptions``.
+            max_disk_mb, warm_start, init, seed, device, no_mps, engine, address, gpus_per_worker;
+            and how to read and split the data: group, splits, split_seed, train_fraction,
+            keep_flagged, max_invalid, bidi, columns, extra_train_data. See ``SearchOptions`` and
+            ``DataOptions``.
 
     Raises:
         OcrSearchError: the space, the data, the study or an option is invalid.
@@ -122,7 +131,7 @@ def search(
     with ExitStack() as stack:
         stack.enter_context(_storage_errors(options.storage))
         place = stack.enter_context(hold_place(options.storage, name))
-        engine = stack.enter_context(_engine(options, place.own_folder))
+        engine, note = stack.enter_context(_engine(options, place.own_folder))
         dataset = load_dataset(data, data_options, progress)
         # the space is given, or the study has one, or it follows from the data
         suggested, lines = None, []
@@ -136,10 +145,10 @@ def search(
         begun = begin_study(chosen, dataset, options, data_options, place)
         stack.enter_context(place.watched(begun.study))
         runner = _runner(begun, options, place, engine, observer or (lambda *_: None))
-        for line in lines + begun.notes:
+        for line in [*lines, *begun.notes, *([note] if note else [])]:
             runner.observer(runner.status, line)
         if runner.status.n_finished < options.trials:
-            _await_workers(engine, options, begun)
+            _await_workers(engine, options, begun, runner)
         with _stop_on_signals(runner):
             ending = runner.run()
         return replace(_result(options, begun, runner.status, ending), suggested=suggested)
@@ -195,39 +204,62 @@ def _storage_errors(url: str) -> Iterator[None]:
 
 
 @contextmanager
-def _engine(options: SearchOptions, folder: Path) -> Iterator[LocalEngine | RayEngine]:
-    """Start the workers early: they import PyTorch while the data is read."""
+def _engine(
+    options: SearchOptions, folder: Path
+) -> Iterator[tuple[LocalEngine | RayEngine, str | None]]:
+    """Start the workers early: they import PyTorch while the data is read.
+
+    Yields the engine, and a line about the GPU to report.
+    """
     folder = folder.resolve()
-    setup = WorkerSetup(folder / "data", options.device)
-    engine: LocalEngine | RayEngine
     data: Path | None = folder / "data"
-    if options.engine == "ray":
-        engine = RayEngine(options.workers, setup, options.address, options.gpus_per_worker)
-    else:
-        engine = LocalEngine(options.workers or n_cores(), setup)
-    try:
-        yield engine
-    except LostError:
-        data = None  # the folder may belong to another search by now
-        raise
-    finally:
-        engine.close()
-        if data is not None:
-            remove_folder(data)
+    setup, shared = WorkerSetup(folder / "data", options.device), SharedGpu()
+    engine: LocalEngine | RayEngine
+    with ExitStack() as stack:
+        if options.engine == "ray":
+            engine = RayEngine(options.workers, setup, options.address, options.gpus_per_worker)
+        else:
+            if not options.no_mps and options.device != "cpu" and options.workers != 1:
+                shared = stack.enter_context(shared_gpu())
+            setup = replace(setup, environment=shared.environment)
+            engine = LocalEngine(options.workers or n_cores(), setup)
+        try:
+            yield engine, shared.note
+        except LostError:
+            data = None  # the folder may belong to another search by now
+            raise
+        finally:
+            engine.close()
+            if data is not None:
+                remove_folder(data)
 
 
 def _await_workers(
-    engine: LocalEngine | RayEngine, options: SearchOptions, begun: BegunStudy
+    engine: LocalEngine | RayEngine, options: SearchOptions, begun: BegunStudy, runner: Runner
 ) -> None:
-    """Wait for the first worker; on a GPU stop the workers that do not fit in its memory."""
-    while engine.machine is None:
-        for event in engine.poll(1.0):
-            if isinstance(event, WorkerRefused):
-                raise StudyError(event.reason)
+    """Wait for the first worker. On a GPU choose the number of workers, unless it is given."""
+    problem = _first_answer(engine)
+    if problem and isinstance(engine, LocalEngine) and engine.setup.environment:
+        engine.restart(replace(engine.setup, environment={}))
+        line = f"MPS does not work here ({problem}), so the workers take turns on the GPU"
+        runner.observer(runner.status, line)
+        problem = _first_answer(engine)
+    if engine.machine is None:
+        raise StudyError(str(problem))
     free_mb = engine.machine.free_mb
     if free_mb is not None and options.workers is None and isinstance(engine, LocalEngine):
         train = begun.dataset.splits["train"]
-        engine.keep(trials_at_once(begun.space, train, free_mb, n_cores()))
+        most = trials_at_once(begun.space, train, free_mb, n_cores())
+        runner.workers = WorkerCount(most, engine.resize)
+
+
+def _first_answer(engine: LocalEngine | RayEngine) -> str | None:
+    """Wait until a worker is ready, and return why it cannot compute on the GPU, if it cannot."""
+    while engine.machine is None:
+        for event in engine.poll(1.0):
+            if isinstance(event, WorkerRefused):
+                return event.reason
+    return "the workers found no GPU" if engine.machine.device == "cpu" else None
 
 
 @contextmanager

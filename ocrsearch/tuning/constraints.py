@@ -17,7 +17,7 @@ from ocrsearch.spaces import (
     network_figures,
     over_limit,
 )
-from ocrsearch.studies import USE_CONSTRAINTS, number_or_none, study_facts
+from ocrsearch.studies import USE_CONSTRAINTS, batched_writes, number_or_none, study_facts
 
 MEMORY_LIMIT = "memory_mb_limit"
 """Study user attribute: estimate for a trial that ran out of memory, in megabytes."""
@@ -40,8 +40,9 @@ class Constraints:
         if learned is not None and (limits.memory_mb is None or learned < limits.memory_mb):
             limits = limits.model_copy(update={"memory_mb": learned})
         findings = examine(config, self._train, limits, self._max_invalid)
-        for finding in findings:
-            self._tell(trial, finding.name, finding.excess)
+        with batched_writes(self._study):
+            for finding in findings:
+                self._tell(trial, finding.name, finding.excess)
         broken = [finding for finding in findings if finding.excess > 0.0]
         latency_ms = self.latency_ms(config)
         if latency_ms is not None and (slow := self.note_latency(trial, config, latency_ms)):

@@ -104,8 +104,8 @@ class SearchOptions:
     )
     workers: int | None = option(
         None,
-        "Number of worker processes. auto: one for each core, or on a GPU as many as its memory "
-        "has room for.",
+        "Number of worker processes. auto: one for each core; on a GPU more and more while its "
+        "throughput rises, as its memory permits.",
         MACHINE,
         metavar="N|auto",
         shown="auto",
@@ -178,6 +178,11 @@ class SearchOptions:
     device: DeviceName = option(
         "auto", "Device for the computations; auto uses a GPU if there is one.", MACHINE
     )
+    no_mps: bool = option(
+        False,
+        "On an NVIDIA GPU, do not start MPS, which lets several workers compute at the same time.",
+        MACHINE,
+    )
     engine: Literal["local", "ray"] = option(
         "local", "Workers: processes on this machine, or Ray actors.", MACHINE
     )
@@ -209,6 +214,7 @@ class SearchArguments(DataArguments, total=False):
     init: str | Path | None
     seed: int | None
     device: DeviceName
+    no_mps: bool
     engine: Literal["local", "ray"]
     address: str | None
     gpus_per_worker: float

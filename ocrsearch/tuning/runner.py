@@ -30,6 +30,7 @@ from ocrsearch.tuning.engines import (
 from ocrsearch.tuning.scheduler import MAX_REPEATS, Scheduler
 from ocrsearch.tuning.status import Ending, Observer, Refusal, Running, describe
 from ocrsearch.tuning.store import TrialStore
+from ocrsearch.tuning.workers import WorkerCount
 
 MAX_FAILURES_IN_A_ROW = 10
 POLL_SECONDS = 0.25
@@ -52,6 +53,7 @@ class Runner:
 
     Attributes:
         status: state of the search.
+        workers: number of workers on a GPU, which rises with its throughput; None if it is fixed.
         stop_requested: set it to end the search after the current events.
     """
 
@@ -69,6 +71,7 @@ class Runner:
         self.store, self.scheduler = store, scheduler
         self.engine, self.observer = engine, observer
         self.status = store.status
+        self.workers: WorkerCount | None = None
         self.stop_requested = False
         self._sharing = store.sharing
         self._failures_in_a_row = 0
@@ -212,6 +215,8 @@ class Runner:
             self._on_failed(event)
         elif isinstance(event, EpochDone | TrialDone):
             running = self.status.running[event.number]
+            if self.workers and len(event.epochs) > running.n_reported:
+                self._count_workers(self.workers, running, event.epochs[-1].seconds)
             self.store.note_epochs(running, event.epochs)
             architecture = running.config.model.architecture
             self.scheduler.record(event.number, architecture, event.epochs)
@@ -219,6 +224,12 @@ class Runner:
                 self._on_epoch(running, event)
             else:
                 self._on_done(running, event)
+
+    def _count_workers(self, workers: WorkerCount, running: Running, seconds: float) -> None:
+        """Measure the throughput after an epoch, and start more workers if it still rises."""
+        work = self.store.multiply_adds(running.config)
+        if workers.record(running.trial.number, work, seconds):
+            self._report(f"{workers.n} workers from now on: the throughput of the GPU still rises")
 
     def _on_epoch(self, running: Running, event: EpochDone) -> None:
         n_left = self.scheduler.epochs_left(self.status, event.epochs, running.config.training)

@@ -34,6 +34,7 @@ from ocrsearch.studies import (
     TrialAttributes,
     attributes_of,
     backend_of,
+    batched_writes,
     finished_trials,
     id_of_trial,
     make_durable,
@@ -276,7 +277,8 @@ class TrialStore:
             self._note_refused(trial, reasons)
             return Refusal(trial.number, reasons)
         try:
-            values = self.space.suggest(trial)
+            with batched_writes(self._study):
+                values = self.space.suggest(trial)
             config = self.space.resolve(values)
         except (ValueError, TypeError, KeyError) as error:  # pydantic's are ValueErrors
             reasons = f"its values make no configuration ({shown(error)})"
@@ -352,13 +354,12 @@ class TrialStore:
             "n_parameters": result.n_parameters,
             "size_mb": result.size_mb,
             "architecture": config.model.architecture,
-            "multiply_adds": network_figures(config, self._train)["multiply_adds"],
+            "multiply_adds": self.multiply_adds(config),
         }
         if event.latency_ms is not None:
             figures["latency_ms"] = event.latency_ms
             self.constraints.note_latency(running.trial, config, event.latency_ms)
         running.ended = time.time()
-        # a single attribute, since each costs a transaction
         origin: TrainingOrigin = {
             "seed": self._seed + event.number,
             "ended": running.ended,
@@ -370,9 +371,13 @@ class TrialStore:
         }
         if event.transfer:
             origin["transfer"] = event.transfer
-        write_attributes(running.trial, **figures)
-        write_attributes(running.trial, origin=origin)
+        written: TrialAttributes = {**figures, "origin": origin}
+        write_attributes(running.trial, **written)
         return figures
+
+    def multiply_adds(self, config: Config) -> float:
+        """Return the multiply-adds of a network for an image and a label of typical length."""
+        return network_figures(config, self._train)["multiply_adds"]
 
     def note_paused(self, running: Running) -> None:
         """Pause a trial, with its checkpoint and its best weights."""
@@ -482,7 +487,8 @@ class TrialStore:
     def _store(self, trial: optuna.Trial, config: Config, epochs: Epochs) -> None:
         if self._artifacts is not None:
             folder = trial_folder(self._folder, trial.number)
-            store_artifacts(trial, self._artifacts, folder, config, epochs)
+            with batched_writes(self._study):
+                store_artifacts(trial, self._artifacts, folder, config, epochs)
 
     def _config(self, values: Mapping[str, Any]) -> Config | None:
         """Return the configuration of a stored trial, None if another program changed it."""

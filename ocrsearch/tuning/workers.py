@@ -7,6 +7,7 @@ GPU, its driver and the networks, so it is measured while the search runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 FIRST_WORKERS = 2
@@ -37,15 +38,16 @@ class WorkerCount:
         n: number of workers to use now.
     """
 
-    def __init__(self, most: int, first: int = FIRST_WORKERS) -> None:
+    def __init__(self, most: int, resize: Callable[[int], None]) -> None:
         """Begin with a few workers.
 
         Args:
             most: largest number of workers, from memory and processor cores.
-            first: number of workers at the start.
+            resize: function that changes the number of workers.
         """
-        self.n = min(first, most)
-        self._most = most
+        self.n = min(FIRST_WORKERS, most)
+        self._most, self._resize = most, resize
+        resize(self.n)
         self._before = 0.0
         self._paces: dict[int, Pace | None] = {}
         self.is_settled = self.n >= most
@@ -75,5 +77,6 @@ class WorkerCount:
             return False
         self._before, self._paces = throughput, {}
         self.n = min(2 * self.n, self._most)
+        self._resize(self.n)
         self.is_settled = self.n >= self._most
         return True

@@ -13,7 +13,8 @@ def settled(
     most: int, throughput: Callable[[int], float], sizes: tuple[float, ...] = (1.0,)
 ) -> int:
     """Return the number of workers on a GPU whose throughput depends on their number."""
-    count = WorkerCount(most)
+    sizes_seen: list[int] = []
+    count = WorkerCount(most, sizes_seen.append)
     for epoch in range(40):
         for worker in range(count.n):
             work = sizes[worker % len(sizes)]
@@ -22,6 +23,7 @@ def settled(
         if count.is_settled:
             break
         assert epoch < 39, "it does not settle"
+    assert sizes_seen[-1] == count.n
     return count.n
 
 
@@ -51,7 +53,7 @@ def test_the_memory_limits_the_number(most: int) -> None:
 
 
 def test_the_epoch_in_progress_during_a_change_is_not_measured() -> None:
-    count = WorkerCount(8)
+    count = WorkerCount(8, lambda n: None)
     for number in (0, 1):
         count.record(number, 1.0, 1000.0)  # began before all workers ran
     changed = [count.record(number, 1.0, 1.0) for _ in range(2) for number in (0, 1)]

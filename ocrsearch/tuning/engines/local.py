@@ -95,9 +95,14 @@ class LocalEngine:
         """Number of workers that wait for a job."""
         return sum(w.ready and w.job is None for w in self._workers)
 
-    def keep(self, n_workers: int) -> None:
-        """Stop all but the first ``n_workers`` workers; none may have a job yet."""
-        self._n_workers = min(n_workers, self._n_workers)
+    def restart(self, setup: WorkerSetup) -> None:
+        """Replace all workers by workers with other settings; none may have a job yet."""
+        self.close()
+        self.setup, self.machine, self._stillborn = setup, None, 0.0
+
+    def resize(self, n_workers: int) -> None:
+        """Change the number of workers. Superfluous workers are stopped; none may have a job."""
+        self._n_workers = n_workers
         for worker in self._workers[n_workers:]:
             self._stop(worker)
         del self._workers[n_workers:]

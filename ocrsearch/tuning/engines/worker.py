@@ -10,9 +10,9 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -52,10 +52,12 @@ class WorkerSetup:
     Attributes:
         data_folder: folder that ``save_dataset`` writes before the first job.
         device: "auto", "cpu" or "cuda".
+        environment: environment variables to set before CUDA is loaded.
     """
 
     data_folder: Path
     device: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Channel(Protocol):
@@ -78,6 +80,7 @@ def worker_main(channel: connection.Connection, setup: WorkerSetup) -> None:
             connection.wait([parent.sentinel])
             os._exit(1)
 
+    os.environ.update(setup.environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator handles Ctrl-C
     threading.Thread(target=end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):  # the coordinator is gone

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ocrsearch.tuning.engines import mps
+from ocrsearch.tuning import SearchResult, search
+from ocrsearch.tuning.engines import WorkerSetup, mps
+from ocrsearch.tuning.engines.worker import worker_main
 
 SCRIPT = """#!/bin/sh
 commands=$(cat)
@@ -144,3 +150,83 @@ def test_daemons_of_killed_coordinators_are_stopped(control: FakeControl) -> Non
     assert [call[-1] for call in control.calls] == [str(orphan)]
     assert running.is_dir()
     assert not orphan.exists()
+
+
+class OneAnswerChannel:
+    """A coordinator that closes the channel after the first event."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+
+    def send(self, event: object, /) -> None:
+        self.events.append(event)
+
+    def recv(self) -> object:
+        raise EOFError
+
+
+def test_workers_get_the_variables_of_the_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(mps.PIPES, "another folder")
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        setup = WorkerSetup(tmp_path, "cpu", {mps.PIPES: str(tmp_path)})
+        worker_main(OneAnswerChannel(), setup)  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert os.environ[mps.PIPES] == str(tmp_path)
+
+
+def a_search(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[SearchResult, list[str], list[str]]:
+    """Return the result of a search of one trial, its lines, and the calls of the daemon."""
+    calls: list[str] = []
+
+    @contextmanager
+    def daemon() -> Iterator[mps.SharedGpu]:
+        calls.append("start")
+        yield mps.SharedGpu({mps.PIPES: str(tmp_path)}, "MPS: a line about it")
+        calls.append("stop")
+
+    monkeypatch.setattr("ocrsearch.tuning.api.shared_gpu", daemon)
+    lines: list[str] = []
+    result = search(
+        SPACE, folder, trials=1, storage=f"sqlite:///{tmp_path}/s.db", **options,
+        observer=lambda status, line: lines.append(line) if line else None,
+    )  # fmt: skip
+    return result, lines, calls
+
+
+SPACE = {
+    "images": {"height": 16},
+    "model": {
+        "architecture": "crnn",
+        "encoder": {"conv_depth": 3, "conv_base": 8, "linear_width": 16, "hidden_size": 16},
+    },
+    "training": {"learning_rate": {"float": [1e-3, 1e-2], "log": True}, "epochs": 1},
+    "search": {"pruner": {"name": "none"}},
+}
+
+
+def test_a_search_takes_turns_if_the_workers_find_no_gpu_with_the_daemon(
+    number_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, lines, calls = a_search(number_folder, tmp_path, monkeypatch, workers=2)
+    assert result.status.n_complete == 1
+    assert "MPS: a line about it" in lines
+    assert any("MPS does not work here (the workers found no GPU)" in line for line in lines)
+    assert calls == ["start", "stop"]
+
+
+@pytest.mark.parametrize("options", [{"no_mps": True}, {"workers": 1}, {"device": "cpu"}])
+def test_no_daemon_is_started_where_it_is_not_needed(
+    number_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    result, lines, calls = a_search(
+        number_folder, tmp_path, monkeypatch, **{"workers": 2, **options}
+    )
+    assert result.status.n_complete == 1
+    assert not any("MPS" in line for line in lines)
+    assert calls == []
