@@ -228,7 +228,7 @@ class Runner:
     def _count_workers(self, workers: WorkerCount, running: Running, seconds: float) -> None:
         """Measure the throughput after an epoch, and start more workers if it still rises."""
         work = self.store.multiply_adds(running.config)
-        if workers.record(running.trial.number, work, seconds):
+        if workers.record(work, seconds):
             self._report(f"{workers.n} workers from now on: the throughput of the GPU still rises")
 
     def _on_epoch(self, running: Running, event: EpochDone) -> None:

@@ -8,7 +8,7 @@ GPU, its driver and the networks, so it is measured while the search runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from statistics import mean
 
 FIRST_WORKERS = 2
 """Number of workers at the start."""
@@ -20,22 +20,16 @@ MEASURED_EPOCHS = 2
 """Number of epochs per worker that are measured after each change."""
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Pace of a worker, in multiply-adds per second, from complete epochs since the last change."""
-
-    n_epochs: int
-    rate: float
-
-
 class WorkerCount:
     """Doubles the number of workers while their joint throughput rises.
 
-    Throughput is the sum of the workers' rates in multiply-adds per second, so that large and
-    small networks count alike. The epoch in progress during a change is not measured.
+    Throughput is the number of workers times the mean rate of an epoch, in multiply-adds per
+    second, so that large and small networks count alike. The epochs in progress during a change
+    are not measured.
 
     Attributes:
         n: number of workers to use now.
+        is_settled: whether the number is final.
     """
 
     def __init__(self, most: int, resize: Callable[[int], None]) -> None:
@@ -46,37 +40,35 @@ class WorkerCount:
             resize: function that changes the number of workers.
         """
         self.n = min(FIRST_WORKERS, most)
-        self._most, self._resize = most, resize
-        resize(self.n)
-        self._before = 0.0
-        self._paces: dict[int, Pace | None] = {}
         self.is_settled = self.n >= most
+        self._most, self._resize = most, resize
+        self._throughput_before = 0.0
+        self._n_in_progress = self.n
+        self._rates: list[float] = []
+        resize(self.n)
 
-    def record(self, number: int, multiply_adds: float, seconds: float) -> bool:
+    def record(self, multiply_adds: float, seconds: float) -> bool:
         """Record an epoch and return whether the number of workers changed.
 
         Args:
-            number: number of the trial.
-            multiply_adds: multiply-adds of the epoch.
+            multiply_adds: multiply-adds of the network for an image.
             seconds: duration of the epoch in seconds.
         """
         if self.is_settled:
             return False
-        if number not in self._paces:  # it may have begun before the change
-            self._paces[number] = None
+        if self._n_in_progress:
+            self._n_in_progress -= 1
             return False
-        last = self._paces[number] or Pace(0, 0.0)
-        self._paces[number] = Pace(last.n_epochs + 1, multiply_adds / max(seconds, 1e-3))
-        paces = [pace for pace in self._paces.values() if pace]
-        ready = sorted((p for p in paces if p.n_epochs >= MEASURED_EPOCHS), key=lambda p: p.rate)
-        if len(ready) < self.n:
+        self._rates.append(multiply_adds / max(seconds, 1e-3))
+        if len(self._rates) < MEASURED_EPOCHS * self.n:
             return False
-        throughput = sum(pace.rate for pace in ready[-self.n :])
-        if throughput < REQUIRED_GAIN * self._before:
+        throughput = self.n * mean(self._rates)
+        if throughput < REQUIRED_GAIN * self._throughput_before:
             self.is_settled = True
             return False
-        self._before, self._paces = throughput, {}
+        self._throughput_before, self._rates = throughput, []
+        self._n_in_progress = self.n
         self.n = min(2 * self.n, self._most)
-        self._resize(self.n)
         self.is_settled = self.n >= self._most
+        self._resize(self.n)
         return True

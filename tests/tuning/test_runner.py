@@ -56,6 +56,7 @@ from ocrsearch.tuning.status import (
     describe,
 )
 from ocrsearch.tuning.store import OpenedStudy, TrialStore
+from ocrsearch.tuning.workers import WorkerCount
 
 SPACE = """
 model: {architecture: crnn}
@@ -287,6 +288,24 @@ CERS = (0.5, 0.1, 0.6, 0.7, 0.2, 0.8, 0.3, 0.65, 0.9)
 def n_epochs_of(setting: Setting) -> list[int]:
     trials = setting.study().get_trials(deepcopy=False)
     return [len(t.user_attrs["epochs"]) for t in trials]
+
+
+def test_workers_are_added_while_their_throughput_rises(setting: Setting) -> None:
+    engine = ScriptedEngine(falling)
+    runner = setting.coordinator(engine, Limits(30))
+    sizes: list[int] = []
+
+    def resize(n_workers: int) -> None:
+        sizes.append(n_workers)
+        engine.n_workers = n_workers
+
+    runner.workers = WorkerCount(8, resize)
+    runner.run()
+    assert sizes == [2, 4, 8]  # every epoch takes a second, however many workers there are
+    assert [line for line in setting.lines if "workers from now on" in line] == [
+        "4 workers from now on: the throughput of the GPU still rises",
+        "8 workers from now on: the throughput of the GPU still rises",
+    ]
 
 
 def test_promotion_continues_the_best_third_under_their_numbers(promoting: Setting) -> None:

@@ -19,7 +19,7 @@ def settled(
         for worker in range(count.n):
             work = sizes[worker % len(sizes)]
             rate = throughput(count.n) / count.n
-            count.record(worker, work, work / rate)
+            count.record(work, work / rate)
         if count.is_settled:
             break
         assert epoch < 39, "it does not settle"
@@ -52,12 +52,14 @@ def test_the_memory_limits_the_number(most: int) -> None:
     assert settled(most, lambda n: float(n)) == most
 
 
-def test_the_epoch_in_progress_during_a_change_is_not_measured() -> None:
+def test_the_epochs_in_progress_during_a_change_are_not_measured() -> None:
     count = WorkerCount(8, lambda n: None)
-    for number in (0, 1):
-        count.record(number, 1.0, 1000.0)  # began before all workers ran
-    changed = [count.record(number, 1.0, 1.0) for _ in range(2) for number in (0, 1)]
+    for _ in range(2):
+        count.record(1.0, 1e-3)  # the other worker had not started yet
+    changed = [count.record(1.0, 1.0) for _ in range(4)]
     assert changed == [False, False, False, True]
     assert count.n == 4
-    assert count.record(0, 1.0, 1.0) is False
+    for seconds in (1e-3, 1e-3, *[2.0] * 8):  # two began with two workers; four take turns
+        assert count.record(1.0, seconds) is False
+    assert count.is_settled
     assert count.n == 4
