@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrsearch.core import BundleError, Config, flatten
-from ocrsearch.data import Charset
+from ocrsearch.core import BundleError, flatten
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from ocrsearch.core import Config
+    from ocrsearch.data import Charset
 
 FOLDER = Path(__file__).parents[1] / "start_models"
 """Models that come with the program.

@@ -122,7 +122,7 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     inspected = command("inspect", path, "--json").json()
     assert inspected["n_networks"] == 2
     assert inspected["n_parameters_in_all"] > inspected["n_parameters"]
-    assert "the first of 2 networks that read together" in command("inspect", path).out
+    assert "the first of 2 networks in an ensemble" in command("inspect", path).out
     shown = command("best", "--storage", searched_url, "--ensemble", 9).out
     assert "4 of 9 requested networks" in shown
     page = tmp_path / "page.html"

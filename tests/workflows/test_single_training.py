@@ -198,7 +198,7 @@ def test_something_else_does_not_go_on(
     with pytest.raises(TrainingError) as caught:
         trained(number_folder, export, **changes)
     assert said in str(caught.value)
-    assert "`export` another name" in str(caught.value)
+    assert "`output` another name" in str(caught.value)
     assert (interrupted / LAST).exists()
     _, listener = trained(number_folder, export)  # and the first one still does
     assert listener.epochs == [2, 3]
