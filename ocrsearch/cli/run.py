@@ -131,7 +131,7 @@ def _summary(result: SearchResult, data: str) -> str:
     status, n_paused = result.status, len(result.status.paused)
     lines = [
         f"study {result.study}: {ENDINGS[result.ending]}; {status.n_finished} of "
-        f"{status.limits.trials} trials ({status.n_complete} finished, {n_paused} paused, "
+        f"{status.n_total} trials ({status.n_complete} finished, {n_paused} paused, "
         f"{status.n_pruned - n_paused} pruned, {status.n_infeasible} infeasible, "
         f"{status.n_failed} failed)"
     ]
