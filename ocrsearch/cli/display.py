@@ -102,7 +102,7 @@ def render(status: Status) -> Group:
         TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[text]}")
     )
     percent = int(100 * progress.fraction)
-    text = f"{percent}%, {format_time(status)}"
+    text = f"{percent}%, {format_time(status)}, {format_epochs(status)}"
     bar.add_task(progress.limit, total=100, completed=percent, text=text)
     best = Text("best: none yet", style="dim")
     if (leader := status.leader) is not None:
@@ -118,7 +118,7 @@ def render(status: Status) -> Group:
     table.add_column("configuration", no_wrap=True, overflow="ellipsis", ratio=1)
     for number, running in sorted(status.running.items()):
         table.add_row(str(number), *_figures(running), status.describe(running.values))
-    return Group(bar, Text(f"{format_counts(status)}; {format_epochs(status)}"), best, table)
+    return Group(bar, Text(format_counts(status)), best, table)
 
 
 def _figures(running: Running) -> tuple[str, str, str, str]:
