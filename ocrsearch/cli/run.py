@@ -96,7 +96,7 @@ def _content(result: SearchResult) -> dict[str, object]:
         "n_pruned": status.n_pruned - len(status.paused),
         "n_infeasible": status.n_infeasible,
         "n_failed": status.n_failed,
-        "n_unfinished": len(status.running),
+        "n_unfinished": len(status.running) + len(status.waiting),
         "n_epochs": status.n_epochs,
         "seconds": status.elapsed_s,
         "best_trial": status.best_number,
@@ -129,17 +129,21 @@ def _summary(result: SearchResult, data: str) -> str:
     from ocrsearch.evaluation import reads_nothing
 
     status, n_paused = result.status, len(result.status.paused)
+    n_unfinished = len(status.running) + len(status.waiting)
+    unfinished = f", {n_unfinished} unfinished" if n_unfinished else ""
+    if status.elsewhere:
+        unfinished += f", {len(status.elsewhere)} in training elsewhere"
     lines = [
-        f"study {result.study}: {ENDINGS[result.ending]}; {status.n_finished} of "
-        f"{status.limits.trials} trials ({status.n_complete} finished, {n_paused} paused, "
+        f"study {result.study}: {ENDINGS[result.ending]}; {status.n_begun} of "
+        f"{status.n_total} trials ({status.n_complete} finished, {n_paused} paused, "
         f"{status.n_pruned - n_paused} pruned, {status.n_infeasible} infeasible, "
-        f"{status.n_failed} failed)"
+        f"{status.n_failed} failed{unfinished})"
     ]
     if result.left_out:
         samples = "1 sample" if result.n_bad == 1 else f"{result.n_bad} samples"
         lines.append(f"{samples} could not be used: {result.left_out}")
     lines += result.earlier
-    if n := len(status.running):
+    if n := n_unfinished:
         saved = "1 unfinished trial is saved" if n == 1 else f"{n} unfinished trials are saved"
         lines.append(f"{saved}; rerun the same command to resume")
     if result.problem is not None:

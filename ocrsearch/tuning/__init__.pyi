@@ -1,5 +1,7 @@
 from .api import SearchResult as SearchResult
 from .api import search as search
+from .estimate import LimitProgress as LimitProgress
+from .estimate import limit_progress as limit_progress
 from .options import ARGUMENTS as ARGUMENTS
 from .options import MAX_SEED as MAX_SEED
 from .options import DeviceName as DeviceName
@@ -10,6 +12,8 @@ from .options import storage_url as storage_url
 from .runner import Runner as Runner
 from .scheduler import build_scheduler as build_scheduler
 from .status import Limits as Limits
+from .status import Running as Running
+from .status import Standing as Standing
 from .status import Status as Status
 from .status import describe as describe
 from .store import OpenedStudy as OpenedStudy

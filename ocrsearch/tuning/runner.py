@@ -28,7 +28,7 @@ from ocrsearch.tuning.engines import (
     WorkerRefused,
 )
 from ocrsearch.tuning.scheduler import MAX_REPEATS, Scheduler
-from ocrsearch.tuning.status import Ending, Observer, Refusal, Running, describe
+from ocrsearch.tuning.status import Ending, Observer, Refusal, Running
 from ocrsearch.tuning.store import TrialStore
 from ocrsearch.tuning.workers import WorkerCount
 
@@ -76,10 +76,11 @@ class Runner:
         self._sharing = store.sharing
         self._failures_in_a_row = 0
         self._n_infeasible_for: Counter[str] = Counter()
-        self._queue: list[Running] = []
+        self.status.least_epochs = scheduler.least_epochs
+        self._queue = self.status.waiting
         if not self._sharing.several:
             taken = [self._accepted(found) for found in store.unfinished()]
-            self._queue = [running for running in taken if running is not None]
+            self._queue += [running for running in taken if running is not None]
         self._look()
 
     def run(self) -> Ending:
@@ -140,7 +141,7 @@ class Runner:
                     continue
             machine = self.engine.machine
             assert machine is not None, "a worker is idle, so it has reported its machine"
-            self.status.running[running.trial.number] = running
+            self.status.begin(running)
             self.engine.submit(self.store.job(running, machine))
 
     def next_trial(self) -> Running | None:
@@ -160,18 +161,24 @@ class Runner:
         with self._turn():
             for trial, n_reported in self.store.left_behind():
                 if running := self._accepted(self.store.take_over(trial, n_reported)):
-                    self._report(
+                    return self._resumed(
+                        running,
                         f"trial {trial.number} is resumed from epoch {n_reported}: its coordinator "
-                        "is gone"
+                        "is gone",
                     )
-                    return running
             for number in scheduler.candidates(status):
                 assert scheduler.promotion is not None, "without it there are no candidates"
                 scheduler.promotion.promote(number)
                 if running := self._accepted(self.store.resume(number)):
-                    self._report(f"trial {number} is resumed from epoch {len(running.epochs)}")
-                    return running
+                    line = f"trial {number} is resumed from epoch {len(running.epochs)}"
+                    return self._resumed(running, line)
             return self._suggest()
+
+    def _resumed(self, running: Running, line: str) -> Running:
+        """Report a trial that is resumed, and return it; it counts as waiting meanwhile."""
+        self._queue.append(running)
+        self._report(line)
+        return self._queue.pop()
 
     def _suggest(self) -> Running | None:
         """Return a configuration that was not tried, None if the sampler suggests no other."""
@@ -258,19 +265,20 @@ class Runner:
                 self.store.give_up(self.scheduler.hopeless(self.status))
             self.store.free_disk()
         self._failures_in_a_row = 0
-        self.status.n_finished_now += 1
 
         best, epochs = best_epoch(running.epochs), running.epochs
-        pruned = "paused" if self.scheduler.promotion else "pruned"
-        word = pruned if running.pruned else "finished"
+        word = "finished"
+        if running.pruned:
+            word = "paused" if running.trial.number in self.status.paused else "pruned"
         n_folds = n_finished_folds(epochs)
         folds = f" over {n_folds} folds" if n_folds > 1 else ""
         unit = "epoch" if len(epochs) == 1 else "epochs"
         seconds = sum(record.seconds for record in epochs)
+        values = self.status.describe(running.values)
         self.observer(
             self.status,
             f"trial {running.trial.number} {word} after {len(epochs)} {unit}, {seconds:.0f} s: "
-            f"CER {best.cer:.4f}, exact {best.exact:.3f}{folds} ({describe(running.values)})",
+            f"CER {best.cer:.4f}, exact {best.exact:.3f}{folds} ({values})",
         )
 
     def _on_failed(self, event: TrialFailed) -> None:
@@ -298,7 +306,6 @@ class Runner:
             if event.kind == "memory":
                 self.store.constraints.learn_memory(running.trial, running.config)
             self.store.note_failed(running, event)
-            self.status.n_finished_now += 1
             self._report(f"trial {event.number} failed: {event.reason}")
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= MAX_FAILURES_IN_A_ROW:

@@ -283,6 +283,13 @@ class Scheduler:
         self._max_epochs, self._n_folds = max_epochs, n_folds
         self._paces: dict[int, _Pace] = {}
 
+    @property
+    def least_epochs(self) -> int:
+        """Number of epochs before the first possible pause, or of a training in full."""
+        if self.promotion is not None and self.promotion.rungs:
+            return self.promotion.rungs[0]
+        return self._max_epochs * self._n_folds
+
     def record(self, number: int, architecture: str, epochs: Epochs) -> None:
         """Record the epochs of a trial, of this search or of another coordinator.
 

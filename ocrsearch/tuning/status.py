@@ -1,6 +1,7 @@
 """Status of a running search: its limits, counts, best trial and the trials in training.
 
-The trial store writes it, the scheduler decides by it and the displays show it.
+The trial store writes it, the scheduler decides by it and the displays show it. The estimate of the
+remaining time is in ``estimate.py``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from ocrsearch.studies import Rank, rank_of
+from ocrsearch.training import best_epoch
+
 if TYPE_CHECKING:
     import optuna
 
     from ocrsearch.core import Config
     from ocrsearch.spaces import Values
-    from ocrsearch.studies import Rank
     from ocrsearch.training import Epochs
 
 Ending = Literal[
@@ -97,6 +100,24 @@ class Progress(NamedTuple):
     epochs: Epochs
 
 
+class Standing(NamedTuple):
+    """A trial whose weights can be exported.
+
+    Attributes:
+        rank: rank of the trial, with its number and its lowest CER.
+        exact: exact match of its best epoch, as a fraction.
+        values: its searched values.
+    """
+
+    rank: Rank
+    exact: float
+    values: Values
+
+
+TrialState = Literal["in training", "paused", "pruned", "finished"]
+"""State of a trial with weights. A paused trial may be resumed, a pruned trial will not."""
+
+
 Reached = tuple[bool, float]
 """Result of a trial, lower is better: whether it lacks folds, and its lowest CER."""
 
@@ -114,20 +135,33 @@ class Status:
         n_failed: number of trials whose training failed.
         n_epochs: number of epochs trained in this run.
         n_epochs_before: number of epochs trained earlier, or by other coordinators.
+        n_epochs_elsewhere: number of these that other coordinators trained during this run.
         n_without_gain: number of the latest trials in a row without a lower CER.
-        n_finished_now: number of trials that finished or failed in this run.
         n_infeasible_now: number of trials that broke a constraint in this run.
         started: start of this run, on the monotonic clock in seconds.
+        began_s: seconds from the start of this run to its first training; None before that.
+        last_epoch_s: seconds from the start of this run to the end of its last epoch.
+        least_epochs: number of epochs that a trial trains before it may be paused, or in full if it
+            is never paused.
         running: trials in training here, by number.
+        waiting: interrupted trials that a worker here will train next.
         paused: paused trials by number, each with its id in the storage.
+        pruned: numbers of the pruned trials that keep their weights.
         elsewhere: numbers of the trials that other coordinators train.
+        standings_elsewhere: standings of those of them that have weights.
         best_number: number of the best trial; None before any has weights.
         best_value: validation CER of the best trial.
         best_exact: exact match of the best trial, as a fraction.
         best_lacks_folds: whether the best trial was not trained on all folds yet.
         best_values: searched values of the best trial.
         best_rank: rank of the best trial.
+        standings: standings of the paused, pruned and finished trials with weights, by number.
         ends: time of the last end and result of each trained trial, by number.
+        first_values: searched values of the first configuration of the study.
+        differing: paths of the values that are not the same in all configurations.
+
+    The fields of the best trial are those by which the search decides. They leave out the trials in
+    training until the search ends; ``leader`` includes them.
     """
 
     limits: Limits
@@ -138,25 +172,52 @@ class Status:
     n_failed: int = 0
     n_epochs: int = 0
     n_epochs_before: int = 0
+    n_epochs_elsewhere: int = 0
     n_without_gain: int = 0
-    n_finished_now: int = 0
     n_infeasible_now: int = 0
     started: float = field(default_factory=time.monotonic)
+    began_s: float | None = None
+    last_epoch_s: float | None = None
+    least_epochs: int = 1
     running: dict[int, Running] = field(default_factory=dict)
+    waiting: list[Running] = field(default_factory=list)
     paused: dict[int, int] = field(default_factory=dict)
+    pruned: set[int] = field(default_factory=set)
     elsewhere: set[int] = field(default_factory=set)
+    standings_elsewhere: dict[int, Standing] = field(default_factory=dict)
     best_number: int | None = None
     best_value: float | None = None
     best_exact: float | None = None
     best_lacks_folds: bool = False
     best_values: Values = field(default_factory=dict)
     best_rank: Rank | None = None
+    standings: dict[int, Standing] = field(default_factory=dict)
     ends: dict[int, tuple[float, Reached]] = field(default_factory=dict)
+    first_values: Values | None = None
+    differing: set[str] = field(default_factory=set)
 
     @property
     def n_finished(self) -> int:
         """Number of trials that count towards the total, in any final state or paused."""
         return self.n_complete + self.n_pruned + self.n_infeasible + self.n_failed
+
+    @property
+    def n_begun(self) -> int:
+        """Number of trials that have begun: in training, paused, waiting or in a final state.
+
+        A trial counts once and always, whether it is paused, resumed or tried again.
+        """
+        return self.n_finished + len(self.running) + len(self.waiting) + len(self.elsewhere)
+
+    @property
+    def n_total(self) -> int:
+        """Limit of trials, or the number begun if an earlier run had a higher limit."""
+        return max(self.limits.trials, self.n_begun)
+
+    @property
+    def n_epochs_in_all(self) -> int:
+        """Number of epochs of the study, of all runs and coordinators."""
+        return self.n_epochs_before + self.n_epochs
 
     @property
     def is_idle(self) -> bool:
@@ -173,15 +234,54 @@ class Status:
         return time.monotonic() - self.started
 
     @property
-    def left_s(self) -> float | None:
-        """Estimated seconds to the end of the search; None without an estimate."""
-        estimates = []
-        if self.n_finished_now:
-            per_trial = self.elapsed_s / self.n_finished_now
-            estimates.append(per_trial * max(0, self.limits.trials - self.n_finished))
-        if self.limits.timeout_s is not None:
-            estimates.append(max(0.0, self.limits.timeout_s - self.elapsed_s))
-        return min(estimates, default=None)
+    def leader(self) -> Standing | None:
+        """Best trial with weights, including the trials in training; None without any."""
+        found: dict[int, Standing] = {}
+        if self.best_number is not None and self.best_value is not None:
+            rank = self.best_rank or Rank(
+                self.best_lacks_folds, self.best_value, math.inf, self.best_number
+            )
+            found[rank.number] = Standing(rank, self.best_exact or 0.0, self.best_values)
+        found |= self.standings
+        found |= self.standings_elsewhere
+        waiting = [(running.trial.number, running) for running in self.waiting]
+        for number, running in (*waiting, *self.running.items()):
+            if running.epochs:  # their weights were saved before they were reported
+                found[number] = standing_of(running.epochs, number, running.values)
+        return min(found.values(), key=lambda standing: standing.rank, default=None)
+
+    def state_of(self, number: int) -> TrialState:
+        """Return the state of a trial that has weights."""
+        if number in self.running or number in self.elsewhere:
+            return "in training"
+        if number in self.paused or any(t.trial.number == number for t in self.waiting):
+            return "paused"
+        return "pruned" if number in self.pruned else "finished"
+
+    def begin(self, running: Running) -> None:
+        """Note that a worker begins to train a trial, or resumes it."""
+        if self.began_s is None:
+            self.began_s = self.elapsed_s
+        self.running[running.trial.number] = running
+
+    def note_epoch(self) -> None:
+        """Count an epoch that was trained in this run."""
+        self.n_epochs += 1
+        self.last_epoch_s = self.elapsed_s
+
+    def note_configuration(self, values: Values) -> None:
+        """Note which values of a configuration differ from the others of the study."""
+        if self.first_values is None:
+            self.first_values = dict(values)
+        first = self.first_values
+        for path in first.keys() | values.keys():
+            if path not in first or path not in values or first[path] != values[path]:
+                self.differing.add(path)
+
+    def describe(self, values: Values) -> str:
+        """Return the values of a trial that differ between trials; all of them for the first."""
+        differing = {path: value for path, value in values.items() if path in self.differing}
+        return describe(differing or values)
 
     def note_best(self, rank: Rank, exact: float, values: Values) -> None:
         """Note a trial whose weights can be exported, if it is better than the best so far.
@@ -191,10 +291,21 @@ class Status:
             exact: exact match of its best epoch, as a fraction.
             values: its searched values.
         """
+        self.standings[rank.number] = Standing(rank, exact, values)
         if self.best_rank is None or rank < self.best_rank:
             self.best_rank, self.best_lacks_folds = rank, rank.lacks_folds
             self.best_value, self.best_number = rank.cer, rank.number
             self.best_exact, self.best_values = exact, values
+
+    def note_lost(self, number: int) -> None:
+        """Note that the weights and the result of a trial are deleted, since it failed."""
+        self.ends.pop(number, None)
+        self.standings.pop(number, None)
+        if number == self.best_number:
+            self.best_number = self.best_value = self.best_exact = self.best_rank = None
+            self.best_lacks_folds, self.best_values = False, {}
+            for standing in list(self.standings.values()):
+                self.note_best(*standing)
 
     def note_end(self, rank: Rank, ended: float) -> None:
         """Note when a trial ended or was paused; it counts once, with its last end.
@@ -218,6 +329,11 @@ def describe(values: Values) -> str:
         text = f"{value:.3g}" if isinstance(value, float) else str(value)
         parts.append(f"{path.rpartition('.')[2]} {text}")
     return ", ".join(parts)
+
+
+def standing_of(epochs: Epochs, number: int, values: Values) -> Standing:
+    """Return the standing of a trial with at least 1 epoch."""
+    return Standing(rank_of(epochs, number), best_epoch(epochs).exact, values)
 
 
 def n_without_gain(ends: Mapping[int, tuple[float, Reached]]) -> int:

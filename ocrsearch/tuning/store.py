@@ -62,7 +62,7 @@ from ocrsearch.training import (
 )
 from ocrsearch.tuning.constraints import Constraints
 from ocrsearch.tuning.engines import Job, Machine, TrialDone, TrialFailed
-from ocrsearch.tuning.status import Limits, Progress, Refusal, Running, Status
+from ocrsearch.tuning.status import Limits, Progress, Refusal, Running, Status, standing_of
 
 NOT_ITS_FAULT = ("crash", "died")
 """Failures that say nothing about the configuration.
@@ -139,6 +139,7 @@ class TrialStore:
         self._start = self.sharing.folder(self._folder).resolve() / START
         self._tried: set[tuple[tuple[str, Any], ...]] = set()
         self._weights = KeptWeights(self._folder)
+        self._n_epochs_at_start: int | None = None
 
     def look(self) -> list[Progress]:
         """Read the trials of earlier runs and of other coordinators.
@@ -150,6 +151,9 @@ class TrialStore:
         status = self.status
         n_epochs = sum(len(trial_epochs(t)) for t in trials)
         status.n_epochs_before = n_epochs - status.n_epochs
+        if self._n_epochs_at_start is None:
+            self._n_epochs_at_start = n_epochs
+        status.n_epochs_elsewhere = max(0, status.n_epochs_before - self._n_epochs_at_start)
         self._tried |= {tried_key(trial.params) for trial in trials}
 
         ended = finished_trials(trials)
@@ -157,6 +161,7 @@ class TrialStore:
         status.paused = {trial.number: id_of_trial(trial) for trial in waiting}
         status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
         status.n_flawless = 0
+        status.pruned = set()
         news: list[Progress] = []
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
@@ -168,6 +173,10 @@ class TrialStore:
                 status.n_failed += 1
             else:
                 status.n_pruned += 1
+                if trial.number not in status.paused:
+                    status.pruned.add(trial.number)
+            if trial.params and INFEASIBLE not in trial.user_attrs:
+                status.note_configuration(trial.params)
             if self.sharing.is_news(trial):
                 self._remember(trial)
                 attributes = attributes_of(trial)
@@ -178,8 +187,12 @@ class TrialStore:
         training = [t for t in trials if t.state == TrialState.RUNNING]
         others = [t for t in training if not self.sharing.is_mine(t)]
         status.elsewhere = {trial.number for trial in others}
+        status.standings_elsewhere = {}
         for trial in others:
             if epochs := trial_epochs(trial):
+                if (trial_folder(self._folder, trial.number) / BEST).exists():
+                    standing = standing_of(epochs, trial.number, trial.params)
+                    status.standings_elsewhere[trial.number] = standing
                 config = self._config(trial.params)
                 architecture = config.model.architecture if config else ""
                 news.append(Progress(trial.number, architecture, epochs))
@@ -235,16 +248,15 @@ class TrialStore:
         """Take up a trial whose coordinator is gone; within a turn."""
         taken = self._take_up(trial, n_reported)
         self.status.elsewhere.discard(trial.number)
+        self.status.standings_elsewhere.pop(trial.number, None)
         return taken
 
     def resume(self, number: int) -> Running | Refusal:
         """Take up a paused trial; within a turn."""
         trial = optuna.Trial(self._study, self.status.paused.pop(number))
-        taken = self._take_up(trial, len(trial_epochs(trial)))
-        if isinstance(taken, Running):
-            write_attributes(trial, paused=None)
-            self.status.n_pruned -= 1
-        return taken
+        write_attributes(trial, paused=None)
+        self.status.n_pruned -= 1
+        return self._take_up(trial, len(trial_epochs(trial)))
 
     def suggest(self) -> Running | Refusal | None:
         """Take up a new trial; within a turn.
@@ -284,6 +296,7 @@ class TrialStore:
             reasons = f"its values make no configuration ({shown(error)})"
             self._note_refused(trial, reasons)
             return Refusal(trial.number, reasons)
+        self.status.note_configuration(values)
         known = trial_epochs(trial)
         if HALVED in trial.user_attrs:
             config = with_half_batch(config)
@@ -327,7 +340,7 @@ class TrialStore:
         for record in epochs[running.n_reported :]:
             if len(self.space.settings.objective) == 1:  # with several Optuna refuses reports
                 running.trial.report(record.cer, record.epoch)
-            self.status.n_epochs += 1
+            self.status.note_epoch()
             running.attempts = 1  # it made progress: the last failure was not its fault
         if len(epochs) != len(trial_epochs(running.trial)):
             write_epochs(running.trial, epochs)
@@ -432,7 +445,7 @@ class TrialStore:
 
     def note_failed(self, running: Running, event: TrialFailed) -> None:
         """Write that a trial failed and is not trained again."""
-        self.status.ends.pop(running.trial.number, None)
+        self.status.note_lost(running.trial.number)
         write_attributes(running.trial, failure=event.reason, traceback=event.traceback)
         self._study.tell(running.trial, state=failure_state(event.kind))
         remove_folder(trial_folder(self._folder, running.trial.number))
@@ -481,6 +494,7 @@ class TrialStore:
                 self._store(trial, config, trial_epochs(trial))
             write_attributes(trial, paused=None)
             self._study.tell(trial, state=TrialState.PRUNED)
+            self.status.pruned.add(number)
             remove_checkpoints(trial_folder(self._folder, number))
         self._weights.drop(self.status.may_go_on)
 

@@ -1,4 +1,4 @@
-"""What a search shows of itself, and how times are written and read."""
+"""Display of a search on a terminal and in a log, and the form of times."""
 
 from __future__ import annotations
 
@@ -45,13 +45,18 @@ def record(epoch: int, cer: float) -> EpochRecord:
 
 def test_a_search_that_begins() -> None:
     text = shown(Status(Limits(100)))
-    assert "0 of 100, 0:00" in text
+    assert "trials" in text
+    assert "0%, 0:00, 0 epochs" in text
     assert "left" not in text
     assert "best: none yet" in text
-    assert "0 running, 0 finished, 0 paused, 0 pruned, 0 infeasible, 0 failed, 0 epochs" in text
+    assert (
+        "0 of 100 trials begun: 0 in training, 0 finished, 0 paused, 0 pruned, 0 infeasible, "
+        "0 failed"
+    ) in text
 
 
-def test_a_search_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def under_way_status() -> Status:
+    """Return the status of a search with trials in every state."""
     status = Status(
         Limits(40),
         n_complete=7,
@@ -59,26 +64,109 @@ def test_a_search_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
         n_infeasible=1,
         n_failed=2,
         n_epochs=93,
-        n_finished_now=14,
         best_number=5,
         best_value=0.03125,
         best_exact=0.875,
         best_values={"model.encoder.rnn_cell": "gru", "training.learning_rate": 0.00234567},
         paused={3: 4, 8: 9, 9: 10},
     )
-    monkeypatch.setattr(Status, "elapsed_s", 140.0)
     status.running = {
         17: running(**{"training.batch_size": 32}),
         16: Running(running().trial, {}, Config(), [record(1, 0.9), record(2, 0.4)]),
     }
-    text = shown(status)
-    assert "14 of 40, 2:20, about 4:20 left" in text  # 26 more at 10 s each
-    assert "2 running, 7 finished, 3 paused, 1 pruned, 1 infeasible, 2 failed, 93 epochs" in text
-    assert "best: trial 5, CER 0.0312, exact 0.875 (rnn_cell gru, learning_rate 0.00235)" in text
+    return status
+
+
+def test_a_search_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Status, "elapsed_s", 140.0)
+    text = shown(under_way_status(), 140)
+    assert (
+        "16 of 40 trials begun: 2 in training, 7 finished, 3 paused, 1 pruned, 1 infeasible, "
+        "2 failed"
+    ) in text
+    assert (
+        "best: trial 5 (finished), CER 0.0312, exact 0.875 (rnn_cell gru, learning_rate 0.00235)"
+    ) in text
     lines = [line.split() for line in text.splitlines()]
     assert ["16", "2/20", "0.4000", "0.600", "0.800"] in lines
     assert ["17", "0/20", "-", "-", "-", "batch_size", "32"] in lines
     assert text.index("\n16 ") < text.index("\n17 ")
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(40), ["trials", "38%, 2:20, about 3:48 left, 93 epochs"]),
+        (Limits(40, timeout_s=280.0), ["time", "50%, 2:20 of 4:40, 2:20 left, 93 epochs"]),
+        (
+            Limits(40, epoch_budget=124),
+            ["epochs", "75%, 2:20, about 0:47 left, 93 of 124 epochs"],
+        ),
+        (  # the budget of epochs ends the search before the time does
+            Limits(40, timeout_s=1400.0, epoch_budget=124),
+            ["epochs", "75%, 2:20 of 23:20, about 0:47 left, 93 of 124 epochs"],
+        ),
+        (Limits(16, timeout_s=1400.0), ["trials", "89%, 2:20 of 23:20, about 0:16 left"]),
+    ],
+    ids=["trials", "time", "epochs", "epochs first", "trials first"],
+)
+def test_the_bar_shows_the_limit_that_ends_the_search_first(
+    limits: Limits, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Status, "elapsed_s", 140.0)
+    status = under_way_status()
+    status.limits = limits
+    text = shown(status, 140)
+    assert text.startswith(expected[0])
+    for part in expected[1:]:
+        assert part in text
+
+
+def test_no_count_is_larger_than_its_total() -> None:
+    status = Status(Limits(3, epoch_budget=4), n_complete=5, n_epochs=3, n_epochs_before=2)
+    text = shown(status)
+    assert "5 of 5 trials begun" in text  # an earlier run had a higher limit
+    assert "5 of 5 epochs" in text  # two workers ended an epoch at the same time
+    assert "100%" in text
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (Status(Limits(1), n_epochs=1), ["0 of 1 trial begun", ", 1 epoch\n"]),
+        (Status(Limits(2), n_complete=1, n_epochs=2), ["1 of 2 trials begun", ", 2 epochs\n"]),
+        (Status(Limits(2, epoch_budget=1)), [", 0 of 1 epoch\n"]),
+        (Status(Limits(2, epoch_budget=2), n_epochs_before=1), [", 1 of 2 epochs\n"]),
+    ],
+)
+def test_numbers_agree_with_their_nouns(status: Status, expected: list[str]) -> None:
+    text = "\n".join(line.rstrip() for line in shown(status).splitlines())
+    for part in expected:
+        assert part in text
+
+
+def test_the_best_trial_may_be_in_training() -> None:
+    status = under_way_status()
+    status.running[16].epochs.append(record(3, 0.02))
+    assert "best: trial 16 (in training), CER 0.0200, exact 0.980\n" in (
+        "\n".join(line.rstrip() for line in shown(status).splitlines())
+    )
+
+
+def test_values_that_are_the_same_in_all_trials_are_not_shown() -> None:
+    first = {"images.height": 32, "training.batch_size": 16, "model.encoder.rnn_cell": "gru"}
+    second = {**first, "training.batch_size": 64}
+    status = Status(Limits(10))
+    status.running = {0: running(**first)}
+    status.note_configuration(first)
+    assert "height 32, batch_size 16, rnn_cell gru" in shown(status)
+    status.running[1] = running(**second)
+    status.note_configuration(second)
+    text = shown(status)
+    assert "batch_size 16" in text
+    assert "batch_size 64" in text
+    assert "height" not in text
+    assert "rnn_cell" not in text
 
 
 @pytest.mark.parametrize("width", [20, 40, 80])
@@ -88,43 +176,12 @@ def test_a_narrow_terminal(width: int) -> None:
     assert all(len(line) <= width for line in shown(status, width).splitlines())
 
 
-@pytest.mark.parametrize(
-    ("finished", "elapsed_s", "timeout_s", "left"),
-    [
-        (0, 50.0, None, None),
-        (0, 50.0, 90.0, "0:40"),
-        (5, 50.0, None, "0:50"),
-        (5, 50.0, 60.0, "0:10"),
-        (5, 50.0, 40.0, "0:00"),  # over its time, while the last epochs end
-        (10, 50.0, None, "0:00"),
-    ],
-)
-def test_time_that_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-    finished: int,
-    elapsed_s: float,
-    timeout_s: float | None,
-    left: str | None,
-) -> None:
-    monkeypatch.setattr(Status, "elapsed_s", elapsed_s)
-    status = Status(Limits(10, timeout_s), n_complete=finished, n_finished_now=finished)
-    text = shown(status)
-    assert (f"about {left} left" in text) if left else ("left" not in text)
-
-
-def test_trials_of_earlier_runs_do_not_count_for_the_time_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Status, "elapsed_s", 10.0)
-    status = Status(Limits(10), n_complete=8, n_finished_now=1)
-    assert "8 of 10, 0:10, about 0:20 left" in shown(status)
-
-
 # --- where it is shown ------------------------------------------------------------------------
 
 
 def test_lines_for_logs(capsys: pytest.CaptureFixture[str]) -> None:
     status = Status(Limits(10), n_complete=3)
+    status.running = {3: running()}
     with search_display(quiet=False) as display:
         assert isinstance(display, PlainDisplay)
         display.reading(1, 2)
@@ -132,7 +189,7 @@ def test_lines_for_logs(capsys: pytest.CaptureFixture[str]) -> None:
         display.update(status, None)
         display.update(status, "trial 2 finished")
     captured = capsys.readouterr()
-    assert captured.err == "2 images read\n[3/10] trial 2 finished\n"
+    assert captured.err == "2 images read\n[4/10] trial 2 finished\n"
     assert captured.out == ""
 
 
@@ -182,20 +239,27 @@ def test_format_seconds(seconds: float, text: str) -> None:
     assert format_seconds(seconds) == text
 
 
-def test_a_log_gets_a_line_each_minute_even_if_no_trial_ends(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("line", [None, "trial 2 finished"])
+def test_a_log_gets_the_progress_once_a_minute_even_if_no_trial_ends(
+    line: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = Status(Limits(40))
+    status = Status(Limits(40, timeout_s=600.0, epoch_budget=400), n_epochs=2)
     status.running = {
-        3: Running(running().trial, {}, Config(), [record(1, 0.25)]),
+        3: Running(running().trial, {}, Config(), [record(1, 0.5), record(2, 0.25)]),
         4: running(),
     }
     display = PlainDisplay()
     for seconds in (1.0, 59.0, 61.0, 100.0, 122.0):
         monkeypatch.setattr(Status, "elapsed_s", seconds)
-        display.update(status, None)
+        display.update(status, line)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "[0/40] 1:01: trial 3 at epoch 1 of 20, CER 0.2500; trial 4 at epoch 0 of 20",
-        "[0/40] 2:02: trial 3 at epoch 1 of 20, CER 0.2500; trial 4 at epoch 0 of 20",
+    progress = [shown for shown in lines if "finished" not in shown]
+    assert len(lines) - len(progress) == (5 if line else 0)
+    trials = (
+        "2 of 400 epochs; best: trial 3 (in training), CER 0.2500; "
+        "trial 3 at epoch 2 of 20, CER 0.2500; trial 4 at epoch 0 of 20"
+    )
+    assert progress == [
+        f"[2/40] 1:01 of 10:00, 8:59 left: 10% of the time limit, {trials}",
+        f"[2/40] 2:02 of 10:00, 7:58 left: 20% of the time limit, {trials}",
     ]

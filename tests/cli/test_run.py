@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
+from unittest.mock import Mock
 
 import cv2
 import numpy as np
 import pytest
 
 from ocrsearch import tuning
-from ocrsearch.cli.run import ENDINGS
+from ocrsearch.cli.run import ENDINGS, _summary
 from ocrsearch.tuning.status import Ending, Limits, Status
 
 if TYPE_CHECKING:
@@ -75,3 +76,15 @@ def test_a_search_that_trained_nothing_fails(
     monkeypatch.setattr(tuning, "search", lambda *args, **kw: fine)
     status.best_number, status.best_value, status.best_exact = 1, 0.1, 0.9
     assert command("run", "--space", space, "--json").code == 0
+
+
+def test_the_end_of_a_search_counts_the_trials_begun() -> None:
+    status = Status(Limits(2), n_complete=1, n_pruned=2, paused={1: 1}, waiting=[Mock()])
+    status.running = {3: Mock()}
+    result = tuning.SearchResult("s", "sqlite:///s.db", "timeout", status, 0, None, problem="none")
+    first, second, _ = _summary(result, "captcha:x").splitlines()
+    assert first == (
+        "study s: the time limit is reached; 5 of 5 trials (1 finished, 1 paused, 1 pruned, "
+        "0 infeasible, 0 failed, 2 unfinished)"
+    )
+    assert second == "2 unfinished trials are saved; rerun the same command to resume"

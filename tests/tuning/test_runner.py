@@ -47,6 +47,7 @@ from ocrsearch.tuning.engines.events import (
     TrialFailed,
     WorkerRefused,
 )
+from ocrsearch.tuning.estimate import limit_progress
 from ocrsearch.tuning.runner import MAX_FAILURES_IN_A_ROW, Runner
 from ocrsearch.tuning.scheduler import MAX_INFEASIBLE_IN_A_ROW, build_scheduler
 from ocrsearch.tuning.status import (
@@ -1008,3 +1009,165 @@ def test_several_without_any_error_end_the_search(
     again = setting.coordinator(engine, Limits(9))
     assert again.run() == ending
     assert engine.submitted == []
+
+
+# --- what is shown while it runs ----------------------------------------------------------------
+
+
+@dataclass
+class Shown:
+    """What an observer of a search sees at one time."""
+
+    n_begun: int
+    n_epochs: int
+    leader: int | None
+    cer: float
+    state: str
+    left_s: float | None
+    line: str | None
+
+
+@dataclass
+class Watched:
+    """A search with a clock that advances by a second for each epoch of all workers."""
+
+    setting: Setting
+    now: float = 0.0
+    shown: list[Shown] = field(default_factory=list)
+    _n_trained: dict[int, int] = field(default_factory=dict)
+
+    def run(self, engine: ScriptedEngine, limits: Limits) -> Runner:
+        self.now, self.shown = 0.0, []
+        runner = self.setting.coordinator(engine, limits)
+        poll, runner.observer = engine.poll, self._observe
+
+        def timed(timeout_s: float) -> list[Event]:
+            events = poll(timeout_s)
+            for event in events:
+                if isinstance(event, EpochDone | TrialDone):
+                    before = self._n_trained.get(event.number, 0)
+                    self.now += len(event.epochs) - before
+                    self._n_trained[event.number] = len(event.epochs)
+            return events
+
+        engine.poll = timed  # type: ignore[method-assign]
+        runner.run()
+        return runner
+
+    def _observe(self, status: Status, line: str | None) -> None:
+        leader = status.leader
+        self.shown.append(
+            Shown(
+                status.n_begun,
+                status.n_epochs_in_all,
+                leader.rank.number if leader else None,
+                leader.rank.cer if leader else 1.0,
+                status.state_of(leader.rank.number) if leader else "",
+                limit_progress(status).left_s,
+                line,
+            )
+        )
+
+
+@pytest.fixture
+def watched(promoting: Setting, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    found = Watched(promoting)
+    monkeypatch.setattr(Status, "elapsed_s", property(lambda _: found.now))
+    return found
+
+
+@pytest.mark.parametrize("n_workers", [1, 3])
+def test_the_number_of_trials_begun_never_falls(watched: Watched, n_workers: int) -> None:
+    engine = ScriptedEngine(by_number(CERS), n_workers)
+    watched.run(engine, Limits(9, epoch_budget=12))
+    first = watched.shown
+    after = ScriptedEngine(by_number(CERS), n_workers)
+    after._n_played = engine._n_played
+    watched.run(after, Limits(9))
+    lines = [shown.line for shown in first + watched.shown if shown.line]
+    assert sum("is resumed from epoch" in line for line in lines) >= 3
+    assert sum("paused after" in line for line in lines) >= 5
+    counts = [shown.n_begun for shown in first + watched.shown]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (0, 9)
+
+
+def test_a_failed_trial_that_is_tried_again_counts_once(watched: Watched) -> None:
+    failed: list[int] = []
+
+    def fails_once(job: Job) -> list[float] | Event:
+        if job.number in failed:
+            return by_number(CERS)(job)
+        failed.append(job.number)
+        return TrialFailed(job.number, "crash", "error", "")
+
+    watched.run(ScriptedEngine(fails_once), Limits(4))
+    counts = [shown.n_begun for shown in watched.shown]
+    assert counts == sorted(counts)
+    assert counts[-1] == 4
+
+
+def test_the_best_trial_is_shown_before_it_is_finished(watched: Watched) -> None:
+    engine = ScriptedEngine(by_number(CERS))
+    watched.run(engine, Limits(9, epoch_budget=12))
+    first = watched.shown[-1]
+    assert any(shown.state == "in training" for shown in watched.shown)
+    assert any(shown.state == "paused" for shown in watched.shown)
+    cers = [shown.cer for shown in watched.shown]
+    assert cers == sorted(cers, reverse=True)
+    after = ScriptedEngine(by_number(CERS))
+    after._n_played = engine._n_played
+    watched.run(after, Limits(9))
+    again = watched.shown[0]
+    assert (again.leader, again.cer) == (first.leader, first.cer)  # from the earlier run
+    assert (watched.shown[-1].leader, watched.shown[-1].state) == (1, "finished")
+
+
+def test_the_remaining_time_of_a_budget_follows_from_the_pace_of_this_run(
+    watched: Watched,
+) -> None:
+    engine = ScriptedEngine(by_number(CERS))
+    watched.run(engine, Limits(900, epoch_budget=12))
+    for shown in watched.shown:
+        assert shown.left_s == (12 - shown.n_epochs if shown.n_epochs >= 2 else None)
+    after = ScriptedEngine(by_number(list(CERS) * 100))
+    after._n_played = engine._n_played
+    watched.run(after, Limits(900, epoch_budget=30))
+    for shown in watched.shown:
+        assert shown.left_s == (30 - shown.n_epochs if shown.n_epochs >= 12 + 2 else None)
+
+
+def test_a_trial_that_will_not_be_resumed_is_pruned_and_not_paused(promoting: Setting) -> None:
+    promoting.run(by_number(CERS), trials=9)
+    endings = [line.split(":")[0] for line in promoting.lines if " after " in line]
+    assert "trial 0 paused after 1 epoch, 1 s" in endings
+    assert "trial 4 paused after 1 epoch, 1 s" in endings
+    assert "trial 4 pruned after 3 epochs, 3 s" in endings  # only trial 1 trains beyond 3 epochs
+    assert "trial 8 pruned after 1 epoch, 1 s" in endings  # the other trials are better
+    assert "trial 1 finished after 9 epochs, 9 s" in endings
+    assert not any("stopped" in line for line in promoting.lines)
+
+
+def test_lines_show_only_the_parameters_that_differ(tmp_path: Path) -> None:
+    text = SPACE.replace("height: {choice: [16, 32]}", "height: {choice: [16]}")
+    setting = Setting(tmp_path, space=parse_space(text, "space"))
+    setting.run(falling, trials=3)
+    first, *others = [line for line in setting.lines if "finished" in line]
+    assert "height 16, learning_rate" in first
+    assert len(others) == 2
+    for line in others:
+        assert "learning_rate" in line
+        assert "height" not in line
+
+
+def test_a_paused_trial_whose_values_were_changed_counts_once(promoting: Setting) -> None:
+    engine = ScriptedEngine(by_number(CERS))
+    promoting.coordinator(engine, Limits(3, epoch_budget=3)).run()
+    runner = promoting.coordinator(ScriptedEngine(by_number(CERS)), Limits(3))
+    runner.store.space = parse_space(PROMOTION.replace("1.0e-3, 1.0e-2", "0.5, 0.6"), "space")
+    number = next(iter(runner.status.paused))
+    runner.store.resume(number)
+    assert (runner.status.n_begun, runner.status.n_infeasible) == (3, 1)
+    runner.store.look()
+    assert (runner.status.n_begun, runner.status.n_infeasible) == (3, 1)
+    assert number not in runner.status.paused
