@@ -731,7 +731,7 @@ def test_iam_words_are_read(tmp_path: Path) -> None:
     ]
     for spec in (tmp_path, tmp_path / "ascii" / "words.txt", f"iam:{tmp_path}"):
         samples = read_samples(str(spec))
-        assert [(s.name, s.text, s.group, s.doubtful) for s in samples] == expected
+        assert [(s.name, s.text, s.group, s.flagged) for s in samples] == expected
         assert all(s.image == tmp_path / s.name for s in samples)
 
 
@@ -748,7 +748,7 @@ def test_iam_words_cut_badly_are_left_out(
     assert [s.text for s in samples] == texts
 
 
-def test_data_of_doubtful_samples_alone_is_refused(tmp_path: Path) -> None:
+def test_data_of_flagged_samples_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     (tmp_path / "words.txt").write_text("a01-000u-00-00 err 154 408 768 27 51 AT A\n")
     with pytest.raises(
