@@ -1,4 +1,7 @@
-"""The README and the notes in docs/ work as they are printed, on small data."""
+"""The README and the notes in docs/ work as they are printed, on small data.
+
+See also ``test_named_code.py``.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +54,6 @@ LINKS = [
     for path in PAGES
     for link in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", path.read_text(encoding="utf-8"))
 ]
-NAMED = re.findall(
-    r"`((?:ocrsearch|scripts|tests|docs)/[a-z0-9_./-]+)`",
-    "".join(path.read_text(encoding="utf-8") for path in PAGES),
-)
-
 TINY = """# Tiny.
 images: {height: 16}
 model:
@@ -104,19 +102,6 @@ def test_links_lead_somewhere(page: Path, path: str, anchor: str) -> None:
     target = page.parent / path if path else page
     assert target.is_file()
     assert not anchor or anchor in anchors(target)
-
-
-@pytest.mark.parametrize("name", sorted(set(NAMED)))
-def test_named_files_exist(name: str) -> None:
-    assert (ROOT / name).exists()
-
-
-def test_tests_that_contributing_names_exist() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
-    names = re.findall(r"`(test_\w+)`", text)
-    assert len(names) > 5
-    assert [name for name in names if f"def {name}(" not in tests] == []
 
 
 def test_every_decision_is_in_the_index() -> None:

@@ -216,10 +216,10 @@ def _usage_problem(error: typer.TyperException) -> str:
         return error.format_message()
     name = max(option.opts, key=len) if option.opts[0].startswith("-") else option.metavar
     if isinstance(cause, ValidationError):
-        from ocrsearch.core import ALLOWED, allowed_values
+        from ocrsearch.core import ERROR_MESSAGES, allowed_values
 
         finding = cause.errors()[0]
-        if finding["type"] in ALLOWED:
+        if finding["type"] in ERROR_MESSAGES:
             return f"{name}: {allowed_values(finding)}, got {finding['input']}"
     return f"{name}: {error.message.removeprefix('Value error, ').rstrip('.')}"
 

@@ -84,7 +84,7 @@ def evaluate(
     Examples:
       ocrsearch evaluate model.pt --data captcha:FOLDER
       ocrsearch evaluate model.pt --data labels.csv --split all --errors 20
-      ocrsearch evaluate model.pt --data labels.csv --html report.html
+      ocrsearch evaluate model.pt --data labels.csv --html evaluation.html
     """
     from ocrsearch.data import is_split, load_split
     from ocrsearch.inference import DecodingOptions, load

@@ -83,7 +83,7 @@ def output_file(suffix: str = "") -> Callable[..., Path | None]:
         option = f"{max(param.opts, key=len)} {path}"
         if not path.name.lower().endswith(suffix):
             found = path.suffix or "no suffix"
-            raise OptionError(f"{option}: must end in {suffix}, found {found}; rename the file")
+            raise OptionError(f"{option}: must end in {suffix}, got {found}; rename the file")
         if problem := output_problem(path):
             raise OcrSearchError(f"{option}: {problem}")
         return path

@@ -144,6 +144,6 @@ def describe_epoch(epochs: Epochs, n_epochs: int, *, validates: bool = True) -> 
 
 
 def describe_left(epochs: Epochs, n_epochs: int) -> str:
-    """Return the time left, as the epochs so far took."""
+    """Return the estimated time left, from the mean time of the epochs so far."""
     seconds = sum(e.seconds for e in epochs) / len(epochs) * (n_epochs - len(epochs))
     return f"about {format_seconds(seconds)} left"

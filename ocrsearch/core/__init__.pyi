@@ -38,7 +38,7 @@ from .errors import TrainingError as TrainingError
 from .errors import printable as printable
 from .errors import quoted as quoted
 from .errors import shortened as shortened
-from .explain import ALLOWED as ALLOWED
+from .explain import ERROR_MESSAGES as ERROR_MESSAGES
 from .explain import allowed_values as allowed_values
 from .explain import checked_values as checked_values
 from .explain import config_paths as config_paths

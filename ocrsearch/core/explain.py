@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _STRICT = {int: Integer, float: Number}
 """Types of numbers that refuse booleans."""
 
-ALLOWED = {
+ERROR_MESSAGES = {
     "int_type": "must be an integer",
     "int_parsing": "must be an integer",
     "int_from_float": "must be an integer",
@@ -44,7 +44,7 @@ ALLOWED = {
     "less_than": "must be less than {lt:.12g}",
     "less_than_equal": "must be at most {le:.12g}",
 }
-"""Allowed values per pydantic error type, with placeholders for its limits."""
+"""Message for each pydantic error type, with placeholders for its limits."""
 
 
 def explain_validation_error(
@@ -133,8 +133,8 @@ def suggestion(path: str, known: Iterable[str]) -> str:
 
 def allowed_values(finding: ErrorDetails) -> str:
     """Return the allowed values for a pydantic error, such as ``must be at least 1``."""
-    if finding["type"] in ALLOWED:
-        return ALLOWED[finding["type"]].format(**finding.get("ctx", {}))
+    if finding["type"] in ERROR_MESSAGES:
+        return ERROR_MESSAGES[finding["type"]].format(**finding.get("ctx", {}))
     return finding["msg"].replace("Input should be", "must be").removeprefix("Value error, ")
 
 
@@ -176,7 +176,7 @@ def _adapters(options: Any) -> dict[str, TypeAdapter[Any]]:
             members = get_args(kind) if isinstance(kind, UnionType) else (kind,)
             values = [_STRICT.get(member, member) for member in members if member is not NoneType]
             inner: Any = functools.reduce(operator.or_, values)
-            # The limits hold for the value itself, not for None. NaN is reported as no number.
+            # The limits hold for the value itself, not for None. NaN is reported as not finite.
             limits = dict(option.limits)
             finite = {key: limits.pop(key) for key in ("allow_inf_nan",) if key in limits}
             limited: Any = Annotated[inner, Field(**finite), Field(**limits)]

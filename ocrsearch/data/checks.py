@@ -15,7 +15,7 @@ import numpy as np
 from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
 from ocrsearch.data.images import digest_image, is_blank, load_image
-from ocrsearch.data.samples import GrayImage, Sample, is_unicode
+from ocrsearch.data.samples import GrayImage, Sample, is_encodable
 from ocrsearch.data.splits import count_rare
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ def label_problem(sample: Sample) -> str | None:
     n_lines = len(sample.text.splitlines())
     if n_lines > 1:
         return f"{sample.name}: label of more than one line ({n_lines} lines)"
-    if not is_unicode(sample.text):
+    if not is_encodable(sample.text):
         return f"{sample.name}: the label is not valid Unicode ({sample.text!a})"
     if not sample.text.isprintable() and not all(map(is_symbol, sample.text)):
         return f"{sample.name}: the label has control characters ({sample.text!a})"

@@ -78,14 +78,14 @@ class Dataset:
 
 
 def list_samples(spec: str, options: DataOptions) -> list[Sample]:
-    """Return the samples of a dataset with their groups, without doubtful samples.
+    """Return the samples of a dataset with their groups, without flagged samples.
 
     Raises:
-        DataError: See ``read_samples``. Also raised if all samples are doubtful, or if a name
+        DataError: See ``read_samples``. Also raised if all samples are flagged, or if a name
             has no group.
     """
     found = read_samples(spec, parse_columns(options.columns))
-    samples = [s for s in found if options.keep_flagged or not s.doubtful]
+    samples = [s for s in found if options.keep_flagged or not s.flagged]
     samples = without_controls(samples, options.bidi)
     if found and not samples:
         raise DataError(
@@ -231,7 +231,7 @@ def read_added(
     samples = [
         replace(sample, name=f"added/{sample.name}", split="train")
         for sample in read_samples(options.extra_train_data)
-        if sample.split in (None, "train") and (options.keep_flagged or not sample.doubtful)
+        if sample.split in (None, "train") and (options.keep_flagged or not sample.flagged)
     ]
     samples = without_controls(samples, options.bidi)
     _check_source(where, samples, spec, options)

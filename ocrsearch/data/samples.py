@@ -33,7 +33,7 @@ class Drawable(Protocol):
 
     @property
     def recipe(self) -> dict[str, object]:
-        """The recipe as plain data. If ``fresh`` is true, each training epoch has new images."""
+        """Recipe as plain data. If its key ``fresh`` is true, each epoch draws new images."""
         ...
 
 
@@ -47,7 +47,7 @@ class Sample:
         text: Label, in NFC.
         split: Split given by the dataset, or None.
         group: Group that a split must not divide, such as the writer, form or letter, or None.
-        doubtful: Whether the dataset marks the sample as wrong or badly cut.
+        flagged: Whether the dataset marks the sample as wrong or badly cut.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Sample:
     text: str
     split: Split | None = None
     group: str | None = None
-    doubtful: bool = False
+    flagged: bool = False
 
 
 def is_split(value: object) -> TypeGuard[Split]:
@@ -75,7 +75,7 @@ def without_controls(samples: Sequence[Sample], setting: str) -> list[Sample]:
         samples: Samples in any order, which is kept.
         setting: Treatment of right-to-left labels; see ``resolve_bidi``.
     """
-    unicode = [sample.text.isascii() or is_unicode(sample.text) for sample in samples]
+    unicode = [sample.text.isascii() or is_encodable(sample.text) for sample in samples]
     marked = {i for i, s in enumerate(samples) if unicode[i] and has_controls(s.text)}
     if not marked:
         return list(samples)
@@ -87,7 +87,7 @@ def without_controls(samples: Sequence[Sample], setting: str) -> list[Sample]:
     ]
 
 
-def is_unicode(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     """Return whether a text can be encoded. Lone surrogates from file names cannot."""
     try:
         text.encode()

@@ -32,7 +32,7 @@ class PageLine:
 
     Attributes:
         text: recognised text, NFC.
-        confidence: probability of the text, 0 to 1.
+        confidence: probability of the whole text, 0 to 1. It falls with the length of the line.
         symbol_confidences: confidence of each character of the text, 0 to 1.
         box: bounding box of the line's ink, in pixels of the page as given.
         row: row on the page, counted from 1; cells in the same row of a table share it.
@@ -52,7 +52,8 @@ MIN_PIECES = 8
 """Minimum number of lines for short lines to suggest a page on its side."""
 
 READABLE_SHORT = 0.85
-"""Minimum mean confidence if all lines are as short as on a page on its side."""
+"""As ``READABLE``, if the median line has at most 2 characters and there are at least MIN_PIECES
+lines. A page on its side looks like this."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class PagePrediction:
         lines: lines in reading order.
         rotation: clockwise rotation before recognition in degrees: 0, 90, 180 or 270.
         inverted: whether some lines were inverted before recognition.
-        confidence: mean confidence per character, 0 to 1; 0 if there are no lines.
+        confidence: mean confidence per character, 0 to 1; 0 if there are no lines. Unlike that of a
+            line, it does not depend on the length of the texts.
     """
 
     width: int
@@ -155,7 +157,7 @@ Read = Callable[[Sequence[GrayImage]], "list[Prediction]"]
 """Function that recognises line images."""
 
 SURE = 0.92
-"""Confidence above which no other orientation is tried; see ``_confidence``."""
+"""Confidence above which no other orientation is tried; see ``_mean_per_character``."""
 
 MARGIN = 0.03
 """Minimum gain in confidence to prefer another orientation or polarity."""
@@ -178,7 +180,7 @@ class _Reading:
 
     @property
     def confidence(self) -> float:
-        return _confidence(self.layout.lines, self.predictions)
+        return _mean_per_character(self.layout.lines, self.predictions)
 
 
 def read_page(page: GrayImage, read: Read) -> PagePrediction:
@@ -226,13 +228,13 @@ def _prefers_inverted(
     lines: Sequence[FoundLine], predictions: Sequence[Prediction], read: Read
 ) -> bool:
     """Return whether the lines are recognised with more confidence if they are inverted."""
-    before = _confidence(lines, predictions)
+    before = _mean_per_character(lines, predictions)
     if before >= SURE:
         return False
     ids = _longest(lines)
     tried = [lines[i] for i in ids]
-    before = _confidence(tried, [predictions[i] for i in ids])
-    return _confidence(tried, read([255 - line.image for line in tried])) > before + MARGIN
+    before = _mean_per_character(tried, [predictions[i] for i in ids])
+    return _mean_per_character(tried, read([255 - line.image for line in tried])) > before + MARGIN
 
 
 def _best_turn(page: GrayImage, upright: _Reading, read: Read) -> int:
@@ -241,8 +243,9 @@ def _best_turn(page: GrayImage, upright: _Reading, read: Read) -> int:
     confidences = {}
     for turn, lines in zip(TURNS, (upright.layout.lines, sideways) * 2, strict=True):
         tried = [lines[i] for i in _longest(lines)]
+        half_turn = turn // 180 * 180  # the sideways lines are already turned by 90 degrees
         confidences[turn] = max(
-            _confidence(tried, read([_turned(image, turn // 180 * 180) for image in images]))
+            _mean_per_character(tried, read([_turned(image, half_turn) for image in images]))
             for images in ([line.image for line in tried], [255 - line.image for line in tried])
         )
     best = max(TURNS, key=lambda turn: confidences[turn])
@@ -254,7 +257,7 @@ def _longest(lines: Sequence[FoundLine]) -> list[int]:
     return [int(i) for i in np.argsort(lengths, kind="stable")[::-1][:N_TRIED]]
 
 
-def _confidence(lines: Sequence[FoundLine], predictions: Sequence[Prediction]) -> float:
+def _mean_per_character(lines: Sequence[FoundLine], predictions: Sequence[Prediction]) -> float:
     """Return the mean confidence per character, 0 to 1, weighted by the length of the lines.
 
     Within a line the mean is geometric. A line with an empty prediction counts as 0.

@@ -38,7 +38,8 @@ from ocrsearch.spaces.space import Space
 FOLDERS = (Path(__file__).parent / "ready", Path(__file__).parents[2] / "search_spaces")
 """Folders of the ready spaces, in an installed package and in a checkout of the repository."""
 
-ENDINGS = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
+"""Suffixes of space files."""
 
 
 @cache
@@ -63,7 +64,7 @@ def find_space(name: str | Path) -> Path:
         SpaceError: there is neither a ready space nor a file of this name.
     """
     path, ready = Path(name), ready_spaces()
-    is_name = path.name == str(name) and path.suffix not in ENDINGS
+    is_name = path.name == str(name) and path.suffix not in SUFFIXES
     if is_name and str(name) in ready:
         return ready[str(name)]
     exists = os.path.exists(path)  # noqa: PTH110 - no error for an invalid file name

@@ -1,6 +1,7 @@
-"""Results of studies, read-only: summaries, best trials, tables and learning curves.
+"""Results of studies, read-only: summaries, best trials, learning curves, the table of trials.
 
-If a study has no trained trial, ``why_nothing_trained`` returns the reason and advice.
+``trials_frame`` is the table of ``ocrsearch studies export``; reports have figures only. If a
+study has no trained trial, ``why_nothing_trained`` returns the reason and advice.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class TrialMetrics(TypedDict, total=False):
 
 
 METRICS = tuple(name for name in TrialMetrics.__annotations__ if name != "cer")
-"""Metrics in the order of the columns of a table, where the CER comes first."""
+"""Metrics in the order of their columns in ``trials_frame``, where the CER comes first."""
 
 STATES = {
     TrialState.COMPLETE: "finished",
@@ -82,12 +83,15 @@ STATES = {
 MAX_NAMED = 10
 """Maximum number of trials listed in a message."""
 
-NOT_IN_TABLES = ("versions", "transfer")
+WITHOUT_COLUMN = ("versions", "transfer")
+"""Metrics without a column in ``trials_frame``, because they are dicts."""
+
 COLUMNS = (
     *("trial", "state", "cer"),
-    *(name for name in METRICS if name not in NOT_IN_TABLES),
+    *(name for name in METRICS if name not in WITHOUT_COLUMN),
     *("failure", "started", "ended"),
 )
+"""Columns of ``trials_frame``; the searched parameters follow."""
 
 
 @dataclass(frozen=True)
@@ -373,7 +377,7 @@ def trials_frame(study: optuna.Study) -> pd.DataFrame:
             "trial": trial.number,
             "state": "infeasible" if INFEASIBLE in attrs else state,
             "cer": cer,
-            **{key: metrics.get(key) for key in METRICS if key not in NOT_IN_TABLES},
+            **{key: metrics.get(key) for key in METRICS if key not in WITHOUT_COLUMN},
             "failure": attrs.get(FAILURE) or attrs.get(INFEASIBLE),
             "started": trial.datetime_start,
             "ended": trial.datetime_complete,

@@ -16,7 +16,7 @@ from .model_file import OtherNetworkError as OtherNetworkError
 from .model_file import TrialWeights as TrialWeights
 from .model_file import halve as halve
 from .model_file import load_bundle as load_bundle
-from .model_file import read_recogniser as read_recogniser
+from .model_file import read_weights as read_weights
 from .model_file import save_bundle as save_bundle
 from .pretrained import LATIN as LATIN
 from .pretrained import StartWeights as StartWeights

@@ -58,12 +58,18 @@ def plain_problem(value: Any) -> str | None:
 
 FORMAT = "ocrsearch model"
 VERSION = 7
-"""1: both directions of a recurrent layer in one, augmentation as a number. 2: norms before the
-pooling. 3: one network. 4: weights of 32 bits. 5: nothing added to the training split. 6: no
-right-to-left labels in visual order."""
+"""Version of the files that this program writes. New in each version:
+
+2: separate layers for the two directions of an RNN, a strength for each kind of augmentation.
+3: normalisation after the pooling, no longer before it.
+4: ensembles (``StoredModel.others``).
+5: weights of 16 bits.
+6: additional training samples (the data option ``extra_train_data``).
+7: right-to-left labels in visual order (``StoredModel.bidi``).
+"""
 
 READABLE = (3, 4, 5, 6, VERSION)
-"""Versions that can be read; fields that an older version lacks have their defaults."""
+"""Versions that can be read. Fields that a file lacks have their defaults."""
 
 MAX_NETWORKS = 32
 """Largest number of networks in one model."""
@@ -256,7 +262,7 @@ class TrialWeights(NamedTuple):
     study: str
 
 
-def read_recogniser(path: Path) -> TrialWeights:
+def read_weights(path: Path) -> TrialWeights:
     """Read the weights that the training of a trial saved, with configuration and charset.
 
     Raises:

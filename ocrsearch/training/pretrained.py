@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrsearch.core import BundleError, flatten
+from ocrsearch.core import BundleError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -228,6 +228,8 @@ def check_something_kept(transfer: Transfer, start: StartWeights, config: Config
     """
     if transfer.n_kept:
         return
+    from ocrsearch.core import flatten
+
     theirs, ours = (
         flatten({"images": c.images.model_dump(), "model": c.model.model_dump()})
         for c in (start.config, config)

@@ -20,7 +20,7 @@ from ocrsearch.data import LabelledImages, contact_sheet, write_sheet
 from ocrsearch.evaluation import EditCounts, count_edits, rates, read_counts, save_counts
 from ocrsearch.models import read_lines
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.model_file import read_recogniser
+from ocrsearch.training.model_file import read_weights
 from ocrsearch.training.records import (
     BEST,
     LAST,
@@ -54,7 +54,7 @@ def draw_worst(trainer: Trainer, val: LabelledImages, weights: Path, output: Pat
         weights: file of the best weights.
         output: image to write.
     """
-    trainer.network.load_state_dict(read_recogniser(weights).weights)
+    trainer.network.load_state_dict(read_weights(weights).weights)
     lines = trainer.val_lines
     reading = read_lines(trainer.network, lines, trainer.device)
     errors = []

@@ -19,8 +19,8 @@ from ocrsearch.spaces import (
 )
 from ocrsearch.studies import USE_CONSTRAINTS, batched_writes, number_or_none, study_facts
 
-MEMORY_LIMIT = "memory_mb_limit"
-"""Study user attribute: estimate for a trial that ran out of memory, in megabytes."""
+MEMORY_LIMIT_KEY = "memory_mb_limit"
+"""Study user attribute with the learned memory limit, in megabytes; see ``learn_memory``."""
 
 
 class Constraints:
@@ -36,7 +36,7 @@ class Constraints:
     def broken(self, trial: optuna.Trial, config: Config) -> list[Finding]:
         """Return the limits that a configuration exceeds, without building its network."""
         limits = self._limits
-        learned = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT))
+        learned = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT_KEY))
         if learned is not None and (limits.memory_mb is None or learned < limits.memory_mb):
             limits = limits.model_copy(update={"memory_mb": learned})
         findings = examine(config, self._train, limits, self._max_invalid)
@@ -69,8 +69,8 @@ class Constraints:
     def learn_memory(self, trial: optuna.Trial, config: Config) -> None:
         """Lower the memory limit below the estimate for a trial that ran out of memory."""
         estimate = network_figures(config, self._train)["memory_mb"]
-        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT)) or estimate
-        self._study.set_user_attr(MEMORY_LIMIT, min(known, 0.999 * estimate))
+        known = number_or_none(self._study.user_attrs.get(MEMORY_LIMIT_KEY)) or estimate
+        self._study.set_user_attr(MEMORY_LIMIT_KEY, min(known, 0.999 * estimate))
         self._tell(trial, "memory_mb", 1.0)
 
     def _tell(self, trial: optuna.Trial, name: str, value: float) -> None:

@@ -28,7 +28,7 @@ from ocrsearch.tuning.engines import (
     WorkerRefused,
 )
 from ocrsearch.tuning.scheduler import MAX_REPEATS, Scheduler
-from ocrsearch.tuning.status import Ending, Observer, Refusal, Running
+from ocrsearch.tuning.status import GIVES_UP, Ending, Observer, Refusal, Running
 from ocrsearch.tuning.store import TrialStore
 from ocrsearch.tuning.workers import WorkerCount
 
@@ -106,7 +106,7 @@ class Runner:
                 trials = "1 more trial" if n == 2 else f"{n - 1} more trials"
                 self._report(f"{trials} infeasible: {reasons}")
         self.store.note_unfinished()
-        if ending in ("trials", "target", "exhausted", "patience", "flawless", "infeasible"):
+        if GIVES_UP[ending]:
             with self._turn():
                 if self._sharing.leave():
                     self.store.give_up(list(self.status.paused))

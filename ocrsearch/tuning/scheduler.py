@@ -84,7 +84,7 @@ class Promotion:
         self._n_folds, self._has_folds = n_folds, n_folds > 1
         self.rungs = (*rungs, fold_epochs) if self._has_folds else tuple(rungs)
         self._places: list[dict[int, _Place]] = [{} for _ in self.rungs]
-        self._left: list[set[int]] = [set() for _ in self.rungs]
+        self._promoted: list[set[int]] = [set() for _ in self.rungs]  # trained beyond each rung
 
     def record(self, number: int, group: str, epochs: Epochs) -> None:
         """Record a trial at every rung that it has reached, once at each.
@@ -99,7 +99,7 @@ class Promotion:
             if number not in self._places[i]:
                 self._places[i][number] = _Place(number, group, promotion_key(epochs, rung))
             if len(epochs) > rung:
-                self._left[i].add(number)
+                self._promoted[i].add(number)
 
     def goes_on(self, number: int, epochs: Epochs, *, last: bool = False) -> bool:
         """Return whether a recorded trial trains on after its latest epoch; if not, it is paused.
@@ -117,8 +117,8 @@ class Promotion:
         if last and not best:
             best = {min(self._places[i].values(), key=lambda place: place.order).number}
         is_fold_end = self._has_folds and i == len(self.rungs) - 1
-        if number in self._left[i] or (number in best and not is_fold_end):
-            self._left[i].add(number)
+        if number in self._promoted[i] or (number in best and not is_fold_end):
+            self._promoted[i].add(number)
             return True
         return False
 
@@ -138,8 +138,8 @@ class Promotion:
             reached.append((len(rungs), n_first))
         return reached
 
-    def candidates(self, paused: Iterable[int]) -> list[int]:
-        """Return the paused trials that may be resumed now, from the highest rung down.
+    def promotable(self, paused: Iterable[int]) -> list[int]:
+        """Return the paused trials that may be promoted now, from the highest rung down.
 
         Args:
             paused: numbers of all paused trials.
@@ -147,7 +147,7 @@ class Promotion:
         waiting = set(paused)
         found: list[int] = []
         for i in reversed(range(len(self.rungs))):
-            best = (self._places[i][n] for n in self._best(i) & waiting - self._left[i])
+            best = (self._places[i][n] for n in self._best(i) & waiting - self._promoted[i])
             found += [place.number for place in sorted(best, key=lambda place: place.order)]
             waiting -= self._places[i].keys()  # lower rungs do not count for these
         return found
@@ -155,7 +155,7 @@ class Promotion:
     def promote(self, number: int) -> None:
         """Promote a paused trial from the highest rung that it has reached."""
         i = max(i for i, places in enumerate(self._places) if number in places)
-        self._left[i].add(number)
+        self._promoted[i].add(number)
 
     def finalist(self, paused: Iterable[int]) -> list[int]:
         """Return the best trial of the highest rung, if no trial was promoted from the last rung.
@@ -163,7 +163,7 @@ class Promotion:
         With too few trials for promotion at every rung, one trial is still trained in full.
         """
         best = self._of_highest_rung()[:1]
-        return [n for n in best if n in set(paused) and not self._left[-1]]
+        return [n for n in best if n in set(paused) and not self._promoted[-1]]
 
     def last_chances(
         self, paused: Iterable[int], has_time: Callable[[int, int], bool]
@@ -205,7 +205,7 @@ class Promotion:
         found, waiting = [], set(paused) - set(self.finalist(paused))
         for i in reversed(range(len(self.rungs))):
             n_to_come = max(0, n_total // REDUCTION**i - len(self._places[i]))
-            may_go_on = self._best(i, n_to_come) | self._left[i]
+            may_go_on = self._best(i, n_to_come) | self._promoted[i]
             found += sorted((waiting & self._places[i].keys()) - may_go_on)
             waiting -= self._places[i].keys()
         return found
@@ -342,11 +342,14 @@ class Scheduler:
         return 0 if self.is_exhausted else max(0, status.limits.trials - begun)
 
     def candidates(self, status: Status) -> list[int]:
-        """Return the paused trials that may be resumed now, the most promising first."""
+        """Return the paused trials to resume now, the most promising first.
+
+        These are the trials that ``Promotion`` may promote and for which there is time.
+        """
         promotion, paused = self.promotion, status.paused
         if promotion is None:
             return []
-        found = promotion.candidates(paused)
+        found = promotion.promotable(paused)
         has_room = self.room(status) > 0
         if not found and not has_room and status.is_idle:
             return promotion.finalist(paused)

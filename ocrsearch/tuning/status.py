@@ -33,6 +33,20 @@ Ending = Literal[
     "infeasible",
     "interrupted",
 ]
+"""Why a search ended; "epochs" means the ``epoch_budget``, "patience" the ``stall_trials``."""
+
+GIVES_UP: dict[Ending, bool] = {
+    "trials": True,
+    "timeout": False,
+    "target": True,
+    "epochs": False,
+    "patience": True,
+    "flawless": True,
+    "exhausted": True,
+    "infeasible": True,
+    "interrupted": False,
+}
+"""Whether the paused trials are pruned at the end. Otherwise the next run can resume them."""
 
 
 @dataclass(frozen=True)

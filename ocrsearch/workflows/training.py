@@ -49,8 +49,8 @@ from ocrsearch.training import (
     installed_versions,
     load_bundle,
     plain_epochs,
-    read_recogniser,
     read_start_weights,
+    read_weights,
     save_bundle,
     select_device,
     start_path,
@@ -397,7 +397,7 @@ def _bundle(folder: Path, record: _Record, dataset: Dataset, data_options: DataO
     """Return the model of the best epoch of a finished training."""
     facts, result = record.facts, record.result
     assert result is not None, "the training is finished"
-    best = read_recogniser(folder / BEST)
+    best = read_weights(folder / BEST)
     metrics = {**asdict(training_result(result.epochs, result.n_parameters)), "seed": facts.seed}
     provenance = Provenance(
         study=None,

@@ -58,8 +58,8 @@ from ocrsearch.training import (
     Trainer,
     TrainerOptions,
     TrialWeights,
-    read_recogniser,
     read_start_weights,
+    read_weights,
     select_device,
     train_epochs,
     training_threads,
@@ -84,7 +84,7 @@ def read_trial_weights(best: BestTrial, facts: StudyFacts) -> TrialWeights:
     if not best.weights.is_file():
         raise BundleError(f"{whose} cannot be read (not a file); choose another trial")
     try:
-        trained = read_recogniser(best.weights)
+        trained = read_weights(best.weights)
     except OtherNetworkError:
         raise BundleError(
             f"{whose} do not match this version of the network; use the ocrsearch version of the "
@@ -242,7 +242,7 @@ def refit(
         observer.note(f"trial {best.trial}: refit on {n_images} images; checkpoints in {own}")
         for epochs in train_epochs(trainer, own, facts.id):
             observer.epochs_done(epochs, trainer.schedule.end)
-    trained = read_recogniser(own / BEST)
+    trained = read_weights(own / BEST)
     metrics = best.numbers
     provenance = provenance_of(best, facts)
     of = provenance.metrics_of or "the validation split"

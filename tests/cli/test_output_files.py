@@ -67,7 +67,7 @@ def test_pictures_must_be_png(command: Command, places: Path, name: str) -> None
     result = command(*words, "picture.jpg")
     assert (result.code, result.err) == (
         2,
-        f"ocrsearch: {words[-1]} picture.jpg: must end in .png, found .jpg; rename the file\n",
+        f"ocrsearch: {words[-1]} picture.jpg: must end in .png, got .jpg; rename the file\n",
     )
 
 

@@ -148,7 +148,7 @@ def test_the_same_ones_are_in_another_order(own: str, recipe: str) -> None:
 def test_what_is_marked_as_wrong_is_not_added(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.zeros((20, 24), np.uint8)
     image[5:] = 200
-    samples = [Sample(f"{i}", image + i, "1", doubtful=i == 0) for i in range(3)]
+    samples = [Sample(f"{i}", image + i, "1", flagged=i == 0) for i in range(3)]
     monkeypatch.setattr(
         "ocrsearch.data.dataset.read_samples",
         lambda spec, *columns: samples if spec == "more" else read_samples(spec, *columns),

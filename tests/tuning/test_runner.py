@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import optuna
@@ -384,6 +384,21 @@ def test_time_that_is_up_leaves_paused_trials_for_later(promoting: Setting) -> N
     assert coordinator.run() == "timeout"
     again = promoting.coordinator(ScriptedEngine(by_number(CERS)), Limits(9))
     assert again.run() == "trials"
+
+
+@pytest.mark.parametrize("ending", get_args(Ending))
+def test_paused_trials_can_be_resumed_only_after_some_endings(
+    promoting: Setting, ending: Ending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator = promoting.coordinator(ScriptedEngine(by_number(CERS)), Limits(9))
+    monkeypatch.setattr(
+        coordinator.scheduler, "ending", lambda status: ending if status.paused else None
+    )
+    assert coordinator.run() == ending
+    again = promoting.coordinator(ScriptedEngine(by_number(CERS)), Limits(9))
+    resumable = ending in ("timeout", "epochs", "interrupted")
+    assert list(again.status.paused) == ([0] if resumable else [])
+    assert promoting.states() == [TrialState.PRUNED]
 
 
 def test_a_stopped_one_counts_as_best_until_a_finished_one_is_better(promoting: Setting) -> None:

@@ -56,11 +56,11 @@ def test_the_best_third_goes_on_at_once_and_others_wait() -> None:
     assert not arrive(promotion, 0, 0.5)
     assert not arrive(promotion, 1, 0.6)
     assert arrive(promotion, 2, 0.4)  # best of three
-    assert promotion.candidates([0, 1]) == []
+    assert promotion.promotable([0, 1]) == []
     assert not arrive(promotion, 3, 0.7)
     assert not arrive(promotion, 4, 0.8)
     assert not arrive(promotion, 5, 0.9)
-    assert promotion.candidates([0, 1, 3, 4, 5]) == [0]  # two of six may go on
+    assert promotion.promotable([0, 1, 3, 4, 5]) == [0]  # two of six may go on
 
 
 def test_between_rungs_everybody_goes_on() -> None:
@@ -73,9 +73,9 @@ def test_a_promoted_one_is_not_stopped_again_where_it_left() -> None:
     promotion = Promotion((3, 9))
     for number, cer in enumerate((0.1, 0.2, 0.3)):
         arrive(promotion, number, cer)
-    assert promotion.candidates([0, 1, 2]) == [0]
+    assert promotion.promotable([0, 1, 2]) == [0]
     promotion.promote(0)
-    assert promotion.candidates([1, 2]) == []
+    assert promotion.promotable([1, 2]) == []
     assert promotion.goes_on(0, curve(3, 0.1))  # told of its last epoch again, as it continues
 
 
@@ -85,7 +85,7 @@ def test_at_the_first_rung_architectures_are_compared_with_their_like() -> None:
         arrive(promotion, number, 0.1 + 0.01 * number, group="crnn")
     for number in range(3, 6):
         arrive(promotion, number, 0.8 + 0.01 * number, group="seq2seq")
-    assert promotion.candidates(range(6)) == [0, 3]
+    assert promotion.promotable(range(6)) == [0, 3]
 
 
 def test_at_later_rungs_all_are_compared() -> None:
@@ -94,7 +94,7 @@ def test_at_later_rungs_all_are_compared() -> None:
         arrive(promotion, number, 0.1 + 0.01 * number, n=9, group="crnn")
     for number in range(3, 6):
         arrive(promotion, number, 0.8, n=9, group="seq2seq")
-    assert promotion.candidates(range(6)) == [0, 1]
+    assert promotion.promotable(range(6)) == [0, 1]
 
 
 def test_hopeless_are_those_that_no_later_comer_can_help() -> None:
@@ -111,7 +111,7 @@ def test_equal_ones_go_by_age_and_no_more_than_a_third() -> None:
     promotion = Promotion((3,))
     for number in range(7):
         arrive(promotion, number, 0.0)
-    assert promotion.candidates(range(7)) == [0, 1]
+    assert promotion.promotable(range(7)) == [0, 1]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=40), st.randoms())
@@ -122,7 +122,7 @@ def test_never_more_than_a_third_has_left_and_the_best_always_may(cers: list[flo
     rng.shuffle(order)
     gone = {n for n in order if arrive(promotion, n, cers[n])}
     paused = set(order) - gone
-    may = gone | set(promotion.candidates(paused))
+    may = gone | set(promotion.promotable(paused))
     ranked = sorted(order, key=lambda n: (promotion_key(curve(3, cers[n]), 3), n))
     assert set(ranked[: len(cers) // 3]) <= may
     assert not may & set(promotion.hopeless(paused, len(cers)))
@@ -186,13 +186,13 @@ def test_at_the_end_of_the_first_fold_all_wait_and_the_best_third_may_go_on() ->
         promotion.record(number, "crnn", folded(1, cer))
         assert not promotion.goes_on(number, folded(1, cer))
         assert promotion.waits_for_folds(number)
-    assert promotion.candidates(range(3)) == [1]
+    assert promotion.promotable(range(3)) == [1]
     promotion.promote(1)
     assert promotion.goes_on(1, folded(1))  # told of its last epoch again, as it continues
     promotion.record(1, "crnn", folded(2, n_more=1))
     assert promotion.goes_on(1, folded(2, n_more=1))  # rungs are those of the first fold
     assert promotion.goes_on(1, folded(2))
-    assert promotion.candidates([0, 2]) == []
+    assert promotion.promotable([0, 2]) == []
 
 
 def test_a_fold_that_ends_early_is_at_its_end() -> None:

@@ -206,7 +206,7 @@ def parse_columns(text: str) -> Columns:
         role, equals, name = part.partition("=")
         if not equals or not name or role.strip() not in USUAL_NAMES:
             allowed = ", ".join(f"{role}=NAME" for role in USUAL_NAMES)
-            raise OptionError(f"{text}: found {part!r}, allowed are {allowed}", "columns")
+            raise OptionError(f"must be some of {allowed}, got {part!r}", "columns")
         columns[role.strip()] = name.strip()
     return columns
 

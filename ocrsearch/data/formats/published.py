@@ -54,7 +54,7 @@ def recognise_iam(path: Path) -> bool:
 
 
 def read_iam(path: Path) -> list[Sample]:
-    """Read the IAM words or lines. Entries marked ``err`` become doubtful samples.
+    """Read the IAM words or lines. Entries marked ``err`` become flagged samples.
 
     ``words.txt`` or ``lines.txt``, also in ``ascii/``, lies beside the folder of its images,
     such as ``words/a01/a01-000u/a01-000u-00-00.png``. Samples that no split list names are
@@ -126,7 +126,7 @@ def _sample(root: Path, file: Path, where: str, line: str) -> Sample:
     if file.stem == "lines":
         text = text.replace("|", " ")
     name = f"{file.stem}/{part}/{form}/{fields[0]}.png"
-    return Sample(name, root / name, normalize_label(text), group=form, doubtful=fields[1] == "err")
+    return Sample(name, root / name, normalize_label(text), group=form, flagged=fields[1] == "err")
 
 
 def _read_splits(root: Path) -> dict[str, Split]:

@@ -1,4 +1,4 @@
-"""CTC: the best path of an output, and the probabilities of given texts.
+"""CTC: the best path of an output, and the probabilities of given texts; ``Hypothesis``.
 
 A text is written by many alignments with the time steps; its probability is the sum over all of
 them (Graves et al., 2006). All functions take whole batches.
@@ -31,7 +31,7 @@ class CtcOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The text read in one image.
+    """The text read in one image by any network or decoder, with its confidence.
 
     Attributes:
         ids: symbol ids.

@@ -558,7 +558,9 @@ def test_columns_are_chosen(ending: str, columns: str, texts: list[str], tmp_pat
 
 @pytest.mark.parametrize("columns", ["image", "image=", "picture=x", "image=a,,text=b", "=x"])
 def test_columns_that_cannot_be_meant(columns: str) -> None:
-    with pytest.raises(OptionError, match=r"^columns: .*allowed are image=NAME, text=NAME"):
+    with pytest.raises(
+        OptionError, match=r"^columns: must be some of image=NAME, text=NAME, .*, got '"
+    ):
         DataOptions(columns=columns)
 
 
@@ -731,7 +733,7 @@ def test_iam_words_are_read(tmp_path: Path) -> None:
     ]
     for spec in (tmp_path, tmp_path / "ascii" / "words.txt", f"iam:{tmp_path}"):
         samples = read_samples(str(spec))
-        assert [(s.name, s.text, s.group, s.doubtful) for s in samples] == expected
+        assert [(s.name, s.text, s.group, s.flagged) for s in samples] == expected
         assert all(s.image == tmp_path / s.name for s in samples)
 
 
@@ -748,7 +750,7 @@ def test_iam_words_cut_badly_are_left_out(
     assert [s.text for s in samples] == texts
 
 
-def test_data_of_doubtful_samples_alone_is_refused(tmp_path: Path) -> None:
+def test_data_of_flagged_samples_alone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "words").mkdir()
     (tmp_path / "words.txt").write_text("a01-000u-00-00 err 154 408 768 27 51 AT A\n")
     with pytest.raises(

@@ -166,7 +166,7 @@ def unusable() -> None:
             "max_invalid: must be at most 1, got 2",
             "--max-invalid: must be at most 1, got 2",
         ),
-        (wrong_columns, "columns: picture=a: found", "--columns: picture=a: found"),
+        (wrong_columns, "columns: must be some of image=", "--columns: must be some of image="),
         (wrong_decoding, "lm_weight: needs a language model", "--lm-weight: needs a language"),
         (unusable, "at most 50 % may (`max_invalid`)", "at most 50 % may (--max-invalid)"),
     ],
