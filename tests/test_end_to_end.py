@@ -227,7 +227,7 @@ def test_train_interrupted_continued_and_searched_further(place: Path) -> None:
     refused = subprocess.run(again, cwd=place, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     assert "began with other data" in refused.stderr
-    assert f"and add 'synth:{place / 'more.yaml'}', fingerprint" in refused.stderr
+    assert f"and extra_train_data 'synth:{place / 'more.yaml'}', fingerprint" in refused.stderr
     (place / "other.pt").write_bytes(b"no model")
     before = (place / "studies" / "ocrsearch" / "further-pictures" / "start.pt").read_bytes()
     refused = subprocess.run(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from ocrsearch.tuning.engines.events import WorkerRefused
+from ocrsearch.tuning.engines import WorkerRefused, WorkerSetup
 from tests.hostile_models import RunsCode
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class RefusingEngine:
 
     machine = None
 
-    def __init__(self, n_workers: int, setup: object) -> None:
-        pass
+    def __init__(self, n_workers: int, setup: WorkerSetup) -> None:
+        self.setup = setup
 
     def poll(self, timeout_s: float) -> list[WorkerRefused]:
         return [WorkerRefused("came as far as to the workers")]

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from ocrsearch.core.errors import StudyError
 from ocrsearch.studies import sqlite_files as read_only
+from ocrsearch.studies.artifacts import ARTIFACTS
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.ownership import LOCK, is_locked
 from ocrsearch.studies.results import best_trial
@@ -56,7 +57,8 @@ def copy(study_db: StudyDb, tmp_path: Path) -> Iterator[Path]:
     source = Path(study_db.url.removeprefix("sqlite:///"))
     (tmp_path / "studies").mkdir()
     shutil.copy(source, tmp_path / "studies" / source.name)
-    shutil.copytree(source.with_suffix(""), tmp_path / "studies" / source.stem)
+    without = shutil.ignore_patterns(ARTIFACTS)  # other tests may have created them
+    shutil.copytree(source.with_suffix(""), tmp_path / "studies" / source.stem, ignore=without)
     (tmp_path / "studies" / source.stem / "tiny-numbers" / LOCK).touch()
     yield tmp_path / "studies" / source.name
     for path in [tmp_path / "studies", *(tmp_path / "studies").rglob("*")]:
