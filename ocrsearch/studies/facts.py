@@ -107,8 +107,8 @@ def _is_allowed(character: str) -> bool:
 FACTS = "facts"
 """Study user attribute with the facts."""
 
-FACTS_VERSION = 2
-"""Version of the facts. Version 1 has no id."""
+FACTS_VERSION = 3
+"""Version of the facts. Version 1 has no id, version 2 has former names of keys and options."""
 
 
 class ForeignStudyError(StudyError):

@@ -57,7 +57,7 @@ def plain_problem(value: Any) -> str | None:
 
 
 FORMAT = "ocrsearch model"
-VERSION = 7
+VERSION = 8
 """Version of the files that this program writes. New in each version:
 
 2: separate layers for the two directions of an RNN, a strength for each kind of augmentation.
@@ -66,9 +66,10 @@ VERSION = 7
 5: weights of 16 bits.
 6: additional training samples (the data option ``extra_train_data``).
 7: right-to-left labels in visual order (``StoredModel.bidi``).
+8: current names of the keys of a configuration (``core/renamed.py``).
 """
 
-READABLE = (3, 4, 5, 6, VERSION)
+READABLE = (3, 4, 5, 6, 7, VERSION)
 """Versions that can be read. Fields that a file lacks have their defaults."""
 
 MAX_NETWORKS = 32
