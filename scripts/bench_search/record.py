@@ -2,27 +2,38 @@
 
 Every configuration is trained to its end in one thread. Seconds are seconds of processor time, so
 that other work on the machine does not count. The number of edits in each validation image is kept
-for every epoch, because searches compare configurations image by image. Run the same command again
-to resume: only missing configurations are trained.
+for every epoch, because searches compare configurations image by image. Each epoch is also
+validated with averaged weights, over the batches of the last epoch and of the last three: averaging
+removes much of the noise of a constant learning rate. Run the same command again to resume: only
+missing configurations are trained.
 
     python scripts/bench_search/record.py plates_us FOLDER
 """
+
+from __future__ import annotations
 
 import csv
 import gzip
 import json
 import multiprocessing
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import optuna
 import typer
-from recordings import COLUMNS, DIGITS, Values, load_tasks
+from recordings import AVERAGED, COLUMNS, DIGITS, Values, load_tasks
 
 from ocrsearch.core import Config, DivergedError
 from ocrsearch.data import DataOptions, load_dataset, open_dataset, save_dataset
 from ocrsearch.spaces import Space
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ocrsearch.training import Trainer
 
 
 def main(
@@ -48,8 +59,8 @@ def main(
             if not rows:  # diverged in the first epoch
                 continue
             append(output, rows)
-            seconds = sum(row[5] for row in rows)
-            best = min(row[2] for row in rows)
+            seconds = sum(row[COLUMNS.index("seconds")] for row in rows)
+            best = min(row[COLUMNS.index("cer")] for row in rows)
             typer.echo(f"{len(known) + done}/{configurations}: {seconds:.0f} s, CER {best:.4f}")
 
 
@@ -72,7 +83,6 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     """Train one configuration to the end of its schedule; return its rows of the table."""
     import cv2
     import torch
-    from rapidfuzz.distance import Levenshtein
 
     from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
@@ -83,6 +93,8 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     trainer = Trainer(
         config, open_dataset(folder), seed, device, TrainerOptions(faster_precision(device))
     )
+    average = WeightAverage(trainer.network)
+    trainer.optimizer.register_step_post_hook(lambda *_: average.add())
     rows: list[tuple] = []
     while not trainer.finished:
         start = time.process_time()
@@ -92,12 +104,64 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
             typer.echo(f"configuration {number}: {error}", err=True)
             break
         seconds = round(time.process_time() - start, 2)
-        pairs = zip(trainer.val_texts, trainer.read_texts, strict=True)
-        edits = "".join(DIGITS[min(35, Levenshtein.distance(*pair))] for pair in pairs)
-        cer, exact = round(report.metrics.cer, 5), round(report.metrics.exact, 5)
-        loss, text = round(report.val_loss, 5), "" if rows else json.dumps(values)
-        rows.append((number, report.epoch, cer, loss, exact, seconds, edits, text))
+        exact, text = round(report.metrics.exact, 5), "" if rows else json.dumps(values)
+        figures = [round(report.metrics.cer, 5), round(report.val_loss, 5), _edits(trainer)]
+        for n_epochs in average.end_epoch():
+            with average.in_place(n_epochs):
+                loss, metrics = trainer.validate()
+            figures += [round(metrics.cer, 5), round(loss, 5), _edits(trainer)]
+        rows.append((number, report.epoch, exact, seconds, *figures, text))
     return rows
+
+
+def _edits(trainer: Trainer) -> str:
+    """Return the number of edits in each validation image, a digit for each."""
+    from rapidfuzz.distance import Levenshtein
+
+    pairs = zip(trainer.val_texts, trainer.read_texts, strict=True)
+    return "".join(DIGITS[min(35, Levenshtein.distance(*pair))] for pair in pairs)
+
+
+class WeightAverage:
+    """Means of the weights and norm statistics after each batch, by epoch."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._sum: dict[str, Tensor] = {}
+        self._n = 0
+        self._epochs: list[dict[str, Tensor]] = []
+
+    def add(self) -> None:
+        """Add the present weights to the mean of the epoch."""
+        state = self._network.state_dict()
+        for name, value in state.items():
+            if not value.is_floating_point():
+                continue
+            if self._n:
+                self._sum[name] += value
+            else:
+                self._sum[name] = value.clone()
+        self._n += 1
+
+    def end_epoch(self) -> tuple[int, ...]:
+        """End an epoch, and return the numbers of epochs over which to average."""
+        self._epochs = [*self._epochs, {k: v / self._n for k, v in self._sum.items()}][
+            -AVERAGED[-1] :
+        ]
+        self._n = 0
+        return AVERAGED
+
+    @contextmanager
+    def in_place(self, n_epochs: int) -> Iterator[None]:
+        """Put the mean over the last epochs in place of the weights."""
+        before = {name: value.clone() for name, value in self._network.state_dict().items()}
+        epochs = self._epochs[-n_epochs:]
+        mean = {name: sum(epoch[name] for epoch in epochs) / len(epochs) for name in epochs[0]}
+        self._network.load_state_dict({**before, **mean})
+        try:
+            yield
+        finally:
+            self._network.load_state_dict(before)
 
 
 def append(output: Path, rows: list[tuple]) -> None:

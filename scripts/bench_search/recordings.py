@@ -10,7 +10,7 @@ import csv
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,16 @@ import yaml
 from ocrsearch.spaces import Scalar, Space, open_space
 
 FOLDER = Path(__file__).parent
-COLUMNS = ("configuration", "epoch", "cer", "val_loss", "exact", "seconds", "edits", "values")
+
+AVERAGED = (1, 3)
+"""Numbers of epochs over which weights are averaged for a further validation."""
+
+COLUMNS = (
+    *("configuration", "epoch", "exact", "seconds", "cer", "val_loss", "edits"),
+    *(f"{name}_{n}" for n in AVERAGED for name in ("cer", "val_loss", "edits")),
+    "values",
+)
+"""Columns of a table. ``cer_3`` is the CER with weights averaged over three epochs."""
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """Digits of the column ``edits``. An image with 35 edits or more counts as 35."""
@@ -73,6 +82,7 @@ class Curve:
         exact: (epochs,) fraction of texts without an error.
         seconds: (epochs,) duration in seconds of processor time.
         edits: (epochs, images) number of edits in each validation image, at most 35.
+        averaged: figures with averaged weights, by the number of epochs: CER and validation loss.
     """
 
     cer: np.ndarray
@@ -80,6 +90,7 @@ class Curve:
     exact: np.ndarray
     seconds: np.ndarray
     edits: np.ndarray
+    averaged: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.cer)
@@ -108,7 +119,10 @@ def read_table(path: Path) -> list[Recorded]:
 
 
 def _curve(rows: Sequence[Mapping[str, str]]) -> Curve:
-    columns = ("cer", "val_loss", "exact", "seconds")
-    figures = (np.array([float(row[name]) for row in rows]) for name in columns)
+    def column(name: str) -> np.ndarray:
+        return np.array([float(row[name]) for row in rows])
+
     edits = np.array([[DIGITS.index(digit) for digit in row["edits"]] for row in rows], np.uint8)
-    return Curve(*figures, edits)
+    averaged = {n: (column(f"cer_{n}"), column(f"val_loss_{n}")) for n in AVERAGED}
+    figures = (column(name) for name in ("cer", "val_loss", "exact", "seconds"))
+    return Curve(*figures, edits, averaged)

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from torch import nn
 
 from ocrsearch.spaces import Space
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "bench_search"
 sys.path.insert(0, str(FOLDER))  # as for a script that is run from there
 
+import record  # noqa: E402
 import recordings  # noqa: E402
 import simulate  # noqa: E402
 from curve_model import CurveModel, cross_validate, scaled  # noqa: E402
@@ -42,7 +45,7 @@ N_RECORDED = 30
 N_CONFIGURATIONS = 12
 
 
-def record(number: int, rate: float, generator: np.random.Generator) -> list[list[object]]:
+def recorded_rows(number: int, rate: float, generator: np.random.Generator) -> list[list[object]]:
     """Return the rows of a configuration: the nearer its rate to 1e-3, the sooner it learns."""
     distance = abs(math.log10(rate) + 3.0) + 0.1 * generator.random()
     jump = 2 + 12 * distance
@@ -52,8 +55,9 @@ def record(number: int, rate: float, generator: np.random.Generator) -> list[lis
         floor = 0.05 * 10.0**distance
         loss = (3.2 * math.exp(-learnt) + floor) * (1.0 + 0.1 * generator.random())
         edits = [int(i < 200 * min(1.0, loss / 3.2)) for i in range(200)]
-        text, cer = "".join(map(str, edits)), sum(edits) / 200
-        rows.append([number, epoch, cer, loss, 1 - cer, 2.0 + 0.1 * generator.random(), text, ""])
+        seconds, figures = 2.0 + 0.1 * generator.random(), [cer := sum(edits) / 200, loss]
+        text = "".join(map(str, edits))
+        rows.append([number, epoch, 1 - cer, seconds, *[*figures, text] * 3, ""])
     return rows
 
 
@@ -62,7 +66,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
     """Yield a task whose space and table are in a folder of their own."""
     path = tmp_path_factory.mktemp("bench")
     (path / "space.yaml").write_text(SPACE, encoding="utf-8")
-    (path / "recordings.yaml").write_text("small: {epochs: 18}", encoding="utf-8")
+    (path / "recordings.yaml").write_text("small: {epochs: 18}\nrecorded: {epochs: 3}")
     (path / "tables").mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recordings, "FOLDER", path)
@@ -74,7 +78,7 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Task]:
             writer.writerow(COLUMNS)
             for number in range(N_RECORDED):
                 values = task.space.suggest(study.ask())
-                rows = record(number, float(values["training.learning_rate"]), generator)
+                rows = recorded_rows(number, float(values["training.learning_rate"]), generator)
                 rows[0][-1] = json.dumps(values)
                 writer.writerows(rows)
         yield task
@@ -100,6 +104,39 @@ def test_the_table_is_read_as_it_was_recorded(recorded: list[Recorded]) -> None:
     assert set(recorded[0].values) == {
         "model.encoder.rnn_cell", "model.encoder.hidden_size", "training.learning_rate"
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("task")
+def test_recording_writes_an_epoch_a_row_and_resumes(
+    number_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = load_tasks()["recorded"]
+    for configurations in (1, 2, 2):
+        record.main("recorded", str(number_folder), configurations=configurations, workers=1)
+    assert re.findall(r"\d/\d", capsys.readouterr().out) == ["1/1", "2/2"]
+    first, second = (r.curve for r in read_table(task.table))
+    for curve in (first, second):
+        assert len(curve) == 3
+        assert curve.edits.shape[0] == 3
+        assert set(curve.averaged) == {1, 3}
+        assert np.isfinite(curve.averaged[3][1]).all()
+    # in the first epoch, the mean over three epochs is the mean over one
+    assert first.averaged[1][1][0] == first.averaged[3][1][0]
+    assert first.averaged[1][1][2] != first.averaged[3][1][2]
+
+
+def test_the_mean_of_weights_takes_their_place_for_a_while() -> None:
+    layer = nn.Linear(1, 1, bias=False)
+    average = record.WeightAverage(layer)
+    for values in ([1.0, 3.0], [5.0], [6.0], [10.0]):
+        for value in values:
+            nn.init.constant_(layer.weight, value)
+            average.add()
+        average.end_epoch()
+    for n_epochs, mean in ((1, 10.0), (3, 7.0)):
+        with average.in_place(n_epochs):
+            assert layer.weight.item() == pytest.approx(mean)
+    assert layer.weight.item() == 10.0
 
 
 def test_a_configuration_has_one_curve_in_each_world(
