@@ -426,6 +426,13 @@ def test_of_few_the_best_is_trained_in_full(
     assert not list((promoting.folder / "s").rglob("last.pt"))
 
 
+@pytest.fixture
+def _frozen_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass in a search, so that its decisions do not depend on the machine."""
+    monkeypatch.setattr(Status, "elapsed_s", 0.0)
+
+
+@pytest.mark.usefixtures("_frozen_clock")
 @pytest.mark.parametrize(
     ("timeout_s", "expected"), [(1.5, [9, 1]), (5.0, [1, 9]), (1000.0, [1, 9])]
 )
@@ -448,6 +455,7 @@ def told_to_end(setting: Setting, timeout_s: float, n_epochs: int) -> list[tuple
     return [(epoch, answer.n_left) for epoch, answer in answers if answer.n_left is not None]
 
 
+@pytest.mark.usefixtures("_frozen_clock")
 @pytest.mark.parametrize(("timeout_s", "expected"), [(1000.0, None), (40.5, None), (10.5, (6, 9))])
 def test_a_training_that_would_not_end_in_time_is_told_to(
     tmp_path: Path, timeout_s: float, expected: tuple[int, int] | None
@@ -459,6 +467,7 @@ def test_a_training_that_would_not_end_in_time_is_told_to(
     assert told[:1] == ([expected] if expected else [])
 
 
+@pytest.mark.usefixtures("_frozen_clock")
 def test_folds_are_not_told_to_end(folding: Setting) -> None:
     assert told_to_end(folding, timeout_s=5.0, n_epochs=9) == []
 
@@ -1005,6 +1014,7 @@ def test_folds_are_resumed_where_they_were(folding: Setting) -> None:
     assert coordinator.status.best_value == pytest.approx(0.3)
 
 
+@pytest.mark.usefixtures("_frozen_clock")
 def test_without_time_for_the_other_folds_nobody_begins_with_them(folding: Setting) -> None:
     coordinator = folding.coordinator(
         ScriptedEngine(on_folds(CERS, [0.4] * 9)), Limits(9, timeout_s=5.0)
