@@ -64,13 +64,7 @@ def inspect(
       ocrsearch data inspect captcha:FOLDER
       ocrsearch data inspect labels.csv --sheet sheet.png --json
     """
-    from ocrsearch.data import (
-        DataOptions,
-        given_options,
-        measure_samples,
-        split_samples,
-        summarize,
-    )
+    from ocrsearch.data import DataOptions, given_options, measure_samples, split_samples, summarize
     from ocrsearch.data.pages import find_several_rows
 
     options = DataOptions(**given_options(given))

@@ -47,7 +47,6 @@ from ocrsearch.tuning.preparation import (
     begin_study,
     hold_place,
     how_they_did,
-    trials_at_once,
 )
 from ocrsearch.tuning.runner import Runner
 from ocrsearch.tuning.scheduler import build_scheduler
@@ -58,7 +57,7 @@ from ocrsearch.tuning.status import (
     Status,
 )
 from ocrsearch.tuning.store import OpenedStudy, TrialStore
-from ocrsearch.tuning.workers import WorkerCount
+from ocrsearch.tuning.workers import WorkerCount, trials_at_once
 
 
 @dataclass(frozen=True)
@@ -133,14 +132,12 @@ def search(
         place = stack.enter_context(hold_place(options.storage, name))
         engine, note = stack.enter_context(_engine(options, place.own_folder))
         dataset = load_dataset(data, data_options, progress)
-        # the space is given, or the study has one, or it follows from the data
-        suggested, lines = None, []
-        chosen = given or place.stored_space()
-        if given is None and chosen is not None:
-            lines = ["the study is resumed in the space that it began with"]
+        chosen, suggested, lines = given or place.stored_space(), None, []
         if chosen is None:
             suggested = derive_space(dataset, data_options.max_invalid, starts=init is None)
             chosen, lines = suggested.space, suggested.describe()
+        elif given is None:
+            lines = ["the study is resumed in the space that it began with"]
         chosen = replace(chosen, init=init or chosen.init)
         begun = begin_study(chosen, dataset, options, data_options, place)
         stack.enter_context(place.watched(begun.study))

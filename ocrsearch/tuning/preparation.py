@@ -1,9 +1,8 @@
 """Preparation of a search: its study is held and begun, with the files that the workers read.
 
-A study and its folder must belong together before a search writes to them. Small networks leave
-most of a GPU idle, so several trials share it; their number follows from an estimate of the memory.
-Pretrained weights are checked against some random configurations. A warm start queues the best
-configurations of an earlier study.
+A study and its folder must belong together before a search writes to them. Pretrained weights are
+checked against some random configurations. A warm start queues the best configurations of an
+earlier study.
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from ocrsearch.data import (
     Charset,
     DataOptions,
     Dataset,
-    LabelledImages,
     absolute_spec,
     count_folds,
     left_out_line,
     save_dataset,
     write_left_out,
 )
-from ocrsearch.spaces import Space, network_figures, random_config, unfit_in_space
+from ocrsearch.spaces import Space, random_config, unfit_in_space
 from ocrsearch.studies import (
     EPOCHS,
     FACTS,
@@ -293,33 +291,6 @@ def _kept_settings(
     if space.settings.n_folds not in (None, facts.folds):
         notes.append(f"search.folds has no effect: the study began with {facts.folds} and keeps it")
     return notes
-
-
-N_MEASURED = 16
-"""Number of random configurations whose memory is estimated."""
-
-CONTEXT_MB = 700.0
-"""GPU memory of a process before it trains: CUDA and its libraries, in megabytes."""
-
-MEMORY_FACTOR = 2.0
-"""Factor on the estimate for the workspace of libraries and the cache of the allocator."""
-
-USABLE_SHARE = 0.9
-
-
-def trials_at_once(space: Space, train: LabelledImages, free_mb: float, n_cores: int) -> int:
-    """Return the number of workers that fit on a GPU: at least 1, at most the number of cores.
-
-    Args:
-        space: search space; the largest of some random configurations counts.
-        train: training split.
-        free_mb: free memory of the GPU in megabytes.
-        n_cores: number of processor cores; each worker uses about one.
-    """
-    configs = [random_config(space, seed) for seed in range(N_MEASURED)]
-    largest = max(network_figures(config, train)["memory_mb"] for config in configs)
-    room = int(USABLE_SHARE * free_mb / (CONTEXT_MB + MEMORY_FACTOR * largest))
-    return max(1, min(room, n_cores))
 
 
 N_DRAWN = 16

@@ -9,6 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from statistics import mean
+from typing import TYPE_CHECKING
+
+from ocrsearch.spaces import network_figures, random_config
+
+if TYPE_CHECKING:
+    from ocrsearch.data import LabelledImages
+    from ocrsearch.spaces import Space
+
+N_MEASURED = 16
+"""Number of random configurations whose memory is estimated."""
+
+CONTEXT_MB = 700.0
+"""GPU memory of a process before it trains: CUDA and its libraries, in megabytes."""
+
+MEMORY_FACTOR = 2.0
+"""Factor on the estimate for the workspace of libraries and the cache of the allocator."""
+
+USABLE_SHARE = 0.9
+
+
+def trials_at_once(space: Space, train: LabelledImages, free_mb: float, n_cores: int) -> int:
+    """Return the number of workers that fit on a GPU: at least 1, at most the number of cores.
+
+    Args:
+        space: search space; the largest of some random configurations counts.
+        train: training split.
+        free_mb: free memory of the GPU in megabytes.
+        n_cores: number of processor cores; each worker uses about one.
+    """
+    configs = [random_config(space, seed) for seed in range(N_MEASURED)]
+    largest = max(network_figures(config, train)["memory_mb"] for config in configs)
+    room = int(USABLE_SHARE * free_mb / (CONTEXT_MB + MEMORY_FACTOR * largest))
+    return max(1, min(room, n_cores))
+
 
 FIRST_WORKERS = 2
 """Number of workers at the start."""

@@ -1,12 +1,16 @@
-"""The number of workers on a GPU, with simulated throughput."""
+"""The number of workers on a GPU, by its memory and by simulated throughput."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ocrsearch.tuning.workers import WorkerCount
+from ocrsearch.data import LabelledImages, PackedImages
+from ocrsearch.spaces import load_space
+from ocrsearch.tuning.workers import CONTEXT_MB, WorkerCount, trials_at_once
 
 
 def settled(
@@ -63,3 +67,24 @@ def test_the_epochs_in_progress_during_a_change_are_not_measured() -> None:
         assert count.record(1.0, seconds) is False
     assert count.is_settled
     assert count.n == 4
+
+
+TRAIN = LabelledImages(["a"], ["12345"], PackedImages.pack([np.zeros((32, 128), np.uint8)]))
+SPACE = load_space(Path("search_spaces/crnn.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "n_cores", "n"),
+    [(0.0, 8, 1), (CONTEXT_MB, 8, 1), (80_000.0, 8, 8), (80_000.0, 1, 1)],
+)
+def test_at_least_one_trial_fits_and_no_more_than_there_are_cores(
+    free_mb: float, n_cores: int, n: int
+) -> None:
+    assert trials_at_once(SPACE, TRAIN, free_mb, n_cores) == n
+
+
+def test_more_memory_has_room_for_more_trials_and_wider_images_for_fewer() -> None:
+    few, many = (trials_at_once(SPACE, TRAIN, mb, 64) for mb in (4_000.0, 16_000.0))
+    assert 1 < few < many
+    wide = LabelledImages(["a"], ["1"], PackedImages.pack([np.zeros((32, 4096), np.uint8)]))
+    assert trials_at_once(SPACE, wide, 16_000.0, 64) < many
