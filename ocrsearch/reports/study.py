@@ -114,7 +114,7 @@ def _line(epochs: Epochs, name: Literal["epoch", "cer"]) -> list[float | None]:
 
 
 def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
-    """Draw the CER by model size, with a line through the Pareto front."""
+    """Draw the CER of finished trials by model size, with a line through the Pareto front."""
     sized = sorted(
         (p for p in points if p.size_mb is not None and p.state == "complete"),
         key=lambda p: (p.size_mb or 0.0, p.cer),
@@ -205,7 +205,8 @@ def write_page(study: optuna.Study, path: Path) -> int:
 
 
 def _titled(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
-    return figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, template=TEMPLATE)
+    figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, template=TEMPLATE)
+    return figure.update_yaxes(rangemode="nonnegative")
 
 
 def _short(path: str) -> str:
