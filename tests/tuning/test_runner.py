@@ -1023,17 +1023,19 @@ def test_without_time_for_the_other_folds_nobody_begins_with_them(folding: Setti
     assert max(n_epochs_of(folding)) == 3  # 6 epochs of a second each are too many
 
 
-@pytest.mark.parametrize(("cer", "expected"), [(0.0, 5), (0.01, 9)])
-def test_several_without_any_error_end_the_search(
-    cer: float, expected: int, setting: Setting
+@pytest.mark.parametrize(("min_gain", "expected"), [(1.0, 10), (0.0, 12)])
+def test_a_search_without_expected_gain_ends(
+    min_gain: float, expected: int, setting: Setting
 ) -> None:
-    ending, status = setting.run(lambda job: [0.5, 0.4, 0.3, cer], trials=9)
-    assert ending == ("flawless" if cer == 0 else "trials")
-    assert status.n_complete == expected
-    engine = ScriptedEngine(lambda job: [0.5, 0.4, 0.3, cer])
-    again = setting.coordinator(engine, Limits(9))
-    assert again.run() == ending
-    assert engine.submitted == []
+    limits = Limits(12, min_gain=min_gain)
+    for n_submitted in (expected, 0):
+        engine = ScriptedEngine(lambda job: [0.5, 0.4, 0.3, 0.01])
+        coordinator = setting.coordinator(engine, limits)
+        coordinator.status.n_symbols = 1000
+        assert coordinator.run() == ("gain" if min_gain else "trials")
+        assert coordinator.status.n_complete == expected
+        assert coordinator.status.expected_gain == pytest.approx(0.0)
+        assert len(engine.submitted) == n_submitted
 
 
 # --- what is shown while it runs ----------------------------------------------------------------
