@@ -14,7 +14,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from ocrsearch.reports.study import (
+from ocrsearch.reports.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     TrialPoint,
     error_against_size,
