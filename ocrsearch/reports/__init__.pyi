@@ -14,8 +14,8 @@ from .study_content import DoubtfulLabel as DoubtfulLabel
 from .study_content import ErrorsContent as ErrorsContent
 from .study_content import Rate as Rate
 from .study_content import SampleImage as SampleImage
+from .study_content import SplitFigures as SplitFigures
 from .study_content import StudyContent as StudyContent
-from .study_content import TestContent as TestContent
 from .study_content import TrialContent as TrialContent
 from .study_content import TrialPoint as TrialPoint
 from .study_content import WrongImage as WrongImage

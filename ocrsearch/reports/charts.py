@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 460, 290
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 12, 46
 MAX_TITLED = 200
 """Largest number of points that each have a title; more are drawn as one path."""
 
@@ -142,11 +142,12 @@ def _axis(values: Sequence[float | str], form: Format, *, log: bool | None = Non
 
 def _linear_axis(values: Sequence[float], form: Format) -> _Axis:
     low, high = min(values, default=0.0), max(values, default=1.0)
+    is_negative = low < 0
     if low == high:
         low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
     step = _nice((high - low) / (MAX_TICKS - 1))
     start, end = math.floor(low / step), math.ceil(high / step)
-    if low >= 0:
+    if not is_negative:
         start = max(start, 0)
     first, span = start * step, (end - start) * step
     ticks = [(i / (end - start), form((start + i) * step)) for i in range(end - start + 1)]

@@ -28,8 +28,6 @@ EDGE_FRACTION = 0.05
 MAX_NAMES = 30
 """Maximum number of names in a step."""
 
-DataArguments = Mapping[str, object]
-
 
 @dataclass(frozen=True)
 class Context:
@@ -38,13 +36,11 @@ class Context:
     Attributes:
         space: space of the study; None if this version cannot read it.
         data: options that name the data in a command, such as ``{"data": "labels.csv"}``.
-        storage: options that name the database; empty for the default.
         best_seconds: training time of the best trial in seconds.
     """
 
     space: Space | None
-    data: DataArguments
-    storage: DataArguments
+    data: Mapping[str, object]
     best_seconds: float
 
 
@@ -55,7 +51,7 @@ def next_steps(content: StudyContent, context: Context) -> list[Step]:
         *_search_longer(content, context),
         *_wider_space(content, context.space),
         *_more_images(content),
-        *_combine(content, context),
+        *_combine(content),
         *_measure_data(content, context),
     ]
 
@@ -86,7 +82,7 @@ def _search_longer(content: StudyContent, context: Context) -> list[Step]:
             "study": content.name,
             **context.data,
             "trials": 2 * max(n_trials, MIN_ENDED),
-            **context.storage,
+            **content.storage,
         },
     )
     n_paused = states["paused"]
@@ -135,7 +131,7 @@ def _wider_space(content: StudyContent, space: Space | None) -> list[Step]:
             "study with another space file."
         )
         title = f"Extend the range of {parameter.path} to {direction} values"
-        steps.append(Step(title, reason, names=(parameter.path,), numbers={"bound": bound}))
+        steps.append(Step(title, reason, numbers={"bound": bound}))
     return steps
 
 
@@ -183,10 +179,11 @@ def _more_images(content: StudyContent) -> list[Step]:
         f"validation images would distinguish it from trial {found.other} (power 0.8 at a "
         "significance level of 0.05, for the difference measured so far)."
     )
-    return [Step(f"Add about {n:,.0f} validation images, or use either network", reason, numbers={"images": n})]
+    title = f"Add about {n:,.0f} validation images, or use either network"
+    return [Step(title, reason, numbers={"images": n})]
 
 
-def _combine(content: StudyContent, context: Context) -> list[Step]:
+def _combine(content: StudyContent) -> list[Step]:
     """Advise an ensemble if the search cannot distinguish the best networks."""
     found = content.separation
     if found is None or len(found.alike) < 2 or found.no_errors or found.has_folds:
@@ -196,7 +193,7 @@ def _combine(content: StudyContent, context: Context) -> list[Step]:
         "Networks trained independently make different errors. The command measures the ensemble "
         "on the validation split and prints its CER beside that of the best network."
     )
-    options = {"study": content.name, "ensemble": 3, "export": "ensemble.pt", **context.storage}
+    options = {"study": content.name, "ensemble": 3, "export": "ensemble.pt", **content.storage}
     command = Command("best", options=options)
     numbers = {"trials": float(len(found.alike))}
     return [Step("Combine the three best networks", reason, (command,), numbers=numbers)]
@@ -218,7 +215,7 @@ def _measure_data(content: StudyContent, context: Context) -> list[Step]:
     )
     used = context.data.get("train_fraction", 1.0)
     whole = used if isinstance(used, float) else 1.0
-    export = {"study": content.name, "export": "best.pt", **context.storage}
+    export = {"study": content.name, "export": "best.pt", **content.storage}
     commands = [Command("best", options=export)]
     for fraction in FRACTIONS:
         output = {"output": f"fraction-{fraction:g}.pt"}

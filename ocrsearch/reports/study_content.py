@@ -73,7 +73,7 @@ Verdict = Literal["best", "alike", "worse", "unknown"]
 
 @dataclass(frozen=True)
 class TrialContent:
-    """A trial with weights.
+    """A trial that has finished an epoch.
 
     Attributes:
         number: number of the trial.
@@ -85,6 +85,7 @@ class TrialContent:
         size_mb: size of the weights in megabytes; None if unknown.
         latency_ms: latency in milliseconds; None if unknown.
         params: searched values by path.
+        has_weights: whether its weights exist.
         verdict: comparison with the best trial.
         p_value: p-value of this comparison; None without it.
     """
@@ -98,12 +99,13 @@ class TrialContent:
     size_mb: float | None
     latency_ms: float | None
     params: Values
+    has_weights: bool = True
     verdict: Verdict = "unknown"
     p_value: float | None = None
 
 
 @dataclass(frozen=True)
-class TestContent:
+class SplitFigures:
     """Evaluation of the test split.
 
     Attributes:
@@ -216,7 +218,7 @@ class Step:
         title: advice in a few words.
         reason: the rule with its numbers.
         commands: commands that do it.
-        names: samples or parameters that it is about.
+        names: samples that it is about.
         numbers: the numbers behind it.
     """
 
@@ -229,13 +231,14 @@ class Step:
 
 @dataclass(frozen=True)
 class StudyContent:
-    """Content of the report of a study; see the modules of its parts.
+    """Content of the report of a study.
 
     Attributes:
         name: name of the study.
         search: what was searched.
         data: the images.
-        trials: the best trial and the next best.
+        storage: options that name the database in a command; empty for the default.
+        trials: the best trial with weights, and the next best with or without.
         no_trials: reason why there is no trial with weights.
         pareto: Pareto front with several objectives.
         n_validated: number of validation images; None if unknown.
@@ -256,11 +259,12 @@ class StudyContent:
     name: str
     search: SearchSummary
     data: DataContent
+    storage: dict[str, object] = field(default_factory=dict)
     trials: Sequence[TrialContent] = ()
     no_trials: str = ""
     pareto: Sequence[ParetoTrial] = ()
     n_validated: int | None = None
-    test: TestContent | None = None
+    test: SplitFigures | None = None
     importances: Importances | None = None
     points: Sequence[TrialPoint] = ()
     errors: ErrorsContent | None = None

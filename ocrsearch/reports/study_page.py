@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+from ocrsearch.core import printable
 from ocrsearch.reports.charts import percent
 from ocrsearch.reports.html import page
 from ocrsearch.reports.next_steps import duration
@@ -111,10 +113,13 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "percent": percent,
+        "points": _percentage_points,
         "pair": pair_name,
+        "printable": printable,
         "duration": duration,
         "plain": plain_value,
         "shorten": _shorten,
+        "breakable": lambda path: Markup(".<wbr>").join(path.split(".")),
         "for_people": lambda text: text.replace("`", "").rstrip("."),
     }
     return environment
@@ -168,7 +173,7 @@ def _view(study: StudyContent, id_: str, cards: Sequence[str], max_curves: int) 
     curves = study.points[:max_curves]
     separation = study.separation
     n_more = separation.n_more if separation and separation.n_more is not None else 0
-    test = Command("report", (study.name,), {"test": True})
+    test = Command("report", (study.name,), {"test": True, **study.storage})
     return StudyView(
         study=study,
         id=id_,
@@ -229,6 +234,11 @@ def command_line(command: Command) -> str:
         option = f"--{name.replace('_', '-')}"
         words += [option] if value is True else [option, plain_value(value)]
     return shlex.join(words)
+
+
+def _percentage_points(rate: float) -> str:
+    """Return an error rate in per cent without the sign, with at least two digits."""
+    return f"{100 * rate:.2f}" if rate < 0.1 else f"{100 * rate:.1f}"
 
 
 def _shorten(text: str, length: int) -> str:

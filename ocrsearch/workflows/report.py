@@ -1,43 +1,31 @@
 """Report of one or more studies: collect the content from database, weights and images.
 
-The best networks read the validation split again, because a study keeps the number of edits in each
-image but not the texts. The test split is read only on request. Nothing is stored.
+The test split is read only on request. Nothing is stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import optuna
 
 from ocrsearch.core import DEFAULT_STORAGE, OcrSearchError, OptionError, StudyError
-from ocrsearch.data import Dataset, LabelledImages, Progress, fold_dataset, given_options
-from ocrsearch.evaluation import (
-    count_confusions,
-    count_edits,
-    count_intervals,
-    rates,
-)
-from ocrsearch.inference import Prediction, Predictor
+from ocrsearch.data import Dataset, Progress, given_options
+from ocrsearch.evaluation import count_intervals
 from ocrsearch.reports import (
     MAX_STUDIES,
     Context,
     DataContent,
-    DoubtfulLabel,
-    ErrorsContent,
     Rate,
     SampleImage,
     StudyContent,
-    TestContent,
     TrialContent,
     TrialPoint,
-    WrongImage,
     curve_of,
     next_steps,
-    pair_name,
     save_page,
     study_page,
     thumbnail_url,
@@ -64,30 +52,15 @@ from ocrsearch.studies import (
     trial_state,
     validated_counts,
 )
-from ocrsearch.training import Bundle
-from ocrsearch.workflows.confirmation import stored_test
-from ocrsearch.workflows.trial_models import (
-    UNMOVED,
-    DataPlace,
-    bundle_trial,
-    load_study_data,
-    provenance_of,
-    read_trial_weights,
-)
+from ocrsearch.training import BEST, trial_folder
+from ocrsearch.workflows.report_readings import evaluate_test, known_test, with_errors
+from ocrsearch.workflows.trial_models import UNMOVED, DataPlace, load_study_data
 
 N_TRIALS = 11
 """Number of trials in the table: the best and the next ten."""
 
-N_AGREEING = 3
-"""Number of networks that must contradict a label."""
-
 N_SAMPLES = 12
 """Number of sample images."""
-
-MAX_WRONG = 400
-"""Maximum number of images with errors in the content; the page may show fewer."""
-
-RATES = ("cer", "wer", "exact")
 
 
 def write_report(studies: Sequence[StudyContent], path: Path) -> None:
@@ -136,6 +109,7 @@ def collect_report(
         name=study.study_name,
         search=search,
         data=data,
+        storage=_storage_option(storage_url),
         pareto=pareto_set(study),
         importances=parameter_importances(study),
         points=_points(study),
@@ -146,18 +120,18 @@ def collect_report(
         reason = str(error).removeprefix(f"study {study.study_name!r}: ")
         content, trained = replace(content, no_trials=reason, no_errors_reason=reason), []
     else:
-        content = _with_trials(content, trained, compare_best(study, folder))
+        ranked = [trained[0], *_others(study, folder, trained[0])]
+        content = _with_trials(content, ranked, compare_best(study, folder))
         content = replace(content, expected_saving=_expected_saving(study, content, trained[0]))
-        content = _with_errors(content, trained, facts, dataset, progress)
-        content = replace(content, test=_stored_test(folder))
+        content = with_errors(content, trained, facts, dataset, progress)
+        content = replace(content, test=known_test(folder))
     if test:
         best = trained[0] if trained else None
-        content = replace(content, test=_evaluate_test(content, best, facts, dataset, progress))
+        content = replace(content, test=evaluate_test(content, best, facts, dataset, progress))
     seconds = trained[0].metrics.get("seconds", 0.0) if trained else 0.0
     context = Context(
         space=readable_space(facts),
         data={"data": place.spec or facts.data_spec, **given_options(place.options(facts))},
-        storage=_storage_option(storage_url),
         best_seconds=seconds,
     )
     return replace(content, steps=next_steps(content, context))
@@ -213,12 +187,34 @@ def _points(study: optuna.Study) -> list[TrialPoint]:
     return points
 
 
+def _others(study: optuna.Study, folder: Path, best: BestTrial) -> list[BestTrial]:
+    """Return the next best trials, also those without weights."""
+    trials = [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial_epochs(trial) and trial_state(trial) != "failed" and trial.number != best.trial
+    ]
+    return [
+        BestTrial(
+            study.study_name,
+            trial.number,
+            trial_state(trial),
+            rank(trial).cer,
+            trial.params,
+            trial_metrics(trial),
+            trial_epochs(trial),
+            trial_folder(folder, trial.number) / BEST,
+        )
+        for trial in sorted(trials, key=rank)[: N_TRIALS - 1]
+    ]
+
+
 def _with_trials(
-    content: StudyContent, trained: Sequence[BestTrial], separation: Separation | None
+    content: StudyContent, ranked: Sequence[BestTrial], separation: Separation | None
 ) -> StudyContent:
     """Add the table of the best trials and the separation."""
-    rows = [_trial(best, separation) for best in trained[:N_TRIALS]]
-    counts = validated_counts(trained[0])
+    rows = [_trial(best, separation) for best in ranked]
+    counts = validated_counts(ranked[0])
     n_symbols = None if counts is None else int(counts.symbols.sum())
     return replace(
         content,
@@ -262,6 +258,7 @@ def _trial(best: BestTrial, separation: Separation | None) -> TrialContent:
         size_mb=best.metrics.get("size_mb"),
         latency_ms=best.metrics.get("latency_ms"),
         params=best.params,
+        has_weights=best.weights.exists(),
     )
     if separation is None:
         return row
@@ -272,139 +269,3 @@ def _trial(best: BestTrial, separation: Separation | None) -> TrialContent:
     p_value = separation.p_values[separation.compared.index(best.trial)]
     is_alike = best.trial in separation.alike
     return replace(row, verdict="alike" if is_alike else "worse", p_value=p_value)
-
-
-@dataclass(frozen=True)
-class _Readings:
-    """Validation images with their labels, groups and the predictions of a network."""
-
-    data: LabelledImages
-    predictions: list[Prediction]
-
-
-def _with_errors(
-    content: StudyContent,
-    trained: Sequence[BestTrial],
-    facts: StudyFacts,
-    dataset: Dataset | None,
-    progress: Progress | None,
-) -> StudyContent:
-    """Add the errors of the best network and the labels to check."""
-    if dataset is None:
-        return replace(content, no_errors_reason=content.data.problem)
-    try:
-        readings = _read(trained[0], facts, dataset, progress)
-    except OcrSearchError as error:
-        return replace(content, no_errors_reason=str(error))
-    others: list[_Readings] = []
-    for best in trained[1:]:
-        if len(others) + 1 < N_AGREEING and best.n_folds == trained[0].n_folds:
-            try:
-                others.append(_read(best, facts, dataset, progress))
-            except OcrSearchError:  # its weights are lost: the next best takes its place
-                continue
-    doubtful = _doubtful([readings, *others]) if len(others) + 1 == N_AGREEING else []
-    return replace(
-        content,
-        n_validated=len(readings.predictions),
-        errors=_errors(readings),
-        doubtful=doubtful,
-        n_agreeing=len(others) + 1,
-    )
-
-
-def _read(
-    best: BestTrial, facts: StudyFacts, dataset: Dataset, progress: Progress | None
-) -> _Readings:
-    """Read the validation images, each with the network that was not trained on it."""
-    parts, predictions = [], []
-    for fold, file in enumerate(best.all_weights, start=1):
-        trained = read_trial_weights(replace(best, weights=file), facts)
-        about = provenance_of(best, facts)
-        bundle = Bundle(trained.config, trained.charset, trained.weights, best.numbers, about)
-        part = fold_dataset(dataset, facts.folds, fold).splits["val"]
-        predictions += Predictor(bundle).evaluate(part, progress).predictions
-        parts.append(part)
-    data = parts[0]
-    for part in parts[1:]:
-        data = data.joined(part)
-    return _Readings(data, predictions)
-
-
-def _errors(readings: _Readings) -> ErrorsContent:
-    """Return the errors of a network, the images with most edits per character first."""
-    texts, reads = readings.data.texts, [p.text for p in readings.predictions]
-    counts = count_edits(texts, reads)
-
-    def badness(i: int) -> tuple[float, float]:
-        return counts.edits[i] / max(1, counts.symbols[i]), readings.predictions[i].confidence
-
-    wrong = sorted((i for i in range(len(texts)) if counts.wrong[i]), key=badness, reverse=True)
-    groups = readings.data.groups or [None] * len(texts)
-    images = [
-        WrongImage(
-            name=readings.data.names[i],
-            label=texts[i],
-            reading=reads[i],
-            confidence=readings.predictions[i].confidence,
-            edits=int(counts.edits[i]),
-            group=groups[i] or "",
-            pairs=tuple(dict.fromkeys(map(pair_name, count_confusions([texts[i]], [reads[i]])))),
-            url=thumbnail_url(readings.data.images[i]),
-        )
-        for i in wrong[:MAX_WRONG]
-    ]
-    confusions = count_confusions(texts, reads)
-    return ErrorsContent(len(texts), len(wrong), rates(counts).cer, confusions, images)
-
-
-def _doubtful(readings: Sequence[_Readings]) -> list[DoubtfulLabel]:
-    """Return the labels that all networks contradict with the same text, the surest first."""
-    data = readings[0].data
-    found = []
-    for i, label in enumerate(data.texts):
-        predictions = [network.predictions[i] for network in readings]
-        texts = {prediction.text for prediction in predictions}
-        if len(texts) == 1 and label not in texts and "" not in texts:
-            confidence = min(prediction.confidence for prediction in predictions)
-            found.append(DoubtfulLabel(data.names[i], label, texts.pop(), confidence))
-    return sorted(found, key=lambda doubtful: -doubtful.confidence)
-
-
-def _stored_test(folder: Path) -> TestContent | None:
-    """Return the evaluation of the test split by a confirmation, if there was one."""
-    stored = stored_test(folder)
-    if stored is None:
-        return None
-    trial, known = stored
-    found = {
-        name: Rate(known[name], known.get(f"{name}_low"), known.get(f"{name}_high"))
-        for name in RATES
-        if name in known
-    }
-    network = f"trial {trial}, trained again and chosen by `ocrsearch best` with `confirm`"
-    return TestContent(int(known.get("n", 0)), found, network)
-
-
-def _evaluate_test(
-    content: StudyContent,
-    best: BestTrial | None,
-    facts: StudyFacts,
-    dataset: Dataset | None,
-    progress: Progress | None,
-) -> TestContent:
-    """Read the test split with the model that would be exported, and return its error rates.
-
-    Raises:
-        OcrSearchError: there is no network, no image, or no test split.
-    """
-    problem = content.no_trials or content.data.problem
-    if best is None or dataset is None:
-        raise StudyError(f"study {content.name!r}: the test split cannot be evaluated: {problem}")
-    part = dataset.splits["test"]
-    if not len(part):
-        raise StudyError(f"study {content.name!r}: its dataset has no test split")
-    evaluation = Predictor(bundle_trial(best, facts)).evaluate(part, progress)
-    metrics, intervals = evaluation.metrics, evaluation.intervals
-    found = {name: Rate(getattr(metrics, name), *intervals[name]) for name in RATES}
-    return TestContent(metrics.n, found, f"trial {best.trial}")
