@@ -6,6 +6,7 @@ room that the other parts leave; the worst come first.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +42,9 @@ MAX_BYTES = 2_000_000
 
 RESERVE = 40_000
 """Bytes kept free for the filters, whose options are not known before the images are chosen."""
+
+ARGUMENT = re.compile("`(data|splits|extra_train_data|study|timeout|trials|refit|confirm)`")
+"""Arguments that messages of the library mark and that are options of commands."""
 
 MAX_STUDIES = 10
 MAX_CURVES = 300
@@ -120,7 +124,7 @@ def _environment() -> Environment:
         "plain": plain_value,
         "shorten": _shorten,
         "breakable": lambda path: Markup(".<wbr>").join(path.split(".")),
-        "for_people": lambda text: text.replace("`", "").rstrip("."),
+        "for_people": _for_people,
     }
     return environment
 
@@ -234,6 +238,11 @@ def command_line(command: Command) -> str:
         option = f"--{name.replace('_', '-')}"
         words += [option] if value is True else [option, plain_value(value)]
     return shlex.join(words)
+
+
+def _for_people(text: str) -> str:
+    """Return a message of the library with options in place of the arguments that it marks."""
+    return ARGUMENT.sub(lambda mark: f"--{mark[1].replace('_', '-')}", text).rstrip(".")
 
 
 def _percentage_points(rate: float) -> str:

@@ -174,7 +174,8 @@ class Study:
 
         file = _output(path)
         if problem := output_problem(file):
-            raise StudyError(f"{file}: {problem}")
+            reason = problem.removeprefix("cannot be written (").removesuffix(")")
+            raise StudyError(f"{file}: cannot be written ({reason})")
         content = collect_report(self.storage, self.name, DataPlace(data), test=test)
         write_report([content], file)
         return plain_content([content])

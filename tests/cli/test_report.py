@@ -36,7 +36,8 @@ def test_the_latest_study_is_the_default(command: Command, study_db: StudyDb) ->
     best, *others = study["trials"]
     assert (best["number"], best["rates"]["cer"]["value"], best["has_weights"]) == (2, 0.1, True)
     assert [trial["number"] for trial in others] == [1, 3, 0, 4, 7]
-    assert "no such file or folder" in study["data"]["problem"]  # the images were never there
+    assert "no such folder" in study["data"]["problem"]  # the images were never there
+    assert "location with --data" in Path("report.html").read_text(encoding="utf-8")
     assert 5_000 < Path("report.html").stat().st_size < 2_000_000
 
 
