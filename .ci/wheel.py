@@ -24,11 +24,13 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "ocrsearch"
 
 IN_SDIST = re.compile(
-    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/[\w/-]+\.md"
+    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|reports/templates/\w+\.(html|css|js))"
+    r"|search_spaces/\w+\.yaml|docs/[\w/-]+\.md"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
-    r"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt)"
+    r"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt"
+    r"|reports/templates/\w+\.(html|css|js))"
     r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE))"
 )
 
