@@ -1,4 +1,4 @@
-"""Content of the report of a study, as plain values: the page and ``--json`` show the same facts.
+"""Content of the report of a study, as plain values: the page and the JSON show the same facts.
 
 The workflow ``workflows/report.py`` collects the content, and ``study_page.py`` draws it.
 """

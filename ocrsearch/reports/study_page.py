@@ -43,7 +43,7 @@ MAX_BYTES = 2_000_000
 RESERVE = 40_000
 """Bytes kept free for the filters, whose options are not known before the images are chosen."""
 
-ARGUMENT = re.compile("`(data|splits|extra_train_data|study|timeout|trials|refit|confirm)`")
+ARGUMENT = re.compile("`(data|splits|extra_train_data|study|timeout|trials|refit)`")
 """Arguments that messages of the library mark and that are options of commands."""
 
 MAX_STUDIES = 10

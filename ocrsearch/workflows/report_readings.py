@@ -146,7 +146,7 @@ def known_test(folder: Path) -> SplitFigures | None:
         for name in RATES
         if name in known
     }
-    network = f"trial {trial}, trained again and chosen by `ocrsearch best` with `confirm`"
+    network = f"trial {trial}, trained again with fresh seeds to confirm the choice"
     return SplitFigures(int(known.get("n", 0)), found, network)
 
 
