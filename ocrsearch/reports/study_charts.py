@@ -90,13 +90,25 @@ def curve_charts(curves: Sequence[TrialPoint], points: Sequence[TrialPoint]) -> 
     ):
         known = [point for point in points if getattr(point, attribute) is not None]
         if known:
-            charts.append(_cost_chart(title, x_title, attribute, known))
+            best = {point.number for point in points[:N_HIGHLIGHTED]}
+            charts.append(_cost_chart(title, x_title, attribute, known, best))
     return charts
 
 
-def _cost_chart(title: str, x_title: str, attribute: str, points: Sequence[TrialPoint]) -> Chart:
-    """Return the lowest CER of each trial by its size or latency."""
-    top, rest = points[:N_HIGHLIGHTED], points[N_HIGHLIGHTED:]
+def _cost_chart(
+    title: str, x_title: str, attribute: str, points: Sequence[TrialPoint], best: set[int]
+) -> Chart:
+    """Return the lowest CER of each trial by its size or latency.
+
+    Args:
+        title: caption.
+        x_title: title of the axis.
+        attribute: "size_mb" or "latency_ms".
+        points: trials with a known value.
+        best: numbers of the best trials, to highlight.
+    """
+    top = [point for point in points if point.number in best]
+    rest = [point for point in points if point.number not in best]
     finished = [point for point in rest if point.state == "finished"]
     others = [point for point in rest if point.state != "finished"]
     series = [
