@@ -36,10 +36,11 @@ FILES = [
     *(p for p in sorted((ROOT / "docs").rglob("*.md")) if p.name not in GENERATED),
 ]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
+FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 BLOCKS = [
     (name, language, block)
     for name, text in TEXTS.items()
-    for language, block in re.findall(r"^```([^\n]*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    for language, block in FENCED.findall(text)
 ]
 COMMANDS = [
     (name, line)
