@@ -25,7 +25,7 @@ NAME = "ocrsearch"
 
 IN_SDIST = re.compile(
     r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|reports/templates/\w+\.(html|css|js))"
-    r"|search_spaces/\w+\.yaml|docs/[\w/-]+\.md"
+    r"|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(

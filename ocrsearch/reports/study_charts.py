@@ -112,7 +112,7 @@ def _cost_chart(
     finished = [point for point in rest if point.state == "finished"]
     others = [point for point in rest if point.state != "finished"]
     series = [
-        _cost_series("pruned, paused or in training", "weak", attribute, others),
+        _cost_series("pruned, paused or unfinished", "weak", attribute, others),
         _cost_series("finished", "", attribute, finished),
         _cost_series(_best_name({point.number for point in top}), "best", attribute, top),
     ]

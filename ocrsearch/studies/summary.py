@@ -15,11 +15,11 @@ from ocrsearch.studies.facts import StudyFacts
 from ocrsearch.studies.records import FAILURE, INFEASIBLE, REPEATED, trial_epochs
 from ocrsearch.studies.study import is_paused
 
-STATES = ("finished", "paused", "pruned", "infeasible", "failed", "in training")
+STATES = ("finished", "paused", "pruned", "infeasible", "failed", "unfinished")
 """States of a trial, in the order of tables."""
 
 ENDED = ("finished", "paused", "pruned")
-"""States of the trials that trained and are not in training now."""
+"""States of the trials that trained and have ended or are paused."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def trial_state(trial: FrozenTrial) -> str:
     if is_paused(trial):
         return "paused"
     ended = {TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned"}
-    return ended.get(trial.state, "in training")
+    return ended.get(trial.state, "unfinished")
 
 
 def n_ended(states: Mapping[str, int]) -> int:

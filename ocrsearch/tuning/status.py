@@ -89,7 +89,8 @@ class Running:
         n_reported: number of epochs that the study knows.
         attempts: number of attempts since the last finished epoch, at least 1.
         pruned: whether its worker has to stop after the last epoch.
-        ends_early: whether its schedule was shortened because the time runs out.
+        shortened_to: number of epochs of its schedule if it was shortened because the time runs
+            out.
         ended: time of its last end or pause, in seconds since the epoch of the system clock.
     """
 
@@ -100,8 +101,13 @@ class Running:
     n_reported: int = 0
     attempts: int = 1
     pruned: bool = False
-    ends_early: bool = False
+    shortened_to: int | None = None
     ended: float = 0.0
+
+    @property
+    def n_planned(self) -> int:
+        """Largest number of epochs of its training, in each fold."""
+        return self.shortened_to or self.config.training.epochs
 
 
 class Refusal(NamedTuple):

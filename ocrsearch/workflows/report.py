@@ -246,7 +246,7 @@ def _trial(best: BestTrial, separation: Separation | None) -> TrialContent:
     values = {"cer": best.value, "wer": best.metrics.get("wer"), "exact": best.metrics.get("exact")}
     row = TrialContent(
         number=best.trial,
-        state=best.state.replace("unfinished", "in training"),
+        state=best.state,
         n_epochs=len(best.epochs),
         best_epoch=best.metrics.get("best_epoch", len(best.epochs)),
         rates={

@@ -24,7 +24,7 @@ from ocrsearch.reports.texts import pair_name
 from ocrsearch.studies import Importance, Importances, SearchSummary, Separation
 from tests.conftest import draw_text
 
-STATES = {"finished": 4, "paused": 2, "pruned": 5, "infeasible": 0, "failed": 1, "in training": 0}
+STATES = {"finished": 4, "paused": 2, "pruned": 5, "infeasible": 0, "failed": 1, "unfinished": 0}
 
 
 def made_search(**changes: Any) -> SearchSummary:

@@ -24,7 +24,7 @@ def test_the_made_study(study_db: StudyDb) -> None:
         "pruned": 1,
         "infeasible": 1,
         "failed": 1,
-        "in training": 1,
+        "unfinished": 1,
     }
     assert n_ended(found.states) == 5
     assert found.n_epochs == 11

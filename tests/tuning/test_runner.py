@@ -53,6 +53,7 @@ from ocrsearch.tuning.scheduler import MAX_INFEASIBLE_IN_A_ROW, build_scheduler
 from ocrsearch.tuning.status import (
     Ending,
     Limits,
+    Observer,
     Status,
     describe,
 )
@@ -447,10 +448,14 @@ def test_short_of_time_what_waits_at_the_highest_rung_goes_on_at_once(
     assert n_epochs_of(promoting) == expected
 
 
-def told_to_end(setting: Setting, timeout_s: float, n_epochs: int) -> list[tuple[int, int]]:
+def told_to_end(
+    setting: Setting, timeout_s: float, n_epochs: int, observer: Observer = lambda *_: None
+) -> list[tuple[int, int]]:
     """Train one configuration; return when it was told to end, and in how many epochs."""
     engine = ScriptedEngine(lambda _: [0.9 - 0.01 * i for i in range(n_epochs)])
-    setting.coordinator(engine, Limits(1, timeout_s=timeout_s)).run()
+    coordinator = setting.coordinator(engine, Limits(1, timeout_s=timeout_s))
+    coordinator.observer = observer
+    coordinator.run()
     answers = enumerate(engine.answers, 1)
     return [(epoch, answer.n_left) for epoch, answer in answers if answer.n_left is not None]
 
@@ -463,8 +468,14 @@ def test_a_training_that_would_not_end_in_time_is_told_to(
     """Its last 60 percent are the decay: of 15 epochs that the time has room for, the last nine."""
     training = "training: {epochs: 20, decay_fraction: 0.6, learning_rate: {float: [0.001, 0.01]}}"
     setting = Setting(tmp_path, parse_space(training, "space"))
-    told = told_to_end(setting, timeout_s, n_epochs=12)
+    lengths: list[int] = []
+
+    def watch(status: Status, _: str | None) -> None:
+        lengths.extend(running.n_planned for running in status.running.values())
+
+    told = told_to_end(setting, timeout_s, n_epochs=12, observer=watch)
     assert told[:1] == ([expected] if expected else [])
+    assert (lengths[0], lengths[-1]) == (20, sum(expected) if expected else 20)
 
 
 @pytest.mark.usefixtures("_frozen_clock")
