@@ -87,7 +87,11 @@ def common_epoch(lengths: Sequence[int]) -> int:
 
 
 def parameter_importances(study: optuna.Study) -> Importances | None:
-    """Return the importances of the parameters; None with fewer than MIN_TRIALS trials."""
+    """Return the importances of the parameters.
+
+    None with fewer than MIN_TRIALS trials, if all have the same CER, or if the values of a trial
+    do not fit their distributions.
+    """
     first_folds = {}
     for trial in study.get_trials(deepcopy=False):
         epochs = trial_epochs(trial)
@@ -105,7 +109,10 @@ def parameter_importances(study: optuna.Study) -> Importances | None:
     if len(trials) < MIN_TRIALS or len(set(cers)) == 1:
         return None
     n_best = max(MIN_BEST, int(np.ceil(BEST_FRACTION * len(trials))))
-    view, paths = _finished_view(trials), _varied(trials)
+    try:
+        view, paths = _finished_view(trials), _varied(trials)
+    except ValueError:  # another program wrote values outside their distribution
+        return None
     found = _evaluate(view, paths, cers, n_best)
     rng = np.random.default_rng(0)
     chance = [

@@ -70,7 +70,7 @@ def test_the_main_facts_come_first() -> None:
     text = text_of(study_page([replace(made_content(), steps=[STEP])]))
     lede = text[: text.index("1. What was searched")]
     assert "Trial 0: crnn, 20,000 weights, 0.08 MB, 2.5 ms" in lede
-    assert "CER 2.00 % (1.80 to 2.20), exact match 96.0 %, on 300 images" in lede
+    assert "(CER) 2.00 % (1.80 to 2.20), exact match 96.0 %, on 300 images" in lede
     assert "Not measured yet. Measure it with ocrsearch report numbers --test" in lede
     assert "2 → 3 (2), space → (nothing) (1), (nothing) → 7 (1)" in lede
     assert "Next step Search longer" in lede

@@ -106,3 +106,13 @@ def test_few_or_equal_trials_have_no_importances() -> None:
         trial.user_attrs = {"epochs": [{"epoch": 1, "cer": 0.5, "val_loss": 1.0}]}
         equal.add_trial(trial)
     assert parameter_importances(equal) is None
+
+
+def test_values_of_another_program_outside_their_range_are_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    study = made_study(20)
+    trials = study.trials
+    trials[0].params = {**trials[0].params, "a.kind": "z"}
+    monkeypatch.setattr(study, "get_trials", lambda **_: trials)
+    assert parameter_importances(study) is None
