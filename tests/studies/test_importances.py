@@ -68,7 +68,7 @@ def test_four_of_five_trials_reach_the_common_epoch(lengths: list[int], expected
 def test_pruned_trials_count_at_the_common_epoch() -> None:
     found = parameter_importances(made_study(40))
     assert found is not None
-    assert (found.epoch, found.n_trials, found.n_shorter, found.n_best) == (2, 40, 0, 5)
+    assert (found.epoch, found.n_trials, found.n_shorter, found.n_best) == (2, 40, 0, 20)
     first, *others = found.parameters
     assert (first.path, first.above_chance) == ("a.effect", True)
     assert first.share > 0.5
