@@ -2,9 +2,9 @@
 
 The server is a process of its own. The clients share this process: each keeps a connection open,
 sends an image, waits for the answer and sends the next. After 503 a client waits as long as
-Retry-After says. Each text is compared with that of a request without load, so that answers that
-were exchanged between clients would be found. A request without an answer counts as lost. On Linux the
-processor time of both sides is reported, which other work on the machine hardly changes.
+Retry-After says. Each text is compared with that of a request without load: answers that were
+exchanged between clients would be found. A request without an answer counts as lost. On Linux, the
+processor time of both sides is reported. Other work on the machine hardly changes it.
 
 Usage: python scripts/bench_serve.py model.pt FOLDER --clients 32 --seconds 10
 """
@@ -210,7 +210,9 @@ def main(
     typer.echo(f"{clients} clients, load of the machine {os.getloadavg()[0]:.1f}")
     typer.echo(report(tally, seconds))
     per_request = [1000 * (b - a) / tally.n_sent for a, b in zip(before, after, strict=True)]
-    typer.echo("processor time per request: server {:.1f} ms, client {:.1f} ms".format(*per_request))
+    typer.echo(
+        "processor time per request: server {:.1f} ms, client {:.1f} ms".format(*per_request)
+    )
 
 
 if __name__ == "__main__":

@@ -92,9 +92,7 @@ def test_a_request_may_need_several_batches(model: Model, start: Callable[..., B
     assert model.sizes == [3, 3, 2]
 
 
-def test_more_images_than_may_wait_are_refused(
-    model: Model, start: Callable[..., Batcher]
-) -> None:
+def test_more_images_than_may_wait_are_refused(model: Model, start: Callable[..., Batcher]) -> None:
     batcher = start(max_waiting=3)
     hold(model, batcher)
     kept = batcher.submit([image(1), image(2)])

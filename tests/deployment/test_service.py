@@ -244,9 +244,7 @@ def test_images_that_wait_are_bounded_too(slow: Slow, images: list[bytes]) -> No
     assert refused.json() == {"error": "2 images are waiting; send the request again later"}
 
 
-def test_bodies_in_memory_are_bounded(
-    images: list[bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bodies_in_memory_are_bounded(images: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
 
     def decode_later(contents: Sequence[bytes], max_pixels: float) -> Any:
