@@ -1,3 +1,6 @@
+from .card import CardOptions as CardOptions
+from .card import CardTest as CardTest
+from .card import model_card as model_card
 from .server import LOOPBACK_NAMES as LOOPBACK_NAMES
 from .server import address_of as address_of
 from .server import is_loopback as is_loopback
