@@ -110,6 +110,7 @@ async def run_client(
             writer.write(requests[i])
             answer = await read_answer(reader)
         except (OSError, asyncio.IncompleteReadError):
+            writer.close()
             writer = None
             continue
         tally.statuses[answer.status] += 1

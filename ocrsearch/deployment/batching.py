@@ -20,7 +20,7 @@ from ocrsearch.inference import Prediction
 
 logger = logging.getLogger(__name__)
 
-MAX_WAITING_PIXELS = 64_000_000
+MAX_WAITING_PIXELS = 128_000_000
 """Maximum number of pixels of the images that wait. Images of any size are taken if none wait."""
 
 

@@ -102,7 +102,7 @@ def model_card(
     name = options.name or path.stem
     parts = [
         f"# {code(name)}",
-        "A model of `ocrsearch` that recognises the text in an image of one "
+        "A model of ocrsearch that recognises the text in an image of one "
         f"{'character' if model.config.model.reads_one else 'line'}.",
         *("## What it reads", _reads(model)),
         *("## Training", _training(model)),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -110,28 +111,40 @@ class Service:
         if self._n_open >= self.options.max_waiting:
             raise RefusedError(503, "too many requests at once; send it again later")
         self._n_open += 1
-        received = False
+        deadline = asyncio.get_running_loop().time() + self.options.request_timeout
         try:
-            async with asyncio.timeout(self.options.request_timeout):
-                content_type = request.headers.get("content-type", "")
-                is_form = check_content_type(content_type)
-                with self._budget.share() as taken:
-                    body = await self._receive(request, taken)
-                    received = True
-                    decoded = await asyncio.get_running_loop().run_in_executor(
-                        self._threads, self._decode, content_type if is_form else "", body
-                    )
+            decoded = await self._images(request, deadline)
+            async with asyncio.timeout_at(deadline):
                 return _answer(await self._recognise(decoded))
         except TimeoutError:
-            limit = f"{self.options.request_timeout:g} s"
-            if received:
-                problem = f"not recognised within {limit}; send fewer or smaller images"
-                raise RefusedError(504, problem) from None
-            raise RefusedError(408, f"the request did not arrive within {limit}") from None
+            problem = f"not recognised within {self.options.request_timeout:g} s"
+            raise RefusedError(504, f"{problem}; send fewer or smaller images") from None
         except ClientDisconnect:
             raise RefusedError(400, "the connection was closed before the end") from None
         finally:
             self._n_open -= 1
+
+    async def _images(self, request: Request, deadline: float) -> list[GrayImage | ImageError]:
+        """Receive and decode the images of a request; its body is dropped at the end.
+
+        Raises:
+            RefusedError: the request exceeds a limit, or does not arrive in time (408).
+            TimeoutError: the images are not decoded in time.
+        """
+        content_type = request.headers.get("content-type", "")
+        is_form = check_content_type(content_type)
+        loop = asyncio.get_running_loop()
+        with self._budget.share() as taken:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    body = await self._receive(request, taken)
+            except TimeoutError:
+                limit = f"{self.options.request_timeout:g} s"
+                raise RefusedError(408, f"the request did not arrive within {limit}") from None
+            async with asyncio.timeout_at(deadline):
+                form = content_type if is_form else ""
+                ends = time.monotonic() + deadline - loop.time()
+                return await loop.run_in_executor(self._threads, self._decode, form, body, ends)
 
     async def _receive(self, request: Request, taken: list[int]) -> bytes:
         """Return the body of a request.
@@ -150,11 +163,13 @@ class Service:
                 raise RefusedError(413, problem)
         return bytes(body)
 
-    def _decode(self, content_type: str, body: bytes) -> list[GrayImage | ImageError]:
+    def _decode(
+        self, content_type: str, body: bytes, deadline: float
+    ) -> list[GrayImage | ImageError]:
         """Return the images of a body, in a thread; without a type it is one image."""
         options = self.options
         contents = split_form(content_type, body, options.max_images) if content_type else [body]
-        return decode_images(contents, 1e6 * options.max_megapixels)
+        return decode_images(contents, 1e6 * options.max_megapixels, deadline)
 
     async def _recognise(
         self, decoded: Sequence[GrayImage | ImageError]

@@ -8,6 +8,8 @@ functions here block, so the service calls them in threads.
 from __future__ import annotations
 
 import io
+import math
+import time
 from collections.abc import Sequence
 
 from python_multipart import MultipartParser
@@ -22,6 +24,9 @@ FORM = "multipart/form-data"
 
 RAW_TYPES = ("application/octet-stream", "binary/octet-stream")
 """Types of a body that is an image, beside those that begin with ``image/``."""
+
+MAX_PIXELS_TOGETHER = 64_000_000
+"""Maximum number of pixels of all images of a request, as they are kept to be recognised."""
 
 MAX_REASON = 500
 """Longest reason in an answer, in characters."""
@@ -106,21 +111,37 @@ def split_form(content_type: str, body: bytes, max_images: int) -> list[bytes]:
     return [bytes(part) for part in parts]
 
 
-def decode_images(contents: Sequence[bytes], max_pixels: float) -> list[GrayImage | ImageError]:
+def decode_images(
+    contents: Sequence[bytes], max_pixels: float, deadline: float = math.inf
+) -> list[GrayImage | ImageError]:
     """Return the grey image of each file, (H, W) uint8 as ``Predictor`` reads it, or its error.
 
     Args:
         contents: contents of the files.
         max_pixels: maximum number of pixels of an image.
+        deadline: time at which to give up, as ``time.monotonic`` has it.
+
+    Raises:
+        RefusedError: the images together are too large (413), or the time is up (504).
     """
     n = len(contents)
     names = ["image"] if n == 1 else [f"image {i} of {n}" for i in range(1, n + 1)]
     decoded: list[GrayImage | ImageError] = []
+    n_left = MAX_PIXELS_TOGETHER
     for content, name in zip(contents, names, strict=True):
+        if time.monotonic() > deadline:
+            raise RefusedError(504, f"not decoded in time, up to {name}")
         try:
-            decoded.append(_decode(content, name, max_pixels))
+            image = _decode(content, name, max_pixels)
         except ImageError as error:
             decoded.append(error)
+            continue
+        n_left -= image.size
+        if n_left < 0 and len(contents) > 1:
+            limit = MAX_PIXELS_TOGETHER // 1_000_000
+            problem = f"the images together have more than {limit} megapixels"
+            raise RefusedError(413, f"{problem}; send several requests")
+        decoded.append(image)
     return decoded
 
 

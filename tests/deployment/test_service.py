@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -247,9 +249,9 @@ def test_images_that_wait_are_bounded_too(slow: Slow, images: list[bytes]) -> No
 def test_bodies_in_memory_are_bounded(images: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
 
-    def decode_later(contents: Sequence[bytes], max_pixels: float) -> Any:
+    def decode_later(*arguments: Any) -> Any:
         assert gate.wait(30)
-        return decode_images(contents, max_pixels)
+        return decode_images(*arguments)
 
     monkeypatch.setattr(service, "decode_images", decode_later)
     options = ServiceOptions(max_request_mb=len(images[0]) / 1e6)
@@ -264,6 +266,26 @@ def test_bodies_in_memory_are_bounded(images: list[bytes], monkeypatch: pytest.M
         statuses = sorted(future.result(30).status_code for future in sent)
         assert client.post("/predict", content=images[0], headers=PNG).status_code == 200
     assert statuses == [200] * 8 + [503] * 8
+
+
+def test_bodies_are_dropped_before_images_wait(
+    slow: Slow, images: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies: list[weakref.ref[Any]] = []
+
+    class Body(bytearray):
+        def __init__(self, content: bytes) -> None:
+            super().__init__(content)
+            bodies.append(weakref.ref(self))
+
+    monkeypatch.setattr(service, "bytes", Body, raising=False)
+    with connected(slow) as client, ThreadPoolExecutor(1) as threads:
+        sent = threads.submit(client.post, "/predict", content=images[0], headers=PNG)
+        assert slow.entered.wait(30)
+        gc.collect()
+        assert [body() for body in bodies] == [None]
+        slow.gate.set()
+        assert sent.result(30).status_code == 200
 
 
 def test_a_request_that_takes_too_long(slow: Slow, images: list[bytes]) -> None:

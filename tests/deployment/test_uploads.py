@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from ocrsearch.core import ImageError
 from ocrsearch.data.images.reading import MAX_PIXELS, shrink_line
+from ocrsearch.deployment import uploads
 from ocrsearch.deployment.service_options import ServiceOptions
 from ocrsearch.deployment.uploads import (
     MAX_REASON,
@@ -161,6 +163,23 @@ def test_each_bad_image_has_its_own_reason() -> None:
 def test_the_pixels_of_an_image_are_limited() -> None:
     (found,) = decode_images([encoded("L", "PNG")], 20 * 90 - 1)
     assert "image too large: 90 x 20 pixels, at most 0.001799 megapixels" in str(found)
+
+
+def test_the_pixels_of_a_request_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "MAX_PIXELS_TOGETHER", 2 * 20 * 90)
+    good = encoded("L", "PNG")
+    assert len(decode_images([good, b"", good], MAX_PIXELS)) == 3
+    with pytest.raises(RefusedError, match="the images together") as caught:
+        decode_images([good] * 3, MAX_PIXELS)
+    assert caught.value.status == 413
+    monkeypatch.setattr(uploads, "MAX_PIXELS_TOGETHER", 1)
+    assert isinstance(decode_images([good], MAX_PIXELS)[0], np.ndarray)
+
+
+def test_decoding_ends_when_the_time_is_up() -> None:
+    with pytest.raises(RefusedError, match="not decoded in time") as caught:
+        decode_images([encoded("L", "PNG")], MAX_PIXELS, time.monotonic() - 1)
+    assert caught.value.status == 504
 
 
 def test_no_option_allows_more_pixels_than_the_program_reads() -> None:
