@@ -326,7 +326,12 @@ def build_app(
 
     _add_error_answers(app)
     if options.origins:
-        app.add_middleware(CORSMiddleware, allow_origins=options.origins, allow_methods=["POST"])
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.origins,
+            allow_methods=["POST"],
+            expose_headers=["Retry-After"],
+        )
     app.add_middleware(Guard, hosts=hosts, origins=options.origins)
     return app
 

@@ -385,6 +385,19 @@ def test_other_web_pages_may_not_send_requests(
     assert allows == bool(allowed and status == 200)
 
 
+@pytest.mark.parametrize(("allowed", "status"), [("https://good.example", 200), ("", 403)])
+def test_scripts_ask_whether_they_may_send(predictor: Predictor, allowed: str, status: int) -> None:
+    headers = {
+        "Origin": "https://good.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    with connected(predictor, ServiceOptions(allow_origin=allowed)) as client:
+        response = client.options("/predict", headers=headers)
+    assert response.status_code == status
+    assert response.headers.get("access-control-allow-origin", "") == allowed
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
