@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ocrsearch.cli import best, data, model, predict, run, space, studies, train
+from ocrsearch.cli import best, card, data, model, predict, run, serve, space, studies, train
 from ocrsearch.cli.output import (
     PROGRAM,
     LogLine,
@@ -121,6 +121,8 @@ app.command("best")(best.best)
 app.command("train")(train.train)
 app.command("evaluate")(model.evaluate)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("card")(card.card)
 app.command("language-model")(train.language_model)
 app.command("inspect")(model.inspect)
 app.add_typer(data.app, name="data")

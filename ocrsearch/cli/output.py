@@ -42,8 +42,8 @@ STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 MARKED = frozenset(
     (
         *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
-        *("extra_train_data", "group", "keep_flagged", "max_invalid", "order", "output", "refit"),
-        *("seed", "set", "split", "splits", "study", "timeout"),
+        *("extra_train_data", "group", "keep_flagged", "max_invalid", "max_waiting", "order"),
+        *("output", "refit", "seed", "set", "split", "splits", "study", "timeout"),
     )
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""
