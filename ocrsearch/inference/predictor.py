@@ -10,7 +10,7 @@ from typing import cast, overload
 
 from rapidfuzz.distance import Levenshtein
 
-from ocrsearch.core import ImageError, OptionError, shown
+from ocrsearch.core import BundleError, ImageError, OptionError, shown
 from ocrsearch.data import GrayImage, LabelledImages, Progress
 from ocrsearch.data.images import is_blank, read_pages, shrink_line
 from ocrsearch.evaluation import (
@@ -24,9 +24,10 @@ from ocrsearch.evaluation import (
 )
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
+from ocrsearch.inference.networks import open_networks
 from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together
-from ocrsearch.training import Bundle, limit_threads, load_bundle, select_device
+from ocrsearch.training import Model
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000
@@ -93,12 +94,12 @@ class Predictor:
     """A recogniser, loaded on a device and ready for images."""
 
     def __init__(
-        self, bundle: Bundle, device: str = "auto", decoding: DecodingOptions | None = None
+        self, bundle: Model, device: str = "auto", decoding: DecodingOptions | None = None
     ) -> None:
-        """Build the networks of a bundle.
+        """Build the networks of a recogniser.
 
         Args:
-            bundle: bundle to build.
+            bundle: recogniser from a model file.
             device: "auto", "cpu" or "cuda".
             decoding: decoding options; greedy by default.
 
@@ -107,12 +108,9 @@ class Predictor:
         """
         self.bundle = bundle
         self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
-        limit_threads()
-        place = select_device(device)
-        readers = [
-            Reader(member, place, search)
-            for member, search in zip(bundle.members, self.decoder.searches, strict=True)
-        ]
+        networks = open_networks(bundle, device)
+        parts = zip(networks, bundle.members, self.decoder.searches, strict=True)
+        readers = [Reader(network, m.config.images, search) for network, m, search in parts]
         self._readers = [r.at_width(width) for width in self.decoder.widths for r in readers]
 
     @overload
@@ -236,6 +234,28 @@ class Predictor:
         return predictions
 
 
+def load_model(path: Path) -> Model:
+    """Read and check a model file: ``.onnx``, or ``.pt`` of PyTorch.
+
+    Raises:
+        BundleError: the file is missing or not a model, or it needs PyTorch, which is missing.
+    """
+    if path.suffix.lower() == ".onnx":
+        from ocrsearch.inference.onnx_file import load_onnx
+
+        return load_onnx(path)
+    try:
+        from ocrsearch.training import load_bundle
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise BundleError(
+            f"{path}: needs PyTorch, which is not installed here; install torch, or convert the "
+            "model with 'ocrsearch export' where it is installed"
+        ) from None
+    return load_bundle(path)
+
+
 def load(
     path: str | Path, device: str = "auto", decoding: DecodingOptions | None = None
 ) -> Predictor:
@@ -256,7 +276,7 @@ def load(
     if decoding is not None and not isinstance(decoding, DecodingOptions):
         problem = f"must be ocrsearch.DecodingOptions(beam_size=10, ...), got {shown(decoding)}"
         raise OptionError(problem, "decoding")
-    return Predictor(load_bundle(Path(path)), device, decoding)
+    return Predictor(load_model(Path(path)), device, decoding)
 
 
 @overload

@@ -7,6 +7,11 @@ from .device import limit_threads as limit_threads
 from .device import measure_latency as measure_latency
 from .device import select_device as select_device
 from .device import training_threads as training_threads
+from .model import MAX_NETWORKS as MAX_NETWORKS
+from .model import Model as Model
+from .model import check_facts as check_facts
+from .model import plain_problem as plain_problem
+from .model import reason_of as reason_of
 from .model_file import ADDED as ADDED
 from .model_file import FORMAT as FORMAT
 from .model_file import LIMITS as LIMITS
