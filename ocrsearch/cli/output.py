@@ -42,7 +42,8 @@ STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 MARKED = frozenset(
     (
         *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
-        *("extra_train_data", "group", "keep_flagged", "max_invalid", "order", "output", "refit"),
+        *("extra_train_data", "group", "int8", "keep_flagged", "max_cer_increase", "max_invalid"),
+        *("order", "output", "refit"),
         *("seed", "set", "split", "splits", "study", "timeout"),
     )
 )

@@ -7,7 +7,6 @@ from .charset import Charset as Charset
 from .charset import has_rtl as has_rtl
 from .charset import resolve_bidi as resolve_bidi
 from .checks import BadSample as BadSample
-from .checks import Progress as Progress
 from .checks import label_problem as label_problem
 from .data_options import MAX_INVALID as MAX_INVALID
 from .data_options import DataArguments as DataArguments
@@ -49,6 +48,7 @@ from .samples import SPLITS as SPLITS
 from .samples import GrayImage as GrayImage
 from .samples import LabelledImages as LabelledImages
 from .samples import PackedImages as PackedImages
+from .samples import Progress as Progress
 from .samples import Sample as Sample
 from .samples import Split as Split
 from .samples import is_split as is_split

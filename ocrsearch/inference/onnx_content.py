@@ -252,7 +252,7 @@ def _check_tensor(tensor: Message) -> int:
             if content is not None:
                 raise RefusedError("damaged: a constant with two contents")
             content = number, _packed(kind, value)
-        elif number not in (8, 12, 16):
+        elif number not in (8, 12, LOCATION, 16):
             raise RefusedError("a constant of a kind that ocrsearch never writes")
     if dtype is None or len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise RefusedError("damaged: a constant of unknown type or size")

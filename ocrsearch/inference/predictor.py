@@ -6,28 +6,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, overload
-
-from rapidfuzz.distance import Levenshtein
+from typing import TYPE_CHECKING, cast, overload
 
 from ocrsearch.core import BundleError, ImageError, OptionError, shown
 from ocrsearch.data import GrayImage, LabelledImages, Progress
 from ocrsearch.data.images import is_blank, read_pages, shrink_line
-from ocrsearch.evaluation import (
-    Confusion,
-    ConfusionMatrix,
-    Metrics,
-    bootstrap_intervals,
-    build_confusion_matrix,
-    compute_metrics,
-    count_confusions,
-)
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.networks import open_networks
-from ocrsearch.inference.pages import PagePrediction, read_page
 from ocrsearch.inference.reader import Reader, read_together
 from ocrsearch.training import Model
+
+if TYPE_CHECKING:
+    from ocrsearch.evaluation import Confusion, ConfusionMatrix, Metrics
+    from ocrsearch.inference.pages import PagePrediction
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000
@@ -79,6 +71,7 @@ class Evaluation:
 
         They are sorted by edits per character of the label, then by confidence, both descending.
         """
+        from rapidfuzz.distance import Levenshtein  # loads much that reading does not need
 
         def badness(i: int) -> tuple[float, float]:
             reference, prediction = self.references[i], self.predictions[i]
@@ -190,6 +183,8 @@ class Predictor:
             ImageError: the file cannot be read.
             DataError: an array has the wrong shape or type.
         """
+        from ocrsearch.inference.pages import read_page  # single lines do not need it
+
         if isinstance(picture, str | os.PathLike):
             page = next(read_pages(Path(picture)))
         else:
@@ -205,6 +200,13 @@ class Predictor:
             data: images and their labels.
             progress: called with the number of recognised images.
         """
+        from ocrsearch.evaluation import (
+            bootstrap_intervals,
+            build_confusion_matrix,
+            compute_metrics,
+            count_confusions,
+        )
+
         predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
         reads_one = self.bundle.config.model.reads_one

@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
-from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.core import BundleError, ImageConfig
 from ocrsearch.data import (
@@ -92,6 +91,8 @@ def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
 
 def _places(text: Text, other: Text) -> list[tuple[int, int, int, int]]:
     """Return the places where two texts differ: start and end in ``text`` and in ``other``."""
+    from rapidfuzz.distance import Levenshtein  # one network does not need it
+
     places: list[tuple[int, int, int, int]] = []
     for edit in Levenshtein.opcodes(text, other):
         if edit.tag == "equal":
