@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ocrsearch.data import BadSample, LabelledImages
     from ocrsearch.inference import Evaluation, Predictor
     from ocrsearch.models import Layer
-    from ocrsearch.training import Bundle
+    from ocrsearch.training import Model
 
 RATES = {
     "cer": "character error rate",
@@ -259,9 +259,9 @@ def inspect(
       ocrsearch inspect model.pt
       ocrsearch inspect model.pt --width 400 --svg model.svg
     """
-    from ocrsearch.training import load_bundle
+    from ocrsearch.inference import load_model
 
-    bundle = load_bundle(model)
+    bundle = load_model(model)
     layers, content = _layers(bundle, model, width, length)
     if svg is not None:
         _draw(layers, content, svg)
@@ -275,7 +275,7 @@ def inspect(
 
 
 def _layers(
-    bundle: Bundle, model: Path, width: int | None, length: int
+    bundle: Model, model: Path, width: int | None, length: int
 ) -> tuple[list[Layer], _Figures]:
     """Return the layers of a model, and its figures for one image."""
     from ocrsearch.core import FRAME_STRIDE
@@ -324,7 +324,7 @@ def _draw(layers: list[Layer], content: _Figures, path: Path) -> None:
     write_text_file(path, draw_layers(layers, title, subtitle, image))
 
 
-def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> None:
+def _print_layers(bundle: Model, layers: list[Layer], content: _Figures) -> None:
     from ocrsearch.reports import format_shape
 
     used: list[tuple[str, ...]] = []
@@ -350,7 +350,7 @@ def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> Non
         f"for an image of {content['height']} x {content['width']} pixels{to}: "
         f"{content['frames']} frames; {content['length']} characters read"
     )
-    if bundle.others:
+    if len(bundle.members) > 1:
         echo(
             f"the first of {content['n_networks']} networks in an ensemble, "
             f"{content['n_parameters_in_all']:,} weights"

@@ -1,6 +1,6 @@
-"""Deployment: a model outside this program, as a web service and with a model card.
+"""Deployment: a model outside this program, as an ONNX file, a web service or a model card.
 
-Start with ``service.py: build_app``. This package reads models through ``ocrsearch.inference``.
+Start with ``export_onnx`` and ``build_app``. ``inference`` reads the files.
 """
 
 import lazy_loader

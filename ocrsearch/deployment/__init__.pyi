@@ -1,6 +1,12 @@
 from .card import CardOptions as CardOptions
 from .card import CardTest as CardTest
 from .card import model_card as model_card
+from .export import MAX_CER_INCREASE as MAX_CER_INCREASE
+from .export import OnnxExport as OnnxExport
+from .export import export_onnx as export_onnx
+from .export import plain_report as plain_report
+from .networks import BUILDERS as BUILDERS
+from .parity import ComparisonImages as ComparisonImages
 from .server import LOOPBACK_NAMES as LOOPBACK_NAMES
 from .server import address_of as address_of
 from .server import is_loopback as is_loopback
@@ -9,3 +15,5 @@ from .server import run_server as run_server
 from .service import build_app as build_app
 from .service_options import ServiceArguments as ServiceArguments
 from .service_options import ServiceOptions as ServiceOptions
+from .writing import build_graphs as build_graphs
+from .writing import file_content as file_content
