@@ -21,7 +21,7 @@ from ocrsearch.inference import Evaluation
 from ocrsearch.models import count_parameters, list_layers
 
 if TYPE_CHECKING:
-    from ocrsearch.training import Bundle, Provenance
+    from ocrsearch.training import Model, Provenance
 
 UNKNOWN = "unknown"
 
@@ -88,7 +88,7 @@ class CardTest:
 
 
 def model_card(
-    path: Path, model: Bundle, options: CardOptions | None = None, test: CardTest | None = None
+    path: Path, model: Model, options: CardOptions | None = None, test: CardTest | None = None
 ) -> str:
     """Return the card of a model as Markdown with a YAML header.
 
@@ -115,7 +115,7 @@ def model_card(
 
 
 def _header(
-    name: str, model: Bundle, options: CardOptions, test: CardTest | None
+    name: str, model: Model, options: CardOptions, test: CardTest | None
 ) -> dict[str, Any]:
     """Return the metadata for the hub."""
     header: dict[str, Any] = {"license": options.license}
@@ -141,7 +141,7 @@ def _header(
     return header
 
 
-def _recorded(model: Bundle) -> dict[str, float]:
+def _recorded(model: Model) -> dict[str, float]:
     """Return the rates that the model file records."""
     return {key: model.metrics[key] for key in RATES if key in model.metrics}
 
@@ -168,7 +168,7 @@ def _data_name(spec: str | None) -> str:
     return f"{kind}{colon}{PurePath(path).name or path}"
 
 
-def _reads(model: Bundle) -> str:
+def _reads(model: Model) -> str:
     config, charset = model.config, model.charset
     height = config.images.height
     lines = [
@@ -184,12 +184,12 @@ def _reads(model: Bundle) -> str:
     return "\n".join(lines) + "\n\n" + characters(charset.symbols)
 
 
-def _preprocessing(model: Bundle) -> str:
+def _preprocessing(model: Model) -> str:
     steps = model.config.images.preprocess.model_dump(mode="json", exclude_defaults=True)
     return ", ".join(f"{key} {code(value)}" for key, value in steps.items()) or "none"
 
 
-def _length(model: Bundle) -> str:
+def _length(model: Model) -> str:
     architecture = model.config.model
     if architecture.reads_one:
         return "one character per image."
@@ -202,7 +202,7 @@ def _direction(bidi: str) -> str:
     return "not reordered" if bidi == "off" else f"written in logical order (setting {code(bidi)})"
 
 
-def _network(model: Bundle) -> str:
+def _network(model: Model) -> str:
     n_symbols, members = len(model.charset), model.members
     names = dict.fromkeys(member.config.model.architecture for member in members)
     kinds = " and ".join(ARCHITECTURES.get(name, code(name)) for name in names)
@@ -214,7 +214,7 @@ def _network(model: Bundle) -> str:
     return f"{several}{kinds}, {n_weights:,} weights"
 
 
-def _training(model: Bundle) -> str:
+def _training(model: Model) -> str:
     about = model.provenance
     refit = f"{about.refit.n:,} for the last training" if about.refit else UNKNOWN
     extra = about.data_options.get("extra_train_data")
@@ -258,7 +258,7 @@ def _versions(about: Provenance) -> str:
     return ", ".join(pairs) or UNKNOWN
 
 
-def _figures(model: Bundle, test: CardTest | None) -> str:
+def _figures(model: Model, test: CardTest | None) -> str:
     parts = []
     about = model.provenance
     if rates := _recorded(model):
@@ -288,7 +288,7 @@ def _figures(model: Bundle, test: CardTest | None) -> str:
     return "\n\n".join([*parts, note, table(("rate", "value", "95 % interval"), measured)])
 
 
-def _limits(model: Bundle, test: CardTest | None) -> str:
+def _limits(model: Model, test: CardTest | None) -> str:
     one = model.config.model.reads_one
     tested = "the images above" if model.metrics or test else "no images"
     lines = [
