@@ -114,9 +114,7 @@ def model_card(
     return yaml_header(_header(name, model, options, test)) + "\n" + "\n\n".join(parts) + "\n"
 
 
-def _header(
-    name: str, model: Model, options: CardOptions, test: CardTest | None
-) -> dict[str, Any]:
+def _header(name: str, model: Model, options: CardOptions, test: CardTest | None) -> dict[str, Any]:
     """Return the metadata for the hub."""
     header: dict[str, Any] = {"license": options.license}
     if options.license_name:
