@@ -59,8 +59,8 @@ def _random_output(
         places = np.linspace(1, frames - 2, len(text)).astype(int)
         shown[places] = charset.encode(text)
         logits[b, np.arange(frames), shown] += rng.normal(sharpness, 2.0, frames)
-    log_probs = torch.tensor(logits, dtype=torch.float32).log_softmax(2)
-    return CtcOutput(log_probs, torch.full((len(texts),), frames))
+    logits -= np.log(np.exp(logits).sum(2, keepdims=True))
+    return CtcOutput(logits.astype(np.float32), np.full(len(texts), frames))
 
 
 def _report(name: str, n_lines: int, repeats: int, decode: Callable[[], object]) -> None:
@@ -132,13 +132,13 @@ def _bench_seq2seq(
     features, columns = (torch.randn(lines, frames, s, generator=generator) for s in sizes)
     encoded = Encoded(features, columns, torch.full((lines,), min(frames, TEXT_LENGTH)))
     both = BeamSearch(with_model.beam, with_model.fusion, ctc_weight=0.3)
-    _report("seq2seq greedy", lines, repeats, lambda: model.greedy(encoded))
+    _report("seq2seq greedy", lines, repeats, model.readout(encoded).greedy)
     for name, search in (
         ("seq2seq beam", plain),
         ("seq2seq beam, language model", with_model),
         ("seq2seq beam, language model, CTC", both),
     ):
-        _report(name, lines, repeats, lambda s=search: model.beam_search(encoded, s))
+        _report(name, lines, repeats, lambda s=search: model.readout(encoded).beam_search(s))
 
 
 @torch.inference_mode()
@@ -148,19 +148,19 @@ def _bench_model(path: Path, data: str, beam: int, repeats: int) -> None:
     dataset = load_dataset(data)
     config, part = bundle.members[0].config, dataset.splits["val"]
     network = bundle.members[0].build_network().eval()
-    if not network.has_beam_search:
+    if not config.model.has_beam_search:
         raise OptionError(f"--model {path}: a model for single characters has no beam search")
     lines = [Line(prepare_image(image, config.images)) for image in part.images]
     encoded = encode_lines(network, lines, torch.device("cpu"))
-    outputs = [output for _, _, output in encoded]
+    outputs = [network.readout(output) for _, _, output in encoded]
     ngrams, _ = count_ngrams(dataset.splits["train"].texts, bundle.charset, order=6)
     fusion = Fusion([(LanguageModel(ngrams, bundle.charset), 0.4)], 0.0)
     typer.echo(f"{path.name}, {len(lines)} lines of {data}, beam {beam}")
 
     def read(search: BeamSearch | None) -> list[Hypothesis]:
         if search is None:
-            return [h for output in outputs for h in network.greedy(output)]
-        return [h for output in outputs for h in network.beam_search(output, search)]
+            return [h for output in outputs for h in output.greedy()]
+        return [h for output in outputs for h in output.beam_search(search)]
 
     searches = {
         "greedy": None,

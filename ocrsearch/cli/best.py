@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ocrsearch.cli.export import print_comparison
 from ocrsearch.cli.options import Json, Storage, StudyName, output_file
 from ocrsearch.cli.output import (
     echo,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 CHOICE_PANEL = "Choice"
 MODEL_PANEL = "Model"
-MOVED_PANEL = "Moved data, for --confirm, --ensemble and --refit"
+MOVED_PANEL = "Moved data, for --confirm, --ensemble, --refit and ONNX"
 
 ExportFile = Annotated[
     Path | None,
@@ -38,7 +39,8 @@ ExportFile = Annotated[
         "-o",
         metavar="FILE",
         callback=output_file(),
-        help="Write the model to this file, without further training.",
+        help="Write the model to this file, without further training: .onnx for recognition "
+        "without PyTorch, any other name for PyTorch.",
         rich_help_panel=MODEL_PANEL,
     ),
 ]
@@ -159,6 +161,7 @@ def best(
     Examples:
       ocrsearch best
       ocrsearch best --study captcha-numbers --export model.pt
+      ocrsearch best --export model.onnx
       ocrsearch best --max-size-mb 5 --export small.pt --fp16-weights
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
@@ -187,6 +190,11 @@ def best(
         _confirm(wanted, found.study, confirm)
     else:
         _show(wanted, found)
+
+
+def is_onnx(path: Path) -> bool:
+    """Return whether a file is to be written for ONNX Runtime."""
+    return path.suffix.lower() == ".onnx"
 
 
 @dataclass(frozen=True)
@@ -237,11 +245,17 @@ class _Wanted:
         for option in ("--refit", "--fp16-weights", "--force"):
             if given[option] and self.export is None:
                 raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
-        moved = [name for name, value in self.moved.items() if value is not None]
-        if moved and not chosen:
+        if self.fp16_weights and self.export is not None and is_onnx(self.export):
             raise OptionError(
-                f"{option_of(moved[0])}: needs --confirm, --ensemble or --refit; nothing else "
-                "reads the data"
+                "--fp16-weights: not for ONNX; export a .pt file, or make a smaller .onnx file of "
+                "it with 'ocrsearch export --int8'"
+            )
+        moved = [name for name, value in self.moved.items() if value is not None]
+        reads_data = chosen or (self.export is not None and is_onnx(self.export))
+        if moved and not reads_data:
+            raise OptionError(
+                f"{option_of(moved[0])}: needs --confirm, --ensemble, --refit or --export with an "
+                ".onnx file; nothing else reads the data"
             )
         if self.trial is not None and (given["--confirm"] or given["--ensemble"]):
             raise OptionError(
@@ -273,13 +287,12 @@ def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
 
 def _confirm(wanted: _Wanted, study: str, n_seeds: int) -> None:
     """Confirm the best configurations with new seeds, and export the chosen model."""
-    from ocrsearch.training import halve, save_bundle
     from ocrsearch.workflows import DataPlace, confirm
 
     place = DataPlace(*wanted.moved.values())
     done = confirm(wanted.storage, study, n_seeds, wanted.limits, note, place)
     if wanted.export is not None:
-        save_bundle(halve(done.bundle) if wanted.fp16_weights else done.bundle, wanted.export)
+        _save(wanted, wanted.export, done.bundle, done.study)
     chosen = done.configurations[0].trial
     if wanted.as_json:
         configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
@@ -368,7 +381,6 @@ def _write_model(
         StudyError: the weights of the trial are missing.
     """
     from ocrsearch.studies import next_with_weights
-    from ocrsearch.training import halve, save_bundle
     from ocrsearch.workflows import bundle_trial
 
     if joined is not None:
@@ -388,8 +400,30 @@ def _write_model(
         bundle = _refit(wanted, found)
     else:
         bundle = bundle_trial(found, facts, wanted.limits)
-    save_bundle(halve(bundle) if wanted.fp16_weights else bundle, path)
+    _save(wanted, path, bundle, found.study)
     return bundle
+
+
+def _save(wanted: _Wanted, path: Path, bundle: Bundle, study: str) -> None:
+    """Write a model for PyTorch or, by the name of the file, for ONNX Runtime.
+
+    The export to ONNX is compared on the validation images, and its report is printed unless the
+    output is JSON.
+    """
+    if not is_onnx(path):
+        from ocrsearch.training import halve, save_bundle
+
+        save_bundle(halve(bundle) if wanted.fp16_weights else bundle, path)
+        return
+    from ocrsearch.studies import load_study
+    from ocrsearch.workflows import DataPlace, export_of_study
+
+    searched = load_study(wanted.storage, study)
+    place = DataPlace(*wanted.moved.values())
+    with reading_bar("comparing") as progress:
+        done = export_of_study(bundle, path, searched, place, progress)
+    if not wanted.as_json:
+        print_comparison(done)
 
 
 def _refit(wanted: _Wanted, found: BestTrial) -> Bundle:

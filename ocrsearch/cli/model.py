@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
 import typer
 
@@ -26,9 +27,11 @@ from ocrsearch.data import DataArguments
 from ocrsearch.inference import DecodingArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.inference import Evaluation
+    from ocrsearch.data import BadSample, LabelledImages
+    from ocrsearch.evaluation import Acceptance
+    from ocrsearch.inference import Evaluation, Predictor
     from ocrsearch.models import Layer
-    from ocrsearch.training import Bundle
+    from ocrsearch.training import Model
 
 RATES = {
     "cer": "character error rate",
@@ -51,6 +54,18 @@ NumberOfErrors = Annotated[
     int,
     typer.Option(min=0, metavar="N", help="Show the N worst errors.", rich_help_panel=OUTPUT_PANEL),
 ]
+MaxError = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        min=0.0001,
+        max=0.5,
+        help="Find the confidence from which texts can be used unchecked, if at most this fraction "
+        "of them may have an error, such as 0.01. Use it as --min-confidence of 'predict'.",
+        show_default=False,
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 PageOutput = Annotated[
     Path | None,
     typer.Option(
@@ -70,6 +85,7 @@ def evaluate(
     data: Data,
     split: EvaluatedSplit = SplitName.test,
     errors: NumberOfErrors = 0,
+    max_error: MaxError = None,
     device: DeviceOption = Device.auto,
     page: PageOutput = None,
     as_json: Json = False,
@@ -85,23 +101,12 @@ def evaluate(
       ocrsearch evaluate model.pt --data captcha:FOLDER
       ocrsearch evaluate model.pt --data labels.csv --split all --errors 20
       ocrsearch evaluate model.pt --data labels.csv --html evaluation.html
+      ocrsearch evaluate model.pt --data labels.csv --split val --max-error 0.01
     """
-    from ocrsearch.data import is_split, load_split
     from ocrsearch.inference import DecodingOptions, load
-    from ocrsearch.training import evaluation_options, warn_of_seen
 
     predictor = load(model, device.value, DecodingOptions(**decoding))
-    name = split.value if is_split(split.value) else None
-    options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
-    with reading_bar() as progress:
-        labelled, bad = load_split(data, name, options, progress)
-    if name == "val":
-        warn_of_seen(str(model), predictor.bundle.provenance, data)
-    unknown = predictor.bundle.charset.missing(labelled.texts)
-    if unknown:
-        note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")
-    with reading_bar("recognising") as progress:
-        evaluation = predictor.evaluate(labelled, progress)
+    labelled, bad, unknown, evaluation = measure(predictor, model, data, split, given)
     if page is not None:
         from ocrsearch.reports import Subject, evaluation_page, save_page
 
@@ -113,13 +118,61 @@ def evaluate(
         about = {"split": split.value, "data": data, "n_bad": len(bad)}
         decoder_content = {"decoder": predictor.decoder.about}
         html = {"html": str(page) if page else None}
-        print_json({**about, **decoder_content, **_content(evaluation), **html})
+        unchecked = _acceptance(evaluation, max_error) if max_error else {}
+        print_json({**about, **decoder_content, **_content(evaluation), **unchecked, **html})
         return
     n = evaluation.metrics.n
     title = f"{split.value}: {n} image{'s' * (n != 1)}, {predictor.decoder}"
     _print_errors(evaluation, title, len(bad), errors)
+    if max_error is not None:
+        echo(_describe_acceptance(evaluation, max_error))
     if page is not None:
         echo(f"page written to {page}")
+
+
+class Measured(NamedTuple):
+    """Error rates of a model on a split.
+
+    Attributes:
+        labelled: images and labels.
+        bad: skipped samples.
+        unknown: characters of the labels that the model does not know.
+        evaluation: error rates.
+    """
+
+    labelled: LabelledImages
+    bad: list[BadSample]
+    unknown: list[str]
+    evaluation: Evaluation
+
+
+def measure(
+    predictor: Predictor, model: Path, data: str, split: SplitName, given: DataArguments
+) -> Measured:
+    """Measure the error rates of a model, with bars for the progress.
+
+    Args:
+        predictor: the model.
+        model: its file.
+        data: specification of the data.
+        split: split to read.
+        given: options of data that take precedence over those of the model.
+    """
+    from ocrsearch.data import is_split, load_split
+    from ocrsearch.training import evaluation_options, warn_of_seen
+
+    name = split.value if is_split(split.value) else None
+    options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
+    with reading_bar() as progress:
+        labelled, bad = load_split(data, name, options, progress)
+    if name == "val":
+        warn_of_seen(str(model), predictor.bundle.provenance, data)
+    unknown = predictor.bundle.charset.missing(labelled.texts)
+    if unknown:
+        note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")
+    with reading_bar("recognising") as progress:
+        evaluation = predictor.evaluate(labelled, progress)
+    return Measured(labelled, bad, unknown, evaluation)
 
 
 def _content(evaluation: Evaluation) -> dict[str, object]:
@@ -135,6 +188,39 @@ def _content(evaluation: Evaluation) -> dict[str, object]:
         content["confusion_matrix"] = {"symbols": matrix.symbols, "counts": counts}
         content["classification_report"] = matrix.report_values
     return content
+
+
+def _accept(evaluation: Evaluation, max_error: float) -> Acceptance | None:
+    from ocrsearch.evaluation import accept
+
+    pairs = list(zip(evaluation.predictions, evaluation.references, strict=True))
+    confidences = [prediction.confidence for prediction, _ in pairs]
+    return accept(confidences, [p.text == reference for p, reference in pairs], max_error)
+
+
+def _acceptance(evaluation: Evaluation, max_error: float) -> dict[str, object]:
+    """Return the texts that can be used unchecked, for JSON; None if there are none."""
+    found = _accept(evaluation, max_error)
+    return {"max_error": max_error, "accepted": None if found is None else asdict(found)}
+
+
+def _describe_acceptance(evaluation: Evaluation, max_error: float) -> str:
+    """Return a line about the texts that can be used unchecked."""
+    from ocrsearch.evaluation import n_needed
+
+    found, n = _accept(evaluation, max_error), evaluation.metrics.n
+    if found is not None:
+        threshold = f"{math.ceil(found.threshold * 1e6) / 1e6:g}"
+        return (
+            f"{found.coverage:.1%} of the texts have a confidence of at least {threshold}; "
+            f"{found.n_wrong} of these {found.n_accepted} have an error. With 95 % certainty at "
+            f"most {max_error:g} of such texts have an error: --min-confidence {threshold}"
+        )
+    if n < n_needed(max_error):
+        reason = f"that needs at least {n_needed(max_error)} images, there are {n}"
+    else:
+        reason = "too many of the most confident texts have an error"
+    return f"no confidence keeps an error rate of {max_error:g} with 95 % certainty: {reason}"
 
 
 def _print_errors(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:
@@ -225,9 +311,9 @@ def inspect(
       ocrsearch inspect model.pt
       ocrsearch inspect model.pt --width 400 --svg model.svg
     """
-    from ocrsearch.training import load_bundle
+    from ocrsearch.inference import load_model
 
-    bundle = load_bundle(model)
+    bundle = load_model(model)
     layers, content = _layers(bundle, model, width, length)
     if svg is not None:
         _draw(layers, content, svg)
@@ -241,7 +327,7 @@ def inspect(
 
 
 def _layers(
-    bundle: Bundle, model: Path, width: int | None, length: int
+    bundle: Model, model: Path, width: int | None, length: int
 ) -> tuple[list[Layer], _Figures]:
     """Return the layers of a model, and its figures for one image."""
     from ocrsearch.core import FRAME_STRIDE
@@ -290,7 +376,7 @@ def _draw(layers: list[Layer], content: _Figures, path: Path) -> None:
     write_text_file(path, draw_layers(layers, title, subtitle, image))
 
 
-def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> None:
+def _print_layers(bundle: Model, layers: list[Layer], content: _Figures) -> None:
     from ocrsearch.reports import format_shape
 
     used: list[tuple[str, ...]] = []
@@ -316,7 +402,7 @@ def _print_layers(bundle: Bundle, layers: list[Layer], content: _Figures) -> Non
         f"for an image of {content['height']} x {content['width']} pixels{to}: "
         f"{content['frames']} frames; {content['length']} characters read"
     )
-    if bundle.others:
+    if len(bundle.members) > 1:
         echo(
             f"the first of {content['n_networks']} networks in an ensemble, "
             f"{content['n_parameters_in_all']:,} weights"

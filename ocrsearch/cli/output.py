@@ -42,13 +42,14 @@ STORAGE_VARIABLE = "OCRSEARCH_STORAGE"
 MARKED = frozenset(
     (
         *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
-        *("extra_train_data", "group", "keep_flagged", "max_invalid", "order", "output", "refit"),
+        *("extra_train_data", "group", "int8", "keep_flagged", "max_cer_increase", "max_invalid"),
+        *("max_waiting", "order", "output", "refit"),
         *("seed", "set", "split", "splits", "study", "timeout"),
     )
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""
 
-_MARK = re.compile(r"`([a-z_]+)(?:=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.]+))?`")
+_MARK = re.compile(r"`([a-z][a-z0-9_]*)(?:=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.]+))?`")
 
 
 def option_of(argument: str) -> str:

@@ -25,7 +25,7 @@ from ocrsearch.core import OptionError
 from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.training import Bundle
+    from ocrsearch.training import Model
     from ocrsearch.workflows import FusionWeights, LearntModel
 
 LanguageModelOutput = Annotated[
@@ -110,19 +110,19 @@ def language_model(
     echo(f"language model written to {output}")
 
 
-def _load(model: Path, data: str | None) -> Bundle:
+def _load(model: Path, data: str | None) -> Model:
     """Load the model whose decoding weights are tuned.
 
     Raises:
         OptionError: there is no data to tune them on, or the model cannot use a language model.
     """
-    from ocrsearch.training import load_bundle
+    from ocrsearch.inference import load_model
 
     if data is None:
         raise OptionError(
             f"--model {model}: needs images to tune the decoding weights; add --data SPEC"
         )
-    bundle = load_bundle(model)
+    bundle = load_model(model)
     network = bundle.config.model
     if network.reads_one:
         raise OptionError(

@@ -150,11 +150,13 @@ class ArchitectureConfig(Frozen):
         separates_repeats: whether the network writes a blank between equal characters, as CTC does.
             Such a text needs more time steps than characters.
         has_decoder: whether a decoder writes the text, one character after the other.
+        has_beam_search: whether beam search can find other texts than greedy decoding.
     """
 
     reads_one: ClassVar[bool] = False
     separates_repeats: ClassVar[bool] = False
     has_decoder: ClassVar[bool] = False
+    has_beam_search: ClassVar[bool] = False
 
     @property
     def has_joint_ctc(self) -> bool:
@@ -171,6 +173,7 @@ class CrnnConfig(ArchitectureConfig):
     """CRNN: conv tower, linear layer, recurrent layers, CTC."""
 
     separates_repeats: ClassVar[bool] = True
+    has_beam_search: ClassVar[bool] = True
 
     architecture: Literal["crnn"] = "crnn"
     encoder: EncoderConfig = EncoderConfig()
@@ -180,6 +183,7 @@ class Seq2SeqConfig(ArchitectureConfig):
     """Encoder of the CRNN with a recurrent decoder."""
 
     has_decoder: ClassVar[bool] = True
+    has_beam_search: ClassVar[bool] = True
 
     architecture: Literal["seq2seq"] = "seq2seq"
     encoder: EncoderConfig = EncoderConfig()

@@ -1,16 +1,12 @@
 from .batches import BATCHES_A_POOL as BATCHES_A_POOL
-from .batches import MAX_COLUMNS as MAX_COLUMNS
 from .batches import Batch as Batch
 from .batches import collate as collate
-from .batches import standardize as standardize
 from .batches import training_batches as training_batches
 from .batches import training_epochs as training_epochs
-from .batches import width_sorted_batches as width_sorted_batches
 from .charset import Charset as Charset
 from .charset import has_rtl as has_rtl
 from .charset import resolve_bidi as resolve_bidi
 from .checks import BadSample as BadSample
-from .checks import Progress as Progress
 from .checks import label_problem as label_problem
 from .data_options import MAX_INVALID as MAX_INVALID
 from .data_options import DataArguments as DataArguments
@@ -36,6 +32,11 @@ from .measurements import Unusable as Unusable
 from .measurements import measure_samples as measure_samples
 from .measurements import measure_traits as measure_traits
 from .measurements import summarize as summarize
+from .padding import MAX_BATCH_SIZE as MAX_BATCH_SIZE
+from .padding import MAX_COLUMNS as MAX_COLUMNS
+from .padding import padded_width as padded_width
+from .padding import standardize as standardize
+from .padding import width_sorted_batches as width_sorted_batches
 from .prepared import count_folds as count_folds
 from .prepared import fold_dataset as fold_dataset
 from .prepared import left_out_line as left_out_line
@@ -47,6 +48,7 @@ from .samples import SPLITS as SPLITS
 from .samples import GrayImage as GrayImage
 from .samples import LabelledImages as LabelledImages
 from .samples import PackedImages as PackedImages
+from .samples import Progress as Progress
 from .samples import Sample as Sample
 from .samples import Split as Split
 from .samples import is_split as is_split

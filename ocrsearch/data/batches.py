@@ -20,14 +20,9 @@ from ocrsearch.core import AugmentConfig, ImageConfig
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset
 from ocrsearch.data.images import Line, augment, join_at_random, scaled_lines, side_by_side
+from ocrsearch.data.padding import padded_width, standardize
 from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.data.synthesis import Synthesizer, open_synthesizer, parse_recipe
-
-BUCKET_PX = 16
-"""Multiple in pixels to which batches of unequal widths are padded, to limit their shapes."""
-
-MAX_COLUMNS = 16_384
-"""Maximum number of pixel columns in an evaluation batch, to limit memory for long lines."""
 
 BATCHES_A_POOL = 16
 """Number of batches within which images are sorted by width."""
@@ -183,33 +178,10 @@ def training_batches(
         yield collate(images, [line.target for line in batch])
 
 
-def width_sorted_batches(
-    widths: Sequence[int], max_batch_size: int, max_columns: int = MAX_COLUMNS
-) -> list[list[int]]:
-    """Divide indices into batches of similar width, for evaluation.
-
-    Args:
-        widths: Image widths in pixels.
-        max_batch_size: Maximum images per batch.
-        max_columns: Maximum pixel columns per batch.
-    """
-    batches: list[list[int]] = []
-    for i in sorted(range(len(widths)), key=lambda i: widths[i]):
-        fits = batches and len(batches[-1]) < max_batch_size
-        if fits and widths[i] * (len(batches[-1]) + 1) <= max_columns:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
-
-
 def collate(images: Sequence[GrayImage], targets: Sequence[Sequence[int]]) -> Batch:
     """Combine scaled images of equal height and their label ids into a batch."""
     widths = [image.shape[1] for image in images]
-    padded_width = max(widths)
-    if min(widths) < padded_width:  # images of equal width need no padding, which costs time
-        padded_width = -(-padded_width // BUCKET_PX) * BUCKET_PX
-    values = np.zeros((len(images), 1, images[0].shape[0], padded_width), dtype=np.float32)
+    values = np.zeros((len(images), 1, images[0].shape[0], padded_width(widths)), np.float32)
     for row, image in zip(values, images, strict=True):
         row[0, :, : image.shape[1]] = standardize(image)
     lengths = [len(target) for target in targets]
@@ -222,9 +194,3 @@ def collate(images: Sequence[GrayImage], targets: Sequence[Sequence[int]]) -> Ba
         torch.from_numpy(ids),
         torch.tensor(lengths),
     )
-
-
-def standardize(image: GrayImage) -> np.ndarray:
-    """Return an image as float32 with mean 0 and deviation 1. Blank images become 0."""
-    mean, deviation = image.mean(dtype=np.float64), image.std(dtype=np.float64)
-    return (image.astype(np.float32) - np.float32(mean)) / np.float32(max(deviation, 1.0))

@@ -6,7 +6,7 @@ Leaks are samples of the training split that recur in others and thus flatter an
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import numpy as np
 from ocrsearch.core import DataError, ImageError, n_reading_threads
 from ocrsearch.data.charset import Charset, is_symbol
 from ocrsearch.data.images import digest_image, is_blank, load_image
-from ocrsearch.data.samples import GrayImage, Sample, is_encodable
+from ocrsearch.data.samples import GrayImage, Progress, Sample, is_encodable
 from ocrsearch.data.splits import count_rare
 
 logger = logging.getLogger(__name__)
@@ -30,9 +30,6 @@ MANY_RARE = 20
 
 MIN_WARNED = 100
 """Number of samples below which characters are often found in a single sample."""
-
-Progress = Callable[[int, int], None]
-"""Called with the number of images done and the total."""
 
 
 @dataclass(frozen=True)

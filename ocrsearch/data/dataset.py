@@ -17,7 +17,6 @@ from ocrsearch.core import DataError, OptionError, home_path, real_path
 from ocrsearch.data.charset import Bidi, Charset, resolve_bidi
 from ocrsearch.data.checks import (
     BadSample,
-    Progress,
     describe_leaks,
     first_reasons,
     image_or_reason,
@@ -34,6 +33,7 @@ from ocrsearch.data.samples import (
     SPLITS,
     GrayImage,
     LabelledImages,
+    Progress,
     Sample,
     Split,
     recipe_of,

@@ -22,7 +22,6 @@ from ocrsearch.data.charset import has_rtl, is_mixed
 from ocrsearch.data.checks import (
     BLANK,
     BadSample,
-    Progress,
     label_problem,
 )
 from ocrsearch.data.images import (
@@ -40,7 +39,7 @@ from ocrsearch.data.images import (
     open_image,
     to_gray,
 )
-from ocrsearch.data.samples import SPLITS, GrayImage, LabelledImages, Sample, Split
+from ocrsearch.data.samples import SPLITS, GrayImage, LabelledImages, Progress, Sample, Split
 from ocrsearch.data.splits import RareSymbols, count_rare
 
 HEIGHTS = (24, 32, 40, 48, 64)

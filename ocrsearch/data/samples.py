@@ -7,7 +7,7 @@ worker processes can map instead of decoding the images again.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeGuard, overload
@@ -22,6 +22,10 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 GrayImage = NDArray[np.uint8]
 """(H, W) uint8 image, 0 black and 255 white."""
+
+
+Progress = Callable[[int, int], None]
+"""Called with the number of finished items and the total."""
 
 
 class Drawable(Protocol):

@@ -2,6 +2,15 @@ from .decoding import LENGTH_BONUS as LENGTH_BONUS
 from .decoding import LM_WEIGHT as LM_WEIGHT
 from .decoding import DecodingArguments as DecodingArguments
 from .decoding import DecodingOptions as DecodingOptions
+from .networks import Network as Network
+from .onnx_content import checked_graph as checked_graph
+from .onnx_file import GRAPH_KEY as GRAPH_KEY
+from .onnx_file import ONNX_FORMAT as ONNX_FORMAT
+from .onnx_file import ONNX_VERSION as ONNX_VERSION
+from .onnx_file import OnnxModel as OnnxModel
+from .onnx_file import load_onnx as load_onnx
+from .opening import load_model as load_model
+from .opening import open_networks as open_networks
 from .pages import PageLine as PageLine
 from .pages import PagePrediction as PagePrediction
 from .pages import PageWriter as PageWriter

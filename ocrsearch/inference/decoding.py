@@ -17,7 +17,7 @@ from ocrsearch.core import OptionError, documented, option, takes_former_fields
 if TYPE_CHECKING:
     from ocrsearch.data import Charset
     from ocrsearch.models.decoding import Automaton, BeamSearch, Lexicon, NgramCounts
-    from ocrsearch.training import Bundle
+    from ocrsearch.training import Model
 
     Ngrams = str | Path | NgramCounts
 else:
@@ -180,7 +180,7 @@ class Decoder:
         return ", ".join([f"beam of {self.about['beam']}", *files, *views])
 
 
-def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
+def build_decoder(options: DecodingOptions, bundle: Model) -> Decoder:
     """Build the decoder for a recogniser and load the files that it needs.
 
     If the files contain characters that the recogniser cannot output, a warning is logged.
@@ -190,7 +190,6 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
         LanguageModelError: the language model is missing or damaged.
         DataError: the lexicon is missing or empty.
     """
-    from ocrsearch.models import ARCHITECTURES
     from ocrsearch.models.decoding import BeamSearch, Fusion, LanguageModel
 
     models = [member.config.model for member in bundle.members]
@@ -198,9 +197,9 @@ def build_decoder(options: DecodingOptions, bundle: Bundle) -> Decoder:
     views = {"views": options.tta} if options.tta > 1 else {}
     if options.beam_size == 0:
         return Decoder((None,) * len(models), widths, {"name": "greedy", **views})
-    for name in (model.architecture for model in models):
-        if not ARCHITECTURES[name].has_beam_search:
-            problem = f"a {name} reads a single character and has no beam search"
+    for model in models:
+        if not model.has_beam_search:
+            problem = f"a {model.architecture} reads a single character and has no beam search"
             raise OptionError(f"{problem}; remove `beam_size`", "beam_size")
     if options.ctc_weight is not None and not any(model.has_decoder for model in models):
         problem = f"needs a seq2seq model, found a {models[0].architecture}; remove it"

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ocrsearch.core import DataError, ImageError, shown
 from ocrsearch.data import GrayImage
 from ocrsearch.data.images import MAX_FILE_BYTES, MAX_PIXELS, open_image, read_image, to_gray
 
-Picture = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray
-    | torch.Tensor
-)  # fmt: skip
+if TYPE_CHECKING:
+    import torch
+
+Picture: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | Image.Image "
+    "| np.ndarray | torch.Tensor"
+)
 
 ACCEPTED = (
     "the path of a file, bytes of a file, a file opened in binary mode, a PIL image, or an array "
@@ -52,7 +55,8 @@ def read_input(picture: Picture, where: str = "image") -> GrayImage:
         return read_image(Path(name))
     if isinstance(picture, Image.Image):
         return _read_pillow(picture, where)
-    if isinstance(picture, torch.Tensor):
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    if torch is not None and isinstance(picture, torch.Tensor):
         tensor = picture.detach().cpu().to_dense().resolve_conj()
         tensor = tensor.float() if tensor.is_floating_point() else tensor  # NumPy has no bfloat16
         return _read_array(np.asarray(tensor.numpy()), where)

@@ -6,27 +6,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, overload
-
-from rapidfuzz.distance import Levenshtein
+from typing import TYPE_CHECKING, cast, overload
 
 from ocrsearch.core import ImageError, OptionError, shown
 from ocrsearch.data import GrayImage, LabelledImages, Progress
 from ocrsearch.data.images import is_blank, read_pages, shrink_line
-from ocrsearch.evaluation import (
-    Confusion,
-    ConfusionMatrix,
-    Metrics,
-    bootstrap_intervals,
-    build_confusion_matrix,
-    compute_metrics,
-    count_confusions,
-)
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
-from ocrsearch.inference.pages import PagePrediction, read_page
+from ocrsearch.inference.opening import load_model, open_networks
 from ocrsearch.inference.reader import Reader, read_together
-from ocrsearch.training import Bundle, limit_threads, load_bundle, select_device
+from ocrsearch.training import Model
+
+if TYPE_CHECKING:
+    from ocrsearch.evaluation import Confusion, ConfusionMatrix, Metrics
+    from ocrsearch.inference.pages import PagePrediction
 
 CHUNK = 256
 CHUNK_PIXELS = 64_000_000
@@ -78,6 +71,7 @@ class Evaluation:
 
         They are sorted by edits per character of the label, then by confidence, both descending.
         """
+        from rapidfuzz.distance import Levenshtein  # loads much that reading does not need
 
         def badness(i: int) -> tuple[float, float]:
             reference, prediction = self.references[i], self.predictions[i]
@@ -93,12 +87,12 @@ class Predictor:
     """A recogniser, loaded on a device and ready for images."""
 
     def __init__(
-        self, bundle: Bundle, device: str = "auto", decoding: DecodingOptions | None = None
+        self, bundle: Model, device: str = "auto", decoding: DecodingOptions | None = None
     ) -> None:
-        """Build the networks of a bundle.
+        """Build the networks of a recogniser.
 
         Args:
-            bundle: bundle to build.
+            bundle: recogniser from a model file.
             device: "auto", "cpu" or "cuda".
             decoding: decoding options; greedy by default.
 
@@ -107,12 +101,9 @@ class Predictor:
         """
         self.bundle = bundle
         self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
-        limit_threads()
-        place = select_device(device)
-        readers = [
-            Reader(member, place, search)
-            for member, search in zip(bundle.members, self.decoder.searches, strict=True)
-        ]
+        networks = open_networks(bundle, device)
+        parts = zip(networks, bundle.members, self.decoder.searches, strict=True)
+        readers = [Reader(network, m.config.images, search) for network, m, search in parts]
         self._readers = [r.at_width(width) for width in self.decoder.widths for r in readers]
 
     @overload
@@ -192,6 +183,8 @@ class Predictor:
             ImageError: the file cannot be read.
             DataError: an array has the wrong shape or type.
         """
+        from ocrsearch.inference.pages import read_page  # single lines do not need it
+
         if isinstance(picture, str | os.PathLike):
             page = next(read_pages(Path(picture)))
         else:
@@ -207,6 +200,13 @@ class Predictor:
             data: images and their labels.
             progress: called with the number of recognised images.
         """
+        from ocrsearch.evaluation import (
+            bootstrap_intervals,
+            build_confusion_matrix,
+            compute_metrics,
+            count_confusions,
+        )
+
         predictions = self._read(list(data.images), progress)
         texts = [p.text for p in predictions]
         reads_one = self.bundle.config.model.reads_one
@@ -256,7 +256,7 @@ def load(
     if decoding is not None and not isinstance(decoding, DecodingOptions):
         problem = f"must be ocrsearch.DecodingOptions(beam_size=10, ...), got {shown(decoding)}"
         raise OptionError(problem, "decoding")
-    return Predictor(load_bundle(Path(path)), device, decoding)
+    return Predictor(load_model(Path(path)), device, decoding)
 
 
 @overload

@@ -12,17 +12,22 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-from rapidfuzz.distance import Levenshtein
+import numpy as np
 
-from ocrsearch.core import BundleError
-from ocrsearch.data import MAX_COLUMNS, GrayImage, Progress
-from ocrsearch.data.images import Line, prepare_image
-from ocrsearch.models import MAX_BATCH_SIZE, NetworkOutput, encode_lines
-from ocrsearch.models.decoding import BeamSearch, Hypothesis
-from ocrsearch.training import Bundle
+from ocrsearch.core import BundleError, ImageConfig
+from ocrsearch.data import (
+    MAX_BATCH_SIZE,
+    MAX_COLUMNS,
+    GrayImage,
+    Progress,
+    padded_width,
+    width_sorted_batches,
+)
+from ocrsearch.data.images import prepare_image
+from ocrsearch.inference.networks import Network
+from ocrsearch.models.decoding import BeamSearch, Hypothesis, Readout
 
 Text = tuple[int, ...]
 Score = Callable[[Mapping[int, Sequence[Text]]], Mapping[int, Sequence[float]]]
@@ -86,6 +91,8 @@ def changes_to(text: Text, others: Iterable[Text]) -> list[Change]:
 
 def _places(text: Text, other: Text) -> list[tuple[int, int, int, int]]:
     """Return the places where two texts differ: start and end in ``text`` and in ``other``."""
+    from rapidfuzz.distance import Levenshtein  # one network does not need it
+
     places: list[tuple[int, int, int, int]] = []
     for edit in Levenshtein.opcodes(text, other):
         if edit.tag == "equal":
@@ -158,18 +165,16 @@ class Encoding(NamedTuple):
 
     ids: list[int]
     width_px: int
-    output: NetworkOutput
+    output: Readout
     read: list[Hypothesis]
 
 
 class Reader:
-    """A network on a device, with its image scaling and its decoding method."""
+    """A network with its image scaling and its decoding method."""
 
-    def __init__(self, member: Bundle, device: torch.device, search: BeamSearch | None) -> None:
-        """Build the network; without a search it decodes greedily."""
-        self._device, self._search = device, search
-        self._config = member.config.images
-        self._network = member.build_network().to(device)
+    def __init__(self, network: Network, images: ImageConfig, search: BeamSearch | None) -> None:
+        """Prepare to read images; without a search the network is decoded greedily."""
+        self._network, self._config, self._search = network, images, search
 
     def at_width(self, factor: float) -> Reader:
         """Return a reader for the same network that scales the width of images by a factor."""
@@ -178,26 +183,23 @@ class Reader:
         other._config = self._config.model_copy(update={"width_scale": scale})
         return other
 
-    @torch.inference_mode()
     def read(self, images: Sequence[GrayImage]) -> Iterator[Encoding]:
         """Recognise images, (H, W) uint8 each, batch by batch.
 
         Raises:
             BundleError: the output of the network contains NaN.
         """
-        lines = [Line(prepare_image(image, self._config)) for image in images]
-        for ids, batch, output in encode_lines(self._network, lines, self._device):
-            if _has_nan(output):
+        prepared = [prepare_image(image, self._config) for image in images]
+        widths = [image.shape[1] for image in prepared]
+        for ids in width_sorted_batches(widths, MAX_BATCH_SIZE):
+            output = self._network.read([prepared[i] for i in ids])
+            if output.has_nan():
                 raise BundleError(NOT_NUMBERS)
-            if self._search is None:
-                read = self._network.greedy(output)
-            else:
-                read = self._network.beam_search(output, self._search)
+            read = output.greedy() if self._search is None else output.beam_search(self._search)
             if not all(math.isfinite(hypothesis.confidence) for hypothesis in read):
                 raise BundleError(NOT_NUMBERS)
-            yield Encoding(ids, batch.images.shape[3], output, read)
+            yield Encoding(ids, padded_width([widths[i] for i in ids]), output, read)
 
-    @torch.inference_mode()
     def score(
         self, encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
     ) -> dict[int, list[float]]:
@@ -210,20 +212,19 @@ class Reader:
         weight = self._search.ctc_weight if self._search else 0.0
         scores: dict[int, list[float]] = {}
         for output, pairs in _parts(encodings, texts):
-            own = self._network.score(output, [t for _, t in pairs], weight)
+            own = output.score([t for _, t in pairs], weight)
             for (i, text), value in zip(pairs, own.tolist(), strict=True):
                 added = self._search.fusion.score(text) if self._search else 0.0
                 scores.setdefault(i, []).append(value + added)
         return scores
 
-    @torch.inference_mode()
     def rate(
         self, encodings: Iterable[Encoding], texts: Mapping[int, Text]
     ) -> dict[int, Hypothesis]:
         """Return hypotheses with the confidences of given texts, by the index of the image."""
         rated: dict[int, Hypothesis] = {}
         for output, pairs in _parts(encodings, {i: [text] for i, text in texts.items()}):
-            found = self._network.rate(output, [t for _, t in pairs])
+            found = output.rate([t for _, t in pairs])
             rated |= {i: hypothesis for (i, _), hypothesis in zip(pairs, found, strict=True)}
         return rated
 
@@ -327,26 +328,12 @@ class _Jury:
 
 def _parts(
     encodings: Iterable[Encoding], texts: Mapping[int, Sequence[Text]]
-) -> Iterator[tuple[NetworkOutput, list[tuple[int, Text]]]]:
+) -> Iterator[tuple[Readout, list[tuple[int, Text]]]]:
     """Yield network outputs, and for each row the index of its image and the text to score."""
     for ids, width_px, output, _ in encodings:
         pairs = [(row, i, text) for row, i in enumerate(ids) for text in texts.get(i, ())]
         size = min(MAX_BATCH_SIZE, max(1, MAX_COLUMNS // width_px))
         for start in range(0, len(pairs), size):
             part = pairs[start : start + size]
-            rows = torch.tensor([row for row, _, _ in part])
-            yield _take(output, rows), [(i, text) for _, i, text in part]
-
-
-def _has_nan(output: NetworkOutput) -> bool:
-    """Return whether the output of a network, a tensor or a named tuple, contains NaN."""
-    if isinstance(output, torch.Tensor):
-        return bool(output.isnan().any())
-    return any(_has_nan(part) for part in output if part is not None)
-
-
-def _take(output: Any, rows: torch.Tensor) -> Any:
-    """Select rows of the output of a network, a tensor or a named tuple."""
-    if isinstance(output, torch.Tensor):
-        return output[rows.to(output.device)]
-    return type(output)(*(part if part is None else _take(part, rows) for part in output))
+            rows = np.array([row for row, _, _ in part])
+            yield output.take(rows), [(i, text) for _, i, text in part]

@@ -14,29 +14,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from ocrsearch.models.decoding import Rows
 from ocrsearch.models.layers import LOCATION_FILTERS, LOCATION_WIDTH
-
-
-class Rows:
-    """N rows of items that belong to B lines, sorted by line: each line has any number of them.
-
-    Attributes:
-        lines: (N,) line of each row, ascending.
-        places: (N,) position of each row among the rows of its line.
-    """
-
-    def __init__(self, lines: Tensor, n_lines: int) -> None:
-        counts = lines.bincount(minlength=n_lines)
-        firsts = counts.cumsum(0) - counts
-        self.lines = lines
-        self.places = torch.arange(len(lines), device=lines.device) - firsts[lines]
-        self._shape = (n_lines, int(counts.max()))
-
-    def pad(self, values: Tensor, fill: float) -> Tensor:
-        """Return (N, ...) rows as (B, M, ...), where M is the largest number of rows of a line."""
-        padded = values.new_full((*self._shape, *values.shape[1:]), fill)
-        padded[self.lines, self.places] = values
-        return padded
 
 
 class Memory(NamedTuple):
@@ -46,25 +25,34 @@ class Memory(NamedTuple):
         values: (B, T, D) with attention, (B, 1, D) without.
         keys: (B, T, hidden_size) projected values; unused without attention.
         mask: (B, T) bool, True for the time steps of the image, False for its padding.
-        rows: rows of N decoders, with several for an image; keys and mask are then (N, T, ...),
-            the values still (B, T, D). None for one decoder for each image.
+        lines: (N,) image of each row, if N decoders read the images, with several for an image;
+            keys and mask are then (N, T, ...), the values still (B, T, D). None for one decoder
+            for each image.
+        places: (N,) position of each row among the rows of its image, or None.
+        n_places: largest number of rows of an image.
     """
 
     values: Tensor
     keys: Tensor
     mask: Tensor
-    rows: Rows | None = None
+    lines: Tensor | None = None
+    places: Tensor | None = None
+    n_places: int = 1
 
     def for_rows(self, rows: Rows) -> Memory:
         """Return the memory of N decoders that read these images."""
-        return Memory(self.values, self.keys[rows.lines], self.mask[rows.lines], rows)
+        lines, places = (
+            torch.from_numpy(ids).to(self.values.device) for ids in (rows.lines, rows.places)
+        )
+        return Memory(self.values, self.keys[lines], self.mask[lines], lines, places, rows.n_places)
 
     def read(self, weights: Tensor) -> Tensor:
         """Return the (N, D) means of the values under (N, T) weights."""
-        if self.rows is None:
+        if self.lines is None:
             return torch.bmm(weights[:, None], self.values)[:, 0]
-        means = torch.bmm(self.rows.pad(weights, 0.0), self.values)
-        return means[self.rows.lines, self.rows.places]
+        padded = weights.new_zeros((len(self.values), self.n_places, weights.shape[1]))
+        padded[self.lines, self.places] = weights
+        return torch.bmm(padded, self.values)[self.lines, self.places]
 
 
 State = tuple[Tensor, Tensor, Tensor]
@@ -144,7 +132,7 @@ class LastState(nn.Module):
     def forward(self, hidden: Tensor, past: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Return the single value (B, D) in memory, and the past unchanged."""
         values = memory.values[:, 0]
-        return (values if memory.rows is None else values[memory.rows.lines]), past
+        return (values if memory.lines is None else values[memory.lines]), past
 
 
 ATTENTIONS: dict[str, type[AdditiveAttention]] = {

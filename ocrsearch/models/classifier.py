@@ -6,9 +6,6 @@ images of any width have features of one size, which still distinguish left from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,7 +13,7 @@ from typing_extensions import override
 
 from ocrsearch.core import FRAME_STRIDE, ClassifierConfig
 from ocrsearch.data import Batch
-from ocrsearch.models.decoding import Hypothesis
+from ocrsearch.models.decoding import SymbolReadout
 from ocrsearch.models.encoder import ConvTower, Dropout
 from ocrsearch.models.layers import N_BINS
 from ocrsearch.models.recogniser import Recogniser
@@ -75,26 +72,5 @@ class Classifier(Recogniser[Tensor]):
         return losses.where(single, 0.0).sum() / single.sum().clamp(min=1)
 
     @override
-    def greedy(self, output: Tensor) -> list[Hypothesis]:
-        best = output.double().max(1)
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [Hypothesis.from_log_probs([symbol], [log_prob]) for symbol, log_prob in pairs]
-
-    @override
-    def score(
-        self, output: Tensor, texts: Sequence[Sequence[int]], ctc_weight: float = 0.0
-    ) -> np.ndarray:
-        """Return log probabilities; minus infinity unless the text is one symbol."""
-        rows = output.double().cpu().numpy()
-        return np.array(
-            [row[t[0]] if len(t) == 1 else -np.inf for row, t in zip(rows, texts, strict=True)]
-        )
-
-    @override
-    def rate(self, output: Tensor, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
-        """Return the texts with their confidences: 0 unless the text is one symbol."""
-        rows = output.double().cpu().numpy()
-        return [
-            Hypothesis.from_log_probs(text, row[list(text)], total)
-            for text, row, total in zip(texts, rows, self.score(output, texts), strict=True)
-        ]
+    def readout(self, output: Tensor) -> SymbolReadout:
+        return SymbolReadout(output.detach().cpu().numpy())

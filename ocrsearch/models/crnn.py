@@ -6,9 +6,6 @@ a gradient while the RNN has not learned anything yet, and is not used for recog
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
@@ -17,26 +14,19 @@ from ocrsearch.core import CrnnConfig
 from ocrsearch.data import Batch
 from ocrsearch.models.ctc_heads import (
     ColumnHead,
+    CtcTensors,
     Outputs,
     aligning_loss,
     ctc_loss,
     rows_of,
     sample_outputs,
 )
-from ocrsearch.models.decoding import (
-    BeamSearch,
-    CtcOutput,
-    Hypothesis,
-    ctc_beam_search,
-    ctc_best_path,
-    ctc_confidences,
-    ctc_scores,
-)
+from ocrsearch.models.decoding import CtcReadout
 from ocrsearch.models.encoder import Encoded, Encoder
 from ocrsearch.models.recogniser import Recogniser
 
 
-class Crnn(Recogniser[CtcOutput | Encoded]):
+class Crnn(Recogniser[CtcTensors | Encoded]):
     """Conv tower, linear layer, bidirectional RNN, CTC.
 
     The output is the encoder's in training, where the loss computes the heads, and that of the
@@ -44,7 +34,6 @@ class Crnn(Recogniser[CtcOutput | Encoded]):
     """
 
     has_flat_start = True
-    has_beam_search = True
 
     def __init__(self, config: CrnnConfig, height: int, n_symbols: int) -> None:
         super().__init__(config, height, n_symbols)
@@ -53,7 +42,7 @@ class Crnn(Recogniser[CtcOutput | Encoded]):
         self.column_head = ColumnHead(config.encoder.linear_width, n_symbols + 1)
         self.blank_id = n_symbols
 
-    def forward(self, images: Tensor, widths: Tensor) -> CtcOutput:
+    def forward(self, images: Tensor, widths: Tensor) -> CtcTensors:
         """Return the head's output; the arguments are those of ``encode``."""
         return self._read_out(self.encoder(images, widths))
 
@@ -66,22 +55,22 @@ class Crnn(Recogniser[CtcOutput | Encoded]):
         log_probs: Tensor = logits.float().log_softmax(2)
         return log_probs
 
-    def _read_out(self, output: CtcOutput | Encoded) -> CtcOutput:
-        if isinstance(output, CtcOutput):
+    def _read_out(self, output: CtcTensors | Encoded) -> CtcTensors:
+        if isinstance(output, CtcTensors):
             return output
-        return CtcOutput(self.read(output), output.frame_lengths)
+        return CtcTensors(self.read(output), output.frame_lengths)
 
     @override
-    def encode(self, images: Tensor, widths: Tensor) -> CtcOutput | Encoded:
-        output: CtcOutput | Encoded = (self.encoder if self.training else self)(images, widths)
+    def encode(self, images: Tensor, widths: Tensor) -> CtcTensors | Encoded:
+        output: CtcTensors | Encoded = (self.encoder if self.training else self)(images, widths)
         return output
 
     @override
     def loss(
-        self, output: CtcOutput | Encoded, batch: Batch, step: int, *, flat: bool = False
+        self, output: CtcTensors | Encoded, batch: Batch, step: int, *, flat: bool = False
     ) -> Tensor:
         """Return the CTC loss; in training the weighted sum of both heads."""
-        if isinstance(output, CtcOutput):
+        if isinstance(output, CtcTensors):
             return ctc_loss(output.log_probs, batch, self.blank_id)
         batch, outputs = sample_outputs(batch, self.blank_id)
         recipe = self.recipe
@@ -92,26 +81,9 @@ class Crnn(Recogniser[CtcOutput | Encoded]):
         return main + recipe.column_head_weight * columns
 
     @override
-    def ctc_log_probs(self, output: CtcOutput | Encoded) -> Tensor:
+    def ctc_log_probs(self, output: CtcTensors | Encoded) -> Tensor:
         return self._read_out(output).log_probs
 
     @override
-    def greedy(self, output: CtcOutput | Encoded) -> list[Hypothesis]:
-        return ctc_best_path(self._read_out(output), self.blank_id)
-
-    @override
-    def beam_search(self, output: CtcOutput | Encoded, search: BeamSearch) -> list[Hypothesis]:
-        return ctc_beam_search(self._read_out(output), self.blank_id, search)
-
-    @override
-    def score(
-        self,
-        output: CtcOutput | Encoded,
-        texts: Sequence[Sequence[int]],
-        ctc_weight: float = 0.0,
-    ) -> np.ndarray:
-        return ctc_scores(texts, self._read_out(output), self.blank_id)
-
-    @override
-    def rate(self, output: CtcOutput | Encoded, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
-        return ctc_confidences(texts, self._read_out(output), self.blank_id)
+    def readout(self, output: CtcTensors | Encoded) -> CtcReadout:
+        return self._read_out(output).readout()

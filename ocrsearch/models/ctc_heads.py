@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -25,12 +26,33 @@ from torch.nn import functional
 
 from ocrsearch.core import DEFAULT_RECIPE, FRAME_STRIDE, RecipeConfig
 from ocrsearch.data import Batch
+from ocrsearch.models.decoding import CtcOutput, CtcReadout
 
 MAX_EXACT = 512
 """Largest charset whose characters are all computed; of a larger one, about this number."""
 
 MIN_OTHERS = 256
 """Smallest sample of the characters that no label of the batch has."""
+
+
+class CtcTensors(NamedTuple):
+    """The output of a CTC head.
+
+    Attributes:
+        log_probs: (B, T, V) float32, the blank last.
+        frame_lengths: (B,) int64, on the CPU: number of time steps of each image.
+    """
+
+    log_probs: Tensor
+    frame_lengths: Tensor
+
+    def to_numpy(self) -> CtcOutput:
+        """Return the output as arrays, for decoding."""
+        return CtcOutput(self.log_probs.detach().cpu().numpy(), self.frame_lengths.numpy())
+
+    def readout(self) -> CtcReadout:
+        """Return the output ready to be decoded."""
+        return CtcReadout(self.to_numpy())
 
 
 @dataclass(frozen=True)

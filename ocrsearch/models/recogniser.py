@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ocrsearch.core import DEFAULT_RECIPE, ModelConfig, RecipeConfig
-from ocrsearch.data import Batch, collate, width_sorted_batches
+from ocrsearch.data import MAX_BATCH_SIZE, Batch, collate, width_sorted_batches
 from ocrsearch.data.images import Line
-from ocrsearch.models.decoding import BeamSearch, Hypothesis
+from ocrsearch.models.decoding import Hypothesis, Readout
 
 NetworkOutput = Tensor | tuple[Tensor, ...]
 """A tensor, or a named tuple of tensors; the first dimension of each is the batch."""
@@ -30,20 +29,18 @@ class Recogniser(nn.Module, ABC, Generic[Output]):
     """A network that reads text in images, with its loss and its decoding.
 
     ``encode`` computes an output of the architecture's own type. All other methods begin with
-    that output, so a batch is encoded once for its loss and its text. Decoding needs evaluation
-    mode. Symbols have the ids 0 to n_symbols - 1; blank, end and begin follow. In tensors with a
-    row for each symbol, these rows come first, in the order of the ids: transferring weights to
-    another charset relies on it.
+    that output, so a batch is encoded once for its loss and its text. ``readout`` turns it into
+    arrays, which are decoded without torch; it needs evaluation mode. Symbols have the ids 0 to
+    n_symbols - 1; blank, end and begin follow. In tensors with a row for each symbol, these rows
+    come first, in the order of the ids: transferring weights to another charset relies on it.
 
     Attributes:
         has_flat_start: whether ``loss`` has a flat start, which ends when ``ctc_log_probs``
             reads a training batch.
-        has_beam_search: whether ``beam_search`` can find other texts than ``greedy``.
         recipe: constants of the loss; a trainer sets its own.
     """
 
     has_flat_start: ClassVar[bool] = False
-    has_beam_search: ClassVar[bool] = False
     recipe: RecipeConfig = DEFAULT_RECIPE
 
     @abstractmethod
@@ -85,37 +82,8 @@ class Recogniser(nn.Module, ABC, Generic[Output]):
         raise NotImplementedError(f"{type(self).__name__} has no CTC head")
 
     @abstractmethod
-    def greedy(self, output: Output) -> list[Hypothesis]:
-        """Read each image by the most probable symbol at each place."""
-
-    def beam_search(self, output: Output, search: BeamSearch) -> list[Hypothesis]:
-        """Read each image by the text with the best score; without a beam search, greedily."""
-        del search
-        return self.greedy(output)
-
-    @abstractmethod
-    def score(
-        self, output: Output, texts: Sequence[Sequence[int]], ctc_weight: float = 0.0
-    ) -> np.ndarray:
-        """Return the score of a text for each image, as beam search computes it.
-
-        Args:
-            output: output for B images.
-            texts: B texts as symbol ids.
-            ctc_weight: weight of a CTC head beside a decoder.
-
-        Returns:
-            (B,) log probabilities; minus infinity for a text that the network cannot write.
-        """
-
-    @abstractmethod
-    def rate(self, output: Output, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
-        """Return a given text for each image with its confidences.
-
-        Args:
-            output: output for B images.
-            texts: B texts as symbol ids.
-        """
+    def readout(self, output: Output) -> Readout:
+        """Return the output as arrays, ready to be decoded."""
 
     def write(self, output: Output, n_written: int) -> None:
         """Do the work of decoding a text of a given length, to measure its time.
@@ -127,11 +95,7 @@ class Recogniser(nn.Module, ABC, Generic[Output]):
             n_written: number of symbols to write.
         """
         del n_written
-        self.greedy(output)
-
-
-MAX_BATCH_SIZE = 64
-"""Number of lines that are read at once, in validation as in recognition."""
+        self.readout(output).greedy()
 
 
 @dataclass(frozen=True)
@@ -162,7 +126,7 @@ def read_lines(
     hypotheses: list[Hypothesis | None] = [None] * len(lines)
     total = 0.0
     for ids, batch, output in encode_lines(network, lines, device):
-        for i, hypothesis in zip(ids, network.greedy(output), strict=True):
+        for i, hypothesis in zip(ids, network.readout(output).greedy(), strict=True):
             hypotheses[i] = hypothesis
         if with_loss:
             total += float(network.loss(output, batch, 0)) * len(ids)

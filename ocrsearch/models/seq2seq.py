@@ -16,20 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 from typing_extensions import override
 
 from ocrsearch.core import Seq2SeqConfig
 from ocrsearch.data import Batch
 from ocrsearch.models.attention import ATTENTIONS, LastState, Memory, State
-from ocrsearch.models.ctc_heads import ColumnHead, aligning_loss, sample_outputs
-from ocrsearch.models.decoding import (
-    BeamSearch,
-    CtcOutput,
-    Hypothesis,
-    ctc_scores,
-    seq2seq_beam_search,
-)
+from ocrsearch.models.ctc_heads import ColumnHead, CtcTensors, aligning_loss, sample_outputs
+from ocrsearch.models.decoding import CtcOutput, Decoder, DecoderReadout, Rows
 from ocrsearch.models.encoder import Dropout, Encoded, Encoder
 from ocrsearch.models.layers import EMBEDDING_SIZE
 from ocrsearch.models.recogniser import Recogniser
@@ -55,7 +48,6 @@ class Seq2Seq(Recogniser[Encoded]):
     """
 
     has_flat_start = True
-    has_beam_search = True
 
     def __init__(self, config: Seq2SeqConfig, height: int, n_symbols: int) -> None:
         super().__init__(config, height, n_symbols)
@@ -177,56 +169,8 @@ class Seq2Seq(Recogniser[Encoded]):
         return log_probs
 
     @override
-    def greedy(self, output: Encoded) -> list[Hypothesis]:
-        """Write the most probable symbol at each step until the end.
-
-        A text has at most as many symbols as its image has time steps.
-        """
-        memory, state, ids = self.start(output)
-        limits = output.frame_lengths.to(ids.device)
-        done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-        steps: list[Tensor] = []
-        scores: list[Tensor] = []
-        for i in range(int(limits.max()) + 1):
-            log_probs, state = self.step(ids, state, memory)
-            best = log_probs.max(1)
-            ids = best.indices.masked_fill(done | (limits <= i), self.eos_id)
-            steps.append(ids)
-            scores.append(log_probs.gather(1, ids[:, None])[:, 0].masked_fill(done, 0.0))
-            done = done | (ids == self.eos_id)
-            if bool(done.all()):
-                break
-        all_ids, all_scores = torch.stack(steps, 1).cpu(), torch.stack(scores, 1).double().cpu()
-        found = []
-        for row, score in zip(all_ids.tolist(), all_scores.numpy(), strict=True):
-            text = row[: row.index(self.eos_id)] if self.eos_id in row else row
-            found.append(Hypothesis.from_log_probs(text, score[: len(text) + 1]))
-        return found
-
-    @override
-    def beam_search(self, output: Encoded, search: BeamSearch) -> list[Hypothesis]:
-        return seq2seq_beam_search(self, output, search)
-
-    @override
-    def score(
-        self, output: Encoded, texts: Sequence[Sequence[int]], ctc_weight: float = 0.0
-    ) -> np.ndarray:
-        """Return the log probabilities of the decoder, plus those of the CTC head, weighted."""
-        steps = self._step_log_probs(output, texts)
-        totals = np.array(
-            [scores[: len(text) + 1].sum() for text, scores in zip(texts, steps, strict=True)]
-        )
-        if ctc_weight == 0.0:
-            return totals
-        ctc = CtcOutput(self.ctc_log_probs(output), output.frame_lengths)
-        return totals + ctc_weight * ctc_scores(texts, ctc, self.blank_id)
-
-    @override
-    def rate(self, output: Encoded, texts: Sequence[Sequence[int]]) -> list[Hypothesis]:
-        return [
-            Hypothesis.from_log_probs(text, scores[: len(text) + 1])
-            for text, scores in zip(texts, self._step_log_probs(output, texts), strict=True)
-        ]
+    def readout(self, output: Encoded) -> DecoderReadout:
+        return DecoderReadout(TorchDecoder(self, output))
 
     @override
     def write(self, output: Encoded, n_written: int) -> None:
@@ -235,15 +179,6 @@ class Seq2Seq(Recogniser[Encoded]):
         for _ in range(n_written + 1):
             log_probs, state = self.step(ids, state, memory)
             ids = log_probs.max(1).indices
-
-    def _step_log_probs(self, encoded: Encoded, texts: Sequence[Sequence[int]]) -> np.ndarray:
-        """Return (B, L + 1) log probabilities of the symbols and the end; then arbitrary values."""
-        rows = [torch.tensor([*text, self.eos_id]) for text in texts]
-        targets = pad_sequence(rows, batch_first=True, padding_value=self.eos_id)
-        targets = targets.to(encoded.features.device)
-        log_probs = self.teach(encoded, targets[:, :-1]).log_probs
-        scores: np.ndarray = log_probs.gather(2, targets[..., None])[..., 0].double().cpu().numpy()
-        return scores
 
     def _remember(self, encoded: Encoded) -> tuple[Memory, State]:
         """Return the memory and the first state of the decoder for encoded images."""
@@ -273,3 +208,53 @@ class Seq2Seq(Recogniser[Encoded]):
         else:
             hidden = self.cell(inputs, hidden)
         return torch.cat([hidden, context], dim=1), (hidden, cell, past)
+
+
+CPU_ROWS = 320
+"""Number of texts, of all lines together, that a step on a CPU extends: they fit its cache."""
+
+
+class TorchDecoder(Decoder):
+    """The decoder of a ``Seq2Seq`` in evaluation mode, on the device of the network."""
+
+    def __init__(self, network: Seq2Seq, encoded: Encoded) -> None:
+        self.eos_id = network.eos_id
+        self.frame_lengths = encoded.frame_lengths.numpy()
+        self.max_rows = CPU_ROWS if encoded.features.device.type == "cpu" else None
+        self._network, self._encoded = network, encoded
+        self._memory: Memory | None = None
+
+    @override
+    @torch.inference_mode()
+    def start(self) -> State:
+        self._memory, state, _ = self._network.start(self._encoded)
+        return state
+
+    @override
+    @torch.inference_mode()
+    def step(
+        self, ids: np.ndarray, state: tuple[Tensor, ...], rows: Rows | None = None
+    ) -> tuple[np.ndarray, State]:
+        assert self._memory is not None, "start comes first"
+        memory = self._memory if rows is None else self._memory.for_rows(rows)
+        inputs = torch.from_numpy(ids).to(self._encoded.features.device)
+        hidden, cell, past = state
+        log_probs, following = self._network.step(inputs, (hidden, cell, past), memory)
+        return log_probs.cpu().numpy(), following
+
+    @override
+    @torch.inference_mode()
+    def ctc(self) -> CtcOutput:
+        log_probs = self._network.ctc_log_probs(self._encoded)
+        return CtcTensors(log_probs, self._encoded.frame_lengths).to_numpy()
+
+    @override
+    def take(self, rows: np.ndarray) -> TorchDecoder:
+        ids = torch.from_numpy(rows)
+        return TorchDecoder(
+            self._network, Encoded(*(part[ids.to(part.device)] for part in self._encoded))
+        )
+
+    @override
+    def has_nan(self) -> bool:
+        return any(bool(part.isnan().any()) for part in self._encoded)

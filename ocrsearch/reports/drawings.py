@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ocrsearch.core import FRAME_STRIDE, printable
-from ocrsearch.data import GrayImage, collate
+from ocrsearch.data import GrayImage
 from ocrsearch.data.images import prepare_image
-from ocrsearch.models import Layer, Seq2Seq
+from ocrsearch.models import Layer
 from ocrsearch.reports.html import png_url
-from ocrsearch.training import Bundle
+
+if TYPE_CHECKING:
+    from ocrsearch.training import Bundle
 
 WIDTH, MARGIN = 600, 20
 TITLE_HEIGHT, BOX_HEIGHT, GAP = 66, 48, 24
@@ -150,7 +152,6 @@ class AttentionMap:
     weights: np.ndarray
 
 
-@torch.inference_mode()
 def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> list[AttentionMap]:
     """Compute an attention map for each line, on the CPU.
 
@@ -161,14 +162,20 @@ def attention_maps(bundle: Bundle, lines: Sequence[tuple[GrayImage, str]]) -> li
     Raises:
         DataError: a text has characters outside the charset of the model.
     """
+    import torch  # drawings of layers need none
+
+    from ocrsearch.data import collate
+    from ocrsearch.models import Seq2Seq
+
     network = bundle.build_network()
     assert isinstance(network, Seq2Seq)
     maps = []
     for line, text in lines:
         image = prepare_image(line, bundle.config.images)
         batch = collate([image], [()])
-        encoded = network.encoder(batch.images, batch.widths)
-        weights = network.attention_weights(encoded, bundle.charset.encode(text))
+        with torch.inference_mode():
+            encoded = network.encoder(batch.images, batch.widths)
+            weights = network.attention_weights(encoded, bundle.charset.encode(text))
         maps.append(AttentionMap(image, [*bundle.charset.visual(text), END], weights.numpy()))
     return maps
 

@@ -14,11 +14,11 @@ import plotly.graph_objects as go
 
 from ocrsearch.data import LabelledImages
 from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
-from ocrsearch.inference import Evaluation
+from ocrsearch.inference import Evaluation, OnnxModel
 from ocrsearch.reports.drawings import attention_maps, draw_attention
 from ocrsearch.reports.html import figure_part, page, png_url
 from ocrsearch.reports.texts import NOTHING, marked, pair_name
-from ocrsearch.training import Bundle, Epochs
+from ocrsearch.training import Epochs, Model
 
 BLUE, ORANGE, GRAY = "#3f7fd6", "#dd7430", "#8a94a3"
 
@@ -232,7 +232,7 @@ class Subject:
 
 
 def evaluation_page(
-    subject: Subject, bundle: Bundle, data: LabelledImages, evaluation: Evaluation
+    subject: Subject, bundle: Model, data: LabelledImages, evaluation: Evaluation
 ) -> str:
     """Return the page as HTML.
 
@@ -246,7 +246,7 @@ def evaluation_page(
     readings = [(p.confidence, p.text == reference) for p, reference in predictions]
     epochs, curves = bundle.provenance.epochs, ""
     if epochs:
-        heading = "Learning curves" + (" of the first network" if bundle.others else "")
+        heading = "Learning curves" + (" of the first network" if len(bundle.members) > 1 else "")
         curves = _figures(heading, [error_curve(epochs), loss_curves(epochs)])
     parts = [
         _summary(subject, evaluation),
@@ -330,10 +330,14 @@ def _texts(evaluation: Evaluation, i: int) -> str:
     )
 
 
-def _attention(bundle: Bundle, data: LabelledImages, evaluation: Evaluation) -> str:
-    """Return attention maps for the worst errors and some correct lines."""
-    if not bundle.config.model.has_attention or bundle.others:  # an ensemble has no common map
+def _attention(bundle: Model, data: LabelledImages, evaluation: Evaluation) -> str:
+    """Return attention maps for the worst errors and some correct lines, of a model in PyTorch."""
+    is_single = len(bundle.members) == 1  # an ensemble has no common map
+    if not bundle.config.model.has_attention or not is_single or isinstance(bundle, OnnxModel):
         return ""
+    from ocrsearch.training import Bundle  # loads torch
+
+    assert isinstance(bundle, Bundle)
     wrong = evaluation.worst()
     right = [i for i in range(len(data)) if i not in set(wrong)]
     shown = [*wrong[:MAX_WRONG_MAPS], *right[:MAX_RIGHT_MAPS]]
@@ -351,12 +355,12 @@ def _figures(heading: str, figures: Iterable[go.Figure]) -> str:
     return f"<h2>{heading}</h2><div class='figures'>{drawn}</div>"
 
 
-def _provenance(subject: Subject, bundle: Bundle) -> str:
+def _provenance(subject: Subject, bundle: Model) -> str:
     """Return a table of the origin of the model: its data, training and validation metrics."""
     facts: dict[str, object] = {"model file": subject.model, "evaluated on": subject.data}
     architecture = bundle.config.model.architecture
     n_members = len(bundle.members)
-    more = f", the first of {n_members} networks in an ensemble" if bundle.others else ""
+    more = f", the first of {n_members} networks in an ensemble" if len(bundle.members) > 1 else ""
     facts["architecture"] = f"{architecture}{more}"
     facts["characters"] = f"{len(bundle.charset)}: {' '.join(bundle.charset.symbols)}"
     known = bundle.provenance.to_plain()

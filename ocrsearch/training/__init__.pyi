@@ -7,6 +7,14 @@ from .device import limit_threads as limit_threads
 from .device import measure_latency as measure_latency
 from .device import select_device as select_device
 from .device import training_threads as training_threads
+from .inherited import evaluation_options as evaluation_options
+from .inherited import inherited_options as inherited_options
+from .inherited import warn_of_seen as warn_of_seen
+from .model import MAX_NETWORKS as MAX_NETWORKS
+from .model import Model as Model
+from .model import check_facts as check_facts
+from .model import plain_problem as plain_problem
+from .model import reason_of as reason_of
 from .model_file import ADDED as ADDED
 from .model_file import FORMAT as FORMAT
 from .model_file import LIMITS as LIMITS
@@ -29,9 +37,6 @@ from .pretrained import transfer_weights as transfer_weights
 from .provenance import Member as Member
 from .provenance import Provenance as Provenance
 from .provenance import Refit as Refit
-from .provenance import evaluation_options as evaluation_options
-from .provenance import inherited_options as inherited_options
-from .provenance import warn_of_seen as warn_of_seen
 from .records import BEST as BEST
 from .records import LAST as LAST
 from .records import LEFT_OUT as LEFT_OUT

@@ -8,53 +8,19 @@ of the configuration before it is built.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
 from ocrsearch.data import Charset, DataOptions
 from ocrsearch.models import MAX_PARAMETERS, Recogniser, build_network, outline
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
+from ocrsearch.training.model import MAX_NETWORKS, check_facts, plain_problem, reason_of
 from ocrsearch.training.provenance import Provenance
-
-MAX_VALUES = 1_000_000
-MAX_TEXT = 100_000
-"""Longest text, in characters."""
-
-MAX_DEPTH = 20
-
-
-def plain_problem(value: Any) -> str | None:
-    """Return the reason why a value is not plain, or None if it is.
-
-    Plain are texts, numbers, true, false and nothing, and lists and dictionaries with text keys
-    of these. A list that holds another many times counts as many times, and the texts together
-    may not have more than MAX_VALUES characters.
-    """
-    left, waiting = MAX_VALUES, [(value, 0)]
-    while waiting:
-        item, depth = waiting.pop()
-        left -= 1 + (len(item) if isinstance(item, str) else 0)
-        if left < 0 or depth > MAX_DEPTH:
-            return "too many values" if left < 0 else "too deeply nested"
-        if isinstance(item, str) and (len(item) > MAX_TEXT or "\0" in item):
-            return "a text that is too long or has null characters"
-        if isinstance(item, dict):
-            if not all(isinstance(key, str) for key in item):
-                return "a key that is not text"
-            waiting += [(child, depth + 1) for pair in item.items() for child in pair]
-        elif isinstance(item, list | tuple):
-            left -= len(item)
-            waiting += [(child, depth + 1) for child in item] if left > 0 else []
-        elif item is not None and not isinstance(item, str | int | float):
-            return f"a {type(item).__name__} among plain values"
-    return None
-
 
 FORMAT = "ocrsearch model"
 VERSION = 8
@@ -71,9 +37,6 @@ VERSION = 8
 
 READABLE = (3, 4, 5, 6, 7, VERSION)
 """Versions that can be read. Fields that a file lacks have their defaults."""
-
-MAX_NETWORKS = 32
-"""Largest number of networks in one model."""
 
 
 class StoredNetwork(BaseModel):
@@ -155,6 +118,11 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleError(
             f"{path}: no such model file; 'ocrsearch best' or 'ocrsearch train' makes one"
         )
+    if path.suffix.lower() == ".onnx":
+        raise BundleError(
+            f"{path}: an ONNX model, which only recognises text; give the .pt file that it was "
+            "exported from"
+        )
     content = load_tensors(path)
     if content.get("format") != FORMAT:
         raise BundleError(f"{path}: a PyTorch file, but not an ocrsearch model")
@@ -178,32 +146,15 @@ def load_bundle(path: Path) -> Bundle:
                 raise ValueError(f"over {MAX_PARAMETERS:,} weights in all")
             members.append(_checked(network, charset))
     except (ValueError, OcrSearchError) as error:
-        raise BundleError(f"{path}: damaged model ({_reason(error)})") from None
+        raise BundleError(f"{path}: damaged model ({reason_of(error)})") from None
     return replace(members[0], others=tuple(members[1:]))
 
 
 def _checked(stored: StoredNetwork, charset: Charset) -> Bundle:
     """Return a network of a model file; raise ValueError or OcrSearchError if it is damaged."""
-    if problem := plain_problem([stored.config, stored.metrics, stored.provenance]):
-        raise ValueError(problem)
-    metrics: dict[str, float] = {}
-    for name, value in stored.metrics.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"metrics: {name} is not a finite number")
-        metrics[name] = value
-    provenance = Provenance.from_plain(stored.provenance)
-    config = Config.model_validate(stored.config)
+    config, metrics, provenance = check_facts(stored.config, stored.metrics, stored.provenance)
     weights = check_weights(stored.weights, config, len(charset))
     return Bundle(config, charset, weights, metrics, provenance)
-
-
-def _reason(error: Exception) -> str:
-    """Return the problem in a few harmless words."""
-    reason = str(error)
-    if isinstance(error, ValidationError):
-        finding = error.errors(include_url=False, include_input=False)[0]
-        reason = ": ".join([".".join(map(str, finding["loc"])), finding["msg"]])
-    return printable(" ".join(reason.split()), max_length=200)
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
@@ -282,7 +233,7 @@ def read_weights(path: Path) -> TrialWeights:
     except OtherNetworkError:
         raise
     except (ValueError, OcrSearchError) as error:
-        raise BundleError(f"{path}: damaged weights ({_reason(error)})") from None
+        raise BundleError(f"{path}: damaged weights ({reason_of(error)})") from None
 
 
 def check_weights(weights: Any, config: Config, n_symbols: int) -> dict[str, torch.Tensor]:

@@ -27,7 +27,7 @@ from ocrsearch.data.formats import read_texts
 from ocrsearch.evaluation import compute_metrics
 from ocrsearch.inference import LENGTH_BONUS, LM_WEIGHT, DecodingOptions, Predictor
 from ocrsearch.models.decoding import LanguageModel, NgramCounts, count_ngrams, perplexity
-from ocrsearch.training import Bundle
+from ocrsearch.training import Model
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class FusionWeights:
 
 
 def choose_weights(
-    bundle: Bundle, ngrams: NgramCounts, data: LabelledImages, progress: Progress | None = None
+    bundle: Model, ngrams: NgramCounts, data: LabelledImages, progress: Progress | None = None
 ) -> FusionWeights:
     """Choose the language model weight and the length bonus with the lowest CER.
 

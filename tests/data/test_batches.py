@@ -11,15 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrsearch.core.config import FRAME_STRIDE, AugmentConfig
-from ocrsearch.data.batches import (
-    BUCKET_PX,
-    Batch,
-    collate,
-    standardize,
-    training_batches,
-    width_sorted_batches,
-)
+from ocrsearch.data.batches import Batch, collate, training_batches
 from ocrsearch.data.images.lines import Line
+from ocrsearch.data.padding import BUCKET_PX, standardize, width_sorted_batches
 
 HEIGHT = 16
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,11 +18,10 @@ from ocrsearch.core.config import (
     PreprocessConfig,
 )
 from ocrsearch.data.dataset import load_dataset
-from ocrsearch.data.images.lines import Line, scaled_lines
-from ocrsearch.data.samples import SPLITS, Split
+from ocrsearch.data.images.lines import Line, prepare_image, scaled_lines
+from ocrsearch.data.samples import SPLITS, GrayImage, Split
 from ocrsearch.inference import reader as reader_module
 from ocrsearch.inference.predictor import Predictor
-from ocrsearch.models.recogniser import encode_lines
 from ocrsearch.training.model_file import Bundle, load_bundle, save_bundle
 from ocrsearch.training.trainer import Trainer
 
@@ -53,11 +51,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[Line]:
     """What the predictor gives to the network."""
     lines: list[Line] = []
 
-    def note(network: Any, given: Sequence[Line], device: Any) -> Any:
-        lines.extend(given)
-        return encode_lines(network, given, device)
+    def note(image: GrayImage, config: ImageConfig) -> GrayImage:
+        lines.append(Line(prepare_image(image, config)))
+        return lines[-1].image
 
-    monkeypatch.setattr(reader_module, "encode_lines", note)
+    monkeypatch.setattr(reader_module, "prepare_image", note)
     return lines
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from ocrsearch.core.errors import OptionError
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.inference import reader as reader_module
 from ocrsearch.inference.decoding import DecodingOptions
+from ocrsearch.inference.opening import open_networks
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.inference.reader import (
     Encoding,
@@ -30,7 +30,6 @@ from ocrsearch.models.decoding.ctc_beam import BeamSearch
 from ocrsearch.models.decoding.ngrams import count_ngrams, save_ngrams
 from ocrsearch.training.model_file import Bundle
 
-CPU = torch.device("cpu")
 MakeBundle = Callable[..., Bundle]
 Text = tuple[int, ...]
 
@@ -144,6 +143,11 @@ def random_pictures(n: int) -> list[GrayImage]:
     return [rng.integers(0, 256, (20, int(w)), dtype=np.uint8) for w in rng.integers(8, 90, n)]
 
 
+def reader_of(bundle: Bundle, search: BeamSearch | None) -> Reader:
+    (network,) = open_networks(bundle, "cpu")
+    return Reader(network, bundle.config.images, search)
+
+
 @pytest.fixture(scope="module")
 def three(make_bundle: MakeBundle) -> list[Bundle]:
     """Networks of two architectures that read differently, the third less sure than the first."""
@@ -158,7 +162,7 @@ def test_three_networks_read_as_well_together_as_the_best_reading(
 ) -> None:
     pictures = random_pictures(20)
     search = BeamSearch(beam, Fusion([], 0.4)) if beam else None
-    readers = [Reader(bundle, CPU, search) for bundle in three]
+    readers = [reader_of(bundle, search) for bundle in three]
     encodings = [list(reader.read(pictures)) for reader in readers]
     together = read_together(readers, pictures)
     read = [by_number(of_reader) for of_reader in encodings]
@@ -201,7 +205,7 @@ def texts_of(reader: Reader, pictures: Sequence[GrayImage]) -> list[Text]:
 
 def test_views_are_pictures_of_another_width(three: list[Bundle]) -> None:
     pictures = random_pictures(12)
-    reader = Reader(three[0], CPU, None)
+    reader = reader_of(three[0], None)
     wider = [cv2.resize(p, (2 * p.shape[1], p.shape[0])) for p in pictures]
     found = texts_of(reader.at_width(2.0), pictures)
     assert len({len(ids) for ids in found}) > 1
@@ -219,7 +223,7 @@ def test_views_are_pictures_of_another_width(three: list[Bundle]) -> None:
 def test_progress_of_one_network_is_told_to_the_end(three: list[Bundle]) -> None:
     told: list[tuple[int, int]] = []
     pictures = [*random_pictures(3), *blank_pictures(100)]  # more than a batch
-    read_together([Reader(three[0], CPU, None)], pictures, lambda done, n: told.append((done, n)))
+    read_together([reader_of(three[0], None)], pictures, lambda done, n: told.append((done, n)))
     assert told[-1] == (103, 103)
     assert len(told) > 1
     assert [done for done, _ in told] == sorted({done for done, _ in told})
@@ -229,7 +233,7 @@ def test_many_pictures_are_read_as_few(
     three: list[Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = random_pictures(9)
-    readers = [Reader(bundle, CPU, None) for bundle in three]
+    readers = [reader_of(bundle, None) for bundle in three]
     at_once = read_together(readers, pictures)
     monkeypatch.setattr(reader_module, "CHUNK_COLUMNS", 200)
     seen: list[tuple[int, int]] = []

@@ -24,9 +24,9 @@ WORDS = ("ab", "b", "bab")
 TEXTS = ("ab b", "bab", "ba ab", "aab", "b ab b")
 
 
-def ctc_probabilities(log_probs: Tensor, blank_id: int) -> dict[Text, float]:
+def ctc_probabilities(log_probs: Tensor | np.ndarray, blank_id: int) -> dict[Text, float]:
     """Return the probability of each text, over all (T, V) alignments."""
-    probs = log_probs.double().exp().tolist()
+    probs = np.exp(np.asarray(log_probs, np.float64)).tolist()
     totals: dict[Text, float] = defaultdict(float)
     for path in itertools.product(range(blank_id + 1), repeat=len(probs)):
         text = tuple(symbol for symbol, _ in groupby(path) if symbol != blank_id)
@@ -34,9 +34,9 @@ def ctc_probabilities(log_probs: Tensor, blank_id: int) -> dict[Text, float]:
     return totals
 
 
-def best_alignment(log_probs: Tensor, text: Text, blank_id: int) -> tuple[float, ...]:
+def best_alignment(log_probs: Tensor | np.ndarray, text: Text, blank_id: int) -> tuple[float, ...]:
     """Return the highest probability of each symbol on the best of all alignments of a text."""
-    probs = log_probs.double().exp().tolist()
+    probs = np.exp(np.asarray(log_probs, np.float64)).tolist()
     best, best_p = (), -1.0
     for path in itertools.product(range(blank_id + 1), repeat=len(probs)):
         runs = [(symbol, list(run)) for symbol, run in groupby(enumerate(path), lambda x: x[1])]
@@ -56,7 +56,12 @@ def random_output(
     """Return random output of a network, with something in the padding too."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2.0 * torch.randn(len(lengths), n_frames, n_symbols + 1, generator=generator)
-    return CtcOutput(logits.log_softmax(2), torch.tensor(lengths))
+    return as_output(logits.log_softmax(2), lengths)
+
+
+def as_output(log_probs: Tensor, lengths: Sequence[int]) -> CtcOutput:
+    """Return (B, T, V) log probabilities as the output of a network."""
+    return CtcOutput(log_probs.numpy(), np.array(lengths))
 
 
 def language_model(order: int = 3, charset: Charset = CHARSET) -> LanguageModel:

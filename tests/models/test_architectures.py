@@ -186,7 +186,7 @@ def _loss(network: Recogniser, batch: Batch) -> Tensor:
 
 def _read(network: Recogniser, batch: Batch) -> list[Hypothesis]:
     output = network.encode(batch.images, batch.widths)
-    return network.greedy(output)
+    return network.readout(output).greedy()
 
 
 def _log_probs(network: Recogniser, batch: Batch) -> list[Tensor]:

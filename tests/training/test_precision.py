@@ -16,7 +16,7 @@ from ocrsearch.core.config import (
     ImageConfig,
 )
 from ocrsearch.models.architecture import build_network
-from ocrsearch.models.decoding.ctc import CtcOutput
+from ocrsearch.models.ctc_heads import CtcTensors
 from ocrsearch.training import device as precision_module
 from ocrsearch.training.device import (
     Precision,
@@ -34,11 +34,11 @@ def network() -> nn.Module:
     return build_network(config, 5, seed=0).eval()
 
 
-def read(network: nn.Module) -> CtcOutput:
+def read(network: nn.Module) -> CtcTensors:
     images = torch.randn(2, 1, 16, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         output = network(images, torch.tensor([32, 32]))
-    assert isinstance(output, CtcOutput)
+    assert isinstance(output, CtcTensors)
     return output
 
 

@@ -11,7 +11,7 @@ import stat
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -158,7 +158,6 @@ def opened_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image
     """
     with ExitStack() as held:
         with image_errors(name or source):
-            Image.init()
             formats = [*FILE_FORMATS]
             file: BinaryIO
             if isinstance(source, BytesIO):
@@ -170,11 +169,23 @@ def opened_image(source: Path | BytesIO, name: str = "") -> Iterator[Image.Image
                 # given a path, Pillow maps plain TIFF files and swaps the sides of rotated ones
                 file = source.open("rb")
             held.enter_context(file)
-            available = [f for f in formats if f in Image.OPEN]  # Pillow may lack some
-            image = held.enter_context(Image.open(file, formats=available))
+            image = held.enter_context(_identified(file, formats))
             if isinstance(image, IcoImagePlugin.IcoImageFile):  # the header may be wrong
                 check_size(name or source, image.ico.getimage(image.size).size)
         yield image
+
+
+def _identified(file: BinaryIO, formats: list[str]) -> Image.Image:
+    """Open an image of one of some formats; Pillow may lack some of them.
+
+    Pillow takes long to load all of its formats, so the common ones are tried first.
+    """
+    Image.preinit()
+    with suppress(UnidentifiedImageError):
+        return Image.open(file, formats=[f for f in formats if f in Image.OPEN])
+    Image.init()
+    file.seek(0)
+    return Image.open(file, formats=[f for f in formats if f in Image.OPEN])
 
 
 @contextmanager

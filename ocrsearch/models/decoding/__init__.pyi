@@ -8,10 +8,17 @@ from .ctc import ctc_confidences as ctc_confidences
 from .ctc import ctc_scores as ctc_scores
 from .ctc_beam import BeamSearch as BeamSearch
 from .ctc_beam import ctc_beam_search as ctc_beam_search
+from .decoder import Decoder as Decoder
+from .decoder import decoder_scores as decoder_scores
 from .language_model import LanguageModel as LanguageModel
 from .language_model import perplexity as perplexity
 from .ngrams import NgramCounts as NgramCounts
 from .ngrams import count_ngrams as count_ngrams
 from .ngrams import load_ngrams as load_ngrams
 from .ngrams import save_ngrams as save_ngrams
+from .readout import CtcReadout as CtcReadout
+from .readout import DecoderReadout as DecoderReadout
+from .readout import Readout as Readout
+from .readout import SymbolReadout as SymbolReadout
+from .rows import Rows as Rows
 from .seq2seq_beam import seq2seq_beam_search as seq2seq_beam_search

@@ -12,9 +12,6 @@ from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 
 class CtcOutput(NamedTuple):
@@ -22,11 +19,11 @@ class CtcOutput(NamedTuple):
 
     Attributes:
         log_probs: (B, T, V) float32, the blank last.
-        frame_lengths: (B,) int64, on the CPU: number of time steps of each image.
+        frame_lengths: (B,) int64: number of time steps of each image.
     """
 
-    log_probs: Tensor
-    frame_lengths: Tensor
+    log_probs: np.ndarray
+    frame_lengths: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -82,9 +79,9 @@ def ctc_best_path(output: CtcOutput, blank_id: int) -> list[Hypothesis]:
         output: output for B images.
         blank_id: id of the blank.
     """
-    best = output.log_probs.max(2)
-    ids, maxima = best.indices.cpu().numpy(), best.values.double().cpu().numpy()
-    valid = np.arange(ids.shape[1]) < output.frame_lengths.numpy()[:, None]
+    ids = output.log_probs.argmax(2)
+    maxima = np.take_along_axis(output.log_probs, ids[..., None], 2)[..., 0].astype(np.float64)
+    valid = np.arange(ids.shape[1]) < output.frame_lengths[:, None]
     previous = np.pad(ids, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
     starts = valid & (ids != blank_id) & (ids != previous)
     runs = np.where(valid, np.cumsum(ids != previous, axis=1), 0)  # 0 is the padding
@@ -122,10 +119,9 @@ def ctc_confidences(
     alignment of the text.
     """
     places, selected = _select_symbols(texts, output.log_probs, blank_id)
-    selected, blank_id = selected.double(), selected.shape[2] - 1
-    lengths = output.frame_lengths
-    totals = text_log_probs(places, selected, lengths, blank_id)
-    peaks = symbol_peaks(places, selected.numpy(), lengths.numpy(), blank_id)
+    selected, blank_id = selected.astype(np.float64), selected.shape[2] - 1
+    totals = text_log_probs(places, selected, output.frame_lengths, blank_id)
+    peaks = symbol_peaks(places, selected, output.frame_lengths, blank_id)
     return [
         Hypothesis.from_log_probs(text, peak, total)
         for text, peak, total in zip(texts, peaks, totals, strict=True)
@@ -133,39 +129,88 @@ def ctc_confidences(
 
 
 def _select_symbols(
-    texts: Sequence[Sequence[int]], log_probs: Tensor, blank_id: int
-) -> tuple[list[list[int]], Tensor]:
-    """Return the log probabilities of the symbols in some texts, on the CPU, the blank last.
+    texts: Sequence[Sequence[int]], log_probs: np.ndarray, blank_id: int
+) -> tuple[list[list[int]], np.ndarray]:
+    """Return the log probabilities of the symbols in some texts, the blank last.
 
     A large charset has many more symbols than a batch of texts. The texts are returned as
     positions among the selected symbols.
     """
-    symbols = np.unique([i for text in texts for i in text] + [blank_id])
-    selected = log_probs[..., torch.from_numpy(symbols).to(log_probs.device)]
-    return [np.searchsorted(symbols, text).tolist() for text in texts], selected.cpu()
+    # np.unique would import numpy.ma, which takes 40 ms
+    symbols = np.array(sorted({i for text in texts for i in text} | {blank_id}))
+    if len(symbols) < log_probs.shape[2]:
+        log_probs = log_probs[..., symbols]
+    return [np.searchsorted(symbols, text).tolist() for text in texts], log_probs
+
+
+LOG_ZERO = -1e30
+"""Used as the logarithm of zero: differences of infinities would be NaN."""
 
 
 def text_log_probs(
-    texts: Sequence[Sequence[int]], log_probs: Tensor, frame_lengths: Tensor, blank_id: int
+    texts: Sequence[Sequence[int]],
+    log_probs: np.ndarray,
+    frame_lengths: np.ndarray,
+    blank_id: int,
 ) -> np.ndarray:
     """Return the log probabilities of texts, over all alignments (Graves et al., 2006).
 
     Args:
         texts: B texts as symbol ids.
-        log_probs: (B, T, V) float32, or float64 which takes twice the time, on the CPU.
-        frame_lengths: (B,) int64, on the CPU.
+        log_probs: (B, T, V) float32, or float64 which takes twice the time.
+        frame_lengths: (B,) int64.
         blank_id: id of the blank.
 
     Returns:
         (B,) of the same type, at most 0; minus infinity for a text that does not fit its time
         steps.
     """
-    lengths = torch.tensor([len(text) for text in texts])
-    targets = torch.tensor([i for text in texts for i in text], dtype=torch.int64)
-    losses = functional.ctc_loss(
-        log_probs.transpose(0, 1), targets, frame_lengths, lengths, blank_id, reduction="none"
-    )
-    return losses.neg().clamp(max=0.0).numpy()
+    ids, skips = _alignment_places(texts, blank_id)
+    emitted = np.take_along_axis(log_probs, ids[:, None], 2).transpose(1, 0, 2)
+    emitted = np.ascontiguousarray(np.maximum(emitted, LOG_ZERO))  # (T, B, P)
+    before_skip = np.where(skips, 0.0, LOG_ZERO).astype(log_probs.dtype)
+    # two columns on the left, so that each place has two places before it
+    scores = np.full((len(texts), ids.shape[1] + 2), LOG_ZERO, log_probs.dtype)
+    scores[:, 2] = 0.0
+    stay, step, skip = scores[:, 2:], scores[:, 1:-1], scores[:, :-2]
+    n_common = int(frame_lengths.min(initial=len(emitted)))
+    top, part, total = (np.empty_like(before_skip) for _ in range(3))
+    for t, gained in enumerate(emitted):
+        skipped = skip + before_skip
+        np.maximum(stay, step, out=top)
+        np.maximum(top, skipped, out=top)
+        np.exp(np.subtract(stay, top, out=total), out=total)
+        total += np.exp(np.subtract(step, top, out=part), out=part)
+        total += np.exp(np.subtract(skipped, top, out=part), out=part)
+        np.log(total, out=total)
+        total += top
+        total += gained
+        np.maximum(total, LOG_ZERO, out=total)
+        stay[...] = total if t < n_common else np.where((t < frame_lengths)[:, None], total, stay)
+    rows, ends = np.arange(len(texts)), np.array([2 * len(text) + 2 for text in texts], np.int64)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        found = np.logaddexp(scores[rows, ends], scores[rows, ends - 1])
+    return np.where(found <= LOG_ZERO / 2, -np.inf, np.minimum(found, 0.0))
+
+
+def _alignment_places(
+    texts: Sequence[Sequence[int]], blank_id: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the places that an alignment of each text passes from left to right.
+
+    A text of L symbols has 2 L + 1 places: the symbols, and a blank before, between and after
+    them. An alignment may skip a blank between different symbols.
+
+    Returns:
+        The symbol of each place (B, P), and whether the place two before it can precede it (B, P).
+    """
+    n_places = 2 * max(map(len, texts), default=0) + 1
+    ids = np.full((len(texts), n_places), blank_id)
+    for row, text in zip(ids, texts, strict=True):
+        row[1 : 2 * len(text) : 2] = text
+    skips = np.zeros(ids.shape, bool)
+    skips[:, 2:] = (ids[:, 2:] != blank_id) & (ids[:, 2:] != ids[:, :-2])
+    return ids, skips
 
 
 def symbol_peaks(
@@ -173,17 +218,10 @@ def symbol_peaks(
 ) -> list[np.ndarray]:
     """Return the highest log probability of each symbol, on the best alignment (Viterbi).
 
-    The arguments are those of ``text_log_probs``. A text of L symbols has 2 L + 1 places: the
-    symbols, and a blank before, between and after them. An alignment passes the places from left
-    to right and may skip a blank between different symbols.
+    The arguments are those of ``text_log_probs``.
     """
-    n_places = 2 * max(map(len, texts), default=0) + 1
-    ids = np.full((len(texts), n_places), blank_id)
-    for row, text in zip(ids, texts, strict=True):
-        row[1 : 2 * len(text) : 2] = text
+    ids, skips = _alignment_places(texts, blank_id)
     emitted = np.take_along_axis(log_probs, ids[:, None], 2)  # (B, T, 2 L + 1)
-    skips = np.zeros(ids.shape, bool)
-    skips[:, 2:] = (ids[:, 2:] != blank_id) & (ids[:, 2:] != ids[:, :-2])
     scores, steps = _best_steps(emitted, frame_lengths, skips)
     lines, places = np.arange(len(texts)), np.array([2 * len(text) for text in texts])
     places -= scores[lines, np.maximum(0, places - 1)] > scores[lines, places]

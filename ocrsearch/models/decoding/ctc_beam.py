@@ -125,17 +125,17 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
         The best text of each line, with the confidences of ``ctc_confidences``, which do not
         depend on the fusion.
     """
-    log_probs, lengths = output.log_probs.cpu(), output.frame_lengths.numpy()
+    log_probs, lengths = output
     n_lines, n_frames, _ = log_probs.shape
     inside = np.arange(n_frames) < lengths[:, None]
     n_tried = min(MAX_SYMBOLS, blank_id)
-    tried = log_probs[:, :, :blank_id].topk(n_tried, dim=2, sorted=False).indices.numpy()
+    tried = _most_probable(log_probs[:, :, :blank_id], n_tried)
     texts = _Texts.empty(n_lines, search)
     symbols = np.full((n_frames + 1, *texts.last.shape), -1, np.int64)
     before = np.full_like(symbols, -1)
     first_nodes = np.arange(symbols.size).reshape(symbols.shape)
     for t in range(int(lengths.max(initial=0))):
-        frame = _Frame(log_probs[:, t].numpy(), inside[:, t, None], tried[:, t], blank_id)
+        frame = _Frame(log_probs[:, t], inside[:, t, None], tried[:, t], blank_id)
         texts = _advance(
             texts, frame, search.fusion, symbols[t + 1], before[t + 1], first_nodes[t + 1]
         )
@@ -150,7 +150,14 @@ def ctc_beam_search(output: CtcOutput, blank_id: int, search: BeamSearch) -> lis
             text.append(int(symbols[node]))
             node = int(before[node])
         found.append(text[::-1])
-    return ctc_confidences(found, CtcOutput(log_probs, output.frame_lengths), blank_id)
+    return ctc_confidences(found, output, blank_id)
+
+
+def _most_probable(log_probs: np.ndarray, n: int) -> Ints:
+    """Return the ids (B, T, n) of the most probable symbols at each time step, in no order."""
+    if n == log_probs.shape[2]:
+        return np.broadcast_to(np.arange(n), log_probs.shape)
+    return np.argpartition(log_probs, -n, axis=2)[:, :, -n:]
 
 
 def _advance(

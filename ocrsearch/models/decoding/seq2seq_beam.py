@@ -9,87 +9,66 @@ the expensive part, so only texts that can still win take it.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from ocrsearch.models.attention import Memory, Rows, State
-from ocrsearch.models.decoding.ctc import Hypothesis
+from ocrsearch.models.decoding.automata import Ints
+from ocrsearch.models.decoding.ctc import LOG_ZERO, CtcOutput, Hypothesis
 from ocrsearch.models.decoding.ctc_beam import BeamSearch
-from ocrsearch.models.encoder import Encoded
-
-LOG_ZERO = -1e30
-"""Used as the logarithm of zero: differences of infinities would be NaN."""
+from ocrsearch.models.decoding.decoder import Decoder, begin_ids, select
+from ocrsearch.models.decoding.rows import Rows
 
 LEAST_LOG_PROB = -1e3
 """Lower limit of log probabilities at a time step; sums over time steps stay exact."""
 
 
-class StepDecoder(Protocol):
-    """An encoder-decoder that writes symbol by symbol, as ``Seq2Seq`` does."""
-
-    eos_id: int
-
-    def start(self, encoded: Encoded) -> tuple[Memory, State, Tensor]:
-        """Return memory, first state and first ids (B,)."""
-
-    def step(self, ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """Return the log probabilities (N, V) of the next symbols and the state, given (N,) ids."""
-
-    def ctc_log_probs(self, output: Encoded) -> Tensor:
-        """Return the (B, T, V) log probabilities of the CTC head, the blank last."""
-
-
 class CtcPrefixes:
     """The probabilities that lines begin with N texts.
 
-    All tensors are float64. ``symbol`` and ``blank`` are (N, T + 1): the log probability that
+    All arrays are float64. ``symbol`` and ``blank`` are (N, T + 1): the log probability that
     the first t time steps contain the text and end in its last symbol, or in a blank. The
-    recursions over time steps are linear, so sums and cumulative sums replace Python loops.
+    recursions over time steps are linear, so cumulative sums replace Python loops.
     """
 
-    def __init__(self, log_probs: Tensor, frame_lengths: Tensor) -> None:
-        """Begin with an empty text for each line.
-
-        Args:
-            log_probs: (B, T, V) log probabilities of a CTC head, the blank last.
-            frame_lengths: (B,) int64, on the CPU.
-        """
-        log_probs = log_probs.double()
+    def __init__(self, output: CtcOutput) -> None:
+        """Begin with an empty text for each line."""
+        log_probs = output.log_probs.astype(np.float64)
         n_lines, n_frames, _ = log_probs.shape
-        mask = torch.arange(n_frames) < frame_lengths[:, None]
-        self._mask = mask.to(log_probs.device)
-        self._probs = log_probs.exp() * self._mask[..., None]
-        self._log_probs = log_probs.clamp(min=LEAST_LOG_PROB).transpose(1, 2).contiguous()
-        self._ends = frame_lengths.to(log_probs.device)[:, None]
-        self._blank_sums = torch.nn.functional.pad(self._log_probs[:, -1].cumsum(1), (1, 0))
+        self._mask = np.arange(n_frames) < output.frame_lengths[:, None]
+        self._probs = np.exp(log_probs) * self._mask[..., None]
+        limited = np.maximum(log_probs, LEAST_LOG_PROB).transpose(0, 2, 1)
+        self._log_probs = np.ascontiguousarray(limited)
+        self._ends = output.frame_lengths[:, None]
+        self._blank_sums = np.pad(self._log_probs[:, -1].cumsum(1), ((0, 0), (1, 0)))
         self._blank = self._blank_sums
-        self._symbol = torch.full_like(self._blank, LOG_ZERO)
-        self._last = torch.full((n_lines,), -1, device=log_probs.device)
+        self._symbol = np.full_like(self._blank, LOG_ZERO)
+        self._last = np.full(n_lines, -1)
 
-    def scores(self, rows: Rows) -> Tensor:
+    def scores(self, rows: Rows) -> np.ndarray:
         """Return (N, V) log probabilities that a line begins with a text and a symbol.
 
         In the place of the blank is the log probability of the complete text.
         """
-        before = torch.logaddexp(self._blank, self._symbol)
-        whole = before.gather(1, self._ends[rows.lines])
+        before = np.logaddexp(self._blank, self._symbol)
+        whole = np.take_along_axis(before, self._ends[rows.lines], 1)
         mask = self._mask[rows.lines]
         weights, top = _weigh(before[:, :-1], mask)
-        products = torch.bmm(rows.pad(weights, 0.0), self._probs)
-        prefix = products[rows.lines, rows.places].log() + top
+        products = rows.pad(weights, 0.0) @ self._probs
         is_empty = (self._last < 0)[:, None]
-        last = self._last.clamp(min=0)
-        weights, top = _weigh(self._blank[:, :-1], mask)  # a repeat needs a blank in between
-        shown = self._log_probs[rows.lines, last].exp()
-        repeated = (weights * shown).sum(1, keepdim=True).log() + top
+        last = np.maximum(self._last, 0)
+        shown = np.exp(self._log_probs[rows.lines, last])
         last = last[:, None]
-        prefix.scatter_(1, last, torch.where(is_empty, prefix.gather(1, last), repeated))
+        weights, own_top = _weigh(self._blank[:, :-1], mask)  # a repeat needs a blank in between
+        with np.errstate(divide="ignore"):
+            prefix = np.log(products[rows.lines, rows.places]) + top
+            repeated = np.log((weights * shown).sum(1, keepdims=True)) + own_top
+        own = np.where(is_empty, np.take_along_axis(prefix, last, 1), repeated)
+        np.put_along_axis(prefix, last, own, 1)
         prefix[:, -1:] = whole
-        return prefix.clamp(min=LOG_ZERO)
+        return np.asarray(np.maximum(prefix, LOG_ZERO))
 
-    def follow(self, parents: Tensor, ids: Tensor, lines: Tensor) -> None:
+    def follow(self, parents: Ints, ids: Ints, lines: Ints) -> None:
         """Continue with N extended texts.
 
         Args:
@@ -99,21 +78,21 @@ class CtcPrefixes:
         """
         blank, symbol = self._blank[parents], self._symbol[parents]
         repeats = (ids == self._last[parents])[:, None]
-        entry = torch.where(repeats, blank, torch.logaddexp(blank, symbol))[:, :-1]
-        sums = torch.nn.functional.pad(self._log_probs[lines, ids].cumsum(1), (1, 0))
+        entry = np.where(repeats, blank, np.logaddexp(blank, symbol))[:, :-1]
+        sums = np.pad(self._log_probs[lines, ids].cumsum(1), ((0, 0), (1, 0)))
         self._symbol = _recur(entry, sums)
         self._blank = _recur(self._symbol[:, :-1], self._blank_sums[lines])
         self._last = ids
 
 
-def _weigh(before: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+def _weigh(before: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (N, T) scaled probabilities, 0 in the padding, and the log of the scale."""
-    before = before.masked_fill(~mask, LOG_ZERO)
-    top = before.amax(1, keepdim=True)
-    return (before - top).exp() * mask, top
+    before = np.where(mask, before, LOG_ZERO)
+    top = before.max(1, keepdims=True)
+    return np.exp(before - top) * mask, top
 
 
-def _recur(entry: Tensor, sums: Tensor) -> Tensor:
+def _recur(entry: np.ndarray, sums: np.ndarray) -> np.ndarray:
     """Solve ``out[t] = p[t] * (out[t - 1] + entry[t - 1])``, with ``out[0] = 0``, in logarithms.
 
     Args:
@@ -123,18 +102,13 @@ def _recur(entry: Tensor, sums: Tensor) -> Tensor:
     Returns:
         (N, T + 1).
     """
-    entered = torch.logcumsumexp((entry - sums[..., :-1]).clamp(min=LOG_ZERO), dim=1)
-    out = (entered + sums[..., 1:]).clamp(min=LOG_ZERO)
-    return torch.nn.functional.pad(out, (1, 0), value=LOG_ZERO)
+    entered = np.logaddexp.accumulate(np.maximum(entry - sums[:, :-1], LOG_ZERO), axis=1)
+    out = np.full(sums.shape, LOG_ZERO)
+    np.maximum(entered + sums[:, 1:], LOG_ZERO, out=out[:, 1:])
+    return out
 
 
-CPU_ROWS = 320
-"""Number of texts, of all lines together, that a step on a CPU extends."""
-
-
-def seq2seq_beam_search(
-    model: StepDecoder, encoded: Encoded, search: BeamSearch
-) -> list[Hypothesis]:
+def seq2seq_beam_search(decoder: Decoder, search: BeamSearch) -> list[Hypothesis]:
     """Return the text with the best score for each line.
 
     A text has at most as many symbols as its image has time steps. Finished texts keep their
@@ -142,30 +116,31 @@ def seq2seq_beam_search(
     text, or if it is worse than the best unfinished text by more than the margin.
 
     Args:
-        model: network in evaluation mode.
-        encoded: output of its encoder.
+        decoder: decoder of the encoded lines.
         search: beam, margin, fusion and weight of the CTC head.
 
     Returns:
         The best text of each line. Confidences are those of the decoder, as in greedy decoding;
         CTC and fusion do not change them.
     """
-    if encoded.features.device.type == "cpu":  # small batches fit its cache and are faster
-        n_lines = max(1, CPU_ROWS // search.beam)
-        parts = zip(*(torch.split(part, n_lines) for part in encoded), strict=True)
-        return [found for part in parts for found in _search(model, Encoded(*part), search)]
-    return _search(model, encoded, search)
+    n_lines = len(decoder)
+    size = max(1, decoder.max_rows // search.beam) if decoder.max_rows else max(1, n_lines)
+    if n_lines <= size:
+        return _search(decoder, search)
+    lines = np.arange(n_lines)
+    parts = (decoder.take(lines[start : start + size]) for start in range(0, n_lines, size))
+    return [found for part in parts for found in _search(part, search)]
 
 
-def _search(model: StepDecoder, encoded: Encoded, search: BeamSearch) -> list[Hypothesis]:
-    memory, state, ids = model.start(encoded)
-    texts = _Texts(model, encoded, search)
-    for n_written in range(int(encoded.frame_lengths.max()) + 1):
-        log_probs, (hidden, cell, past) = model.step(ids, state, memory.for_rows(texts.rows))
+def _search(decoder: Decoder, search: BeamSearch) -> list[Hypothesis]:
+    state, ids = decoder.start(), begin_ids(decoder)
+    texts = _Texts(decoder, search)
+    for n_written in range(int(decoder.frame_lengths.max(initial=0)) + 1):
+        log_probs, state = decoder.step(ids, state, texts.rows)
         parents, ids = texts.grow(log_probs, n_written)
         if not len(ids):
             break
-        state = hidden[parents], cell[parents], past[parents]
+        state = select(state, parents)
     return texts.write_out()
 
 
@@ -179,10 +154,10 @@ class _Chosen(NamedTuple):
         ids: symbol or end that is added to it.
     """
 
-    scores: Tensor
-    ended: Tensor
-    parents: Tensor
-    ids: Tensor
+    scores: np.ndarray
+    ended: Ints
+    parents: Ints
+    ids: Ints
 
 
 class _Texts:
@@ -191,88 +166,90 @@ class _Texts:
     A text is a node: a symbol or the end, and the node of the text before it.
     """
 
-    def __init__(self, model: StepDecoder, encoded: Encoded, search: BeamSearch) -> None:
-        n_lines, device = len(encoded.features), encoded.features.device
-        self._end, self._search = model.eos_id, search
-        self._limits = encoded.frame_lengths.to(device)
-        self.rows = Rows(torch.arange(n_lines, device=device), n_lines)  # an empty text each
-        self._own = torch.zeros(n_lines, dtype=torch.float64, device=device)
-        self._extra = torch.zeros_like(self._own)
-        self._nodes = torch.full_like(self.rows.lines, -1)
+    def __init__(self, decoder: Decoder, search: BeamSearch) -> None:
+        n_lines = len(decoder)
+        self._end, self._search = decoder.eos_id, search
+        self._limits = decoder.frame_lengths
+        self.rows = Rows.one_each(n_lines)  # an empty text each
+        self._own, self._extra = np.zeros(n_lines), np.zeros(n_lines)
+        self._nodes = np.full(n_lines, -1)
         self._states = search.fusion.start((1, n_lines))
-        self._ended = self._own.new_full((n_lines, search.beam), -torch.inf)
-        self._ended_nodes = self._nodes.new_full((n_lines, search.beam), -1)
-        self._history: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._ctc: CtcPrefixes | None = None
-        if search.ctc_weight > 0:
-            self._ctc = CtcPrefixes(model.ctc_log_probs(encoded), encoded.frame_lengths)
+        self._ended = np.full((n_lines, search.beam), -np.inf)
+        self._ended_nodes = np.full((n_lines, search.beam), -1)
+        self._history: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._ctc = CtcPrefixes(decoder.ctc()) if search.ctc_weight > 0 else None
 
-    def grow(self, log_probs: Tensor, n_written: int) -> tuple[Tensor, Tensor]:
+    def grow(self, log_probs: np.ndarray, n_written: int) -> tuple[Ints, Ints]:
         """Add a symbol or the end to each unfinished text, and keep the best.
 
         Args:
-            log_probs: (N, V) log probabilities of the symbol that follows each text; modified.
+            log_probs: (N, V) log probabilities of the symbol that follows each text.
             n_written: number of symbols of the unfinished texts.
 
         Returns:
             The rows of the texts that are extended, and the symbols added to them.
         """
-        log_probs = log_probs.double()
-        is_full = self._limits[self.rows.lines] <= n_written
-        log_probs[:, : self._end].masked_fill_(is_full[:, None], -torch.inf)
+        log_probs = log_probs.astype(np.float64)
+        log_probs[self._limits[self.rows.lines] <= n_written, : self._end] = -np.inf
         gains = self._search.fusion.all_gains(self._states, self._end)[0]
-        extra = self._extra[:, None] + torch.from_numpy(gains).to(log_probs.device)
+        extra = self._extra[:, None] + gains
         total = self._own[:, None] + log_probs + extra
         if self._ctc is not None:
             total += self._search.ctc_weight * self._ctc.scores(self.rows)
         chosen = self._choose(total)
         added = log_probs[chosen.parents, chosen.ids]
-        first = len(self._history) * chosen.ids.numel()
-        new = torch.arange(first, first + chosen.ids.numel(), device=added.device)
+        first = len(self._history) * chosen.ids.size
+        new = np.arange(first, first + chosen.ids.size).reshape(chosen.ids.shape)
         self._history.append((chosen.ids, added, self._nodes[chosen.parents]))
-        nodes = self._ended_nodes.gather(1, chosen.ended.clamp(min=0))
-        nodes = torch.where(chosen.ended >= 0, nodes, new.view_as(nodes))  # (B, K)
+        nodes = np.take_along_axis(self._ended_nodes, np.maximum(chosen.ended, 0), 1)
+        nodes = np.where(chosen.ended >= 0, nodes, new)  # (B, K)
         has_ended = (chosen.ended >= 0) | (chosen.ids == self._end)
-        self._ended = chosen.scores.masked_fill(~has_ended, -torch.inf)
+        self._ended = np.where(has_ended, chosen.scores, -np.inf)
         self._ended_nodes = nodes
         lines, places = self._candidates(chosen.scores, has_ended, n_written)
         parents, ids = chosen.parents[lines, places], chosen.ids[lines, places]
         self.rows = Rows(lines, len(self._limits))
         self._own = self._own[parents] + added[lines, places]
         self._extra, self._nodes = extra[parents, ids], nodes[lines, places]
-        self._states = self._search.fusion.follow(
-            self._states, parents.cpu().numpy()[None], ids.cpu().numpy()[None]
-        )
+        self._states = self._search.fusion.follow(self._states, parents[None], ids[None])
         if self._ctc is not None:
             self._ctc.follow(parents, ids, lines)
         return parents, ids
 
-    def _choose(self, total: Tensor) -> _Chosen:
+    def _choose(self, total: np.ndarray) -> _Chosen:
         """Return the best of the finished texts and of all extensions, given (N, V) scores."""
         beam, n_added = self._search.beam, total.shape[1]
-        extended = self.rows.pad(total, -torch.inf).flatten(1)
-        scores, chosen = torch.cat([self._ended, extended], dim=1).topk(beam, dim=1)
-        ended = torch.where(chosen < beam, chosen, -1)
-        place = (chosen - beam).clamp(min=0)
-        rows = self.rows.pad(torch.arange(len(total), device=total.device), 0)
-        return _Chosen(scores, ended, rows.gather(1, place // n_added), place % n_added)
+        extended = self.rows.pad(total, -np.inf).reshape(len(self._limits), -1)
+        scores = np.concatenate([self._ended, extended], axis=1)
+        chosen = np.argpartition(scores, -beam, axis=1)[:, -beam:]
+        found = np.take_along_axis(scores, chosen, 1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        chosen = np.take_along_axis(chosen, order, 1)
+        ended = np.where(chosen < beam, chosen, -1)
+        place = np.maximum(chosen - beam, 0)
+        rows = self.rows.pad(np.arange(len(total)), 0)
+        parents = np.take_along_axis(rows, place // n_added, 1)
+        return _Chosen(np.take_along_axis(found, order, 1), ended, parents, place % n_added)
 
-    def _candidates(self, scores: Tensor, has_ended: Tensor, n_written: int) -> tuple[Tensor, ...]:
+    def _candidates(
+        self, scores: np.ndarray, has_ended: np.ndarray, n_written: int
+    ) -> tuple[Ints, Ints]:
         """Return line and place of unfinished texts that can win: only the bonus raises a score."""
-        scores = scores.masked_fill(has_ended, -torch.inf)
-        room = (self._limits - n_written - 1).clamp(min=0)
+        scores = np.where(has_ended, -np.inf, scores)
+        room = np.maximum(self._limits - n_written - 1, 0)
         most = room * max(0.0, self._search.fusion.length_bonus)
-        may_win = scores > (self._ended.amax(1) - most)[:, None]
-        is_near = scores >= scores.amax(1, keepdim=True) - self._search.margin
-        return (may_win & is_near).nonzero().unbind(1)
+        may_win = scores > (self._ended.max(1) - most)[:, None]
+        is_near = scores >= scores.max(1, keepdims=True) - self._search.margin
+        lines, places = np.nonzero(may_win & is_near)
+        return lines, places
 
     def write_out(self) -> list[Hypothesis]:
         """Return the best finished text of each line."""
         ids, log_probs, before = (
-            torch.cat([part.flatten() for part in parts]).cpu().numpy()
+            np.concatenate([part.ravel() for part in parts])
             for parts in zip(*self._history, strict=True)
         )
-        best = self._ended_nodes.gather(1, self._ended.argmax(1, keepdim=True))[:, 0]
+        best = self._ended_nodes[np.arange(len(self._limits)), self._ended.argmax(1)]
         found = []
         for node in best.tolist():
             path = [node]

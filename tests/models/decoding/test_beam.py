@@ -13,6 +13,7 @@ from ocrsearch.models.decoding.ctc import CtcOutput, ctc_best_path
 from ocrsearch.models.decoding.ctc_beam import BeamSearch, ctc_beam_search
 from tests.models.decoding_references import (
     CHARSET,
+    as_output,
     automata,
     best_alignment,
     ctc_probabilities,
@@ -52,7 +53,7 @@ def test_a_batch_with_padding_is_read_as_each_line_alone(seed: int, beam: int, k
     search = BeamSearch(beam, Fusion(automata(kinds), 0.3))
     together = ctc_beam_search(output, BLANK, search)
     for b, length in enumerate(lengths):
-        alone = CtcOutput(output.log_probs[b : b + 1, :length], torch.tensor([length]))
+        alone = CtcOutput(output.log_probs[b : b + 1, :length], np.array([length]))
         (expected,) = ctc_beam_search(alone, BLANK, search)
         assert together[b].ids == expected.ids
         assert together[b].confidence == pytest.approx(expected.confidence)
@@ -100,7 +101,7 @@ def test_what_is_certain_is_read(text: tuple[int, ...]) -> None:
         path += [symbol, symbol, BLANK]
     log_probs = torch.full((1, len(path), BLANK + 1), -100.0)
     log_probs[0, torch.arange(len(path)), torch.tensor(path)] = 0.0
-    output = CtcOutput(log_probs, torch.tensor([len(path)]))
+    output = as_output(log_probs, [len(path)])
     (found,) = ctc_beam_search(output, BLANK, BeamSearch(5))
     assert found.ids == text
     assert found.confidence == pytest.approx(1.0)
@@ -111,7 +112,7 @@ def test_symbols_of_no_probability_at_all_are_not_written() -> None:
     log_probs = torch.full((2, 3, BLANK + 1), -torch.inf)
     log_probs[0, :, BLANK] = 0.0
     log_probs[1, :, 1] = 0.0
-    output = CtcOutput(log_probs, torch.tensor([3, 3]))
+    output = as_output(log_probs, [3, 3])
     found = ctc_beam_search(output, BLANK, BeamSearch(10, Fusion(automata("ml"), 2.0)))
     assert [h.ids for h in found] == [(), (1,)]
 

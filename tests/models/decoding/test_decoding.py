@@ -25,10 +25,11 @@ from ocrsearch.core.config import (
 from ocrsearch.models.architecture import build_network
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
-from ocrsearch.models.decoding.ctc import CtcOutput, Hypothesis, ctc_best_path
+from ocrsearch.models.ctc_heads import CtcTensors
+from ocrsearch.models.decoding.ctc import Hypothesis, ctc_best_path
 from ocrsearch.models.encoder import zero_padding
 from ocrsearch.models.seq2seq import Seq2Seq
-from tests.models.decoding_references import ctc_probabilities, log_of
+from tests.models.decoding_references import as_output, ctc_probabilities, log_of
 from tests.rounding import double_precision
 
 Attention = Literal["additive", "location_aware", "none"]
@@ -60,12 +61,12 @@ def assert_same(found: Hypothesis, expected: Hypothesis, tolerance: float = 1e-6
     assert found.symbol_confidences == pytest.approx(expected.symbol_confidences, abs=tolerance)
 
 
-def output_of(ids: list[list[int]], frame_lengths: list[int], p: float = 0.7) -> CtcOutput:
+def output_of(ids: list[list[int]], frame_lengths: list[int], p: float = 0.7) -> CtcTensors:
     """An output whose best symbols are the given ones, each with probability p."""
     rest = (1 - p) / N_SYMBOLS
     probs = torch.full((len(ids), len(ids[0]), N_SYMBOLS + 1), rest)
     probs.scatter_(2, torch.tensor(ids)[..., None], p)
-    return CtcOutput(probs.log(), torch.tensor(frame_lengths))
+    return CtcTensors(probs.log(), torch.tensor(frame_lengths))
 
 
 @settings(deadline=None, max_examples=200)
@@ -78,7 +79,7 @@ def test_best_path_equals_plain_python(seed: int, lengths: list[int], n_symbols:
     generator = torch.Generator().manual_seed(seed)
     shape = (len(lengths), max(lengths), n_symbols + 1)
     log_probs = (3 * torch.randn(shape, generator=generator)).log_softmax(2)
-    found = ctc_best_path(CtcOutput(log_probs, torch.tensor(lengths)), n_symbols)
+    found = ctc_best_path(as_output(log_probs, lengths), n_symbols)
     assert len(found) == len(lengths)
     for b, n_frames in enumerate(lengths):
         assert_same(found[b], best_path_reference(log_probs[b], n_frames, n_symbols))
@@ -89,7 +90,7 @@ def test_best_path_equals_plain_python(seed: int, lengths: list[int], n_symbols:
 def test_best_path_confidences_are_probabilities(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     log_probs = (9 * torch.randn(2, 6, 4, generator=generator)).log_softmax(2)
-    for found in ctc_best_path(CtcOutput(log_probs, torch.tensor([6, 3])), BLANK):
+    for found in ctc_best_path(as_output(log_probs, [6, 3]), BLANK):
         assert 0.0 <= found.confidence <= 1.0
         assert len(found.symbol_confidences) == len(found.ids)
         assert all(0.0 < c <= 1.0 for c in found.symbol_confidences)
@@ -111,7 +112,7 @@ def test_best_path_confidences_are_probabilities(seed: int) -> None:
 )
 def test_best_path_merges(frames: list[int], expected: tuple[int, ...]) -> None:
     output = output_of([frames], [len(frames)])
-    (found,) = ctc_best_path(output, BLANK)
+    (found,) = ctc_best_path(output.to_numpy(), BLANK)
     assert found.ids == expected
     assert found.confidence == pytest.approx(
         ctc_probabilities(output.log_probs[0], BLANK)[expected]
@@ -124,14 +125,14 @@ def test_confidence_is_that_of_the_text_and_not_of_a_path() -> None:
     log_probs = torch.full((1, 3, BLANK + 1), -100.0)
     log_probs[0, :, [0, BLANK]] = math.log(0.5)
     log_probs[0, 1] = torch.tensor([0.0, -100.0, -100.0, -100.0])
-    (found,) = ctc_best_path(CtcOutput(log_probs, torch.tensor([3])), BLANK)
+    (found,) = ctc_best_path(as_output(log_probs, [3]), BLANK)
     assert found.ids == (0,)
     assert found.confidence == pytest.approx(1.0)  # each of the four paths, 0.25
 
 
 def test_best_path_does_not_read_symbols_in_the_padding() -> None:
     output = output_of([[0, BLANK, 1, 2], [0, 0, 0, 0]], [2, 4])
-    first, second = ctc_best_path(output, BLANK)
+    first, second = ctc_best_path(output.to_numpy(), BLANK)
     assert (first.ids, second.ids) == ((0,), (0,))
     assert first.confidence == pytest.approx(0.7 * 0.7 + 0.7 * 0.1 + 0.1 * 0.1)  # 0-, 00, -0
 
@@ -139,7 +140,7 @@ def test_best_path_does_not_read_symbols_in_the_padding() -> None:
 def test_best_path_takes_no_confidence_from_the_padding() -> None:
     output = output_of([[BLANK, 1, 1, 1]], [2])
     output.log_probs[0, 2:] = torch.tensor([0.01, 0.97, 0.01, 0.01]).log()
-    (found,) = ctc_best_path(output, BLANK)
+    (found,) = ctc_best_path(output.to_numpy(), BLANK)
     assert found.ids == (1,)
     assert found.symbol_confidences == pytest.approx((0.7,))
 
@@ -197,7 +198,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
     model = network(attention, cell)
     widths = [8, 40, 16, 24, 12, 36, 20, 28]
     images = random_pictures(widths)
-    found = model.greedy(model.encoder(images, torch.tensor(widths)))
+    found = model.readout(model.encoder(images, torch.tensor(widths))).greedy()
     assert len({h.ids for h in found}) > 2
     n_ended = 0
     for hypothesis, image, width in zip(found, images, widths, strict=True):
@@ -216,7 +217,7 @@ def test_greedy_of_a_batch_equals_plain_python_of_each_alone(
 def test_greedy_is_never_longer_than_the_frames(attention: Attention) -> None:
     model = network(attention, "lstm", eos_bias=-1e4)  # it never says that it is at the end
     widths = [8, 32, 20]
-    found = model.greedy(model.encoder(random_pictures(widths), torch.tensor(widths)))
+    found = model.readout(model.encoder(random_pictures(widths), torch.tensor(widths))).greedy()
     assert [len(h.ids) for h in found] == [width // FRAME_STRIDE for width in widths]
     assert all(len(h.symbol_confidences) == len(h.ids) for h in found)
     assert all(model.eos_id not in h.ids for h in found)
@@ -227,7 +228,7 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
     model = network("additive", "lstm", eos_bias=-3.0)
     widths = [8, 16]
     images = random_pictures(widths)
-    found = model.greedy(model.encoder(images, torch.tensor(widths)))
+    found = model.readout(model.encoder(images, torch.tensor(widths))).greedy()
     for hypothesis, image, width in zip(found, images, widths, strict=True):
         assert len(hypothesis.ids) == width // FRAME_STRIDE
         assert_same(hypothesis, greedy_reference(model, image, width), tolerance=1e-9)
@@ -236,7 +237,7 @@ def test_a_label_cut_off_is_as_probable_as_its_symbols_and_end() -> None:
 @torch.no_grad()
 def test_greedy_may_read_nothing() -> None:
     model = network("additive", "lstm", eos_bias=1e4)
-    found = model.greedy(model.encoder(random_pictures([16, 8]), torch.tensor([16, 8])))
+    found = model.readout(model.encoder(random_pictures([16, 8]), torch.tensor([16, 8]))).greedy()
     assert len(found) == 2
     for hypothesis in found:
         assert_same(hypothesis, Hypothesis((), 1.0, ()))
@@ -245,7 +246,7 @@ def test_greedy_may_read_nothing() -> None:
 def test_a_classifier_takes_the_best_symbol() -> None:
     model = Classifier(ClassifierConfig(), HEIGHT, N_SYMBOLS)
     probs = torch.tensor([[0.2, 0.7, 0.1], [0.6, 0.0, 0.4], [0.0, 0.0, 1.0]])
-    found = model.greedy(probs.log())
+    found = model.readout(probs.log()).greedy()
     for hypothesis, symbol, p in zip(found, (1, 0, 2), (0.7, 0.6, 1.0), strict=True):
         assert_same(hypothesis, Hypothesis((symbol,), p, (p,)))
 
@@ -263,12 +264,12 @@ def test_what_is_read_is_rated_as_it_was_read(architecture: str) -> None:
         parameter.mul_(2.0)
     widths = [8, 40, 16, 24]
     output = model.encode(random_pictures(widths), torch.tensor(widths))
-    read = model.greedy(output)
+    read = model.readout(output).greedy()
     assert any(h.ids for h in read)
-    rated = model.rate(output, [h.ids for h in read])
+    rated = model.readout(output).rate([h.ids for h in read])
     for found, expected in zip(rated, read, strict=True):
         assert_same(found, expected, tolerance=1e-9)
-    scores = model.score(output, [h.ids for h in read], 0.0)
+    scores = model.readout(output).score([h.ids for h in read], 0.0)
     assert scores == pytest.approx([log_of(h.confidence) for h in rated], rel=1e-4)
 
 
@@ -279,7 +280,7 @@ def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
     widths = [8, 40]
     images = random_pictures(widths)
     other = (0, 1, 2, 0, 1)  # beside it in the batch
-    found = model.rate(model.encoder(images, torch.tensor(widths)), [text, other])[0]
+    found = model.readout(model.encoder(images, torch.tensor(widths))).rate([text, other])[0]
     memory, state, ids = model.start(model.encoder(images[:1, :, :, :8], torch.tensor([8])))
     steps = []
     for symbol in [*text, model.eos_id]:
@@ -292,7 +293,7 @@ def test_a_text_is_as_probable_as_its_steps(text: tuple[int, ...]) -> None:
 def test_a_classifier_reads_one_symbol_and_nothing_else() -> None:
     model = Classifier(ClassifierConfig(), HEIGHT, N_SYMBOLS)
     log_probs = torch.tensor([[0.2, 0.7, 0.1]] * 3).log()
-    found = model.rate(log_probs, [(2,), (), (1, 1)])
+    found = model.readout(log_probs).rate([(2,), (), (1, 1)])
     assert [h.confidence for h in found] == pytest.approx([0.1, 0.0, 0.0])
     assert [h.ids for h in found] == [(2,), (), (1, 1)]
     assert [len(h.symbol_confidences) for h in found] == [1, 0, 2]
@@ -301,9 +302,9 @@ def test_a_classifier_reads_one_symbol_and_nothing_else() -> None:
 def test_a_text_that_does_not_fit_its_frames_has_no_probability() -> None:
     model = build_network(Config(images=ImageConfig(height=HEIGHT)), N_SYMBOLS, seed=0)
     assert isinstance(model, Crnn)
-    found = model.rate(output_of([[0, 1]], [2]), [(0, 0)])
+    found = model.readout(output_of([[0, 1]], [2])).rate([(0, 0)])
     assert found[0].confidence == 0.0
-    assert model.score(output_of([[0, 1]], [2]), [(0, 0)], 0.0).tolist() == [-math.inf]
+    assert model.readout(output_of([[0, 1]], [2])).score([(0, 0)], 0.0).tolist() == [-math.inf]
 
 
 @torch.no_grad()
@@ -311,7 +312,7 @@ def test_a_score_is_no_less_exact_where_a_probability_is_too_small_for_a_float()
     model = build_network(Config(images=ImageConfig(height=HEIGHT)), N_SYMBOLS, seed=0)
     assert isinstance(model, Crnn)
     frames = output_of([[0] * 800], [800], p=0.97)
-    (score,) = model.score(frames, [(1,)], 0.0)
+    (score,) = model.readout(frames).score([(1,)], 0.0)
     assert -math.inf < score < -1000.0
 
 
@@ -322,11 +323,11 @@ def test_the_score_of_a_seq2seq_has_its_ctc_head_in_it() -> None:
     assert isinstance(model, Seq2Seq)
     widths, texts = [8, 20], [(0, 1), (2, 1, 0)]
     encoded = model.encoder(random_pictures(widths), torch.tensor(widths))
-    plain, both = (model.score(encoded, texts, weight) for weight in (0.0, 0.5))
+    plain, both = (model.readout(encoded).score(texts, weight) for weight in (0.0, 0.5))
     columns = model.column_head(encoded.columns)
     for b, (width, text) in enumerate(zip(widths, texts, strict=True)):
         p = ctc_probabilities(columns[b, : width // FRAME_STRIDE], N_SYMBOLS)[text]
         assert both[b] - plain[b] == pytest.approx(0.5 * math.log(p), abs=1e-4)
-    impossible = model.score(encoded, [(0, 0, 0), (1,)], 0.5)
+    impossible = model.readout(encoded).score([(0, 0, 0), (1,)], 0.5)
     assert impossible[0] == -math.inf
     assert math.isfinite(impossible[1])
