@@ -80,7 +80,8 @@ def curve_charts(curves: Sequence[TrialPoint], points: Sequence[TrialPoint]) -> 
         lines.append(Series(name, style, x, point.curve))
     legend = [(s.name, s.style) for s in reversed(lines[-N_HIGHLIGHTED:])]
     if len(lines) > N_HIGHLIGHTED:
-        legend.append((f"{len(lines) - N_HIGHLIGHTED} others", "other"))
+        n = len(lines) - N_HIGHLIGHTED
+        legend.append((f"{n} other{'s' * (n != 1)}", "other"))
     title = "Learning curves"
     svg = lines_chart(lines, title, "epoch", "validation CER")
     charts = [Chart(title, svg, legend)]

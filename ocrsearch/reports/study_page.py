@@ -17,7 +17,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ocrsearch.core import printable
-from ocrsearch.reports.charts import percent
 from ocrsearch.reports.html import page
 from ocrsearch.reports.next_steps import duration
 from ocrsearch.reports.study_charts import (
@@ -116,7 +115,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
         "points": _percentage_points,
         "pair": pair_name,
         "printable": printable,
