@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
 
-from ocrsearch.core import BundleError, ImageError, OptionError, shown
+from ocrsearch.core import BundleError, ImageError, OptionError, is_light, shown
 from ocrsearch.data import GrayImage, LabelledImages, Progress
 from ocrsearch.data.images import is_blank, read_pages, shrink_line
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
@@ -249,11 +249,11 @@ def load_model(path: Path) -> Model:
     try:
         from ocrsearch.training import load_bundle
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name != "torch" and not is_light():
             raise
         raise BundleError(
-            f"{path}: needs PyTorch, which is not installed here; install torch, or convert the "
-            "model with 'ocrsearch export' where it is installed"
+            f"{path}: needs PyTorch, which is not installed here; convert it where it is: "
+            f"ocrsearch export {path.name} -o {path.stem}.onnx"
         ) from None
     return load_bundle(path)
 
