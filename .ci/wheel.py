@@ -26,7 +26,7 @@ NAME = "ocrsearch"
 LIGHT = "ocrsearch-light"
 
 IN_SDIST = re.compile(
-    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/[\w/-]+\.md"
+    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
