@@ -5,7 +5,7 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
-from ocrsearch.cli import best, data, export, model, predict, run, space, studies, train
+from ocrsearch.cli import benchmark, best, data, export, model, predict, run, space, studies, train
 from ocrsearch.cli.program import make_app, run_app
 
 app = make_app("Search network and training for a small text recogniser that runs offline.")
@@ -13,6 +13,7 @@ app.command("run")(run.run)
 app.command("best")(best.best)
 app.command("train")(train.train)
 app.command("export")(export.export)
+app.command("benchmark")(benchmark.benchmark)
 app.command("evaluate")(model.evaluate)
 app.command("predict")(predict.predict)
 app.command("language-model")(train.language_model)

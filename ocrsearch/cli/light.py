@@ -13,7 +13,7 @@ from ocrsearch.core import OcrSearchError, needs_full
 
 ONLY_FULL = (
     *("run", "best", "train", "export", "language-model", "data", "space", "studies", "report"),
-    "dashboard",
+    *("benchmark", "dashboard"),
 )
 """Commands of the full distribution that this one lacks."""
 

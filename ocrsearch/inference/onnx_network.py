@@ -106,7 +106,13 @@ class Graph:
 
 
 class OnnxNetwork(Network):
-    """A network of ONNX."""
+    """A network of ONNX.
+
+    Attributes:
+        graph_class: class that computes the graphs.
+    """
+
+    graph_class: type[Graph] = Graph
 
     def __init__(self, model: OnnxModel) -> None:
         """Load the graphs, and read an empty image as a test.
@@ -116,7 +122,9 @@ class OnnxNetwork(Network):
         """
         self._path, self._config = model.path, model.config
         self._n_symbols = len(model.charset)
-        self._graphs = {name: Graph(model.path, graph) for name, graph in model.graphs.items()}
+        self._graphs = {
+            name: self.graph_class(model.path, graph) for name, graph in model.graphs.items()
+        }
         readout = self.read([np.zeros((self._config.images.height, 4 * FRAME_STRIDE), np.uint8)])
         readout.greedy()
 
