@@ -130,10 +130,10 @@ def _candidates(
     int8: bool,
 ) -> list[Candidate]:
     """Return what to measure: the files given, and exports of them in a folder."""
-    from ocrsearch.deployment import TestImages, candidates_of, export_onnx
+    from ocrsearch.deployment import ComparisonImages, candidates_of, export_onnx
     from ocrsearch.training import load_bundle
 
-    compared = TestImages(images.first(N_COMPARED), "the measured images")
+    compared = ComparisonImages(images.first(N_COMPARED), "the measured images")
     found: list[Candidate] = []
     for number, path in enumerate(models):
         found += candidates_of(path.name, path)

@@ -1,15 +1,15 @@
 from .benchmark import RUNTIME_NAMES as RUNTIME_NAMES
 from .benchmark import Candidate as Candidate
 from .benchmark import Measurement as Measurement
-from .benchmark import run_benchmark as run_benchmark
 from .benchmark import candidates_of as candidates_of
 from .benchmark import has_openvino as has_openvino
+from .benchmark import run_benchmark as run_benchmark
 from .benchmark_page import benchmark_page as benchmark_page
 from .export import MAX_CER_INCREASE as MAX_CER_INCREASE
 from .export import OnnxExport as OnnxExport
 from .export import export_onnx as export_onnx
 from .export import plain_report as plain_report
 from .networks import BUILDERS as BUILDERS
-from .parity import TestImages as TestImages
+from .parity import ComparisonImages as ComparisonImages
 from .writing import build_graphs as build_graphs
 from .writing import file_content as file_content

@@ -62,7 +62,7 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
         parts: HTML of the body, in order.
         style: additional style sheet.
     """
-    from plotly.offline import get_plotlyjs  # drawings do not need it
+    from plotly.offline import get_plotlyjs  # drawings need no plotly
 
     head = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
