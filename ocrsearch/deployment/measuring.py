@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -155,16 +155,19 @@ def peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def main() -> None:
-    """Answer the request on standard input: a ``Reply``, or the ``error`` that prevents it."""
-    values = json.load(sys.stdin)
+def answer(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the reply to a request, or the ``error`` that prevents it."""
     shapes = [(height, width) for height, width in values["shapes"]]
     request = Request(**{**values, "shapes": shapes, "at_once": tuple(values["at_once"])})
     try:
-        reply = asdict(measure(request))
+        return asdict(measure(request))
     except OcrSearchError as error:
-        reply = {"error": error.problem}
-    json.dump(reply, sys.stdout)
+        return {"error": error.problem}
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    json.dump(answer(json.load(sys.stdin)), sys.stdout)
 
 
 if __name__ == "__main__":
