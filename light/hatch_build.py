@@ -35,6 +35,7 @@ PACKAGES = frozenset(
     (
         *("PIL", "bidi", "cv2", "lazy_loader", "numpy", "onnxruntime", "pydantic"),
         *("pydantic_core", "pypdfium2", "rapidfuzz", "rich", "typer", "typing_extensions", "yaml"),
+        *("fastapi", "python_multipart", "starlette", "uvicorn"),
     )
 )
 """Packages that the distribution requires, or that an extra of it does."""

@@ -5,6 +5,7 @@ See also ``test_named_code.py``.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -107,6 +108,8 @@ def anchors(path: Path) -> list[str]:
 @pytest.mark.parametrize(("page", "path", "anchor"), LINKS)
 def test_links_lead_somewhere(page: Path, path: str, anchor: str) -> None:
     target = page.parent / path if path else page
+    if target.parent.name == "reference" and target.name in GENERATED:
+        return  # written when the site is built
     assert target.is_file()
     assert not anchor or anchor in anchors(target)
 
@@ -150,6 +153,19 @@ def test_the_python_of_a_file_runs(
     assert namespace["result"].status.n_complete >= 1
     assert len(namespace["study"].trials_dataframe()) >= 1
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda p: p.name)
+@pytest.mark.usefixtures("small")
+def test_notebooks_run(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert all(not cell.get("outputs") for cell in cells)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            code = "".join(cell["source"])
+            exec(compile(code, path.name, "exec"), namespace)  # noqa: S102 - our own text
+    assert namespace["result"].status.n_begun >= 1
 
 
 def test_the_commands_of_readme_and_guides_run(

@@ -53,8 +53,9 @@ def test_modules_of_the_light_distribution(build: ModuleType) -> None:
         "ocrsearch.inference.onnx_network",
         "ocrsearch.models.decoding.ctc_beam",
         "ocrsearch.data.pages.layout",
+        "ocrsearch.deployment.service",
     } <= found.included
-    for package in ("tuning", "studies", "spaces", "workflows", "deployment"):
+    for package in ("tuning", "studies", "spaces", "workflows"):
         assert not [name for name in found.included if name.startswith(f"ocrsearch.{package}")]
 
 
@@ -106,13 +107,16 @@ def test_requirements_of_the_light_distribution_are_those_of_the_full_one(
     build: ModuleType,
 ) -> None:
     own, full = project(ROOT / "light"), project(ROOT)
-    required = {*own["dependencies"], *own["optional-dependencies"]["pdf"]}
+    extras = own["optional-dependencies"]
+    required = {*own["dependencies"], *extras["pdf"]}
     assert required <= {*full["dependencies"]}
+    assert extras["serve"] == full["optional-dependencies"]["serve"]
+    required |= {*extras["serve"]}
     assert own["requires-python"] == full["requires-python"]
     assert own["scripts"] == full["scripts"]
     names = {text.partition(">")[0] for text in required}
     imported = {IMPORTED_BY.get(name, name.replace("-", "_")) for name in names}
-    assert imported | {"pydantic_core"} == build.PACKAGES
+    assert imported | {"pydantic_core", "starlette"} == build.PACKAGES
 
 
 def test_all_commands_are_known() -> None:

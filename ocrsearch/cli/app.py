@@ -5,7 +5,20 @@ Nothing heavy is imported before a command needs it.
 
 from __future__ import annotations
 
-from ocrsearch.cli import benchmark, best, data, export, model, predict, run, space, studies, train
+from ocrsearch.cli import (
+    benchmark,
+    best,
+    card,
+    data,
+    export,
+    model,
+    predict,
+    run,
+    serve,
+    space,
+    studies,
+    train,
+)
 from ocrsearch.cli.program import make_app, run_app
 
 app = make_app("Search network and training for a small text recogniser that runs offline.")
@@ -16,6 +29,8 @@ app.command("export")(export.export)
 app.command("benchmark")(benchmark.benchmark)
 app.command("evaluate")(model.evaluate)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("card")(card.card)
 app.command("language-model")(train.language_model)
 app.command("inspect")(model.inspect)
 app.add_typer(data.app, name="data")

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import typer
 
-from ocrsearch.cli import model, predict
+from ocrsearch.cli import model, predict, serve
 from ocrsearch.cli.program import make_app, run_app
 from ocrsearch.core import OcrSearchError, needs_full
 
 ONLY_FULL = (
     *("run", "best", "train", "export", "language-model", "data", "space", "studies", "report"),
-    *("benchmark", "dashboard"),
+    *("benchmark", "card", "dashboard"),
 )
 """Commands of the full distribution that this one lacks."""
 
 app = make_app("Recognise text with models in ONNX. To make models: pip install ocrsearch.")
 app.command("evaluate")(model.evaluate)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
 app.command("inspect")(model.inspect)
 
 

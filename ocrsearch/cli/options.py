@@ -18,6 +18,7 @@ from ocrsearch.cli.output import STORAGE_VARIABLE, option_of
 from ocrsearch.core import OcrSearchError, OptionError, declared_options, output_problem
 from ocrsearch.data import DataOptions
 from ocrsearch.data.formats import FORMATS
+from ocrsearch.deployment import ServiceOptions
 from ocrsearch.inference import DecodingOptions
 
 DIGITS = "digits"
@@ -197,6 +198,7 @@ def typer_options(options: type[Any], names: Mapping[str, str] | None = None) ->
 TRAINING_DATA_OPTIONS = typer_options(DataOptions)
 _DATA_OPTIONS = {name: o for name, o in TRAINING_DATA_OPTIONS.items() if name != "extra_train_data"}
 _DECODING_OPTIONS = typer_options(DecodingOptions)
+_SERVICE_OPTIONS = typer_options(ServiceOptions)
 
 
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -212,6 +214,11 @@ def takes_training_data_options(command: Callable[..., None]) -> Callable[..., N
 def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options of ``DecodingOptions``; it receives them as ``decoding``."""
     return with_options(command, _DECODING_OPTIONS, "decoding")
+
+
+def takes_service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of ``ServiceOptions``; it receives them as ``limits``."""
+    return with_options(command, _SERVICE_OPTIONS, "limits")
 
 
 def with_options(

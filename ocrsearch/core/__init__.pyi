@@ -23,6 +23,7 @@ from .declarations import Option as Option
 from .declarations import declared_options as declared_options
 from .declarations import documented as documented
 from .declarations import option as option
+from .distribution import extra as extra
 from .distribution import is_light as is_light
 from .distribution import needs_full as needs_full
 from .distribution import program_version as program_version

@@ -24,6 +24,11 @@ def needs_full(name: str) -> str:
     return f"{name} needs the full installation: pip install {FULL}"
 
 
+def extra(name: str) -> str:
+    """Return the command that installs an extra of the distribution."""
+    return f"pip install '{LIGHT if is_light() else FULL}[{name}]'"
+
+
 def program_version() -> str:
     """Return the installed version, or "unknown" in a source tree that is not installed."""
     from importlib.metadata import PackageNotFoundError, version  # takes a while to import

@@ -1,6 +1,6 @@
-"""Deployment: a recogniser as one ONNX file that is read without PyTorch.
+"""Deployment: a model outside this program, as an ONNX file, a web service or a model card.
 
-Start with ``export_onnx``. ``inference`` reads the file.
+Start with ``export_onnx`` and ``build_app``. ``inference`` reads the files.
 """
 
 import lazy_loader

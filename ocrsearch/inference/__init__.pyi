@@ -3,7 +3,6 @@ from .decoding import LM_WEIGHT as LM_WEIGHT
 from .decoding import DecodingArguments as DecodingArguments
 from .decoding import DecodingOptions as DecodingOptions
 from .networks import Network as Network
-from .networks import open_networks as open_networks
 from .onnx_content import checked_graph as checked_graph
 from .onnx_file import GRAPH_KEY as GRAPH_KEY
 from .onnx_file import ONNX_FORMAT as ONNX_FORMAT
@@ -13,6 +12,8 @@ from .onnx_file import load_onnx as load_onnx
 from .onnx_network import Graph as Graph
 from .onnx_network import OnnxNetwork as OnnxNetwork
 from .onnx_network import n_threads as n_threads
+from .opening import load_model as load_model
+from .opening import open_networks as open_networks
 from .pages import PageLine as PageLine
 from .pages import PagePrediction as PagePrediction
 from .pages import PageWriter as PageWriter
@@ -20,5 +21,4 @@ from .predictor import Evaluation as Evaluation
 from .predictor import Prediction as Prediction
 from .predictor import Predictor as Predictor
 from .predictor import load as load
-from .predictor import load_model as load_model
 from .predictor import predict as predict
