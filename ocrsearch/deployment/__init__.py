@@ -1,6 +1,7 @@
 """Deployment: a recogniser as one ONNX file that is read without PyTorch.
 
-Start with ``export_onnx``. ``inference`` reads the file.
+Start with ``export_onnx``. ``inference`` reads the file. ``write_page`` puts it into a page for the
+browser.
 """
 
 import lazy_loader
