@@ -71,7 +71,7 @@ function readFiles(files) {
 }
 
 function showProblem(name, problem) {
-  say(`${name}: ${problem}`, true);
+  say(`${name} was not read.`);
   addResult(made("article", "result problem", made("p", "", `${name}: ${problem}`)));
 }
 
