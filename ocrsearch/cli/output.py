@@ -49,7 +49,7 @@ MARKED = frozenset(
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""
 
-_MARK = re.compile(r"`([a-z_]+)(?:=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.]+))?`")
+_MARK = re.compile(r"`([a-z][a-z0-9_]*)(?:=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[\w.]+))?`")
 
 
 def option_of(argument: str) -> str:

@@ -6,5 +6,6 @@ from .networks import BUILDERS as BUILDERS
 from .parity import TestImages as TestImages
 from .web import check_page as check_page
 from .web import write_page as write_page
+from .parity import ComparisonImages as ComparisonImages
 from .writing import build_graphs as build_graphs
 from .writing import file_content as file_content

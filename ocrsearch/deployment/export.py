@@ -12,7 +12,7 @@ from typing import Any
 from ocrsearch.core import BundleError, program_version, replacing
 from ocrsearch.data import Progress
 from ocrsearch.deployment.networks import Graphs
-from ocrsearch.deployment.parity import Compared, TestImages, compare
+from ocrsearch.deployment.parity import Compared, ComparisonImages, compare
 from ocrsearch.deployment.quantization import lacks_vnni, quantized
 from ocrsearch.deployment.writing import build_graphs, file_content
 from ocrsearch.inference import load_onnx
@@ -60,7 +60,7 @@ class OnnxExport:
 def export_onnx(
     bundle: Bundle,
     path: Path,
-    images: TestImages,
+    images: ComparisonImages,
     *,
     int8: bool = False,
     max_cer_increase: float = MAX_CER_INCREASE,
@@ -119,7 +119,7 @@ def _compared(
     bundle: Bundle,
     graphs: Sequence[Graphs],
     path: Path,
-    images: TestImages,
+    images: ComparisonImages,
     progress: Progress | None,
 ) -> Compared:
     """Write the graphs, read the file again and compare it with the original."""
@@ -162,7 +162,7 @@ def _report(
     path: Path,
     precision: str,
     n_networks: int,
-    images: TestImages,
+    images: ComparisonImages,
     found: Compared,
     notes: Sequence[str],
 ) -> dict[str, Any]:

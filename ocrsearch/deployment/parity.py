@@ -30,7 +30,7 @@ RANDOM_WIDTHS = (16, 256)
 
 
 @dataclass(frozen=True)
-class TestImages:
+class ComparisonImages:
     """Images to compare two recognisers on.
 
     Attributes:
@@ -82,7 +82,7 @@ def random_images(height: int, n: int) -> list[GrayImage]:
 
 
 def compare(
-    before: Model, after: Model, images: TestImages, progress: Progress | None = None
+    before: Model, after: Model, images: ComparisonImages, progress: Progress | None = None
 ) -> Compared:
     """Compare a recogniser with its export, on the CPU.
 

@@ -44,7 +44,11 @@ def quantized(graphs: Graphs, *, reduce_range: bool) -> Graphs:
             source, target = (Path(folder) / f"{name}-{kind}.onnx" for kind in ("float", "int8"))
             onnx.save(graph, source)
             quantize_dynamic(
-                source, target, op_types_to_quantize=QUANTIZED, reduce_range=reduce_range
+                source,
+                target,
+                op_types_to_quantize=QUANTIZED,
+                per_channel=True,
+                reduce_range=reduce_range,
             )
             found[name] = onnx.load(target)
     return found

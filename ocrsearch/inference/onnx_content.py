@@ -258,7 +258,7 @@ def _check_tensor(tensor: Message) -> int:
         raise RefusedError("damaged: a constant of unknown type or size")
     n = math.prod(shape)
     values = _values(content, dtype, n)
-    if values.dtype == np.int64 and (n > MAX_INTEGERS or (np.abs(values) > MAX_SIZE).any()):
+    if dtype == np.int64 and (n > MAX_INTEGERS or (np.abs(values) > MAX_SIZE).any()):
         raise RefusedError("damaged: sizes that are too large")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise RefusedError("damaged: weights that are infinite or NaN")

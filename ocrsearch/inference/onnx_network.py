@@ -11,7 +11,15 @@ import numpy as np
 import onnxruntime
 from typing_extensions import override
 
-from ocrsearch.core import FRAME_STRIDE, BundleError, Config, OptionError, n_cores, printable
+from ocrsearch.core import (
+    FRAME_STRIDE,
+    BundleError,
+    Config,
+    OptionError,
+    Seq2SeqConfig,
+    n_cores,
+    printable,
+)
 from ocrsearch.data import GrayImage, padded_width
 from ocrsearch.inference.networks import Network
 from ocrsearch.inference.onnx_file import OnnxModel
@@ -100,9 +108,40 @@ class Graph:
             raise self._problem(error) from None
         return dict(zip(self.outputs, found, strict=True))
 
+    def log_probs(self, found: Arrays, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the log probabilities among the outputs.
+
+        Raises:
+            BundleError: they have another shape, or another type than float32.
+        """
+        log_probs = found.get("log_probs")
+        if log_probs is None or log_probs.shape != shape or log_probs.dtype != np.float32:
+            raise BundleError(f"{self._path}: damaged model (its outputs are not its charset's)")
+        return log_probs
+
     def _problem(self, error: Exception) -> BundleError:
         reason = printable(" ".join(str(error).split()), max_length=200)
         return BundleError(f"{self._path}: damaged model (ONNX Runtime: {reason})")
+
+
+def names_of_values(config: Config) -> dict[str, tuple[set[str], set[str]]]:
+    """Return the inputs and the outputs of each graph of a configuration's network."""
+    model, images = config.model, {"images", "widths"}
+    if not isinstance(model, Seq2SeqConfig):
+        return {"main": (images, {"log_probs"})}
+    memory = ["values", *["keys"] * model.has_attention]
+    columns = ["columns"] * model.has_joint_ctc
+    state = ["hidden", *["cell"] * (model.encoder.rnn_cell == "lstm")]
+    state += ["past"] * (model.decoder.attention == "location_aware")
+    placed = ["slots", "n_places", "lengths"] * model.has_attention
+    following = [f"next_{name}" for name in state]
+    names = {
+        "main": (images, {"hidden", *memory, *columns}),
+        "step": ({"ids", "lines", *memory, *placed, *state}, {"log_probs", *following}),
+    }
+    if model.has_joint_ctc:
+        names["ctc"] = ({"columns"}, {"log_probs"})
+    return names
 
 
 class OnnxNetwork(Network):
@@ -117,8 +156,16 @@ class OnnxNetwork(Network):
         self._path, self._config = model.path, model.config
         self._n_symbols = len(model.charset)
         self._graphs = {name: Graph(model.path, graph) for name, graph in model.graphs.items()}
-        readout = self.read([np.zeros((self._config.images.height, 4 * FRAME_STRIDE), np.uint8)])
-        readout.greedy()
+        names = {n: (set(g.inputs), set(g.outputs)) for n, g in self._graphs.items()}
+        problem = "" if names == names_of_values(self._config) else "other values"
+        image = np.zeros((self._config.images.height, 4 * FRAME_STRIDE), np.uint8)
+        try:
+            if not problem:
+                self.read([image]).greedy()
+        except (IndexError, ValueError):
+            problem = "values of other shapes"
+        if problem:
+            raise BundleError(f"{model.path}: damaged model ({problem} than its network's)")
 
     @override
     def read(self, images: Sequence[GrayImage]) -> Readout:
@@ -126,24 +173,17 @@ class OnnxNetwork(Network):
         pixels = np.zeros((len(images), self._config.images.height, padded_width(widths)), np.uint8)
         for row, image in zip(pixels, images, strict=True):
             row[:, : image.shape[1]] = image
-        found = self._graphs["main"].run({"images": pixels, "widths": np.array(widths, np.int64)})
+        main = self._graphs["main"]
+        found = main.run({"images": pixels, "widths": np.array(widths, np.int64)})
         n, n_frames = len(images), pixels.shape[2] // FRAME_STRIDE
         lengths = np.array(widths, np.int64) // FRAME_STRIDE
         model = self._config.model
         if model.has_decoder:
-            decoder = OnnxDecoder(self._config, self._n_symbols, self._graphs, found, lengths)
-            return DecoderReadout(decoder)
+            return DecoderReadout(OnnxDecoder(self._n_symbols, self._graphs, found, lengths))
         if model.reads_one:
-            return SymbolReadout(self._checked(found, (n, self._n_symbols)))
-        log_probs = self._checked(found, (n, n_frames, self._n_symbols + 1))
+            return SymbolReadout(main.log_probs(found, (n, self._n_symbols)))
+        log_probs = main.log_probs(found, (n, n_frames, self._n_symbols + 1))
         return CtcReadout(CtcOutput(log_probs, lengths))
-
-    def _checked(self, found: Arrays, shape: tuple[int, ...]) -> np.ndarray:
-        """Return the log probabilities if they have a shape."""
-        log_probs = found.get("log_probs")
-        if log_probs is None or log_probs.shape != shape or log_probs.dtype != np.float32:
-            raise BundleError(f"{self._path}: damaged model (its outputs are not its charset's)")
-        return log_probs
 
 
 class OnnxDecoder(Decoder):
@@ -153,14 +193,13 @@ class OnnxDecoder(Decoder):
 
     def __init__(
         self,
-        config: Config,
         n_symbols: int,
         graphs: Mapping[str, Graph],
         encoded: Arrays,
         lengths: np.ndarray,
     ) -> None:
         self.eos_id, self.frame_lengths = n_symbols, lengths
-        self._config, self._graphs, self._encoded = config, graphs, encoded
+        self._graphs, self._encoded = graphs, encoded
         step = graphs["step"]
         self._state = [name for name in ("hidden", "cell", "past") if name in step.inputs]
         self._memory = {name: encoded[name] for name in ("values", "keys") if name in step.inputs}
@@ -188,19 +227,23 @@ class OnnxDecoder(Decoder):
             inputs["slots"] = rows.lines * rows.n_places + rows.places
             inputs["n_places"] = np.array([rows.n_places])
         inputs |= dict(zip(self._state, state, strict=True))
-        found = self._graphs["step"].run(inputs)
-        return found["log_probs"], tuple(found[f"next_{name}"] for name in self._state)
+        graph = self._graphs["step"]
+        found = graph.run(inputs)
+        log_probs = graph.log_probs(found, (len(ids), self.eos_id + 1))
+        return log_probs, tuple(found[f"next_{name}"] for name in self._state)
 
     @override
     def ctc(self) -> CtcOutput:
-        found = self._graphs["ctc"].run({"columns": self._encoded["columns"]})
-        return CtcOutput(found["log_probs"], self.frame_lengths)
+        columns, graph = self._encoded["columns"], self._graphs["ctc"]
+        shape = (*columns.shape[:2], self.eos_id + 1)
+        log_probs = graph.log_probs(graph.run({"columns": columns}), shape)
+        return CtcOutput(log_probs, self.frame_lengths)
 
     @override
     def take(self, rows: np.ndarray) -> OnnxDecoder:
         encoded = {name: values[rows] for name, values in self._encoded.items()}
         lengths = self.frame_lengths[rows]
-        return OnnxDecoder(self._config, self.eos_id, self._graphs, encoded, lengths)
+        return OnnxDecoder(self.eos_id, self._graphs, encoded, lengths)
 
     @override
     def has_nan(self) -> bool:

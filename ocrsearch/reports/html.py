@@ -10,13 +10,15 @@ import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import plotly.graph_objects as go
-from plotly.offline import get_plotlyjs
 
 from ocrsearch.core import printable, write_text_file
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 TEMPLATE = "plotly_white"
 
@@ -60,6 +62,8 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
         parts: HTML of the body, in order.
         style: additional style sheet.
     """
+    from plotly.offline import get_plotlyjs  # drawings need no plotly
+
     head = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"

@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrsearch.core import OcrSearchError
 from ocrsearch.data import Progress, load_split
-from ocrsearch.deployment import MAX_CER_INCREASE, OnnxExport, TestImages, export_onnx
+from ocrsearch.deployment import MAX_CER_INCREASE, ComparisonImages, OnnxExport, export_onnx
 from ocrsearch.training import Bundle, Provenance, evaluation_options, load_bundle
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def export_bundle(
 
 def find_images(
     name: str, provenance: Provenance, data: str | None, options: Mapping[str, Any]
-) -> TestImages:
+) -> ComparisonImages:
     """Return the validation images of a model's data, or of other data.
 
     Args:
@@ -94,7 +94,7 @@ def find_images(
     """
     spec = data or provenance.data
     if spec is None:
-        return TestImages(None, RANDOM)
+        return ComparisonImages(None, RANDOM)
     try:
         chosen = evaluation_options(name, provenance, spec, options)
         labelled, _ = load_split(spec, "val", chosen)
@@ -107,5 +107,5 @@ def find_images(
             "Give `data` for its error rates",
             *(name, spec),
         )
-        return TestImages(None, RANDOM)
-    return TestImages(labelled.first(MAX_IMAGES), f"validation split of {spec}")
+        return ComparisonImages(None, RANDOM)
+    return ComparisonImages(labelled.first(MAX_IMAGES), f"validation split of {spec}")

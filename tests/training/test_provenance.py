@@ -14,8 +14,9 @@ import ocrsearch
 from ocrsearch.core.errors import BundleError, OptionError
 from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset, split_samples
+from ocrsearch.training.inherited import evaluation_options, inherited_options
 from ocrsearch.training.model_file import save_bundle
-from ocrsearch.training.provenance import Provenance, evaluation_options, inherited_options
+from ocrsearch.training.provenance import Provenance
 from ocrsearch.tuning.options import SearchOptions
 from ocrsearch.workflows.training import TrainOptions, train
 
