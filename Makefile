@@ -1,4 +1,5 @@
 # make run: set up and search the built-in digits. make test: set up and run all checks.
+# make docs: build the documentation site in docs/_build.
 # make check: lint, types, layers and the quick tests of the packages that you changed.
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := studies/ocrsearch/digits
 SINCE ?= HEAD
 
-.PHONY: install run check test clean
+.PHONY: install run check test docs clean
 
 install: $(INSTALLED)
 
@@ -48,5 +49,9 @@ test: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
+docs: $(INSTALLED)
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build
+	@echo "docs/_build/index.html"
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) docs/_build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

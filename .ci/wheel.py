@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "ocrsearch"
 
 IN_SDIST = re.compile(
-    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/[\w/-]+\.md"
+    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(

@@ -23,11 +23,9 @@ import torch
 import typer
 from optuna.trial import FixedTrial
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ocrsearch.core import DEFAULT_RECIPE, Config, OcrSearchError, RecipeConfig, flatten
 from ocrsearch.data import DataOptions, Dataset, load_dataset
-from ocrsearch.evaluation import Metrics
 from ocrsearch.spaces import Space, load_space, random_config, with_values
 from ocrsearch.training import Trainer, TrainerOptions, build_optimizer, faster_precision
 
@@ -89,21 +87,6 @@ def with_orthogonal_rnn(trainer: Trainer) -> None:
                     module.bias_ih_l0[size : 2 * size] = 1.0
 
 
-def with_averaged_weights(trainer: Trainer) -> None:
-    """Validate with a running mean of the weights over about the last hundred batches."""
-    network, validate = trainer.network, trainer.validate
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.99))
-    trainer.optimizer.register_step_post_hook(lambda *_: averaged.update_parameters(network))
-
-    def validate_average() -> tuple[float, Metrics]:
-        trainer.network = averaged.module
-        found = validate()
-        trainer.network = network
-        return found
-
-    trainer.validate = validate_average
-
-
 @dataclass(frozen=True)
 class Variant:
     """One way to train.
@@ -132,7 +115,7 @@ VARIANTS = {
     "largest row of each column": Variant(change=with_column_max),
     "norm before the pooling": Variant(change=with_norm_before_pooling),
     "orthogonal RNN": Variant(change=with_orthogonal_rnn),
-    "averaged weights": Variant(change=with_averaged_weights),
+    "latest weights": Variant(RecipeConfig(average_weights=False)),
     "constant rate to the end": Variant(values=("training.decay_fraction=0",)),
     "no augmentation": Variant(values=("training.augment.strength=0",)),
     "augmentation 1.0": Variant(values=("training.augment.strength=1",)),

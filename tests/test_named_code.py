@@ -145,10 +145,12 @@ def test_named_files_exist(guide: str, name: str) -> None:
     assert (ROOT / name).exists()
 
 
-def test_arguments_of_python_that_the_readme_names_exist() -> None:
+def test_arguments_of_python_that_the_guide_names_exist() -> None:
     known = {*SearchArguments.__annotations__, *DecodingArguments.__annotations__}
     arguments = [
-        match[1] for span in spans(GUIDES["README.md"]) if (match := ARGUMENT.fullmatch(span))
+        match[1]
+        for span in spans(GUIDES["docs/guides/python.md"])
+        if (match := ARGUMENT.fullmatch(span))
     ]
     assert arguments
     assert [argument for argument in arguments if argument not in known] == []

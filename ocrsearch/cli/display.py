@@ -123,7 +123,7 @@ def render(status: Status) -> Group:
 
 def _figures(running: Running) -> tuple[str, str, str, str]:
     """Return epoch, CER, exact match and loss of a trial in training."""
-    n_epochs, last = running.config.training.epochs, running.epochs[-1] if running.epochs else None
+    n_epochs, last = running.n_planned, running.epochs[-1] if running.epochs else None
     if last is None:
         return f"0/{n_epochs}", "-", "-", "-"
     epoch = f"{len(running.epochs)}/{n_epochs * max(1, last.n_folds)}"
@@ -138,7 +138,7 @@ def under_way(status: Status) -> str:
     if (leader := status.leader) is not None:
         parts.append(f"best: {format_standing(status, leader)}")
     for number, running in sorted(status.running.items()):
-        at = describe_progress(running.epochs, running.config.training.epochs)
+        at = describe_progress(running.epochs, running.n_planned)
         cer = f", CER {running.epochs[-1].cer:.4f}" if running.epochs else ""
         parts.append(f"trial {number} at epoch {at}{cer}")
     return "; ".join(parts)

@@ -28,8 +28,7 @@ ENDINGS = {
     "target": "the target is reached",
     "epochs": "the epoch limit is reached",
     "patience": "the last trials brought no improvement",
-    "flawless": "several finished trials make no error on the validation images, so "
-    "they cannot show a better configuration",
+    "gain": "twice as many trials are not expected to be better on the validation images",
     "exhausted": "the sampler finds no untried configuration",
     "infeasible": "all configurations tried are infeasible",
     "interrupted": "interrupted",
@@ -101,6 +100,7 @@ def _content(result: SearchResult) -> dict[str, object]:
         "seconds": status.elapsed_s,
         "best_trial": status.best_number,
         "best_cer": status.best_value,
+        "expected_gain": status.expected_gain,
         "n_bad": result.n_bad,
         "left_out": result.left_out,
         "warm_start": result.earlier,
@@ -161,6 +161,12 @@ def _summary(result: SearchResult, data: str) -> str:
     )
     if found := _separation(result):
         lines += map(for_command_line, found.describe())
+    gain = status.expected_gain
+    if gain is not None and result.ending != "gain":
+        lines.append(
+            f"twice as many trials are expected to save about {gain:.2g} of "
+            f"{status.best_value * (status.n_symbols or 0):.0f} errors on the validation images"
+        )
     if reads_nothing(status.best_value, status.best_exact):
         lines.append(
             "it reads nothing yet: resume the search with a larger --timeout or --trials, or check "

@@ -44,6 +44,7 @@ def dashboard(
         shown_storage,
         study_folder,
     )
+    from ocrsearch.workflows import delete_files_of_deleted, list_study_files
 
     study_storage = open_storage(storage)
     folder = study_folder(storage, "any").parent
@@ -51,6 +52,7 @@ def dashboard(
     artifacts = existing_artifacts(folder) if reads_only else open_artifacts(folder)
     if reads_only:
         note(f"note: {shown_storage(storage)} is read-only; the dashboard cannot change it")
+    before = [] if reads_only else list_study_files(storage)
     echo(f"http://{host}:{port}/dashboard/ (end with Ctrl-C)")
     try:
         run_server(study_storage, host=host, port=port, artifact_store=artifacts)
@@ -59,6 +61,9 @@ def dashboard(
         reason = error.strerror or error
         problem = f"cannot listen on {host}:{port} ({reason}); give another --host or --port"
         raise OptionError(f"{option}: {problem}") from None
+    for files in delete_files_of_deleted(storage, before):
+        megabytes = f"{files.n_bytes / 1e6:.1f} MB"
+        note(f"study {files.study!r} was deleted in the dashboard; its weights too ({megabytes})")
     raise KeyboardInterrupt  # the server has taken Ctrl-C for its own
 
 

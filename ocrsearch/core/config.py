@@ -356,6 +356,13 @@ class RecipeConfig(Frozen):
     blank_offset_steps: Integer = Field(
         300, ge=1, description="Number of batches in which the offset falls linearly to 0."
     )
+    # With a constant learning rate the mean reads 10 to 40 % better than the latest weights. Before
+    # a network reads, and at the end of the decay, it does not.
+    average_weights: bool = Field(
+        True,
+        description="Validate and save the mean of the weights over the batches of an epoch, once "
+        "a network reads.",
+    )
     # Predictions of an untrained decoder are of no use as its inputs.
     sampling_steps: Integer = Field(
         500, ge=1, description="Number of batches in which scheduled sampling rises from 0."

@@ -4,6 +4,7 @@ The command line builds its options from these declarations, and ``checked_value
 values. This module loads nothing heavy, so that a page of help is quick.
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, get_type_hints
@@ -64,5 +65,6 @@ def declared_options(options: type[Any]) -> dict[str, tuple[Any, Option]]:
 def documented(options: type[Value]) -> type[Value]:
     """Add the help of each option to the docstring of a class."""
     lines = [f"    {name}: {found.help}" for name, (_, found) in declared_options(options).items()]
-    options.__doc__ = "\n".join([(options.__doc__ or "").rstrip(), "", "Options:", *lines, ""])
+    own = inspect.cleandoc(options.__doc__ or "")
+    options.__doc__ = "\n".join([own, "", "Attributes:", *lines, ""])
     return options

@@ -21,6 +21,7 @@ from .facts import default_study_name as default_study_name
 from .facts import foreign_reason as foreign_reason
 from .facts import stored_space as stored_space
 from .facts import study_facts as study_facts
+from .gain import expected_gain as expected_gain
 from .optuna_internals import backend_of as backend_of
 from .optuna_internals import batched_writes as batched_writes
 from .optuna_internals import id_of_study as id_of_study

@@ -186,6 +186,11 @@ def open_study(
     )
     study = ConfigurationStudy(name, storage, pruner=build_pruner(space))
     stored = study_facts(study) if FACTS in study.user_attrs else None
+    if study.metric_names is None:
+        names = [METRIC_TITLES.get(name, name) for name in space.settings.objective]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(names)
     seed = stored.seed if stored else facts.seed
     study.fail_ignored()
     # with the seed of the first run, the sampler of a resumed study would repeat its suggestions
@@ -259,6 +264,9 @@ def _check_same(name: str, stored: StudyFacts, now: StudyFacts) -> None:
             f"{advice}"
         )
 
+
+METRIC_TITLES = {"cer": "validation CER", "latency_ms": "latency (ms)", "size_mb": "size (MB)"}
+"""Names of objectives in the dashboard, if they differ from those in a space."""
 
 USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
 """Samplers that support constraints. For other samplers, infeasible trials count as pruned."""

@@ -104,7 +104,7 @@ def train_epochs(trainer: Trainer, folder: Path, study_id: str = "") -> Iterator
             counts = count_edits(trainer.val_texts, trainer.read_texts)
             save_counts(counts, folder / VALIDATED)
             best = {
-                "weights": trainer.network.state_dict(),
+                "weights": trainer.weights(),
                 **trainer.charset.content(),
                 "epoch": report.epoch,
             }

@@ -4,6 +4,9 @@ The trainer owns the network, the optimiser and the random state. It can be save
 between any two epochs, and continues as if it had not stopped. It writes no files; the caller of
 ``run_epoch`` decides whether there is another epoch.
 
+Once a network reads, the mean of its weights over an epoch is validated and kept
+(``WeightAverage``). Training continues from the latest weights.
+
 The learning rate warms up, stays constant and decays only in the last epochs. Unlike a cosine or
 one-cycle schedule it does not depend on the length of the training before the decay, so early
 epochs of different trials can be compared, and a paused trial can be resumed.
@@ -34,6 +37,7 @@ from ocrsearch.data import BATCHES_A_POOL, Batch, Dataset, training_batches, tra
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.evaluation import Metrics, compute_metrics
 from ocrsearch.models import best_path_error, build_network, n_parameters, read_lines
+from ocrsearch.training.averaging import WeightAverage
 from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
 
@@ -230,6 +234,7 @@ class Trainer:
         self.n_parameters = n_parameters(self.network)
         self.optimizer = build_optimizer(config.training, self.network)
         self.schedule = Schedule.from_config(config.training)
+        self._average = WeightAverage(self.network)
         reads = self.transfer is not None and self.transfer.reads
         starts_flat = self.network.has_flat_start and self.recipe.flat_start and not reads
         self.progress = Progress(aligned=not starts_flat)
@@ -255,7 +260,8 @@ class Trainer:
         start = time.perf_counter()
         epoch = self.progress.epoch + 1
         train_loss = self.train_epoch()
-        val_loss, metrics = self.validate()
+        with self._average.in_place():
+            val_loss, metrics = self.validate()
         if not math.isfinite(train_loss + val_loss):
             raise DivergedError(f"the loss became {train_loss + val_loss} in epoch {epoch}")
         is_best = not self.validates or (metrics.cer, val_loss) < self.progress.best
@@ -280,6 +286,7 @@ class Trainer:
         """Train on the batches of an epoch and return their mean loss."""
         training = self.config.training
         reads = self.progress.best[0] <= self.recipe.reads_below_cer
+        self._average.clear()
         self.network.train()
         for module in self.network.modules():
             if isinstance(module, nn.Dropout2d):
@@ -299,6 +306,8 @@ class Trainer:
                 set_rate(self.optimizer, rate)
                 losses.append(self._step(batch.to(self.device), step))
                 step += 1
+                if reads and self.recipe.average_weights:
+                    self._average.add()
         return float(torch.stack(losses).mean())
 
     def _step(self, batch: Batch, step: int) -> torch.Tensor:
@@ -324,6 +333,11 @@ class Trainer:
         reading = read_lines(self.network, self.val_lines, self.device, with_loss=True)
         self.read_texts = [self.charset.decode(h.ids) for h in reading.hypotheses]
         return reading.loss, compute_metrics(self.val_texts, self.read_texts)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return copies of the weights with which the latest epoch was validated."""
+        with self._average.in_place():
+            return {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def end_within(self, n_epochs: int) -> None:
         """End the training after a number of further epochs at most, with a final decay."""

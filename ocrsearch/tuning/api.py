@@ -110,10 +110,10 @@ def search(
         progress: function called with the number of images read and the total number.
         **arguments: options by name, which replace those in ``options``: trials, study, storage,
             workers, timeout ("30m" or seconds), target_cer, epoch_budget, stall_trials,
-            max_disk_mb, warm_start, init, seed, device, no_mps, engine, address, gpus_per_worker;
-            and how to read and split the data: group, splits, split_seed, train_fraction,
-            keep_flagged, max_invalid, bidi, columns, extra_train_data. See ``SearchOptions`` and
-            ``DataOptions``.
+            min_gain, max_disk_mb, warm_start, init, seed, device, no_mps, engine, address,
+            gpus_per_worker; and how to read and split the data: group, splits, split_seed,
+            train_fraction, keep_flagged, max_invalid, bidi, columns, extra_train_data. See
+            ``SearchOptions`` and ``DataOptions``.
 
     Raises:
         OcrSearchError: the space, the data, the study or an option is invalid.
@@ -182,11 +182,16 @@ def _runner(
         target_cer=options.target_cer,
         epoch_budget=options.epoch_budget,
         stall_trials=options.stall_trials,
+        min_gain=options.min_gain,
         disk_bytes=int(options.max_disk_mb * 1e6) if options.max_disk_mb is not None else None,
     )
     artifacts = open_artifacts(place.folder.parent)
     opened = OpenedStudy(begun.study, place.folder, place.sharing, artifacts)
-    store = TrialStore(opened, begun.space, begun.dataset.splits["train"], limits)
+    splits = begun.dataset.splits
+    store = TrialStore(opened, begun.space, splits["train"], limits)
+    if begun.space.settings.objective == ("cer",):
+        compared = splits["val" if store.n_folds == 1 else "train"]
+        store.status.n_symbols = sum(map(len, compared.texts))
     return Runner(store, build_scheduler(begun.space, store.n_folds), engine, observer)
 
 

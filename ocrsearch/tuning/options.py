@@ -144,6 +144,15 @@ class SearchOptions:
         ge=1,
         le=MAX_COUNT,
     )
+    min_gain: float = option(
+        1.0,
+        "Stop when twice as many trials are expected to save fewer than this number of character "
+        "errors in the validation split; 0 never stops for this reason. For the objective cer.",
+        ENDING,
+        metavar="ERRORS",
+        ge=0,
+        allow_inf_nan=False,
+    )
     max_disk_mb: float | None = option(
         None,
         "Maximum size of all weights and checkpoints of the study, in megabytes.",
@@ -209,6 +218,7 @@ class SearchArguments(DataArguments, total=False):
     target_cer: float | None
     epoch_budget: int | None
     stall_trials: int | None
+    min_gain: float
     max_disk_mb: float | None
     warm_start: str | None
     init: str | Path | None

@@ -240,12 +240,13 @@ class Runner:
 
     def _on_epoch(self, running: Running, event: EpochDone) -> None:
         n_left = self.scheduler.epochs_left(self.status, event.epochs, running.config.training)
-        if n_left is not None and not running.ends_early:
-            running.ends_early = True
+        if n_left is not None:
             end = len(running.epochs) + n_left
-            self._report(f"trial {event.number} will end at epoch {end}: the time runs out")
+            if running.shortened_to is None:
+                self._report(f"trial {event.number} will end at epoch {end}: the time runs out")
+            running.shortened_to = min(end, running.n_planned)
         if promotion := self.scheduler.promotion:
-            last = running.ends_early
+            last = running.shortened_to is not None
             running.pruned = not promotion.goes_on(event.number, event.epochs, last=last)
         else:
             running.pruned = self.store.should_prune(running)

@@ -236,12 +236,6 @@ MAX_REPEATS = 50
 MAX_INFEASIBLE_IN_A_ROW = 50
 """Number of infeasible trials after which a search that has trained nothing ends."""
 
-MAX_FLAWLESS = 5
-"""Number of finished trials without a validation error after which the search ends.
-
-No further trial could be better than these.
-"""
-
 RESERVED_SHARE = 0.45
 """Largest fraction of the time limit that is reserved to train the best trials in full."""
 
@@ -316,8 +310,8 @@ class Scheduler:
             return "epochs"
         if limits.stall_trials is not None and status.n_without_gain >= limits.stall_trials:
             return "patience"
-        if status.n_flawless >= MAX_FLAWLESS:
-            return "flawless"
+        if (gain := status.expected_gain) is not None and gain < limits.min_gain:
+            return "gain"
         if (
             status.n_finished >= limits.trials
             and not status.running

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ocrsearch.studies import Rank, rank_of
+from ocrsearch.studies import Rank, expected_gain, rank_of
 from ocrsearch.training import best_epoch
 
 if TYPE_CHECKING:
@@ -28,12 +28,15 @@ Ending = Literal[
     "target",
     "epochs",
     "patience",
-    "flawless",
+    "gain",
     "exhausted",
     "infeasible",
     "interrupted",
 ]
-"""Why a search ended; "epochs" means the ``epoch_budget``, "patience" the ``stall_trials``."""
+"""Why a search ended.
+
+"epochs" means the ``epoch_budget``, "patience" the ``stall_trials`` and "gain" the ``min_gain``.
+"""
 
 GIVES_UP: dict[Ending, bool] = {
     "trials": True,
@@ -41,12 +44,21 @@ GIVES_UP: dict[Ending, bool] = {
     "target": True,
     "epochs": False,
     "patience": True,
-    "flawless": True,
+    "gain": True,
     "exhausted": True,
     "infeasible": True,
     "interrupted": False,
 }
 """Whether the paused trials are pruned at the end. Otherwise the next run can resume them."""
+
+
+MIN_ENDED = 10
+MIN_COMPLETE = 3
+"""Numbers of trials that have ended, and that were trained in full, from which the gain of further
+trials is estimated. Fewer do not show how much trials differ."""
+
+READS_CER = 0.5
+"""Highest CER of the best trial for this estimate: networks that do not read are all alike."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,7 @@ class Limits:
         epoch_budget: total number of epochs, over all trials.
         stall_trials: number of trials in a row that do not lower the validation CER; infeasible
             trials do not count.
+        min_gain: least ``Status.expected_gain``, in character errors.
         disk_bytes: size limit for weights and checkpoints. Beyond it the files of the worst trials
             are deleted; the search does not end.
     """
@@ -69,6 +82,7 @@ class Limits:
     target_cer: float | None = None
     epoch_budget: int | None = None
     stall_trials: int | None = None
+    min_gain: float = 0.0
     disk_bytes: int | None = None
 
 
@@ -84,7 +98,8 @@ class Running:
         n_reported: number of epochs that the study knows.
         attempts: number of attempts since the last finished epoch, at least 1.
         pruned: whether its worker has to stop after the last epoch.
-        ends_early: whether its schedule was shortened because the time runs out.
+        shortened_to: number of epochs of its schedule if it was shortened because the time runs
+            out.
         ended: time of its last end or pause, in seconds since the epoch of the system clock.
     """
 
@@ -95,8 +110,13 @@ class Running:
     n_reported: int = 0
     attempts: int = 1
     pruned: bool = False
-    ends_early: bool = False
+    shortened_to: int | None = None
     ended: float = 0.0
+
+    @property
+    def n_planned(self) -> int:
+        """Largest number of epochs of its training, in each fold."""
+        return self.shortened_to or self.config.training.epochs
 
 
 class Refusal(NamedTuple):
@@ -143,7 +163,8 @@ class Status:
     Attributes:
         limits: limits of the search.
         n_complete: number of finished trials that were trained in full.
-        n_flawless: number of these without a validation error.
+        n_symbols: number of characters on which the CER is measured; None if the CER is not the
+            only objective.
         n_pruned: number of pruned and paused trials.
         n_infeasible: number of trials outside the constraints or the space.
         n_failed: number of trials whose training failed.
@@ -180,7 +201,7 @@ class Status:
 
     limits: Limits
     n_complete: int = 0
-    n_flawless: int = 0
+    n_symbols: int | None = None
     n_pruned: int = 0
     n_infeasible: int = 0
     n_failed: int = 0
@@ -222,6 +243,24 @@ class Status:
         A trial counts once and always, whether it is paused, resumed or tried again.
         """
         return self.n_finished + len(self.running) + len(self.waiting) + len(self.elsewhere)
+
+    @property
+    def expected_gain(self) -> float | None:
+        """Character errors that are expected to be saved if as many trials are trained again.
+
+        None if the trials so far are too few to tell, or if none reads.
+        """
+        if (
+            self.n_symbols is None
+            or self.best_value is None
+            or self.best_value > READS_CER
+            or self.n_complete < MIN_COMPLETE
+            or len(self.ends) < MIN_ENDED
+        ):
+            return None
+        lacks_folds = self.best_lacks_folds
+        values = [cer for _, (lacks, cer) in self.ends.values() if lacks == lacks_folds]
+        return self.n_symbols * expected_gain(values)
 
     @property
     def n_total(self) -> int:

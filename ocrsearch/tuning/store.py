@@ -160,13 +160,11 @@ class TrialStore:
         waiting = [t for t in ended if t.user_attrs.get(PAUSED) is not None]
         status.paused = {trial.number: id_of_trial(trial) for trial in waiting}
         status.n_complete = status.n_pruned = status.n_infeasible = status.n_failed = 0
-        status.n_flawless = 0
         status.pruned = set()
         news: list[Progress] = []
         for trial in sorted(ended, key=lambda t: t.datetime_complete or datetime.max):
             if trial.state == TrialState.COMPLETE:
                 status.n_complete += 1
-                status.n_flawless += trial.values == [0.0]
             elif INFEASIBLE in trial.user_attrs:
                 status.n_infeasible += 1
             elif FAILURE in trial.user_attrs:
@@ -418,7 +416,6 @@ class TrialStore:
         self._store(running.trial, running.config, running.epochs)
         self._study.tell(running.trial, values)
         self.status.n_complete += 1
-        self.status.n_flawless += values == [0.0]
         remove_checkpoints(trial_folder(self._folder, running.trial.number))
         self._note_end(running, keeps_weights=True)
 

@@ -7,7 +7,9 @@ from .language_model import learn_language_model as learn_language_model
 from .onnx_export import export_bundle as export_bundle
 from .onnx_export import export_model as export_model
 from .study import Study as Study
+from .study import delete_files_of_deleted as delete_files_of_deleted
 from .study import delete_study as delete_study
+from .study import list_study_files as list_study_files
 from .study import load_study as load_study
 from .study import study_files as study_files
 from .training import Observer as Observer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -241,13 +241,46 @@ def delete_study(storage_url: str, name: str) -> StudyFiles:
     # a search must not start meanwhile; on PostgreSQL, such a search ends with an error message
     lock = nullcontext() if is_postgresql(storage) else study_lock(files.folder, name)
     with lock:
-        try:
-            for path in files.artifacts:
-                path.unlink(missing_ok=True)
-            if files.folder.exists():
-                shutil.rmtree(files.folder)
-        except OSError as error:
-            where = error.filename or files.folder
-            raise StudyError(f"{where}: cannot be deleted ({error.strerror or error})") from None
+        _delete_files(files)
         storage.delete_study(storage.get_study_id_from_name(name))
     return files
+
+
+def _delete_files(files: StudyFiles) -> None:
+    try:
+        for path in files.artifacts:
+            path.unlink(missing_ok=True)
+        if files.folder.exists():
+            shutil.rmtree(files.folder)
+    except OSError as error:
+        where = error.filename or files.folder
+        raise StudyError(f"{where}: cannot be deleted ({error.strerror or error})") from None
+
+
+def list_study_files(storage_url: str) -> list[StudyFiles]:
+    """List the files of all studies that could be deleted now; see ``study_files``."""
+    found = []
+    for name in optuna.get_all_study_names(open_storage(storage_url)):
+        with suppress(StudyError):
+            found.append(study_files(storage_url, name))
+    return found
+
+
+def delete_files_of_deleted(storage_url: str, before: Sequence[StudyFiles]) -> list[StudyFiles]:
+    """Delete the files of studies that another program has deleted from the database.
+
+    Args:
+        storage_url: URL of the study database.
+        before: studies that were in the database before, with their files.
+
+    Returns:
+        The studies whose files were deleted.
+
+    Raises:
+        StudyError: a file cannot be deleted.
+    """
+    there = set(optuna.get_all_study_names(open_storage(storage_url)))
+    gone = [files for files in before if files.study not in there and files.n_bytes]
+    for files in gone:
+        _delete_files(files)
+    return gone

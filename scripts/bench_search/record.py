@@ -26,7 +26,7 @@ import optuna
 import typer
 from recordings import AVERAGED, COLUMNS, DIGITS, Values, load_tasks
 
-from ocrsearch.core import Config, DivergedError
+from ocrsearch.core import Config, DivergedError, RecipeConfig
 from ocrsearch.data import DataOptions, load_dataset, open_dataset, save_dataset
 from ocrsearch.spaces import Space
 
@@ -90,9 +90,9 @@ def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
     cv2.setNumThreads(0)
     number, values, config, seed, folder = job
     device = torch.device("cpu")
-    trainer = Trainer(
-        config, open_dataset(folder), seed, device, TrainerOptions(faster_precision(device))
-    )
+    recipe = RecipeConfig(average_weights=False)  # both kinds of weights are validated below
+    options = TrainerOptions(faster_precision(device), recipe=recipe)
+    trainer = Trainer(config, open_dataset(folder), seed, device, options)
     average = WeightAverage(trainer.network)
     trainer.optimizer.register_step_post_hook(lambda *_: average.add())
     rows: list[tuple] = []

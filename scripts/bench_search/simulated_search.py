@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -245,16 +244,13 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
 
 @contextmanager
 def promoting_one_in(reduction: int) -> Iterator[None]:
-    """Change the fraction that is promoted, which no space can set, and disable an ending.
-
-    The search also continues when no trial can be better: many curves end without an error.
-    """
-    before = scheduler.REDUCTION, scheduler.MAX_FLAWLESS
-    scheduler.REDUCTION, scheduler.MAX_FLAWLESS = reduction, sys.maxsize
+    """Change the fraction that is promoted, which no space can set."""
+    before = scheduler.REDUCTION
+    scheduler.REDUCTION = reduction
     try:
         yield
     finally:
-        scheduler.REDUCTION, scheduler.MAX_FLAWLESS = before
+        scheduler.REDUCTION = before
 
 
 def _study(space: Space, seed: int) -> ConfigurationStudy:

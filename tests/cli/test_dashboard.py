@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import importlib.util
+import shutil
 import socket
 import subprocess
 import sys
@@ -139,6 +140,31 @@ def test_where_it_listens(
     assert served == [{"host": host, "port": port}]
     assert artifacts._base_path == study_db.folder.parent / ".artifacts"
     assert f"http://{host}:{port}/dashboard/" in result.out
+
+
+@needs_dashboard
+@pytest.mark.parametrize("deletes", [True, False])
+def test_the_weights_of_a_study_that_was_deleted_there_are_deleted(
+    command: Callable[..., CommandResult],
+    study_db: StudyDb,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    deletes: bool,
+) -> None:
+    shutil.copytree(study_db.folder.parent.parent, tmp_path / "copy")
+    url = f"sqlite:///{tmp_path / 'copy' / 'studies.db'}"
+    folder = tmp_path / "copy" / "studies" / study_db.name
+
+    def serve(storage: Any, **_: Any) -> None:
+        assert folder.is_dir()
+        if deletes:
+            storage.delete_study(storage.get_study_id_from_name(study_db.name))
+
+    monkeypatch.setattr("optuna_dashboard.run_server", serve)
+    result = command("dashboard", "--storage", url)
+    assert result.code == 130
+    assert folder.exists() != deletes
+    assert (f"study {study_db.name!r} was deleted in the dashboard" in result.err) == deletes
 
 
 def test_without_the_dashboard_installed(

@@ -245,7 +245,9 @@ def test_a_log_gets_the_progress_once_a_minute_even_if_no_trial_ends(
 ) -> None:
     status = Status(Limits(40, timeout_s=600.0, epoch_budget=400), n_epochs=2)
     status.running = {
-        3: Running(running().trial, {}, Config(), [record(1, 0.5), record(2, 0.25)]),
+        3: Running(
+            running().trial, {}, Config(), [record(1, 0.5), record(2, 0.25)], shortened_to=11
+        ),
         4: running(),
     }
     display = PlainDisplay()
@@ -257,7 +259,7 @@ def test_a_log_gets_the_progress_once_a_minute_even_if_no_trial_ends(
     assert len(lines) - len(progress) == (5 if line else 0)
     trials = (
         "2 of 400 epochs; best: trial 3 (in training), CER 0.2500; "
-        "trial 3 at epoch 2 of 20, CER 0.2500; trial 4 at epoch 0 of 20"
+        "trial 3 at epoch 2 of 11, CER 0.2500; trial 4 at epoch 0 of 20"
     )
     assert progress == [
         f"[2/40] 1:01 of 10:00, 8:59 left: 10% of the time limit, {trials}",

@@ -82,3 +82,14 @@ def test_what_was_told_is_in_the_file_and_not_only_in_its_log(tmp_path: Path) ->
     make_durable(backend_of(study))
     assert b"written last" in file.read_bytes()
     storage.engine.dispose()
+
+
+def test_objectives_have_names_in_the_dashboard(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path / 's.db'}", create=True)
+    content = "model: {architecture: crnn}\nsearch: {objective: [cer, latency_ms, parameters]}\n"
+    space = parse_space(content, "space")
+    objective = space.settings.objective
+    facts = StudyFacts("space", space.content, "captcha:c", "0a1b", {}, {}, 0, objective=objective)
+    for _ in range(2):
+        study = open_study(storage, "s", space, facts)
+        assert study.metric_names == ["validation CER", "latency (ms)", "parameters"]

@@ -118,6 +118,7 @@ def test_the_constants_of_the_recipe() -> None:
         "column_head_weight": 0.3,
         "blank_offset": 3.0,
         "blank_offset_steps": 300,
+        "average_weights": True,
         "sampling_steps": 500,
     }
 
@@ -443,6 +444,59 @@ def test_flat_start_ends_when_the_validation_split_is_read(
     state = trainer.state()
     del state["progress"]["aligned"]  # as earlier versions wrote it
     Trainer(config_of(), sixteen_lines, 0, CPU).restore(state)
+
+
+READS_AT_ONCE = TrainerOptions(recipe=RecipeConfig(reads_below_cer=math.inf))
+LATEST_WEIGHTS = TrainerOptions(
+    recipe=RecipeConfig(reads_below_cer=math.inf, average_weights=False)
+)
+
+
+@every_model
+def test_validates_and_keeps_the_mean_weights_of_an_epoch(
+    model: ModelConfig, sixteen_lines: Dataset, tmp_path: Path
+) -> None:
+    trainer = Trainer(config_of(model), sixteen_lines, 0, CPU, READS_AT_ONCE)
+    after_batches: list[dict[str, Tensor]] = []
+    trainer.optimizer.register_step_post_hook(lambda *_: after_batches.append(weights(trainer)))
+    (report,) = run(trainer, 1)
+
+    kept = trainer.weights()
+    assert len(after_batches) == 3
+    for name, value in kept.items():
+        of_batches = torch.stack([batch[name] for batch in after_batches])
+        if value.is_floating_point():
+            torch.testing.assert_close(value, of_batches.mean(0))
+        else:
+            assert torch.equal(value, of_batches[-1])
+    assert are_equal(weights(trainer), after_batches[-1])
+    trainer.network.load_state_dict(kept)
+    loss, metrics = trainer.validate()
+    assert loss == pytest.approx(report.val_loss, rel=1e-5)
+    assert metrics == report.metrics
+
+
+def test_training_continues_from_the_latest_weights(sixteen_lines: Dataset) -> None:
+    averaged = Trainer(config_of(), sixteen_lines, 0, CPU, READS_AT_ONCE)
+    reports = run(averaged, 3)
+    latest = Trainer(config_of(), sixteen_lines, 0, CPU, LATEST_WEIGHTS)
+    others = run(latest, 3)
+    assert [r.train_loss for r in reports] == [r.train_loss for r in others]
+    assert are_equal(weights(averaged), weights(latest))
+    assert all(a.val_loss != b.val_loss for a, b in zip(reports, others, strict=True))
+    assert are_equal(latest.weights(), weights(latest))
+    assert not are_equal(averaged.weights(), weights(averaged))
+
+
+def test_the_latest_weights_are_kept_until_a_network_reads(
+    sixteen_lines: Dataset, scores: list[tuple[float, float]]
+) -> None:
+    scores += [(0.6, 1.0), (0.5, 1.0), (0.4, 1.0)]
+    trainer, keeps_latest = Trainer(config_of(), sixteen_lines, 0, CPU), []
+    for _ in range(3):
+        trainer.run_epoch()
+        keeps_latest.append(are_equal(trainer.weights(), weights(trainer)))
+    assert keeps_latest == [True, True, False]
 
 
 def test_without_decay_the_end_of_patience_ends_the_training(

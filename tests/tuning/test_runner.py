@@ -53,6 +53,7 @@ from ocrsearch.tuning.scheduler import MAX_INFEASIBLE_IN_A_ROW, build_scheduler
 from ocrsearch.tuning.status import (
     Ending,
     Limits,
+    Observer,
     Status,
     describe,
 )
@@ -447,10 +448,14 @@ def test_short_of_time_what_waits_at_the_highest_rung_goes_on_at_once(
     assert n_epochs_of(promoting) == expected
 
 
-def told_to_end(setting: Setting, timeout_s: float, n_epochs: int) -> list[tuple[int, int]]:
+def told_to_end(
+    setting: Setting, timeout_s: float, n_epochs: int, observer: Observer = lambda *_: None
+) -> list[tuple[int, int]]:
     """Train one configuration; return when it was told to end, and in how many epochs."""
     engine = ScriptedEngine(lambda _: [0.9 - 0.01 * i for i in range(n_epochs)])
-    setting.coordinator(engine, Limits(1, timeout_s=timeout_s)).run()
+    coordinator = setting.coordinator(engine, Limits(1, timeout_s=timeout_s))
+    coordinator.observer = observer
+    coordinator.run()
     answers = enumerate(engine.answers, 1)
     return [(epoch, answer.n_left) for epoch, answer in answers if answer.n_left is not None]
 
@@ -463,8 +468,14 @@ def test_a_training_that_would_not_end_in_time_is_told_to(
     """Its last 60 percent are the decay: of 15 epochs that the time has room for, the last nine."""
     training = "training: {epochs: 20, decay_fraction: 0.6, learning_rate: {float: [0.001, 0.01]}}"
     setting = Setting(tmp_path, parse_space(training, "space"))
-    told = told_to_end(setting, timeout_s, n_epochs=12)
+    lengths: list[int] = []
+
+    def watch(status: Status, _: str | None) -> None:
+        lengths.extend(running.n_planned for running in status.running.values())
+
+    told = told_to_end(setting, timeout_s, n_epochs=12, observer=watch)
     assert told[:1] == ([expected] if expected else [])
+    assert (lengths[0], lengths[-1]) == (20, sum(expected) if expected else 20)
 
 
 @pytest.mark.usefixtures("_frozen_clock")
@@ -1023,17 +1034,19 @@ def test_without_time_for_the_other_folds_nobody_begins_with_them(folding: Setti
     assert max(n_epochs_of(folding)) == 3  # 6 epochs of a second each are too many
 
 
-@pytest.mark.parametrize(("cer", "expected"), [(0.0, 5), (0.01, 9)])
-def test_several_without_any_error_end_the_search(
-    cer: float, expected: int, setting: Setting
+@pytest.mark.parametrize(("min_gain", "expected"), [(1.0, 10), (0.0, 12)])
+def test_a_search_without_expected_gain_ends(
+    min_gain: float, expected: int, setting: Setting
 ) -> None:
-    ending, status = setting.run(lambda job: [0.5, 0.4, 0.3, cer], trials=9)
-    assert ending == ("flawless" if cer == 0 else "trials")
-    assert status.n_complete == expected
-    engine = ScriptedEngine(lambda job: [0.5, 0.4, 0.3, cer])
-    again = setting.coordinator(engine, Limits(9))
-    assert again.run() == ending
-    assert engine.submitted == []
+    limits = Limits(12, min_gain=min_gain)
+    for n_submitted in (expected, 0):
+        engine = ScriptedEngine(lambda job: [0.5, 0.4, 0.3, 0.01])
+        coordinator = setting.coordinator(engine, limits)
+        coordinator.status.n_symbols = 1000
+        assert coordinator.run() == ("gain" if min_gain else "trials")
+        assert coordinator.status.n_complete == expected
+        assert coordinator.status.expected_gain == pytest.approx(0.0)
+        assert len(engine.submitted) == n_submitted
 
 
 # --- what is shown while it runs ----------------------------------------------------------------

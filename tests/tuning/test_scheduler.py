@@ -14,7 +14,6 @@ from ocrsearch.core import TrainingConfig
 from ocrsearch.training.records import EpochRecord, Epochs, Pooled
 from ocrsearch.training.trainer import Schedule
 from ocrsearch.tuning.scheduler import (
-    MAX_FLAWLESS,
     MAX_INFEASIBLE_IN_A_ROW,
     TIME_SHARE,
     Promotion,
@@ -244,6 +243,14 @@ def test_the_scheduler_loads_neither_optuna_nor_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
+ENDED = {
+    "n_complete": 3,
+    "best_value": 0.1,
+    "ends": {n: (float(n), (False, 0.1 + 0.002 * (n > 0))) for n in range(10)},
+}
+"""Ten trials: the best is 0.002 better than all others, so the expected gain is 0.001."""
+
+
 @pytest.mark.parametrize(
     ("limits", "counts", "ending"),
     [
@@ -254,7 +261,12 @@ def test_the_scheduler_loads_neither_optuna_nor_torch() -> None:
         (Limits(9, target_cer=0.1), {"best_value": 0.1, "best_lacks_folds": True}, None),
         (Limits(9, epoch_budget=10), {"n_epochs": 4, "n_epochs_before": 6}, "epochs"),
         (Limits(9, stall_trials=2), {"n_without_gain": 2}, "patience"),
-        (Limits(9), {"n_flawless": MAX_FLAWLESS}, "flawless"),
+        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 1100}, None),
+        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 900}, "gain"),
+        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": None}, None),
+        (Limits(99), {**ENDED, "n_symbols": 900}, None),
+        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 9, "n_complete": 2}, None),
+        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 9, "best_value": 0.6}, None),
         (Limits(9, timeout_s=1.0), {"started": -1e9}, "timeout"),
         (
             Limits(99),
