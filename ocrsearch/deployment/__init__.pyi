@@ -3,9 +3,8 @@ from .export import OnnxExport as OnnxExport
 from .export import export_onnx as export_onnx
 from .export import plain_report as plain_report
 from .networks import BUILDERS as BUILDERS
-from .parity import TestImages as TestImages
+from .parity import ComparisonImages as ComparisonImages
 from .web import check_page as check_page
 from .web import write_page as write_page
-from .parity import ComparisonImages as ComparisonImages
 from .writing import build_graphs as build_graphs
 from .writing import file_content as file_content
