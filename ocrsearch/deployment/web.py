@@ -166,7 +166,7 @@ def _graphs(model: OnnxModel) -> dict[str, bytes]:
 
 
 def _facts(model: OnnxModel) -> str:
-    """Return what the scripts need to know about a model, as JSON that is safe in HTML."""
+    """Return the facts about a model for the scripts, as JSON that is safe in HTML."""
     kind = model.config.model
     output = "decoder" if kind.has_decoder else "one character" if kind.reads_one else "ctc"
     facts = {
@@ -179,7 +179,7 @@ def _facts(model: OnnxModel) -> str:
 
 
 def _about(model: OnnxModel) -> str:
-    """Return a sentence on what the model reads."""
+    """Return a description of the texts that the model reads."""
     symbols = model.charset.symbols
     text = printable("".join(symbols[:MAX_SHOWN])) + ("…" if len(symbols) > MAX_SHOWN else "")
     what = "one character" if model.config.model.reads_one else "one line of text"

@@ -63,7 +63,10 @@ function inverted(gray) {
 /** Return the range of grey levels. */
 function range(gray) {
   let [low, high] = [255, 0];
-  for (const value of gray) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  for (let i = 0; i < gray.length; i++) {
+    if (gray[i] < low) low = gray[i];
+    if (gray[i] > high) high = gray[i];
+  }
   return high - low;
 }
 

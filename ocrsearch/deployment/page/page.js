@@ -138,12 +138,13 @@ function closeCamera() {
 
 /** Read the part of the camera's image that the frame shows. */
 async function takeImage() {
-  const [video, guide] = [element("video"), element("guide")];
-  const scale = video.videoWidth / video.clientWidth;
-  const [width, height] = [guide.offsetWidth, guide.offsetHeight].map((v) => Math.round(v * scale));
-  if (!width || !height) return; // the camera has not started
+  const video = element("video");
+  if (!video.videoWidth) return; // the camera has not started
+  const [outer, inner] = [video, element("guide")].map((part) => part.getBoundingClientRect());
+  const scale = video.videoWidth / outer.width;
+  const [width, height] = [inner.width, inner.height].map((size) => Math.round(size * scale));
+  const [left, top] = [inner.left - outer.left, inner.top - outer.top].map((v) => v * scale);
   const canvas = new OffscreenCanvas(width, height);
-  const [left, top] = [guide.offsetLeft * scale, guide.offsetTop * scale];
   canvas.getContext("2d").drawImage(video, left, top, width, height, 0, 0, width, height);
   const blob = await canvas.convertToBlob({ type: "image/png" });
   readFiles([new File([blob], "camera", { type: "image/png" })]);

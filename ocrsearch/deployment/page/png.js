@@ -117,17 +117,20 @@ async function inflated(data, size) {
 /** Undo the filter of a line, in place. */
 function unfilter(kind, line, previous, step) {
   if (kind > 4) throw new ImageProblem("damaged");
-  if (kind === 0) return;
-  for (let i = 0; i < line.length; i++) {
+  for (let i = 0; i < line.length && kind > 0; i++) {
     const left = i >= step ? line[i - step] : 0;
-    const corner = i >= step ? previous[i - step] : 0;
-    line[i] += [0, left, previous[i], (left + previous[i]) >> 1, 0][kind];
-    if (kind === 4) line[i] += paeth(left, previous[i], corner);
+    const above = previous[i];
+    if (kind === 1) line[i] += left;
+    else if (kind === 2) line[i] += above;
+    else if (kind === 3) line[i] += (left + above) >> 1;
+    else line[i] += paeth(left, above, i >= step ? previous[i - step] : 0);
   }
 }
 
 function paeth(left, above, corner) {
-  const [a, b, c] = [above - corner, left - corner, left + above - 2 * corner].map(Math.abs);
+  const a = Math.abs(above - corner);
+  const b = Math.abs(left - corner);
+  const c = Math.abs(left + above - 2 * corner);
   if (a <= b && a <= c) return left;
   return b <= c ? above : corner;
 }
@@ -137,6 +140,10 @@ function placeLine(line, samples, pass, row, { width, depth, channels, kind }, w
   const start = (pass.y + row * pass.stepY) * width + pass.x;
   const spread = kind === 3 ? 1 : 255 / (2 ** Math.min(8, depth) - 1);
   const n = pass.columns * channels;
+  if (depth === 8 && pass.stepX === 1) {
+    samples.set(line, start * channels);
+    return;
+  }
   for (let i = 0; i < n; i++) {
     const column = Math.floor(i / channels);
     const target = (start + column * pass.stepX) * channels + (i % channels);
@@ -150,12 +157,14 @@ function placeLine(line, samples, pass, row, { width, depth, channels, kind }, w
   }
 }
 
-/** Return the pixels as colours; the transparent grey or colour of a file is handled as Pillow does. */
+/** Return the pixels as colours. A transparent grey or colour is compared as Pillow does. */
 function pngPicture(samples, { width, height, depth, kind }, { PLTE, tRNS }) {
   const n = width * height;
   const rgba = new Uint8Array(4 * n).fill(255);
   const key = tRNS && kind in { 0: 1, 2: 1 } ? pngKey(tRNS, kind) : null;
-  if (kind === 0 && depth === 16) return { width, height, rgba, numbers: samples, key: key?.[0] ?? null };
+  if (kind === 0 && depth === 16) {
+    return { width, height, rgba, numbers: samples, key: key?.[0] ?? null };
+  }
   for (let i = 0; i < n; i++) {
     const at = 4 * i;
     if (kind === 3) {
