@@ -20,7 +20,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ocrsearch.cli import best, data, export, model, predict, run, space, studies, train
+from ocrsearch.cli import (
+    best,
+    card,
+    data,
+    export,
+    model,
+    predict,
+    run,
+    serve,
+    space,
+    studies,
+    train,
+)
 from ocrsearch.cli.output import (
     PROGRAM,
     LogLine,
@@ -122,6 +134,8 @@ app.command("train")(train.train)
 app.command("export")(export.export)
 app.command("evaluate")(model.evaluate)
 app.command("predict")(predict.predict)
+app.command("serve")(serve.serve)
+app.command("card")(card.card)
 app.command("language-model")(train.language_model)
 app.command("inspect")(model.inspect)
 app.add_typer(data.app, name="data")

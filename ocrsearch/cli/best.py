@@ -292,7 +292,7 @@ def _confirm(wanted: _Wanted, study: str, n_seeds: int) -> None:
     place = DataPlace(*wanted.moved.values())
     done = confirm(wanted.storage, study, n_seeds, wanted.limits, note, place)
     if wanted.export is not None:
-        _save(wanted, wanted.export, done.bundle)
+        _save(wanted, wanted.export, done.bundle, done.study)
     chosen = done.configurations[0].trial
     if wanted.as_json:
         configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
@@ -400,11 +400,11 @@ def _write_model(
         bundle = _refit(wanted, found)
     else:
         bundle = bundle_trial(found, facts, wanted.limits)
-    _save(wanted, path, bundle)
+    _save(wanted, path, bundle, found.study)
     return bundle
 
 
-def _save(wanted: _Wanted, path: Path, bundle: Bundle) -> None:
+def _save(wanted: _Wanted, path: Path, bundle: Bundle, study: str) -> None:
     """Write a model for PyTorch or, by the name of the file, for ONNX Runtime.
 
     The export to ONNX is compared on the validation images, and its report is printed unless the
@@ -415,13 +415,13 @@ def _save(wanted: _Wanted, path: Path, bundle: Bundle) -> None:
 
         save_bundle(halve(bundle) if wanted.fp16_weights else bundle, path)
         return
-    from ocrsearch.workflows import export_bundle
+    from ocrsearch.studies import load_study
+    from ocrsearch.workflows import DataPlace, export_of_study
 
-    moved = {k: v for k, v in wanted.moved.items() if v is not None and k != "data"}
+    searched = load_study(wanted.storage, study)
+    place = DataPlace(*wanted.moved.values())
     with reading_bar("comparing") as progress:
-        done = export_bundle(
-            str(path), bundle, path, data=wanted.moved["data"], options=moved, progress=progress
-        )
+        done = export_of_study(bundle, path, searched, place, progress)
     if not wanted.as_json:
         print_comparison(done)
 

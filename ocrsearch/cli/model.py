@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
 import typer
 
@@ -26,7 +26,8 @@ from ocrsearch.data import DataArguments
 from ocrsearch.inference import DecodingArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.inference import Evaluation
+    from ocrsearch.data import BadSample, LabelledImages
+    from ocrsearch.inference import Evaluation, Predictor
     from ocrsearch.models import Layer
     from ocrsearch.training import Model
 
@@ -86,22 +87,10 @@ def evaluate(
       ocrsearch evaluate model.pt --data labels.csv --split all --errors 20
       ocrsearch evaluate model.pt --data labels.csv --html evaluation.html
     """
-    from ocrsearch.data import is_split, load_split
     from ocrsearch.inference import DecodingOptions, load
-    from ocrsearch.training import evaluation_options, warn_of_seen
 
     predictor = load(model, device.value, DecodingOptions(**decoding))
-    name = split.value if is_split(split.value) else None
-    options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
-    with reading_bar() as progress:
-        labelled, bad = load_split(data, name, options, progress)
-    if name == "val":
-        warn_of_seen(str(model), predictor.bundle.provenance, data)
-    unknown = predictor.bundle.charset.missing(labelled.texts)
-    if unknown:
-        note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")
-    with reading_bar("recognising") as progress:
-        evaluation = predictor.evaluate(labelled, progress)
+    labelled, bad, unknown, evaluation = measure(predictor, model, data, split, given)
     if page is not None:
         from ocrsearch.reports import Subject, evaluation_page, save_page
 
@@ -120,6 +109,51 @@ def evaluate(
     _print_errors(evaluation, title, len(bad), errors)
     if page is not None:
         echo(f"page written to {page}")
+
+
+class Measured(NamedTuple):
+    """Error rates of a model on a split.
+
+    Attributes:
+        labelled: images and labels.
+        bad: skipped samples.
+        unknown: characters of the labels that the model does not know.
+        evaluation: error rates.
+    """
+
+    labelled: LabelledImages
+    bad: list[BadSample]
+    unknown: list[str]
+    evaluation: Evaluation
+
+
+def measure(
+    predictor: Predictor, model: Path, data: str, split: SplitName, given: DataArguments
+) -> Measured:
+    """Measure the error rates of a model, with bars for the progress.
+
+    Args:
+        predictor: the model.
+        model: its file.
+        data: specification of the data.
+        split: split to read.
+        given: options of data that take precedence over those of the model.
+    """
+    from ocrsearch.data import is_split, load_split
+    from ocrsearch.training import evaluation_options, warn_of_seen
+
+    name = split.value if is_split(split.value) else None
+    options = evaluation_options(str(model), predictor.bundle.provenance, data, given)
+    with reading_bar() as progress:
+        labelled, bad = load_split(data, name, options, progress)
+    if name == "val":
+        warn_of_seen(str(model), predictor.bundle.provenance, data)
+    unknown = predictor.bundle.charset.missing(labelled.texts)
+    if unknown:
+        note(f"warning: the model does not know {' '.join(unknown)}; these count as errors")
+    with reading_bar("recognising") as progress:
+        evaluation = predictor.evaluate(labelled, progress)
+    return Measured(labelled, bad, unknown, evaluation)
 
 
 def _content(evaluation: Evaluation) -> dict[str, object]:

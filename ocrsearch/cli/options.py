@@ -18,6 +18,7 @@ from ocrsearch.cli.output import STORAGE_VARIABLE, option_of
 from ocrsearch.core import OcrSearchError, OptionError, declared_options, output_problem
 from ocrsearch.data import DataOptions
 from ocrsearch.data.formats import FORMATS
+from ocrsearch.deployment import ServiceOptions
 from ocrsearch.inference import DecodingOptions
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
 
@@ -204,6 +205,7 @@ _DATA_OPTIONS = {
     name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "extra_train_data"
 }
 _DECODING_OPTIONS = _typer_options(DecodingOptions)
+_SERVICE_OPTIONS = _typer_options(ServiceOptions)
 _SEARCH_OPTIONS = _typer_options(SearchOptions, {v: k for k, v in ARGUMENTS.items()})
 
 
@@ -220,6 +222,11 @@ def takes_training_data_options(command: Callable[..., None]) -> Callable[..., N
 def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options of ``DecodingOptions``; it receives them as ``decoding``."""
     return _with_options(command, _DECODING_OPTIONS, "decoding")
+
+
+def takes_service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all options of ``ServiceOptions``; it receives them as ``limits``."""
+    return _with_options(command, _SERVICE_OPTIONS, "limits")
 
 
 def takes_search_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -43,7 +43,7 @@ MARKED = frozenset(
     (
         *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
         *("extra_train_data", "group", "int8", "keep_flagged", "max_cer_increase", "max_invalid"),
-        *("order", "output", "refit"),
+        *("max_waiting", "order", "output", "refit"),
         *("seed", "set", "split", "splits", "study", "timeout"),
     )
 )

@@ -1,7 +1,6 @@
-"""Deployment: a recogniser as one ONNX file that is read without PyTorch.
+"""Deployment: a model as an ONNX file, a page for the browser, a web service or a model card.
 
-Start with ``export_onnx``. ``inference`` reads the file. ``write_page`` puts it into a page for the
-browser.
+Start with ``export_onnx``, ``write_page`` and ``build_app``. ``inference`` reads the files.
 """
 
 import lazy_loader

@@ -13,8 +13,13 @@ from ocrsearch.data import GrayImage, LabelledImages, Progress, width_sorted_bat
 from ocrsearch.data.images import prepare_image
 from ocrsearch.evaluation import compute_metrics
 from ocrsearch.inference import Network, Predictor, open_networks
-from ocrsearch.models.decoding import CtcReadout, DecoderReadout, Readout, SymbolReadout
-from ocrsearch.models.decoding.decoder import decoder_scores
+from ocrsearch.models.decoding import (
+    CtcReadout,
+    DecoderReadout,
+    Readout,
+    SymbolReadout,
+    decoder_scores,
+)
 from ocrsearch.training import Model
 
 BATCH_SIZES = (1, 8)

@@ -3,13 +3,14 @@ from .decoding import LM_WEIGHT as LM_WEIGHT
 from .decoding import DecodingArguments as DecodingArguments
 from .decoding import DecodingOptions as DecodingOptions
 from .networks import Network as Network
-from .networks import open_networks as open_networks
 from .onnx_content import checked_graph as checked_graph
 from .onnx_file import GRAPH_KEY as GRAPH_KEY
 from .onnx_file import ONNX_FORMAT as ONNX_FORMAT
 from .onnx_file import ONNX_VERSION as ONNX_VERSION
 from .onnx_file import OnnxModel as OnnxModel
 from .onnx_file import load_onnx as load_onnx
+from .opening import load_model as load_model
+from .opening import open_networks as open_networks
 from .pages import PageLine as PageLine
 from .pages import PagePrediction as PagePrediction
 from .pages import PageWriter as PageWriter
@@ -17,5 +18,4 @@ from .predictor import Evaluation as Evaluation
 from .predictor import Prediction as Prediction
 from .predictor import Predictor as Predictor
 from .predictor import load as load
-from .predictor import load_model as load_model
 from .predictor import predict as predict

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
 
-from ocrsearch.core import BundleError, ImageError, OptionError, shown
+from ocrsearch.core import ImageError, OptionError, shown
 from ocrsearch.data import GrayImage, LabelledImages, Progress
 from ocrsearch.data.images import is_blank, read_pages, shrink_line
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
-from ocrsearch.inference.networks import open_networks
+from ocrsearch.inference.opening import load_model, open_networks
 from ocrsearch.inference.reader import Reader, read_together
 from ocrsearch.training import Model
 
@@ -234,28 +234,6 @@ class Predictor:
             confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
             predictions.append(Prediction(read.text, hypothesis.confidence, confidences))
         return predictions
-
-
-def load_model(path: Path) -> Model:
-    """Read and check a model file: ``.onnx``, or ``.pt`` of PyTorch.
-
-    Raises:
-        BundleError: the file is missing or not a model, or it needs PyTorch, which is missing.
-    """
-    if path.suffix.lower() == ".onnx":
-        from ocrsearch.inference.onnx_file import load_onnx
-
-        return load_onnx(path)
-    try:
-        from ocrsearch.training import load_bundle
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise BundleError(
-            f"{path}: needs PyTorch, which is not installed here; install torch, or convert the "
-            "model with 'ocrsearch export' where it is installed"
-        ) from None
-    return load_bundle(path)
 
 
 def load(

@@ -4,8 +4,8 @@ from .language_model import FusionWeights as FusionWeights
 from .language_model import LearntModel as LearntModel
 from .language_model import choose_weights as choose_weights
 from .language_model import learn_language_model as learn_language_model
-from .onnx_export import export_bundle as export_bundle
 from .onnx_export import export_model as export_model
+from .onnx_export import export_of_study as export_of_study
 from .study import Study as Study
 from .study import delete_files_of_deleted as delete_files_of_deleted
 from .study import delete_study as delete_study

@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ocrsearch.core import OcrSearchError
-from ocrsearch.data import Progress, load_split
+import optuna
+
+from ocrsearch.core import DataError, OcrSearchError, StudyError
+from ocrsearch.data import LabelledImages, Progress, load_split
 from ocrsearch.deployment import MAX_CER_INCREASE, ComparisonImages, OnnxExport, export_onnx
+from ocrsearch.studies import study_facts
 from ocrsearch.training import Bundle, Provenance, evaluation_options, load_bundle
+from ocrsearch.workflows.trial_models import UNMOVED, DataPlace, load_study_data
 
 logger = logging.getLogger(__name__)
 
@@ -46,39 +50,49 @@ def export_model(
         BundleError: the model cannot be read, or its export would read differently.
         DataError: the data cannot be read.
     """
-    return export_bundle(
-        str(model),
-        load_bundle(Path(model)),
-        Path(path),
-        data=data,
-        options=options,
-        int8=int8,
-        max_cer_increase=max_cer_increase,
-        progress=progress,
-    )
-
-
-def export_bundle(
-    name: str,
-    bundle: Bundle,
-    path: Path,
-    *,
-    data: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    int8: bool = False,
-    max_cer_increase: float = MAX_CER_INCREASE,
-    progress: Progress | None = None,
-) -> OnnxExport:
-    """Write a recogniser as a file of ONNX; see ``export_model``. Messages use the name."""
-    images = find_images(name, bundle.provenance, data, options or {})
+    bundle = load_bundle(Path(model))
     return export_onnx(
         bundle,
-        path,
-        images,
+        Path(path),
+        find_images(str(model), bundle.provenance, data, options or {}),
         int8=int8,
         max_cer_increase=max_cer_increase,
         progress=progress,
     )
+
+
+def export_of_study(
+    bundle: Bundle,
+    path: Path,
+    study: optuna.Study,
+    place: DataPlace = UNMOVED,
+    progress: Progress | None = None,
+) -> OnnxExport:
+    """Write a recogniser of a study as a file of ONNX, compared on the study's validation split.
+
+    Args:
+        bundle: recogniser.
+        path: file to write.
+        study: study that the recogniser comes from.
+        place: location of the data, if it was moved.
+        progress: called with the number of images that were read, and the total.
+
+    Raises:
+        OcrSearchError: the export would read differently, or the data is not at the given place.
+    """
+    name, facts = study.study_name, study_facts(study)
+    try:
+        labelled = load_study_data(name, facts, place).splits["val"]
+    except (DataError, StudyError):
+        if place != UNMOVED:
+            raise
+        logger.warning(
+            "study %r: its data (%s) is not at hand; random images are compared instead. Give "
+            "`data` for the error rates",
+            *(name, facts.data_spec),
+        )
+        return export_onnx(bundle, path, ComparisonImages(None, RANDOM), progress=progress)
+    return export_onnx(bundle, path, _validation(labelled, facts.data_spec), progress=progress)
 
 
 def find_images(
@@ -107,5 +121,11 @@ def find_images(
             "Give `data` for its error rates",
             *(name, spec),
         )
+        return ComparisonImages(None, RANDOM)
+    return _validation(labelled, spec)
+
+
+def _validation(labelled: LabelledImages, spec: str) -> ComparisonImages:
+    if not len(labelled):
         return ComparisonImages(None, RANDOM)
     return ComparisonImages(labelled.first(MAX_IMAGES), f"validation split of {spec}")

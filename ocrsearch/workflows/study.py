@@ -124,9 +124,9 @@ class Study:
         """Write the model of the best trial to a file, without further training.
 
         Args:
-            path: model file to write.
+            path: model file to write; with the suffix ``.onnx`` for recognition without PyTorch.
             limits: see ``best_trial``.
-            fp16_weights: whether to store weights in 16 bits.
+            fp16_weights: whether to store weights in 16 bits, not for ``.onnx``.
 
         Returns:
             The exported trial.
@@ -141,7 +141,14 @@ class Study:
         file = _output(path)
         best = self.best_trial(limits)
         bundle = bundle_trial(best, study_facts(self.optuna_study))
-        save_bundle(halve(bundle) if fp16_weights else bundle, file)
+        if file.suffix.lower() != ".onnx":
+            save_bundle(halve(bundle) if fp16_weights else bundle, file)
+            return best
+        from ocrsearch.workflows.onnx_export import export_of_study
+
+        if fp16_weights:
+            raise OptionError("not for a file of ONNX; remove it", "fp16_weights")
+        export_of_study(bundle, file, self.optuna_study)
         return best
 
     def write_report(self, path: str | Path) -> None:

@@ -10,6 +10,7 @@ import typer.main
 from ocrsearch.cli.app import app
 from ocrsearch.core import OptionError, checked_values, declared_options
 from ocrsearch.data import DataOptions
+from ocrsearch.deployment import ServiceArguments, ServiceOptions
 from ocrsearch.inference import DecodingArguments, DecodingOptions
 from ocrsearch.tuning import ARGUMENTS, SearchOptions
 from ocrsearch.tuning.options import SearchArguments
@@ -17,7 +18,7 @@ from ocrsearch.tuning.options import SearchArguments
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 COMMAND_OPTIONS = {
     name: {param.name: param for param in COMMANDS[name].params}
-    for name in ("run", "predict", "evaluate")
+    for name in ("run", "predict", "evaluate", "serve")
 }
 FIELDS = {field: argument for argument, field in ARGUMENTS.items()}
 DECLARED = {
@@ -26,6 +27,7 @@ DECLARED = {
     for name, (_, option) in declared_options(options).items()
 }
 DECODING = {name: option for name, (_, option) in declared_options(DecodingOptions).items()}
+SERVICE = {name: option for name, (_, option) in declared_options(ServiceOptions).items()}
 
 
 def test_run_has_all_arguments_of_search() -> None:
@@ -39,17 +41,23 @@ def test_predict_and_evaluate_have_all_decoding_options() -> None:
     assert set(DECODING) <= set(COMMAND_OPTIONS["evaluate"])
 
 
+def test_serve_has_all_service_options() -> None:
+    assert set(SERVICE) == set(ServiceArguments.__annotations__)
+    assert set(SERVICE) <= set(COMMAND_OPTIONS["serve"])
+
+
 @pytest.mark.parametrize(
     ("command", "name"),
     [
         *(("run", name) for name in DECLARED),
         *(("predict", name) for name in DECODING),
         *(("evaluate", name) for name in DECODING),
+        *(("serve", name) for name in DECODING | SERVICE),
     ],
 )
 def test_an_option_has_the_declared_text_and_default(command: str, name: str) -> None:
     param = COMMAND_OPTIONS[command][name]
-    declared = DECLARED[name] if command == "run" else DECODING[name]
+    declared = DECLARED[name] if command == "run" else (DECODING | SERVICE)[name]
     assert param.opts == [f"--{name.replace('_', '-')}"]
     assert param.default is None
     assert param.help.startswith(declared.help)
@@ -58,7 +66,7 @@ def test_an_option_has_the_declared_text_and_default(command: str, name: str) ->
         assert param.help.endswith(f" Default: {declared.shown}.")
 
 
-@pytest.mark.parametrize("options", [SearchOptions, DataOptions, DecodingOptions])
+@pytest.mark.parametrize("options", [SearchOptions, DataOptions, DecodingOptions, ServiceOptions])
 def test_the_defaults_are_allowed_and_documented(options: Any) -> None:
     defaults = options()
     assert checked_values(defaults) == {

@@ -28,7 +28,10 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 CSS = re.compile(r"var\(--[\w-]+\)|--[\w-]+:")
 """Custom properties of the style sheets of HTML pages."""
 
-OTHER_PROGRAMS = ("ray start --head", '"optuna", "storage", "upgrade", "--storage"')
+OTHER_PROGRAMS = (
+    *("ray start --head", "curl --data-binary"),
+    '"optuna", "storage", "upgrade", "--storage"',
+)
 """Commands of other programs, which messages advise."""
 
 

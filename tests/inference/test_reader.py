@@ -17,7 +17,7 @@ from ocrsearch.data.charset import Charset
 from ocrsearch.data.samples import GrayImage
 from ocrsearch.inference import reader as reader_module
 from ocrsearch.inference.decoding import DecodingOptions
-from ocrsearch.inference.networks import open_networks
+from ocrsearch.inference.opening import open_networks
 from ocrsearch.inference.predictor import Predictor
 from ocrsearch.inference.reader import (
     Encoding,

@@ -139,6 +139,7 @@ def test_trains_and_reads(sixteen_lines: Dataset) -> None:
 
     train = sixteen_lines.splits["train"]
     lines = scaled_lines(train, sixteen_lines.charset, CONFIG.images)
+    trainer.network.load_state_dict(trainer.weights())  # those that were validated
     reading = read_lines(trainer.network, lines, CPU, with_loss=True)
     assert [sixteen_lines.charset.decode(h.ids) for h in reading.hypotheses] == trainer.read_texts
     assert reading.loss == pytest.approx(reports[-1].val_loss)

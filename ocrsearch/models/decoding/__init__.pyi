@@ -9,6 +9,7 @@ from .ctc import ctc_scores as ctc_scores
 from .ctc_beam import BeamSearch as BeamSearch
 from .ctc_beam import ctc_beam_search as ctc_beam_search
 from .decoder import Decoder as Decoder
+from .decoder import decoder_scores as decoder_scores
 from .language_model import LanguageModel as LanguageModel
 from .language_model import perplexity as perplexity
 from .ngrams import NgramCounts as NgramCounts

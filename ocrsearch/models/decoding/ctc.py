@@ -188,8 +188,9 @@ def text_log_probs(
         np.maximum(total, LOG_ZERO, out=total)
         stay[...] = total if t < n_common else np.where((t < frame_lengths)[:, None], total, stay)
     rows, ends = np.arange(len(texts)), np.array([2 * len(text) + 2 for text in texts], np.int64)
-    found = np.logaddexp(scores[rows, ends], scores[rows, ends - 1])
-    return np.where(found > LOG_ZERO / 2, np.minimum(found, 0.0), -np.inf)
+    with np.errstate(invalid="ignore"):  # NaN stays NaN
+        found = np.logaddexp(scores[rows, ends], scores[rows, ends - 1])
+    return np.where(found <= LOG_ZERO / 2, -np.inf, np.minimum(found, 0.0))
 
 
 def _alignment_places(
