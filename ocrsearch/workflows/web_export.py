@@ -10,7 +10,7 @@ from typing import Any
 from ocrsearch.deployment import OnnxExport, check_page, write_page
 from ocrsearch.inference import load_onnx
 from ocrsearch.training import load_bundle
-from ocrsearch.workflows.onnx_export import export_bundle
+from ocrsearch.workflows.onnx_export import export_model
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,10 @@ def export_page(
     model, folder = Path(model), Path(folder)
     if model.suffix.lower() == ".onnx":
         return _written(model, model, folder, None)
-    bundle = load_bundle(model)
-    check_page(bundle, str(model))
+    check_page(load_bundle(model), str(model))
     with tempfile.TemporaryDirectory() as temporary:
         converted = Path(temporary) / "model.onnx" if path is None else Path(path)
-        done = export_bundle(str(model), bundle, converted, **options)
+        done = export_model(model, converted, **options)
         return _written(model, converted, folder, done)
 
 

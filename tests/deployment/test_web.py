@@ -17,7 +17,8 @@ from ocrsearch.core import BundleError
 from ocrsearch.data import Charset
 from ocrsearch.deployment import check_page, write_page
 from ocrsearch.inference import load_onnx
-from ocrsearch.workflows import export_bundle, export_page
+from ocrsearch.training import save_bundle
+from ocrsearch.workflows import export_model, export_page
 
 if TYPE_CHECKING:
     from ocrsearch.training import Bundle
@@ -33,7 +34,8 @@ def hostile_page(
 ) -> str:
     folder = tmp_path_factory.mktemp("page")
     bundle = replace(make_bundle(), charset=Charset(HOSTILE))
-    export_bundle("model", bundle, folder / "m.onnx")
+    save_bundle(bundle, folder / "m.pt")
+    export_model(folder / "m.pt", folder / "m.onnx")
     page = write_page(load_onnx(folder / "m.onnx"), folder, "</title><script>alert(1)</script>")
     return page.read_text(encoding="utf-8")
 
@@ -111,8 +113,6 @@ def test_preprocessing_that_the_page_knows(make_bundle: Callable[..., Bundle]) -
 def test_a_refused_model_leaves_no_file(
     make_bundle: Callable[..., Bundle], command: Command, tmp_path: Path
 ) -> None:
-    from ocrsearch.training import save_bundle
-
     save_bundle(images(contrast="clahe")(make_bundle()), tmp_path / "m.pt")
     done = command("export", tmp_path / "m.pt", "--web", tmp_path / "page")
     assert done.code == 1
