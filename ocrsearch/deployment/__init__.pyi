@@ -1,3 +1,10 @@
+from .benchmark import RUNTIME_NAMES as RUNTIME_NAMES
+from .benchmark import Candidate as Candidate
+from .benchmark import Measurement as Measurement
+from .benchmark import candidates_of as candidates_of
+from .benchmark import has_openvino as has_openvino
+from .benchmark import run_benchmark as run_benchmark
+from .benchmark_page import benchmark_page as benchmark_page
 from .card import CardOptions as CardOptions
 from .card import CardTest as CardTest
 from .card import model_card as model_card
