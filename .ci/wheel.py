@@ -25,12 +25,13 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "ocrsearch"
 LIGHT = "ocrsearch-light"
 
+PAGE = r"deployment/page/(runtime/)?[\w.-]+\.(html|css|m?js|txt|xz)"
 IN_SDIST = re.compile(
-    r"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt)|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
+    rf"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|{PAGE})|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
-    r"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt)"
+    rf"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt|{PAGE})"
     r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE))"
 )
 IN_LIGHT_WHEEL = re.compile(
@@ -116,7 +117,8 @@ def build(folder: Path) -> Path:
     spaces = {
         f"{NAME}/spaces/ready/{path.name}" for path in (ROOT / "search_spaces").glob("*.yaml")
     }
-    for needed in (*spaces, f"{NAME}/py.typed", f"{NAME}/start_models/latin.pt"):
+    others = ("py.typed", "start_models/latin.pt", "deployment/page/runtime/runtime.wasm.xz")
+    for needed in (*spaces, *(f"{NAME}/{name}" for name in others)):
         if needed not in files:
             raise SystemExit(f"{wheel.name}: lacks {needed}")
     if not any(name.endswith("licenses/LICENSE") for name in files):
@@ -197,6 +199,7 @@ def use(programs: Path, folder: Path) -> str:
         "best --export model.pt --force",
         "evaluate model.pt --data digits --html evaluation.html",
         "predict model.pt images",
+        "export model.pt --web page",
         "export model.pt -o model.onnx",
         "studies list",
         "report -o report.html",

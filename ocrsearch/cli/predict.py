@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 
 class LineResult(TypedDict):
-    """Result for one line, as printed in JSON; only a line of a page has a box and a row."""
+    """Result for one line, as printed in JSON; only a line of a page has a box and a row.
+
+    ``check`` says whether a person should look at it; it needs ``--min-confidence``.
+    """
 
     page: int
     text: str
     confidence: float
     symbol_confidences: list[float]
     blank: bool
+    check: NotRequired[bool]
     box: NotRequired[list[int]]
     row: NotRequired[int]
 
@@ -95,6 +99,17 @@ def predict(
             rich_help_panel=PAGE_PANEL,
         ),
     ] = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CONFIDENCE",
+            min=0.0,
+            max=1.0,
+            help="Mark texts with a lower confidence for a person to check. 'evaluate --max-error' "
+            "finds the confidence for an error rate.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,
@@ -107,6 +122,7 @@ def predict(
       ocrsearch predict model.pt FOLDER --json
       ocrsearch predict model.pt scan.pdf --page --draw scan.png
       ocrsearch predict model.pt FOLDER --beam-size 10 --lexicon words.txt
+      ocrsearch predict model.pt FOLDER --min-confidence 0.9
     """
     from ocrsearch.inference import DecodingOptions, load
 
@@ -117,6 +133,9 @@ def predict(
     predictor = load(model, device.value, options)
     rows, failures = _read(predictor, files, draw, page=page)
     failures += [failure for row in rows for failure in _unreadable(row)]
+    if min_confidence is not None:
+        for line in (line for row in rows for line in row["lines"]):
+            line["check"] = line["confidence"] < min_confidence
     if as_json:
         about = {"decoder": predictor.decoder.about, "skipped": skipped}
         print_json({**about, "files": rows, "failures": failures})
@@ -272,7 +291,8 @@ def _print(row: FileResult, *, with_lines: bool) -> None:
     several = any(line["page"] > 1 for line in row["lines"])
     for line in row["lines"] if with_lines else ():
         number = f"#page={line['page']}" if several else ""
-        echo(f"{file}{number}\t{line['text']}\t{line['confidence']:.3f}")
+        mark = "\tcheck" if line.get("check") else ""
+        echo(f"{file}{number}\t{line['text']}\t{line['confidence']:.3f}{mark}")
         if line["blank"]:
             note(f"{file}{number}: blank, nothing to read")
     for page in row.get("pages", ()):

@@ -22,5 +22,7 @@ from .server import run_server as run_server
 from .service import build_app as build_app
 from .service_options import ServiceArguments as ServiceArguments
 from .service_options import ServiceOptions as ServiceOptions
+from .web import check_page as check_page
+from .web import write_page as write_page
 from .writing import build_graphs as build_graphs
 from .writing import file_content as file_content

@@ -1,3 +1,6 @@
+from .acceptance import Acceptance as Acceptance
+from .acceptance import accept as accept
+from .acceptance import n_needed as n_needed
 from .metrics import Confusion as Confusion
 from .metrics import ConfusionMatrix as ConfusionMatrix
 from .metrics import EditCounts as EditCounts

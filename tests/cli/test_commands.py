@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ocrsearch.inference.predictor import load
+from ocrsearch.inference.predictor import Evaluation, Prediction, Predictor, load
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage
 from ocrsearch.studies.facts import StudyFacts
@@ -29,6 +29,7 @@ from ocrsearch.training.model_file import save_bundle
 from tests.conftest import draw_text
 
 if TYPE_CHECKING:
+    from ocrsearch.data import LabelledImages
     from ocrsearch.training.model_file import Bundle
     from tests.conftest import CommandResult, StudyDb
 
@@ -136,6 +137,65 @@ def test_evaluate_reads_the_test_split_if_nothing_is_said(
     assert "test: 4 images" in result.out
     for name in ("character error rate", "word error rate", "sequence error rate", "exact match"):
         assert name in result.out
+
+
+@pytest.mark.parametrize(
+    ("max_error", "reason"),
+    [
+        (0.5, "too many of the most confident texts have an error"),
+        (0.01, "that needs at least 299 images, there are 40"),
+    ],
+)
+def test_evaluate_promises_nothing_that_it_cannot_keep(
+    command: Command, model_file: Path, number_folder: Path, max_error: float, reason: str
+) -> None:
+    data = ("--data", number_folder, "--split", "all", "--max-error", max_error)
+    result = command("evaluate", model_file, *data)
+    assert result.out.splitlines()[-1].startswith("no confidence keeps an error rate")
+    assert result.out.splitlines()[-1].endswith(reason)
+    content = command("evaluate", model_file, *data, "--json").json()
+    assert (content["max_error"], content["accepted"]) == (max_error, None)
+
+
+def test_evaluate_finds_the_texts_that_need_no_check(
+    command: Command, model_file: Path, number_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Predictor.evaluate
+
+    def evaluate(self: Predictor, data: LabelledImages, progress: object = None) -> Evaluation:
+        right = [
+            Prediction(text, 0.95 + 0.001 * i, (1.0,) * len(text))
+            for i, text in enumerate(data.texts)
+        ]
+        monkeypatch.setattr(self, "_read", lambda *_: right)
+        return original(self, data)
+
+    monkeypatch.setattr(Predictor, "evaluate", evaluate)
+    data = ("--data", number_folder, "--split", "all", "--max-error", 0.1)
+    content = command("evaluate", model_file, *data, "--json").json()
+    assert content["exact"] == 1.0
+    assert content["accepted"]["n_accepted"] == 40
+    assert content["accepted"]["threshold"] == pytest.approx(0.95)
+    line = command("evaluate", model_file, *data).out.splitlines()[-1]
+    assert line.startswith("100.0% of the texts have a confidence of at least 0.95; 0 of these 40")
+    assert line.endswith("--min-confidence 0.95")
+
+
+@pytest.mark.parametrize(("min_confidence", "marked"), [(0.0, False), (1.0, True)])
+def test_predict_marks_texts_to_check(
+    command: Command,
+    model_file: Path,
+    number_folder: Path,
+    min_confidence: float,
+    marked: bool,
+) -> None:
+    arguments = (model_file, number_folder, "--min-confidence", min_confidence)
+    result = command("predict", *arguments)
+    assert all(line.endswith("\tcheck") == marked for line in result.out.splitlines())
+    files = command("predict", *arguments, "--json").json()["files"]
+    assert {line["check"] for file in files for line in file["lines"]} == {marked}
+    without = command("predict", model_file, number_folder, "--json").json()["files"]
+    assert all("check" not in line for file in without for line in file["lines"])
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
