@@ -24,6 +24,7 @@ line of text. All names are imported when they are first used.
 from __future__ import annotations
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -91,13 +92,25 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        value: Any = importlib.import_module("ocrsearch.core.machine").program_version()
+        value: Any = importlib.import_module("ocrsearch.core.distribution").program_version()
     elif name in _MODULE_OF:
-        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        value = getattr(_imported(_MODULE_OF[name], name), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _imported(module: str, name: str) -> ModuleType:
+    """Return the module of a name; raise ImportError if the light distribution lacks it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        from ocrsearch.core import is_light, needs_full
+
+        if is_light():
+            raise ImportError(needs_full(f"ocrsearch.{name}")) from None
+        raise
 
 
 def __dir__() -> list[str]:

@@ -177,6 +177,7 @@ def test_the_commands_of_readme_and_guides_run(
         "ocrsearch best --export model.pt",
         "ocrsearch evaluate model.pt --data FOLDER",
         "ocrsearch predict model.pt PICTURE_OR_FOLDER",
+        "ocrsearch export model.pt --web page",
         "ocrsearch data inspect captcha:FOLDER --sheet sheet.png",
         "ocrsearch data save captcha:FOLDER -o images --n 20",
         "ocrsearch studies list",
@@ -194,6 +195,6 @@ def test_the_commands_of_readme_and_guides_run(
         if "reads nothing" in result.err or "--force" in result.err:  # after one epoch it may
             forced = command(*shlex.split(line)[1:], "--force")
         assert forced.code == 0, f"{line}: {result.err}"
-    for name in ("model.pt", "sheet.png", "trials.csv", "study.html", "lm.npz"):
+    for name in ("model.pt", "sheet.png", "trials.csv", "study.html", "lm.npz", "page/index.html"):
         assert Path(name).stat().st_size > 0
     assert len(list(Path("images").glob("*.png"))) == 4

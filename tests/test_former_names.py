@@ -12,7 +12,8 @@ import pytest
 import typer.main
 
 import ocrsearch
-from ocrsearch.cli.app import app, with_current_options
+from ocrsearch.cli.app import app
+from ocrsearch.cli.program import with_current_options
 from ocrsearch.core import Config, OptionError, SpaceError, config_paths, flatten
 from ocrsearch.core.renamed import FIELDS, KEYS, OPTIONS, VALUES, current_content, current_options
 from ocrsearch.data import DataOptions

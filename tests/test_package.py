@@ -114,7 +114,7 @@ def test_a_source_tree_that_is_not_installed_has_a_version(monkeypatch: pytest.M
 
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("ocrsearch.core.machine.version", missing)
+    monkeypatch.setattr("importlib.metadata.version", missing)
     monkeypatch.delitem(vars(ocrsearch), "__version__", raising=False)
     assert ocrsearch.__version__ == "unknown"
     monkeypatch.delitem(vars(ocrsearch), "__version__")

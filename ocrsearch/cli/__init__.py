@@ -6,6 +6,8 @@ import signal
 import sys
 from types import FrameType
 
+from ocrsearch.core import is_light
+
 
 class Interrupt(KeyboardInterrupt):
     """Ctrl-C. Python kills itself at its end if it has seen the plain exception in some places."""
@@ -21,7 +23,10 @@ def main() -> None:
     try:
         if before is signal.default_int_handler:  # not where Ctrl-C is ignored
             signal.signal(signal.SIGINT, interrupt)
-        from ocrsearch.cli.app import main as run
+        if is_light():
+            from ocrsearch.cli.light import main as run
+        else:
+            from ocrsearch.cli.app import main as run
 
         run()
     except KeyboardInterrupt:

@@ -20,7 +20,6 @@ from ocrsearch.data import DataOptions
 from ocrsearch.data.formats import FORMATS
 from ocrsearch.deployment import ServiceOptions
 from ocrsearch.inference import DecodingOptions
-from ocrsearch.tuning import ARGUMENTS, SearchOptions
 
 DIGITS = "digits"
 """The built-in dataset."""
@@ -29,10 +28,6 @@ DATA_PANEL = "Data"
 STUDY_PANEL = "Study"
 MACHINE_PANEL = "Machine"
 OUTPUT_PANEL = "Output"
-SEARCH_PANEL = "Search"
-
-RUN_PANELS = (SEARCH_PANEL, "When to stop", DATA_PANEL, STUDY_PANEL, MACHINE_PANEL, OUTPUT_PANEL)
-"""Panels in the help of ``run``, in their order."""
 
 Storage = Annotated[
     str,
@@ -175,7 +170,7 @@ VARIABLES = {"storage": STORAGE_VARIABLE}
 """Options whose value can be in an environment variable."""
 
 
-def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, object]:
+def typer_options(options: type[Any], names: Mapping[str, str] | None = None) -> dict[str, object]:
     """Return a command-line option for each declared option, by the name of its argument.
 
     The library checks limits and fills in defaults: an option that is not given is None.
@@ -200,42 +195,33 @@ def _typer_options(options: type[Any], names: Mapping[str, str] | None = None) -
     return found
 
 
-_TRAINING_DATA_OPTIONS = _typer_options(DataOptions)
-_DATA_OPTIONS = {
-    name: o for name, o in _TRAINING_DATA_OPTIONS.items() if name != "extra_train_data"
-}
-_DECODING_OPTIONS = _typer_options(DecodingOptions)
-_SERVICE_OPTIONS = _typer_options(ServiceOptions)
-_SEARCH_OPTIONS = _typer_options(SearchOptions, {v: k for k, v in ARGUMENTS.items()})
+TRAINING_DATA_OPTIONS = typer_options(DataOptions)
+_DATA_OPTIONS = {name: o for name, o in TRAINING_DATA_OPTIONS.items() if name != "extra_train_data"}
+_DECODING_OPTIONS = typer_options(DecodingOptions)
+_SERVICE_OPTIONS = typer_options(ServiceOptions)
 
 
 def takes_data_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options for splitting data; it receives those given as ``given``."""
-    return _with_options(command, _DATA_OPTIONS, "given")
+    return with_options(command, _DATA_OPTIONS, "given")
 
 
 def takes_training_data_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options of ``DataOptions``; it receives those given as ``given``."""
-    return _with_options(command, _TRAINING_DATA_OPTIONS, "given")
+    return with_options(command, TRAINING_DATA_OPTIONS, "given")
 
 
 def takes_decoding_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options of ``DecodingOptions``; it receives them as ``decoding``."""
-    return _with_options(command, _DECODING_OPTIONS, "decoding")
+    return with_options(command, _DECODING_OPTIONS, "decoding")
 
 
 def takes_service_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command all options of ``ServiceOptions``; it receives them as ``limits``."""
-    return _with_options(command, _SERVICE_OPTIONS, "limits")
+    return with_options(command, _SERVICE_OPTIONS, "limits")
 
 
-def takes_search_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command all arguments of ``search``; it receives those given as ``given``."""
-    options = {**_SEARCH_OPTIONS, **_TRAINING_DATA_OPTIONS}
-    return _with_options(command, options, "given", RUN_PANELS)
-
-
-def _with_options(
+def with_options(
     command: Callable[..., None],
     options: Mapping[str, object],
     name: str,
@@ -251,7 +237,7 @@ def _with_options(
     """
 
     @functools.wraps(command)
-    def with_options(**values: Any) -> None:
+    def completed(**values: Any) -> None:
         found = {option: values.pop(option) for option in options}
         given = {option: value for option, value in found.items() if value is not None}
         command(**values, **{name: given})
@@ -268,7 +254,7 @@ def _with_options(
     if panels:
         plain = [p.replace(kind=kind) for p in plain]
         plain.sort(key=lambda p: panels.index(p.annotation.__metadata__[0].rich_help_panel))
-    with_options.__signature__ = signature.replace(  # type: ignore[attr-defined]
+    completed.__signature__ = signature.replace(  # type: ignore[attr-defined]
         parameters=[*plain, *dicts]
     )
-    return with_options
+    return completed

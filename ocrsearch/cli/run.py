@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrsearch.cli.options import (
+    DATA_PANEL,
     DIGITS,
-    SEARCH_PANEL,
+    MACHINE_PANEL,
+    OUTPUT_PANEL,
     SPACE,
+    STUDY_PANEL,
+    TRAINING_DATA_OPTIONS,
     DataOrDigits,
     Json,
-    takes_search_options,
+    typer_options,
+    with_options,
 )
 from ocrsearch.cli.output import echo, for_command_line, note, our_command, print_json
 from ocrsearch.core import OcrSearchError
-from ocrsearch.tuning import SearchArguments
+from ocrsearch.tuning import ARGUMENTS, SearchArguments, SearchOptions
 
 if TYPE_CHECKING:
     from ocrsearch.studies import Separation
     from ocrsearch.tuning import SearchResult
+
+SEARCH_PANEL = "Search"
+
+PANELS = (SEARCH_PANEL, "When to stop", DATA_PANEL, STUDY_PANEL, MACHINE_PANEL, OUTPUT_PANEL)
+"""Panels in the help, in their order."""
 
 ENDINGS = {
     "trials": "all trials are finished",
@@ -33,6 +44,13 @@ ENDINGS = {
     "infeasible": "all configurations tried are infeasible",
     "interrupted": "interrupted",
 }
+
+
+def takes_search_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all arguments of ``search``; it receives those given as ``given``."""
+    arguments = {field: name for name, field in ARGUMENTS.items()}
+    options = {**typer_options(SearchOptions, arguments), **TRAINING_DATA_OPTIONS}
+    return with_options(command, options, "given", PANELS)
 
 
 @takes_search_options

@@ -15,7 +15,7 @@ from ocrsearch.cli.options import (
     takes_service_options,
 )
 from ocrsearch.cli.output import echo, note
-from ocrsearch.core import OptionError
+from ocrsearch.core import OptionError, extra
 from ocrsearch.deployment import ServiceArguments
 from ocrsearch.inference import DecodingArguments
 
@@ -54,7 +54,7 @@ def serve(
         )
     except ImportError:
         raise OptionError(
-            "the web service is not installed; install it with: pip install 'ocrsearch[serve]'"
+            f"the web service is not installed; install it with: {extra('serve')}"
         ) from None
     from ocrsearch.deployment import ServiceOptions
     from ocrsearch.inference import DecodingOptions, load

@@ -23,6 +23,10 @@ from .declarations import Option as Option
 from .declarations import declared_options as declared_options
 from .declarations import documented as documented
 from .declarations import option as option
+from .distribution import extra as extra
+from .distribution import is_light as is_light
+from .distribution import needs_full as needs_full
+from .distribution import program_version as program_version
 from .errors import BundleError as BundleError
 from .errors import CheckpointError as CheckpointError
 from .errors import DataError as DataError
@@ -69,7 +73,6 @@ from .machine import is_out_of_memory as is_out_of_memory
 from .machine import load_fork_server as load_fork_server
 from .machine import n_cores as n_cores
 from .machine import n_reading_threads as n_reading_threads
-from .machine import program_version as program_version
 from .renamed import OPTIONS as OPTIONS
 from .renamed import current_content as current_content
 from .renamed import current_options as current_options

@@ -1,4 +1,4 @@
-"""The machine and its processes: available cores, memory errors, child processes, version.
+"""The machine and its processes: available cores, memory errors, child processes.
 
 Containers see all cores of the host but may be limited by a control group: Docker sets a quota,
 not an affinity. Child processes are started without the caller's main script, which
@@ -16,7 +16,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from types import ModuleType
@@ -190,11 +189,3 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def program_version() -> str:
-    """Return the installed version, or "unknown" in a source tree that is not installed."""
-    try:
-        return version("ocrsearch")
-    except PackageNotFoundError:
-        return "unknown"

@@ -1,6 +1,6 @@
-"""Deployment: a model outside this program, as an ONNX file, a web service or a model card.
+"""Deployment: a model as an ONNX file, a page for the browser, a web service or a model card.
 
-Start with ``export_onnx`` and ``build_app``. ``inference`` reads the files.
+Start with ``export_onnx``, ``write_page`` and ``build_app``. ``inference`` reads the files.
 """
 
 import lazy_loader

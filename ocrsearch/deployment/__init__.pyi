@@ -1,3 +1,10 @@
+from .benchmark import RUNTIME_NAMES as RUNTIME_NAMES
+from .benchmark import Candidate as Candidate
+from .benchmark import Measurement as Measurement
+from .benchmark import candidates_of as candidates_of
+from .benchmark import has_openvino as has_openvino
+from .benchmark import run_benchmark as run_benchmark
+from .benchmark_page import benchmark_page as benchmark_page
 from .card import CardOptions as CardOptions
 from .card import CardTest as CardTest
 from .card import model_card as model_card
@@ -15,5 +22,7 @@ from .server import run_server as run_server
 from .service import build_app as build_app
 from .service_options import ServiceArguments as ServiceArguments
 from .service_options import ServiceOptions as ServiceOptions
+from .web import check_page as check_page
+from .web import write_page as write_page
 from .writing import build_graphs as build_graphs
 from .writing import file_content as file_content

@@ -9,6 +9,7 @@ prediction, so the counts of confusions add up to the edits of the CER.
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -19,6 +20,8 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.core import TrainingError, read_text_file, write_text_file
+
+logger = logging.getLogger(__name__)
 
 NOTHING_READ_CER = 0.95
 """Lowest CER at which a network without a correct text counts as reading nothing."""
@@ -231,12 +234,20 @@ class ConfusionMatrix:
 def build_confusion_matrix(
     references: Sequence[str], hypotheses: Sequence[str]
 ) -> ConfusionMatrix | None:
-    """Return the matrix of labels and predictions; None above MAX_MATRIX_SYMBOLS symbols."""
+    """Return the matrix of labels and predictions.
+
+    None above MAX_MATRIX_SYMBOLS symbols, or without scikit-learn, which the light distribution
+    does not need.
+    """
     expected, read = _classes(references), _classes(hypotheses)
     symbols = sorted({*expected, *read}, key=lambda symbol: (symbol == OTHER, symbol))
     if len(symbols) > MAX_MATRIX_SYMBOLS:
         return None
-    from sklearn.metrics import classification_report  # takes half a second to import
+    try:
+        from sklearn.metrics import classification_report  # takes half a second to import
+    except ModuleNotFoundError:
+        logger.warning("no confusion matrix: it needs scikit-learn, which is not installed")
+        return None
 
     ids = {symbol: i for i, symbol in enumerate(symbols)}
     counts = np.zeros((len(symbols), len(symbols)), np.int64)

@@ -9,6 +9,9 @@ from .onnx_file import ONNX_FORMAT as ONNX_FORMAT
 from .onnx_file import ONNX_VERSION as ONNX_VERSION
 from .onnx_file import OnnxModel as OnnxModel
 from .onnx_file import load_onnx as load_onnx
+from .onnx_network import Graph as Graph
+from .onnx_network import OnnxNetwork as OnnxNetwork
+from .onnx_network import n_threads as n_threads
 from .opening import load_model as load_model
 from .opening import open_networks as open_networks
 from .pages import PageLine as PageLine

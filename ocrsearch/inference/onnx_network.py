@@ -145,7 +145,13 @@ def names_of_values(config: Config) -> dict[str, tuple[set[str], set[str]]]:
 
 
 class OnnxNetwork(Network):
-    """A network of ONNX."""
+    """A network of ONNX.
+
+    Attributes:
+        graph_class: class that computes the graphs.
+    """
+
+    graph_class: type[Graph] = Graph
 
     def __init__(self, model: OnnxModel) -> None:
         """Load the graphs, and read an empty image as a test.
@@ -155,7 +161,8 @@ class OnnxNetwork(Network):
         """
         self._path, self._config = model.path, model.config
         self._n_symbols = len(model.charset)
-        self._graphs = {name: Graph(model.path, graph) for name, graph in model.graphs.items()}
+        graphs = model.graphs.items()
+        self._graphs = {name: self.graph_class(model.path, graph) for name, graph in graphs}
         names = {n: (set(g.inputs), set(g.outputs)) for n, g in self._graphs.items()}
         problem = "" if names == names_of_values(self._config) else "other values"
         image = np.zeros((self._config.images.height, 4 * FRAME_STRIDE), np.uint8)

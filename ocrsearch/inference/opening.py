@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrsearch.core import BundleError
+from ocrsearch.core import BundleError, is_light
 from ocrsearch.inference.networks import Network
 from ocrsearch.training import Model
 
@@ -22,11 +22,11 @@ def load_model(path: Path) -> Model:
     try:
         from ocrsearch.training import load_bundle
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if error.name != "torch" and not is_light():
             raise
         raise BundleError(
-            f"{path}: needs PyTorch, which is not installed here; install torch, or convert the "
-            "model with 'ocrsearch export' where it is installed"
+            f"{path}: needs PyTorch, which is not installed here; convert it where it is: "
+            f"ocrsearch export {path.name} -o {path.stem}.onnx"
         ) from None
     return load_bundle(path)
 

@@ -13,6 +13,7 @@ from ocrsearch.data import GrayImage, LabelledImages, Progress
 from ocrsearch.data.images import is_blank, read_pages, shrink_line
 from ocrsearch.inference.decoding import DecodingOptions, build_decoder
 from ocrsearch.inference.inputs import Picture, read_input
+from ocrsearch.inference.networks import Network
 from ocrsearch.inference.opening import load_model, open_networks
 from ocrsearch.inference.reader import Reader, read_together
 from ocrsearch.training import Model
@@ -87,7 +88,11 @@ class Predictor:
     """A recogniser, loaded on a device and ready for images."""
 
     def __init__(
-        self, bundle: Model, device: str = "auto", decoding: DecodingOptions | None = None
+        self,
+        bundle: Model,
+        device: str = "auto",
+        decoding: DecodingOptions | None = None,
+        networks: Sequence[Network] | None = None,
     ) -> None:
         """Build the networks of a recogniser.
 
@@ -95,13 +100,14 @@ class Predictor:
             bundle: recogniser from a model file.
             device: "auto", "cpu" or "cuda".
             decoding: decoding options; greedy by default.
+            networks: networks of its members; those of ``open_networks`` by default.
 
         Raises:
             OcrSearchError: see ``build_decoder``.
         """
         self.bundle = bundle
         self.decoder = build_decoder(decoding or DecodingOptions(), bundle)
-        networks = open_networks(bundle, device)
+        networks = open_networks(bundle, device) if networks is None else networks
         parts = zip(networks, bundle.members, self.decoder.searches, strict=True)
         readers = [Reader(network, m.config.images, search) for network, m, search in parts]
         self._readers = [r.at_width(width) for width in self.decoder.widths for r in readers]

@@ -25,3 +25,5 @@ from .trial_models import Ensemble as Ensemble
 from .trial_models import bundle_trial as bundle_trial
 from .trial_models import make_ensemble as make_ensemble
 from .trial_models import refit as refit
+from .web_export import PageExport as PageExport
+from .web_export import export_page as export_page

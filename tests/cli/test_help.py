@@ -12,7 +12,8 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
-from ocrsearch.cli.app import PROGRAM, app
+from ocrsearch.cli.app import app
+from ocrsearch.cli.program import PROGRAM
 from ocrsearch.core.errors import StudyError
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import typer.main
 from typer.core import TyperGroup
 
 import ocrsearch
-from ocrsearch.cli.app import app, warnings_shown
+from ocrsearch.cli.app import app
 from ocrsearch.cli.display import PlainDisplay
 from ocrsearch.cli.output import MARKED, error_message, for_command_line, option_of
+from ocrsearch.cli.program import warnings_shown
 from ocrsearch.core import DataError, OcrSearchError, OptionError, StudyError
 from ocrsearch.data import DataOptions
 from ocrsearch.data.checks import read_usable

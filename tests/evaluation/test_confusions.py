@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -106,3 +108,11 @@ def test_confusions_of_a_large_charset_are_counted_one_by_one() -> None:
     found = count_confusions(symbols, [*symbols[1:], symbols[0]])
     assert len(found) == 10_000
     assert found[0] == Confusion("substitution", symbols[0], symbols[1], 1)
+
+
+def test_without_scikit_learn_there_is_no_matrix(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+    assert build_confusion_matrix(["1"], ["1"]) is None
+    assert "needs scikit-learn" in caplog.text

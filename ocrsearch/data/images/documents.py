@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,8 @@ def pdf_pages(path: Path, max_pages: int) -> Iterator[GrayImage]:
             large or needs too much time or memory.
     """
     check_file(path)
+    if find_spec("pypdfium2") is None:
+        raise ImageError(f"{path}: PDF files need pypdfium2; install it, or save the pages as PNG")
     limits = (PDF_DPI, MAX_PIXELS, MAX_PAGE_SECONDS, MAX_MEMORY_BYTES)
     try:
         process = subprocess.Popen(  # noqa: S603

@@ -310,3 +310,13 @@ def test_an_animation_of_thousands_of_frames_is_its_first(tmp_path: Path, file_f
     start = time.process_time()
     assert len(list(read_pages(path))) == 1
     assert time.process_time() - start < 2
+
+
+def test_without_the_renderer_a_pdf_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scan.pdf"
+    path.write_bytes(pdf())
+    monkeypatch.setattr(documents, "find_spec", lambda _: None)
+    with pytest.raises(ImageError, match=r"scan\.pdf: PDF files need pypdfium2; install it"):
+        next(read_pages(path))
