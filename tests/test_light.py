@@ -63,6 +63,7 @@ def test_what_the_light_distribution_leaves_out_is_known(build: ModuleType) -> N
     # the program says in one line that they are absent, or imports them for .pt files only
     assert set(build.select(build.Source(ROOT)).left_out) == {
         "ocrsearch.data.batches",
+        "ocrsearch.evaluation.acceptance",
         "ocrsearch.inference.torch_network",
         "ocrsearch.models.seq2seq",
         "ocrsearch.reports.evaluation",
