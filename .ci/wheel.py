@@ -26,12 +26,15 @@ NAME = "ocrsearch"
 LIGHT = "ocrsearch-light"
 
 PAGE = r"deployment/page/(runtime/)?[\w.-]+\.(html|css|m?js|txt|xz)"
+TEMPLATES = r"reports/templates/\w+\.(html|css|js)"
 IN_SDIST = re.compile(
-    rf"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|{PAGE})|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
+    rf"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|{PAGE}|{TEMPLATES})"
+    r"|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
-    rf"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt|{PAGE})"
+    rf"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt"
+    rf"|{PAGE}|{TEMPLATES})"
     r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE))"
 )
 IN_LIGHT_WHEEL = re.compile(

@@ -18,7 +18,7 @@ from ocrsearch.core import Config, CrnnConfig, EncoderConfig, ImageConfig, Seq2S
 from ocrsearch.data import Charset, Dataset, GrayImage, LabelledImages, PackedImages, Split
 from ocrsearch.evaluation import count_confusions
 from ocrsearch.models import encode_lines
-from ocrsearch.models.decoding import BeamSearch
+from ocrsearch.models.decoding import BeamSearch, Readout
 from ocrsearch.training import Trainer, TrainerOptions, faster_precision
 
 FIRST_CHARACTER = 0x4E00
@@ -101,30 +101,26 @@ def _draw_lines(glyphs: Sequence[GrayImage], n: int, rng: np.random.Generator) -
 
 def _parts(trainer: Trainer, beam_lines: int) -> list[Callable[[], object]]:
     """Return the functions to time, in the order of ``COLUMNS``."""
-    network, charset = trainer.network, trainer.charset
-    outputs = [o for _, _, o in _encode(trainer, len(trainer.val_lines))]
-    some = [o for _, _, o in _encode(trainer, beam_lines)]
+    charset = trainer.charset
+    outputs = _readouts(trainer, len(trainer.val_lines))
+    some = _readouts(trainer, beam_lines)
     letters = np.array(charset.symbols)
     wrong = ["".join(np.random.default_rng(i).choice(letters, 10)) for i in range(2000)]
-
-    def read(how: Callable[..., object], outputs: Sequence[object], *options: object) -> None:
-        with torch.inference_mode():
-            for output in outputs:
-                how(output, *options)
 
     return [
         trainer.train_epoch,
         trainer.validate,
-        lambda: read(network.greedy, outputs),
-        lambda: read(network.beam_search, some, BeamSearch(10)),
+        lambda: [output.greedy() for output in outputs],
+        lambda: [output.beam_search(BeamSearch(10)) for output in some],
         lambda: count_confusions(wrong, wrong[::-1]),
     ]
 
 
 @torch.inference_mode()
-def _encode(trainer: Trainer, n: int) -> list[tuple[object, ...]]:
-    lines = trainer.val_lines[:n]
-    return list(encode_lines(trainer.network, lines, trainer.device))
+def _readouts(trainer: Trainer, n: int) -> list[Readout]:
+    network, lines = trainer.network, trainer.val_lines[:n]
+    encoded = encode_lines(network, lines, trainer.device)
+    return [network.readout(output) for _, _, output in encoded]
 
 
 def _fastest(jobs: Sequence[Sequence[Callable[[], object]]], rounds: int) -> list[list[float]]:

@@ -328,6 +328,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("best", "--json"),
     ("best", "--export", "model.pt", "--force"),
     ("studies", "export"),
+    ("report", "--json"),
     ("studies", "delete", STUDY, "--yes"),
 )
 

@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import create_engine, text
 
 from ocrsearch.core.errors import OptionError, StudyError
+from ocrsearch.reports import study_page
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies.database import open_storage, study_folder
 from ocrsearch.studies.facts import StudyFacts
@@ -34,6 +35,7 @@ from ocrsearch.studies.records import OWNER, REPEATED
 from ocrsearch.studies.results import list_studies, load_study
 from ocrsearch.studies.sharing import hold_study
 from ocrsearch.studies.study import open_study
+from ocrsearch.workflows import collect_report
 from tests.conftest import TINY_CRNN
 
 # a storage that is read has no end but its garbage, and the driver leaves what it cannot connect
@@ -194,6 +196,16 @@ def test_a_study_is_made_read_and_listed_as_searched(server: Server, tmp_path: P
         assert not list_studies(url)[0].is_running
     with pytest.raises(StudyError, match=r"study 'x': not in postgresql://tester:\*\*\*@127"):
         load_study(url, "x")
+
+
+def test_a_study_on_the_server_is_reported_without_the_password(server: Server) -> None:
+    url = server.new_database("reported")
+    with opened(url) as storage:
+        new_study(storage)
+    page = study_page([collect_report(url, "s")])
+    assert "no trial has started" in page
+    assert PASSWORD not in page
+    assert ENCODED not in page
 
 
 # --- agreeing ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ocrsearch.cli.options import Json, Storage, StudyName, output_option
-from ocrsearch.cli.output import echo, note, print_json, show_table
+from ocrsearch.cli.output import echo, note, option_of, print_json, reading_bar, show_table
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, printable, spreadsheet_cell
 
 LOOPBACK = "127.0.0.1"
@@ -68,34 +68,68 @@ def dashboard(
 
 
 def report(
-    study: Annotated[
-        str | None,
+    studies: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="[STUDY]", help="Name of the study. Default: the study that changed last."
+            metavar="[STUDY...]",
+            help="Names of one or more studies. Default: the study that changed last.",
         ),
     ] = None,
     output: Annotated[
         Path,
         output_option("HTML file to write.", ".html"),
     ] = Path("report.html"),
+    test: Annotated[
+        bool,
+        typer.Option("--test", help="Evaluate the best network on the test split."),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="New location of the dataset, if it was moved."),
+    ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="New path of the split file, if it was moved."),
+    ] = None,
+    extra_train_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPEC",
+            help="New location of the images added for training, if they were moved.",
+        ),
+    ] = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page with the figures of a study. The page needs no network.
+    """Write one HTML page about studies: results, errors, next steps. It works offline.
 
     Examples:
       ocrsearch report
-      ocrsearch report quick-digits -o report.html
+      ocrsearch report captcha-numbers -o report.html
+      ocrsearch report first second --test
     """
-    from ocrsearch.reports import write_page
-    from ocrsearch.studies import load_study
+    from ocrsearch.reports import MAX_STUDIES, plain_content
+    from ocrsearch.workflows import DataPlace, collect_report, write_report
 
-    found = load_study(storage, study)
-    n_figures = write_page(found, output)
+    names: list[str | None] = [*dict.fromkeys(studies or ())] or [None]
+    if len(names) > MAX_STUDIES:
+        raise OptionError(f"{len(names)} studies: a page has at most {MAX_STUDIES}; give fewer")
+    moved = {"data": data, "splits": splits, "extra_train_data": extra_train_data}
+    given = [option_of(name) for name, value in moved.items() if value is not None]
+    if given and len(names) > 1:
+        raise OptionError(f"{given[0]}: needs a single study; report each study in its own page")
+    place = DataPlace(data, splits, extra_train_data)
+    contents = []
+    for name in names:
+        with reading_bar("recognising") as progress:
+            contents.append(collect_report(storage, name, place, progress, test=test))
+    write_report(contents, output)
     if as_json:
-        print_json({"study": found.study_name, "n_figures": n_figures, "output": str(output)})
-    else:
-        echo(f"study {found.study_name}: {n_figures} figures written to {output}")
+        print_json({**plain_content(contents), "output": str(output)})
+        return
+    shown = ", ".join(content.name for content in contents)
+    noun = "study" if len(contents) == 1 else "studies"
+    echo(f"{noun} {shown}: report written to {output} ({output.stat().st_size / 1e6:.1f} MB)")
 
 
 app = typer.Typer(help="List studies, export their trials, delete them.")

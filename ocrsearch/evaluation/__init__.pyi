@@ -12,6 +12,7 @@ from .metrics import compute_metrics as compute_metrics
 from .metrics import confidence_bins as confidence_bins
 from .metrics import count_confusions as count_confusions
 from .metrics import count_edits as count_edits
+from .metrics import count_intervals as count_intervals
 from .metrics import rates as rates
 from .metrics import read_counts as read_counts
 from .metrics import reads_nothing as reads_nothing

@@ -123,6 +123,11 @@ def rates(counts: EditCounts) -> Metrics:
 def bootstrap_intervals(
     references: Sequence[str], hypotheses: Sequence[str]
 ) -> dict[str, tuple[float, float]]:
+    """Return 95 % intervals of the error rates of hypotheses; see ``count_intervals``."""
+    return count_intervals(count_edits(references, hypotheses))
+
+
+def count_intervals(counts: EditCounts) -> dict[str, tuple[float, float]]:
     """Return 95 % percentile bootstrap intervals (Efron, 1979) of cer, wer, ser and exact.
 
     Texts are resampled with a fixed seed, so equal inputs give equal intervals. If all texts are
@@ -131,7 +136,6 @@ def bootstrap_intervals(
     no text is correct, the bounds of exact match and SER are theirs. Without texts the intervals
     are (0, 1).
     """
-    counts = count_edits(references, hypotheses)
     n = len(counts.wrong)
     if n == 0:
         return dict.fromkeys(("cer", "wer", "ser", "exact"), (0.0, 1.0))

@@ -11,21 +11,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
-from rapidfuzz.distance import Levenshtein
 
 from ocrsearch.data import LabelledImages
 from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
 from ocrsearch.inference import Evaluation, OnnxModel
 from ocrsearch.reports.drawings import attention_maps, draw_attention
 from ocrsearch.reports.html import figure_part, page, png_url
+from ocrsearch.reports.texts import NOTHING, marked, pair_name
 from ocrsearch.training import Epochs, Model
 
 BLUE, ORANGE, GRAY = "#3f7fd6", "#dd7430", "#8a94a3"
 
 MAX_CONFUSIONS = 20
 """Maximum number of confusions in the figure."""
-
-NOTHING = "(nothing)"
 
 HEIGHT_PX = 360
 
@@ -69,13 +67,7 @@ def matrix_figure(matrix: ConfusionMatrix) -> go.Figure:
 def confusions_figure(confusions: Sequence[Confusion]) -> go.Figure:
     """Draw the most frequent confusions as bars, coloured by kind."""
     shown = confusions[:MAX_CONFUSIONS]
-    names = [
-        " \u2192 ".join(
-            "space" if text == " " else html.escape(text) or NOTHING
-            for text in (c.expected, c.read)
-        )
-        for c in shown
-    ]
+    names = [html.escape(pair_name(c)) for c in shown]
     figure = go.Figure()
     for kind, color in (("substitution", ORANGE), ("deletion", BLUE), ("insertion", GRAY)):
         figure.add_bar(
@@ -336,21 +328,6 @@ def _texts(evaluation: Evaluation, i: int) -> str:
         f"<p class='soft'>confidence {prediction.confidence:.2f}, "
         f"{html.escape(evaluation.names[i])}</p>"
     )
-
-
-def marked(reference: str, hypothesis: str) -> tuple[str, str]:
-    """Return two texts as HTML with their differences marked."""
-    texts: tuple[list[str], list[str]] = ([], [])
-    for edit in Levenshtein.opcodes(reference, hypothesis):
-        parts = (
-            reference[edit.src_start : edit.src_end],
-            hypothesis[edit.dest_start : edit.dest_end],
-        )
-        for text, part in zip(texts, parts, strict=True):
-            escaped = html.escape(part)
-            same = edit.tag == "equal" or not part
-            text.append(escaped if same else f"<mark>{escaped}</mark>")
-    return "".join(texts[0]), "".join(texts[1])
 
 
 def _attention(bundle: Model, data: LabelledImages, evaluation: Evaluation) -> str:

@@ -1,7 +1,7 @@
 """HTML pages: a single file that works offline, in light and dark mode.
 
-Plotly's script is included once per page. Text and grid lines of the figures take their colours
-from the style sheet of the page. Images are embedded.
+A page with interactive figures includes Plotly's script once. Text and grid lines of the figures
+take their colours from the style sheet of the page. Images are embedded.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 TEMPLATE = "plotly_white"
+
+THUMBNAIL_HEIGHT, THUMBNAIL_WIDTH = 64, 640
+WEBP_QUALITY = 55
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2530; --soft: #5b6675;
@@ -54,13 +57,14 @@ th { color: var(--soft); white-space: nowrap; }
 """
 
 
-def page(title: str, parts: Sequence[str], style: str = "") -> str:
+def page(title: str, parts: Sequence[str], style: str = "", script: str | None = None) -> str:
     """Assemble a page from parts of HTML; the caller escapes them.
 
     Args:
         title: title for the browser, as plain text.
         parts: HTML of the body, in order.
         style: additional style sheet.
+        script: script of the page; Plotly's by default.
     """
     from plotly.offline import get_plotlyjs  # drawings need no plotly
 
@@ -68,7 +72,7 @@ def page(title: str, parts: Sequence[str], style: str = "") -> str:
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>{html.escape(printable(title))}</title><style>{STYLE}{style}</style>"
-        f"<script>{get_plotlyjs()}</script></head>"
+        f"<script>{get_plotlyjs() if script is None else script}</script></head>"
     )
     body = printable("".join(parts), keep="\n\t")  # names and labels may hold control characters
     return f"{head}<body>{body}</body></html>\n"
@@ -87,6 +91,22 @@ def figure_part(figure: go.Figure) -> str:
 def save_page(content: str, path: Path) -> None:
     """Write a page atomically."""
     write_text_file(path, content)
+
+
+def thumbnail_url(image: np.ndarray) -> str:
+    """Return a small copy of a grey image, (H, W) uint8, as the data URL of a WebP or PNG file.
+
+    It is at most THUMBNAIL_HEIGHT high and THUMBNAIL_WIDTH wide, and never enlarged.
+    """
+    height, width = image.shape
+    scale = min(1.0, THUMBNAIL_HEIGHT / height, THUMBNAIL_WIDTH / width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, png = cv2.imencode(".png", image)
+    _, webp = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])
+    kind, encoded = min(("png", png), ("webp", webp), key=lambda pair: len(pair[1]))
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
 
 
 def png_url(image: np.ndarray) -> str:

@@ -1,4 +1,7 @@
 from .derived import derive as derive
+from .distributions import Choice as Choice
+from .distributions import Distribution as Distribution
+from .distributions import Range as Range
 from .distributions import Scalar as Scalar
 from .distributions import space_schema as space_schema
 from .feasibility import FRAMES as FRAMES

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+MIN_ENDED = 10
+MIN_COMPLETE = 3
+"""Numbers of trials that have ended, and that were trained in full, from which the gain of further
+trials is estimated. Fewer do not show how much trials differ."""
+
+READS_CER = 0.5
+"""Highest CER of the best trial for this estimate: networks that do not read are all alike."""
+
+
+def expected_saving(
+    values: Collection[float], n_ended: int, n_complete: int, n_symbols: int
+) -> float | None:
+    """Return the character errors that as many trials again are expected to save.
+
+    Args:
+        values: lowest validation CER of each trial that is comparable with the best.
+        n_ended: number of trials that have ended or were paused.
+        n_complete: number of trials that were trained in full.
+        n_symbols: number of characters in the validation split.
+
+    Returns:
+        The expected number of errors; None if the trials are too few to tell, or if none reads.
+    """
+    few = n_complete < MIN_COMPLETE or n_ended < MIN_ENDED
+    if few or not values or min(values) > READS_CER:
+        return None
+    return n_symbols * expected_gain(values)
 
 
 def expected_gain(values: Iterable[float]) -> float:

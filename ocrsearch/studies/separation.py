@@ -17,7 +17,7 @@ import optuna
 
 from ocrsearch.core import StudyError
 from ocrsearch.evaluation import EditCounts, read_counts
-from ocrsearch.studies.results import best_trials
+from ocrsearch.studies.results import BestTrial, best_trials
 from ocrsearch.training import VALIDATED
 
 ALPHA = 0.05
@@ -51,6 +51,7 @@ class Separation:
         no_errors: whether the best trial makes no error.
         has_folds: whether the study has folds.
         lacks_folds: whether the best trial has not finished all folds.
+        p_values: p-value of the test for each trial of ``compared``.
     """
 
     n: int
@@ -62,6 +63,7 @@ class Separation:
     no_errors: bool = False
     has_folds: bool = False
     lacks_folds: bool = False
+    p_values: tuple[float, ...] = ()
 
     def describe(self) -> list[str]:
         """Return lines for people; empty if all others are significantly worse."""
@@ -107,14 +109,23 @@ def compare_best(
     alike = [t for t in trials if t.n_folds == best.n_folds][: MAX_COMPARED + 1]
     known: dict[int, EditCounts] = {}
     for trial in alike:
-        folds = [read_counts(path.with_name(VALIDATED)) for path in trial.all_weights]
-        tables = [counts.table() for counts in folds if counts is not None]
-        if len(tables) == len(folds):  # older versions did not write the counts
-            known[trial.trial] = EditCounts.from_table(np.concatenate(tables))
+        counts = validated_counts(trial)
+        if counts is not None:
+            known[trial.trial] = counts
     found = separation(known) if best.trial in known else None
     if found is None:
         return None
     return replace(found, has_folds=best.epochs[-1].n_folds > 0, lacks_folds=best.lacks_folds)
+
+
+def validated_counts(trial: BestTrial) -> EditCounts | None:
+    """Return the edits of a trial in each validation image, of all finished folds in order.
+
+    None if a file is missing or damaged; older versions did not write it.
+    """
+    folds = [read_counts(path.with_name(VALIDATED)) for path in trial.all_weights]
+    tables = [counts.table() for counts in folds if counts is not None]
+    return EditCounts.from_table(np.concatenate(tables)) if len(tables) == len(folds) else None
 
 
 def separation(counts: Mapping[int, EditCounts]) -> Separation | None:
@@ -129,11 +140,15 @@ def separation(counts: Mapping[int, EditCounts]) -> Separation | None:
     if not others:
         return None
     differences = {number: c.edits - first.edits for number, c in others}
-    alike = [n for n, d in differences.items() if sign_flip_p(d) >= ALPHA]
+    chances = {n: sign_flip_p(d) for n, d in differences.items()}
+    alike = [n for n, p in chances.items() if p >= ALPHA]
     other = next((n for n in alike if differences[n].sum()), None)
     n_more = None if other is None else n_more_images(differences[other])
     no_errors = not first.edits.any()
-    return Separation(len(first.edits), best, list(differences), alike, other, n_more, no_errors)
+    return Separation(
+        *(len(first.edits), best, list(differences), alike, other, n_more, no_errors),
+        p_values=tuple(chances.values()),
+    )
 
 
 def sign_flip_p(differences: np.ndarray) -> float:

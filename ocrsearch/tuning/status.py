@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ocrsearch.studies import Rank, expected_gain, rank_of
+from ocrsearch.studies import Rank, expected_saving, rank_of
 from ocrsearch.training import best_epoch
 
 if TYPE_CHECKING:
@@ -50,15 +50,6 @@ GIVES_UP: dict[Ending, bool] = {
     "interrupted": False,
 }
 """Whether the paused trials are pruned at the end. Otherwise the next run can resume them."""
-
-
-MIN_ENDED = 10
-MIN_COMPLETE = 3
-"""Numbers of trials that have ended, and that were trained in full, from which the gain of further
-trials is estimated. Fewer do not show how much trials differ."""
-
-READS_CER = 0.5
-"""Highest CER of the best trial for this estimate: networks that do not read are all alike."""
 
 
 @dataclass(frozen=True)
@@ -250,17 +241,11 @@ class Status:
 
         None if the trials so far are too few to tell, or if none reads.
         """
-        if (
-            self.n_symbols is None
-            or self.best_value is None
-            or self.best_value > READS_CER
-            or self.n_complete < MIN_COMPLETE
-            or len(self.ends) < MIN_ENDED
-        ):
+        if self.n_symbols is None or self.best_value is None:
             return None
         lacks_folds = self.best_lacks_folds
         values = [cer for _, (lacks, cer) in self.ends.values() if lacks == lacks_folds]
-        return self.n_symbols * expected_gain(values)
+        return expected_saving(values, len(self.ends), self.n_complete, self.n_symbols)
 
     @property
     def n_total(self) -> int:

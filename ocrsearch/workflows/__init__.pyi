@@ -6,6 +6,8 @@ from .language_model import choose_weights as choose_weights
 from .language_model import learn_language_model as learn_language_model
 from .onnx_export import export_model as export_model
 from .onnx_export import export_of_study as export_of_study
+from .report import collect_report as collect_report
+from .report import write_report as write_report
 from .study import Study as Study
 from .study import delete_files_of_deleted as delete_files_of_deleted
 from .study import delete_study as delete_study

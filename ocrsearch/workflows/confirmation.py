@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ocrsearch.core import (
     Config,
@@ -70,8 +71,13 @@ SEEDS_APART = 1_000_003
 """Distance between fresh seeds. Trials use the seed of the study plus their number."""
 
 POLL_SECONDS = 1.0
+CONFIRMED = "confirm"
+"""Folder of the fresh trainings in the folder of a study."""
+
 RESULT = "result.json"
 TEST = "test.json"
+
+_RATES = TypeAdapter(dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]])
 
 Observer = Callable[[str], None]
 """Callback for each finished training; it receives a line for the user."""
@@ -175,7 +181,7 @@ def confirm(
     with study_lock(folder, name):
         remove_leftovers(folder)
         dataset = load_study_data(name, facts, place)
-        own = (folder / "confirm").resolve()
+        own = (folder / CONFIRMED).resolve()
         runs = [run for best in found for run in _runs(best, n_seeds, facts, own)]
         if not all(map(_result, runs)):
             save_dataset(dataset, own / "data")
@@ -301,3 +307,21 @@ def _test_once(bundle: Bundle, test: LabelledImages, file: Path) -> dict[str, fl
         rates[f"{name}_low"], rates[f"{name}_high"] = low, high
     write_text_file(file, json.dumps(rates))
     return rates
+
+
+def stored_test(folder: Path) -> tuple[int, dict[str, float]] | None:
+    """Return the latest evaluation of the test split by a confirmation; None without one.
+
+    Args:
+        folder: folder of a study.
+
+    Returns:
+        The number of the trial, and the rates as in ``Confirmation.test``.
+    """
+    files = sorted((folder / CONFIRMED).glob(f"trial-*/{TEST}"), key=lambda f: f.stat().st_mtime)
+    for file in reversed(files):
+        number, known = file.parent.name.split("-")[1], _read_json(file)
+        with suppress(ValidationError):
+            if number.isdigit():
+                return int(number), _RATES.validate_python(known)
+    return None

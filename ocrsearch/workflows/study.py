@@ -8,11 +8,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError, shown, takes_former_names
+from ocrsearch.core import (
+    DEFAULT_STORAGE,
+    OptionError,
+    StudyError,
+    output_problem,
+    shown,
+    takes_former_names,
+)
 from ocrsearch.studies import (
     ARTIFACTS,
     FACTS,
@@ -151,19 +158,34 @@ class Study:
         export_of_study(bundle, file, self.optuna_study)
         return best
 
-    def write_report(self, path: str | Path) -> None:
-        """Write an HTML page with all figures; it works offline.
+    def write_report(
+        self, path: str | Path, *, test: bool = False, data: str | None = None
+    ) -> dict[str, Any]:
+        """Write a report as one HTML page that works offline.
+
+        Args:
+            path: file to write.
+            test: whether to evaluate the best network on the test split.
+            data: new location of the dataset, if it was moved.
+
+        Returns:
+            The facts of the page as plain values.
 
         Raises:
-            StudyError: the file cannot be written.
+            OcrSearchError: the file cannot be written, or the test split or the moved data cannot
+                be read.
         """
-        from ocrsearch.reports import write_page
+        from ocrsearch.reports import plain_content
+        from ocrsearch.workflows.report import collect_report, write_report
+        from ocrsearch.workflows.trial_models import DataPlace
 
         file = _output(path)
-        try:
-            write_page(self.optuna_study, file)
-        except OSError as error:
-            raise StudyError(f"{file}: cannot be written ({error.strerror or error})") from None
+        if problem := output_problem(file):
+            reason = problem.removeprefix("cannot be written (").removesuffix(")")
+            raise StudyError(f"{file}: cannot be written ({reason})")
+        content = collect_report(self.storage, self.name, DataPlace(data), test=test)
+        write_report([content], file)
+        return plain_content([content])
 
 
 def _output(path: str | Path) -> Path:

@@ -34,9 +34,9 @@ from ocrsearch.reports.evaluation import (
     MAX_WRONG_MAPS,
     Subject,
     evaluation_page,
-    marked,
 )
 from ocrsearch.reports.html import png_url, save_page
+from ocrsearch.reports.texts import marked
 from ocrsearch.training.provenance import Provenance
 from ocrsearch.training.records import EpochRecord, Epochs
 from tests.conftest import draw_text

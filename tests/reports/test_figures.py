@@ -1,11 +1,7 @@
-"""Figures: each from plain tuples or a study, empty ones too, and the page that holds them."""
+"""Figures for notebooks: each from plain tuples or a study, also with little data."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -14,7 +10,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
-from ocrsearch.reports.study import (
+from ocrsearch.reports.figures import (
     MIN_TRIALS_FOR_IMPORTANCE,
     TrialPoint,
     error_against_size,
@@ -24,7 +20,6 @@ from ocrsearch.reports.study import (
     parameter_importances,
     study_figures,
     trial_points,
-    write_page,
 )
 from ocrsearch.studies.results import load_study
 from ocrsearch.training.records import EpochRecord
@@ -186,7 +181,6 @@ def test_learning_curves_of_many_trials_name_the_best() -> None:
 @pytest.mark.parametrize(
     ("sizes_and_cers", "front"),
     [
-        ([], []),
         ([(1.0, 0.5)], [(1.0, 0.5)]),
         ([(3.0, 0.1), (1.0, 0.5), (2.0, 0.6)], [(1.0, 0.5), (3.0, 0.1)]),
         ([(1.0, 0.5), (1.0, 0.4)], [(1.0, 0.4)]),  # of one size only the better one
@@ -197,7 +191,9 @@ def test_front_of_error_against_size(
     sizes_and_cers: list[tuple[float, float]], front: list[tuple[float, float]]
 ) -> None:
     points = [point(i, cer, size) for i, (size, cer) in enumerate(sizes_and_cers)]
-    x, y = traces(error_against_size(points))["Pareto front"]
+    figure = error_against_size(points)
+    assert figure is not None
+    x, y = traces(figure)["Pareto front"]
     assert list(zip(x, y, strict=True)) == front
 
 
@@ -208,13 +204,20 @@ def test_error_against_size_shows_finished_trials_of_known_size_by_architecture(
         point(2, 0.1, None),
         point(3, 0.1, 0.5, state="pruned"),
     ]
-    found = traces(error_against_size(points))
+    figure = error_against_size(points)
+    assert figure is not None
+    found = traces(figure)
     assert found["crnn"] == ([1.0], [0.5])
     assert found["seq2seq"] == ([2.0], [0.4])
     assert found["Pareto front"] == ([1.0, 2.0], [0.5, 0.4])
 
 
-@pytest.mark.parametrize("figure", [optimization_history([]), error_against_size([])])
+def test_without_sizes_there_is_no_figure_of_them() -> None:
+    assert error_against_size([]) is None
+    assert error_against_size([point(0, 0.5, None), point(1, 0.5, 1.0, state="pruned")]) is None
+
+
+@pytest.mark.parametrize("figure", [optimization_history([]), error_against_size([point(0, 0.5)])])
 def test_axes_are_named(figure: go.Figure) -> None:
     assert figure.layout.yaxis.title.text == "validation CER"
     assert figure.layout.xaxis.title.text
@@ -277,7 +280,7 @@ def test_parallel_coordinates_without_shared_parameters() -> None:
 @pytest.mark.parametrize(
     ("cers", "expected"),
     [
-        ([], ["history", "curves", "sizes"]),
+        ([], []),
         ([0.5], ["history", "curves", "coordinates", "sizes"]),
         ([0.3, 0.2, 0.1], ["history", "curves", "coordinates", "sizes"]),
         ([0.4, 0.3, 0.2, 0.1], ["history", "curves", "importances", "coordinates", "sizes"]),
@@ -293,59 +296,10 @@ def test_figures_where_all_trials_are_equal() -> None:
     assert {TITLES["history"], TITLES["curves"], TITLES["sizes"]} <= set(found)
 
 
-def test_figures_of_trials_that_only_failed() -> None:
+def test_trials_that_only_failed_have_no_figures() -> None:
     study = optuna.create_study()
     study.add_trials([create_trial(state=TrialState.FAIL) for _ in range(5)])
-    assert titles(study_figures(study)) == [TITLES[n] for n in ("history", "curves", "sizes")]
-
-
-# --- the page ---------------------------------------------------------------------------------
-
-
-def test_page_of_the_made_study(study_db: StudyDb, tmp_path: Path) -> None:
-    path = tmp_path / "new" / "study.html"
-    assert write_page(load_study(study_db.url, study_db.name), path) == 5
-    page = path.read_text(encoding="utf-8")
-    assert page.startswith("<!doctype html>")
-    assert "<h1>ocrsearch: tiny-numbers</h1>" in page
-    assert len(re.findall(r'<div[^>]*class="plotly-graph-div"', page)) == 5
-    for title in TITLES.values():
-        assert title in page
-    assert [p.name for p in path.parent.iterdir()] == ["study.html"]
-
-
-def test_page_needs_no_network(tmp_path: Path) -> None:
-    path = tmp_path / "study.html"
-    write_page(in_memory([0.5]), path)
-    page = path.read_text(encoding="utf-8")
-    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)\s*=", page)
-    assert len(page) > 1_000_000  # Plotly is in it,
-    assert len(page) < 10_000_000  # once
-
-
-def test_page_of_an_empty_study(tmp_path: Path) -> None:
-    path = tmp_path / "study.html"
-    assert write_page(in_memory([]), path) == 3
-    assert TITLES["history"] in path.read_text(encoding="utf-8")
-
-
-def test_name_of_a_study_is_escaped(tmp_path: Path) -> None:
-    study = optuna.create_study(study_name="<script>alert(1)</script>")
-    write_page(study, tmp_path / "study.html")
-    page = (tmp_path / "study.html").read_text(encoding="utf-8")
-    assert "<script>alert" not in page
-    assert "&lt;script&gt;alert" in page
-
-
-def test_a_page_that_cannot_be_written_leaves_the_old_one(
-    tmp_path: Path, full_disk: Callable[[], AbstractContextManager[None]]
-) -> None:
-    path = tmp_path / "study.html"
-    path.write_text("the old one")
-    with full_disk(), pytest.raises(OSError, match="File too large"):
-        write_page(in_memory([0.5]), path)
-    assert path.read_text() == "the old one"
-    assert [p.name for p in tmp_path.iterdir()] == ["study.html"]
+    assert study_figures(study) == []
 
 
 def test_between_two_folds_a_curve_is_broken() -> None:

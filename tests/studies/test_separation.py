@@ -118,3 +118,11 @@ def test_the_trials_of_a_study_are_compared_in_the_order_of_their_rank(
     found = compare_best(study, folder)
     assert found is not None
     assert (found.best, found.compared, found.n) == (2, [1, 0], 3)
+
+
+def test_each_comparison_has_its_p_value() -> None:
+    first = [0, 1, 0, 0, 0, 0, 0, 0]
+    found = separation({3: counts(first), 5: counts(first), 8: counts([1] * 8)})
+    assert found is not None
+    assert found.compared == [5, 8]
+    assert found.p_values == (1.0, pytest.approx(2 / 2**7))  # seven differences of one sign

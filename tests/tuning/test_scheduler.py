@@ -250,6 +250,8 @@ ENDED = {
 }
 """Ten trials: the best is 0.002 better than all others, so the expected gain is 0.001."""
 
+READ_NOTHING = {n: (float(n), (False, 0.6)) for n in range(10)}
+
 
 @pytest.mark.parametrize(
     ("limits", "counts", "ending"),
@@ -266,7 +268,7 @@ ENDED = {
         (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": None}, None),
         (Limits(99), {**ENDED, "n_symbols": 900}, None),
         (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 9, "n_complete": 2}, None),
-        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 9, "best_value": 0.6}, None),
+        (Limits(99, min_gain=1.0), {**ENDED, "n_symbols": 9, "ends": READ_NOTHING}, None),
         (Limits(9, timeout_s=1.0), {"started": -1e9}, "timeout"),
         (
             Limits(99),

@@ -49,8 +49,10 @@ def test_the_best_model_is_exported(study_db: StudyDb, tmp_path: Path) -> None:
 
 def test_the_report_is_one_page(study_db: StudyDb, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    ocrsearch.load_study(study_db.name, study_db.url).write_report(path)
-    assert f"<h1>ocrsearch: {study_db.name}</h1>" in path.read_text(encoding="utf-8")
+    facts = ocrsearch.load_study(study_db.name, study_db.url).write_report(path)
+    assert f"<h1>Search report: {study_db.name}</h1>" in path.read_text(encoding="utf-8")
+    (study,) = facts["studies"]
+    assert (study["name"], study["trials"][0]["number"]) == (study_db.name, 2)
 
 
 def test_the_database_may_be_a_path(study_db: StudyDb) -> None:

@@ -1,24 +1,23 @@
-"""Plotly figures of a study, and a page with all of them.
+"""Plotly figures of a study, for notebooks: ``Study.figures()``.
 
-A study is converted to plain tuples, and these to figures, so each step can be tested alone.
+The report of ``ocrsearch report`` has charts of its own, see ``charts.py``. A study is
+converted to plain tuples, and these to figures, so each step can be tested alone.
 Parameter importances and parallel coordinates come from Optuna, with shortened names.
 """
 
 from __future__ import annotations
 
-import html
 import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import optuna
 import plotly.graph_objects as go
 from optuna.trial import TrialState
 
-from ocrsearch.reports.html import TEMPLATE, figure_part, page, save_page
+from ocrsearch.reports.html import TEMPLATE
 from ocrsearch.studies import is_paused, learning_curves, trial_epochs
 from ocrsearch.training import Epochs, best_epoch
 
@@ -113,12 +112,17 @@ def _line(epochs: Epochs, name: Literal["epoch", "cer"]) -> list[float | None]:
     return values
 
 
-def error_against_size(points: Sequence[TrialPoint]) -> go.Figure:
-    """Draw the CER of finished trials by model size, with a line through the Pareto front."""
+def error_against_size(points: Sequence[TrialPoint]) -> go.Figure | None:
+    """Draw the CER of finished trials by model size, with a line through the Pareto front.
+
+    None if no finished trial has a known size.
+    """
     sized = sorted(
         (p for p in points if p.size_mb is not None and p.state == "complete"),
         key=lambda p: (p.size_mb or 0.0, p.cer),
     )
+    if not sized:
+        return None
     figure = go.Figure()
     for architecture in sorted({p.architecture for p in sized}):
         group = [p for p in sized if p.architecture == architecture]
@@ -182,26 +186,16 @@ def parallel_coordinates(study: optuna.Study) -> go.Figure | None:
 
 
 def study_figures(study: optuna.Study) -> list[go.Figure]:
-    """Return all figures for which the study has enough trials."""
-    points = trial_points(study)
+    """Return the figures for which the study has data."""
+    points, curves = trial_points(study), learning_curves(study)
     figures = [
-        optimization_history(points),
-        learning_curves_figure(learning_curves(study)),
+        optimization_history(points) if points else None,
+        learning_curves_figure(curves) if any(curves.values()) else None,
         parameter_importances(study),
         parallel_coordinates(study),
         error_against_size(points),
     ]
     return [figure for figure in figures if figure is not None]
-
-
-def write_page(study: optuna.Study, path: Path) -> int:
-    """Write a page with all figures, which works offline; return the number of figures."""
-    figures = study_figures(study)
-    title = f"ocrsearch: {study.study_name}"
-    heading = f"<h1>{html.escape(title)}</h1>"
-    drawn = "".join(map(figure_part, figures))  # Optuna's colours are for light paper
-    save_page(page(title, [heading, f"<div class='light'>{drawn}</div>"]), path)
-    return len(figures)
 
 
 def _titled(figure: go.Figure, title: str, x: str, y: str) -> go.Figure:
