@@ -83,7 +83,7 @@ print(ocrsearch.__version__, ocrsearch.__file__)
 
 LIGHT_REFUSALS = {
     "run --data digits": "pip install ocrsearch",
-    "serve model.onnx": "pip install 'ocrsearch-light[serve]'",
+    "evaluate model.onnx --data images/labels.csv --split all --max-error 0.1": "pip install ocr",
     "evaluate model.onnx --data images/labels.csv --split all --html page.html": "pip install ocr",
     "predict model.pt images": "ocrsearch export model.pt -o model.onnx",
 }
