@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import pickle
 import pydoc
@@ -23,6 +24,7 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
     if path.name != "__main__.py"
+    and (path.name != "openvino_network.py" or importlib.util.find_spec("openvino"))
 )
 CALLABLE = [name for name in ocrsearch.__all__ if name != "__version__"]
 

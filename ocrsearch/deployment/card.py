@@ -102,8 +102,9 @@ def model_card(
     name = options.name or path.stem
     parts = [
         f"# {code(name)}",
-        "A model of ocrsearch that recognises the text in an image of one "
-        f"{'character' if model.config.model.reads_one else 'line'}.",
+        "A model of ocrsearch that recognises the text in an image of one character."
+        if model.config.model.reads_one
+        else "A model of ocrsearch that recognises the text in an image of one line.",
         *("## What it reads", _reads(model)),
         *("## Training", _training(model)),
         *("## Figures", _figures(model, test)),
@@ -303,8 +304,9 @@ def _limits(model: Model, test: CardTest | None) -> str:
 
 
 def _use(file: str) -> str:
-    word = shlex.quote(f"./{file}" if file.startswith("-") else file)
-    shell = [f"ocrsearch predict {word} image.png", f"ocrsearch serve {word}"]
+    word = f"./{file}" if file.startswith("-") else file
+    commands = ("predict", word, "image.png"), ("serve", word)
+    shell = [shlex.join(["ocrsearch", *words]) for words in commands]
     python = [
         "import ocrsearch",
         "",

@@ -25,8 +25,8 @@ def load_model(path: Path) -> Model:
         if error.name != "torch" and not is_light():
             raise
         raise BundleError(
-            f"{path}: needs PyTorch, which is not installed here; convert it where it is: "
-            f"ocrsearch export {path.name} -o {path.stem}.onnx"
+            f"{path}: needs PyTorch, which is not installed here; where it is, 'ocrsearch export' "
+            "converts the model to .onnx"
         ) from None
     return load_bundle(path)
 
