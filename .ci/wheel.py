@@ -35,7 +35,7 @@ IN_SDIST = re.compile(
 IN_WHEEL = re.compile(
     rf"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt"
     rf"|{PAGE}|{TEMPLATES})"
-    r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/LICENSE))"
+    r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/([\w/]+/)?LICENSE(\.txt)?))"
 )
 IN_LIGHT_WHEEL = re.compile(
     r"ocrsearch/(.*\.pyi?|py\.typed)"
