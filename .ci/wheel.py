@@ -85,7 +85,7 @@ LIGHT_REFUSALS = {
     "run --data digits": "pip install ocrsearch",
     "evaluate model.onnx --data images/labels.csv --split all --max-error 0.1": "pip install ocr",
     "evaluate model.onnx --data images/labels.csv --split all --html page.html": "pip install ocr",
-    "predict model.pt images": "ocrsearch export model.pt -o model.onnx",
+    "predict model.pt images": "'ocrsearch export' converts the model to .onnx",
 }
 """Commands that the light distribution refuses, and a part of the last line."""
 
