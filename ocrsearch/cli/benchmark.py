@@ -33,6 +33,17 @@ N_COMPARED = 100
 """Largest number of images on which an export is compared with its original."""
 
 
+PlotOutput = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        callback=output_file(".html"),
+        help="Write an HTML page: error rate against milliseconds, with the size as marker.",
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
+
+
 @takes_data_options
 def benchmark(
     models: Annotated[
@@ -56,15 +67,7 @@ def benchmark(
             rich_help_panel=EXPORT_PANEL,
         ),
     ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            callback=output_file(".html"),
-            help="Write an HTML page: error rate against milliseconds, with the size as marker.",
-            rich_help_panel=OUTPUT_PANEL,
-        ),
-    ] = None,
+    plot: PlotOutput = None,
     as_json: Json = False,
     *,
     given: DataArguments,

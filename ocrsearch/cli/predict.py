@@ -71,6 +71,18 @@ NOTED_SKEW_DEGREES = 6.0
 
 PAGE_PANEL = "Pages"
 
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        metavar="CONFIDENCE",
+        min=0.0,
+        max=1.0,
+        help="Mark texts with a lower confidence for a person to check. 'evaluate --max-error' "
+        "finds the confidence for an error rate.",
+        show_default=False,
+    ),
+]
+
 
 @takes_decoding_options
 def predict(
@@ -99,17 +111,7 @@ def predict(
             rich_help_panel=PAGE_PANEL,
         ),
     ] = None,
-    min_confidence: Annotated[
-        float | None,
-        typer.Option(
-            metavar="CONFIDENCE",
-            min=0.0,
-            max=1.0,
-            help="Mark texts with a lower confidence for a person to check. 'evaluate --max-error' "
-            "finds the confidence for an error rate.",
-            show_default=False,
-        ),
-    ] = None,
+    min_confidence: MinConfidence = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
     *,

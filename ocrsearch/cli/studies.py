@@ -67,6 +67,14 @@ def dashboard(
     raise KeyboardInterrupt  # the server has taken Ctrl-C for its own
 
 
+MovedTrainData = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC", help="New location of the images added for training, if they were moved."
+    ),
+]
+
+
 def report(
     studies: Annotated[
         list[str] | None,
@@ -91,13 +99,7 @@ def report(
         str | None,
         typer.Option(metavar="FILE", help="New path of the split file, if it was moved."),
     ] = None,
-    extra_train_data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPEC",
-            help="New location of the images added for training, if they were moved.",
-        ),
-    ] = None,
+    extra_train_data: MovedTrainData = None,
     storage: Storage = DEFAULT_STORAGE,
     as_json: Json = False,
 ) -> None:
