@@ -24,6 +24,7 @@ from .layers import check_size as check_size
 from .layers import conv_channels as conv_channels
 from .layers import count_multiply_adds as count_multiply_adds
 from .layers import count_parameters as count_parameters
+from .layers import int8_size_mb as int8_size_mb
 from .layers import list_layers as list_layers
 from .layers import pool_sizes as pool_sizes
 from .layers import training_memory_mb as training_memory_mb

@@ -145,6 +145,23 @@ def count_parameters(layers: Iterable[Layer]) -> int:
     return sum(layer.n_parameters for layer in layers if not layer.training_only)
 
 
+def int8_size_mb(layers: Iterable[Layer]) -> float:
+    """Return the approximate size of an exported file with weights of 8 bits, in megabytes.
+
+    Matrices, LSTMs and cells have 8 bits, everything else 32. The graphs of a decoder are stored as
+    text (base64), which takes a third more.
+    """
+    used = [layer for layer in layers if not layer.training_only]
+    has_decoder = any(layer.name == "embedding" for layer in used)
+    n_bytes = 0.0
+    for layer in used:
+        in_encoder = layer.name.startswith("encoder.")
+        in_8_bits = not layer.kind.startswith(("conv", "embedding", "GRU x", "GRU,"))
+        in_text = has_decoder and not in_encoder
+        n_bytes += layer.n_parameters * (1 if in_8_bits else 4) * (4 / 3 if in_text else 1)
+    return n_bytes / 1e6
+
+
 def conv_channels(config: TowerConfig) -> list[int]:
     """Return the channels of each convolution: conv_base * conv_growth**i, rounded to 8."""
     widths = [config.conv_base * config.conv_growth**i for i in range(config.conv_depth)]

@@ -251,7 +251,9 @@ def derive(
     epochs = leaves["training.epochs"]
     first_rung_steps = FIRST_RUNG_STEPS[kind] // (START_SOONER if starts else 1)
     rungs = _rungs(epochs, traits.n_images / (2 * batch), first_rung_steps)
-    search: dict[str, object] = {"pruner": {"name": "asha", "rungs": rungs}}
+    # pretrained networks read from the first epoch on, so that their early order holds
+    pruner = {"name": "asha", "rungs": rungs, **({"tested": False} if starts else {})}
+    search: dict[str, object] = {"pruner": pruner}
     if kind == "lines":
         search["constraints"] = {"size_mb": LINES_SIZE_MB + round(traits.n_symbols * 512 * 4 / 1e6)}
     tuples = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, tuple)}

@@ -23,7 +23,13 @@ from ocrsearch.data.images import (
     preprocessed_shape,
     scaled_width,
 )
-from ocrsearch.models import check_size, count_multiply_adds, list_layers, training_memory_mb
+from ocrsearch.models import (
+    check_size,
+    count_multiply_adds,
+    int8_size_mb,
+    list_layers,
+    training_memory_mb,
+)
 from ocrsearch.spaces.settings import ConstraintSettings
 from ocrsearch.spaces.space import Space
 
@@ -32,6 +38,7 @@ FRAMES = "frames"
 
 UNITS = {
     "size_mb": "MB of weights",
+    "int8_mb": "MB as an int8 file",
     "parameters": "parameters",
     "multiply_adds": "multiply-adds",
     "memory_mb": "MB of memory",
@@ -96,9 +103,10 @@ def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
     """Return the size and cost of a network without building it.
 
     Returns:
-        ``size_mb`` of the weights with 4 bytes each, number of ``parameters``, ``multiply_adds``
-        for an image and a label of median length, and an estimate of ``memory_mb`` for training
-        with batches of the widest images. If images are concatenated, these are pairs of them.
+        ``size_mb`` of the weights with 4 bytes each, ``int8_mb`` of an exported file with weights
+        of 8 bits, number of ``parameters``, ``multiply_adds`` for an image and a label of median
+        length, and an estimate of ``memory_mb`` for training with batches of the widest images. If
+        images are concatenated, these are pairs of them.
     """
     widths = sorted(scaled_widths(config, train.images)) or [FRAME_STRIDE]
     n_symbols = len(set().union(*train.texts)) if train.texts else 1
@@ -114,6 +122,7 @@ def network_figures(config: Config, train: LabelledImages) -> dict[str, float]:
     n_parameters = sum(layer.n_parameters for layer in layers)
     return {
         "size_mb": n_parameters * 4 / 1e6,
+        "int8_mb": int8_size_mb(layers),
         "parameters": float(n_parameters),
         "multiply_adds": float(count_multiply_adds(layers)),
         "memory_mb": training_memory_mb(widest, config.training.batch_size),

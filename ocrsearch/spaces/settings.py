@@ -28,6 +28,11 @@ class SamplerSettings(Frozen):
         le=MAX_COUNT,
         description="Number of random trials before TPE, GP or CMA-ES.",
     )
+    prior: bool = Field(
+        True,
+        description="Let results on other datasets choose among proposals of TPE, half of the "
+        "time.",
+    )
 
 
 class AshaSettings(Frozen):
@@ -40,6 +45,11 @@ class AshaSettings(Frozen):
     rungs: tuple[Annotated[Integer, Field(le=MAX_COUNT)], ...] = Field(
         (),
         description="Epochs in rising order; by default 1/3 of the epochs, 1/9 and so on.",
+    )
+    tested: bool = Field(
+        True,
+        description="Compare trials at a rung below the last only if the order there agrees with "
+        "the order at the next rung; until this is known, all trials pass.",
     )
 
     @field_validator("rungs")
@@ -127,6 +137,12 @@ class ConstraintSettings(Frozen):
         gt=0.0,
         le=MAX_LIMIT,
         description="Size of the weights as float32, in megabytes.",
+    )
+    int8_mb: Number | None = Field(
+        None,
+        gt=0.0,
+        le=MAX_LIMIT,
+        description="Estimated size of the exported file with weights of 8 bits, in megabytes.",
     )
     parameters: Integer | None = Field(None, ge=1, le=MAX_LIMIT, description="Number of weights.")
     multiply_adds: Number | None = Field(

@@ -13,6 +13,8 @@ from .database import refuse_read_only as refuse_read_only
 from .database import shown_storage as shown_storage
 from .database import study_folder as study_folder
 from .database import write_log_back as write_log_back
+from .experience import PRIOR_FILE as PRIOR_FILE
+from .experience import describing_point as describing_point
 from .facts import FACTS as FACTS
 from .facts import ForeignStudyError as ForeignStudyError
 from .facts import StudyFacts as StudyFacts
@@ -25,6 +27,7 @@ from .gain import MIN_COMPLETE as MIN_COMPLETE
 from .gain import MIN_ENDED as MIN_ENDED
 from .gain import expected_gain as expected_gain
 from .gain import expected_saving as expected_saving
+from .guided_sampler import GuidedSampler as GuidedSampler
 from .importances import Importance as Importance
 from .importances import Importances as Importances
 from .importances import parameter_importances as parameter_importances
@@ -42,6 +45,10 @@ from .ownership import claim_folder as claim_folder
 from .ownership import refuse_unknown_trials as refuse_unknown_trials
 from .ownership import study_lock as study_lock
 from .ownership import write_identity as write_identity
+from .prior import Kernel as Kernel
+from .prior import Point as Point
+from .prior import Prior as Prior
+from .prior import ranks_within as ranks_within
 from .records import EARLIER as EARLIER
 from .records import EPOCHS as EPOCHS
 from .records import EXCESS as EXCESS

@@ -30,6 +30,7 @@ from ocrsearch.spaces import (
     Values,
 )
 from ocrsearch.studies.artifacts import Rank
+from ocrsearch.studies.experience import known_prior
 from ocrsearch.studies.facts import (
     FACTS,
     ForeignStudyError,
@@ -37,6 +38,7 @@ from ocrsearch.studies.facts import (
     foreign_reason,
     study_facts,
 )
+from ocrsearch.studies.guided_sampler import GuidedSampler
 from ocrsearch.studies.optuna_internals import (
     ShownStudy,
     backend_of,
@@ -195,7 +197,11 @@ def open_study(
     study.fail_ignored()
     # with the seed of the first run, the sampler of a resumed study would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
-    study.sampler = build_sampler(space, seed + n_trials + SEEDS_APART * (slot - 1))
+    sampler_seed = seed + n_trials + SEEDS_APART * (slot - 1)
+    study.sampler = build_sampler(space, sampler_seed)
+    if space.settings.sampler.name == "tpe" and space.settings.sampler.prior:
+        prior = known_prior(storage, besides=name)
+        study.sampler = GuidedSampler(study.sampler, space, prior, sampler_seed)
     if stored is None:
         for trial in earlier:
             study.enqueue_trial(trial.values, {EARLIER: trial.origin}, skip_if_exists=True)

@@ -49,6 +49,13 @@ class Constraints:
             broken.append(slow)
         return broken
 
+    def allow(self, config: Config) -> bool:
+        """Return whether a configuration meets all limits, as far as this is known."""
+        findings = examine(config, self._train, self._limits, self._max_invalid)
+        latency_ms, limit = self.latency_ms(config), self._limits.latency_ms
+        is_slow = latency_ms is not None and limit is not None and latency_ms > limit
+        return not is_slow and all(finding.excess <= 0.0 for finding in findings)
+
     def latency_ms(self, config: Config) -> float | None:
         """Return the measured latency of a network, None if it is unknown."""
         return self._latencies.get(_network_key(config))

@@ -28,6 +28,7 @@ from ocrsearch.studies import (
     INFEASIBLE,
     METRIC_OF,
     PAUSED,
+    GuidedSampler,
     KeptWeights,
     Sharing,
     TrainingOrigin,
@@ -130,6 +131,8 @@ class TrialStore:
         self.space, self.sharing, self._train = space, opened.sharing, train
         self.status = Status(limits)
         self.constraints = Constraints(self._study, space, train)
+        if isinstance(self._study.sampler, GuidedSampler):
+            self._study.sampler.accepts = self.constraints.allow
         facts = study_facts(self._study)
         self.n_folds = facts.folds
         self._seed = facts.seed

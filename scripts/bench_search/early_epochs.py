@@ -16,10 +16,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import typer
-from recordings import Curve, load_tasks, read_table
+from recordings import READS_CER, Curve, Recorded, read_table, recorded_tasks
 
 FRACTIONS = (1 / 27, 1 / 9, 1 / 3, 1 / 2, 1.0)
-READS_CER = 0.5
 LEAST_DIFFERENCE = 0.1
 
 
@@ -28,12 +27,13 @@ def main() -> None:
     columns = [f"{fraction:.2f}" for fraction in FRACTIONS]
     typer.echo(f"| table | figure | {' | '.join(columns)} |")
     typer.echo(f"|{' --- |' * (len(columns) + 2)}")
-    for task in load_tasks().values():
-        curves = [recorded.curve for recorded in read_table(task.table)]
-        name = f"{task.name} (n = {len(curves)})"
-        typer.echo(row(name, "averaged / latest", [ratios(curves, f) for f in FRACTIONS]))
-        for kind in ("latest", "averaged"):
-            typer.echo(row(name, f"order, {kind}", [order(curves, f, kind) for f in FRACTIONS]))
+    for task in recorded_tasks():
+        table = read_table(task.table)
+        name = f"{task.name} (n = {len(table)})"
+        typer.echo(row(name, "averaged / latest", [ratios(table, f) for f in FRACTIONS]))
+        kinds = {"latest": [r.latest for r in table], "averaged": [r.curve for r in table]}
+        for kind, curves in kinds.items():
+            typer.echo(row(name, f"order, {kind}", [order(curves, f) for f in FRACTIONS]))
 
 
 def row(*cells: str | Sequence[str]) -> str:
@@ -42,42 +42,25 @@ def row(*cells: str | Sequence[str]) -> str:
     return f"| {' | '.join(flat)} |"
 
 
-def best_so_far(curve: Curve, fraction: float, kind: str) -> float:
-    """Return the lowest CER within a fraction of the epochs, as the trainer would measure it.
-
-    Args:
-        curve: learning curve.
-        fraction: fraction of the epochs, at least one epoch.
-        kind: "latest" weights, or "averaged" weights once the network reads.
-    """
+def best_so_far(curve: Curve, fraction: float) -> float:
+    """Return the lowest CER within a fraction of the epochs, at least one epoch."""
     n = max(1, round(fraction * len(curve)))
-    return float(measured(curve, kind)[:n].min())
+    return float(curve.cer[:n].min())
 
 
-def measured(curve: Curve, kind: str) -> np.ndarray:
-    """Return the CER of each epoch; the arguments are those of ``best_so_far``."""
-    if kind == "latest":
-        return curve.cer
-    reads = np.minimum.accumulate(curve.cer) <= READS_CER
-    reads = np.concatenate([[False], reads[:-1]])  # known from the epoch after
-    return np.where(reads, curve.averaged[1][0], curve.cer)
-
-
-def ratios(curves: Sequence[Curve], fraction: float) -> str:
+def ratios(table: Sequence[Recorded], fraction: float) -> str:
     """Return median, lowest and highest ratio of the CERs of averaged and latest weights."""
-    pairs = [
-        (best_so_far(c, fraction, "averaged"), best_so_far(c, fraction, "latest")) for c in curves
-    ]
+    pairs = [(best_so_far(r.curve, fraction), best_so_far(r.latest, fraction)) for r in table]
     found = [averaged / latest for averaged, latest in pairs if 0.0 < latest <= READS_CER]
     if not found:
         return "-"
     return f"{np.median(found):.2f} ({min(found):.2f} to {max(found):.2f}; {len(found)})"
 
 
-def order(curves: Sequence[Curve], fraction: float, kind: str) -> str:
+def order(curves: Sequence[Curve], fraction: float) -> str:
     """Return the fraction of pairs whose early order is that of their final CER."""
-    early = [best_so_far(curve, fraction, kind) for curve in curves]
-    final = [best_so_far(curve, 1.0, kind) for curve in curves]
+    early = [best_so_far(curve, fraction) for curve in curves]
+    final = [curve.final_cer for curve in curves]
     agreed = [
         1.0 if (early[i] - early[j]) * (final[i] - final[j]) > 0 else 0.5 * (early[i] == early[j])
         for i, j in itertools.combinations(range(len(curves)), 2)

@@ -50,7 +50,7 @@ def main(
     save_dataset(load_dataset(data, DataOptions(train_fraction=task.fraction)), folder)
     known = recorded(output)
     jobs = [
-        (number, values, space.resolve(values), seed + number, folder)
+        (number, values, space.resolve(values), seed + number, folder, space.init)
         for number, values in enumerate(draw(space, configurations, seed))
         if number not in known
     ]
@@ -79,19 +79,20 @@ def recorded(output: Path) -> set[int]:
         return {int(row["configuration"]) for row in csv.DictReader(file)}
 
 
-def train(job: tuple[int, Values, Config, int, Path]) -> list[tuple]:
+def train(job: tuple[int, Values, Config, int, Path, Path | None]) -> list[tuple]:
     """Train one configuration to the end of its schedule; return its rows of the table."""
     import cv2
     import torch
 
-    from ocrsearch.training import Trainer, TrainerOptions, faster_precision
+    from ocrsearch.training import Trainer, TrainerOptions, faster_precision, read_start_weights
 
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    number, values, config, seed, folder = job
+    number, values, config, seed, folder, init = job
     device = torch.device("cpu")
     recipe = RecipeConfig(average_weights=False)  # both kinds of weights are validated below
-    options = TrainerOptions(faster_precision(device), recipe=recipe)
+    start = read_start_weights(init) if init else None
+    options = TrainerOptions(faster_precision(device), start=start, recipe=recipe)
     trainer = Trainer(config, open_dataset(folder), seed, device, options)
     average = WeightAverage(trainer.network)
     trainer.optimizer.register_step_post_hook(lambda *_: average.add())

@@ -10,7 +10,7 @@ import csv
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,20 +45,30 @@ class Task:
         epochs: number of epochs of a training.
         width_scale: scaling of the image width.
         fraction: fraction of the training images that is used.
+        is_default: whether the space is the one that the program derives from the dataset, which is
+            in ``spaces``. Otherwise it is ``space.yaml``, with the values above.
     """
 
     name: str
-    epochs: int
+    epochs: int = 0
     width_scale: float = 1.0
     fraction: float = 1.0
+    is_default: bool = False
 
     @property
     def space(self) -> Space:
-        """The space of all tables with the epochs and the image width of this task."""
+        """Space of the configurations."""
+        if self.is_default:
+            return open_space(FOLDER / "spaces" / f"{self.name}.yaml")
         content = yaml.safe_load((FOLDER / "space.yaml").read_text(encoding="utf-8"))
         content["images"]["width_scale"] = self.width_scale
         content["training"] |= {"epochs": self.epochs, "decay_patience": max(8, self.epochs // 3)}
         return open_space(content)
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset."""
+        return self.name.removesuffix("_default")
 
     @property
     def table(self) -> Path:
@@ -72,6 +82,15 @@ def load_tasks() -> dict[str, Task]:
     return {name: Task(name, **fields) for name, fields in content.items()}
 
 
+def recorded_tasks() -> list[Task]:
+    """Return the tasks with a table."""
+    return [task for task in load_tasks().values() if task.table.exists()]
+
+
+READS_CER = 0.5
+"""From the epoch after the first with this CER, a search validates averaged weights."""
+
+
 @dataclass(frozen=True)
 class Curve:
     """Learning curve of a configuration. Each array has one row for each epoch.
@@ -82,7 +101,6 @@ class Curve:
         exact: (epochs,) fraction of texts without an error.
         seconds: (epochs,) duration in seconds of processor time.
         edits: (epochs, images) number of edits in each validation image, at most 35.
-        averaged: figures with averaged weights, by the number of epochs: CER and validation loss.
     """
 
     cer: np.ndarray
@@ -90,7 +108,6 @@ class Curve:
     exact: np.ndarray
     seconds: np.ndarray
     edits: np.ndarray
-    averaged: Mapping[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.cer)
@@ -103,10 +120,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recorded configuration and its curve."""
+    """A recorded configuration and its curve.
+
+    Attributes:
+        values: values of the searched parameters.
+        curve: curve that a search sees: with averaged weights once the network reads.
+        latest: curve with the latest weights.
+    """
 
     values: Values
     curve: Curve
+    latest: Curve
 
 
 def read_table(path: Path) -> list[Recorded]:
@@ -115,14 +139,30 @@ def read_table(path: Path) -> list[Recorded]:
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             rows.setdefault(int(row["configuration"]), []).append(row)
-    return [Recorded(json.loads(rows[n][0]["values"]), _curve(rows[n])) for n in sorted(rows)]
+    return [_recorded(rows[number]) for number in sorted(rows)]
 
 
-def _curve(rows: Sequence[Mapping[str, str]]) -> Curve:
+def _recorded(rows: Sequence[Mapping[str, str]]) -> Recorded:
+    latest, averaged = _curve(rows, ""), _curve(rows, f"_{AVERAGED[0]}")
+    reads = np.minimum.accumulate(latest.cer) <= READS_CER
+    reads = np.concatenate([[False], reads[:-1]])
+    seen = Curve(
+        np.where(reads, averaged.cer, latest.cer),
+        np.where(reads, averaged.val_loss, latest.val_loss),
+        np.where(reads, averaged.exact, latest.exact),
+        latest.seconds,
+        np.where(reads[:, None], averaged.edits, latest.edits),
+    )
+    return Recorded(json.loads(rows[0]["values"]), seen, latest)
+
+
+def _curve(rows: Sequence[Mapping[str, str]], suffix: str) -> Curve:
+    """Return the curve of one kind of weights, whose columns have a suffix."""
+
     def column(name: str) -> np.ndarray:
         return np.array([float(row[name]) for row in rows])
 
-    edits = np.array([[DIGITS.index(digit) for digit in row["edits"]] for row in rows], np.uint8)
-    averaged = {n: (column(f"cer_{n}"), column(f"val_loss_{n}")) for n in AVERAGED}
-    figures = (column(name) for name in ("cer", "val_loss", "exact", "seconds"))
-    return Curve(*figures, edits, averaged)
+    digits = [[DIGITS.index(digit) for digit in row[f"edits{suffix}"]] for row in rows]
+    edits = np.array(digits, np.uint8)
+    cer, loss = column(f"cer{suffix}"), column(f"val_loss{suffix}")
+    return Curve(cer, loss, (edits == 0).mean(1), column("seconds"), edits)

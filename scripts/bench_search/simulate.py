@@ -19,16 +19,18 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from curve_model import CurveModel, cross_validate, roughness
+from make_prior import ranked
 from outcome_figures import write_page
 from outcomes import Outcome, compare, describe, load_outcomes, save_outcomes
-from recordings import Task, load_tasks, read_table
+from recordings import Task, load_tasks, read_table, recorded_tasks
 from simulated_search import METHODS, Moment, Search, run_search
 
 from ocrsearch.spaces import Space
+from ocrsearch.studies import Prior
 
 ROUGHNESS_WORLDS = range(5)
 
-_ready: dict[str, tuple[Space, CurveModel]] = {}  # of a process of the pool
+_ready: dict[str, tuple[Space, CurveModel, Prior]] = {}  # of a process of the pool
 
 
 def main(
@@ -45,7 +47,7 @@ def main(
     """Simulate searches and compare the methods."""
     if not again:
         known = load_tasks()
-        chosen = [known[name] for name in tasks.split(",")] if tasks else list(known.values())
+        chosen = [known[name] for name in tasks.split(",")] if tasks else recorded_tasks()
         searches = [
             (task.name, Search(method, n, seed, configurations, epochs))
             for task in chosen
@@ -97,9 +99,11 @@ def _simulate_one(named: tuple[str, Search]) -> Outcome:
     task_name, search = named
     if task_name not in _ready:
         task = load_tasks()[task_name]
-        _ready[task_name] = task.space, CurveModel(task.space, read_table(task.table))
-    space, model = _ready[task_name]
-    moments = list(improvements(run_search(search, space, model).moments))
+        others = [other for other in recorded_tasks() if other.dataset != task.dataset]
+        model = CurveModel(task.space, read_table(task.table))
+        _ready[task_name] = task.space, model, Prior(*ranked(others))
+    space, model, prior = _ready[task_name]
+    moments = list(improvements(run_search(search, space, model, prior).moments))
     rows = [(m.epochs, m.seconds, m.cer, m.val_loss) for m in moments]
     return Outcome(task_name, search.method, search.n_workers, search.seed, np.array(rows))
 

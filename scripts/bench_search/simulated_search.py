@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -29,9 +27,16 @@ from ocrsearch.spaces import (
     SamplerName,
     Space,
 )
-from ocrsearch.studies import ConfigurationStudy, StudyFacts, open_study, rank
+from ocrsearch.studies import (
+    ConfigurationStudy,
+    GuidedSampler,
+    Prior,
+    StudyFacts,
+    open_study,
+    rank,
+)
 from ocrsearch.training import EpochRecord, Epochs
-from ocrsearch.tuning import Limits, OpenedStudy, Runner, TrialStore, build_scheduler, scheduler
+from ocrsearch.tuning import Limits, OpenedStudy, Runner, TrialStore, build_scheduler
 from ocrsearch.tuning.engines import Answer, EpochDone, Event, Job, Machine, TrialDone
 
 
@@ -42,34 +47,37 @@ class Method:
     Attributes:
         sampler: name of the sampler.
         pruner: pruner, in place of the pruner of the space.
+        guided: whether a prior of the other datasets chooses among proposals.
         stop_epoch: epoch at which all trials are pruned; the best one is then trained in full.
-        reduction: reciprocal of the fraction that is promoted; the default rungs follow from it.
     """
 
     sampler: SamplerName = "tpe"
     pruner: PrunerSettings = field(default_factory=NoPruner)
+    guided: bool = False
     stop_epoch: int | None = None
-    reduction: int = scheduler.REDUCTION
 
     def space(self, space: Space) -> Space:
         """Return a space with this method and without configurations to try first."""
-        changed: dict[str, Any] = {"try_first": ()}
-        changed["sampler"] = space.settings.sampler.model_copy(update={"name": self.sampler})
-        changed["pruner"] = self.pruner
+        update = {"name": self.sampler, "prior": False}  # the usual prior knows the table
+        sampler = space.settings.sampler.model_copy(update=update)
+        changed = {"try_first": (), "sampler": sampler, "pruner": self.pruner}
         return replace(space, settings=space.settings.model_copy(update=changed))
 
 
 METHODS = {
     "random": Method("random"),
-    "tpe": Method(),
     "median": Method(pruner=MedianSettings()),
-    "patient median": Method(pruner=MedianSettings(n_startup_trials=4, n_warmup_epochs=9)),
     "halving": Method(pruner=HalvingSettings()),
-    "promotion": Method(pruner=AshaSettings()),
-    "promotion of halves": Method(pruner=AshaSettings(), reduction=2),
     "constant": Method(stop_epoch=15),
+    "promotion": Method(pruner=AshaSettings(tested=False)),
+    "tested promotion": Method(pruner=AshaSettings()),
+    "guided promotion": Method(pruner=AshaSettings(tested=False), guided=True),
+    "guided": Method(pruner=AshaSettings(), guided=True),
+    "guided gp": Method("gp", pruner=AshaSettings(), guided=True),
+    "guided random": Method("random", pruner=AshaSettings(), guided=True),
+    "guided in full": Method(guided=True),
 }
-"""All but ``random`` sample with TPE."""
+"""Methods by name. ``promotion`` is the default of version 1, ``guided`` is the default now."""
 
 
 @dataclass(frozen=True)
@@ -209,12 +217,21 @@ class Search:
     max_epochs: int | None = None
 
 
-def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngine:
-    """Run a search to its end and return its engine, which recorded the moments."""
+def run_search(search: Search, space: Space, model: CurveModel, prior: Prior) -> SimulatedEngine:
+    """Run a search to its end and return its engine, which recorded the moments.
+
+    Args:
+        search: search to run.
+        space: space of the configurations.
+        model: landscape of the table.
+        prior: prior of the tables of other datasets.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     method = METHODS[search.method]
     searched = method.space(space)
     study = _study(searched, search.seed)
+    if method.guided:
+        study.sampler = GuidedSampler(study.sampler, searched, prior, search.seed)
     max_epochs = search.max_epochs
     if method.stop_epoch is not None:
         study.pruner = StopAt(method.stop_epoch)
@@ -234,23 +251,11 @@ def run_search(search: Search, space: Space, model: CurveModel) -> SimulatedEngi
 
     opened = OpenedStudy(study, Path("a-simulation-writes-no-files"))
     store = TrialStore(opened, searched, _no_data(), Limits(search.configurations))
-    with promoting_one_in(method.reduction):
-        runner = Runner(store, build_scheduler(searched), engine, watch)
-        runner.run()
+    runner = Runner(store, build_scheduler(searched), engine, watch)
+    runner.run()
     if method.stop_epoch is not None:
         engine.finish(_best_number(study))
     return engine
-
-
-@contextmanager
-def promoting_one_in(reduction: int) -> Iterator[None]:
-    """Change the fraction that is promoted, which no space can set."""
-    before = scheduler.REDUCTION
-    scheduler.REDUCTION = reduction
-    try:
-        yield
-    finally:
-        scheduler.REDUCTION = before
 
 
 def _study(space: Space, seed: int) -> ConfigurationStudy:

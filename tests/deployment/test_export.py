@@ -10,14 +10,16 @@ from pathlib import Path
 import onnx
 import pytest
 
-from ocrsearch.core import BundleError
+from ocrsearch.core import BundleError, Config
 from ocrsearch.data import load_split
 from ocrsearch.deployment import ComparisonImages, OnnxExport, export_onnx
 from ocrsearch.deployment import export as export_module
 from ocrsearch.deployment.networks import BUILDERS
 from ocrsearch.deployment.parity import Compared
+from ocrsearch.deployment.quantization import quantized
+from ocrsearch.deployment.writing import build_graphs, file_content
 from ocrsearch.inference import load, load_onnx
-from ocrsearch.models import ARCHITECTURES
+from ocrsearch.models import ARCHITECTURES, int8_size_mb, list_layers
 from ocrsearch.training import Bundle
 from tests.deployment.onnx_makers import random_bundle, random_config
 
@@ -77,6 +79,20 @@ def test_weights_of_8_bits(
     operators = {node.op_type for node in onnx.load(paths[1]).graph.node}
     assert "DynamicQuantizeLSTM" in operators
     assert len(load(paths[1], "cpu").predict_many(list(images.labelled.images))) == 40
+
+
+@pytest.mark.parametrize(("seed", "size_mb"), [(8, 1.0), (9, 2.9), (5, 6.9), (2, 3.3)])
+def test_the_size_with_8_bits_is_known_before_training(seed: int, size_mb: float) -> None:
+    """The networks are CRNNs with LSTM and GRU, a seq2seq and a classifier of usual size."""
+    content = random_config(seed).model_dump()
+    sizes = {"conv_base": 32, "conv_depth": 5, "linear_width": 160, "hidden_size": 160}
+    encoder = content["model"]["encoder"]
+    encoder |= {name: size for name, size in sizes.items() if name in encoder}
+    bundle = random_bundle(Config.model_validate(content), 10, seed)
+    graphs = [quantized(g, reduce_range=False) for g in build_graphs(bundle)]
+    written = len(file_content(bundle, graphs, {})) / 1e6
+    assert written == pytest.approx(size_mb, rel=0.05)
+    assert int8_size_mb(list_layers(bundle.config, 10, 128, 5)) == pytest.approx(written, rel=0.06)
 
 
 def test_a_gru_is_told_to_keep_its_precision(images: ComparisonImages, tmp_path: Path) -> None:
