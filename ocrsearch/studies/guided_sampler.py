@@ -51,7 +51,7 @@ class GuidedSampler(BaseSampler):
         """
         self._base, self._space, self._prior = base, space, prior
         self._generator = np.random.default_rng(seed)
-        self._random = RandomSampler(seed)
+        self._random = RandomSampler(int(self._generator.integers(2**31)))  # not that of TPE
         self._chosen: tuple[int, Values] = (-1, {})  # number of the trial, and its values
         self.accepts: Callable[[Config], bool] = lambda _: True
 

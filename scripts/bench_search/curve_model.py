@@ -218,7 +218,8 @@ def roughness(
     model = CurveModel(space, recorded)
     simulated = []
     for world in worlds:
-        table = [Recorded(r.values, model.curve(r.values, world)) for r in recorded]
+        curves = [(r.values, model.curve(r.values, world)) for r in recorded]
+        table = [Recorded(values, curve, curve) for values, curve in curves]
         simulated.append(cross_validate(space, table, n_draws=2)["spearman_cer"])
     real = cross_validate(space, recorded, n_draws=2)["spearman_cer"]
     return {"spearman_real": real, "spearman_simulated": [round(s, 4) for s in simulated]}

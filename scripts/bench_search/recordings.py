@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -139,10 +140,11 @@ def read_table(path: Path) -> list[Recorded]:
     with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             rows.setdefault(int(row["configuration"]), []).append(row)
-    return [_recorded(rows[number]) for number in sorted(rows)]
+    return [recorded(rows[number]) for number in sorted(rows)]
 
 
-def _recorded(rows: Sequence[Mapping[str, str]]) -> Recorded:
+def recorded(rows: Sequence[Mapping[str, Any]]) -> Recorded:
+    """Return a configuration from its rows of the table."""
     latest, averaged = _curve(rows, ""), _curve(rows, f"_{AVERAGED[0]}")
     reads = np.minimum.accumulate(latest.cer) <= READS_CER
     reads = np.concatenate([[False], reads[:-1]])
@@ -156,7 +158,7 @@ def _recorded(rows: Sequence[Mapping[str, str]]) -> Recorded:
     return Recorded(json.loads(rows[0]["values"]), seen, latest)
 
 
-def _curve(rows: Sequence[Mapping[str, str]], suffix: str) -> Curve:
+def _curve(rows: Sequence[Mapping[str, Any]], suffix: str) -> Curve:
     """Return the curve of one kind of weights, whose columns have a suffix."""
 
     def column(name: str) -> np.ndarray:

@@ -17,10 +17,12 @@ import pytest
 from torch import nn
 
 from ocrsearch.spaces import Space
+from ocrsearch.studies import Prior
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "bench_search"
 sys.path.insert(0, str(FOLDER))  # as for a script that is run from there
 
+import make_prior  # noqa: E402
 import record  # noqa: E402
 import recordings  # noqa: E402
 import simulate  # noqa: E402
@@ -43,6 +45,8 @@ search:
 """
 N_RECORDED = 30
 N_CONFIGURATIONS = 12
+NO_PRIOR = Prior([{"training.learning_rate": 1.0}], [0.5])
+"""Expects the same rank of every configuration."""
 
 
 def recorded_rows(number: int, rate: float, generator: np.random.Generator) -> list[list[object]]:
@@ -114,15 +118,28 @@ def test_recording_writes_an_epoch_a_row_and_resumes(
     for configurations in (1, 2, 2):
         record.main("recorded", str(number_folder), configurations=configurations, workers=1)
     assert re.findall(r"\d/\d", capsys.readouterr().out) == ["1/1", "2/2"]
-    first, second = (r.curve for r in read_table(task.table))
-    for curve in (first, second):
-        assert len(curve) == 3
-        assert curve.edits.shape[0] == 3
-        assert set(curve.averaged) == {1, 3}
-        assert np.isfinite(curve.averaged[3][1]).all()
+    for one in read_table(task.table):
+        assert len(one.curve) == len(one.latest) == 3
+        assert one.curve.edits.shape == one.latest.edits.shape
+        assert one.curve.cer.tolist() == one.latest.cer.tolist(), "it does not read yet"
+    with gzip.open(task.table, "rt", encoding="utf-8", newline="") as file:
+        first, _, third, *_ = csv.DictReader(file)
     # in the first epoch, the mean over three epochs is the mean over one
-    assert first.averaged[1][1][0] == first.averaged[3][1][0]
-    assert first.averaged[1][1][2] != first.averaged[3][1][2]
+    assert first["val_loss_1"] == first["val_loss_3"]
+    assert third["val_loss_1"] != third["val_loss_3"]
+
+
+def test_a_search_sees_averaged_weights_from_the_epoch_after_the_first_that_reads() -> None:
+    rows = []
+    for epoch, (latest, averaged) in enumerate([(0.9, 1.0), (0.4, 0.7), (0.6, 0.2), (0.5, 0.1)]):
+        figures = {"cer": latest, "cer_1": averaged, "val_loss": latest, "val_loss_1": averaged}
+        texts = {"edits": "10", "edits_1": "00", "values": "{}", "seconds": "1"}
+        rows.append({"epoch": epoch, **figures, **texts})
+    found = recordings.recorded(rows)
+    assert found.curve.cer.tolist() == [0.9, 0.4, 0.2, 0.1]
+    assert found.latest.cer.tolist() == [0.9, 0.4, 0.6, 0.5]
+    assert found.curve.exact.tolist() == [0.5, 0.5, 1.0, 1.0]
+    assert found.curve.final_cer == 0.1
 
 
 def test_the_mean_of_weights_takes_their_place_for_a_while() -> None:
@@ -184,7 +201,7 @@ def test_only_epochs_that_read_are_scaled(recorded: list[Recorded]) -> None:
 
 
 def simulated(method: str, n_workers: int, space: Space, model: CurveModel) -> SimulatedEngine:
-    return run_search(Search(method, n_workers, 0, N_CONFIGURATIONS), space, model)
+    return run_search(Search(method, n_workers, 0, N_CONFIGURATIONS), space, model, NO_PRIOR)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -209,11 +226,17 @@ def test_promotion_stops_most_and_trains_some_in_full(space: Space, model: Curve
     assert max(n_trained) >= 16
 
 
-def test_promotion_of_halves_lasts_for_its_search_only(space: Space, model: CurveModel) -> None:
-    thirds = simulated("promotion", 1, space, model).moments
-    halves = simulated("promotion of halves", 1, space, model).moments
-    assert len(halves) != len(thirds)
-    assert simulated("promotion", 1, space, model).moments == thirds
+@pytest.mark.usefixtures("task")
+def test_the_file_of_the_prior_has_every_recorded_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(make_prior, "PRIOR_FILE", tmp_path / "prior.json")
+    monkeypatch.setattr(make_prior, "recorded_tasks", lambda: [load_tasks()["small"]])
+    make_prior.main()
+    content = json.loads((tmp_path / "prior.json").read_text())
+    assert len(content["points"]) == len(content["ranks"]) == N_RECORDED
+    assert "pretrained" in content["paths"]
+    assert f"{N_RECORDED} configurations" in capsys.readouterr().out
 
 
 def test_a_constant_epoch_stops_all_but_the_best(space: Space, model: CurveModel) -> None:
@@ -237,7 +260,7 @@ def test_the_same_seed_gives_the_same_search(space: Space, model: CurveModel) ->
 
 def test_a_limit_of_epochs_ends_a_search(space: Space, model: CurveModel) -> None:
     for method in ("promotion", "constant"):
-        engine = run_search(Search(method, 1, 0, 500, max_epochs=80), space, model)
+        engine = run_search(Search(method, 1, 0, 500, max_epochs=80), space, model, NO_PRIOR)
         assert 75 <= len(engine.moments) <= 81
 
 
