@@ -28,12 +28,12 @@ LIGHT = "ocrsearch-light"
 PAGE = r"deployment/page/(runtime/)?[\w.-]+\.(html|css|m?js|txt|xz)"
 TEMPLATES = r"reports/templates/\w+\.(html|css|js)"
 IN_SDIST = re.compile(
-    rf"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|{PAGE}|{TEMPLATES})"
+    rf"(ocrsearch/(.*\.pyi?|py\.typed|start_models/\w+\.pt|studies/prior\.json|{PAGE}|{TEMPLATES})"
     r"|search_spaces/\w+\.yaml|docs/([\w/-]+\.md|\w+\.py|images/[\w.-]+)"
     r"|PKG-INFO|LICENSE|CHANGELOG\.md|README\.md|CONTRIBUTING\.md|pyproject\.toml|\.gitignore)"
 )
 IN_WHEEL = re.compile(
-    rf"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt"
+    rf"(ocrsearch/(.*\.pyi?|py\.typed|spaces/ready/\w+\.yaml|start_models/\w+\.pt|studies/prior\.json"
     rf"|{PAGE}|{TEMPLATES})"
     r"|ocrsearch-[\w.]+\.dist-info/(METADATA|WHEEL|RECORD|entry_points\.txt|licenses/([\w/]+/)?LICENSE(\.txt)?))"
 )
@@ -120,7 +120,12 @@ def build(folder: Path) -> Path:
     spaces = {
         f"{NAME}/spaces/ready/{path.name}" for path in (ROOT / "search_spaces").glob("*.yaml")
     }
-    others = ("py.typed", "start_models/latin.pt", "deployment/page/runtime/runtime.wasm.xz")
+    others = (
+        "py.typed",
+        "start_models/latin.pt",
+        "studies/prior.json",
+        "deployment/page/runtime/runtime.wasm.xz",
+    )
     for needed in (*spaces, *(f"{NAME}/{name}" for name in others)):
         if needed not in files:
             raise SystemExit(f"{wheel.name}: lacks {needed}")
