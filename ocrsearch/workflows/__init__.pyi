@@ -1,5 +1,10 @@
 from .confirmation import Confirmation as Confirmation
 from .confirmation import confirm as confirm
+from .label_check import CheckedLabel as CheckedLabel
+from .label_check import CheckOptions as CheckOptions
+from .label_check import LabelCheck as LabelCheck
+from .label_check import check_labels as check_labels
+from .label_page import write_label_page as write_label_page
 from .language_model import FusionWeights as FusionWeights
 from .language_model import LearntModel as LearntModel
 from .language_model import choose_weights as choose_weights
