@@ -18,12 +18,31 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
 
+import cv2
 import numpy as np
+import torch
 import typer
 
-from ocrsearch.core import OcrSearchError
+from ocrsearch.core import OcrSearchError, flatten
 from ocrsearch.data import DataOptions, Sample, list_samples
-from ocrsearch.workflows import CheckOptions, check_labels
+from ocrsearch.inference import Predictor
+from ocrsearch.spaces import derive_space
+from ocrsearch.training import (
+    Bundle,
+    Provenance,
+    Trainer,
+    TrainerOptions,
+    faster_precision,
+    read_start_weights,
+    save_bundle,
+)
+from ocrsearch.workflows import (
+    CheckOptions,
+    check_labels,
+    choose_images,
+    read_labelled,
+    with_epochs,
+)
 
 Result = dict[str, Any]
 
@@ -44,6 +63,8 @@ N_LISTED = 40
 @app.callback()
 def main() -> None:
     """Measure the search for wrong labels and the choice of images to label."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
 
 
 def one_edit(text: str, symbols: Sequence[str], rng: np.random.Generator) -> str:
@@ -137,6 +158,66 @@ def checked(key: Result, work: Path) -> Result:
         "n_contradicted": result.n_contradicted,
         "cer": result.cer,
         "labels": listed,
+    }
+
+
+@app.command("next")
+def next_(
+    specs: Specs,
+    first: Annotated[int, typer.Option(min=10, help="Number of images labelled first.")] = 100,
+    n: Annotated[int, typer.Option("--n", min=1, help="Number of images to add.")] = 100,
+    n_test: Annotated[int, typer.Option(min=1, help="Number of images to measure on.")] = 250,
+    seeds: Seeds = 3,
+    epochs: Epochs = 30,
+    out: Out = Path("bench_labels.jsonl"),
+    work: Work = Path("bench_labels"),
+) -> None:
+    """Compare images chosen by a network with random ones."""
+    for spec in specs:
+        for seed in range(seeds):
+            key = {"what": "next", "data": spec, "seed": seed, "first": first, "n": n}
+            key |= {"n_test": n_test, "epochs": epochs}
+            measure(key, out, lambda key=key: chosen(key, work))
+    for spec in specs:
+        found = [r for r in read(out) if r["what"] == "next" and r["data"] == spec]
+        for name in ("before", "chosen", "random"):
+            values = [r[name] for r in found if r["first"] == first and r["n"] == n]
+            seen = ", ".join(f"{value:.4f}" for value in values)
+            typer.echo(f"{spec}: CER {name} {fmean(values):.4f} ({seen})")
+
+
+def chosen(key: Result, work: Path) -> Result:
+    """Return the CER before, with images chosen by the network, and with random images."""
+    labelled = read_labelled(key["data"], DataOptions())
+    order = np.random.default_rng(key["seed"]).permutation(len(labelled.samples)).tolist()
+    test = order[: key["n_test"]]
+    begin = order[key["n_test"] :][: key["first"]]
+    pool = order[key["n_test"] + key["first"] :]
+    space = derive_space(labelled.dataset(begin, []), 0.01).space
+    config = with_epochs(space.resolve(flatten(space.settings.try_first[0])), key["epochs"])
+    start = read_start_weights(space.init) if space.init else None
+
+    def trained(ids: list[int]) -> tuple[Bundle, float]:
+        options = TrainerOptions(faster_precision(torch.device("cpu")), start)
+        dataset = labelled.dataset(ids, [])
+        trainer = Trainer(config, dataset, key["seed"], torch.device("cpu"), options)
+        while not trainer.finished:
+            trainer.run_epoch()
+        bundle = Bundle(config, labelled.charset, trainer.weights(), {}, Provenance())
+        return bundle, Predictor(bundle).evaluate(labelled.images.take(test)).metrics.cer
+
+    bundle, before = trained(begin)
+    model = work / "next.pt"
+    work.mkdir(parents=True, exist_ok=True)
+    save_bundle(bundle, model)
+    places = {labelled.samples[i].image: i for i in pool}
+    result = choose_images(list(places), model, key["n"], seed=key["seed"])
+    added = [places[image.path] for image in result.images]
+    return {
+        "n_pool": len(pool),
+        "before": before,
+        "chosen": trained([*begin, *added])[1],
+        "random": trained([*begin, *pool[: key["n"]]])[1],
     }
 
 

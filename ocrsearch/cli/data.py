@@ -15,6 +15,7 @@ import typer
 
 from ocrsearch.cli.data_check import check
 from ocrsearch.cli.data_inspect import inspect
+from ocrsearch.cli.data_next import next_images
 from ocrsearch.cli.options import (
     OUTPUT_PANEL,
     Json,
@@ -383,6 +384,7 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
 app = typer.Typer(help="Summarise, split, preview and make datasets.", no_args_is_help=True)
 app.command("inspect")(inspect)
 app.command("check")(check)
+app.command("next")(next_images)
 app.command("save")(save)
 app.command("split")(split)
 app.command("preview")(preview)

@@ -147,6 +147,8 @@ def check(
     n = result.n_contradicted
     labels = "label is" if n == 1 else "labels are"
     echo(f"{n} of {len(result.labels)} {labels} contradicted; CER {result.cer:.4f}")
+    if n_unseen := sum(label.found.is_unseen for label in result.labels):
+        note(f"{n_unseen} more differ by characters that only their part of the images has")
     if result.bad:
         note(f"{len(result.bad)} samples could not be used, first {result.bad[0].reason}")
     echo(f"page written to {output}; open it in a browser to correct the labels")
