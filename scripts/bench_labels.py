@@ -112,7 +112,8 @@ def check(
     planted: Annotated[float, typer.Option(min=0, max=0.5, help="Fraction to change.")] = FIRST,
     seeds: Seeds = 3,
     epochs: Epochs = 8,
-    folds: Annotated[int, typer.Option(min=2, help="Number of networks.")] = 3,
+    folds: Annotated[int, typer.Option(min=2, help="Number of parts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of networks for each part.")] = 1,
     out: Out = Path("bench_labels.jsonl"),
     work: Work = Path("bench_labels"),
 ) -> None:
@@ -120,11 +121,12 @@ def check(
     for spec in specs:
         for seed in range(seeds):
             key = {"what": "check", "data": spec, "planted": planted, "seed": seed}
-            key |= {"epochs": epochs, "folds": folds}
+            key |= {"epochs": epochs, "folds": folds, "repeats": repeats}
             measure(key, out, lambda key=key: checked(key, work))
     found = [r for r in read(out) if r["what"] == "check" and r["planted"]]
     for spec in dict.fromkeys(r["data"] for r in found):
-        recalls = [r["recall"] for r in found if r["data"] == spec and r["epochs"] == epochs]
+        same = {"data": spec, "epochs": epochs, "repeats": repeats}
+        recalls = [r["recall"] for r in found if r | same == r]
         if recalls:
             seen = ", ".join(f"{recall:.3f}" for recall in recalls)
             typer.echo(f"{spec}: recall {fmean(recalls):.3f} ({seen})")
@@ -137,7 +139,9 @@ def checked(key: Result, work: Path) -> Result:
     texts = [wrong.get(i, s.text) for i, s in enumerate(samples)]
     place = work / "".join(c if c.isalnum() else "-" for c in key["data"])
     table = copied(samples, texts, place, f"labels-{key['planted']}-{key['seed']}")
-    options = CheckOptions(epochs=key["epochs"], folds=key["folds"], seed=key["seed"])
+    options = CheckOptions(
+        epochs=key["epochs"], folds=key["folds"], repeats=key["repeats"], seed=key["seed"]
+    )
     result = check_labels(f"csv:{table}", place / "check", options)
     order = [int(Path(label.sample.name).stem) for label in result.labels]
     first = order[: round(FIRST * len(order))]

@@ -52,7 +52,17 @@ Folds = Annotated[
     typer.Option(
         min=2,
         max=20,
-        help="Number of networks. Each is trained without a part of the images, which it reads.",
+        help="Number of parts. Each is read by a network that was trained on the others.",
+        rich_help_panel=TRAINING_PANEL,
+    ),
+]
+Repeats = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=10,
+        help="Number of networks that read each part together. More networks take more time and "
+        "contradict fewer correct labels.",
         rich_help_panel=TRAINING_PANEL,
     ),
 ]
@@ -92,6 +102,7 @@ def check(
     study: OfStudy = None,
     storage: Storage = DEFAULT_STORAGE,
     folds: Folds = 3,
+    repeats: Repeats = 1,
     epochs: NumberOfEpochs = None,
     timeout: Timeout = None,
     seed: Seed = 0,
@@ -119,6 +130,7 @@ def check(
         study=study,
         storage=storage,
         folds=folds,
+        repeats=repeats,
         epochs=epochs,
         timeout_s=None if timeout is None else parse_duration(timeout),
         seed=seed,
@@ -164,7 +176,7 @@ def _plain(label: CheckedLabel) -> dict[str, object]:
         "margin": found.margin,
         "confidence": found.confidence,
         "unseen": found.is_unseen,
-        "network": label.network,
+        "part": label.part,
     }
 
 

@@ -46,7 +46,7 @@ class LabelsContent:
 
     Attributes:
         data: specification of the data.
-        n_networks: number of networks that have read the images.
+        n_networks: number of networks that were trained.
         n_contradicted: number of labels that a network contradicts.
         cer: edits between labels and readings by characters of the labels.
         cards: labels to check, the most doubtful first.

@@ -4,7 +4,6 @@ from .label_check import CheckedLabel as CheckedLabel
 from .label_check import CheckOptions as CheckOptions
 from .label_check import LabelCheck as LabelCheck
 from .label_check import check_labels as check_labels
-from .label_check import read_labelled as read_labelled
 from .label_check import with_epochs as with_epochs
 from .label_next import NextImages as NextImages
 from .label_next import UnlabelledImage as UnlabelledImage
@@ -12,6 +11,8 @@ from .label_next import choose_diverse as choose_diverse
 from .label_next import choose_images as choose_images
 from .label_next import copy_for_labels as copy_for_labels
 from .label_page import write_label_page as write_label_page
+from .labelled_data import LabelledData as LabelledData
+from .labelled_data import read_labelled as read_labelled
 from .language_model import FusionWeights as FusionWeights
 from .language_model import LearntModel as LearntModel
 from .language_model import choose_weights as choose_weights

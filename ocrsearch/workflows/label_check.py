@@ -23,31 +23,19 @@ from pydantic import Field, SkipValidation
 from ocrsearch.core import (
     DEFAULT_STORAGE,
     Config,
-    DataError,
     Integer,
     checked_values,
     flatten,
-    home_path,
     remove_leftovers,
 )
 from ocrsearch.data import (
     BadSample,
-    Charset,
     DataOptions,
-    Dataset,
-    LabelledImages,
     PackedImages,
-    Progress,
     Sample,
-    apply_splits,
-    draw_folds,
     given_options,
-    list_samples,
-    read_usable,
-    resolve_bidi,
     same_data,
 )
-from ocrsearch.data.images import digest_image
 from ocrsearch.evaluation import count_edits, rates
 from ocrsearch.inference import LabelMargin, Reader, label_margins, open_networks
 from ocrsearch.spaces import check_feasible, derive_space
@@ -71,10 +59,12 @@ from ocrsearch.training import (
     training_threads,
 )
 from ocrsearch.tuning import MAX_SEED, DeviceName
+from ocrsearch.workflows.labelled_data import MIN_FOLDS, LabelledData, folds_of, read_labelled
 from ocrsearch.workflows.training import Observer, locked
 from ocrsearch.workflows.trial_models import read_trial_weights
 
-MIN_FOLDS, MAX_FOLDS = 2, 20
+MAX_FOLDS = 20
+MAX_REPEATS = 10
 MAX_TRAINING_EPOCHS = 10_000
 
 EPOCHS_SHARE = 1 / 3
@@ -93,7 +83,8 @@ class CheckOptions:
         study: study whose best trial gives the configuration of the networks. Without it they have
             the first configuration of the space derived from the images.
         storage: URL of the study database.
-        folds: number of networks. Each image is read by the network that was not trained on it.
+        folds: number of parts. Each part is read by a network that was trained on the others.
+        repeats: number of networks that read each part together.
         epochs: number of epochs of each network; None for a third of those in the configuration.
         timeout_s: approximate limit for the time to train in this run, in seconds; None for no
             limit.
@@ -108,6 +99,7 @@ class CheckOptions:
     study: str | None = None
     storage: str = DEFAULT_STORAGE
     folds: Annotated[Integer, Field(ge=MIN_FOLDS, le=MAX_FOLDS)] = 3
+    repeats: Annotated[Integer, Field(ge=1, le=MAX_REPEATS)] = 1
     epochs: Annotated[Integer, Field(ge=1, le=MAX_TRAINING_EPOCHS)] | None = None
     timeout_s: Annotated[float, Field(gt=0)] | None = None
     seed: Annotated[Integer, Field(ge=0, le=MAX_SEED)] = 0
@@ -127,13 +119,13 @@ class CheckedLabel:
         index: position of the image in the data.
         sample: labelled image.
         found: reading and margin.
-        network: number of the network, from 1.
+        part: number of the part of the images that it is in, from 1.
     """
 
     index: int
     sample: Sample
     found: LabelMargin
-    network: int
+    part: int
 
     @property
     def is_contradicted(self) -> bool:
@@ -152,6 +144,7 @@ class LabelCheck:
         bad: samples that were skipped.
         cer: edits between the labels and the readings by characters of the labels.
         config: configuration of the networks.
+        n_networks: number of networks.
     """
 
     data: str
@@ -160,58 +153,12 @@ class LabelCheck:
     bad: list[BadSample]
     cer: float
     config: Config
+    n_networks: int
 
     @property
     def n_contradicted(self) -> int:
         """Number of labels that a network contradicts."""
         return sum(label.is_contradicted for label in self.labels)
-
-
-@dataclass(frozen=True)
-class LabelledData:
-    """Labelled images of all splits.
-
-    Attributes:
-        samples: samples that can be used.
-        images: their images and labels.
-        bad: samples that were skipped.
-        charset: characters of all labels.
-    """
-
-    samples: list[Sample]
-    images: LabelledImages
-    bad: list[BadSample]
-    charset: Charset
-
-    def dataset(self, train: Sequence[int], val: Sequence[int], spec: str = "") -> Dataset:
-        """Return a dataset of some images to train on and others to validate on."""
-        nothing = LabelledImages([], [], PackedImages.pack([]))
-        parts = self.images.take(train), self.images.take(val), nothing
-        splits = dict(zip(("train", "val", "test"), parts, strict=True))
-        return Dataset(spec, splits, self.charset, "", self.bad)  # type: ignore[arg-type]
-
-
-def read_labelled(
-    spec: str, options: DataOptions, progress: Progress | None = None
-) -> LabelledData:
-    """Read the labelled images of all splits.
-
-    Args:
-        spec: specification of the data; see ``read_samples``.
-        options: options to read it. Splits and groups of a split file are used.
-        progress: called with the number of images read and the total.
-
-    Raises:
-        DataError: the data cannot be read, or too many samples cannot be used.
-    """
-    samples = list_samples(spec, options)
-    if options.splits:
-        samples = apply_splits(samples, home_path(options.splits))
-    usable, bad = read_usable(spec, samples, options.max_invalid, progress, len(samples))
-    bidi = resolve_bidi(options.bidi, (sample.text for sample, _ in usable))
-    charset = Charset.from_texts((sample.text for sample, _ in usable), bidi)
-    images = LabelledImages.from_samples(usable)
-    return LabelledData([sample for sample, _ in usable], images, bad, charset)
 
 
 def check_labels(
@@ -245,15 +192,15 @@ def check_labels(
         config = with_epochs(config, options.epochs)
         unfit = check_feasible(config, labelled.images, data_options.max_invalid)
         own = folder / _identity(config, labelled, options, start)
-        n_folds = max(fold_of)
+        n_networks = max(fold_of) * options.repeats
         observer.note(
-            f"{n_folds} networks of {source}, each trained without a part of the "
+            f"{n_networks} networks of {source}, each trained without a part of the "
             f"{len(fold_of)} images; checkpoints in {own}"
         )
         if unfit:
             observer.note(f"{len(unfit)} labels do not fit their images: {unfit[0].reason}")
         _train(config, start, labelled, fold_of, own, options, observer)
-        margins = _read(labelled, fold_of, own, options.device, observer)
+        margins = _read(labelled, fold_of, own, options, observer)
     texts = labelled.images.texts
     counts = count_edits(texts, [found.reading for found in margins])
     checked = [
@@ -261,7 +208,7 @@ def check_labels(
     ]
     checked.sort(key=lambda label: -label.found.margin)
     return LabelCheck(
-        data, labelled.images.images, checked, labelled.bad, rates(counts).cer, config
+        data, labelled.images.images, checked, labelled.bad, rates(counts).cer, config, n_networks
     )
 
 
@@ -284,26 +231,6 @@ def _configuration(
     if same_data(data, facts.data_place or facts.data_spec):
         return config, start, replace(facts.options(), **given), f"trial {best.trial}"
     return config, start, DataOptions(**given), f"trial {best.trial}"
-
-
-def folds_of(labelled: LabelledData, n_folds: int) -> list[int]:
-    """Return the fold of each image, from 1. Groups and equal images stay together.
-
-    Raises:
-        DataError: all images are in one group.
-    """
-    together = [
-        replace(sample, group=sample.group or f"image {digest_image(image).hex()}")
-        for sample, image in zip(labelled.samples, labelled.images.images, strict=True)
-    ]
-    n_groups = len({sample.group for sample in together})
-    if n_groups < MIN_FOLDS:
-        raise DataError(
-            f"all {len(together)} images are in one group, but each has to be read by a network "
-            "that was trained on other groups; give `group` a regular expression that finds "
-            "smaller groups"
-        )
-    return draw_folds(together, min(n_folds, n_groups), all_held_out=True)
 
 
 def with_epochs(config: Config, epochs: int | None) -> Config:
@@ -338,43 +265,56 @@ def _train(
     options: CheckOptions,
     observer: Observer,
 ) -> None:
-    """Train a network for each fold, from its checkpoint if there is one."""
+    """Train the networks of each fold, from their checkpoints if there are any."""
     device, n_folds = select_device(options.device), max(fold_of)
+    n_networks = n_folds * options.repeats
     settings = TrainerOptions(faster_precision(device), start)
     began = time.monotonic()
 
-    def build(fold: int) -> Trainer:
+    def build(network: int) -> Trainer:
+        fold = _fold_of(network, n_folds)
         train = [i for i, number in enumerate(fold_of) if number != fold]
         val = [i for i, number in enumerate(fold_of) if number == fold]
         trainer = Trainer(
-            config, labelled.dataset(train, val), options.seed + fold - 1, device, settings
+            config, labelled.dataset(train, val), options.seed + network - 1, device, settings
         )
         if start and trainer.transfer:
             check_something_kept(trainer.transfer, start, config)
         return trainer
 
     folder.mkdir(parents=True, exist_ok=True)
-    fold, n_before = 0, 0
-    for trainer, epochs in train_folds(build, n_folds, folder):
+    network, n_before = 0, 0
+    for trainer, epochs in train_folds(build, n_networks, folder):
         last = epochs[-1]
-        if last.fold != fold:
-            fold, n_before, fold_began = last.fold, len(epochs) - 1, time.monotonic()
-            left_s = (options.timeout_s or 0.0) - (fold_began - began)
-            share_s = left_s / (n_folds - fold + 1)
+        if last.fold != network:
+            network, own_start = last.fold, time.monotonic()
+            n_before = sum(record.fold < network for record in epochs)
+            left_s = (options.timeout_s or 0.0) - (own_start - began)
+            share_s = left_s / (n_networks - network + 1)
         if options.timeout_s is not None and not trainer.finished:
-            fold_left_s = share_s - (time.monotonic() - fold_began) - last.seconds
-            trainer.end_within(max(1, int(fold_left_s / max(last.seconds, 1e-3))))
-        n_planned = n_before + trainer.schedule.end + (n_folds - fold) * config.training.epochs
+            own_left_s = share_s - (time.monotonic() - own_start) - last.seconds
+            trainer.end_within(max(1, int(own_left_s / max(last.seconds, 1e-3))))
+        n_planned = n_before + trainer.schedule.end
+        n_planned += (n_networks - network) * config.training.epochs
         observer.epochs_done(epochs, max(len(epochs), n_planned))
 
 
+def _fold_of(network: int, n_folds: int) -> int:
+    """Return the fold that a network reads, both from 1: every fold once, then again."""
+    return (network - 1) % n_folds + 1
+
+
 def _read(
-    labelled: LabelledData, fold_of: Sequence[int], folder: Path, device: str, observer: Observer
+    labelled: LabelledData,
+    fold_of: Sequence[int],
+    folder: Path,
+    options: CheckOptions,
+    observer: Observer,
 ) -> list[LabelMargin]:
-    """Read each image with the network that was not trained on it."""
+    """Read each image with the networks that were not trained on it."""
     found: dict[int, LabelMargin] = {}
-    n = len(fold_of)
-    for fold in range(1, max(fold_of) + 1):
+    n, n_folds = len(fold_of), max(fold_of)
+    for fold in range(1, n_folds + 1):
         ids = [i for i, number in enumerate(fold_of) if number == fold]
         known = {
             symbol
@@ -382,9 +322,8 @@ def _read(
             if number != fold
             for symbol in labelled.charset.encode(labelled.images.texts[i])
         }
-        trained = read_weights(fold_folder(folder, fold) / BEST)
-        bundle = Bundle(trained.config, trained.charset, trained.weights, {}, Provenance())
-        reader = Reader(open_networks(bundle, device)[0], trained.config.images, None)
+        networks = range(fold, n_folds * options.repeats + 1, n_folds)
+        readers = [_reader(folder, network, options.device) for network in networks]
         part = labelled.images.take(ids)
         n_before = len(found)
 
@@ -392,7 +331,14 @@ def _read(
             observer.reading(n_before + n_read, n)
 
         margins = label_margins(
-            *(reader, labelled.charset, list(part.images), part.texts, known), progress
+            *(readers, labelled.charset, list(part.images), part.texts, known), progress
         )
         found |= dict(zip(ids, margins, strict=True))
     return [found[i] for i in range(n)]
+
+
+def _reader(folder: Path, network: int, device: str) -> Reader:
+    """Return a trained network, ready to read."""
+    trained = read_weights(fold_folder(folder, network) / BEST)
+    bundle = Bundle(trained.config, trained.charset, trained.weights, {}, Provenance())
+    return Reader(open_networks(bundle, device)[0], trained.config.images, None)

@@ -40,7 +40,7 @@ def write_label_page(check: LabelCheck, path: Path, n: int) -> None:
     folder, rows = _table(check)
     content = LabelsContent(
         data=check.data,
-        n_networks=len({label.network for label in check.labels}),
+        n_networks=check.n_networks,
         n_contradicted=check.n_contradicted,
         cer=check.cer,
         cards=cards,
