@@ -86,8 +86,8 @@ def folds_of(labelled: LabelledData, n_folds: int) -> list[int]:
     n_groups = len({sample.group for sample in together})
     if n_groups < MIN_FOLDS:
         raise DataError(
-            f"all {len(together)} images are in one group, but each has to be read by a network "
-            "that was trained on other groups; give `group` a regular expression that finds "
-            "smaller groups"
+            f"{len(together)} images in 1 group: each has to be read by a network that was trained "
+            "on other groups; give more images, or `group` a regular expression that finds smaller "
+            "groups"
         )
     return draw_folds(together, min(n_folds, n_groups), all_held_out=True)

@@ -21,7 +21,7 @@ from ocrsearch.workflows.labelled_data import folds_of, read_labelled
 from ocrsearch.workflows.training import Observer
 
 if TYPE_CHECKING:
-    from tests.conftest import CommandResult
+    from tests.conftest import CommandResult, StudyDb
 
 Command = Callable[..., "CommandResult"]
 
@@ -125,7 +125,7 @@ def test_equal_images_and_groups_share_a_fold(number_folder: Path) -> None:
     assert folds[0] == folds[2] == folds[5]
     assert set(folds) == {1, 2, 3}
     grouped = [replace(sample, group="all") for sample in samples]
-    with pytest.raises(DataError, match="all 6 images are in one group"):
+    with pytest.raises(DataError, match="6 images in 1 group"):
         folds_of(replace(some, samples=grouped), 3)
 
 
@@ -133,6 +133,16 @@ def test_equal_images_and_groups_share_a_fold(number_folder: Path) -> None:
 def test_a_check_trains_for_a_third_of_the_epochs(given: int | None, epochs: int) -> None:
     config = parse_space(SPACE, "tiny").resolve({"training.learning_rate": 0.004})
     assert with_epochs(config, given).training.epochs == epochs
+
+
+def test_a_study_gives_its_best_configuration(study_db: StudyDb, number_folder: Path) -> None:
+    options = CheckOptions(
+        study=study_db.name, storage=study_db.url, data=DataOptions(max_invalid=0.5)
+    )
+    config, start, data, source = label_check._configuration(str(number_folder), options)
+    assert (start, data.max_invalid, source) == (None, 0.5, "trial 2")
+    assert config is not None
+    assert config.training.learning_rate == pytest.approx(0.003)
 
 
 def test_options_are_checked() -> None:
