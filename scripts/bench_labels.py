@@ -54,7 +54,7 @@ Out = Annotated[Path, typer.Option(help="File for the results.")]
 Work = Annotated[Path, typer.Option(help="Folder for images and checkpoints.")]
 
 FIRST = 0.05
-"""Fraction of the ranking within which planted errors are counted."""
+"""Fraction of the ranking within which planted errors are counted, and twice this fraction."""
 
 N_LISTED = 40
 """Number of doubtful labels in a result."""
@@ -144,7 +144,10 @@ def checked(key: Result, work: Path) -> Result:
     )
     result = check_labels(f"csv:{table}", place / "check", options)
     order = [int(Path(label.sample.name).stem) for label in result.labels]
-    first = order[: round(FIRST * len(order))]
+
+    def recall(share: float) -> float:
+        return sum(i in wrong for i in order[: round(share * len(order))]) / len(wrong)
+
     listed = [
         {
             "image": str(samples[i].image),
@@ -158,7 +161,8 @@ def checked(key: Result, work: Path) -> Result:
     return {
         "n": len(order),
         "n_planted": len(wrong),
-        "recall": sum(i in wrong for i in first) / len(wrong) if wrong else None,
+        "recall": recall(FIRST) if wrong else None,
+        "recall_twice": recall(2 * FIRST) if wrong else None,
         "n_contradicted": result.n_contradicted,
         "cer": result.cer,
         "labels": listed,
