@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 N_SHOWN = 20
 """Number of labels in the table on a terminal."""
 
+MANY_ERRORS = 0.2
+"""CER from which a note says that the networks do not read well enough."""
+
 TRAINING_PANEL = "Training"
 
 PageOutput = Annotated[
@@ -161,6 +164,11 @@ def check(
     echo(f"{n} of {len(result.labels)} {labels} contradicted; CER {result.cer:.4f}")
     if n_unseen := sum(label.found.is_unseen for label in result.labels):
         note(f"{n_unseen} more differ by characters that only their part of the images has")
+    if result.cer > MANY_ERRORS:
+        note(
+            f"note: the networks read {100 * result.cer:.0f} % of the characters differently, so "
+            "they contradict many correct labels; train them longer with --epochs"
+        )
     if result.bad:
         note(f"{len(result.bad)} samples could not be used, first {result.bad[0].reason}")
     echo(f"page written to {output}; open it in a browser to correct the labels")

@@ -166,6 +166,7 @@ def test_command(command: Command, number_folder: Path, tmp_path: Path) -> None:
     again = command(*arguments, "--top", 5)
     assert again.code == 0
     assert f"page written to {page}" in again.out
+    assert "train them longer with --epochs" in again.err
     bad = command("data", "check", number_folder, "-o", page, "--timeout", "soon")
     assert (bad.code, bad.out) == (2, "")
     assert "--timeout: write it as 90s" in bad.err
