@@ -24,8 +24,10 @@ from ocrsearch.core import (
     DEFAULT_STORAGE,
     Config,
     Integer,
+    TrainingError,
     checked_values,
     flatten,
+    is_out_of_memory,
     remove_leftovers,
 )
 from ocrsearch.data import (
@@ -199,7 +201,13 @@ def check_labels(
         )
         if unfit:
             observer.note(f"{len(unfit)} labels do not fit their images: {unfit[0].reason}")
-        _train(config, start, labelled, fold_of, own, options, observer)
+        try:
+            _train(config, start, labelled, fold_of, own, options, observer)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            problem = "out of memory; close other programs, or use another device"
+            raise TrainingError(f"{options.device}: {problem}") from None
         margins = _read(labelled, fold_of, own, options, observer)
     texts = labelled.images.texts
     counts = count_edits(texts, [found.reading for found in margins])
