@@ -1,4 +1,7 @@
-"""``ocrsearch data``: preview, save, split and synthesise labelled images."""
+"""``ocrsearch data``: preview, save, split and synthesise labelled images.
+
+The commands in modules of their own are added at the end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ocrsearch.cli.data_check import check
 from ocrsearch.cli.data_inspect import inspect
+from ocrsearch.cli.data_next import next_images
 from ocrsearch.cli.options import (
     OUTPUT_PANEL,
     Json,
@@ -378,6 +383,8 @@ def _make(recipe: AnyRecipe, output: Path, workers: int | None, as_json: bool) -
 
 app = typer.Typer(help="Summarise, split, preview and make datasets.", no_args_is_help=True)
 app.command("inspect")(inspect)
+app.command("check")(check)
+app.command("next")(next_images)
 app.command("save")(save)
 app.command("split")(split)
 app.command("preview")(preview)

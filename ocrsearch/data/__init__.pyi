@@ -7,7 +7,9 @@ from .charset import Charset as Charset
 from .charset import has_rtl as has_rtl
 from .charset import resolve_bidi as resolve_bidi
 from .checks import BadSample as BadSample
+from .checks import first_reasons as first_reasons
 from .checks import label_problem as label_problem
+from .checks import read_usable as read_usable
 from .data_options import MAX_INVALID as MAX_INVALID
 from .data_options import DataArguments as DataArguments
 from .data_options import DataOptions as DataOptions
@@ -56,8 +58,10 @@ from .sheets import contact_sheet as contact_sheet
 from .sheets import preview_sheet as preview_sheet
 from .sheets import save_images as save_images
 from .sheets import write_sheet as write_sheet
+from .splits import apply_splits as apply_splits
 from .splits import by_split as by_split
 from .splits import count_rare as count_rare
+from .splits import draw_folds as draw_folds
 from .splits import group_key as group_key
 from .splits import is_splits_file as is_splits_file
 from .splits import write_splits as write_splits

@@ -306,15 +306,15 @@ def count_rare(samples: Sequence[Sample]) -> RareSymbols:
     return RareSymbols(len(rare), n_train, len(samples), len(single))
 
 
-def draw_folds(samples: Sequence[Sample], n_folds: int) -> list[int]:
+def draw_folds(samples: Sequence[Sample], n_folds: int, *, all_held_out: bool = False) -> list[int]:
     """Return the fold of each sample from 1, or 0 if it is always in the training split.
 
     Groups are not divided and folds have about equal size. The groups of a character are never
-    held out together, unless this would exclude more than half of the samples from validation.
-    Equal samples give equal folds.
+    held out together, unless this would exclude more than half of the samples from validation,
+    or ``all_held_out`` asks for a fold for every sample. Equal samples give equal folds.
     """
     groups = _groups(samples)
-    fold_of = _fold_groups(groups, n_folds, cover=True)
+    fold_of = _fold_groups(groups, n_folds, cover=not all_held_out)
     n_never = sum(len(group.ids) for group, fold in zip(groups, fold_of, strict=True) if not fold)
     if 2 * n_never > len(samples):
         fold_of = _fold_groups(groups, n_folds, cover=False)

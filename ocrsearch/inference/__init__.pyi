@@ -2,6 +2,8 @@ from .decoding import LENGTH_BONUS as LENGTH_BONUS
 from .decoding import LM_WEIGHT as LM_WEIGHT
 from .decoding import DecodingArguments as DecodingArguments
 from .decoding import DecodingOptions as DecodingOptions
+from .label_margins import LabelMargin as LabelMargin
+from .label_margins import label_margins as label_margins
 from .networks import Network as Network
 from .onnx_content import checked_graph as checked_graph
 from .onnx_file import GRAPH_KEY as GRAPH_KEY
@@ -22,3 +24,4 @@ from .predictor import Prediction as Prediction
 from .predictor import Predictor as Predictor
 from .predictor import load as load
 from .predictor import predict as predict
+from .reader import Reader as Reader

@@ -15,6 +15,7 @@ from .encoder import ConvTower as ConvTower
 from .encoder import Encoded as Encoded
 from .encoder import Encoder as Encoder
 from .encoder import FrameNorm as FrameNorm
+from .image_features import image_features as image_features
 from .layers import LAYERS as LAYERS
 from .layers import MAX_PARAMETERS as MAX_PARAMETERS
 from .layers import N_BINS as N_BINS

@@ -7,6 +7,10 @@ from .html import figure_part as figure_part
 from .html import page as page
 from .html import save_page as save_page
 from .html import thumbnail_url as thumbnail_url
+from .label_page import LabelCard as LabelCard
+from .label_page import LabelsContent as LabelsContent
+from .label_page import TableRow as TableRow
+from .label_page import label_page as label_page
 from .next_steps import Context as Context
 from .next_steps import next_steps as next_steps
 from .study_content import DataContent as DataContent

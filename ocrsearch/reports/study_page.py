@@ -98,14 +98,14 @@ class StudyView:
 
 def study_page(studies: Sequence[StudyContent]) -> str:
     """Return the page of studies as HTML of at most MAX_BYTES bytes."""
-    environment = _environment()
+    environment = page_environment()
     cards = [_cards(environment, study) for study in studies]
     empty = _render(environment, studies, [[] for _ in studies])
     room = (MAX_BYTES - RESERVE - len(empty.encode())) // max(1, len(studies))
     return _render(environment, studies, [_fitting(found, room) for found in cards])
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
     """Return the environment of the templates; all values are escaped."""
     environment = Environment(
         loader=PackageLoader("ocrsearch.reports"),
@@ -139,10 +139,11 @@ def _render(
     body = environment.get_template("study.html").render(
         title=title, views=views, comparable=are_comparable(studies)
     )
-    return page(title, [body], _asset("study.css"), _asset("study.js"))
+    return page(title, [body], page_asset("study.css"), page_asset("study.js"))
 
 
-def _asset(name: str) -> str:
+def page_asset(name: str) -> str:
+    """Return the text of a file beside the templates."""
     return (resources.files("ocrsearch.reports") / "templates" / name).read_text(encoding="utf-8")
 
 

@@ -173,7 +173,7 @@ def train(
     start = read_start_weights(options.init) if options.init else None
     log = TensorBoardLog(options.tensorboard) if options.tensorboard else None
     folder = training_folder(output)
-    with _lock(folder):
+    with locked(folder):
         remove_leftovers(folder)
         dataset = load_dataset(data, data_options, observer.reading)
         unfit = check_feasible(config, dataset.splits["train"], data_options.max_invalid)
@@ -206,7 +206,7 @@ def train(
 
 
 @contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Lock the folder for this training; the system releases the lock when the process ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -217,7 +217,7 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise TrainingError(
-            f"{folder}: another 'ocrsearch train' is using this folder; wait for it to end, "
+            f"{folder}: another ocrsearch process is using this folder; wait for it to end, "
             "or give `output` another name"
         ) from None
     try:

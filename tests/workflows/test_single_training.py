@@ -258,7 +258,7 @@ def test_killed_while_the_model_is_written(
 def test_two_at_a_time_are_refused(number_folder: Path, export: Path) -> None:
     folder = training_folder(export)
     folder.mkdir(parents=True)
-    with FileLock(folder / "lock"), pytest.raises(TrainingError, match="another 'ocrsearch train'"):
+    with FileLock(folder / "lock"), pytest.raises(TrainingError, match="another ocrsearch process"):
         trained(number_folder, export)
 
 
