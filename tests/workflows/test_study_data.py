@@ -17,7 +17,7 @@ from ocrsearch.data.data_options import DataOptions
 from ocrsearch.data.dataset import load_dataset
 from ocrsearch.data.formats.specs import absolute_spec
 from ocrsearch.studies.facts import StudyFacts
-from ocrsearch.workflows.trial_models import DataPlace, load_study_data
+from ocrsearch.workflows.study_data import DataPlace, load_study_data
 
 if TYPE_CHECKING:
     from tests.conftest import CommandResult, StudyDb
