@@ -258,7 +258,7 @@ class Predictor:
         lowest = trust.min_confidence
         if is_blank(image):
             check = None if lowest is None else True
-            return Prediction("", 0.0, (), blank=True, network_confidence=0.0, check=check)
+            return Prediction("", 0.0, (), blank=True, check=check)
         if familiarity is None:
             familiarity = trust.familiarity_of(image)
         read = self.bundle.charset.decode_in_order(hypothesis.ids)
