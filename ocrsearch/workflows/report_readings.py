@@ -21,6 +21,7 @@ from ocrsearch.reports import (
     SplitFigures,
     StudyContent,
     WrongImage,
+    coverage_content,
     pair_name,
     thumbnail_url,
 )
@@ -28,7 +29,7 @@ from ocrsearch.studies import BestTrial, StudyFacts
 from ocrsearch.training import Bundle
 from ocrsearch.workflows.confirmation import stored_test
 from ocrsearch.workflows.trial_models import bundle_trial, provenance_of, read_trial_weights
-from ocrsearch.workflows.trust import Readings, read_validation
+from ocrsearch.workflows.trust import Readings, measure_trust, read_validation
 
 N_AGREEING = 3
 """Number of networks that must contradict a label."""
@@ -46,7 +47,7 @@ def with_errors(
     dataset: Dataset | None,
     progress: Progress | None,
 ) -> StudyContent:
-    """Add the errors of the best network and the labels to check."""
+    """Add the errors of the best network, its coverage, and the labels to check."""
     if dataset is None:
         return replace(content, no_errors_reason=content.data.problem)
     try:
@@ -60,11 +61,13 @@ def with_errors(
                 others.append(_read(best, facts, dataset, progress))
             except OcrSearchError:  # its weights are lost: the next best takes its place
                 continue
+    report = measure_trust(readings, dataset.splits["train"])
     doubtful = _doubtful([readings, *others]) if len(others) + 1 == N_AGREEING else []
     return replace(
         content,
         n_validated=len(readings.predictions),
-        errors=_errors(readings),
+        errors=_errors(report.readings),
+        coverage=coverage_content(report.confidences, readings.is_right),
         doubtful=doubtful,
         n_agreeing=len(others) + 1,
     )
