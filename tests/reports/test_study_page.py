@@ -69,7 +69,7 @@ def test_the_parts_are_questions_in_order() -> None:
 
 def test_texts_left_to_the_model() -> None:
     text = text_of(study_page([made_content()]))
-    assert "Left to the model no text yet (needs about 604 validation images" in text
+    assert "Left to the model no text yet (needs about 605 validation images" in text
     assert "2 % errors" in text
     assert "promised error" in text
     missing = made_content(coverage=None, errors=None, no_errors_reason="the images are lost")
