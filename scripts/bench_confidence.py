@@ -35,12 +35,14 @@ from ocrsearch.data import DataOptions, GrayImage, LabelledImages, list_samples,
 from ocrsearch.data.images import shrink_line
 from ocrsearch.data.splits import write_splits
 from ocrsearch.evaluation import (
+    MAX_IMAGES,
     UNCALIBRATED,
     Trust,
     accept,
     calibration_error,
     confidence_bins,
     fit_trust,
+    image_profiles,
 )
 from ocrsearch.inference import Prediction, Predictor, load
 
@@ -59,27 +61,26 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Reads:
-    """Images, and what a network reads in them.
+    """What a network reads in images.
 
     Attributes:
-        images: (H, W) uint8 each.
-        probabilities: probability that the network gives each text; 0 for an empty text.
-        right: whether each text has no error.
+        profiles: (N, N_VALUES) profiles of the images.
+        probabilities: (N,) probability that the network gives each text; 0 for an empty text.
+        right: (N,) whether each text has no error.
     """
 
-    images: list[GrayImage]
+    profiles: np.ndarray
     probabilities: np.ndarray
     right: np.ndarray
 
     def take(self, ids: np.ndarray) -> "Reads":
-        """Return some of the images."""
-        images = [self.images[i] for i in ids]
-        return Reads(images, self.probabilities[ids], self.right[ids])
+        """Return what was read in some of the images."""
+        return Reads(self.profiles[ids], self.probabilities[ids], self.right[ids])
 
     def confidences(self, trust: Trust) -> np.ndarray:
         """Return the confidence of each text."""
-        familiarity = [trust.familiarity_of(image) for image in self.images]
-        return self.calibrated(trust) * familiarity
+        assert trust.familiarity is not None, "there are enough training images"
+        return self.calibrated(trust) * trust.familiarity.of_profiles(self.profiles)
 
     def calibrated(self, trust: Trust) -> np.ndarray:
         """Return the calibrated probability of each text, without the familiarity of its image."""
@@ -137,9 +138,10 @@ def measure(
         plain = Predictor(replace(predictor.bundle, trust=UNCALIBRATED))
         dataset = load_dataset(spec, DataOptions(splits=str(splits)))
     training = dataset.splits["train"]
+    profiles = image_profiles(training.images, MAX_IMAGES)
     pool = read(plain, dataset.splits["val"].joined(dataset.splits["test"]))
     strange = dict(foreign_reads(plain, training, others, rng))
-    rows = [part(pool, training, strange, rng) for _ in range(n_parts)]
+    rows = [part(pool, profiles, strange, rng) for _ in range(n_parts)]
     print(f"{spec}: {len(training)} training and {len(pool.right)} other images", flush=True)
     return {
         "data": spec,
@@ -175,12 +177,12 @@ def reads_of(
     """Return images with the probabilities of their texts."""
     values = [p.network_confidence or 0.0 if p.text else 0.0 for p in predictions]
     right = [p.text == text for p, text in zip(predictions, texts, strict=True)]
-    return Reads(images, np.array(values), np.array(right))
+    return Reads(image_profiles(images), np.array(values), np.array(right))
 
 
 def part(
     pool: Reads,
-    training: LabelledImages,
+    training: np.ndarray,
     strange: Mapping[str, Reads],
     rng: np.random.Generator,
 ) -> Result:
@@ -189,7 +191,7 @@ def part(
     n = min(len(order) // 2, MAX_PART)
     fitted, other = pool.take(order[:n]), pool.take(order[n:])
     trust = fit_trust(
-        fitted.probabilities.tolist(), fitted.right.tolist(), training.images, fitted.images
+        fitted.probabilities.tolist(), fitted.right.tolist(), training, fitted.profiles
     )
     own, seen = fitted.confidences(trust), other.confidences(trust)
     row: Result = {

@@ -4,7 +4,9 @@ from .acceptance import describe_no_threshold as describe_no_threshold
 from .acceptance import images_needed as images_needed
 from .acceptance import n_needed as n_needed
 from .acceptance import upper_error_bound as upper_error_bound
+from .familiarity import MAX_IMAGES as MAX_IMAGES
 from .familiarity import Familiarity as Familiarity
+from .familiarity import image_profiles as image_profiles
 from .metrics import Confusion as Confusion
 from .metrics import ConfusionMatrix as ConfusionMatrix
 from .metrics import EditCounts as EditCounts

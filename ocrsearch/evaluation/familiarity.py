@@ -8,7 +8,6 @@ features of a network). This works for every architecture and without PyTorch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +20,7 @@ MIN_IMAGES = 8
 """Smallest number of training images for a comparison."""
 
 MAX_IMAGES = 2000
-"""Largest number of training images that are profiled."""
+"""Number of training images that suffice for a Gaussian."""
 
 MIN_SPREAD = 0.05
 """Added to the standard deviation of each value: images of one size may differ a little."""
@@ -57,47 +56,53 @@ class Familiarity(BaseModel):
             raise ValueError(f"whitening: must be {N_VALUES} by {N_VALUES}")
 
     def of(self, image: GrayImage) -> float:
-        """Return the familiarity of an image, (H, W) uint8 as read: 1 within the limit, else less.
+        """Return the familiarity of an image, (H, W) uint8 as read; see ``of_profiles``."""
+        return float(self.of_profiles(image_profile(image)))
+
+    def of_profiles(self, profiles: np.ndarray) -> np.ndarray:
+        """Return the familiarity of images by their profiles: 1 within the limit, else less.
 
         It is the density of the Gaussian relative to that at the limit.
+
+        Args:
+            profiles: (..., N_VALUES) float64.
         """
-        distance = _distances(np.array(self.whitening), image_profile(image) - self.mean)
-        return math.exp(min(0.0, (self.limit**2 - float(distance) ** 2) / 2))
+        distances = _distances(np.array(self.whitening), profiles - self.mean)
+        return np.exp(np.minimum(0.0, (self.limit**2 - distances**2) / 2))
 
 
-def fit_familiarity(train: Sequence[GrayImage], val: Sequence[GrayImage]) -> Familiarity | None:
-    """Fit the Gaussian to training images.
+def image_profiles(images: Sequence[GrayImage], n: int | None = None) -> np.ndarray:
+    """Return the profiles of images, (N, N_VALUES) float64; of at most n if it is given."""
+    step = 1 if n is None else max(1, -(-len(images) // n))
+    return np.array([image_profile(image) for image in images[::step]]).reshape(-1, N_VALUES)
+
+
+def fit_familiarity(train: np.ndarray, val: np.ndarray) -> Familiarity | None:
+    """Fit the Gaussian to the profiles of training images.
 
     The limit is the distance that 99 % of the validation images keep. Each half of the training
     images is also compared with the other half, and the larger limit is used, because there are
     often few validation images.
 
     Args:
-        train: training images, (H, W) uint8 each; some are chosen if there are many.
-        val: validation images.
+        train: (N, N_VALUES) profiles of training images; MAX_IMAGES are enough.
+        val: (M, N_VALUES) profiles of validation images; there may be none.
 
     Returns:
         The Gaussian; None with fewer than MIN_IMAGES training images.
     """
-    profiles = _profiles(train)
-    if len(profiles) < MIN_IMAGES:
+    if len(train) < MIN_IMAGES:
         return None
-    mean, whitening = _gaussian(profiles)
-    limits = [np.quantile(_distances(whitening, _profiles(val) - mean), FAMILIAR)] if val else []
-    halves = profiles[::2], profiles[1::2]
+    mean, whitening = _gaussian(train)
     held_out = []
-    for own, other in (halves, halves[::-1]):
+    for own, other in ((train[::2], train[1::2]), (train[1::2], train[::2])):
         own_mean, own_whitening = _gaussian(own)
         held_out.append(_distances(own_whitening, other - own_mean))
-    limits.append(np.quantile(np.concatenate(held_out), FAMILIAR))
-    limit = float(max(*limits, 1.0))
+    limits = [1.0, np.quantile(np.concatenate(held_out), FAMILIAR)]
+    if len(val):
+        limits.append(np.quantile(_distances(whitening, val - mean), FAMILIAR))
+    limit = float(max(limits))
     return Familiarity(mean=mean.tolist(), whitening=whitening.tolist(), limit=limit)
-
-
-def _profiles(images: Sequence[GrayImage]) -> np.ndarray:
-    """Return the profiles of some images, (N, N_VALUES) float64."""
-    chosen = images[:: -(-len(images) // MAX_IMAGES) or 1]
-    return np.array([image_profile(image) for image in chosen]).reshape(-1, N_VALUES)
 
 
 def _gaussian(profiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

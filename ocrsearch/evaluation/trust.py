@@ -109,16 +109,16 @@ UNCALIBRATED = Trust()
 def fit_trust(
     probabilities: Sequence[float],
     is_right: Sequence[bool],
-    train: Sequence[GrayImage],
-    val: Sequence[GrayImage],
+    train: np.ndarray,
+    val: np.ndarray,
 ) -> Trust:
     """Fit temperature and Gaussian, without a threshold.
 
     Args:
         probabilities: probability that the network gives each text of a validation image.
         is_right: whether each text has no error.
-        train: training images, (H, W) uint8 each.
-        val: validation images.
+        train: (N, N_VALUES) profiles of training images; see ``image_profiles``.
+        val: (M, N_VALUES) profiles of validation images.
     """
     familiarity = fit_familiarity(train, val)
     if not len(probabilities):

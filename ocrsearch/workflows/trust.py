@@ -10,17 +10,20 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
+import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from ocrsearch.core import Number, OptionError, shown
 from ocrsearch.data import Dataset, LabelledImages, Progress, fold_dataset
 from ocrsearch.evaluation import (
+    MAX_IMAGES,
     UNCALIBRATED,
     Threshold,
     Trust,
     accept,
     describe_no_threshold,
     fit_trust,
+    image_profiles,
     images_needed,
 )
 from ocrsearch.inference import Prediction, Predictor
@@ -144,11 +147,14 @@ def measure_trust(
     """
     data, right = readings.data, readings.is_right
     probabilities = readings.probabilities
-    trust = fit_trust(probabilities, right, train.images, data.images)
+    profiles = image_profiles(data.images)
+    trust = fit_trust(probabilities, right, image_profiles(train.images, MAX_IMAGES), profiles)
+    known = trust.familiarity
+    familiar = known.of_profiles(profiles) if known else np.ones(len(right))
     predictions = [
         replace(prediction, confidence=trust.calibrated(p) * familiarity if p else 0.0)
         for prediction, p, familiarity in zip(
-            readings.predictions, probabilities, map(trust.familiarity_of, data.images), strict=True
+            readings.predictions, probabilities, familiar.tolist(), strict=True
         )
     ]
     confidences = [prediction.confidence for prediction in predictions]

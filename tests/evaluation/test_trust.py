@@ -21,6 +21,7 @@ from ocrsearch.evaluation import (
     calibration_error,
     confidence_bins,
     fit_trust,
+    image_profiles,
     images_needed,
     n_needed,
     upper_error_bound,
@@ -40,7 +41,8 @@ def noisy(seed: int) -> list[GrayImage]:
 @pytest.fixture(scope="module")
 def trust() -> Trust:
     images = noisy(0)
-    return fit_trust([0.9] * 20, [True] * 18 + [False] * 2, images[::2], images[1::2])
+    profiles = image_profiles(images)
+    return fit_trust([0.9] * 20, [True] * 18 + [False] * 2, profiles[::2], profiles[1::2])
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 2.5])
@@ -107,8 +109,9 @@ def test_only_such_images_are_familiar(trust: Trust) -> None:
 
 
 def test_too_few_images_have_no_gaussian() -> None:
-    assert fit_familiarity(NUMBERS[: MIN_IMAGES - 1], []) is None
-    few = fit_familiarity(NUMBERS[:MIN_IMAGES], [])
+    profiles = image_profiles(NUMBERS)
+    assert fit_familiarity(profiles[: MIN_IMAGES - 1], profiles[:0]) is None
+    few = fit_familiarity(profiles[:MIN_IMAGES], profiles[:0])
     assert few is not None
     assert few.of(NUMBERS[0]) == 1.0
 

@@ -13,7 +13,7 @@ import pytest
 from ocrsearch.core import OptionError
 from ocrsearch.data import LabelledImages, load_split
 from ocrsearch.deployment import ComparisonImages, export_onnx
-from ocrsearch.evaluation import Threshold, Trust, fit_trust
+from ocrsearch.evaluation import Threshold, Trust, fit_trust, image_profiles
 from ocrsearch.inference import Prediction, Predictor, load
 from ocrsearch.training import Bundle, load_bundle, save_bundle
 from ocrsearch.workflows import measure_trust
@@ -33,7 +33,8 @@ def numbers(number_folder: Path) -> LabelledImages:
 @pytest.fixture(scope="module")
 def trust(numbers: LabelledImages) -> Trust:
     """Trust with a temperature of about 2 and a threshold that about half of the texts reach."""
-    fitted = fit_trust([0.9] * 4, [True] * 3 + [False], numbers.images, numbers.images)
+    profiles = image_profiles(numbers.images)
+    fitted = fit_trust([0.9] * 4, [True] * 3 + [False], profiles, profiles)
     threshold = Threshold(confidence=0.01, max_error=0.1, n=40, n_accepted=40, n_wrong=0)
     return fitted.model_copy(update={"threshold": threshold})
 
