@@ -18,6 +18,10 @@ from scipy.stats import beta
 ALPHA = 0.05
 """Largest probability that a promise is wrong."""
 
+MIN_CONFIDENCE = 0.5
+"""Confidence below which no text is accepted, even if few such texts have an error: foreign images
+have low confidences, and labelled images do not tell how many of them will come."""
+
 
 @dataclass(frozen=True)
 class Acceptance:
@@ -75,8 +79,8 @@ def accept(
         max_error: promised error rate, above 0 and below 1.
 
     Returns:
-        The accepted texts; None if no threshold keeps the promise. With fewer images than
-        ``n_needed`` none can.
+        The accepted texts, with confidences of at least MIN_CONFIDENCE; None if no threshold keeps
+        the promise. With fewer images than ``n_needed`` none can.
     """
     order = np.argsort(-np.asarray(confidences, np.float64), kind="stable")
     ranked = np.asarray(confidences, np.float64)[order]
@@ -85,6 +89,8 @@ def accept(
     for i in range(n_needed(max_error) - 1, len(ranked)):
         if i + 1 < len(ranked) and ranked[i + 1] == ranked[i]:
             continue  # equal confidences are accepted together
+        if ranked[i] < MIN_CONFIDENCE:
+            break
         bound = upper_error_bound(int(n_wrong[i]), i + 1)
         if bound > max_error:
             break
@@ -106,14 +112,16 @@ def images_needed(
         max_error: promised error rate, above 0 and below 1.
 
     Returns:
-        The smallest number of images; None if too many of the most confident texts have an error.
+        The smallest number of images; None if too many of the most confident texts have an error,
+        or if no text reaches MIN_CONFIDENCE.
     """
+    n, least = len(confidences), n_needed(max_error)
     order = np.argsort(-np.asarray(confidences, np.float64), kind="stable")
+    order = order[np.asarray(confidences, np.float64)[order] >= MIN_CONFIDENCE]
     n_wrong = np.cumsum(~np.asarray(is_right, bool)[order])
-    n, least = len(order), n_needed(max_error)
     found = []
     is_last = np.append(np.diff(n_wrong) > 0, True)  # the most texts for each number of errors
-    for i in np.flatnonzero(is_last[:n]).tolist():
+    for i in np.flatnonzero(is_last[: len(order)]).tolist():
         rate = int(n_wrong[i]) / (i + 1)
         if rate < max_error and (n_accepted := _n_for_rate(rate, max_error, least)):
             found.append(math.ceil(n * n_accepted / (i + 1)))

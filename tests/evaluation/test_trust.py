@@ -154,13 +154,13 @@ def test_damaged_values_are_refused(change: dict[str, Any]) -> None:
 def test_number_of_images_that_a_promise_needs(
     n: int, n_wrong: int, max_error: float, expected: int | None
 ) -> None:
-    confidences = np.linspace(1, 0, n).tolist()
+    confidences = np.linspace(1, 0.5, n).tolist()
     assert images_needed(confidences, [i < n - n_wrong for i in range(n)], max_error) == expected
 
 
 def test_a_promise_needs_more_images_with_an_error() -> None:
     right = [i != 50 for i in range(400)]
-    needed = images_needed(np.linspace(1, 0, 400).tolist(), right, 0.005)
+    needed = images_needed(np.linspace(1, 0.5, 400).tolist(), right, 0.005)
     assert needed is not None
     assert needed < n_needed(0.005) * 400 / 50  # more than the texts before the error help
     assert upper_error_bound(round(needed / 400), needed) <= 0.005
