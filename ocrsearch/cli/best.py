@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrsearch.cli.export import print_comparison
-from ocrsearch.cli.options import Json, Storage, StudyName, output_file
+from ocrsearch.cli.best_export import Written, is_onnx, write_confirmed, write_model
+from ocrsearch.cli.options import Json, MaxError, Storage, StudyName, output_file
 from ocrsearch.cli.output import (
     echo,
     for_command_line,
     note,
     option_of,
-    our_command,
     print_json,
     reading_bar,
     show_table,
@@ -23,13 +22,12 @@ from ocrsearch.cli.output import (
 from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
 
 if TYPE_CHECKING:
-    from ocrsearch.studies import BestTrial, StudyFacts
-    from ocrsearch.training import Bundle
+    from ocrsearch.studies import BestTrial
     from ocrsearch.workflows import Ensemble
 
 CHOICE_PANEL = "Choice"
 MODEL_PANEL = "Model"
-MOVED_PANEL = "Moved data, for --confirm, --ensemble, --refit and ONNX"
+MOVED_PANEL = "Moved data, for --export, --confirm and --ensemble"
 
 ExportFile = Annotated[
     Path | None,
@@ -146,6 +144,7 @@ def best(
     max_size_mb: MaxSize = None,
     fp16_weights: Fp16Weights = False,
     force: Force = False,
+    max_error: MaxError = None,
     confirm: NumberOfSeeds = None,
     ensemble: NumberOfNetworks = None,
     refit: Refit = False,
@@ -165,11 +164,12 @@ def best(
       ocrsearch best --max-size-mb 5 --export small.pt --fp16-weights
       ocrsearch best --confirm 3 --export model.pt
       ocrsearch best --refit --export model.pt
+      ocrsearch best --export model.pt --max-error 0.01
     """
     from ocrsearch.studies import best_trial
 
     limits = {"latency_ms": max_latency_ms, "size_mb": max_size_mb}
-    wanted = _Wanted(
+    wanted = Wanted(
         storage=storage,
         limits={name: limit for name, limit in limits.items() if limit is not None},
         export=export,
@@ -180,6 +180,7 @@ def best(
         moved={"data": data, "splits": splits, "extra_train_data": extra_train_data},
         trial=trial,
         force=force,
+        max_error=max_error,
         as_json=as_json,
     )
     found = best_trial(storage, study, wanted.limits, trial)
@@ -192,13 +193,8 @@ def best(
         _show(wanted, found)
 
 
-def is_onnx(path: Path) -> bool:
-    """Return whether a file is to be written for ONNX Runtime."""
-    return path.suffix.lower() == ".onnx"
-
-
 @dataclass(frozen=True)
-class _Wanted:
+class Wanted:
     """Options of the command.
 
     Raises:
@@ -215,6 +211,7 @@ class _Wanted:
         moved: new locations of the data, by option; None for unchanged locations.
         trial: number of the trial to use; None for the best.
         force: whether to export a network that reads nothing.
+        max_error: promised error rate of unchecked texts; None for no promise.
         as_json: whether to print JSON.
     """
 
@@ -228,6 +225,7 @@ class _Wanted:
     moved: dict[str, str | None]
     trial: int | None
     force: bool
+    max_error: float | None
     as_json: bool
 
     def __post_init__(self) -> None:
@@ -237,25 +235,30 @@ class _Wanted:
             "--refit": self.refit,
             "--fp16-weights": self.fp16_weights,
             "--force": self.force,
+            "--max-error": self.max_error is not None,
         }
         chosen = [option for option in ("--confirm", "--ensemble", "--refit") if given[option]]
         if len(chosen) > 1:
             together = " and ".join(chosen)
             raise OptionError(f"{together}: cannot be combined; remove all but one option")
-        for option in ("--refit", "--fp16-weights", "--force"):
+        for option in ("--refit", "--fp16-weights", "--force", "--max-error"):
             if given[option] and self.export is None:
                 raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
+        if self.refit and self.max_error is not None:
+            raise OptionError(
+                "--max-error: cannot be combined with --refit, because the refit network is "
+                "trained on the validation split; remove one of them"
+            )
         if self.fp16_weights and self.export is not None and is_onnx(self.export):
             raise OptionError(
                 "--fp16-weights: not for ONNX; export a .pt file, or make a smaller .onnx file of "
                 "it with 'ocrsearch export --int8'"
             )
         moved = [name for name, value in self.moved.items() if value is not None]
-        reads_data = chosen or (self.export is not None and is_onnx(self.export))
-        if moved and not reads_data:
+        if moved and not chosen and self.export is None:
             raise OptionError(
-                f"{option_of(moved[0])}: needs --confirm, --ensemble, --refit or --export with an "
-                ".onnx file; nothing else reads the data"
+                f"{option_of(moved[0])}: needs --export, --confirm or --ensemble; nothing else "
+                "reads the data"
             )
         if self.trial is not None and (given["--confirm"] or given["--ensemble"]):
             raise OptionError(
@@ -285,19 +288,21 @@ def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
     note(f"warning: {problem}")
 
 
-def _confirm(wanted: _Wanted, study: str, n_seeds: int) -> None:
+def _confirm(wanted: Wanted, study: str, n_seeds: int) -> None:
     """Confirm the best configurations with new seeds, and export the chosen model."""
     from ocrsearch.workflows import DataPlace, confirm
 
     place = DataPlace(*wanted.moved.values())
     done = confirm(wanted.storage, study, n_seeds, wanted.limits, note, place)
+    written = None
     if wanted.export is not None:
-        _save(wanted, wanted.export, done.bundle, done.study)
+        written = write_confirmed(wanted, wanted.export, done)
     chosen = done.configurations[0].trial
     if wanted.as_json:
         configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
         content = {"study": done.study, "trial": chosen, "configurations": configurations}
-        print_json({**content, "test": done.test, "export": wanted.export})
+        content |= {"test": done.test, "export": wanted.export}
+        print_json(content | _threshold_content(wanted, written))
         return
     show_table(
         ("trial", "in the study", "mean", "fresh seeds"),
@@ -319,9 +324,10 @@ def _confirm(wanted: _Wanted, study: str, n_seeds: int) -> None:
         )
     if wanted.export:
         echo(f"model written to {wanted.export}")
+        _print_trust(written)
 
 
-def _show(wanted: _Wanted, found: BestTrial) -> None:
+def _show(wanted: Wanted, found: BestTrial) -> None:
     """Show the best configuration, and export its model if requested."""
     from ocrsearch.studies import (
         compare_best,
@@ -343,9 +349,9 @@ def _show(wanted: _Wanted, found: BestTrial) -> None:
                 *(wanted.storage, found.study, wanted.ensemble, wanted.limits, progress),
                 DataPlace(*wanted.moved.values()),
             )
-    bundle = None
+    written = None
     if wanted.export is not None:
-        bundle = _write_model(wanted, wanted.export, found, joined, facts)
+        written = write_model(wanted, wanted.export, found, joined, facts)
     if wanted.as_json:
         shown = ("study", "trial", "state", "value", "params", "metrics")
         content = {name: getattr(found, name) for name in shown}
@@ -357,9 +363,9 @@ def _show(wanted: _Wanted, found: BestTrial) -> None:
             alone, metrics = asdict(joined.alone), joined.bundle.metrics
             trials = [member.trial for member in joined.members]
             content["ensemble"] = {"trials": trials, "metrics": metrics, "alone": alone}
-        print_json(content)
+        print_json(content | _threshold_content(wanted, written))
         return
-    _print(wanted, found, joined, bundle)
+    _print(wanted, found, joined, written)
     if pareto:
         show_table(
             ("trial", *facts.objective),
@@ -372,73 +378,8 @@ def _show(wanted: _Wanted, found: BestTrial) -> None:
             echo(for_command_line(line))
 
 
-def _write_model(
-    wanted: _Wanted, path: Path, found: BestTrial, joined: Ensemble | None, facts: StudyFacts
-) -> Bundle:
-    """Write the model file and return the model.
-
-    Raises:
-        StudyError: the weights of the trial are missing.
-    """
-    from ocrsearch.studies import next_with_weights
-    from ocrsearch.workflows import bundle_trial
-
-    if joined is not None:
-        bundle = joined.bundle
-    elif not found.weights.exists():
-        lost = f"the weights of trial {found.trial} are missing ({found.weights})"
-        other = next_with_weights(wanted.storage, found, wanted.limits)
-        if other is None:
-            advice = "like those of all other trials; search again under a new name"
-            raise StudyError(f"study {found.study!r}: {lost}, {advice}")
-        words = ("best", "--study", other.study, "--trial", other.trial, "--export", path)
-        raise StudyError(
-            f"study {found.study!r}: {lost}; the next best trial with weights is {other.trial} "
-            f"(CER {other.value:.4f}): {our_command(*words, storage=wanted.storage)}"
-        )
-    elif wanted.refit:
-        bundle = _refit(wanted, found)
-    else:
-        bundle = bundle_trial(found, facts, wanted.limits)
-    _save(wanted, path, bundle, found.study)
-    return bundle
-
-
-def _save(wanted: _Wanted, path: Path, bundle: Bundle, study: str) -> None:
-    """Write a model for PyTorch or, by the name of the file, for ONNX Runtime.
-
-    The export to ONNX is compared on the validation images, and its report is printed unless the
-    output is JSON.
-    """
-    if not is_onnx(path):
-        from ocrsearch.training import halve, save_bundle
-
-        save_bundle(halve(bundle) if wanted.fp16_weights else bundle, path)
-        return
-    from ocrsearch.studies import load_study
-    from ocrsearch.workflows import DataPlace, export_of_study
-
-    searched = load_study(wanted.storage, study)
-    place = DataPlace(*wanted.moved.values())
-    with reading_bar("comparing") as progress:
-        done = export_of_study(bundle, path, searched, place, progress)
-    if not wanted.as_json:
-        print_comparison(done)
-
-
-def _refit(wanted: _Wanted, found: BestTrial) -> Bundle:
-    """Train the network of a trial again on all its images, and show the progress."""
-    from ocrsearch.cli.train_display import resumable, train_display
-    from ocrsearch.workflows import DataPlace, refit
-
-    quiet = wanted.as_json
-    with train_display(quiet=quiet) as display, resumable(display, as_json=quiet):
-        display.validates = False
-        return refit(wanted.storage, found, DataPlace(*wanted.moved.values()), display)
-
-
 def _print(
-    wanted: _Wanted, found: BestTrial, joined: Ensemble | None, bundle: Bundle | None
+    wanted: Wanted, found: BestTrial, joined: Ensemble | None, written: Written | None
 ) -> None:
     rows: list[tuple[str, str] | None] = []
     for values in (found.params, found.metrics):
@@ -469,7 +410,8 @@ def _print(
                 f"the ensemble has {len(joined.members)} of {joined.n_asked} requested networks: "
                 "the other trials have no weights, are much worse, or would exceed the limits"
             )
-    if wanted.export and bundle:
+    if wanted.export and written:
+        bundle = written.bundle
         if len(bundle.members) > 1 and joined is None:
             echo(
                 f"the model is an ensemble of the networks of {len(bundle.members)} folds; "
@@ -479,3 +421,25 @@ def _print(
             echo(f"the model was trained again on all {again.n} training and validation images")
         size_mb = wanted.export.stat().st_size / 1e6
         echo(f"model written to {wanted.export} ({size_mb:.1f} MB)")
+        _print_trust(written)
+
+
+def _threshold_content(wanted: Wanted, written: Written | None) -> dict[str, object]:
+    """Return the threshold of a promised error for JSON; nothing without a promise."""
+    if wanted.max_error is None or written is None or written.trust is None:
+        return {}
+    report = written.trust
+    threshold = report.trust.threshold
+    stored = threshold.model_dump() if threshold else None
+    return {"threshold": stored, "n_needed": report.n_needed}
+
+
+def _print_trust(written: Written | None) -> None:
+    """Print what is known about the confidence of a model, and the threshold of a promise."""
+    if written is None or written.trust is None:
+        return
+    report = written.trust
+    trust = report.trust
+    echo(f"its confidence is calibrated on {trust.n} texts (temperature {trust.temperature:.2f})")
+    if line := report.describe_promise():
+        echo(line)

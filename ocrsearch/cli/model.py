@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypedDict
 
 import typer
 
+from ocrsearch.cli.acceptance import acceptance_content, describe_acceptance
 from ocrsearch.cli.options import (
     DATA_PANEL,
     OUTPUT_PANEL,
@@ -28,7 +28,6 @@ from ocrsearch.inference import DecodingArguments
 
 if TYPE_CHECKING:
     from ocrsearch.data import BadSample, LabelledImages
-    from ocrsearch.evaluation import Acceptance
     from ocrsearch.inference import Evaluation, Predictor
     from ocrsearch.models import Layer
     from ocrsearch.training import Model
@@ -61,7 +60,8 @@ MaxError = Annotated[
         min=0.0001,
         max=0.5,
         help="Find the confidence from which texts can be used unchecked, if at most this fraction "
-        "of them may have an error, such as 0.01. Use it as --min-confidence of 'predict'.",
+        "of them may have an error, such as 0.01. Use it as --min-confidence of 'predict'. 'best' "
+        "and 'train' store it in the model.",
         show_default=False,
         rich_help_panel=OUTPUT_PANEL,
     ),
@@ -107,6 +107,7 @@ def evaluate(
 
     predictor = load(model, device.value, DecodingOptions(**decoding))
     labelled, bad, unknown, evaluation = measure(predictor, model, data, split, given)
+    threshold = predictor.bundle.trust.threshold
     if page is not None:
         from ocrsearch.reports import Subject, evaluation_page, save_page
 
@@ -118,14 +119,14 @@ def evaluate(
         about = {"split": split.value, "data": data, "n_bad": len(bad)}
         decoder_content = {"decoder": predictor.decoder.about}
         html = {"html": str(page) if page else None}
-        unchecked = _acceptance(evaluation, max_error) if max_error else {}
+        unchecked = acceptance_content(evaluation, max_error, threshold)
         print_json({**about, **decoder_content, **_content(evaluation), **unchecked, **html})
         return
     n = evaluation.metrics.n
     title = f"{split.value}: {n} image{'s' * (n != 1)}, {predictor.decoder}"
     _print_errors(evaluation, title, len(bad), errors)
-    if max_error is not None:
-        echo(_describe_acceptance(evaluation, max_error))
+    for line in describe_acceptance(evaluation, max_error, threshold):
+        echo(line)
     if page is not None:
         echo(f"page written to {page}")
 
@@ -188,39 +189,6 @@ def _content(evaluation: Evaluation) -> dict[str, object]:
         content["confusion_matrix"] = {"symbols": matrix.symbols, "counts": counts}
         content["classification_report"] = matrix.report_values
     return content
-
-
-def _accept(evaluation: Evaluation, max_error: float) -> Acceptance | None:
-    from ocrsearch.evaluation import accept
-
-    pairs = list(zip(evaluation.predictions, evaluation.references, strict=True))
-    confidences = [prediction.confidence for prediction, _ in pairs]
-    return accept(confidences, [p.text == reference for p, reference in pairs], max_error)
-
-
-def _acceptance(evaluation: Evaluation, max_error: float) -> dict[str, object]:
-    """Return the texts that can be used unchecked, for JSON; None if there are none."""
-    found = _accept(evaluation, max_error)
-    return {"max_error": max_error, "accepted": None if found is None else asdict(found)}
-
-
-def _describe_acceptance(evaluation: Evaluation, max_error: float) -> str:
-    """Return a line about the texts that can be used unchecked."""
-    from ocrsearch.evaluation import n_needed
-
-    found, n = _accept(evaluation, max_error), evaluation.metrics.n
-    if found is not None:
-        threshold = f"{math.ceil(found.threshold * 1e6) / 1e6:g}"
-        return (
-            f"{found.coverage:.1%} of the texts have a confidence of at least {threshold}; "
-            f"{found.n_wrong} of these {found.n_accepted} have an error. With 95 % certainty at "
-            f"most {max_error:g} of such texts have an error: --min-confidence {threshold}"
-        )
-    if n < n_needed(max_error):
-        reason = f"that needs at least {n_needed(max_error)} images, there are {n}"
-    else:
-        reason = "too many of the most confident texts have an error"
-    return f"no confidence keeps an error rate of {max_error:g} with 95 % certainty: {reason}"
 
 
 def _print_errors(evaluation: Evaluation, title: str, n_bad: int, n_errors: int) -> None:

@@ -64,6 +64,19 @@ SetValues = Annotated[
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Model file, from 'ocrsearch best --export'.")
 ]
+MaxError = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATE",
+        min=0.0001,
+        max=0.5,
+        help="Store the confidence from which texts can be used unchecked, if at most this "
+        "fraction of them may have an error, such as 0.01. It is chosen on the validation split. "
+        "'predict' marks the other texts.",
+        show_default=False,
+        rich_help_panel=OUTPUT_PANEL,
+    ),
+]
 
 
 def output_file(suffix: str = "") -> Callable[..., Path | None]:

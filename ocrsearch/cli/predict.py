@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class LineResult(TypedDict):
     """Result for one line, as printed in JSON; only a line of a page has a box and a row.
 
-    ``check`` says whether a person should look at it; it needs ``--min-confidence``.
+    ``check`` says whether a person should look at it. It needs ``--min-confidence``, or a model
+    with a threshold. A line of a page has no familiarity.
     """
 
     page: int
@@ -37,6 +38,7 @@ class LineResult(TypedDict):
     confidence: float
     symbol_confidences: list[float]
     blank: bool
+    familiarity: NotRequired[float]
     check: NotRequired[bool]
     box: NotRequired[list[int]]
     row: NotRequired[int]
@@ -65,6 +67,9 @@ class FileResult(TypedDict):
     pages: NotRequired[list[PageResult]]
 
 
+UNFAMILIAR = 0.5
+"""Familiarity below which a note says that an image is unlike the training images."""
+
 NOTED_SKEW_DEGREES = 6.0
 """Skew from which a note says that a page was levelled."""
 
@@ -77,8 +82,9 @@ MinConfidence = Annotated[
         metavar="CONFIDENCE",
         min=0.0,
         max=1.0,
-        help="Mark texts with a lower confidence for a person to check. 'evaluate --max-error' "
-        "finds the confidence for an error rate.",
+        help="Mark texts with a lower confidence for a person to check. Default: the confidence "
+        "that the model holds, if it was exported with --max-error. 'evaluate --max-error' finds "
+        "it for other images.",
         show_default=False,
     ),
 ]
@@ -135,11 +141,12 @@ def predict(
     predictor = load(model, device.value, options)
     rows, failures = _read(predictor, files, draw, page=page)
     failures += [failure for row in rows for failure in _unreadable(row)]
-    if min_confidence is not None:
+    lowest = predictor.bundle.trust.min_confidence if min_confidence is None else min_confidence
+    if lowest is not None:
         for line in (line for row in rows for line in row["lines"]):
-            line["check"] = line["confidence"] < min_confidence
+            line["check"] = line["confidence"] < lowest
     if as_json:
-        about = {"decoder": predictor.decoder.about, "skipped": skipped}
+        about = {"decoder": predictor.decoder.about, "skipped": skipped, "min_confidence": lowest}
         print_json({**about, "files": rows, "failures": failures})
     for row in rows:
         _print(row, with_lines=not as_json)
@@ -260,13 +267,15 @@ def _row(file: Path, lines: list[LineResult]) -> FileResult:
 
 def _line(read: Prediction | PageLine, page: int) -> LineResult:
     """Return the result for a line."""
-    return {
+    result: LineResult = {
         "page": page,
         "text": read.text,
         "confidence": read.confidence,
         "symbol_confidences": list(read.symbol_confidences),
         "blank": getattr(read, "blank", False),  # a line of a page never is
     }
+    familiarity = getattr(read, "familiarity", None)
+    return result if familiarity is None else {**result, "familiarity": familiarity}
 
 
 def _unreadable(row: FileResult) -> list[dict[str, str]]:
@@ -297,6 +306,8 @@ def _print(row: FileResult, *, with_lines: bool) -> None:
         echo(f"{file}{number}\t{line['text']}\t{line['confidence']:.3f}{mark}")
         if line["blank"]:
             note(f"{file}{number}: blank, nothing to read")
+        elif line.get("familiarity", 1.0) < UNFAMILIAR:
+            note(f"{file}{number}: unlike the images that the model was trained on")
     for page in row.get("pages", ()):
         changes = [f"turned by {page['rotation']} degrees clockwise"] * bool(page["rotation"])
         if abs(page["skew_degrees"]) >= NOTED_SKEW_DEGREES:

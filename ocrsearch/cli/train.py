@@ -14,6 +14,7 @@ from ocrsearch.cli.options import (
     Device,
     DeviceOption,
     Json,
+    MaxError,
     OptionalData,
     SetValues,
     output_option,
@@ -196,6 +197,7 @@ def train(
     epochs: NumberOfEpochs = None,
     values: SetValues = None,
     seed: Seed = 0,
+    max_error: MaxError = None,
     tensorboard: TensorBoardFolder = None,
     device: DeviceOption = Device.auto,
     as_json: Json = False,
@@ -228,6 +230,7 @@ def train(
         tensorboard=tensorboard,
         data=given,
         split_as=config if config.suffix == ".pt" else None,
+        max_error=max_error,
     )
     folder = training_folder(output)
     with train_display(quiet=as_json) as display, resumable(display, folder, as_json=as_json):
@@ -235,6 +238,9 @@ def train(
     metrics, provenance = result.bundle.metrics, result.bundle.provenance
     if as_json:
         content = {"ending": "finished", "export": output, **metrics, "n_bad": result.n_bad}
+        if max_error is not None:
+            threshold = result.bundle.trust.threshold
+            content["threshold"] = threshold.model_dump() if threshold else None
         print_json({**content, "init": provenance.init, "transfer": provenance.transfer})
         return
     size_mb = output.stat().st_size / 1e6

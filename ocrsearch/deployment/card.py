@@ -21,6 +21,7 @@ from ocrsearch.inference import Evaluation
 from ocrsearch.models import count_parameters, list_layers
 
 if TYPE_CHECKING:
+    from ocrsearch.evaluation import Trust
     from ocrsearch.training import Model, Provenance
 
 UNKNOWN = "unknown"
@@ -297,10 +298,33 @@ def _limits(model: Model, test: CardTest | None) -> str:
         f"- Each image is read as one {'character' if one else 'line'}. An image without text but "
         "with contrast is read too; only its confidence tells.",
         "- An image without contrast is blank: the text is empty and the confidence 0.",
-        "- Confidences are those of the network. The model file records no test of their "
-        "calibration.",
+        *_trust(model.trust),
     ]
     return "\n".join(lines)
+
+
+def _trust(trust: Trust) -> list[str]:
+    """Return lines about the confidence."""
+    if trust.n == 0:
+        text = "Confidences are those of the network. The model file records no calibration."
+        return [f"- {text}"]
+    lines = [
+        f"- Confidences are calibrated on {trust.n:,} validation texts (temperature "
+        f"{trust.temperature:.2f})."
+    ]
+    if trust.familiarity:
+        lines.append(
+            "- The confidence of an image is low if it is unlike the training images, such as a "
+            "blank sheet, noise or other writing."
+        )
+    if found := trust.threshold:
+        lines.append(
+            f"- Texts with a confidence of at least {found.confidence:.4g} have an error in at "
+            f"most {found.max_error:.2%} of cases, with 95 % certainty and for images of the same "
+            f"kind: {found.n_accepted:,} of {found.n:,} validation texts reach it, "
+            f"{found.n_wrong:,} of these have an error."
+        )
+    return lines
 
 
 def _use(file: str) -> str:

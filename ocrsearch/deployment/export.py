@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def export_onnx(
                 found = _compared(bundle, graphs, temporary, images, _share(progress, 1, steps))
                 _check_increase(path, found, max_cer_increase)
                 notes = _notes(bundle, reduce_range=reduce_range)
+                bundle = replace(bundle, trust=bundle.trust.without_threshold())
             precision = "int8" if int8 else "float32"
             report = _report(path, precision, len(graphs), images, found, notes)
             temporary.write_bytes(file_content(bundle, graphs, _facts(report)))
@@ -153,6 +154,8 @@ def _check_increase(path: Path, found: Compared, limit: float) -> None:
 def _notes(bundle: Bundle, *, reduce_range: bool) -> list[str]:
     cells = {getattr(m.config.model.encoder, "rnn_cell", "") for m in bundle.members}
     notes = ["GRU layers keep float32: ONNX Runtime has no quantised GRU"] * ("gru" in cells)
+    if bundle.trust.threshold:
+        notes.append("no confidence is promised: that of the model was found with float32")
     if reduce_range:
         notes.append("weights of 7 bits: this processor has no VNNI instructions")
     return notes

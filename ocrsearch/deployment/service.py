@@ -213,6 +213,8 @@ def _result(outcome: Outcome | ImageError) -> dict[str, Any]:
         "confidence": _finite(outcome.confidence),
         "symbol_confidences": [_finite(value) for value in outcome.symbol_confidences],
         "blank": outcome.blank,
+        "familiarity": _finite(outcome.familiarity),
+        "check": outcome.check,
     }
 
 

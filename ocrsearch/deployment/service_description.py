@@ -15,16 +15,27 @@ _PROBABILITY = {"type": "number", "minimum": 0, "maximum": 1}
 
 _PREDICTION = {
     "type": "object",
-    "required": ["text", "confidence", "symbol_confidences", "blank"],
+    "required": [
+        *("text", "confidence", "symbol_confidences", "blank", "familiarity", "check"),
+    ],
     "properties": {
         "text": {"type": "string"},
-        "confidence": {**_PROBABILITY, "description": "Probability of the text."},
+        "confidence": {**_PROBABILITY, "description": "Probability that the text has no error."},
         "symbol_confidences": {
             "type": "array",
             "items": _PROBABILITY,
             "description": "Confidence of each character.",
         },
         "blank": {"type": "boolean", "description": "Whether the image has no contrast."},
+        "familiarity": {
+            **_PROBABILITY,
+            "description": "Similarity to the training images; low for anything but such text.",
+        },
+        "check": {
+            "type": ["boolean", "null"],
+            "description": "Whether a person should check the text, because its confidence is "
+            "below the threshold of the model; null if the model has none.",
+        },
     },
 }
 
@@ -129,7 +140,8 @@ curl -F image=@a.png -F image=@b.png http://HOST:PORT/predict
 curl --data-binary @a.png -H "Content-Type: image/png" http://HOST:PORT/predict
 </pre>
 <p>The answer is JSON. <code>results</code> has an entry for each image, in order:
-<code>text</code>, <code>confidence</code>, <code>symbol_confidences</code> and <code>blank</code>,
+<code>text</code>, <code>confidence</code>, <code>symbol_confidences</code>, <code>blank</code>,
+<code>familiarity</code> and <code>check</code> (whether a person should check the text),
 or <code>error</code> if the image cannot be read.</p>
 <p>A request may have up to {max_images} images and {max_request_mb:g} MB, an image up to
 {max_megapixels:g} megapixels. If the answer is 503, send the request again after the time in

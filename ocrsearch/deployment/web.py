@@ -3,7 +3,8 @@
 The page is one HTML file, because a browser loads no scripts or models from files beside a local
 page. It holds the scripts of ``page/``, ONNX Runtime Web and the graphs of the model in base64. Its
 content security policy allows only these scripts, by their hashes, and no requests. The scripts
-repeat the preparation and the greedy decoding of ``data/images`` and ``models/decoding``.
+repeat ``data/images``, the greedy decoding of ``models/decoding``, and the confidence of
+``evaluation/trust.py``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ RUNTIME = SOURCES / "runtime"
 PAGE_NAME, LICENCES_NAME = "index.html", "licences.txt"
 SCRIPTS = (
     *("png.js", "scale.js", "gray.js", "preprocess.js", "decode.js"),
-    *("network.js", "page.js"),
+    *("trust.js", "network.js", "page.js"),
 )
 """Scripts of the page, in their order."""
 
@@ -174,6 +175,7 @@ def _facts(model: OnnxModel) -> str:
         "output": output,
         "images": model.config.images.model_dump(mode="json"),
         "graphs": list(_graphs(model)),
+        "trust": model.trust.model_dump(),
     }
     return json.dumps(facts).replace("<", "\\u003c")
 

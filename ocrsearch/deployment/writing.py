@@ -52,6 +52,7 @@ def file_content(bundle: Bundle, graphs: Sequence[Graphs], export: Mapping[str, 
         "networks": networks,
         "decoding": decoding_facts(bundle.config.model, len(bundle.charset)),
         "export": dict(export),
+        "trust": bundle.trust.model_dump(),
     }
     metadata = {"format": ONNX_FORMAT, "version": str(ONNX_VERSION)}
     metadata |= {key: json.dumps(value, ensure_ascii=False) for key, value in texts.items()}

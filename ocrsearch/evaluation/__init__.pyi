@@ -1,6 +1,12 @@
 from .acceptance import Acceptance as Acceptance
 from .acceptance import accept as accept
+from .acceptance import describe_no_threshold as describe_no_threshold
+from .acceptance import images_needed as images_needed
 from .acceptance import n_needed as n_needed
+from .acceptance import upper_error_bound as upper_error_bound
+from .familiarity import MAX_IMAGES as MAX_IMAGES
+from .familiarity import Familiarity as Familiarity
+from .familiarity import image_profiles as image_profiles
 from .metrics import Confusion as Confusion
 from .metrics import ConfusionMatrix as ConfusionMatrix
 from .metrics import EditCounts as EditCounts
@@ -17,3 +23,7 @@ from .metrics import rates as rates
 from .metrics import read_counts as read_counts
 from .metrics import reads_nothing as reads_nothing
 from .metrics import save_counts as save_counts
+from .trust import UNCALIBRATED as UNCALIBRATED
+from .trust import Threshold as Threshold
+from .trust import Trust as Trust
+from .trust import fit_trust as fit_trust

@@ -2,8 +2,9 @@
 
 The file is a model of ONNX whose graph is the network; of an ensemble, that of the first member.
 Its metadata hold JSON texts: ``format``, ``version``, ``charset``, ``networks`` with configuration,
-metrics and provenance of each network, ``decoding`` and ``export``. Further graphs, such as that of
-a decoder step, are complete models of their own, in base64 under ``graph/NUMBER/NAME``.
+metrics and provenance of each network, ``decoding``, ``export``, and ``trust`` if the confidence
+is calibrated. Further graphs, such as that of a decoder step, are complete models of their own, in
+base64 under ``graph/NUMBER/NAME``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
 from ocrsearch.data import Charset, DataOptions
+from ocrsearch.evaluation import UNCALIBRATED, Trust
 from ocrsearch.inference.onnx_content import (
     Message,
     RefusedError,
@@ -27,7 +29,14 @@ from ocrsearch.inference.onnx_content import (
     read_onnx,
 )
 from ocrsearch.models import MAX_PARAMETERS
-from ocrsearch.training import MAX_NETWORKS, Provenance, check_facts, plain_problem, reason_of
+from ocrsearch.training import (
+    MAX_NETWORKS,
+    Provenance,
+    check_facts,
+    check_trust,
+    plain_problem,
+    reason_of,
+)
 
 ONNX_FORMAT = "ocrsearch onnx model"
 ONNX_VERSION = 1
@@ -62,6 +71,7 @@ class OnnxModel:
         graphs: checked graphs of the network by name, as bytes for ONNX Runtime.
         export: facts about the export: the comparison with PyTorch, precision and versions.
         others: further members of the ensemble, with the same charset.
+        trust: calibration and threshold of the confidence, for an ensemble those of the whole.
     """
 
     path: Path
@@ -72,6 +82,7 @@ class OnnxModel:
     graphs: dict[str, bytes]
     export: dict[str, Any]
     others: tuple[OnnxModel, ...] = ()
+    trust: Trust = UNCALIBRATED
 
     @property
     def members(self) -> tuple[OnnxModel, ...]:
@@ -127,6 +138,7 @@ def _checked(path: Path, content: Message, metadata: dict[str, Message]) -> Onnx
     """Return the model; raise RefusedError, ValueError or OcrSearchError if it is damaged."""
     charset = Charset.from_content(_json(metadata, "charset", dict))
     export = _json(metadata, "export", dict)
+    trust = check_trust(_json(metadata, "trust", dict) if "trust" in metadata else None)
     stored = _json(metadata, "networks", list)
     if not 0 < len(stored) <= MAX_NETWORKS:
         raise ValueError(f"{len(stored)} networks, must be 1 to {MAX_NETWORKS}")
@@ -144,7 +156,7 @@ def _checked(path: Path, content: Message, metadata: dict[str, Message]) -> Onnx
                 raise ValueError(f"over {MAX_PARAMETERS:,} weights in all")
         config, metrics, provenance = facts
         members.append(OnnxModel(path, config, charset, metrics, provenance, graphs, export))
-    return replace(members[0], others=tuple(members[1:]))
+    return replace(members[0], others=tuple(members[1:]), trust=trust)
 
 
 def _json(metadata: dict[str, Message], key: str, kind: type) -> Any:

@@ -32,10 +32,12 @@ class PageLine:
 
     Attributes:
         text: recognised text, NFC.
-        confidence: probability of the whole text, 0 to 1. It falls with the length of the line.
+        confidence: probability that the whole text has no error, 0 to 1. It falls with the length
+            of the line.
         symbol_confidences: confidence of each character of the text, 0 to 1.
         box: bounding box of the line's ink, in pixels of the page as given.
         row: row on the page, counted from 1; cells in the same row of a table share it.
+        check: whether a person should check the text; None if the model has no threshold.
     """
 
     text: str
@@ -43,6 +45,7 @@ class PageLine:
     symbol_confidences: tuple[float, ...]
     box: Box
     row: int
+    check: bool | None = None
 
 
 READABLE = 0.6
@@ -203,6 +206,7 @@ def read_page(page: GrayImage, read: Read) -> PagePrediction:
             p.symbol_confidences,
             turned_back(line.box, best.turn, size),
             line.row,
+            p.check,
         )
         for line, p in zip(best.layout.lines, best.predictions, strict=True)
     )
@@ -260,11 +264,17 @@ def _longest(lines: Sequence[FoundLine]) -> list[int]:
 def _mean_per_character(lines: Sequence[FoundLine], predictions: Sequence[Prediction]) -> float:
     """Return the mean confidence per character, 0 to 1, weighted by the length of the lines.
 
-    Within a line the mean is geometric. A line with an empty prediction counts as 0.
+    The confidence is that of the network. Within a line the mean is geometric. A line with an empty
+    prediction counts as 0.
     """
     lengths = [line.image.shape[1] / line.image.shape[0] for line in lines]
-    values = [p.confidence ** (1 / len(p.text)) if p.text.strip() else 0.0 for p in predictions]
+    values = [_by_network(p) ** (1 / len(p.text)) if p.text.strip() else 0.0 for p in predictions]
     return float(np.average(values, weights=lengths)) if values else 0.0
+
+
+def _by_network(prediction: Prediction) -> float:
+    known = prediction.network_confidence
+    return prediction.confidence if known is None else known
 
 
 def _turned(image: GrayImage, turn: int) -> GrayImage:

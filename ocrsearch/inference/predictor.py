@@ -16,6 +16,7 @@ from ocrsearch.inference.inputs import Picture, read_input
 from ocrsearch.inference.networks import Network
 from ocrsearch.inference.opening import load_model, open_networks
 from ocrsearch.inference.reader import Reader, read_together
+from ocrsearch.models.decoding import Hypothesis
 from ocrsearch.training import Model
 
 if TYPE_CHECKING:
@@ -33,15 +34,24 @@ class Prediction:
 
     Attributes:
         text: recognised text, NFC.
-        confidence: probability of the text, 0 to 1.
-        symbol_confidences: confidence of each character of the text, 0 to 1.
+        confidence: probability that the text has no error, 0 to 1: that of the network, calibrated,
+            times the familiarity. It is 0 for an empty text, since no label is empty.
+        symbol_confidences: confidence of each character of the text by the network, 0 to 1.
         blank: whether the image has no contrast. If so, the text is empty and the confidence 0.
+        familiarity: how much the image looks like the training images, 0 to 1; 1 if the model
+            does not know.
+        network_confidence: probability that the network gives the text, 0 to 1.
+        check: whether a person should check the text, because its confidence is below the
+            threshold of the model; None if the model has no threshold.
     """
 
     text: str
     confidence: float
     symbol_confidences: tuple[float, ...]
     blank: bool = False
+    familiarity: float = 1.0
+    network_confidence: float | None = None
+    check: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,7 @@ class Predictor:
             page = next(read_pages(Path(picture)))
         else:
             page = read_input(picture, "page")
-        return read_page(page, self._read)
+        return read_page(page, self._read_lines)
 
     def evaluate(self, data: LabelledImages, progress: Progress | None = None) -> Evaluation:
         """Recognise labelled images and compare the predictions with the labels.
@@ -231,15 +241,36 @@ class Predictor:
         self, images: Sequence[GrayImage], progress: Progress | None = None
     ) -> list[Prediction]:
         hypotheses = read_together(self._readers, images, progress)
-        predictions = []
-        for image, hypothesis in zip(images, hypotheses, strict=True):
-            if is_blank(image):
-                predictions.append(Prediction("", 0.0, (), blank=True))
-                continue
-            read = self.bundle.charset.decode_in_order(hypothesis.ids)
-            confidences = tuple(hypothesis.symbol_confidences[i] for i in read.order)
-            predictions.append(Prediction(read.text, hypothesis.confidence, confidences))
-        return predictions
+        pairs = zip(images, hypotheses, strict=True)
+        return [self._prediction(hypothesis, image) for image, hypothesis in pairs]
+
+    def _read_lines(self, images: Sequence[GrayImage]) -> list[Prediction]:
+        """Read lines of a page, whose familiarity is unknown: they are cut as no label was."""
+        hypotheses = read_together(self._readers, images)
+        pairs = zip(images, hypotheses, strict=True)
+        return [self._prediction(hypothesis, image, 1.0) for image, hypothesis in pairs]
+
+    def _prediction(
+        self, hypothesis: Hypothesis, image: GrayImage, familiarity: float | None = None
+    ) -> Prediction:
+        """Return the prediction for an image; without a familiarity it is computed."""
+        trust = self.bundle.trust
+        lowest = trust.min_confidence
+        if is_blank(image):
+            check = None if lowest is None else True
+            return Prediction("", 0.0, (), blank=True, check=check)
+        if familiarity is None:
+            familiarity = trust.familiarity_of(image)
+        read = self.bundle.charset.decode_in_order(hypothesis.ids)
+        confidence = trust.calibrated(hypothesis.confidence) * familiarity if read.text else 0.0
+        return Prediction(
+            read.text,
+            confidence,
+            tuple(hypothesis.symbol_confidences[i] for i in read.order),
+            familiarity=familiarity,
+            network_confidence=hypothesis.confidence,
+            check=None if lowest is None else confidence < lowest,
+        )
 
 
 def load(

@@ -1,3 +1,5 @@
+from .coverage import CoverageContent as CoverageContent
+from .coverage import coverage_content as coverage_content
 from .drawings import draw_layers as draw_layers
 from .drawings import format_shape as format_shape
 from .evaluation import Subject as Subject

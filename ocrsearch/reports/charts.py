@@ -102,6 +102,32 @@ def lines_chart(
     return _svg(title, [_frame(x_axis, y_axis, x_title, y_title), *drawn])
 
 
+def cursor_chart(
+    series: Sequence[Series], title: str, x_title: str, y_title: str
+) -> tuple[str, list[tuple[float, float]]]:
+    """Return a chart of lines as SVG with a cursor that a script moves along the first line.
+
+    The axes are linear, and that of y begins at 0. A NaN in ``y`` interrupts a line.
+
+    Returns:
+        The chart, and the place of each point of the first line in it.
+    """
+    known = [y for s in series for y in s.y if not math.isnan(y)]
+    x_axis = _axis([0.0, *series[0].x], number, log=False)
+    y_axis = _axis([0.0, *known], percent, log=False)
+    drawn, first = [], []
+    for i, s in enumerate(series):
+        places = [
+            None if math.isnan(y) else (_x(x_axis.place(x)), _y(y_axis.place(y)))
+            for x, y in zip(s.x, s.y, strict=True)
+        ]
+        drawn.append(f"<path class='{s.style}' d='{_path(places)}'/>")
+        if i == 0:
+            first = [(round(p[0], 1), round(p[1], 1)) for p in places if p is not None]
+    cursor = f"<g class='cursor' hidden><path d='M0 {TOP}V{HEIGHT - BOTTOM}'/><circle r='5'/></g>"
+    return _svg(title, [_frame(x_axis, y_axis, x_title, y_title), *drawn, cursor]), first
+
+
 def bars_chart(bars: Mapping[str, float], title: str, solid: Sequence[str] = ()) -> str:
     """Return horizontal bars as SVG, in the given order.
 

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 from ocrsearch.data import LabelledImages
 from ocrsearch.evaluation import Confusion, ConfusionMatrix, calibration_error, confidence_bins
 from ocrsearch.inference import Evaluation, OnnxModel
+from ocrsearch.reports.coverage import coverage_section, coverage_style
 from ocrsearch.reports.drawings import attention_maps, draw_attention
 from ocrsearch.reports.html import figure_part, page, png_url
 from ocrsearch.reports.texts import NOTHING, marked, pair_name
@@ -254,10 +255,11 @@ def evaluation_page(
         _worst(data, evaluation),
         _attention(bundle, data, evaluation) if subject.n_views == 1 else "",
         _figures("Confidence", [calibration_figure(readings), confidence_figure(readings)]),
+        coverage_section(readings),
         curves,
         _provenance(subject, bundle),
     ]
-    return page(f"{subject.model}: evaluation", parts, STYLE)
+    return page(f"{subject.model}: evaluation", parts, STYLE + coverage_style())
 
 
 def _summary(subject: Subject, evaluation: Evaluation) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,11 @@ def figure_part(figure: go.Figure) -> str:
     options = {"responsive": True, "displayModeBar": False}
     drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=options)
     return f"<figure>{drawn}</figure>"
+
+
+def asset(name: str) -> str:
+    """Return the text of a file in ``templates/``."""
+    return (resources.files("ocrsearch.reports") / "templates" / name).read_text(encoding="utf-8")
 
 
 def save_page(content: str, path: Path) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocrsearch.reports.html import page
-from ocrsearch.reports.study_page import page_asset, page_environment
+from ocrsearch.reports.html import asset, page
+from ocrsearch.reports.study_page import page_environment
 from ocrsearch.reports.texts import NOTHING, marked
 
 TableRow = tuple[str, str, str, str]
@@ -85,4 +85,4 @@ def label_page(content: LabelsContent) -> str:
         .render(content=content, shown=shown, table=table)
     )
     title = f"Labels to check: {content.data}"
-    return page(title, [body], page_asset("labels.css"), page_asset("labels.js"))
+    return page(title, [body], asset("labels.css"), asset("labels.js"))

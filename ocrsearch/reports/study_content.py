@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from ocrsearch.evaluation import Confusion
+from ocrsearch.reports.coverage import CoverageContent
 from ocrsearch.spaces import Values
 from ocrsearch.studies import Importances, ParetoTrial, SearchSummary, Separation
 from ocrsearch.training import Epochs
@@ -247,6 +248,7 @@ class StudyContent:
         points: all trials with a CER, the best first.
         errors: errors of the best network; None if it could not read the images.
         no_errors_reason: reason why there is no reading.
+        coverage: texts that can be left to the best network; None without a reading.
         doubtful: labels to check.
         n_agreeing: number of networks that were compared for it.
         separation: what the validation split distinguishes; None if it is unknown.
@@ -269,6 +271,7 @@ class StudyContent:
     points: Sequence[TrialPoint] = ()
     errors: ErrorsContent | None = None
     no_errors_reason: str = ""
+    coverage: CoverageContent | None = None
     doubtful: Sequence[DoubtfulLabel] = ()
     n_agreeing: int = 0
     separation: Separation | None = None

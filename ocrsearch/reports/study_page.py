@@ -11,13 +11,13 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ocrsearch.core import printable
-from ocrsearch.reports.html import page
+from ocrsearch.reports.coverage import coverage_part, coverage_script, coverage_style
+from ocrsearch.reports.html import asset, page
 from ocrsearch.reports.next_steps import duration
 from ocrsearch.reports.study_charts import (
     Chart,
@@ -120,6 +120,7 @@ def page_environment() -> Environment:
         "printable": printable,
         "duration": duration,
         "plain": plain_value,
+        "coverage": coverage_part,
         "shorten": _shorten,
         "breakable": lambda path: Markup(".<wbr>").join(path.split(".")),
         "for_people": _for_people,
@@ -139,12 +140,8 @@ def _render(
     body = environment.get_template("study.html").render(
         title=title, views=views, comparable=are_comparable(studies)
     )
-    return page(title, [body], page_asset("study.css"), page_asset("study.js"))
-
-
-def page_asset(name: str) -> str:
-    """Return the text of a file beside the templates."""
-    return (resources.files("ocrsearch.reports") / "templates" / name).read_text(encoding="utf-8")
+    style = asset("study.css") + coverage_style()
+    return page(title, [body], style, asset("study.js") + coverage_script())
 
 
 def _cards(environment: Environment, study: StudyContent) -> list[str]:

@@ -13,6 +13,7 @@ from .inherited import warn_of_seen as warn_of_seen
 from .model import MAX_NETWORKS as MAX_NETWORKS
 from .model import Model as Model
 from .model import check_facts as check_facts
+from .model import check_trust as check_trust
 from .model import plain_problem as plain_problem
 from .model import reason_of as reason_of
 from .model_file import ADDED as ADDED

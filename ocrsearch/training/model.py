@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from ocrsearch.core import Config, printable
 from ocrsearch.data import Charset, DataOptions
+from ocrsearch.evaluation import UNCALIBRATED, Trust
 from ocrsearch.training.provenance import Provenance
 
 MAX_VALUES = 1_000_000
@@ -43,6 +44,11 @@ class Model(Protocol):
     @property
     def provenance(self) -> Provenance:
         """Origin of the weights."""
+        ...
+
+    @property
+    def trust(self) -> Trust:
+        """Calibration and threshold of the confidence, for an ensemble those of the whole."""
         ...
 
     @property
@@ -81,6 +87,17 @@ def check_facts(
         checked[name] = value
     about = Provenance.from_plain(provenance)
     return Facts(Config.model_validate(config), checked, about)
+
+
+def check_trust(values: dict[str, object] | None) -> Trust:
+    """Return the calibration that a model file holds; files of older versions have none.
+
+    Raises:
+        ValueError: a value is not plain, or not allowed.
+    """
+    if problem := plain_problem(values):
+        raise ValueError(f"trust: {problem}")
+    return UNCALIBRATED if values is None else Trust.model_validate(values)
 
 
 def plain_problem(value: Any) -> str | None:

@@ -17,9 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ocrsearch.core import BundleError, Config, OcrSearchError, printable, shown
 from ocrsearch.data import Charset, DataOptions
+from ocrsearch.evaluation import UNCALIBRATED, Trust
 from ocrsearch.models import MAX_PARAMETERS, Recogniser, build_network, outline
 from ocrsearch.training.checkpoint import load_tensors, save_tensors
-from ocrsearch.training.model import MAX_NETWORKS, check_facts, plain_problem, reason_of
+from ocrsearch.training.model import (
+    MAX_NETWORKS,
+    check_facts,
+    check_trust,
+    plain_problem,
+    reason_of,
+)
 from ocrsearch.training.provenance import Provenance
 
 FORMAT = "ocrsearch model"
@@ -33,6 +40,9 @@ VERSION = 8
 6: additional training samples (the data option ``extra_train_data``).
 7: right-to-left labels in visual order (``StoredModel.bidi``).
 8: current names of the keys of a configuration (``core/renamed.py``).
+
+Calibration of the confidence (``StoredModel.trust``) needs no version: without it a program reads
+the same texts.
 """
 
 READABLE = (3, 4, 5, 6, 7, VERSION)
@@ -56,6 +66,7 @@ class StoredModel(StoredNetwork):
     symbols: list[Any]
     bidi: str = "off"
     others: list[StoredNetwork] = Field([], max_length=MAX_NETWORKS - 1)
+    trust: dict[str, object] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,7 @@ class Bundle:
         provenance: origin of the weights; for an ensemble the origin of the best network and the
             list of members.
         others: further members of the ensemble, with the same charset.
+        trust: calibration and threshold of the confidence, for an ensemble those of the whole.
     """
 
     config: Config
@@ -80,6 +92,7 @@ class Bundle:
     metrics: dict[str, float]
     provenance: Provenance
     others: tuple[Bundle, ...] = ()
+    trust: Trust = UNCALIBRATED
 
     @property
     def members(self) -> tuple[Bundle, ...]:
@@ -145,9 +158,10 @@ def load_bundle(path: Path) -> Bundle:
             if n_left < 0:
                 raise ValueError(f"over {MAX_PARAMETERS:,} weights in all")
             members.append(_checked(network, charset))
+        trust = check_trust(stored.trust)
     except (ValueError, OcrSearchError) as error:
         raise BundleError(f"{path}: damaged model ({reason_of(error)})") from None
-    return replace(members[0], others=tuple(members[1:]))
+    return replace(members[0], others=tuple(members[1:]), trust=trust)
 
 
 def _checked(stored: StoredNetwork, charset: Charset) -> Bundle:
@@ -184,6 +198,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         **bundle.charset.content(),
         **first,
         "others": others,
+        "trust": bundle.trust.model_dump(),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -56,11 +56,9 @@ from ocrsearch.tuning.engines import (
     WorkerRefused,
     WorkerSetup,
 )
+from ocrsearch.workflows.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.workflows.trial_models import (
-    UNMOVED,
-    DataPlace,
     bundle_trial,
-    load_study_data,
     read_trial_weights,
 )
 

@@ -10,11 +10,11 @@ from typing import Any
 import optuna
 
 from ocrsearch.core import DataError, OcrSearchError, StudyError
-from ocrsearch.data import LabelledImages, Progress, load_split
+from ocrsearch.data import Dataset, LabelledImages, Progress, load_split
 from ocrsearch.deployment import MAX_CER_INCREASE, ComparisonImages, OnnxExport, export_onnx
 from ocrsearch.studies import study_facts
 from ocrsearch.training import Bundle, Provenance, evaluation_options, load_bundle
-from ocrsearch.workflows.trial_models import UNMOVED, DataPlace, load_study_data
+from ocrsearch.workflows.study_data import UNMOVED, DataPlace, load_study_data
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ def export_of_study(
     study: optuna.Study,
     place: DataPlace = UNMOVED,
     progress: Progress | None = None,
+    dataset: Dataset | None = None,
 ) -> OnnxExport:
     """Write a recogniser of a study as a file of ONNX, compared on the study's validation split.
 
@@ -76,13 +77,14 @@ def export_of_study(
         study: study that the recogniser comes from.
         place: location of the data, if it was moved.
         progress: called with the number of images that were read, and the total.
+        dataset: data of the study; None to read it.
 
     Raises:
         OcrSearchError: the export would read differently, or the data is not at the given place.
     """
     name, facts = study.study_name, study_facts(study)
     try:
-        labelled = load_study_data(name, facts, place).splits["val"]
+        labelled = (dataset or load_study_data(name, facts, place)).splits["val"]
     except (DataError, StudyError):
         if place != UNMOVED:
             raise

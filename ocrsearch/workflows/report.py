@@ -54,7 +54,7 @@ from ocrsearch.studies import (
 )
 from ocrsearch.training import BEST, trial_folder
 from ocrsearch.workflows.report_readings import evaluate_test, known_test, with_errors
-from ocrsearch.workflows.trial_models import UNMOVED, DataPlace, load_study_data
+from ocrsearch.workflows.study_data import UNMOVED, DataPlace, load_study_data
 
 N_TRIALS = 11
 """Number of trials in the table: the best and the next ten."""

@@ -7,13 +7,13 @@ image but not the texts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ocrsearch.core import OcrSearchError, StudyError
-from ocrsearch.data import Dataset, LabelledImages, Progress, fold_dataset
+from ocrsearch.data import Dataset, Progress
 from ocrsearch.evaluation import count_confusions, count_edits, rates
-from ocrsearch.inference import Prediction, Predictor
+from ocrsearch.inference import Predictor
 from ocrsearch.reports import (
     DoubtfulLabel,
     ErrorsContent,
@@ -21,6 +21,7 @@ from ocrsearch.reports import (
     SplitFigures,
     StudyContent,
     WrongImage,
+    coverage_content,
     pair_name,
     thumbnail_url,
 )
@@ -28,6 +29,7 @@ from ocrsearch.studies import BestTrial, StudyFacts
 from ocrsearch.training import Bundle
 from ocrsearch.workflows.confirmation import stored_test
 from ocrsearch.workflows.trial_models import bundle_trial, provenance_of, read_trial_weights
+from ocrsearch.workflows.trust import Readings, measure_trust, read_validation
 
 N_AGREEING = 3
 """Number of networks that must contradict a label."""
@@ -38,14 +40,6 @@ MAX_WRONG = 400
 RATES = ("cer", "wer", "exact")
 
 
-@dataclass(frozen=True)
-class _Readings:
-    """Validation images with their labels, groups and the predictions of a network."""
-
-    data: LabelledImages
-    predictions: list[Prediction]
-
-
 def with_errors(
     content: StudyContent,
     trained: Sequence[BestTrial],
@@ -53,25 +47,27 @@ def with_errors(
     dataset: Dataset | None,
     progress: Progress | None,
 ) -> StudyContent:
-    """Add the errors of the best network and the labels to check."""
+    """Add the errors of the best network, its coverage, and the labels to check."""
     if dataset is None:
         return replace(content, no_errors_reason=content.data.problem)
     try:
         readings = _read(trained[0], facts, dataset, progress)
     except OcrSearchError as error:
         return replace(content, no_errors_reason=str(error))
-    others: list[_Readings] = []
+    others: list[Readings] = []
     for best in trained[1:]:
         if len(others) + 1 < N_AGREEING and best.n_folds == trained[0].n_folds:
             try:
                 others.append(_read(best, facts, dataset, progress))
             except OcrSearchError:  # its weights are lost: the next best takes its place
                 continue
+    report = measure_trust(readings, dataset.splits["train"])
     doubtful = _doubtful([readings, *others]) if len(others) + 1 == N_AGREEING else []
     return replace(
         content,
         n_validated=len(readings.predictions),
-        errors=_errors(readings),
+        errors=_errors(report.readings),
+        coverage=coverage_content(report.confidences, readings.is_right),
         doubtful=doubtful,
         n_agreeing=len(others) + 1,
     )
@@ -79,23 +75,19 @@ def with_errors(
 
 def _read(
     best: BestTrial, facts: StudyFacts, dataset: Dataset, progress: Progress | None
-) -> _Readings:
+) -> Readings:
     """Read the validation images, each with the network that was not trained on it."""
-    parts, predictions = [], []
-    for fold, file in enumerate(best.all_weights, start=1):
+    networks = []
+    for file in best.all_weights:
         trained = read_trial_weights(replace(best, weights=file), facts)
         about = provenance_of(best, facts)
-        bundle = Bundle(trained.config, trained.charset, trained.weights, best.numbers, about)
-        part = fold_dataset(dataset, facts.folds, fold).splits["val"]
-        predictions += Predictor(bundle).evaluate(part, progress).predictions
-        parts.append(part)
-    data = parts[0]
-    for part in parts[1:]:
-        data = data.joined(part)
-    return _Readings(data, predictions)
+        weights = (trained.config, trained.charset, trained.weights)
+        networks.append(Bundle(*weights, best.numbers, about))
+    bundle = replace(networks[0], others=tuple(networks[1:]))
+    return read_validation(bundle, dataset, facts.folds, progress)
 
 
-def _errors(readings: _Readings) -> ErrorsContent:
+def _errors(readings: Readings) -> ErrorsContent:
     """Return the errors of a network, the images with most edits per character first."""
     texts, reads = readings.data.texts, [p.text for p in readings.predictions]
     counts = count_edits(texts, reads)
@@ -122,7 +114,7 @@ def _errors(readings: _Readings) -> ErrorsContent:
     return ErrorsContent(len(texts), len(wrong), rates(counts).cer, confusions, images)
 
 
-def _doubtful(readings: Sequence[_Readings]) -> list[DoubtfulLabel]:
+def _doubtful(readings: Sequence[Readings]) -> list[DoubtfulLabel]:
     """Return the labels that all networks contradict with the same text, the surest first."""
     data = readings[0].data
     found = []

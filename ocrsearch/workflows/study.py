@@ -127,13 +127,18 @@ class Study:
         limits: Mapping[str, float] | None = None,
         *,
         fp16_weights: bool = False,
+        max_error: float | None = None,
     ) -> BestTrial:
         """Write the model of the best trial to a file, without further training.
+
+        Its confidence is calibrated on the validation images if they are at hand.
 
         Args:
             path: model file to write; with the suffix ``.onnx`` for recognition without PyTorch.
             limits: see ``best_trial``.
             fp16_weights: whether to store weights in 16 bits, not for ``.onnx``.
+            max_error: largest fraction of texts with an error among those that are used unchecked.
+                Their lowest confidence is stored in the model. None stores no threshold.
 
         Returns:
             The exported trial.
@@ -143,11 +148,17 @@ class Study:
                 cannot be written.
         """
         from ocrsearch.training import halve, save_bundle
+        from ocrsearch.workflows.study_data import find_study_data
         from ocrsearch.workflows.trial_models import bundle_trial
+        from ocrsearch.workflows.trust import check_max_error, with_trust
 
         file = _output(path)
-        best = self.best_trial(limits)
-        bundle = bundle_trial(best, study_facts(self.optuna_study))
+        check_max_error(max_error)
+        best, facts = self.best_trial(limits), study_facts(self.optuna_study)
+        bundle = bundle_trial(best, facts)
+        dataset = find_study_data(self.name, facts, needed=max_error is not None)
+        if dataset is not None:
+            bundle = with_trust(bundle, dataset, facts.folds, max_error)
         if file.suffix.lower() != ".onnx":
             save_bundle(halve(bundle) if fp16_weights else bundle, file)
             return best
@@ -155,7 +166,7 @@ class Study:
 
         if fp16_weights:
             raise OptionError("not for a file of ONNX; remove it", "fp16_weights")
-        export_of_study(bundle, file, self.optuna_study)
+        export_of_study(bundle, file, self.optuna_study, dataset=dataset)
         return best
 
     def write_report(
@@ -177,7 +188,7 @@ class Study:
         """
         from ocrsearch.reports import plain_content
         from ocrsearch.workflows.report import collect_report, write_report
-        from ocrsearch.workflows.trial_models import DataPlace
+        from ocrsearch.workflows.study_data import DataPlace
 
         file = _output(path)
         if problem := output_problem(file):

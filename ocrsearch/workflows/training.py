@@ -59,6 +59,7 @@ from ocrsearch.training import (
     training_threads,
 )
 from ocrsearch.tuning import MAX_SEED, DeviceName
+from ocrsearch.workflows.trust import MaxErrorRate, measure_trust, read_validation
 
 RECORD = "training.json"
 """File with the facts of the training and, after it has finished, the result."""
@@ -75,6 +76,8 @@ class TrainOptions:
         tensorboard: folder for TensorBoard logs.
         data: options to read and split the data, as in ``SearchOptions``.
         split_as: model file. If that model was trained on the same data, its split is used.
+        max_error: largest fraction of texts with an error among those that are used unchecked; see
+            ``Study.export``. None stores no threshold.
 
     Raises:
         OptionError: a value has the wrong type or is out of range.
@@ -86,6 +89,7 @@ class TrainOptions:
     tensorboard: Path | None = None
     data: SkipValidation[DataOptions | Mapping[str, Any] | None] = None
     split_as: Path | None = None
+    max_error: MaxErrorRate | None = None
 
     def __post_init__(self) -> None:
         for name, value in checked_values(self).items():
@@ -200,6 +204,12 @@ def train(
                 record = record.model_copy(update={"result": result})
             record.write(folder)
         bundle = _bundle(folder, record, dataset, data_options)
+        report = measure_trust(
+            read_validation(bundle, dataset), dataset.splits["train"], options.max_error
+        )
+        bundle = replace(bundle, trust=report.trust)
+        if line := report.describe_promise():
+            observer.note(line)
         save_bundle(bundle, output)
         (folder / LAST).unlink(missing_ok=True)
     return TrainResult(bundle, len(dataset.bad))

@@ -11,7 +11,6 @@ so an ensemble of the best trials usually has a lower error rate than the best t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 
 import cv2
@@ -19,18 +18,13 @@ import cv2
 from ocrsearch.core import (
     BundleError,
     Config,
-    DataError,
     SpaceError,
     StudyError,
     flatten,
     remove_leftovers,
 )
 from ocrsearch.data import (
-    DataOptions,
-    Dataset,
     Progress,
-    absolute_spec,
-    load_dataset,
     without_validation,
 )
 from ocrsearch.evaluation import Metrics
@@ -65,6 +59,7 @@ from ocrsearch.training import (
     training_threads,
     trial_folder,
 )
+from ocrsearch.workflows.study_data import UNMOVED, DataPlace, load_study_data
 from ocrsearch.workflows.training import Observer
 
 
@@ -121,79 +116,6 @@ def _difference(config: Config, best: BestTrial, facts: StudyFacts) -> str:
     paths = sorted((before.keys() | after.keys()) - {"training.batch_size"})
     differ = [path for path in paths if before.get(path) != after.get(path)]
     return f"{differ[0]} is {after.get(differ[0])}, not {before.get(differ[0])}" if differ else ""
-
-
-@dataclass(frozen=True)
-class DataPlace:
-    """New location of the data of a study; None for parts that were not moved.
-
-    Attributes:
-        spec: specification of the dataset.
-        splits: path of the split file.
-        extra_train_data: specification of the added images.
-    """
-
-    spec: str | None = None
-    splits: str | None = None
-    extra_train_data: str | None = None
-
-    def options(self, facts: StudyFacts) -> DataOptions:
-        """Return the data options of a study with the new paths."""
-        options = facts.options()
-        if self.splits is not None:
-            options = replace(options, splits=self.splits)
-        return (
-            options
-            if self.extra_train_data is None
-            else replace(options, extra_train_data=self.extra_train_data)
-        )
-
-    def specs(self, facts: StudyFacts) -> list[str]:
-        """Return the specifications to try: the user's, or those stored in the study."""
-        if self.spec is not None:
-            return [self.spec]
-        typed = facts.data_spec
-        place = facts.data_place or typed
-        return [typed] if absolute_spec(typed) == place else [place, typed]
-
-
-UNMOVED = DataPlace()
-
-
-def load_study_data(name: str, facts: StudyFacts, place: DataPlace = UNMOVED) -> Dataset:
-    """Load the dataset of a study.
-
-    Args:
-        name: name of the study.
-        facts: facts of the study.
-        place: location of the data, if it was moved.
-
-    Raises:
-        OcrSearchError: the data cannot be read, or it has changed.
-    """
-    *others, last = place.specs(facts)
-    for spec in others:
-        with suppress(DataError, StudyError):
-            return _load(name, facts, spec, place)
-    try:
-        return _load(name, facts, last, place)
-    except (DataError, StudyError) as error:
-        if place != UNMOVED:
-            raise
-        raise type(error)(
-            f"{error}; if the images were moved, give their new location with `data`"
-        ) from None
-
-
-def _load(name: str, facts: StudyFacts, spec: str, place: DataPlace) -> Dataset:
-    """Load a dataset, and check that the study was made with it."""
-    dataset = load_dataset(spec, place.options(facts))
-    if dataset.fingerprint != facts.data_fingerprint:
-        raise StudyError(
-            f"study {name!r}: {spec} is not the dataset of the study "
-            f"(fingerprint {dataset.fingerprint}, must be {facts.data_fingerprint})"
-        )
-    return dataset
 
 
 def refit(

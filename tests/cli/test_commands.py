@@ -87,7 +87,8 @@ def test_best_exports_the_model(
     path = tmp_path / "new" / "model.pt"
     study = ["--storage", study_db.url, "--study", study_db.name]
     result = command("best", *study, "--export", path, *(["--json"] if as_json else []))
-    assert (result.code, result.err) == (0, "")
+    assert result.code == 0
+    assert "its data (captcha:numbers) is not at hand" in result.err
     if as_json:
         assert result.json()["export"] == str(path)
     else:
@@ -139,16 +140,11 @@ def test_evaluate_reads_the_test_split_if_nothing_is_said(
         assert name in result.out
 
 
-@pytest.mark.parametrize(
-    ("max_error", "reason"),
-    [
-        (0.5, "too many of the most confident texts have an error"),
-        (0.01, "that needs at least 299 images, there are 40"),
-    ],
-)
+@pytest.mark.parametrize("max_error", [0.5, 0.01])
 def test_evaluate_promises_nothing_that_it_cannot_keep(
-    command: Command, model_file: Path, number_folder: Path, max_error: float, reason: str
+    command: Command, model_file: Path, number_folder: Path, max_error: float
 ) -> None:
+    reason = "too many of the most confident texts have an error"
     data = ("--data", number_folder, "--split", "all", "--max-error", max_error)
     result = command("evaluate", model_file, *data)
     assert result.out.splitlines()[-1].startswith("no confidence keeps an error rate")
@@ -322,12 +318,14 @@ def test_predict_as_json(command: Command, model_file: Path, number_folder: Path
                         "confidence": expected.confidence,
                         "symbol_confidences": list(expected.symbol_confidences),
                         "blank": False,
+                        "familiarity": 1.0,
                     }
                 ],
             }
         ],
         "failures": [],
         "skipped": {},
+        "min_confidence": None,
     }
 
 

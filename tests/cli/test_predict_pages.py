@@ -140,7 +140,8 @@ class OneWay:
 def block_page(monkeypatch: pytest.MonkeyPatch) -> GrayImage:
     """A page for OneWay, which reads in place of the network."""
     reader = OneWay()
-    monkeypatch.setattr(Predictor, "_read", lambda _, images, progress=None: reader(images))
+    for name in ("_read", "_read_lines"):
+        monkeypatch.setattr(Predictor, name, lambda _, images, progress=None: reader(images))
     page = np.full((480, 700), 235, np.uint8)
     for top in range(60, 420, 60):
         page[top : top + 24, 60:160] = 40

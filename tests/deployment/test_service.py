@@ -61,6 +61,8 @@ def result(prediction: Prediction) -> dict[str, Any]:
         "confidence": pytest.approx(prediction.confidence, rel=1e-4),
         "symbol_confidences": pytest.approx(prediction.symbol_confidences, rel=1e-4),
         "blank": prediction.blank,
+        "familiarity": prediction.familiarity,
+        "check": prediction.check,
     }
 
 
@@ -160,6 +162,7 @@ def test_a_blank_image_is_read_as_nothing(client: TestClient) -> None:
 
     content = cv2.imencode(".png", np.full((20, 60), 255, np.uint8))[1].tobytes()
     read = {"text": "", "confidence": 0.0, "symbol_confidences": [], "blank": True}
+    read |= {"familiarity": 1.0, "check": None}
     answer = client.post("/predict", content=content, headers=PNG)
     assert answer.json() == {"results": [read]}
 

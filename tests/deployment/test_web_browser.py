@@ -9,6 +9,7 @@ import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,9 @@ from PIL import Image
 
 from ocrsearch.core import ImageConfig
 from ocrsearch.data.images import open_image, prepare_image, to_gray
+from ocrsearch.evaluation import Threshold, fit_trust, image_profiles
 from ocrsearch.inference import load
+from ocrsearch.inference.inputs import read_input
 from ocrsearch.training import save_bundle
 from ocrsearch.workflows import export_page
 from tests.conftest import draw_text
@@ -90,13 +93,21 @@ def complaints(browser: Chrome) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pages(
-    make_bundle: Callable[..., Bundle], tmp_path_factory: pytest.TempPathFactory
+    make_bundle: Callable[..., Bundle],
+    pictures: list[Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., Path]:
-    """Make the page of an untrained network, and its model beside it."""
+    """Make the page of an untrained network with trust, and its model beside it."""
+    profiles = image_profiles([read_input(path, "picture") for path in pictures])
+    trust = fit_trust([0.9] * 4, [True] * 3 + [False], profiles, profiles)
+    assert trust.familiarity is not None
+    narrow = trust.familiarity.model_copy(update={"limit": 2.0})  # some pictures are beyond it
+    threshold = Threshold(confidence=1e-6, max_error=0.5, n=9, n_accepted=9, n_wrong=0)
+    trust = trust.model_copy(update={"familiarity": narrow, "threshold": threshold})
 
     def make(*kind: str) -> Path:
         folder = tmp_path_factory.mktemp("-".join(kind))
-        save_bundle(make_bundle(*kind), folder / "m.pt")
+        save_bundle(replace(make_bundle(*kind), trust=trust), folder / "m.pt")
         return export_page(folder / "m.pt", folder / "page", folder / "m.onnx").path
 
     return make
@@ -130,10 +141,13 @@ def test_the_page_reads_as_python_does(
     expected = load(page.parents[1] / "m.onnx").predict(pictures)
     assert [result["text"] for result in found] == [prediction.text for prediction in expected]
     assert len({round(prediction.confidence, 20) for prediction in expected}) > 5
+    assert len({prediction.familiarity < 0.5 for prediction in expected}) == 2
     for result, prediction in zip(found, expected, strict=True):
         assert math.isclose(result["confidence"], prediction.confidence, rel_tol=1e-3)
         assert np.allclose(result["symbols"], prediction.symbol_confidences, atol=1e-3)
         assert len(result["symbols"]) == len(prediction.text)
+        assert ("Check this text" in result["shown"]) == prediction.check
+        assert ("unlike those" in result["shown"]) == (prediction.familiarity < 0.5)
     assert complaints(browser) == []
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from ocrsearch.evaluation.acceptance import ALPHA, accept, n_needed, upper_error_bound
+from ocrsearch.evaluation.acceptance import (
+    ALPHA,
+    accept,
+    images_needed,
+    n_needed,
+    upper_error_bound,
+)
 
 
 @pytest.mark.parametrize(("max_error", "n"), [(0.5, 5), (0.05, 59), (0.02, 149), (0.005, 598)])
@@ -52,6 +58,14 @@ def test_equal_confidences_are_accepted_together() -> None:
     found = accept([0.9] * 200 + [0.5] * 100, [True] * 200 + [False] * 100, 0.02)
     assert found is not None
     assert (found.threshold, found.n_accepted) == (0.9, 200)
+
+
+def test_improbable_texts_are_never_accepted() -> None:
+    found = accept([0.9] * 100 + [0.4] * 100, [True] * 200, 0.05)
+    assert found is not None
+    assert (found.threshold, found.n_accepted) == (0.9, 100)
+    assert accept([0.4] * 100, [True] * 100, 0.05) is None
+    assert images_needed([0.4] * 100, [True] * 100, 0.05) is None
 
 
 def test_promises_hold() -> None:

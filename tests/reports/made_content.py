@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ocrsearch.evaluation import count_confusions
-from ocrsearch.reports import thumbnail_url
+from ocrsearch.reports import coverage_content, thumbnail_url
 from ocrsearch.reports.study_content import (
     DataContent,
     DoubtfulLabel,
@@ -104,6 +104,9 @@ def made_content(name: str = "numbers", **changes: Any) -> StudyContent:
         "importances": Importances(3, 10, 1, 5, [rate, cell]),
         "points": points,
         "errors": made_errors([("12", "13"), ("4 5", "45"), ("7", "77"), ("12", "13")], "ab"),
+        "coverage": coverage_content(
+            np.linspace(1, 0.5, 300).tolist(), [i < 297 for i in range(300)]
+        ),
         "doubtful": [DoubtfulLabel("3.png", "12", "13", 0.9)],
         "n_agreeing": 3,
         "separation": Separation(300, 0, [1, 2], [1], 1, 900, p_values=(0.4, 1e-6)),

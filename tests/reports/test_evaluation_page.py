@@ -225,7 +225,7 @@ def test_attention_of_errors_and_of_what_was_read_right(
     wrong, right = [("12", "1")] * 3 + [("1", "")], [("34", "34")] * 6
     page = page_of(make_bundle("seq2seq", attention), [*right, *wrong])
     assert "<h2>Attention</h2>" in page
-    assert page.count("<svg ") == len(wrong) + MAX_RIGHT_MAPS
+    assert page.count("map'><svg ") == len(wrong) + MAX_RIGHT_MAPS
     names = re.findall(r"map'><svg.*?confidence [\d.]+, (\d)\.png", page)
     assert names[-MAX_RIGHT_MAPS:] == list("0123")
     assert set(names[:-MAX_RIGHT_MAPS]) == set("6789")
@@ -236,7 +236,7 @@ def test_attention_of_errors_and_of_what_was_read_right(
 
 def test_only_so_many_maps_are_shown(make_bundle: MakeBundle) -> None:
     page = page_of(make_bundle("seq2seq"), [("12", "1")] * 20)
-    assert page.count("<svg ") == MAX_WRONG_MAPS
+    assert page.count("map'><svg ") == MAX_WRONG_MAPS
 
 
 @pytest.mark.parametrize("kind", ["crnn", "classifier", "none"])

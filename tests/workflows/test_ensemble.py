@@ -112,6 +112,7 @@ def test_best_exports_an_ensemble(command: Command, searched_url: str, tmp_path:
     ensemble = result["ensemble"]
     assert ensemble["trials"][0] == result["trial"]
     assert len(ensemble["trials"]) == len(load_bundle(path).members) == 2
+    assert load_bundle(path).trust.n > 0
     evaluated = command("evaluate", path, "--data", "digits", "--split", "val", "--json").json()
     assert evaluated["cer"] == pytest.approx(ensemble["metrics"]["cer"])
     half = tmp_path / "half.pt"

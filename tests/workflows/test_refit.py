@@ -124,11 +124,13 @@ def test_commands_say_what_the_model_is(
     assert "cer, wer and exact are measured on 4 of 4 folds" in result.out
     assert "the model is an ensemble of the networks of 4 folds" in result.out
     assert len(load_bundle(model).members) == 4
+    assert load_bundle(model).trust.n == 36  # each image, read by the network that has not seen it
     result = command("best", *storage, "--export", model, "--force", "--refit")
     assert result.code == 0, result.err
     assert "epoch 1/1: loss" in result.err
     assert "CER on training images" in result.err
     assert "trained again on all 36 training and validation images" in result.out
+    assert load_bundle(model).trust.n == 36  # as measured before the refit
     for split, warned in (("val", True), ("test", False)):
         result = command("evaluate", model, "--data", number_folder, "--split", split)
         assert result.code == 0, result.err

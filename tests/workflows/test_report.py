@@ -22,7 +22,8 @@ from ocrsearch.studies.database import study_folder
 from ocrsearch.training.records import VALIDATED
 from ocrsearch.workflows.confirmation import CONFIRMED, stored_test
 from ocrsearch.workflows.report import collect_report, write_report
-from ocrsearch.workflows.report_readings import _doubtful, _errors, _Readings
+from ocrsearch.workflows.report_readings import _doubtful, _errors
+from ocrsearch.workflows.trust import Readings
 from tests.conftest import TINY_CRNN, draw_text
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ Command = Callable[..., "CommandResult"]
 OLD = Path(__file__).parents[1] / "old_version"
 
 
-def readings(labels: list[str], texts: list[str], confidence: float = 0.5) -> _Readings:
+def readings(labels: list[str], texts: list[str], confidence: float = 0.5) -> Readings:
     images = PackedImages.pack([draw_text(label) for label in labels])
     data = LabelledImages([f"{i}.png" for i in range(len(labels))], labels, images)
-    return _Readings(data, [Prediction(text, confidence, ()) for text in texts])
+    return Readings(data, [Prediction(text, confidence, ()) for text in texts])
 
 
 def test_errors_come_the_worst_first() -> None:

@@ -135,6 +135,8 @@ def test_from_pictures_to_a_model(number_folder: Path, export: Path) -> None:
         *("cer", "exact", "wer", "val_loss", "n_parameters", "size_mb", "seconds"),
         *("n_epochs", "best_epoch", "seed"),
     }
+    assert bundle.trust.n == 4  # the validation split
+    assert bundle.trust.familiarity is not None
     provenance = bundle.provenance
     assert [record.epoch for record in provenance.epochs] == [1, 2, 3]
     assert min(r.cer for r in provenance.epochs) == bundle.metrics["cer"]

@@ -21,6 +21,8 @@ from .lines import preprocess as preprocess
 from .lines import preprocessed_shape as preprocessed_shape
 from .lines import scaled_lines as scaled_lines
 from .lines import side_by_side as side_by_side
+from .profile import N_VALUES as N_VALUES
+from .profile import image_profile as image_profile
 from .reading import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from .reading import MAX_FILE_BYTES as MAX_FILE_BYTES
 from .reading import MAX_PIXELS as MAX_PIXELS

@@ -42,13 +42,20 @@ class Network {
 
   /** Read a grey image; see Prediction in ocrsearch/inference/predictor.py. */
   async read(image) {
+    const { images, symbols, trust } = this.model;
     const shrunk = shrinkLine(image);
+    const lowest = trust.threshold?.confidence ?? 0;
     if (range(shrunk.pixels) < MIN_CONTRAST) {
-      return { text: "", confidence: 0, characters: [], blank: true };
+      const check = lowest > 0;
+      return { text: "", confidence: 0, characters: [], blank: true, familiarity: 1, check };
     }
-    const found = await this.readPrepared(prepareImage(shrunk, this.model.images));
-    const characters = found.ids.map((id) => this.model.symbols[id]);
-    return { ...found, text: characters.join(""), characters, blank: false };
+    const found = await this.readPrepared(prepareImage(shrunk, images));
+    const characters = found.ids.map((id) => symbols[id]);
+    const text = characters.join("");
+    const familiarity = familiarityOf(shrunk, trust.familiarity);
+    const confidence = text ? calibrated(found.confidence, trust) * familiarity : 0;
+    const check = confidence < lowest;
+    return { ...found, text, confidence, characters, blank: false, familiarity, check };
   }
 
   /** Return the hypothesis for an image that prepareImage returned. */

@@ -3,6 +3,7 @@
 
    Everything from a file or a model is set as text, never as HTML. */
 
+const UNFAMILIAR = 0.5;
 const MAX_FILE_BYTES = 8 * MAX_PIXELS;
 const MAX_RESULTS = 100;
 
@@ -83,6 +84,10 @@ function showResult(file, prediction, timeMs) {
   confidence.value = prediction.confidence;
   const time = `${timeMs.toFixed(timeMs < 10 ? 1 : 0)} ms`;
   const facts = made("p", "facts", "Confidence ", confidence, ` · ${time} · ${file.name}`);
+  if (prediction.check) facts.append(" · ", made("strong", "problem", "Check this text"));
+  if (prediction.familiarity < UNFAMILIAR) {
+    facts.append(" · The image is unlike those that the model was trained on.");
+  }
   const text = made("p", "text", prediction.text);
   if (!prediction.text) {
     const reason = prediction.blank ? "No text: the image has no contrast" : "No text found";
