@@ -47,7 +47,7 @@ class Context:
 def next_steps(content: StudyContent, context: Context) -> list[Step]:
     """Return the steps that the numbers of a study support, the most certain first."""
     return [
-        *_check_labels(content),
+        *_check_labels(content, context),
         *_search_longer(content, context),
         *_wider_space(content, context.space),
         *_more_images(content),
@@ -56,7 +56,7 @@ def next_steps(content: StudyContent, context: Context) -> list[Step]:
     ]
 
 
-def _check_labels(content: StudyContent) -> list[Step]:
+def _check_labels(content: StudyContent, context: Context) -> list[Step]:
     """Advise to check labels that the best networks contradict with one voice."""
     found = content.doubtful
     if not found:
@@ -69,7 +69,11 @@ def _check_labels(content: StudyContent) -> list[Step]:
         f"{'this image' if n == 1 else 'these images'} first"
         + (f" (the first {MAX_NAMES} are named)." if n > MAX_NAMES else ".")
     )
-    return [Step(f"Check {_count(n, 'label')}", reason, names=names, numbers={"labels": n})]
+    options = {name: value for name, value in context.data.items() if name != "data"}
+    spec = (str(context.data["data"]),) if "data" in context.data else ()
+    # reads every image, also those of the training split, with networks that have not seen it
+    check = Command("data check", spec, {**options, "study": content.name, **content.storage})
+    return [Step(f"Check {_count(n, 'label')}", reason, (check,), names, {"labels": n})]
 
 
 def _search_longer(content: StudyContent, context: Context) -> list[Step]:

@@ -204,7 +204,7 @@ class TrialPoint:
 
 @dataclass(frozen=True)
 class Command:
-    """A command of this program: its name, arguments, and the values of its options."""
+    """A command of this program: its name of one or two words, arguments, and option values."""
 
     name: str
     arguments: tuple[str, ...] = ()

@@ -227,7 +227,7 @@ def _filters(
 
 def command_line(command: Command) -> str:
     """Return a command as a line for a shell."""
-    words = ["ocrsearch", command.name, *command.arguments]
+    words = ["ocrsearch", *command.name.split(), *command.arguments]
     for name, value in command.options.items():
         if value is False:
             continue
