@@ -191,6 +191,6 @@ def _table(content: CoverageContent) -> str:
     return (
         f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
         "</table></div><p class='soft'>A promise holds with 95 % certainty for images of the same "
-        "kind. <code>--max-error</code> of the command that exports the model stores its "
-        "confidence.</p>"
+        "kind. An export of the model can store the confidence of a promise, and then all readers "
+        "use it.</p>"
     )

@@ -24,8 +24,8 @@ PRIOR_FILE = Path(__file__).with_name("prior.json")
 MIN_TRIALS = 10
 """Number of trained trials from which a study counts."""
 
-MAX_STUDIES = 20
-"""Number of studies of a database that count: the latest ones."""
+MAX_STUDIES = 5
+"""Number of studies of a database that count: the latest ones. Reading takes time."""
 
 MAX_TRIALS = 100
 """Number of trials of a study that count: the first ones, which are chosen most evenly."""

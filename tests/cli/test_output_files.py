@@ -167,6 +167,6 @@ def test_the_study_of_an_export_is_named(
 ) -> None:
     arguments = ["best", "--storage", study_db.url, "--export", tmp_path / "m.pt"]
     said = f"note: no --study given: using {study_db.name}, the study that changed last\n"
-    assert command(*arguments).err == said
-    assert command(*arguments, "--study", study_db.name).err == ""
+    assert command(*arguments).err.startswith(said)
+    assert "note:" not in command(*arguments, "--study", study_db.name).err
     assert command("best", "--storage", study_db.url).err == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from tests.deployment.onnx_makers import (
 )
 
 TOLERANCE = 1e-4
-N_FAST, N_ALL = 12, 240
+N_FAST, N_ALL = 12, int(os.environ.get("OCRSEARCH_TEST_NETWORKS", "60"))
+"""Numbers of random networks. Set the variable to 240 after a change of the export."""
 
 
 def labelled(seed: int, n: int) -> LabelledImages:

@@ -9,6 +9,7 @@ import pytest
 
 from ocrsearch.reports.next_steps import MAX_NAMES, Context, common_edge, duration, next_steps
 from ocrsearch.reports.study_content import DoubtfulLabel, StudyContent
+from ocrsearch.reports.study_page import command_line
 from ocrsearch.spaces.distributions import parse_distribution
 from ocrsearch.spaces.reading import parse_space
 from ocrsearch.studies import Separation
@@ -41,6 +42,8 @@ def test_labels_to_check_are_named() -> None:
     step = next_steps(made_content(doubtful=labels), CONTEXT)[0]
     assert step.title == f"Check {MAX_NAMES + 5} labels"
     assert "of 300" in step.reason
+    (command,) = step.commands
+    assert command_line(command).startswith("ocrsearch data check numbers.csv --study ")
     assert step.names == tuple(f"{i}.png" for i in range(MAX_NAMES))
     assert "Check" not in " ".join(titles(made_content(doubtful=[])))
 

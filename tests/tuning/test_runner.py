@@ -618,7 +618,7 @@ def test_a_worker_that_cannot_work_ends_the_search(setting: Setting) -> None:
 def test_infeasible_configurations_are_stopped_before_training(tmp_path: Path) -> None:
     setting = Setting(tmp_path, texts=("abcdefghij",))  # 8 frames at height 16, 16 at 32
     engine = ScriptedEngine(falling)
-    coordinator = setting.coordinator(engine, Limits(3))
+    coordinator = setting.coordinator(engine, Limits(8))
     coordinator.run()
     trials = setting.study().get_trials()
     infeasible = [t for t in trials if "infeasible" in t.user_attrs]
