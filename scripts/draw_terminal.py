@@ -25,13 +25,13 @@ COMMANDS = (
     "ocrsearch best --export model.pt",
     "ocrsearch evaluate model.pt --data digits",
 )
-COLUMNS = 100
+COLUMNS = 116
 
 
 def main(
     output: Annotated[Path, typer.Argument(help="SVG file to write.")],
     seconds: Annotated[int, typer.Option(help="Time of the search in seconds.")] = 60,
-    lines: Annotated[int, typer.Option(help="Largest number of lines of a command.")] = 14,
+    lines: Annotated[int, typer.Option(help="Largest number of lines of a command.")] = 12,
 ) -> None:
     """Run the commands and draw what they print."""
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
@@ -39,15 +39,15 @@ def main(
         for command in (text.format(seconds=seconds) for text in COMMANDS):
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
             for line in shortened(printed(command, Path(folder)), lines):
-                console.print(Text.from_ansi(line), soft_wrap=False, overflow="ellipsis")
+                console.print(Text(line), no_wrap=True, overflow="ellipsis")
             console.print()
     svg = console.export_svg(title="ocrsearch")
     output.write_text(without_fonts(svg), encoding="utf-8")
 
 
 def printed(command: str, folder: Path) -> list[str]:
-    """Return the lines that a command prints, with colours."""
-    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": str(COLUMNS)}
+    """Return the lines that a command prints when it is not in a terminal."""
+    environment = {**os.environ, "COLUMNS": str(COLUMNS)}
     words = [sys.executable, "-m", "ocrsearch", *command.split()[1:]]
     done = subprocess.run(  # noqa: S603 - the commands above
         words, cwd=folder, env=environment, capture_output=True, text=True, check=True
