@@ -69,7 +69,7 @@ def test_random_configurations_and_some_of_the_variants(
 
 
 def test_each_seed_with_splits_of_its_own(number_folder: Path, tmp_path: Path) -> None:
-    more = ("--variant", "training.learning_rate=0.01", "--seeds", "2", "--epochs", "4", "--cer")
+    more = ("--variant", "training.learning_rate=0.01", "--seeds", "2", "--epochs", "2", "--cer")
     same, parted = (run(tmp_path, number_folder, *more, *new) for new in ([], ["--new-splits"]))
     assert parted.returncode == 0, parted.stderr
     rows = [done.stdout.splitlines()[-1].split(" | ")[:-1] for done in (same, parted)]
