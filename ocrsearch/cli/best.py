@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ocrsearch.cli.best_export import Written, is_onnx, write_confirmed, write_model
+from ocrsearch.cli.best_export import (
+    Written,
+    print_trust,
+    threshold_content,
+    write_confirmed,
+    write_model,
+)
+from ocrsearch.cli.best_request import Wanted
 from ocrsearch.cli.options import Json, MaxError, Storage, StudyName, output_file
 from ocrsearch.cli.output import (
     echo,
     for_command_line,
     note,
-    option_of,
     print_json,
     reading_bar,
     show_table,
 )
-from ocrsearch.core import DEFAULT_STORAGE, OptionError, StudyError
+from ocrsearch.core import DEFAULT_STORAGE, StudyError
 
 if TYPE_CHECKING:
     from ocrsearch.studies import BestTrial
@@ -193,80 +199,6 @@ def best(
         _show(wanted, found)
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Options of the command.
-
-    Raises:
-        OptionError: two options exclude each other, or an option needs another option.
-
-    Attributes:
-        storage: URL of the study database.
-        limits: upper limits for metrics.
-        export: model file to write; None to write no model.
-        confirm: number of seeds for confirmation; None for no confirmation.
-        ensemble: number of networks to combine; None for no ensemble.
-        refit: whether to train the network again on all images.
-        fp16_weights: whether to export float16 weights.
-        moved: new locations of the data, by option; None for unchanged locations.
-        trial: number of the trial to use; None for the best.
-        force: whether to export a network that reads nothing.
-        max_error: promised error rate of unchecked texts; None for no promise.
-        as_json: whether to print JSON.
-    """
-
-    storage: str
-    limits: dict[str, float]
-    export: Path | None
-    confirm: int | None
-    ensemble: int | None
-    refit: bool
-    fp16_weights: bool
-    moved: dict[str, str | None]
-    trial: int | None
-    force: bool
-    max_error: float | None
-    as_json: bool
-
-    def __post_init__(self) -> None:
-        given = {
-            "--confirm": self.confirm is not None,
-            "--ensemble": self.ensemble is not None,
-            "--refit": self.refit,
-            "--fp16-weights": self.fp16_weights,
-            "--force": self.force,
-            "--max-error": self.max_error is not None,
-        }
-        chosen = [option for option in ("--confirm", "--ensemble", "--refit") if given[option]]
-        if len(chosen) > 1:
-            together = " and ".join(chosen)
-            raise OptionError(f"{together}: cannot be combined; remove all but one option")
-        for option in ("--refit", "--fp16-weights", "--force", "--max-error"):
-            if given[option] and self.export is None:
-                raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
-        if self.refit and self.max_error is not None:
-            raise OptionError(
-                "--max-error: cannot be combined with --refit, because the refit network is "
-                "trained on the validation split; remove one of them"
-            )
-        if self.fp16_weights and self.export is not None and is_onnx(self.export):
-            raise OptionError(
-                "--fp16-weights: not for ONNX; export a .pt file, or make a smaller .onnx file of "
-                "it with 'ocrsearch export --int8'"
-            )
-        moved = [name for name, value in self.moved.items() if value is not None]
-        if moved and not chosen and self.export is None:
-            raise OptionError(
-                f"{option_of(moved[0])}: needs --export, --confirm or --ensemble; nothing else "
-                "reads the data"
-            )
-        if self.trial is not None and (given["--confirm"] or given["--ensemble"]):
-            raise OptionError(
-                f"--trial {self.trial}: cannot be combined with {chosen[0]}, which chooses trials "
-                f"itself; remove --trial or {chosen[0]}"
-            )
-
-
 def _check_that_it_reads(found: BestTrial, *, refuse: bool) -> None:
     """Warn if the network reads nothing, or raise an error.
 
@@ -302,7 +234,7 @@ def _confirm(wanted: Wanted, study: str, n_seeds: int) -> None:
         configurations = [{**asdict(c), "mean": c.mean} for c in done.configurations]
         content = {"study": done.study, "trial": chosen, "configurations": configurations}
         content |= {"test": done.test, "export": wanted.export}
-        print_json(content | _threshold_content(wanted, written))
+        print_json(content | threshold_content(wanted, written))
         return
     show_table(
         ("trial", "in the study", "mean", "fresh seeds"),
@@ -324,7 +256,7 @@ def _confirm(wanted: Wanted, study: str, n_seeds: int) -> None:
         )
     if wanted.export:
         echo(f"model written to {wanted.export}")
-        _print_trust(written)
+        print_trust(written)
 
 
 def _show(wanted: Wanted, found: BestTrial) -> None:
@@ -363,7 +295,7 @@ def _show(wanted: Wanted, found: BestTrial) -> None:
             alone, metrics = asdict(joined.alone), joined.bundle.metrics
             trials = [member.trial for member in joined.members]
             content["ensemble"] = {"trials": trials, "metrics": metrics, "alone": alone}
-        print_json(content | _threshold_content(wanted, written))
+        print_json(content | threshold_content(wanted, written))
         return
     _print(wanted, found, joined, written)
     if pareto:
@@ -421,25 +353,4 @@ def _print(
             echo(f"the model was trained again on all {again.n} training and validation images")
         size_mb = wanted.export.stat().st_size / 1e6
         echo(f"model written to {wanted.export} ({size_mb:.1f} MB)")
-        _print_trust(written)
-
-
-def _threshold_content(wanted: Wanted, written: Written | None) -> dict[str, object]:
-    """Return the threshold of a promised error for JSON; nothing without a promise."""
-    if wanted.max_error is None or written is None or written.trust is None:
-        return {}
-    report = written.trust
-    threshold = report.trust.threshold
-    stored = threshold.model_dump() if threshold else None
-    return {"threshold": stored, "n_needed": report.n_needed}
-
-
-def _print_trust(written: Written | None) -> None:
-    """Print what is known about the confidence of a model, and the threshold of a promise."""
-    if written is None or written.trust is None:
-        return
-    report = written.trust
-    trust = report.trust
-    echo(f"its confidence is calibrated on {trust.n} texts (temperature {trust.temperature:.2f})")
-    if line := report.describe_promise():
-        echo(line)
+        print_trust(written)

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ocrsearch.cli.best_request import Wanted, is_onnx
 from ocrsearch.cli.export import print_comparison
-from ocrsearch.cli.output import our_command, reading_bar
+from ocrsearch.cli.output import echo, our_command, reading_bar
 from ocrsearch.core import StudyError
 
 if TYPE_CHECKING:
-    from ocrsearch.cli.best import Wanted
     from ocrsearch.data import Dataset
     from ocrsearch.studies import BestTrial, StudyFacts
     from ocrsearch.training import Bundle
@@ -23,11 +23,6 @@ class Written(NamedTuple):
 
     bundle: Bundle
     trust: TrustReport | None
-
-
-def is_onnx(path: Path) -> bool:
-    """Return whether a file is to be written for ONNX Runtime."""
-    return path.suffix.lower() == ".onnx"
 
 
 def write_model(
@@ -122,3 +117,24 @@ def _refit(wanted: Wanted, found: BestTrial) -> Bundle:
     with train_display(quiet=quiet) as display, resumable(display, as_json=quiet):
         display.validates = False
         return refit(wanted.storage, found, DataPlace(*wanted.moved.values()), display)
+
+
+def threshold_content(wanted: Wanted, written: Written | None) -> dict[str, object]:
+    """Return the threshold of a promised error for JSON; nothing without a promise."""
+    if wanted.max_error is None or written is None or written.trust is None:
+        return {}
+    report = written.trust
+    threshold = report.trust.threshold
+    stored = threshold.model_dump() if threshold else None
+    return {"threshold": stored, "n_needed": report.n_needed}
+
+
+def print_trust(written: Written | None) -> None:
+    """Print what is known about the confidence of a model, and the threshold of a promise."""
+    if written is None or written.trust is None:
+        return
+    report = written.trust
+    trust = report.trust
+    echo(f"its confidence is calibrated on {trust.n} texts (temperature {trust.temperature:.2f})")
+    if line := report.describe_promise():
+        echo(line)

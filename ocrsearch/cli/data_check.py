@@ -24,7 +24,7 @@ from ocrsearch.core import DEFAULT_STORAGE
 from ocrsearch.data import DataArguments
 
 if TYPE_CHECKING:
-    from ocrsearch.workflows import CheckedLabel
+    from ocrsearch.workflows import CheckedLabel, LabelCheck
 
 N_SHOWN = 20
 """Number of labels in the table on a terminal."""
@@ -145,18 +145,25 @@ def check(
         result = check_labels(spec, folder, options, display)
     write_label_page(result, output, top)
     if as_json:
-        content = {
-            "data": spec,
-            "n": len(result.labels),
-            "n_bad": len(result.bad),
-            "n_contradicted": result.n_contradicted,
-            "cer": result.cer,
-            "folder": folder,
-            "output": output,
-            "labels": [_plain(label) for label in result.labels[:top]],
-        }
-        print_json(content)
-        return
+        labels = [_plain(label) for label in result.labels[:top]]
+        print_json(_figures(result, spec) | {"folder": folder, "output": output, "labels": labels})
+    else:
+        _show(result, output)
+
+
+def _figures(result: LabelCheck, spec: str) -> dict[str, object]:
+    """Return the figures of a check for JSON."""
+    return {
+        "data": spec,
+        "n": len(result.labels),
+        "n_bad": len(result.bad),
+        "n_contradicted": result.n_contradicted,
+        "cer": result.cer,
+    }
+
+
+def _show(result: LabelCheck, output: Path) -> None:
+    """Print the most doubtful labels, the figures of a check, and where the page is."""
     doubtful = [label for label in result.labels[:N_SHOWN] if label.is_contradicted]
     _print(doubtful)
     n = result.n_contradicted

@@ -197,11 +197,7 @@ def open_study(
     study.fail_ignored()
     # with the seed of the first run, the sampler of a resumed study would repeat its suggestions
     n_trials = len(study.get_trials(deepcopy=False))
-    sampler_seed = seed + n_trials + SEEDS_APART * (slot - 1)
-    study.sampler = build_sampler(space, sampler_seed)
-    if space.settings.sampler.name == "tpe" and space.settings.sampler.prior:
-        prior = known_prior(storage, besides=name)
-        study.sampler = GuidedSampler(study.sampler, space, prior, sampler_seed)
+    study.sampler = _sampler_with_prior(study, space, seed + n_trials + SEEDS_APART * (slot - 1))
     if stored is None:
         for trial in earlier:
             study.enqueue_trial(trial.values, {EARLIER: trial.origin}, skip_if_exists=True)
@@ -276,6 +272,15 @@ METRIC_TITLES = {"cer": "validation CER", "latency_ms": "latency (ms)", "size_mb
 
 USE_CONSTRAINTS: frozenset[SamplerName] = frozenset({"tpe", "gp", "nsgaii"})
 """Samplers that support constraints. For other samplers, infeasible trials count as pruned."""
+
+
+def _sampler_with_prior(study: optuna.Study, space: Space, seed: int) -> samplers.BaseSampler:
+    """Build the sampler of a study, with the prior of other datasets if the space wants it."""
+    sampler, settings = build_sampler(space, seed), space.settings.sampler
+    if settings.name != "tpe" or not settings.prior:
+        return sampler
+    prior = known_prior(backend_of(study), besides=study.study_name)
+    return GuidedSampler(sampler, space, prior, seed)
 
 
 def build_sampler(space: Space, seed: int) -> samplers.BaseSampler:
