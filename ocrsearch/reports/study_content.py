@@ -89,6 +89,7 @@ class TrialContent:
         has_weights: whether its weights exist.
         verdict: comparison with the best trial.
         p_value: p-value of this comparison; None without it.
+        architecture: architecture of the network; None if unknown.
     """
 
     number: int
@@ -103,6 +104,7 @@ class TrialContent:
     has_weights: bool = True
     verdict: Verdict = "unknown"
     p_value: float | None = None
+    architecture: str | None = None
 
 
 @dataclass(frozen=True)

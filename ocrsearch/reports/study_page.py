@@ -199,8 +199,7 @@ def _view(study: StudyContent, id_: str, cards: Sequence[str], max_curves: int) 
 
 def _words(best: TrialContent) -> str:
     """Return a description of a network in a few words."""
-    architecture = best.params.get("model.architecture")
-    parts = [str(architecture) if architecture else "network"]
+    parts = [best.architecture or "network"]
     if best.n_parameters is not None:
         parts.append(f"{best.n_parameters:,} weights")
     if best.size_mb is not None:

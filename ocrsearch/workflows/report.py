@@ -259,6 +259,7 @@ def _trial(best: BestTrial, separation: Separation | None) -> TrialContent:
         latency_ms=best.metrics.get("latency_ms"),
         params=best.params,
         has_weights=best.weights.exists(),
+        architecture=best.metrics.get("architecture"),
     )
     if separation is None:
         return row

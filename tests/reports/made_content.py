@@ -57,6 +57,7 @@ def made_trial(number: int, cer: float, **changes: Any) -> TrialContent:
         "size_mb": 0.08,
         "latency_ms": 2.5,
         "params": {"training.learning_rate": 0.003, "model.architecture": "crnn"},
+        "architecture": "crnn",
     }
     return TrialContent(**{**known, **changes})
 

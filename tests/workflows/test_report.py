@@ -108,6 +108,7 @@ def test_the_best_networks_read_again(trained: str) -> None:
     before = set(folder.rglob("*"))
     content = collect_report(trained, "s", test=True)
     best, errors = content.best, content.errors
+    assert best.architecture == "crnn"
     assert best is not None
     assert errors is not None
     validation = load_dataset("digits", DataOptions(train_fraction=0.02)).splits["val"]
