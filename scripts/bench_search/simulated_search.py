@@ -77,7 +77,7 @@ METHODS = {
     "guided random": Method("random", pruner=AshaSettings(), guided=True),
     "guided in full": Method(guided=True),
 }
-"""Methods by name. ``promotion`` is the default of version 1, ``guided`` is the default now."""
+"""Methods by name. ``promotion`` is the former default, ``guided`` is the default now."""
 
 
 @dataclass(frozen=True)

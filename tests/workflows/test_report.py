@@ -108,9 +108,9 @@ def test_the_best_networks_read_again(trained: str) -> None:
     before = set(folder.rglob("*"))
     content = collect_report(trained, "s", test=True)
     best, errors = content.best, content.errors
-    assert best.architecture == "crnn"
     assert best is not None
     assert errors is not None
+    assert best.architecture == "crnn"
     validation = load_dataset("digits", DataOptions(train_fraction=0.02)).splits["val"]
     assert content.n_validated == errors.n_images == len(validation)
     assert errors.cer == pytest.approx(best.rates["cer"].value, abs=0.01)
