@@ -4,7 +4,8 @@ All variants are trained with the same seeds, with one thread per process. The t
 match or the CER on the validation split after a quarter, half, three quarters and all of the
 epochs: the mean over the seeds, the lowest and highest value, and the number of trainings that read
 by then. The base is the first configuration that a space tries, or a random configuration for each
-seed (``--random``).
+seed (``--random``). With ``--derived`` the space is derived from the dataset, and trainings start
+from the pretrained weights that it names.
 """
 
 import itertools
@@ -26,8 +27,15 @@ from torch import Tensor, nn
 
 from ocrsearch.core import DEFAULT_RECIPE, Config, OcrSearchError, RecipeConfig, flatten
 from ocrsearch.data import DataOptions, Dataset, load_dataset
-from ocrsearch.spaces import Space, load_space, random_config, with_values
-from ocrsearch.training import Trainer, TrainerOptions, build_optimizer, faster_precision
+from ocrsearch.spaces import Space, derive_space, load_space, random_config, with_values
+from ocrsearch.training import (
+    StartWeights,
+    Trainer,
+    TrainerOptions,
+    build_optimizer,
+    faster_precision,
+    read_start_weights,
+)
 
 Curve = list[tuple[float, float, float]]
 """Exact match, CER and seconds of each epoch."""
@@ -128,6 +136,9 @@ def main(
     space: Annotated[Path, typer.Option(help="Space; its first configuration is the base.")] = Path(
         "search_spaces/crnn.yaml"
     ),
+    derived: Annotated[
+        bool, typer.Option("--derived", help="Derive the space from the dataset instead.")
+    ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Number of epochs per training.")] = 20,
     seeds: Annotated[int, typer.Option(min=1, help="Number of seeds per variant.")] = 3,
     random: Annotated[bool, typer.Option("--random", help="Random base for each seed.")] = False,
@@ -161,15 +172,16 @@ def main(
         )
         raise typer.Exit(2)
     try:
-        checked = load_space(space)
+        options = DataOptions(extra_train_data=extra_train_data)
+        dataset = load_dataset(data, options)
+        checked = derive_space(dataset, max_invalid=0.05).space if derived else load_space(space)
         bases = [
             random_config(checked, seed) if random else first_configuration(checked)
             for seed in range(seeds)
         ]
         for name, base in itertools.product(names, bases):
             with_variant(base, name)  # an invalid variant ends the script before any training
-        options = DataOptions(extra_train_data=extra_train_data)
-        n_val = len(load_dataset(data, options).splits["val"])
+        n_val = len(dataset.splits["val"])
     except OcrSearchError as error:
         typer.echo(f"bench_recipe: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
@@ -180,7 +192,10 @@ def main(
     ]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        n, mp_context=spawn, initializer=_open, initargs=(data, extra_train_data)
+        n,
+        mp_context=spawn,
+        initializer=_open,
+        initargs=(data, extra_train_data, checked.init),
     ) as pool:
         curves = list(pool.map(_train, *zip(*jobs, strict=True)))
     shown = sorted({max(1, round(epochs * share)) for share in (0.25, 0.5, 0.75, 1.0)})
@@ -218,12 +233,15 @@ def table_row(name: str, curves: list[Curve], shown: list[int], column: int) -> 
 
 _data: dict[int, Dataset] = {}
 _specs: list[str] = []
+_starts: list[StartWeights] = []
 
 
-def _open(data: str, extra_train_data: str) -> None:
+def _open(data: str, extra_train_data: str, init: Path | None) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
     _specs.extend([data, extra_train_data])
+    if init:
+        _starts.append(read_start_weights(init))
 
 
 def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> Curve:
@@ -236,7 +254,8 @@ def _train(name: str, base: Config, epochs: int, seed: int, split_seed: int) -> 
     config = with_values(with_variant(base, name), lengths)
     device = torch.device("cpu")
     variant = VARIANTS.get(name, Variant())
-    options = TrainerOptions(faster_precision(device), recipe=variant.recipe)
+    start = _starts[0] if _starts else None
+    options = TrainerOptions(faster_precision(device), start, variant.recipe)
     trainer = Trainer(config, _data[split_seed], seed, device, options)
     if variant.change:
         variant.change(trainer)

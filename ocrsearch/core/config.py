@@ -238,6 +238,9 @@ class AugmentConfig(Frozen):
     )
     blur: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian blur.")
     noise: Number = Field(1.0, ge=0.0, le=1.0, description="Gaussian pixel noise.")
+    mask: Number = Field(
+        0.0, ge=0.0, le=1.0, description="Covered spans, so that a text is read from its context."
+    )
     concat: Number = Field(
         0.0,
         ge=0.0,
@@ -273,6 +276,13 @@ class TrainingConfig(Frozen):
     )
     clip_grad_norm: Number = Field(
         5.0, gt=0.0, le=1e12, description="Maximum norm of the gradient."
+    )
+    consistency: Number = Field(
+        0.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of the difference between two augmented views of an image. An epoch "
+        "then has half of the images, each in two views.",
     )
     augment: AugmentConfig = AugmentConfig()
 

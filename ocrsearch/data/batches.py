@@ -7,6 +7,7 @@ of similar width to limit padding.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +20,7 @@ from torch import Tensor
 from ocrsearch.core import AugmentConfig, ImageConfig
 from ocrsearch.data.charset import Charset
 from ocrsearch.data.dataset import Dataset
-from ocrsearch.data.images import Line, augment, join_at_random, scaled_lines, side_by_side
+from ocrsearch.data.images import Line, augmented_views, join_at_random, scaled_lines, side_by_side
 from ocrsearch.data.padding import padded_width, standardize
 from ocrsearch.data.samples import GrayImage, LabelledImages, PackedImages
 from ocrsearch.data.synthesis import Synthesizer, open_synthesizer, parse_recipe
@@ -152,7 +153,11 @@ class Batch:
 
 
 def training_batches(
-    lines: Sequence[Line], batch_size: int, config: AugmentConfig, rng: np.random.Generator
+    lines: Sequence[Line],
+    batch_size: int,
+    config: AugmentConfig,
+    rng: np.random.Generator,
+    n_views: int = 1,
 ) -> Iterator[Batch]:
     """Yield the augmented batches of an epoch in random order.
 
@@ -161,10 +166,13 @@ def training_batches(
         batch_size: Images per batch; the last batch may be smaller.
         config: Augmentation, including the probability of concatenation.
         rng: Source of randomness for order and augmentation.
+        n_views: Views of each image in its batch: all images in a first view, then all in the
+            next. With n views an epoch has one nth of the lines.
     """
     groups = join_at_random(lines, config.concat, rng)
     widths = np.array([sum(line.image.shape[1] for line in group) for group in groups])
-    order = rng.permutation(len(groups))
+    order = rng.permutation(len(groups))[: math.ceil(len(groups) / n_views)]
+    batch_size = max(1, batch_size // n_views)
     # sorting all lines by width would always put the same lines into a batch
     pool = batch_size * BATCHES_A_POOL
     batches: list[np.ndarray] = []
@@ -174,8 +182,9 @@ def training_batches(
         batches += [ids[i : i + batch_size] for i in range(0, len(ids), batch_size)]
     for number in rng.permutation(len(batches)):
         batch = [side_by_side(groups[i]) for i in batches[number]]
-        images = [augment(line.image, config, rng) for line in batch]
-        yield collate(images, [line.target for line in batch])
+        views = [augmented_views(line.image, config, rng, n_views) for line in batch]
+        images = [image for view in zip(*views, strict=True) for image in view]
+        yield collate(images, [line.target for line in batch] * n_views)
 
 
 def collate(images: Sequence[GrayImage], targets: Sequence[Sequence[int]]) -> Batch:

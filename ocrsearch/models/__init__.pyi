@@ -10,6 +10,7 @@ from .crnn import Crnn as Crnn
 from .ctc_heads import CtcTensors as CtcTensors
 from .ctc_heads import aligning_loss as aligning_loss
 from .ctc_heads import best_path_error as best_path_error
+from .ctc_heads import consistency_loss as consistency_loss
 from .encoder import BiRnn as BiRnn
 from .encoder import ConvTower as ConvTower
 from .encoder import Encoded as Encoded

@@ -27,6 +27,7 @@ from torch.nn import functional
 from ocrsearch.core import DEFAULT_RECIPE, FRAME_STRIDE, RecipeConfig
 from ocrsearch.data import Batch
 from ocrsearch.models.decoding import CtcOutput, CtcReadout
+from ocrsearch.models.encoder import zero_padding
 
 MAX_EXACT = 512
 """Largest charset whose characters are all computed; of a larger one, about this number."""
@@ -177,6 +178,25 @@ def aligning_loss(
         return ctc_loss(log_probs, batch, blank_id)
     ctc = ctc_loss(suppress_blank(log_probs, blank_id, step, recipe), batch, blank_id)
     return ctc + flat_start_loss(log_probs, batch, blank_id)
+
+
+def consistency_loss(log_probs: Tensor, batch: Batch) -> Tensor:
+    """Return the difference between two views of each line, per symbol, averaged over the lines.
+
+    It is the sum over the time steps of the symmetric Kullback-Leibler divergence, in which each
+    view in turn is a fixed target (CR-CTC: Yao et al., ICLR 2025, arXiv:2410.05101).
+
+    Args:
+        log_probs: (2 * B, T, V) float32, all lines in their first view, then all in their second.
+        batch: labels and widths of these 2 * B views.
+    """
+    first, second = log_probs.chunk(2)
+    towards_first = (first.detach().exp() * (first.detach() - second)).sum(2)
+    towards_second = (second.detach().exp() * (second.detach() - first)).sum(2)
+    frame_lengths, _ = (batch.widths // FRAME_STRIDE).chunk(2)
+    lengths, _ = batch.target_lengths.clamp(min=1).chunk(2)
+    divergence = zero_padding((towards_first + towards_second) / 2, frame_lengths, dim=1)
+    return (divergence.sum(1) / lengths).mean()
 
 
 def suppress_blank(

@@ -36,7 +36,13 @@ from ocrsearch.core import (
 from ocrsearch.data import BATCHES_A_POOL, Batch, Dataset, training_batches, training_epochs
 from ocrsearch.data.images import scaled_lines
 from ocrsearch.evaluation import Metrics, compute_metrics
-from ocrsearch.models import best_path_error, build_network, n_parameters, read_lines
+from ocrsearch.models import (
+    best_path_error,
+    build_network,
+    consistency_loss,
+    n_parameters,
+    read_lines,
+)
 from ocrsearch.training.averaging import WeightAverage
 from ocrsearch.training.device import Precision, set_precision
 from ocrsearch.training.pretrained import StartWeights, transfer_weights
@@ -297,20 +303,22 @@ class Trainer:
         augment = training.augment.model_copy(update={"strength": strength})
         n_batches = math.ceil(len(self.epochs) / training.batch_size)
         step = self.progress.epoch * n_batches
+        # two views of the same few images would delay reading
+        n_views = 2 if reads and training.consistency > 0 else 1
         losses = []
         for lines in self.epochs.parts(self.progress.epoch, training.batch_size * BATCHES_A_POOL):
-            for batch in training_batches(lines, training.batch_size, augment, self.rng):
+            for batch in training_batches(lines, training.batch_size, augment, self.rng, n_views):
                 rate = self.schedule.rate(
                     training.learning_rate, step, n_batches, training.warmup_steps
                 )
                 set_rate(self.optimizer, rate)
-                losses.append(self._step(batch.to(self.device), step))
+                losses.append(self._step(batch.to(self.device), step, n_views))
                 step += 1
                 if reads and self.recipe.average_weights:
                     self._average.add()
         return float(torch.stack(losses).mean())
 
-    def _step(self, batch: Batch, step: int) -> torch.Tensor:
+    def _step(self, batch: Batch, step: int, n_views: int) -> torch.Tensor:
         """Train on a batch and return its loss. The flat start ends if the batch is read."""
         self.optimizer.zero_grad(set_to_none=True)
         output = self.network.encode(batch.images, batch.widths)
@@ -319,6 +327,9 @@ class Trainer:
             error = best_path_error(log_probs, batch, len(self.charset))
             self.progress = replace(self.progress, aligned=error <= self.recipe.reads_below_cer)
         loss = self.network.loss(output, batch, step, flat=not self.progress.aligned)
+        if n_views == 2:
+            log_probs = self.network.ctc_log_probs(output)
+            loss = loss + self.config.training.consistency * consistency_loss(log_probs, batch)
         loss.backward()  # type: ignore[no-untyped-call]
         max_norm = self.config.training.clip_grad_norm
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), max_norm)

@@ -1,4 +1,5 @@
 from .augmentation import augment as augment
+from .augmentation import augmented_views as augmented_views
 from .documents import PDF_DPI as PDF_DPI
 from .documents import is_document_file as is_document_file
 from .documents import read_pages as read_pages

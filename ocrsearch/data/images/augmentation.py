@@ -39,6 +39,12 @@ MAX_NOISE = 12.0
 MAX_GRADIENT = 60.0
 """Maximum brightness change at either end of the image, in grey levels."""
 
+MAX_MASKED = 0.3
+"""Maximum fraction of the width that is masked."""
+
+MAX_SPAN = 0.5
+"""Maximum width of a masked span, as a fraction of the height: about one character."""
+
 MAX_LOG_GAMMA = 0.5
 MAX_CONTRAST = 0.3
 MAX_BLOB_RADIUS = 0.15
@@ -61,9 +67,27 @@ def augment(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -
     Returns:
         (H, W) uint8 of the same size. If ``strength`` is 0, the image itself.
     """
+    return augmented_views(image, config, rng, 1)[0]
+
+
+def augmented_views(
+    image: GrayImage, config: AugmentConfig, rng: np.random.Generator, n_views: int
+) -> list[GrayImage]:
+    """Return augmented images with one warp in common, so that characters are at the same place.
+
+    Args:
+        image: (H, W) uint8.
+        config: Strengths, as for ``augment``.
+        rng: Source of randomness.
+        n_views: Number of images.
+    """
     if config.strength <= 0.0:
-        return image
-    image = _warp(image, config, rng)
+        return [image] * n_views
+    warped = _warp(image, config, rng)
+    return [_changed(warped, config, rng) for _ in range(n_views)]
+
+
+def _changed(image: GrayImage, config: AugmentConfig, rng: np.random.Generator) -> GrayImage:
     for kind, change in CHANGES.items():
         strength = config.strength * getattr(config, kind)
         if strength > 0.0:
@@ -175,11 +199,29 @@ def _noise(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayI
     return np.asarray(cv2.add(image, cv2.LUT(bytes_, levels), dtype=cv2.CV_8U), dtype=np.uint8)
 
 
+def _mask(image: GrayImage, strength: float, rng: np.random.Generator) -> GrayImage:
+    """Cover spans of columns with a grey level between ink and paper (SpecAugment's time masks).
+
+    Source: D. S. Park et al., 2019, arXiv:1904.08779.
+    """
+    height, width = image.shape
+    masked = image.copy()
+    left = rng.uniform(0, strength * MAX_MASKED) * width
+    while left >= 1:
+        span = min(left, rng.uniform(0, MAX_SPAN) * height)
+        start = rng.uniform(0, width - span)
+        low, high = np.sort(image[rng.integers(height, size=2), rng.integers(width, size=2)])
+        masked[:, int(start) : math.ceil(start + span)] = rng.integers(low, high, endpoint=True)
+        left -= max(1.0, span)
+    return masked
+
+
 CHANGES: dict[str, Change] = {
     "stroke_width": _stroke_width,
     "blobs": _blobs,
     "brightness": _brightness,
     "blur": _blur,
     "noise": _noise,
+    "mask": _mask,
 }
 """Changes after the warp, in order. Each key is a field of ``AugmentConfig``."""
