@@ -50,6 +50,7 @@ TYPES: dict[int, type[np.generic]] = {
     3: np.int8,
     6: np.int32,
     7: np.int64,
+    10: np.float16,
     11: np.float64,
 }
 """Types of constants by their numbers in ONNX."""

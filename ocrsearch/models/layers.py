@@ -148,7 +148,7 @@ def count_parameters(layers: Iterable[Layer]) -> int:
 def int8_size_mb(layers: Iterable[Layer]) -> float:
     """Return the approximate size of an exported file with weights of 8 bits, in megabytes.
 
-    Matrices, LSTMs and cells have 8 bits, everything else 32. The graphs of a decoder are stored as
+    Matrices, LSTMs and cells have 8 bits, everything else 16. The graphs of a decoder are stored as
     text (base64), which takes a third more.
     """
     used = [layer for layer in layers if not layer.training_only]
@@ -158,7 +158,7 @@ def int8_size_mb(layers: Iterable[Layer]) -> float:
         in_encoder = layer.name.startswith("encoder.")
         in_8_bits = not layer.kind.startswith(("conv", "embedding", "GRU x", "GRU,"))
         in_text = has_decoder and not in_encoder
-        n_bytes += layer.n_parameters * (1 if in_8_bits else 4) * (4 / 3 if in_text else 1)
+        n_bytes += layer.n_parameters * (1 if in_8_bits else 2) * (4 / 3 if in_text else 1)
     return n_bytes / 1e6
 
 
