@@ -103,7 +103,7 @@ def _save(wanted: Wanted, path: Path, bundle: Bundle, study: str, dataset: Datas
     searched = load_study(wanted.storage, study)
     place = DataPlace(*wanted.moved.values())
     with reading_bar("comparing") as progress:
-        done = export_of_study(bundle, path, searched, place, progress, dataset)
+        done = export_of_study(bundle, path, searched, place, progress, dataset, int8=wanted.int8)
     if not wanted.as_json:
         print_comparison(done)
 

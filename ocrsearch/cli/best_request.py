@@ -29,6 +29,7 @@ class Wanted:
         ensemble: number of networks to combine; None for no ensemble.
         refit: whether to train the network again on all images.
         fp16_weights: whether to export float16 weights.
+        int8: whether to export weights of 8 bits.
         moved: new locations of the data, by option; None for unchanged locations.
         trial: number of the trial to use; None for the best.
         force: whether to export a network that reads nothing.
@@ -43,6 +44,7 @@ class Wanted:
     ensemble: int | None
     refit: bool
     fp16_weights: bool
+    int8: bool
     moved: dict[str, str | None]
     trial: int | None
     force: bool
@@ -55,6 +57,7 @@ class Wanted:
             "--ensemble": self.ensemble is not None,
             "--refit": self.refit,
             "--fp16-weights": self.fp16_weights,
+            "--int8": self.int8,
             "--force": self.force,
             "--max-error": self.max_error is not None,
         }
@@ -62,7 +65,7 @@ class Wanted:
         if len(chosen) > 1:
             together = " and ".join(chosen)
             raise OptionError(f"{together}: cannot be combined; remove all but one option")
-        for option in ("--refit", "--fp16-weights", "--force", "--max-error"):
+        for option in ("--refit", "--fp16-weights", "--int8", "--force", "--max-error"):
             if given[option] and self.export is None:
                 raise OptionError(f"{option}: needs --export FILE; add it or remove {option}")
         if self.refit and self.max_error is not None:
@@ -72,8 +75,18 @@ class Wanted:
             )
         if self.fp16_weights and self.export is not None and is_onnx(self.export):
             raise OptionError(
-                "--fp16-weights: not for ONNX; export a .pt file, or make a smaller .onnx file of "
-                "it with 'ocrsearch export --int8'"
+                "--fp16-weights: not for ONNX; export a .pt file, or give --int8 for a smaller "
+                ".onnx file"
+            )
+        if self.int8 and self.max_error is not None:
+            raise OptionError(
+                "--int8: cannot be combined with --max-error, whose confidence is measured with "
+                "float32; remove one of them"
+            )
+        if self.int8 and self.export is not None and not is_onnx(self.export):
+            raise OptionError(
+                "--int8: only for ONNX; give --export a name that ends in .onnx, or --fp16-weights "
+                "for a smaller .pt file"
             )
         moved = [name for name, value in self.moved.items() if value is not None]
         if moved and not chosen and self.export is None:

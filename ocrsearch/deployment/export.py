@@ -153,7 +153,7 @@ def _check_increase(path: Path, found: Compared, limit: float) -> None:
 
 def _notes(bundle: Bundle, *, reduce_range: bool) -> list[str]:
     cells = {getattr(m.config.model.encoder, "rnn_cell", "") for m in bundle.members}
-    notes = ["GRU layers keep float32: ONNX Runtime has no quantised GRU"] * ("gru" in cells)
+    notes = ["GRU layers compute in float32: ONNX Runtime has no quantised GRU"] * ("gru" in cells)
     if bundle.trust.threshold:
         notes.append("no confidence is promised: that of the model was found with float32")
     if reduce_range:

@@ -68,6 +68,8 @@ def export_of_study(
     place: DataPlace = UNMOVED,
     progress: Progress | None = None,
     dataset: Dataset | None = None,
+    *,
+    int8: bool = False,
 ) -> OnnxExport:
     """Write a recogniser of a study as a file of ONNX, compared on the study's validation split.
 
@@ -78,6 +80,7 @@ def export_of_study(
         place: location of the data, if it was moved.
         progress: called with the number of images that were read, and the total.
         dataset: data of the study; None to read it.
+        int8: whether to store the weights of matrices and LSTMs in 8 bits.
 
     Raises:
         OcrSearchError: the export would read differently, or the data is not at the given place.
@@ -93,8 +96,10 @@ def export_of_study(
             "`data` for the error rates",
             *(name, facts.data_spec),
         )
-        return export_onnx(bundle, path, ComparisonImages(None, RANDOM), progress=progress)
-    return export_onnx(bundle, path, _validation(labelled, facts.data_spec), progress=progress)
+        images = ComparisonImages(None, RANDOM)
+        return export_onnx(bundle, path, images, int8=int8, progress=progress)
+    images = _validation(labelled, facts.data_spec)
+    return export_onnx(bundle, path, images, int8=int8, progress=progress)
 
 
 def find_images(

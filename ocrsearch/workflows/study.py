@@ -127,6 +127,7 @@ class Study:
         limits: Mapping[str, float] | None = None,
         *,
         fp16_weights: bool = False,
+        int8: bool = False,
         max_error: float | None = None,
     ) -> BestTrial:
         """Write the model of the best trial to a file, without further training.
@@ -137,6 +138,7 @@ class Study:
             path: model file to write; with the suffix ``.onnx`` for recognition without PyTorch.
             limits: see ``best_trial``.
             fp16_weights: whether to store weights in 16 bits, not for ``.onnx``.
+            int8: whether to store the weights of matrices and LSTMs in 8 bits, for ``.onnx`` only.
             max_error: largest fraction of texts with an error among those that are used unchecked.
                 Their lowest confidence is stored in the model. None stores no threshold.
 
@@ -154,19 +156,23 @@ class Study:
 
         file = _output(path)
         check_max_error(max_error)
+        if int8 and max_error is not None:
+            raise OptionError("cannot be combined with max_error; remove one of them", "int8")
         best, facts = self.best_trial(limits), study_facts(self.optuna_study)
         bundle = bundle_trial(best, facts)
         dataset = find_study_data(self.name, facts, needed=max_error is not None)
         if dataset is not None:
             bundle = with_trust(bundle, dataset, facts.folds, max_error)
         if file.suffix.lower() != ".onnx":
+            if int8:
+                raise OptionError("only for a file of ONNX; remove it", "int8")
             save_bundle(halve(bundle) if fp16_weights else bundle, file)
             return best
         from ocrsearch.workflows.onnx_export import export_of_study
 
         if fp16_weights:
             raise OptionError("not for a file of ONNX; remove it", "fp16_weights")
-        export_of_study(bundle, file, self.optuna_study, dataset=dataset)
+        export_of_study(bundle, file, self.optuna_study, dataset=dataset, int8=int8)
         return best
 
     def write_report(

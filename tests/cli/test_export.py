@@ -103,3 +103,11 @@ def test_the_best_of_a_study(command: Command, searched_url: str, tmp_path: Path
     assert load(path, "cpu").bundle.provenance.study == "s"
     refused = command("best", *storage, "--export", path, "--force", "--fp16-weights")
     assert "--fp16-weights: not for ONNX" in refused.err
+    small = tmp_path / "small.onnx"
+    done = command("best", *storage, "--export", small, "--force", "--int8")
+    assert done.code == 0, done.err
+    assert small.stat().st_size < path.stat().st_size
+    refused = command("best", *storage, "--export", tmp_path / "m.pt", "--force", "--int8")
+    assert "--int8: only for ONNX" in refused.err
+    refused = command("best", *storage, "--export", path, "--int8", "--max-error", "0.01")
+    assert "--int8: cannot be combined with --max-error" in refused.err

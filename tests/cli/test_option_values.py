@@ -86,6 +86,7 @@ OTHERS = [
         "--confirm and --ensemble: cannot be combined; remove all but one option",
     ),
     ("best --fp16-weights", "--fp16-weights: needs --export FILE"),
+    ("best --int8", "--int8: needs --export FILE"),
     ("data split digits --split-seed -1", "--split-seed: must be at least 0, got -1"),
     ("data synth digits -o new --min-length 9 --max-length 3", "--min-length: found 9, must be"),
     ("data synth digits -o new --min-length 0", "--min-length: must be at least 1, got 0"),
