@@ -3,6 +3,7 @@ from .acceptance import accept as accept
 from .acceptance import describe_no_threshold as describe_no_threshold
 from .acceptance import images_needed as images_needed
 from .acceptance import n_needed as n_needed
+from .acceptance import rounded_up as rounded_up
 from .acceptance import upper_error_bound as upper_error_bound
 from .familiarity import MAX_IMAGES as MAX_IMAGES
 from .familiarity import Familiarity as Familiarity

@@ -142,6 +142,12 @@ def _n_for_rate(rate: float, max_error: float, least: int) -> int | None:
     return n
 
 
+def rounded_up(n: int) -> int:
+    """Return an estimated number of images for people: above 1,000 with two digits, rounded up."""
+    unit = 10 ** max(0, len(str(n)) - 2) if n >= 1000 else 1
+    return -(-n // unit) * unit
+
+
 def describe_no_threshold(max_error: float, n: int, n_needed: int | None) -> str:
     """Return a line about a promise that no threshold keeps.
 
@@ -153,5 +159,5 @@ def describe_no_threshold(max_error: float, n: int, n_needed: int | None) -> str
     if n_needed is None:
         reason = "too many of the most confident texts have an error"
     else:
-        reason = f"that needs about {n_needed:,} images, there are {n:,}"
+        reason = f"that needs about {rounded_up(n_needed):,} images, there are {n:,}"
     return f"no confidence keeps an error rate of {max_error:g} with 95 % certainty: {reason}"

@@ -1,4 +1,4 @@
-"""How much can be left to a model: the texts that it accepts at each confidence, and their errors.
+"""How many texts of a model need no check: the texts that it accepts at each confidence, and their errors.
 
 The page shows the curve with a slider (``templates/coverage.js``). Without a script it shows the
 curve and the table of promises.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ocrsearch.evaluation import accept, images_needed, upper_error_bound
+from ocrsearch.evaluation import accept, images_needed, rounded_up, upper_error_bound
 from ocrsearch.reports.charts import Series, cursor_chart, percent
 from ocrsearch.reports.html import asset
 
@@ -169,7 +169,7 @@ def coverage_section(readings: Sequence[tuple[float, bool]]) -> str:
     if content is None:
         return ""
     script = f"<script>{coverage_script()}</script>"
-    return f"<h2>How much can be left to the model</h2>{coverage_part(content)}{script}"
+    return f"<h2>How many texts need no check</h2>{coverage_part(content)}{script}"
 
 
 def _table(content: CoverageContent) -> str:
@@ -179,14 +179,14 @@ def _table(content: CoverageContent) -> str:
         if promise.confidence is not None:
             cells = f"{promise.confidence:.4g}", f"{100 * promise.coverage:.1f} %"
         elif promise.n_needed is not None:
-            cells = "none yet", f"needs about {promise.n_needed:,} images, there are {content.n:,}"
+            cells = "none yet", f"needs about {rounded_up(promise.n_needed):,} images, there are {content.n:,}"
         else:
             cells = "none", "too many of the most confident texts have an error"
         columns = "".join(f"<td>{cell}</td>" for cell in cells)
         rows.append(f"<tr><th scope='row'>{percent(promise.max_error)}</th>{columns}</tr>")
     heads = "".join(
         f"<th scope='col'>{head}</th>"
-        for head in ("promised error", "lowest confidence", "texts left to the model")
+        for head in ("promised error", "lowest confidence", "texts that need no check")
     )
     return (
         f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"

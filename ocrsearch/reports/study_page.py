@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ocrsearch.core import printable
+from ocrsearch.evaluation import rounded_up
 from ocrsearch.reports.coverage import coverage_part, coverage_script, coverage_style
 from ocrsearch.reports.html import asset, page
 from ocrsearch.reports.next_steps import duration
@@ -124,6 +125,7 @@ def page_environment() -> Environment:
         "shorten": _shorten,
         "breakable": lambda path: Markup(".<wbr>").join(path.split(".")),
         "for_people": _for_people,
+        "rounded_up": rounded_up,
     }
     return environment
 

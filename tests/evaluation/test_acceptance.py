@@ -11,6 +11,7 @@ from ocrsearch.evaluation.acceptance import (
     accept,
     images_needed,
     n_needed,
+    rounded_up,
     upper_error_bound,
 )
 
@@ -19,6 +20,13 @@ from ocrsearch.evaluation.acceptance import (
 def test_number_of_images_that_prove_an_error_rate(max_error: float, n: int) -> None:
     assert n_needed(max_error) == n
     assert upper_error_bound(0, n) <= max_error < upper_error_bound(0, n - 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(1, 1), (605, 605), (1000, 1000), (1001, 1100), (16_146, 17_000)]
+)
+def test_large_estimates_have_two_digits(n: int, expected: int) -> None:
+    assert rounded_up(n) == expected
 
 
 @pytest.mark.parametrize(("n_wrong", "n"), [(0, 1), (1, 20), (3, 100), (99, 100)])

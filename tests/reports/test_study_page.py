@@ -47,7 +47,7 @@ QUESTIONS = (
     "Which parameters mattered?",
     "How did the trials learn, and what do size and latency cost?",
     "Which mistakes does the best network make?",
-    "How much can be left to the best network?",
+    "How many texts need no check?",
     "What could the search not distinguish?",
     "What to do next?",
 )
@@ -69,11 +69,11 @@ def test_the_parts_are_questions_in_order() -> None:
 
 def test_texts_left_to_the_model() -> None:
     text = text_of(study_page([made_content()]))
-    assert "Left to the model no text yet (needs about 605 validation images" in text
+    assert "Texts that need no check no text yet (needs about 605 validation images" in text
     assert "2 % errors" in text
     assert "promised error" in text
     missing = made_content(coverage=None, errors=None, no_errors_reason="the images are lost")
-    assert "Left to the model" not in text_of(study_page([missing]))
+    assert "Texts that need no check" not in text_of(study_page([missing]))
 
 
 def test_the_main_facts_come_first() -> None:
