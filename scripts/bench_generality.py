@@ -1,9 +1,10 @@
 """Measure ``ocrsearch run --data SET`` on many datasets.
 
 Each dataset is searched for the same time in a separate process. The best network is exported and
-evaluated once on the test split. Optionally, a ready space and kraken get the same time. Each
-dataset has a folder of results, and existing results are not measured again. The table of all
-results is printed and written to ``table.md``.
+evaluated once on the test split. Optionally, a ready space, a search written by hand with Optuna
+(``plain_search.py``) and kraken get the same time. Each dataset has a folder of results, and
+existing results are not measured again. The table of all results is printed and written to
+``table.md``.
 
 A list file has a dataset on each line: SPEC, options of 'run' such as --group, and optionally
 ``beside=SPACE``. kraken is not a dependency: give the path of its ``ketos``. It trains its default
@@ -12,7 +13,6 @@ network without early stopping. Its test figure is the character accuracy that i
 
 import json
 import math
-import os
 import re
 import shlex
 import shutil
@@ -44,6 +44,7 @@ READS_CER = 0.5
 
 DERIVED = "derived"
 KRAKEN = "kraken"
+PLAIN = "plain"
 
 Result = dict[str, Any]
 Done = subprocess.CompletedProcess[str]
@@ -78,6 +79,7 @@ class Setting:
     workers: int
     seed: int
     ketos: Path | None
+    plain: bool = False
 
 
 def main(
@@ -91,6 +93,9 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("studies/generality"),
     seed: Annotated[int, typer.Option(help="Seed of the searches.")] = 0,
     ketos: Annotated[Path | None, typer.Option(help="Path of kraken's ketos.", exists=True)] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Also run the search written by hand.")
+    ] = False,
 ) -> None:
     """Measure missing results and print the table."""
     lines = [shlex.join([spec]) for spec in specs or []]
@@ -104,7 +109,7 @@ def main(
         )
         raise typer.Exit(2)
     try:
-        setting = Setting(out, parse_duration(timeout), workers, seed, ketos)
+        setting = Setting(out, parse_duration(timeout), workers, seed, ketos, plain)
         for task in tasks:
             run_task(task, setting)
             (out / "table.md").write_text(table(out), encoding="utf-8")
@@ -127,8 +132,10 @@ def run_task(task: Task, setting: Setting) -> None:
     methods = [
         DERIVED,
         *([task.beside] if task.beside else []),
+        *([PLAIN] if setting.plain else []),
         *([KRAKEN] if setting.ketos else []),
     ]
+    measures = {KRAKEN: run_kraken, PLAIN: run_plain}
     for method in methods:
         file = setting.out / task.name / f"{method}.json"
         if file.is_file():
@@ -138,7 +145,7 @@ def run_task(task: Task, setting: Setting) -> None:
         shutil.rmtree(work, ignore_errors=True)  # left by an interrupted run
         work.mkdir()
         typer.echo(f"{task.name}: {method}", err=True)
-        measure = run_kraken if method == KRAKEN else run_search
+        measure = measures.get(method, run_search)
         result = {"data": task.name, "method": method, **measure(task, method, work, setting)}
         temporary = file.with_suffix(".part")
         temporary.write_text(json.dumps(result, indent=2), encoding="utf-8")
@@ -238,6 +245,17 @@ def most_epochs(space: Space, params: dict[str, Any]) -> int:
     return space.resolve(params).training.epochs
 
 
+def run_plain(task: Task, method: str, work: Path, setting: Setting) -> Result:  # noqa: ARG001
+    """Run the search written by hand for the same time, with as many threads as workers."""
+    script = Path(__file__).with_name("plain_search.py")
+    words = [sys.executable, str(script), task.spec, "--timeout", f"{setting.timeout_s:g}"]
+    done = execute([*words, "--seed", str(setting.seed), "--threads", str(setting.workers)])
+    result: Result = {"timeout_s": setting.timeout_s, "workers": setting.workers}
+    if done.returncode:
+        return {**result, "problem": problem_of(done)}
+    return {**result, **json.loads(done.stdout.splitlines()[-1])}
+
+
 def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:  # noqa: ARG001
     """Train kraken's default network for the same time and evaluate it once."""
     assert setting.ketos is not None
@@ -246,7 +264,7 @@ def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:
         split: write_lines(dataset.splits[split], work / split)
         for split in ("train", "val", "test")
     }
-    threads = ("--device", "cpu", "--threads", str(len(os.sched_getaffinity(0))))
+    threads = ("--device", "cpu", "--threads", str(setting.workers))
     train = [
         *(str(setting.ketos), *threads, "train", "-f", "path", "-q", "fixed", "-N", "100000"),
         *("-t", str(lists["train"]), "-e", str(lists["val"]), "-o", str(work / "model")),

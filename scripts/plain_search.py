@@ -19,7 +19,7 @@ import typer
 from torch import Tensor, nn
 
 from ocrsearch.data import LabelledImages, load_dataset
-from ocrsearch.evaluation import compute_metrics
+from ocrsearch.evaluation import bootstrap_intervals, compute_metrics
 
 HEIGHT = 32
 EPOCHS = 30
@@ -95,8 +95,10 @@ def main(
     data: Annotated[str, typer.Argument(help="Dataset, as for 'ocrsearch run'.")],
     timeout: Annotated[float, typer.Option(help="Time limit in seconds.")] = 240,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    threads: Annotated[int, typer.Option(help="Number of threads.")] = 2,
 ) -> None:
     """Search until the time is over; print the error of the best network on the test split."""
+    torch.set_num_threads(threads)
     deadline = time.monotonic() + timeout
     dataset = load_dataset(data)
     train, val, test = (dataset.splits[name] for name in ("train", "val", "test"))
@@ -165,7 +167,8 @@ def main(
     if "network" in best:
         texts = read(best["network"], images["test"], symbols)
         metrics = compute_metrics(test.texts, texts)
-        result |= {"cer": metrics.cer, "exact": metrics.exact}
+        for name, (low, high) in bootstrap_intervals(test.texts, texts).items():
+            result |= {name: getattr(metrics, name), f"{name}_low": low, f"{name}_high": high}
     typer.echo(json.dumps(result))
 
 

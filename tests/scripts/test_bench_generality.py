@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from optuna.trial import TrialState
 
@@ -21,6 +22,7 @@ from ocrsearch.studies.study import open_study
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))  # as for a script run from there
 
 import bench_generality as bench
+import plain_search
 
 SPACE = parse_space(
     "model: {architecture: crnn}\ntraining: {learning_rate: {float: [0.001, 0.004]}, epochs: 6}",
@@ -124,3 +126,35 @@ def test_finished_runs_are_not_repeated(tmp_path: Path, runs: list[tuple[str, ..
     ]
     assert "no such folder" in lines[2]
     assert "| 1.5 | 0.900 (0.900 to 0.900) | 0.020 (0.020 to 0.020) | 2 of 3 | never |" in lines[3]
+
+
+def test_a_search_written_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    plain_search.main("digits", timeout=0.5, threads=1)
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"n_trials": 1, "n": 500}  # there was no time for an epoch
+
+    network = plain_search.Crnn(channels=8, hidden=8, layers=2, dropout=0.1, n_symbols=10)
+    images = np.zeros((3, plain_search.HEIGHT, 64), np.uint8)
+    assert network(plain_search.tensor_of(images)).shape == (16, 3, 11)
+    assert len(plain_search.read(network, images, "0123456789")) == 3
+    warped = plain_search.augmented(images + 9, np.random.default_rng(0))
+    assert warped.shape == images.shape
+    assert (warped == 9).all()
+
+
+def test_the_search_written_by_hand_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs in a process of its own, and its last line is the result."""
+    known = []
+
+    def execute(words: list[str], timeout_s: float | None = None) -> Any:
+        known.append(words)
+        out = 'noise\n{"n_trials": 2, "n": 9, "cer": 0.5, "exact": 0.1}\n'
+        return subprocess.CompletedProcess(words, 0, out, "")
+
+    monkeypatch.setattr(bench, "execute", execute)
+    setting = bench.Setting(tmp_path, 90.0, 2, 5, None, plain=True)
+    found = bench.run_plain(bench.Task("digits"), bench.PLAIN, tmp_path, setting)
+    assert (found["cer"], found["n_trials"], found["timeout_s"]) == (0.5, 2, 90.0)
+    assert known[0][-7:] == ["digits", "--timeout", "90", "--seed", "5", "--threads", "2"]
