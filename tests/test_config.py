@@ -79,6 +79,19 @@ def test_a_classifier_concatenates_nothing() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "model",
+    [{"architecture": "classifier"}, {"architecture": "seq2seq", "decoder": {"ctc_weight": 0}}],
+)
+def test_consistency_needs_a_ctc_head(model: dict[str, object]) -> None:
+    with pytest.raises(
+        ValidationError, match=r"training\.consistency: found 0\.2, must be 0 for a"
+    ):
+        Config.model_validate({"model": model, "training": {"consistency": 0.2}})
+    for suited in ({"architecture": "crnn"}, {"architecture": "seq2seq"}):
+        Config.model_validate({"model": suited, "training": {"consistency": 0.2}})
+
+
 @given(CONFIGS)
 def test_dump_and_back_gives_the_same_configuration(config: Config) -> None:
     for back in (

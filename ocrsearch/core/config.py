@@ -164,6 +164,11 @@ class ArchitectureConfig(Frozen):
         return False
 
     @property
+    def has_ctc_head(self) -> bool:
+        """Whether a CTC head is trained."""
+        return self.separates_repeats or self.has_joint_ctc
+
+    @property
     def has_attention(self) -> bool:
         """Whether the network attends to time steps, with weights that can be drawn."""
         return False
@@ -304,11 +309,16 @@ class Config(Frozen):
         return current_content(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
-    def _reject_concat_for_classifier(self) -> Self:
+    def _reject_unsuited_training(self) -> Self:
         if self.model.reads_one and self.training.augment.concat > 0:
             raise ValueError(
                 f"training.augment.concat: found {self.training.augment.concat:g}, must be 0 for a "
                 f"{self.model.architecture}, which reads a single character"
+            )
+        if self.training.consistency > 0 and not self.model.has_ctc_head:
+            raise ValueError(
+                f"training.consistency: found {self.training.consistency:g}, must be 0 for a "
+                f"{self.model.architecture} without a CTC head"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""How many texts of a model need no check: the texts that it accepts at each confidence, and their errors.
+"""How many texts need no check: those that a model accepts at a confidence, and their errors.
 
 The page shows the curve with a slider (``templates/coverage.js``). Without a script it shows the
 curve and the table of promises.
@@ -179,7 +179,10 @@ def _table(content: CoverageContent) -> str:
         if promise.confidence is not None:
             cells = f"{promise.confidence:.4g}", f"{100 * promise.coverage:.1f} %"
         elif promise.n_needed is not None:
-            cells = "none yet", f"needs about {rounded_up(promise.n_needed):,} images, there are {content.n:,}"
+            cells = (
+                "none yet",
+                f"needs about {rounded_up(promise.n_needed):,} images, there are {content.n:,}",
+            )
         else:
             cells = "none", "too many of the most confident texts have an error"
         columns = "".join(f"<td>{cell}</td>" for cell in cells)

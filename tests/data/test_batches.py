@@ -213,3 +213,23 @@ def test_batch_on_the_cpu_is_itself() -> None:
     batch = collate([np.zeros((HEIGHT, 8), np.uint8)], [(1,)])
 
     assert batch.to(torch.device("cpu")) is batch
+
+
+def test_two_views_of_each_line_stand_in_the_same_order() -> None:
+    lines = lines_of([16, 24, 32, 40, 48])
+    config = AugmentConfig(strength=1.0, mask=1.0)
+    batches = list(training_batches(lines, 4, config, np.random.default_rng(0), n_views=2))
+    assert [len(batch.images) for batch in batches] in ([4, 2], [2, 4])
+    labels = []
+    for batch in batches:
+        half = len(batch.images) // 2
+        assert (batch.targets[:half] == batch.targets[half:]).all()
+        assert (batch.widths[:half] == batch.widths[half:]).all()
+        labels += batch.targets[:half, 0].tolist()
+    assert len(set(labels)) == 3  # of five lines
+
+
+def test_two_views_in_batches_of_one() -> None:
+    config = AugmentConfig(strength=0.0)
+    batches = list(training_batches(lines_of([16]), 1, config, np.random.default_rng(0), n_views=2))
+    assert [len(batch.images) for batch in batches] == [2]

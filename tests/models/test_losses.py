@@ -28,7 +28,12 @@ from ocrsearch.data.batches import Batch
 from ocrsearch.models.architecture import build_network
 from ocrsearch.models.classifier import Classifier
 from ocrsearch.models.crnn import Crnn
-from ocrsearch.models.ctc_heads import ctc_loss, flat_start_loss, suppress_blank
+from ocrsearch.models.ctc_heads import (
+    consistency_loss,
+    ctc_loss,
+    flat_start_loss,
+    suppress_blank,
+)
 from ocrsearch.models.encoder import Encoded, zero_padding
 from ocrsearch.models.recogniser import Recogniser
 from ocrsearch.models.seq2seq import Seq2Seq, Seq2SeqOutput
@@ -268,3 +273,31 @@ def test_classifier_loss_is_cross_entropy_of_single_symbols(
     expected = [-log_probs[i, labels[i][0]].item() for i in counted]
     assert loss.item() == pytest.approx(sum(expected) / max(1, len(counted)), abs=1e-5)
     loss.backward()
+
+
+def test_consistency_is_the_symmetric_divergence_of_two_views() -> None:
+    batch = batch_of([[1, 2], [3], [1, 2], [3]], [24, 16, 24, 16])
+    log_probs = random_log_probs(batch)
+    rows = log_probs.exp().tolist()
+    expected = 0.0
+    for line, (n_frames, length) in enumerate([(6, 2), (4, 1)]):
+        for first, second in zip(rows[line][:n_frames], rows[line + 2][:n_frames], strict=True):
+            for p, q in zip(first, second, strict=True):
+                expected += (p - q) * (math.log(p) - math.log(q)) / 2 / length / 2
+    assert float(consistency_loss(log_probs, batch)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_equal_views_are_consistent_and_each_view_moves_to_the_other() -> None:
+    batch = batch_of([[1, 2], [3], [1, 2], [3]], [24, 16, 24, 16])
+    logits = random_log_probs(batch)
+    same = torch.cat([logits[:2], logits[:2]])
+    assert float(consistency_loss(same, batch)) == pytest.approx(0.0, abs=1e-6)
+    logits.requires_grad_()
+    loss = consistency_loss(logits.log_softmax(2), batch)
+    loss.backward()
+    assert logits.grad is not None
+    moved = (logits - 0.1 * logits.grad).detach().log_softmax(2)
+    assert float(consistency_loss(moved, batch)) < loss.item()
+    assert (logits.grad[0, :6].abs().sum(1) > 0).all()
+    assert (logits.grad[2, :6].abs().sum(1) > 0).all()
+    assert float(logits.grad[1, 4:].abs().sum()) == 0.0  # padding

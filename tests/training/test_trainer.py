@@ -349,6 +349,29 @@ def test_conv_dropout_and_strong_augmentation_wait_until_the_network_reads(
     assert strengths[4:] == [0.125]
 
 
+@every_model
+def test_two_views_are_compared_once_the_network_reads(
+    model: ModelConfig,
+    sixteen_lines: Dataset,
+    scores: list[tuple[float, float]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known: list[tuple[int, int]] = []
+
+    def consistency_loss(log_probs: Tensor, batch: Batch) -> Tensor:
+        known.append((trainer.progress.epoch, len(batch.images)))
+        return real_loss(log_probs, batch)
+
+    real_loss = trainer_module.consistency_loss
+    monkeypatch.setattr(trainer_module, "consistency_loss", consistency_loss)
+    scores += [(0.9, 1.0), (0.4, 1.0)]
+    config = config_of(model, consistency=0.2, augment=AugmentConfig())
+    trainer = Trainer(config, sixteen_lines, 0, CPU)
+    losses = [trainer.run_epoch().train_loss for _ in range(3)]
+    assert sorted(known) == [(2, 4), (2, 6), (2, 6)]  # half of the sixteen lines, each twice
+    assert all(map(math.isfinite, losses))
+
+
 @pytest.mark.parametrize(
     ("validations", "expected"),
     [

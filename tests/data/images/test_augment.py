@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocrsearch.core.config import AugmentConfig
-from ocrsearch.data.images.augmentation import CHANGES, augment
+from ocrsearch.data.images.augmentation import CHANGES, augment, augmented_views
 from ocrsearch.data.samples import GrayImage
 
 GEOMETRY = ("shear", "scale", "rotation", "translate", "elastic")
@@ -58,6 +58,29 @@ def test_size_and_type_are_kept(shape: tuple[int, int], value: int | None) -> No
         for changed in draws(image, config, n=4):
             assert changed.shape == shape
             assert changed.dtype == np.uint8
+
+
+def test_views_have_the_same_warp() -> None:
+    warp = only("shear").model_copy(update={"scale": 1.0, "elastic": 1.0, "translate": 1.0})
+    first, second = augmented_views(writing(), warp, np.random.default_rng(0), 2)
+    assert (first == second).all()
+    assert (first != writing()).any()
+    masked = warp.model_copy(update={"mask": 1.0})
+    first, second = augmented_views(writing(), masked, np.random.default_rng(0), 2)
+    assert (first != second).any()
+
+
+def test_masks_cover_whole_columns_of_a_part_of_the_image() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 400), dtype=np.uint8)
+    shares = []
+    for masked in draws(noise, only("mask")):
+        changed = (masked != noise).mean(0)
+        covered = changed > 0.9  # a pixel may have the grey level of the mask
+        assert (changed[~covered] == 0).all()
+        assert all(len(np.unique(column)) == 1 for column in masked.T[covered])
+        shares.append(covered.mean())
+    assert 0.1 < np.mean(shares) < 0.2
+    assert max(shares) <= 0.3 + 10 / 400  # spans end at whole columns
 
 
 @each_kind
