@@ -24,7 +24,7 @@ from tests.deployment.onnx_makers import (
 )
 
 TOLERANCE = 1e-4
-N_FAST, N_ALL = 12, int(os.environ.get("OCRSEARCH_TEST_NETWORKS", "60"))
+N_FAST, N_ALL = 12, int(os.environ.get("OCRSEARCH_TEST_NETWORKS", "36"))
 """Numbers of random networks. Set the variable to 240 after a change of the export."""
 
 
