@@ -84,12 +84,12 @@ def points_chart(
 def lines_chart(
     series: Sequence[Series], title: str, x_title: str, y_title: str, y_format: Format = percent
 ) -> str:
-    """Return a chart of lines as SVG. Series of one style share a path, so many of them are small.
+    """Return a chart of lines by epoch as SVG. Series of one style share a path, so many of them are small.
 
     A NaN in ``y`` interrupts a line.
     """
     known = [(x, y) for s in series for x, y in zip(s.x, s.y, strict=True) if not math.isnan(y)]
-    x_axis = _axis([x for x, _ in known], number, log=False)
+    x_axis = _linear_axis([x for x, _ in known], number, min_step=1.0)
     y_axis = _axis([y for _, y in known], y_format)
     paths: dict[str, list[str]] = {}
     for s in series:
@@ -166,12 +166,12 @@ def _axis(values: Sequence[float | str], form: Format, *, log: bool | None = Non
     return _linear_axis(numbers, form)
 
 
-def _linear_axis(values: Sequence[float], form: Format) -> _Axis:
+def _linear_axis(values: Sequence[float], form: Format, min_step: float = 0.0) -> _Axis:
     low, high = min(values, default=0.0), max(values, default=1.0)
     is_negative = low < 0
     if low == high:
         low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
-    step = _nice((high - low) / (MAX_TICKS - 1))
+    step = max(min_step, _nice((high - low) / (MAX_TICKS - 1)))
     start, end = math.floor(low / step), math.ceil(high / step)
     if not is_negative:
         start = max(start, 0)

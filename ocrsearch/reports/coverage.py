@@ -153,7 +153,7 @@ def coverage_part(content: CoverageContent) -> str:
     return (
         f"<div class='coverage' data-points=\"{data}\"><figure><figcaption>{title}</figcaption>"
         f"{chart}<div class='legend'>{legend}</div></figure>"
-        f"<label class='slider' hidden>Lowest confidence of an accepted text<input type='range' "
+        f"<label class='slider' hidden>Lowest confidence of an accepted text, from high to low<input type='range' "
         f"min='0' max='{last}' value='{last}'></label><p class='chosen' aria-live='polite'></p>"
         f"{_table(content)}</div>"
     )
@@ -180,7 +180,7 @@ def _table(content: CoverageContent) -> str:
             cells = f"{promise.confidence:.4g}", f"{100 * promise.coverage:.1f} %"
         elif promise.n_needed is not None:
             cells = (
-                "none yet",
+                "too few images",
                 f"needs about {rounded_up(promise.n_needed):,} images, there are {content.n:,}",
             )
         else:
@@ -189,7 +189,7 @@ def _table(content: CoverageContent) -> str:
         rows.append(f"<tr><th scope='row'>{percent(promise.max_error)}</th>{columns}</tr>")
     heads = "".join(
         f"<th scope='col'>{head}</th>"
-        for head in ("promised error", "lowest confidence", "texts that need no check")
+        for head in ("largest error rate", "lowest confidence", "texts that need no check")
     )
     return (
         f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"

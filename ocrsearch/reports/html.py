@@ -48,7 +48,11 @@ td, th { text-align: left; vertical-align: top; padding: .2rem 1.25rem .2rem 0;
   border-bottom: 1px solid var(--line); font-weight: normal; }
 th { color: var(--soft); white-space: nowrap; }
 .light { --ink: #1d2530; --line: #dde2e9; background: #ffffff; border-radius: .5rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; background:
+  linear-gradient(90deg, var(--paper) 30%, transparent) 0 0 / 2rem 100% no-repeat local,
+  linear-gradient(270deg, var(--paper) 30%, transparent) 100% 0 / 2rem 100% no-repeat local,
+  linear-gradient(90deg, var(--line), transparent) 0 0 / .8rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--line), transparent) 100% 0 / .8rem 100% no-repeat scroll; }
 .wide td { white-space: nowrap; }
 .main-svg { background: transparent !important; }
 .main-svg :is(.gtitle, .xtitle, .ytitle, .legendtext, .xtick text, .ytick text, .cbaxis text,

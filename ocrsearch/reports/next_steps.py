@@ -97,8 +97,9 @@ def _search_longer(content: StudyContent, context: Context) -> list[Step]:
         if content.search.objective != ("cer",) or not few:
             return []
         reason = (
-            f"{_count(states['finished'], 'trial')} finished, {n_ended(states)} ended or paused. "
-            f"At least {MIN_COMPLETE} and {MIN_ENDED} are needed to estimate the gain of more."
+            f"To estimate the gain of more trials, at least {MIN_COMPLETE} must have finished and "
+            f"{MIN_ENDED} must have finished, been pruned or been paused; there are "
+            f"{states['finished']} and {n_ended(states)}."
         )
         return [Step("Search longer", reason + paused, (run,), numbers={"ended": n_ended(states)})]
     best = content.best
@@ -183,7 +184,7 @@ def _more_images(content: StudyContent) -> list[Step]:
         f"validation images would distinguish it from trial {found.other} (power 0.8 at a "
         "significance level of 0.05, for the difference measured so far)."
     )
-    title = f"Add about {n:,.0f} validation images, or use either network"
+    title = f"Add about {n:,.0f} validation images, or use any of the equally good networks"
     return [Step(title, reason, numbers={"images": n})]
 
 
@@ -212,10 +213,10 @@ def _measure_data(content: StudyContent, context: Context) -> list[Step]:
     seconds = context.best_seconds * sum(FRACTIONS)
     counts = ", ".join(f"{round(n_train * fraction):,}" for fraction in FRACTIONS)
     reason = (
-        f"This page cannot tell how much more training images would help: all trials used the same "
+        f"This page cannot tell how much additional training images would help: all trials used the same "
         f"{n_train:,}. These commands train the best configuration on {counts} images, in about "
         f"{duration(seconds)}, and print the validation CER of each. If the CER still falls from "
-        "the second to the third, more images will help."
+        "the second to the third, more images will probably help."
     )
     used = context.data.get("train_fraction", 1.0)
     whole = used if isinstance(used, float) else 1.0

@@ -65,11 +65,11 @@ def parameter_chart(parameter: Importance, study: StudyContent) -> Chart:
 
 
 def _best_name(best: set[int]) -> str:
-    return f"the best: {', '.join(map(str, sorted(best)))}"
+    return f"lowest CERs: trial{'s' * (len(best) > 1)} {', '.join(map(str, sorted(best)))}"
 
 
 def curve_charts(curves: Sequence[TrialPoint], points: Sequence[TrialPoint]) -> list[Chart]:
-    """Return the learning curves, and the error by size and by latency where they are known."""
+    """Return the learning curves, and the error by size and by latency where these differ."""
     if not points:
         return []
     lines = []
@@ -90,7 +90,7 @@ def curve_charts(curves: Sequence[TrialPoint], points: Sequence[TrialPoint]) -> 
         ("Error against latency", "latency in ms", "latency_ms"),
     ):
         known = [point for point in points if getattr(point, attribute) is not None]
-        if known:
+        if len({getattr(point, attribute) for point in known}) > 1:  # one size shows nothing
             best = {point.number for point in points[:N_HIGHLIGHTED]}
             charts.append(_cost_chart(title, x_title, attribute, known, best))
     return charts
@@ -113,8 +113,8 @@ def _cost_chart(
     finished = [point for point in rest if point.state == "finished"]
     others = [point for point in rest if point.state != "finished"]
     series = [
-        _cost_series("pruned, paused or unfinished", "weak", attribute, others),
-        _cost_series("finished", "", attribute, finished),
+        _cost_series("pruned, paused or unfinished trials", "weak", attribute, others),
+        _cost_series("other finished trials", "", attribute, finished),
         _cost_series(_best_name({point.number for point in top}), "best", attribute, top),
     ]
     series = [s for s in series if s.x]

@@ -67,5 +67,5 @@ def test_a_part_has_the_numbers_for_its_slider() -> None:
     assert 400 < x < 460
     assert 0 < y < 290
     assert "needs about" in part
-    assert "none yet" in coverage_part(content(20, 0))
+    assert "too few images" in coverage_part(content(20, 0))
     assert "too many of the most confident texts" in coverage_part(content(20, 20))

@@ -31,7 +31,7 @@ def test_all_rules_have_numbers() -> None:
     assert [step.title for step in steps] == [
         "Check 1 label",
         "Search longer",
-        "Add about 900 validation images, or use either network",
+        "Add about 900 validation images, or use any of the equally good networks",
         "Measure whether more training images help",
     ]
     assert all(step.numbers for step in steps)

@@ -45,7 +45,7 @@ QUESTIONS = (
     "What was searched, on which data?",
     "Which network is the best?",
     "Which parameters mattered?",
-    "How did the trials learn, and what do size and latency cost?",
+    "How did the trials learn, and how do size and latency relate to the error?",
     "Which mistakes does the best network make?",
     "How many texts need no check?",
     "What could the search not distinguish?",
@@ -69,9 +69,9 @@ def test_the_parts_are_questions_in_order() -> None:
 
 def test_texts_left_to_the_model() -> None:
     text = text_of(study_page([made_content()]))
-    assert "Texts that need no check no text yet (needs about 605 validation images" in text
-    assert "2 % errors" in text
-    assert "promised error" in text
+    assert "Texts that need no check none yet (that needs about 605 validation images" in text
+    assert "if at most 2 % of them may be wrong" in text
+    assert "largest error rate" in text
     missing = made_content(coverage=None, errors=None, no_errors_reason="the images are lost")
     assert "Texts that need no check" not in text_of(study_page([missing]))
 
@@ -89,9 +89,11 @@ def test_the_main_facts_come_first() -> None:
 def test_the_search_and_the_data() -> None:
     text = text_of(study_page([made_content()]))
     assert "4 finished, 2 paused, 5 pruned, 1 failed" in text
-    assert "60 epochs, at most 10 each, in 10 minutes of training time" in text
+    assert (
+        "60 epochs in all (at most 10 per trial). This took 10 minutes, summed over trials" in text
+    )
     assert "training images 1,500 validation images 300 test images 500" in text
-    assert "characters of a label 1 to 8, median 4" in text
+    assert "length of a label 1 to 8, median 4 characters" in text
     gone = DataContent("a.csv", "0a1b", {"train": 9}, problem="a.csv: no such file")
     text = text_of(study_page([made_content(data=gone, errors=None, no_errors_reason="no images")]))
     assert "The images cannot be shown" in text
@@ -103,7 +105,10 @@ def test_figures_of_the_test_split_only_if_it_was_evaluated() -> None:
     assert "No choice was made on the test split" not in text_of(study_page([made_content()]))
     test = SplitFigures(500, {"cer": Rate(0.031, 0.025, 0.04), "exact": Rate(0.9)}, "trial 0")
     text = text_of(study_page([made_content(test=test)]))
-    assert "CER 3.10 % (2.50 to 4.00), exact match 90.0 %, on 500 test images (trial 0)" in text
+    assert (
+        "CER 3.10 % (2.50 to 4.00), exact match 90.0 %, on 500 test images (trial 0; 95 % intervals in brackets)"
+        in text
+    )
     assert "have not been evaluated" not in text
 
 
@@ -115,7 +120,7 @@ def test_each_trial_is_compared_with_the_best() -> None:
 
 def test_what_cannot_be_distinguished() -> None:
     text = text_of(study_page([made_content()]))
-    assert "trial 0 is not significantly better than 1 of the 2 next trials: 1." in text
+    assert "trial 0 is not significantly better than 1 of the 2 next trials (1)." in text
     assert "About 900 more validation images would distinguish it from trial 1." in text
     equal = Separation(300, 0, [1, 2], [1], 1, 99_999)
     assert "Trial 1 is practically equal" in text_of(study_page([made_content(separation=equal)]))

@@ -8,7 +8,7 @@ addEventListener("DOMContentLoaded", () => {
       const [confidence, accepted, wrong, bound, x, y] = rows[slider.value];
       cursor.querySelector("path").setAttribute("transform", `translate(${x} 0)`);
       cursor.querySelector("circle").setAttribute("transform", `translate(${x} ${y})`);
-      const shown = Number(confidence.toPrecision(4));
+      const shown = Number(confidence.toPrecision(confidence < 0.9 ? 2 : 4));
       slider.setAttribute("aria-valuetext", `confidence ${shown}`);
       part.querySelector(".chosen").textContent =
         `Confidence ${shown} and above: ${accepted} of ${n} texts (${percent(accepted / n)}) are `
