@@ -94,9 +94,11 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number_folder: Path) 
 
 def test_there_is_something_to_test() -> None:
     assert len(COMMANDS) > 40
-    assert {"README.md", "docs/cluster.md", "docs/recipes.md"} <= {name for name, _ in COMMANDS}
+    shown = {name for name, _ in COMMANDS}
+    assert {"README.md", "docs/cluster.md", "docs/recipes.md"} <= shown
+    assert "docs/measurements/handwriting.md" in shown
     tutorials = {name for name in TEXTS if name.startswith("docs/tutorials/")}
-    assert tutorials <= {name for name, _ in COMMANDS}
+    assert tutorials <= shown
     assert len([block for _, language, block in BLOCKS if language == "python"]) == 3
 
 

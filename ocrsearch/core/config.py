@@ -337,7 +337,8 @@ class RecipeConfig(Frozen):
     """Constants of the training recipe, with which a network leaves the plateau.
 
     At first a network reads nothing, often for many epochs. These constants are no part of a space
-    or of a stored configuration; only ablations change them. docs/recipes.md has the measurements.
+    or of a stored configuration; only ablations change them. docs/measurements/recipe.md has the
+    measurements.
     """
 
     # Without it two of four configurations never read captchas (exact match 0.49 instead of 0.96).
