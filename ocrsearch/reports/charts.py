@@ -84,9 +84,9 @@ def points_chart(
 def lines_chart(
     series: Sequence[Series], title: str, x_title: str, y_title: str, y_format: Format = percent
 ) -> str:
-    """Return a chart of lines by epoch as SVG. Series of one style share a path, so many of them are small.
+    """Return a chart of lines by epoch as SVG.
 
-    A NaN in ``y`` interrupts a line.
+    Series of one style share a path, so many of them are small. A NaN in ``y`` interrupts a line.
     """
     known = [(x, y) for s in series for x, y in zip(s.x, s.y, strict=True) if not math.isnan(y)]
     x_axis = _linear_axis([x for x, _ in known], number, min_step=1.0)

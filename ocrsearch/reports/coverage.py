@@ -153,8 +153,8 @@ def coverage_part(content: CoverageContent) -> str:
     return (
         f"<div class='coverage' data-points=\"{data}\"><figure><figcaption>{title}</figcaption>"
         f"{chart}<div class='legend'>{legend}</div></figure>"
-        f"<label class='slider' hidden>Lowest confidence of an accepted text, from high to low<input type='range' "
-        f"min='0' max='{last}' value='{last}'></label><p class='chosen' aria-live='polite'></p>"
+        "<label class='slider' hidden>Lowest confidence of an accepted text, from high to low"
+        f"<input type='range' min='0' max='{last}' value='{last}'></label><p class='chosen' aria-live='polite'></p>"
         f"{_table(content)}</div>"
     )
 

@@ -213,8 +213,8 @@ def _measure_data(content: StudyContent, context: Context) -> list[Step]:
     seconds = context.best_seconds * sum(FRACTIONS)
     counts = ", ".join(f"{round(n_train * fraction):,}" for fraction in FRACTIONS)
     reason = (
-        f"This page cannot tell how much additional training images would help: all trials used the same "
-        f"{n_train:,}. These commands train the best configuration on {counts} images, in about "
+        "This page cannot tell how much additional training images would help: all trials used the "
+        f"same {n_train:,}. These commands train the best configuration on {counts} images, in about "
         f"{duration(seconds)}, and print the validation CER of each. If the CER still falls from "
         "the second to the third, more images will probably help."
     )

@@ -106,8 +106,8 @@ def test_figures_of_the_test_split_only_if_it_was_evaluated() -> None:
     test = SplitFigures(500, {"cer": Rate(0.031, 0.025, 0.04), "exact": Rate(0.9)}, "trial 0")
     text = text_of(study_page([made_content(test=test)]))
     assert (
-        "CER 3.10 % (2.50 to 4.00), exact match 90.0 %, on 500 test images (trial 0; 95 % intervals in brackets)"
-        in text
+        "CER 3.10 % (2.50 to 4.00), exact match 90.0 %, on 500 test images "
+        "(trial 0; 95 % intervals in brackets)" in text
     )
     assert "have not been evaluated" not in text
 
