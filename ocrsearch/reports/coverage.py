@@ -154,7 +154,8 @@ def coverage_part(content: CoverageContent) -> str:
         f"<div class='coverage' data-points=\"{data}\"><figure><figcaption>{title}</figcaption>"
         f"{chart}<div class='legend'>{legend}</div></figure>"
         "<label class='slider' hidden>Lowest confidence of an accepted text, from high to low"
-        f"<input type='range' min='0' max='{last}' value='{last}'></label><p class='chosen' aria-live='polite'></p>"
+        f"<input type='range' min='0' max='{last}' value='{last}'></label>"
+        "<p class='chosen' aria-live='polite'></p>"
         f"{_table(content)}</div>"
     )
 

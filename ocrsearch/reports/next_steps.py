@@ -214,9 +214,9 @@ def _measure_data(content: StudyContent, context: Context) -> list[Step]:
     counts = ", ".join(f"{round(n_train * fraction):,}" for fraction in FRACTIONS)
     reason = (
         "This page cannot tell how much additional training images would help: all trials used the "
-        f"same {n_train:,}. These commands train the best configuration on {counts} images, in about "
-        f"{duration(seconds)}, and print the validation CER of each. If the CER still falls from "
-        "the second to the third, more images will probably help."
+        f"same {n_train:,}. These commands train the best configuration on {counts} images, in "
+        f"about {duration(seconds)}, and print the validation CER of each. If the CER still falls "
+        "from the second to the third, more images will probably help."
     )
     used = context.data.get("train_fraction", 1.0)
     whole = used if isinstance(used, float) else 1.0
