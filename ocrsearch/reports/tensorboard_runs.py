@@ -80,8 +80,8 @@ class TensorBoardRuns(RunLog):
                     written.take(event)
                 if events:
                     self._writers[run.number].flush()
-                if run.ended is not None and (writer := self._writers.pop(run.number, None)):
-                    writer.close()
+                if run.state != "unfinished" and run.number in self._writers:
+                    self._writers.pop(run.number).close()  # there may be hundreds of paused trials
             except OSError as error:
                 raise self._problem(error) from None
             self._written[run.number] = written

@@ -115,9 +115,12 @@ def test_a_log_that_stays_open_adds_to_its_files(tmp_path: Path) -> None:
         for n in (1, 2, 2, 3):
             log.update([make_run(n)])
             assert scalars(tmp_path, "val/cer") == expected(make_run(n), "val/cer")
-        log.update([make_run(3, "finished")])
-        assert not log.update([make_run(3, "finished")]).is_changed
-    assert len([*(tmp_path / "numbers" / "trial-00000").iterdir()]) == 1
+        log.update([make_run(3, "paused")])
+        assert not log._writers, "each open file has a thread"
+        assert len([*(tmp_path / "numbers" / "trial-00000").iterdir()]) == 1
+        log.update([make_run(4, "finished")])
+        assert not log.update([make_run(4, "finished")]).is_changed
+    assert scalars(tmp_path, "val/cer") == expected(make_run(4), "val/cer")
 
 
 def test_a_trial_that_was_trained_again_replaces_its_epochs(tmp_path: Path) -> None:
