@@ -11,6 +11,7 @@ from ocrsearch.cli import (
     card,
     data,
     export,
+    log,
     model,
     predict,
     run,
@@ -38,6 +39,7 @@ app.add_typer(space.app, name="space")
 app.add_typer(studies.app, name="studies")
 app.command("report")(studies.report)
 app.command("dashboard")(studies.dashboard)
+app.command("log")(log.log)
 
 
 def main() -> None:

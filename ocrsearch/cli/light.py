@@ -13,7 +13,7 @@ from ocrsearch.core import OcrSearchError, needs_full
 
 ONLY_FULL = (
     *("run", "best", "train", "export", "language-model", "data", "space", "studies", "report"),
-    *("benchmark", "card", "dashboard"),
+    *("benchmark", "card", "dashboard", "log"),
 )
 """Commands of the full distribution that this one lacks."""
 

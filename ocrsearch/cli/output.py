@@ -43,8 +43,8 @@ MARKED = frozenset(
     (
         *("beam_size", "bidi", "columns", "corpus", "data", "ensemble", "export"),
         *("extra_train_data", "group", "int8", "keep_flagged", "max_cer_increase", "max_invalid"),
-        *("max_waiting", "order", "output", "refit"),
-        *("seed", "set", "split", "splits", "study", "timeout"),
+        *("max_waiting", "mlflow", "order", "output", "refit"),
+        *("seed", "set", "split", "splits", "study", "tensorboard", "timeout"),
     )
 )
 """Arguments that messages of the library mark. Other words between backticks are a user's."""

@@ -13,8 +13,13 @@ from .label_page import LabelCard as LabelCard
 from .label_page import LabelsContent as LabelsContent
 from .label_page import TableRow as TableRow
 from .label_page import label_page as label_page
+from .mlflow_runs import MlflowRuns as MlflowRuns
 from .next_steps import Context as Context
 from .next_steps import next_steps as next_steps
+from .runs import SCALARS as SCALARS
+from .runs import Logged as Logged
+from .runs import RunLog as RunLog
+from .runs import study_runs as study_runs
 from .study_content import DataContent as DataContent
 from .study_content import DoubtfulLabel as DoubtfulLabel
 from .study_content import ErrorsContent as ErrorsContent
@@ -29,4 +34,5 @@ from .study_content import curve_of as curve_of
 from .study_content import plain_content as plain_content
 from .study_page import MAX_STUDIES as MAX_STUDIES
 from .study_page import study_page as study_page
+from .tensorboard_runs import TensorBoardRuns as TensorBoardRuns
 from .texts import pair_name as pair_name

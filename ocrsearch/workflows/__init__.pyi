@@ -29,6 +29,8 @@ from .study import load_study as load_study
 from .study import study_files as study_files
 from .study_data import DataPlace as DataPlace
 from .study_data import find_study_data as find_study_data
+from .study_log import StudyLog as StudyLog
+from .study_log import log_study as log_study
 from .training import Observer as Observer
 from .training import TrainOptions as TrainOptions
 from .training import TrainResult as TrainResult

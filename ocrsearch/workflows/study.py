@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from ocrsearch.workflows.study_log import StudyLog
+
 
 def load_study(name: str | None = None, storage: str | Path = DEFAULT_STORAGE) -> Study:
     """Open an existing study.
@@ -174,6 +176,43 @@ class Study:
             raise OptionError("not for a file of ONNX; remove it", "fp16_weights")
         export_of_study(bundle, file, self.optuna_study, dataset=dataset, int8=int8)
         return best
+
+    def log(
+        self,
+        *,
+        tensorboard: str | Path | None = None,
+        mlflow: str | Path | None = None,
+        follow: bool = False,
+    ) -> StudyLog:
+        """Log each trained trial as a run of TensorBoard or MLflow, with its learning curves.
+
+        Only trials and epochs that the logs lack are written. Call it again to add new ones.
+
+        Args:
+            tensorboard: folder for TensorBoard; needs the extra ``tensorboard``.
+            mlflow: tracking URI of MLflow, or a local folder; needs the extra ``mlflow``.
+            follow: whether to return only when no search of the study is running, and to update
+                the logs until then.
+
+        Returns:
+            Counts of the last update.
+
+        Raises:
+            OptionError: neither place is given, a package is missing, or a log cannot be written.
+        """
+        from ocrsearch.workflows.study_log import log_study
+
+        for name, place in {"tensorboard": tensorboard, "mlflow": mlflow}.items():
+            if place is not None and (not isinstance(place, str | Path) or not str(place)):
+                raise OptionError(f"must be the path of a folder, got {shown(place)}", name)
+        updates = log_study(
+            self.storage,
+            self.optuna_study,
+            tensorboard=None if tensorboard is None else Path(tensorboard),
+            mlflow=None if mlflow is None else str(mlflow),
+            follow=follow,
+        )
+        return [*updates][-1]
 
     def write_report(
         self, path: str | Path, *, test: bool = False, data: str | None = None

@@ -32,6 +32,7 @@ from ocrsearch.core import (
     write_text_file,
 )
 from ocrsearch.data import DataOptions, Dataset, left_out_line, load_dataset, write_left_out
+from ocrsearch.reports import SCALARS
 from ocrsearch.spaces import check_feasible, load_space
 from ocrsearch.training import (
     BEST,
@@ -352,16 +353,6 @@ def _run(trainer: Trainer, folder: Path, log: TensorBoardLog | None, observer: O
             log.close()
     transfer = trainer.transfer.record() if trainer.transfer else None
     return _Result(epochs=epochs, n_parameters=trainer.n_parameters, transfer=transfer)
-
-
-SCALARS = {
-    "loss/train": "train_loss",
-    "loss/val": "val_loss",
-    "val/cer": "cer",
-    "val/exact": "exact",
-    "learning_rate": "learning_rate",
-}
-"""TensorBoard tags and the fields of an epoch record that they show."""
 
 
 class TensorBoardLog:

@@ -21,7 +21,7 @@ COMMANDS = (
     *("run", "best", "evaluate", "predict", "dashboard", "space", "space check", "space schema"),
     *("studies", "studies list", "studies export", "data", "data inspect", "data preview"),
     *("data split", "data synth", "data synth digits", "data synth text", "train", "inspect"),
-    *("language-model", "serve", "card"),
+    *("language-model", "serve", "card", "log"),
 )
 
 

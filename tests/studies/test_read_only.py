@@ -95,12 +95,14 @@ def run_unprivileged(*commands: list[str]) -> list[tuple[int, str, str]]:
 def test_commands_that_read(copy: Path, everything_locked: bool) -> None:
     url, folder = f"sqlite:///{copy}", copy.parent
     export, out = str(folder.parent / "m.pt"), str(folder.parent / "t.csv")
+    pytest.importorskip("tensorboard")
     paths = everything(folder)
     lock_up(*(paths if everything_locked else [p for p in paths if p.is_file()]))
     storage = ["--storage", url]
     reading = run_unprivileged(
         ["studies", "list", "--json", *storage],
         ["best", "--json", *storage],
+        ["log", "--tensorboard", str(folder.parent / "logs"), *storage],
         ["best", "--export", export, *storage],
         ["studies", "export", *storage, "-o", out],
         ["best", "--confirm", "1", *storage],
@@ -108,13 +110,13 @@ def test_commands_that_read(copy: Path, everything_locked: bool) -> None:
         ["run", "--space", "quick", "--data", "digits", *storage],
     )
     listed, best, *_ = reading
-    assert [code for code, _, _ in reading] == [0, 0, 0, 0, 1, 1, 1]
+    assert [code for code, _, _ in reading] == [0, 0, 0, 0, 0, 1, 1, 1]
     assert json.loads(listed[1])["studies"][0]["name"] == "tiny-numbers"
     assert json.loads(best[1])["trial"] == 2
     assert Path(export).is_file()
     assert len(Path(out).read_text().splitlines()) == 9
     assert set(everything(folder)) == set(paths)
-    for _, _, err in reading[4:]:
+    for _, _, err in reading[5:]:
         assert "may only be read, not written; copy the study" in err
         assert len(err.splitlines()) == 1
 
