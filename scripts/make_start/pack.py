@@ -1,12 +1,12 @@
-"""Write the pretrained model file of the program: 16-bit weights, without local paths.
+r"""Write the pretrained model file of the program: 16-bit weights, without local paths.
 
 All steps, in the folder of ``config.yaml`` and ``recipe.yaml``:
 
     python fonts.py fonts --more /usr/share/fonts
     python corpus.py corpus.txt
     ocrsearch train --config config.yaml --data synth:recipe.yaml --seed 1 --output first.pt
-    ocrsearch train --config config.yaml --data synth:recipe.yaml --init first.pt --seed 2 \\
-      --epochs 18 --set training.learning_rate=1.1e-3 --set training.warmup_steps=200 \\
+    ocrsearch train --config config.yaml --data synth:recipe.yaml --init first.pt --seed 2 \
+      --epochs 18 --set training.learning_rate=1.1e-3 --set training.warmup_steps=200 \
       --set training.decay_fraction=0.6 --output second.pt
     python pack.py second.pt latin.pt --earlier first.pt
 
