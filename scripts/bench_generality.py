@@ -278,11 +278,15 @@ def run_kraken(task: Task, method: str, work: Path, setting: Setting) -> Result:
         }  # a training without an error runs until the timeout
     except subprocess.TimeoutExpired:
         pass
-    models = sorted(work.glob("model*"), key=lambda path: path.stat().st_mtime)
-    best = [path for path in models if "best" in path.name] or models
-    if not best:
+    checkpoints = sorted((work / "model").glob("*.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not checkpoints:
         return {**result, "problem": "no epoch in this time"}
-    test = [*(str(setting.ketos), *threads, "test", "-f", "path"), "-m", str(best[-1])]
+    best = max(checkpoints, key=lambda path: path.stem.rpartition("-")[2])  # EPOCH-ACCURACY
+    model = work / "best.safetensors"
+    done = execute([str(setting.ketos), "convert", "-o", str(model), str(best)])
+    if done.returncode:
+        return {**result, "problem": problem_of(done)}
+    test = [*(str(setting.ketos), *threads, "test", "-f", "path"), "-m", str(model)]
     done = execute([*test, "-e", str(lists["test"])])
     accuracy = re.search(r"([\d.]+)%\s+Character Accuracy", done.stdout + done.stderr)
     if not accuracy:
