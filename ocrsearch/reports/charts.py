@@ -89,7 +89,7 @@ def lines_chart(
     Series of one style share a path, so many of them are small. A NaN in ``y`` interrupts a line.
     """
     known = [(x, y) for s in series for x, y in zip(s.x, s.y, strict=True) if not math.isnan(y)]
-    x_axis = _linear_axis([x for x, _ in known], number, min_step=1.0)
+    x_axis = _linear_axis([float(x) for x, _ in known], number, min_step=1.0)
     y_axis = _axis([y for _, y in known], y_format)
     paths: dict[str, list[str]] = {}
     for s in series:
