@@ -1,5 +1,6 @@
 from .checkpoint import save_tensors as save_tensors
 from .device import Precision as Precision
+from .device import computable_precision as computable_precision
 from .device import faster_precision as faster_precision
 from .device import free_memory_mb as free_memory_mb
 from .device import installed_versions as installed_versions

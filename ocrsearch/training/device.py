@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Literal
 
 import torch
@@ -116,6 +117,17 @@ def faster_precision(device: torch.device) -> Precision:
     seconds = time_precisions(device)
     fastest = min(seconds, key=lambda precision: seconds[precision])
     return fastest if seconds["fp32"] > REQUIRED_GAIN * seconds[fastest] else "fp32"
+
+
+@cache
+def computable_precision(precision: Precision, device: torch.device) -> Precision:
+    """Return a precision if this machine can compute in it, else float32.
+
+    A training that began on another machine may have a precision that this one lacks.
+    """
+    if precision == "fp32" or device.type == "cuda":
+        return precision
+    return precision if math.isfinite(time_precisions(device)[precision]) else "fp32"
 
 
 def set_precision(network: nn.Module, precision: Precision) -> None:

@@ -45,6 +45,7 @@ from ocrsearch.training import (
     Trainer,
     TrainerOptions,
     check_something_kept,
+    computable_precision,
     faster_precision,
     inherited_options,
     installed_versions,
@@ -193,7 +194,7 @@ def train(
         else:
             cv2.setNumThreads(0)  # line images are too small for several threads
             with training_threads():
-                settings = TrainerOptions(record.precision, start)
+                settings = TrainerOptions(computable_precision(record.precision, device), start)
                 trainer = Trainer(config, dataset, options.seed, device, settings)
                 where = f"on {trainer.device.type}; checkpoints in {folder}"
                 introduction = f"{trainer.n_parameters:,} weights {where}"

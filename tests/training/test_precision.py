@@ -20,6 +20,7 @@ from ocrsearch.models.ctc_heads import CtcTensors
 from ocrsearch.training import device as precision_module
 from ocrsearch.training.device import (
     Precision,
+    computable_precision,
     faster_precision,
     set_precision,
 )
@@ -134,3 +135,18 @@ def test_fp32_can_be_had_back(network: nn.Module) -> None:
     set_precision(network, "bf16-lstm")
     set_precision(network, "fp32")
     assert torch.equal(read(network).log_probs, expected)
+
+
+def test_a_precision_that_this_machine_lacks_becomes_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a study that began on a processor with other instructions."""
+    times = {"fp32": 1.0, "bf16": 0.5, "bf16-lstm": math.inf}
+    monkeypatch.setattr(precision_module, "time_precisions", lambda _: times)
+    computable_precision.cache_clear()
+    try:
+        found = [computable_precision(p, CPU) for p in get_args(Precision)]
+        assert found == ["fp32", "bf16", "fp32"]
+        assert computable_precision("bf16", torch.device("cuda")) == "bf16"
+    finally:
+        computable_precision.cache_clear()

@@ -314,6 +314,8 @@ def _table_rows(
     rules: np.ndarray,
 ) -> list[list[int]]:
     """Return the rows of a table. Continuation lines of a cell belong to the row of the cell."""
+    if len(rows) == 1:
+        return [[int(i) for ids in columns for i in ids[np.argsort(boxes[ids, 1], kind="stable")]]]
     tops = np.array([np.median(boxes[row, 1]) for row in rows])
     steps = np.diff(tops)
     ruled = np.array([_is_ruled(boxes[a[0]], boxes[b[0]], rules) for a, b in pairwise(rows)])

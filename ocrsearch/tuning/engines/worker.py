@@ -170,9 +170,16 @@ def _train(
     report: Callable[[EpochDone], Answer],
     start: StartWeights | None,
 ) -> TrialDone:
-    from ocrsearch.training import Trainer, TrainerOptions, draw_worst, train_folds
+    from ocrsearch.training import (
+        Trainer,
+        TrainerOptions,
+        computable_precision,
+        draw_worst,
+        train_folds,
+    )
 
-    precision: Any = job.precision
+    stored: Any = job.precision
+    precision = computable_precision(stored, device)
 
     def build(fold: int) -> Trainer:
         own, seed = fold_dataset(dataset, job.n_folds, fold), (job.seed + fold - 1) % 2**31
