@@ -158,6 +158,11 @@ class Study:
 
         file = _output(path)
         check_max_error(max_error)
+        is_onnx = file.suffix.lower() == ".onnx"
+        if int8 and not is_onnx:
+            raise OptionError("only for a file of ONNX; remove it", "int8")
+        if fp16_weights and is_onnx:
+            raise OptionError("not for a file of ONNX; remove it", "fp16_weights")
         if int8 and max_error is not None:
             raise OptionError("cannot be combined with max_error; remove one of them", "int8")
         best, facts = self.best_trial(limits), study_facts(self.optuna_study)
@@ -165,15 +170,11 @@ class Study:
         dataset = find_study_data(self.name, facts, needed=max_error is not None)
         if dataset is not None:
             bundle = with_trust(bundle, dataset, facts.folds, max_error)
-        if file.suffix.lower() != ".onnx":
-            if int8:
-                raise OptionError("only for a file of ONNX; remove it", "int8")
+        if not is_onnx:
             save_bundle(halve(bundle) if fp16_weights else bundle, file)
             return best
         from ocrsearch.workflows.onnx_export import export_of_study
 
-        if fp16_weights:
-            raise OptionError("not for a file of ONNX; remove it", "fp16_weights")
         export_of_study(bundle, file, self.optuna_study, dataset=dataset, int8=int8)
         return best
 

@@ -69,8 +69,8 @@ def test_the_parts_are_questions_in_order() -> None:
 
 def test_texts_left_to_the_model() -> None:
     text = text_of(study_page([made_content()]))
-    assert "Texts that need no check none yet (that needs about 605 validation images" in text
-    assert "if at most 2 % of them may be wrong" in text
+    assert "wrong: none yet (that needs about 605 validation images" in text
+    assert "if at most 2 % of them may be wrong: " in text
     assert "largest error rate" in text
     missing = made_content(coverage=None, errors=None, no_errors_reason="the images are lost")
     assert "Texts that need no check" not in text_of(study_page([missing]))
@@ -90,7 +90,7 @@ def test_the_search_and_the_data() -> None:
     text = text_of(study_page([made_content()]))
     assert "4 finished, 2 paused, 5 pruned, 1 failed" in text
     assert (
-        "60 epochs in all (at most 10 per trial). This took 10 minutes, summed over trials" in text
+        "60 epochs in all (at most 10 per trial). This took 10 minutes, summed over all trials" in text
     )
     assert "training images 1,500 validation images 300 test images 500" in text
     assert "length of a label 1 to 8, median 4 characters" in text

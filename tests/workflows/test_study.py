@@ -42,6 +42,14 @@ def test_the_best_model_is_exported(study_db: StudyDb, tmp_path: Path) -> None:
     assert study.export(whole) == best
     assert study.export(half, fp16_weights=True) == best
     assert Path(half).stat().st_size < whole.stat().st_size
+    for name, options, problem in (
+        ("m.pt", {"int8": True}, "int8: only for a file of ONNX"),
+        ("m.onnx", {"fp16_weights": True}, "fp16_weights: not for a file of ONNX"),
+        ("m.onnx", {"int8": True, "max_error": 0.01}, "int8: cannot be combined with max_error"),
+    ):
+        with pytest.raises(OptionError, match=problem):
+            study.export(tmp_path / name, **options)
+        assert not (tmp_path / name).exists()
     assert ocrsearch.load(whole).bundle.provenance.study == study.name
     with pytest.raises(StudyError, match="has n_parameters of at most 1 "):
         study.export(whole, {"n_parameters": 1})
