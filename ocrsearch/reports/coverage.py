@@ -194,7 +194,7 @@ def _table(content: CoverageContent) -> str:
     )
     return (
         f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody>"
-        "</table></div><p class='soft'>An error rate holds with 95 % certainty for images of the same "
-        "kind. An export of the model can store one of these confidences. Then every way to use the "
-        "model marks the texts below it.</p>"
+        "</table></div><p class='soft'>An error rate holds with 95 % certainty for images of the "
+        "same kind. An export of the model can store one of these confidences. Then every way to "
+        "use the model marks the texts below it.</p>"
     )

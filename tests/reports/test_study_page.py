@@ -90,7 +90,8 @@ def test_the_search_and_the_data() -> None:
     text = text_of(study_page([made_content()]))
     assert "4 finished, 2 paused, 5 pruned, 1 failed" in text
     assert (
-        "60 epochs in all (at most 10 per trial). This took 10 minutes, summed over all trials" in text
+        "60 epochs in all (at most 10 per trial). "
+        "This took 10 minutes, summed over all trials" in text
     )
     assert "training images 1,500 validation images 300 test images 500" in text
     assert "length of a label 1 to 8, median 4 characters" in text
